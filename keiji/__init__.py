@@ -1,0 +1,10 @@
+"""keiji (計時): what a task's author imports.
+
+Every task imports this package, so it reaches the standard library only.
+"""
+
+from keiji.policy import Policy, Retry
+from keiji.schedule import every, on
+
+__all__ = ["Policy", "Retry", "every", "on"]
+__version__ = "0.1.0"

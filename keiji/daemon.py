@@ -1,0 +1,170 @@
+"""The engine as seen from outside, without a word to it: whether one runs, which, and how to start one.
+
+``engine.lock`` is held for as long as an engine lives, so a lock that can be had proves that none does; a pid file
+alone would prove nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from keiji.errors import EngineOffline, EngineRunning, KeijiError
+from keiji.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class EngineNote:
+    """What an engine writes about itself into ``engine.json``, for those who cannot ask it over the bus."""
+
+    pid: int
+    boot: str
+    version: str
+    started_at: str
+    services: tuple[dict[str, Any], ...] = ()
+
+
+@contextlib.contextmanager
+def hold_lock(paths: Paths) -> Iterator[IO[bytes]]:
+    """Hold the engine's lock; at most one process does.
+
+    Raises:
+        EngineRunning: another process holds it.
+    """
+    paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with paths.lock.open("a+b") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            note = read_note(paths)
+            who = f"pid {note.pid}" if note else "another process"
+            raise EngineRunning(
+                f"an engine is already running for {paths.workspace} ({who})",
+                hint="keiji system status shows it; keiji system stop ends it",
+            ) from error
+        yield held
+
+
+def is_running(paths: Paths) -> bool:
+    """Return whether an engine lives, at once and without disturbing it."""
+    try:
+        probe = paths.lock.open("rb")
+    except OSError:
+        return False
+    with probe:
+        try:
+            # Shared, so that two who look at the same time do not take each other for an engine.
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+def read_note(paths: Paths) -> EngineNote | None:
+    """Return what the last engine wrote about itself; None when there is no such file. It may be dead by now."""
+    try:
+        data = json.loads(paths.engine.read_bytes())
+        return EngineNote(data["pid"], data["boot"], data["version"], data["started_at"], tuple(data["services"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_note(paths: Paths, note: EngineNote) -> None:
+    """Write ``engine.json`` so that a reader sees the old one or the new one."""
+    draft = paths.engine.with_suffix(f".{os.getpid()}")
+    draft.write_text(
+        json.dumps(
+            {
+                "pid": note.pid,
+                "boot": note.boot,
+                "version": note.version,
+                "started_at": note.started_at,
+                "services": list(note.services),
+            }
+        )
+    )
+    draft.replace(paths.engine)
+
+
+def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 20.0) -> int:
+    """Start an engine in the background, in a session of its own, and return its pid once it is ready.
+
+    Args:
+        arguments: options of ``keiji-engine``.
+        limit: seconds to wait for it.
+
+    Raises:
+        EngineRunning: one runs already.
+        KeijiError: it ended, or was not ready in time; the message has what it last said.
+    """
+    if is_running(paths):
+        note = read_note(paths)
+        raise EngineRunning(f"an engine is already running (pid {note.pid if note else 'unknown'})")
+    paths.make()
+    output = paths.logs / "services" / "engine.out"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | environment_of(paths)
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "keiji_engine.main", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=environment,
+            cwd="/",
+        )
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        note = read_note(paths)
+        if note is not None and note.pid == process.pid:
+            return process.pid
+        if process.poll() is not None:
+            raise KeijiError(f"the engine ended at once (exit code {process.returncode})", hint=_tail(output))
+        time.sleep(0.02)
+    raise KeijiError(f"the engine (pid {process.pid}) was not ready within {limit:g} s", hint=_tail(output))
+
+
+def environment_of(paths: Paths) -> dict[str, str]:
+    """Return the variables that lead another process to the same ``paths``."""
+    variables = {"KEIJI_WORKSPACE": str(paths.workspace)}
+    if os.environ.get("KEIJI_ROOT") or paths != Paths.from_environment(variables):
+        variables["KEIJI_ROOT"] = str(paths.data)
+    return variables
+
+
+def send(paths: Paths, number: signal.Signals) -> int:
+    """Send a signal to the engine and return its pid.
+
+    Raises:
+        EngineOffline: none runs.
+    """
+    note = read_note(paths)
+    if note is None or not is_running(paths):
+        raise EngineOffline(hint="keiji system start starts it")
+    os.kill(note.pid, number)
+    return note.pid
+
+
+def wait_until_gone(paths: Paths, limit: float) -> bool:
+    """Wait for the engine's end for up to ``limit`` seconds; return whether it is gone."""
+    deadline = time.monotonic() + limit
+    while is_running(paths):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _tail(path: Path, lines: int = 8) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

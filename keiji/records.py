@@ -1,0 +1,114 @@
+"""What is known of a task, a build, a run and its result. All moments are aware and in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from keiji.policy import Policy
+from keiji.schedule import Schedule
+from keiji.states import LIVE, RunState, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One folder under ``tasks/``, as the engine knows it.
+
+    ``schedule`` is placed (anchor, zone) and None until the task is built. ``next_at`` is its next due instant; None
+    while the task is disabled, not built, or never due again.
+    """
+
+    id: int
+    task_id: str
+    name: str
+    slug: str
+    description: str = ""
+    schedule: Schedule | None = None
+    policy: Policy = field(default_factory=Policy)
+    build: str | None = None
+    next_at: datetime | None = None
+    last_at: datetime | None = None
+    is_disabled: bool = False
+    is_error: bool = False
+    error_text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """An immutable copy of a task, ready to run.
+
+    Args:
+        hash: over the inputs; also the name of its folder.
+        command: argv that runs it, ending in ``--run``.
+        files: path → sha256 of each source file, as it was copied.
+        import_seconds: how long its module took to import in the gate.
+    """
+
+    hash: str
+    command: tuple[str, ...]
+    files: dict[str, str]
+    schedule: Schedule
+    policy: Policy
+    import_seconds: float
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt to carry out an occurrence, or a request for one.
+
+    Args:
+        scheduled_for: the due instant that it belongs to; None for a run that somebody asked for.
+        due_at: when a queued run may start.
+        reason: what a person reads about its state, such as "still running since 10:00:00".
+        attempt: from 1.
+        log_start, log_end: positions in the task's log, in bytes.
+    """
+
+    run_id: str
+    task: str
+    trigger: Trigger
+    state: RunState
+    created_at: datetime
+    scheduled_for: datetime | None = None
+    due_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    attempt: int = 1
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    log_start: int | None = None
+    log_end: int | None = None
+    build: str | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it has, or is about to have, a process."""
+        return self.state in LIVE
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took; None before it ended or when it never started."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """How a run ended, as its shim saw it (or as the engine found, for one that is lost)."""
+
+    run_id: str
+    state: RunState
+    finished_at: datetime
+    started_at: datetime | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    log_start: int | None = None
+    log_end: int | None = None

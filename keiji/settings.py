@@ -1,0 +1,159 @@
+"""``settings.conf``: read and checked once, then a frozen value."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from keiji.errors import InvalidSettings
+
+DEFAULT_LOG_MAX_SIZE = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of a workspace.
+
+    Args:
+        db_url: "default" for SQLite, or a PostgreSQL URL.
+        time_zone: name of the zone in which times of day are meant and shown.
+        rotate_logs: whether logs are rotated.
+        log_max_size: bytes after which a log is rotated; 0 for never.
+    """
+
+    db_url: str = field(default="default", repr=False)  # it may hold a password
+    time_zone: str = "UTC"
+    rotate_logs: bool = True
+    log_max_size: int = DEFAULT_LOG_MAX_SIZE
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    @property
+    def database_kind(self) -> str:
+        return "sqlite" if self.db_url == "default" else "postgresql"
+
+    @property
+    def log_limit(self) -> int | None:
+        """Bytes after which a log is rotated; None for never."""
+        return self.log_max_size or None if self.rotate_logs else None
+
+
+def _db_url(value: str) -> str:
+    if value == "default":
+        return value
+    parts = urlsplit(value)
+    if parts.scheme in {"postgresql", "postgres"} and (parts.netloc or parts.query) and len(parts.path) > 1:
+        return value
+    raise ValueError("default, or postgresql://user:password@host:port/database")
+
+
+def _zone(value: str) -> str:
+    names = available_timezones()
+    if value in names:
+        return value
+    near = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
+    raise ValueError("a zone as Continent/City" + (f"; did you mean {near[0]}?" if near else " (Africa/Nairobi)"))
+
+
+def _switch(value: str) -> bool:
+    if value in {"0", "1"}:
+        return value == "1"
+    raise ValueError("1 (rotate) or 0 (do not)")
+
+
+def _size(value: str) -> int:
+    if value.isascii() and value.isdigit():
+        return int(value)
+    raise ValueError("a number of bytes, 0 or more")
+
+
+_READERS: Mapping[str, Callable[[str], Any]] = {
+    "DB_URL": _db_url,
+    "TIME_ZONE": _zone,
+    "ROTATE_LOGS": _switch,
+    "LOG_MAX_SIZE": _size,
+}
+
+
+def load(path: Path) -> Settings:
+    """Read ``path``. A key that is not there keeps its default.
+
+    Raises:
+        InvalidSettings: a line cannot be read; the message has key, value, line and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InvalidSettings(f"{path} is not there", hint="keiji init writes one and keeps your tasks") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, origin: str = "settings.conf") -> Settings:
+    """Read the settings in ``text``; ``origin`` names it in errors. Raises InvalidSettings as `load` does."""
+    values: dict[str, Any] = {}
+    lines: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        content = line.strip()
+        if not content or content.startswith("#"):
+            continue
+        key, equals, value = (part.strip() for part in content.partition("="))
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        if not equals:
+            raise InvalidSettings(f"{origin}, line {number}: {content!r} is not of the form KEY=value")
+        if key not in _READERS:
+            near = difflib.get_close_matches(key.upper(), _READERS, n=1)
+            allowed = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(_READERS)}"
+            raise InvalidSettings(f"{origin}, line {number}: there is no setting {key!r}; {allowed}")
+        if key in lines:
+            raise InvalidSettings(f"{origin}, line {number}: {key} is set already, in line {lines[key]}")
+        try:
+            values[key.lower()] = _READERS[key](value)
+        except ValueError as error:
+            shown = _without_password(value) if key == "DB_URL" else value
+            raise InvalidSettings(f"{origin}, line {number}: {key}={shown!r}; allowed: {error}") from error
+        lines[key] = number
+    return Settings(**values)
+
+
+def _without_password(url: str) -> str:
+    scheme, mark, rest = url.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{mark}{credentials.partition(':')[0]}:…{at}{host}" if at else url
+
+
+def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/localtime")) -> str:
+    """Return the name of this machine's time zone, "UTC" where it cannot be told."""
+    candidates = [environ.get("TZ", "").removeprefix(":"), str(link.resolve()).partition("zoneinfo/")[2]]
+    names = available_timezones()
+    return next((name for name in candidates if name in names), "UTC")
+
+
+def template(zone: str) -> str:
+    """Return the text of a new ``settings.conf``."""
+    return f"""\
+# Settings of this workspace. The engine reads them when it starts, and again on SIGHUP.
+
+# Where tasks, builds and history are kept: "default" (SQLite), or
+# postgresql://user:password@host:5432/database
+DB_URL=default
+
+# The zone in which times of day are meant and shown: Continent/City.
+TIME_ZONE={zone}
+
+# Whether logs are rotated: 1 or 0.
+ROTATE_LOGS=1
+
+# The size at which a log is rotated, in bytes; 0 for never.
+LOG_MAX_SIZE={DEFAULT_LOG_MAX_SIZE}
+"""

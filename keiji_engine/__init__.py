@@ -1,0 +1,1 @@
+"""The daemon: it keeps the schedules and runs the tasks."""

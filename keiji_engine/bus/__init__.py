@@ -1,0 +1,1 @@
+"""How programs talk with the engine: messages, the server, the client."""

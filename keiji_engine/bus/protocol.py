@@ -1,0 +1,483 @@
+"""The messages of the bus and their bytes; no sockets here. docs/protocol.md is the authority on what they mean.
+
+A body is JSON; its ``type`` names the message. Unknown fields are passed over, so that either side may be newer.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+import msgspec
+
+from keiji.errors import KeijiError, ProtocolError, by_code
+from keiji.records import Run
+from keiji.states import RunState
+
+VERSION = b"1"
+LARGEST_REQUEST = 64 * 1024
+LARGEST_LOG_SLICE = 256 * 1024
+
+HEARTBEAT_SECONDS = 0.5
+STALE_SECONDS = 1.2
+DEAD_SECONDS = 2.0
+
+TOPIC_EVENT = b"event"
+TOPIC_HEARTBEAT = b"heartbeat"
+TOPIC_JOIN = b"join/"
+
+
+def log_topic(task: str) -> bytes:
+    """Return the topic of a task's log on the log socket. The last slash keeps ``a`` from also matching ``ab``."""
+    return b"log/" + task.encode() + b"/"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every message is: immutable, its fields named, its type in ``type``."""
+
+
+# ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ServiceStatus(StrEnum):
+    """How a service of the engine is doing."""
+
+    STARTING = "starting"
+    ONLINE = "online"
+    STOPPING = "stopping"
+    OFFLINE = "offline"
+    FAILED = "failed"
+
+
+class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
+    """A service: ``bus``, ``scheduler``, ``runner`` or ``watcher``; ``detail`` says why it failed."""
+
+    name: str
+    status: ServiceStatus
+    since: datetime
+    detail: str = ""
+
+
+class EngineView(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine itself. ``boot`` is new at each start."""
+
+    pid: int
+    version: str
+    boot: str
+    started_at: datetime
+    workspace: str
+    database: str
+    time_zone: str
+
+
+class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
+    """As much of an ended run as a table shows."""
+
+    run_id: str
+    state: RunState
+    finished_at: datetime
+    seconds: float | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str = ""
+
+
+class TaskView(msgspec.Struct, frozen=True, kw_only=True):
+    """A task as people and programs see it.
+
+    Args:
+        schedule: the seed's form, such as "units:seconds,interval:10"; "" before the first build.
+        schedule_words: the same in words.
+        type: "HMS" or "DayTime"; "" before the first build.
+        running_since: when the live run began; None while nothing runs.
+        retry_at: when a failed run is tried again; None when it is not.
+        source_changes: paths in the task's folder that differ from the active build; empty when none do.
+        source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
+        recent: the last ended runs, oldest first, twenty at most; occurrences without a process are not among them.
+    """
+
+    id: int
+    task_id: str
+    name: str
+    slug: str
+    description: str = ""
+    schedule: str = ""
+    schedule_words: str = ""
+    type: str = ""
+    policy: str = ""
+    last_execution_time: datetime | None = None
+    next_execution_time: datetime | None = None
+    log_path: str = ""
+    source_path: str = ""
+    executable: str = ""
+    is_running: bool = False
+    is_queued: bool = False
+    is_error: bool = False
+    is_disabled: bool = False
+    error_text: str = ""
+    build: str | None = None
+    run_id: str | None = None
+    running_since: datetime | None = None
+    retry_at: datetime | None = None
+    source_changes: tuple[str, ...] = ()
+    source_error: str = ""
+    recent: tuple[RecentRun, ...] = ()
+
+
+# ── requests: queries ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Request(Message, frozen=True, kw_only=True):
+    """What a client sends on the control socket.
+
+    Args:
+        id: chosen by the client; the same id again gets the same reply and no second effect.
+        sender: who asks, for the ledger, such as "keiji-tui".
+        deadline: Unix seconds after which the engine must not act on it any more; None for no limit.
+    """
+
+    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    sender: str = ""
+    deadline: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.time() > self.deadline
+
+
+class Ping(Request, frozen=True, kw_only=True, tag="ping"):
+    """Are you there? Answered by `Pong`."""
+
+
+class GetSnapshot(Request, frozen=True, kw_only=True, tag="get-snapshot"):
+    """Everything that the terminal shows. Answered by `Snapshot`."""
+
+
+class GetTasks(Request, frozen=True, kw_only=True, tag="get-tasks"):
+    """One task by name or slug, or all of them. Answered by `Tasks`."""
+
+    task: str | None = None
+
+
+class GetRuns(Request, frozen=True, kw_only=True, tag="get-runs"):
+    """The runs of a task, newest first. Answered by `Runs`."""
+
+    task: str
+    limit: int = 50
+
+
+class ReadLog(Request, frozen=True, kw_only=True, tag="read-log"):
+    """A part of a task's log. Answered by `LogSlice`.
+
+    Args:
+        position: where to begin, in bytes; None for the last ``lines`` lines.
+        limit: bytes at most; cut at the end of a line where there is one.
+    """
+
+    task: str
+    position: int | None = None
+    lines: int = 200
+    limit: int = LARGEST_LOG_SLICE
+
+
+class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
+    """How a directive fared; the reply waits up to ``wait`` seconds for its end. Answered as the directive itself."""
+
+    directive: str
+    wait: float = 0.0
+
+
+# ── requests: directives ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Directive(Request, frozen=True, kw_only=True):
+    """A request that changes something. Answered by `Done`, `Accepted` or `Refused`, and kept in the ledger."""
+
+    @property
+    def verb(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def target(self) -> str:
+        """What it is about: the name of a task or service; "" for the engine itself."""
+        return str(getattr(self, "task", "") or getattr(self, "service", "") or getattr(self, "name", ""))
+
+
+class TaskDirective(Directive, frozen=True, kw_only=True):
+    """A directive about one task, by name or slug."""
+
+    task: str
+
+
+class Create(Directive, frozen=True, kw_only=True, tag="create"):
+    """Make a new task from the template; ``force`` replaces the sources that are there."""
+
+    name: str
+    description: str = ""
+    force: bool = False
+
+
+class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
+    """Build a task and switch to the build; with ``restart``, also stop what runs and count its schedule anew."""
+
+    restart: bool = False
+
+
+class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
+    """Run a task now, whatever its schedule says."""
+
+
+class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
+    """Stop the live run of a task and cancel a pending retry."""
+
+
+class Restart(TaskDirective, frozen=True, kw_only=True, tag="restart"):
+    """Stop what runs of a task, and count its schedule anew from now."""
+
+
+class Enable(TaskDirective, frozen=True, kw_only=True, tag="enable"):
+    """Let a task run by its schedule again."""
+
+
+class Disable(TaskDirective, frozen=True, kw_only=True, tag="disable"):
+    """Stop what runs of a task, and let it run no more until it is enabled."""
+
+
+class Resolve(TaskDirective, frozen=True, kw_only=True, tag="resolve"):
+    """Clear a task's error."""
+
+
+class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
+    """Forget a task: record, history, logs and builds. Its sources stay."""
+
+
+class ServiceDirective(Directive, frozen=True, kw_only=True):
+    """A directive about one service."""
+
+    service: str
+
+
+class StartService(ServiceDirective, frozen=True, kw_only=True, tag="start-service"):
+    """Start a service of the engine."""
+
+
+class StopService(ServiceDirective, frozen=True, kw_only=True, tag="stop-service"):
+    """Stop a service of the engine."""
+
+
+class RestartService(ServiceDirective, frozen=True, kw_only=True, tag="restart-service"):
+    """Stop and start a service of the engine."""
+
+
+class Shutdown(Directive, frozen=True, kw_only=True, tag="shutdown"):
+    """End the engine. Live runs go on; the next engine adopts them."""
+
+
+# ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """What the engine answers; ``id`` is that of the request."""
+
+    id: str
+
+
+class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
+    """I am here."""
+
+    engine: EngineView
+
+
+class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):
+    """The whole state as of ``seq``."""
+
+    boot: str
+    seq: int
+    engine: EngineView
+    services: tuple[ServiceView, ...]
+    tasks: tuple[TaskView, ...]
+
+
+class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
+    """The tasks asked for, by name."""
+
+    tasks: tuple[TaskView, ...]
+
+
+class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
+    """The runs asked for, newest first."""
+
+    runs: tuple[Run, ...]
+
+
+class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):
+    """A part of a log: ``text`` lies from ``position`` to ``end``, in bytes; ``size`` is where the log ends now."""
+
+    task: str
+    position: int
+    end: int
+    size: int
+    text: str
+
+
+class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
+    """The directive is being carried out; `DirectiveChanged` and `GetDirective` tell how it ends."""
+
+    message: str = ""
+
+
+class Done(Reply, frozen=True, kw_only=True, tag="done"):
+    """The directive was carried out and is recorded; ``lines`` are for people."""
+
+    lines: tuple[str, ...] = ()
+
+
+class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
+    """The request was not carried out; nothing changed."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def because(cls, request_id: str, error: KeijiError) -> Refused:
+        """Return the refusal that carries ``error``."""
+        return cls(id=request_id, code=error.code, message=error.message, hint=error.hint)
+
+    def error(self) -> KeijiError:
+        """Return the error that this refusal carries."""
+        return by_code(self.code)(self.message, hint=self.hint)
+
+
+# ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """Something that happened, told to everybody."""
+
+
+class TaskChanged(Event, frozen=True, kw_only=True, tag="task-changed"):
+    """A task is new or differs; the whole of it."""
+
+    task: TaskView
+
+
+class TaskRemoved(Event, frozen=True, kw_only=True, tag="task-removed"):
+    """A task was deleted."""
+
+    slug: str
+
+
+class RunChanged(Event, frozen=True, kw_only=True, tag="run-changed"):
+    """A run moved to another state."""
+
+    run: Run
+
+
+class ServiceChanged(Event, frozen=True, kw_only=True, tag="service-changed"):
+    """A service moved to another status."""
+
+    service: ServiceView
+
+
+class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"):
+    """A directive was accepted, done or refused; ``lines`` are for people."""
+
+    directive: str
+    verb: str
+    target: str
+    stage: str
+    sender: str = ""
+    lines: tuple[str, ...] = ()
+
+
+class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
+    """The engine is about to end."""
+
+
+AnyEvent = TaskChanged | TaskRemoved | RunChanged | ServiceChanged | DirectiveChanged | EngineStopping
+
+
+class Delta(Message, frozen=True, kw_only=True, tag="delta"):
+    """One event in its place: ``seq`` counts up by one within a ``boot``."""
+
+    boot: str
+    seq: int
+    event: AnyEvent
+
+
+class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
+    """The engine lives; ``seq`` is that of the newest delta, ``late`` by how many seconds its loop lags."""
+
+    boot: str
+    seq: int
+    late: float
+
+
+class Joined(Message, frozen=True, kw_only=True, tag="joined"):
+    """Every subscription of this client made before this one is in force."""
+
+
+class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
+    """New text of a task's log: whole lines, from ``position`` to ``end``, in bytes."""
+
+    task: str
+    position: int
+    end: int
+    text: str
+
+
+AnyRequest = (
+    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetDirective | Create | BuildTask | RunTask | StopRun | Restart
+    | Enable | Disable | Resolve | Delete | StartService | StopService | RestartService | Shutdown
+)  # fmt: skip
+AnyReply = Pong | Snapshot | Tasks | Runs | LogSlice | Accepted | Done | Refused
+AnyBroadcast = Delta | Heartbeat | Joined | LogChunk
+
+_M = TypeVar("_M")
+
+_encoder = msgspec.json.Encoder()
+_requests: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+_replies: msgspec.json.Decoder[AnyReply] = msgspec.json.Decoder(AnyReply)
+_broadcasts: msgspec.json.Decoder[AnyBroadcast] = msgspec.json.Decoder(AnyBroadcast)
+
+
+def encode(message: Message) -> list[bytes]:
+    """Return the frames of a message: version and body."""
+    return [VERSION, _encoder.encode(message)]
+
+
+def decode_request(frames: list[bytes]) -> AnyRequest:
+    """Read the frames of a request. Raises ProtocolError where they are none that this version understands."""
+    return _decode(_requests, frames)
+
+
+def decode_reply(frames: list[bytes]) -> AnyReply:
+    """Read the frames of a reply. Raises ProtocolError where they are none that this version understands."""
+    return _decode(_replies, frames)
+
+
+def decode_broadcast(frames: list[bytes]) -> AnyBroadcast:
+    """Read the frames behind the topic on ``state`` or ``log``. Raises ProtocolError as `decode_reply` does."""
+    return _decode(_broadcasts, frames)
+
+
+def _decode(decoder: msgspec.json.Decoder[_M], frames: list[bytes]) -> _M:
+    if len(frames) != 2:
+        raise ProtocolError(f"a message has two frames, version and body; this one has {len(frames)}")
+    version, body = frames
+    if version != VERSION:
+        shown = version[:16].decode("ascii", "backslashreplace")
+        raise ProtocolError(
+            f"this speaks version {VERSION.decode()} of the protocol, the message is of version {shown!r}",
+            hint="use the keiji that the engine was installed with, or restart the engine after an upgrade",
+        )
+    if len(body) > LARGEST_REQUEST and decoder is _requests:
+        raise ProtocolError(f"a request may have {LARGEST_REQUEST} bytes; this one has {len(body)}")
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise ProtocolError(f"a message was not understood: {error}") from error

@@ -1,0 +1,1 @@
+"""What the engine does about each request: one file per verb."""

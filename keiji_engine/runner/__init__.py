@@ -1,0 +1,1 @@
+"""Starting, watching and stopping runs; all of it standard library."""

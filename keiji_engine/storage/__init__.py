@@ -1,0 +1,1 @@
+"""The ledger: tasks, builds, runs and directives in a SQL database."""

@@ -1,0 +1,1 @@
+"""The control center, `keiji-tui`."""
