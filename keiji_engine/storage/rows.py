@@ -1,0 +1,67 @@
+"""From rows of the tables to the records that everyone shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from keiji.policy import Policy
+from keiji.records import Build, Run, Task
+from keiji.schedule import from_dict
+
+_TASK_AS_IS = tuple({field.name for field in fields(Task)} - {"schedule", "policy"})
+_RUN_AS_IS = tuple({field.name for field in fields(Run)} - {"task"})
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDirective:
+    """A directive in the ledger.
+
+    Args:
+        target: the task or service that it is about; "" for the engine itself.
+        stage: "accepted" until it is settled, then what became of it.
+        reply: the encoded reply; b"" until it is settled.
+    """
+
+    id: str
+    verb: str
+    target: str
+    sender: str
+    stage: str
+    reply: bytes
+    received_at: datetime
+    settled_at: datetime | None
+
+
+def to_task(row: RowMapping) -> Task:
+    schedule = row["schedule"]
+    values: dict[str, Any] = {name: row[name] for name in _TASK_AS_IS}
+    return Task(
+        **values,
+        schedule=from_dict(schedule) if schedule is not None else None,
+        policy=Policy.from_dict(row["policy"]),
+    )
+
+
+def to_build(row: RowMapping) -> Build:
+    return Build(
+        hash=row["hash"],
+        command=tuple(row["command"]),
+        files=row["files"],
+        schedule=from_dict(row["schedule"]),
+        policy=Policy.from_dict(row["policy"]),
+        import_seconds=row["import_seconds"],
+        created_at=row["created_at"],
+    )
+
+
+def to_run(row: RowMapping, slug: str) -> Run:
+    values: dict[str, Any] = {name: row[name] for name in _RUN_AS_IS}
+    return Run(task=slug, **values)
+
+
+def to_directive(row: RowMapping) -> StoredDirective:
+    return StoredDirective(**row)

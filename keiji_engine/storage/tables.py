@@ -1,0 +1,161 @@
+"""The tables as the code knows them. migrations/ makes them; a contract test holds the two together."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+
+from keiji.states import OPEN, RunState, Trigger
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """An aware instant, exact to the microsecond, given back in UTC.
+
+    SQLite has no such type; text of one width in UTC sorts in the order of time, and its date functions read it.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return dialect.type_descriptor(sa.String(27) if dialect.name == "sqlite" else sa.DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a moment without a time zone cannot be stored: {value}")
+        value = value.astimezone(UTC)
+        return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(UTC)
+
+
+class Words(sa.types.TypeDecorator[str]):
+    """Text that may come from anywhere.
+
+    A NUL, which PostgreSQL refuses, and bytes of a command line that are not UTF-8 are written so that they can be
+    seen, rather than fail the transaction that they are part of.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is None:
+            return None
+        return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+class Json(sa.types.TypeDecorator[Any]):
+    """Plain data as text that is ASCII, so that both databases take whatever is in it."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+def _member_of(kind: type[StrEnum]) -> sa.Enum:
+    return sa.Enum(kind, native_enum=False, length=16, values_callable=lambda members: [str(m.value) for m in members])
+
+
+def is_open(state: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Return the condition that a run is not over, with its values in the text so that the partial index serves it."""
+    values: sa.BindParameter[Any] = sa.bindparam("open_states", sorted(OPEN), expanding=True, literal_execute=True)
+    return state.in_(values)
+
+
+metadata = sa.MetaData()
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("task_id", sa.String(36), nullable=False, unique=True),
+    sa.Column("name", Words, nullable=False, unique=True),
+    sa.Column("slug", Words, nullable=False, unique=True),
+    sa.Column("description", Words, nullable=False),
+    sa.Column("schedule", Json),
+    sa.Column("policy", Json, nullable=False),
+    sa.Column("build", sa.String(64)),
+    sa.Column("next_at", Moment),
+    sa.Column("last_at", Moment),
+    sa.Column("is_disabled", sa.Boolean, nullable=False),
+    sa.Column("is_error", sa.Boolean, nullable=False),
+    sa.Column("error_text", Words, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sqlite_autoincrement=True,  # the number of a deleted task is never given to another, as PostgreSQL has it
+)
+
+
+def _task_column(**options: Any) -> sa.Column[int]:
+    return sa.Column("task_id", sa.Integer, sa.ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+builds = sa.Table(
+    "builds",
+    metadata,
+    _task_column(primary_key=True),
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("command", Json, nullable=False),
+    sa.Column("files", Json, nullable=False),
+    sa.Column("schedule", Json, nullable=False),
+    sa.Column("policy", Json, nullable=False),
+    sa.Column("import_seconds", sa.Double, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("activated_at", Moment, nullable=False),  # when it last became the active one
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    _task_column(),
+    sa.Column("trigger", _member_of(Trigger), nullable=False),
+    sa.Column("state", _member_of(RunState), nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("scheduled_for", Moment),
+    sa.Column("due_at", Moment),
+    sa.Column("started_at", Moment),
+    sa.Column("finished_at", Moment),
+    sa.Column("reason", Words, nullable=False),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("signal", sa.Integer),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("cpu_seconds", sa.Double),
+    sa.Column("peak_memory_bytes", sa.BigInteger),
+    sa.Column("log_start", sa.BigInteger),
+    sa.Column("log_end", sa.BigInteger),
+    sa.Column("build", sa.String(64)),
+    sa.Column("retry_of", sa.String(32), unique=True),  # the run that this is another attempt at
+    sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
+    sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
+    sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),
+)
+sa.Index("runs_open", runs.c.run_id, sqlite_where=is_open(runs.c.state), postgresql_where=is_open(runs.c.state))
+
+directives = sa.Table(
+    "directives",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("verb", Words, nullable=False),
+    sa.Column("target", Words, nullable=False),
+    sa.Column("sender", Words, nullable=False),
+    sa.Column("stage", sa.String(16), nullable=False),
+    sa.Column("reply", sa.LargeBinary, nullable=False),
+    sa.Column("received_at", Moment, nullable=False),
+    sa.Column("settled_at", Moment),
+)
