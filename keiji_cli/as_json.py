@@ -1,0 +1,62 @@
+"""What programs read. The names and their order are a promise; times are ISO 8601 with the offset of the workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keiji.daemon import EngineNote
+    from keiji.records import Run
+    from keiji_engine.bus.protocol import TaskView
+
+TASK = (
+    "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
+    "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
+)  # fmt: skip
+RUN = (
+    "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build",
+)  # fmt: skip
+
+
+def tasks(found: Iterable[TaskView], zone: tzinfo) -> str:
+    """Return tasks as a list of objects with the fields `TASK`."""
+    return _text([_picked(task, TASK, zone) for task in found])
+
+
+def runs(found: Iterable[Run], zone: tzinfo) -> str:
+    """Return runs as a list of objects with the fields `RUN`."""
+    return _text([_picked(run, RUN, zone) for run in found])
+
+
+def status(engine: EngineNote | None, services: Iterable[dict[str, Any]], zone: tzinfo, now: datetime) -> str:
+    """Return the engine (or null) and its services."""
+    about = engine and {
+        "pid": engine.pid,
+        "version": engine.version,
+        "boot": engine.boot,
+        "uptime_seconds": round((now - datetime.fromisoformat(engine.started_at)).total_seconds(), 3),
+    }
+    listed = [
+        {"name": service["name"], "status": service["status"], "since": _since(service.get("since"), zone)}
+        for service in services
+    ]
+    return _text({"engine": about, "services": listed})
+
+
+def _since(value: str | None, zone: tzinfo) -> str | None:
+    return datetime.fromisoformat(value).astimezone(zone).isoformat() if value else None
+
+
+def _picked(record: object, fields: Iterable[str], zone: tzinfo) -> dict[str, Any]:
+    values = ((field, getattr(record, field)) for field in fields)
+    return {
+        field: value.astimezone(zone).isoformat() if isinstance(value, datetime) else value for field, value in values
+    }
+
+
+def _text(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)

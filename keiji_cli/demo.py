@@ -1,0 +1,118 @@
+"""``keiji demo``: a throw-away system with six tasks at work, in the control center or, without a terminal, as text."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from keiji import daemon
+from keiji.errors import KeijiError
+from keiji.names import slug_of
+from keiji.paths import Paths
+from keiji.settings import local_zone, template
+from keiji_cli import here, output, services
+from keiji_cli.demo_tasks import TASKS, DemoTask
+
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@click.command()
+@click.option("--plain", is_flag=True, help="Show it as lines of text, also on a terminal.")
+@click.option("--seconds", default=15.0, show_default=True, type=click.FloatRange(1), help="How long, as text.")
+def demo(seconds: float, *, plain: bool) -> None:
+    """Watch a throw-away system with six tasks at work.
+
+    Its workspace, its engine and everything else of it are gone when this ends.
+    """
+    with _ended_by_signals(), _throw_away() as paths:
+        output.progress(f"a workspace for this demo alone: {paths.workspace}")
+        for task in TASKS:
+            _set_up(paths, task)
+        output.progress(f"engine started with pid {daemon.start(paths)}")
+        if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            from keiji_cli.demo_plain import show
+
+            show(paths, seconds)
+        else:
+            _control_center(paths)
+        output.progress("stopping the engine and what runs, removing the folder")
+
+
+def _set_up(paths: Paths, task: DemoTask) -> None:
+    from keiji_engine.bus.protocol import BuildTask, Create, Disable
+
+    here.carry_out(paths, Create(name=task.name, description=task.description))
+    source = paths.source(slug_of(task.name))
+    (source / "function.py").write_text(task.function_source, encoding="utf-8")
+    (source / "schedule.py").write_text(task.schedule_source, encoding="utf-8")
+    here.carry_out(paths, BuildTask(task=task.name))
+    if task.is_disabled:
+        here.carry_out(paths, Disable(task=task.name))
+    output.progress(f"built {task.name}: {task.description}")
+
+
+def _control_center(paths: Paths) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "keiji_tui.app"], env=os.environ | daemon.environment_of(paths)
+    ) as control_center:
+        try:
+            code = control_center.wait()
+        except BaseException:
+            control_center.terminate()  # it puts the terminal back in order
+            raise
+    if code:
+        raise KeijiError(f"the control center ended with exit code {code}")
+
+
+@contextlib.contextmanager
+def _throw_away() -> Iterator[Paths]:
+    """Give a workspace in a temporary folder; then end whatever runs in it, and remove it."""
+    root = Path(tempfile.mkdtemp(prefix="keiji-"))
+    paths = Paths.under(root)
+    try:
+        paths.tasks.mkdir(parents=True)
+        paths.settings.write_text(template(local_zone()), encoding="utf-8")
+        yield paths
+    finally:
+        for number in (signal.SIGINT, *_ENDINGS):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave an engine behind
+        try:
+            services.end_everything(paths)
+        except KeijiError as error:
+            click.echo(f"ending the engine by force: {error.message}", err=True)
+            with contextlib.suppress(KeijiError):
+                services.kill_engine(paths)
+        shutil.rmtree(paths.runtime, ignore_errors=True)
+        _remove(root)
+
+
+def _remove(root: Path) -> None:
+    for folder in (root / "builds").glob("**"):
+        folder.chmod(0o700)  # builds are read-only, and so are their folders
+    shutil.rmtree(root)
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have a signal to end unwind this process, so that it cleans up, where Python would just end."""
+
+    def unwind(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, unwind) for number in (*_ENDINGS,)}
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        for number, handler in (before | {signal.SIGINT: interrupt}).items():
+            signal.signal(number, handler)

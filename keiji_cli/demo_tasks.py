@@ -1,0 +1,105 @@
+"""The six tasks of the demo: one for each thing worth watching."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import dedent
+
+
+@dataclass(frozen=True)
+class DemoTask:
+    """A task as somebody would write it: the text of ``function.py`` and of what follows ``return`` in the schedule."""
+
+    name: str
+    description: str
+    function: str
+    schedule: str
+    policy: str = ""
+    is_disabled: bool = False
+
+    @property
+    def function_source(self) -> str:
+        return dedent(self.function).lstrip()
+
+    @property
+    def schedule_source(self) -> str:
+        lines = ["from keiji import Policy, Retry, every, on", "", "", "def schedule():", f"    return {self.schedule}"]
+        return "\n".join([*lines, *(["", "", f"policy = {self.policy}"] if self.policy else []), ""])
+
+
+TASKS = (
+    DemoTask(
+        "pulse",
+        "every two seconds, on the dot",
+        """
+        from datetime import datetime
+
+
+        def function():
+            print(f"it is {datetime.now():%H:%M:%S.%f}")
+        """,
+        "every(2).seconds",
+    ),
+    DemoTask(
+        "nightly backup",
+        "slow: takes six seconds, and says how far it is",
+        """
+        import time
+
+
+        def function():
+            for step in range(1, 7):
+                time.sleep(1)
+                print(f"copied {step} of 6 parts")
+        """,
+        "every(10).seconds",
+        "Policy(timeout=60, stop_grace=2)",
+    ),
+    DemoTask(
+        "flaky upload",
+        "fails twice, and succeeds when it is tried the third time",
+        """
+        from pathlib import Path
+
+
+        def function():
+            attempts = Path("attempts")  # every task has a working folder of its own
+            attempt = int(attempts.read_text()) + 1 if attempts.exists() else 1
+            attempts.write_text(str(attempt))
+            if attempt % 3:
+                raise ConnectionError("the server said: try again later")
+            print(f"uploaded, after {attempt} attempts")
+        """,
+        "every(12).seconds",
+        "Policy(retry=Retry(tries=3, delay=2))",
+    ),
+    DemoTask(
+        "chatty import",
+        "noisy: five hundred lines each time",
+        """
+        def function():
+            for row in range(1, 501):
+                print(f"row {row}: imported")
+        """,
+        "every(4).seconds",
+    ),
+    DemoTask(
+        "weekly report",
+        "on Fridays at ten in the evening",
+        """
+        def function():
+            print("all is well")
+        """,
+        'on.friday.at("22:00")',
+    ),
+    DemoTask(
+        "old cleanup",
+        "disabled: rests until it is enabled",
+        """
+        def function():
+            print("nothing left to clean")
+        """,
+        "every(5).seconds",
+        is_disabled=True,
+    ),
+)

@@ -1,0 +1,191 @@
+"""``keiji task``: create, build, see and steer tasks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from keiji.errors import InvalidName, KeijiError
+from keiji.names import slug_of
+from keiji_cli import as_json, here, logs, output
+from keiji_cli.groups import Kind
+
+_C = TypeVar("_C", bound=Callable[..., Any])
+
+
+class TaskName(click.ParamType):
+    """What may be the name of a task; whether there is one, and which is meant, is for the engine to say."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip():
+            raise InvalidName("a task needs a name, and this one is empty", hint="keiji task get lists the tasks")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidName(f"{value!r} is not UTF-8 text, so that it cannot be the name of a task") from error
+        return value
+
+
+def about_a_task(command: _C) -> _C:
+    """Give a command the name of the task that it is about."""
+    return click.argument("name", type=TaskName())(command)
+
+
+@click.group(cls=Kind)
+def task() -> None:
+    """Create, build, see and steer tasks."""
+
+
+@task.command()
+@about_a_task
+@click.option("--desc", default="", help="What the task is for.")
+@click.option("--force", is_flag=True, help="Start again from the template, replacing the sources that are there.")
+def create(name: str, desc: str, *, force: bool) -> None:
+    """Make a new task from the template, in a folder of its own."""
+    from keiji_engine.bus.protocol import Create
+
+    output.progress(*here.carry_out(here.workspace(), Create(name=name, description=desc, force=force)))
+
+
+@task.command()
+@about_a_task
+@click.option("--restart", is_flag=True, help="Then stop what runs, and count the schedule anew from now.")
+def build(name: str, *, restart: bool) -> None:
+    """Build a task from its sources, and switch to the build.
+
+    When that fails, nothing changes: the build before it goes on.
+    """
+    from keiji_engine.bus.protocol import BuildTask
+
+    output.progress(*here.carry_out(here.workspace(), BuildTask(task=name, restart=restart)))
+
+
+@task.command()
+@click.argument("name", required=False, type=TaskName())
+@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
+def get(name: str | None, *, for_programs: bool) -> None:
+    """Show everything about one task, or about all of them."""
+    paths = here.workspace()
+    zone = here.settings(paths).zone
+    found = here.tasks(paths, name)
+    if for_programs:
+        click.echo(as_json.tasks(found, zone))
+    elif name is not None:
+        click.echo(f"{output.task_block(found[0], zone)}\n\n{output.task_notes(found[0], zone)}")
+    elif found:
+        for each in found:
+            click.echo(f"{output.BAR}\n{output.task_block(each, zone)}\n")
+        click.echo(output.BAR)
+    else:
+        click.echo("there are no tasks yet\nkeiji task create ping_google --desc='pings google' makes one")
+
+
+@task.command()
+@about_a_task
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many to show.")
+@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
+def runs(name: str, limit: int, *, for_programs: bool) -> None:
+    """Show the runs of a task, newest first."""
+    from keiji_engine.bus.protocol import GetRuns, Runs
+
+    paths = here.workspace()
+    zone = here.settings(paths).zone
+    reply = here.ask(paths, GetRuns(task=name, limit=limit))
+    if not isinstance(reply, Runs):
+        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Runs")
+    if for_programs:
+        click.echo(as_json.runs(reply.runs, zone))
+    elif reply.runs:
+        click.echo(output.runs_table(reply.runs, zone))
+    else:
+        click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now")
+
+
+@task.command(name="logs")
+@about_a_task
+@logs.log_options
+def show_logs(name: str, lines: int, editor: str | None, *, follow: bool) -> None:
+    """Show what the runs of a task printed, and what became of them."""
+    paths = here.workspace()
+    path = paths.task_log(slug_of(name))
+    if not path.exists():
+        # Not every name leads to its folder by itself; and where there is no such task, this says so.
+        path = Path(here.tasks(paths, name)[0].log_path)
+    logs.show(path, lines=lines, follow=follow, editor=editor)
+
+
+@task.command()
+@about_a_task
+def enable(name: str) -> None:
+    """Let a task run by its schedule again."""
+    from keiji_engine.bus.protocol import Enable
+
+    output.progress(*here.carry_out(here.workspace(), Enable(task=name)))
+
+
+@task.command()
+@about_a_task
+def disable(name: str) -> None:
+    """Stop a task, and let it rest until it is enabled."""
+    from keiji_engine.bus.protocol import Disable
+
+    output.progress(*here.carry_out(here.workspace(), Disable(task=name)))
+
+
+@task.command()
+@about_a_task
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(name: str, *, yes: bool) -> None:
+    """Forget a task: its history, its logs, its builds. The sources stay."""
+    from keiji_engine.bus.protocol import Delete
+
+    paths = here.workspace()
+    if sys.stdin.isatty() and not yes:
+        found = here.tasks(paths, name)[0]
+        click.echo(f"This deletes the history, the logs and the builds of {found.name}.")
+        click.echo(f"Its sources stay: {found.source_path}")
+        if not click.confirm("Delete it?", default=False):
+            raise KeijiError("nothing was deleted")
+    output.progress(*here.carry_out(paths, Delete(task=name)))
+
+
+@task.command()
+@about_a_task
+def resolve(name: str) -> None:
+    """Clear a task's error, once its cause is gone."""
+    from keiji_engine.bus.protocol import Resolve
+
+    output.progress(*here.carry_out(here.workspace(), Resolve(task=name)))
+
+
+@task.command()
+@about_a_task
+def restart(name: str) -> None:
+    """Stop what runs of a task, and count its schedule anew from now."""
+    from keiji_engine.bus.protocol import Restart
+
+    output.progress(*here.carry_out(here.workspace(), Restart(task=name)))
+
+
+@task.command()
+@about_a_task
+def run(name: str) -> None:
+    """Run a task now, whatever its schedule says."""
+    from keiji_engine.bus.protocol import RunTask
+
+    output.progress(*here.carry_out(here.workspace(), RunTask(task=name)))
+
+
+@task.command()
+@about_a_task
+def stop(name: str) -> None:
+    """Stop the live run of a task, and cancel a pending retry."""
+    from keiji_engine.bus.protocol import StopRun
+
+    output.progress(*here.carry_out(here.workspace(), StopRun(task=name)))
