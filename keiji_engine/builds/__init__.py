@@ -1,1 +1,22 @@
-"""From a task folder to something immutable to run."""
+"""Builds: how a task folder becomes something immutable to run."""
+
+from keiji_engine.builds.builder import build, load
+from keiji_engine.builds.environment import child_environment, read_env
+from keiji_engine.builds.folders import collect, link
+from keiji_engine.builds.gate import check_syntax
+from keiji_engine.builds.snapshot import changed, fingerprint
+from keiji_engine.builds.template import create, describe
+
+__all__ = [
+    "build",
+    "changed",
+    "check_syntax",
+    "child_environment",
+    "collect",
+    "create",
+    "describe",
+    "fingerprint",
+    "link",
+    "load",
+    "read_env",
+]

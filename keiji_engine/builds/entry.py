@@ -1,0 +1,92 @@
+"""Runs a task: ``--run`` calls its function, ``--schedule`` tells when it is due.
+
+A copy of this file lies in every build and is what its interpreter is given, so it imports next to nothing. It is also
+what a task's ``main.py`` reaches.
+"""
+
+import os
+import sys
+
+USAGE = "usage: --run (call the function) or --schedule (show when it is due)"
+
+
+def run(source: str) -> int:
+    """Call ``function()`` of ``function.py`` in ``source`` and return the exit code.
+
+    None and anything else that the function returns means 0; a whole number is the exit code; an exception that is
+    returned or raised means 1 and is shown on standard error.
+    """
+    sys.path.insert(0, source)
+    sys.argv = [os.path.join(source, "function.py")]  # noqa: PTH118 - pathlib would be a third of the start-up time
+    try:
+        result = __import__("function").function()
+        if type(result).__name__ == "coroutine":
+            import asyncio
+
+            result = asyncio.run(result)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the author is shown it
+        sys.excepthook(type(error), error.with_traceback(_below_us(error)), error.__traceback__)
+        return 1
+    if isinstance(result, BaseException):
+        print(f"function() returned {type(result).__name__}: {result}", file=sys.stderr)  # noqa: T201
+        return 1
+    if type(result) is int:
+        return result if 0 <= result <= 255 else 1
+    return 0
+
+
+def _below_us(error: BaseException):  # type: ignore[no-untyped-def]  # naming the type would cost an import
+    """Return the traceback without our own frames: what is left is the author's."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    return trace
+
+
+def show_schedule(source: str) -> int:
+    """Print the schedule in ``source`` in words, and the next five instants; return the exit code."""
+    from datetime import UTC, datetime
+    from itertools import islice
+    from zoneinfo import ZoneInfo
+
+    zone = _zone(source)
+    sys.path.insert(0, source)
+    schedule = __import__("schedule").schedule()
+    now = datetime.now(UTC)
+    print(schedule.words())  # noqa: T201
+    for moment in islice(schedule.placed(anchor=now, zone=zone).upcoming(now), 5):
+        print(moment.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z"))  # noqa: T201
+    return 0
+
+
+def _zone(source: str) -> str:
+    """Return the zone of the workspace that ``source`` is in, else of the usual one, else of this machine."""
+    from pathlib import Path
+
+    from keiji.errors import KeijiError
+    from keiji.paths import Paths
+    from keiji.settings import load, local_zone
+
+    for settings in (Path(source).parent.parent / "settings.conf", Paths.from_environment().settings):
+        try:
+            return load(settings).time_zone
+        except KeijiError:
+            continue
+    return local_zone()
+
+
+def main(source: str, arguments: list[str]) -> int:
+    """Do what ``arguments`` ask of the task in ``source``; return the exit code."""
+    if arguments == ["--run"]:
+        return run(source)
+    if arguments == ["--schedule"]:
+        return show_schedule(source)
+    print(USAGE, file=sys.stderr)  # noqa: T201
+    return 2
+
+
+if __name__ == "__main__":
+    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH120
+    sys.exit(main(os.path.join(here, "src"), sys.argv[1:]))  # noqa: PTH118
