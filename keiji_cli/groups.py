@@ -13,7 +13,10 @@ from keiji_cli.verbs import nearest
 
 
 class Kind(click.Group):
-    """A group that answers an unknown command with the nearest known one."""
+    """A group that answers an unknown command with the nearest known one, and lists them as they were written."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

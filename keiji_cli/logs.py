@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from keiji.errors import UsageError
 from keiji_cli.editor import EDITORS, open_in
 
 if TYPE_CHECKING:
@@ -19,23 +20,25 @@ _LOOK_AGAIN_SECONDS = 0.1
 _PIECE = 256 * 1024
 _MOST_AT_ONCE = 64 * 1024 * 1024
 
-_C = TypeVar("_C", bound=Callable[..., Any])
 
-
-def log_options(command: _C) -> _C:
+def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options of everything that shows a log: ``lines``, ``follow`` and ``editor``."""
-    for editor in reversed(EDITORS):
-        command = click.option(f"--{editor}", "editor", flag_value=editor, help=f"Open it in {editor} instead.")(
-            command
-        )
+    for each in reversed(EDITORS):
+        command = click.option(f"--{each}", "editor", flag_value=each, help=f"Open it in {each} instead.")(command)
     command = click.option("-f", "--follow", is_flag=True, help="Go on showing what comes, until Ctrl-C.")(command)
-    return click.option(
-        "-n", "--lines", default=LINES, show_default=True, type=click.IntRange(min=0), help="How many lines to show."
-    )(command)
+    command = click.option("-n", "--lines", default=LINES, show_default=True, help="How many lines to show.")(command)
+    return command
 
 
 def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
-    """Print the last ``lines`` lines of a log and, with ``follow``, whatever comes after, also across rotation."""
+    """Print the last ``lines`` lines of a log and, with ``follow``, whatever comes after, also across rotation.
+
+    Raises:
+        UsageError: ``lines`` is below zero.
+        KeijiError: the editor that was asked for cannot be had.
+    """
+    if lines < 0:
+        raise UsageError(f"--lines={lines}: a number of lines is needed, 0 or more")
     if editor:
         open_in(editor, path)
         return

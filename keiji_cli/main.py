@@ -18,7 +18,7 @@ INTERRUPTED = 130  # as shells count a process that SIGINT ended
 PIPE_CLOSED = 141  # and one that SIGPIPE ended
 
 
-def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:  # noqa: FBT001 - click calls it so
+def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         click.echo(f"keiji {__version__}")
         ctx.exit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -41,6 +41,31 @@ def start_engine(paths: Paths, only: Sequence[str] = ()) -> int:
     return daemon.start(paths, [word for name in chosen for word in ("--only", name)])
 
 
+def stop_service(paths: Paths, name: str) -> tuple[str, ...]:
+    """Stop one service of a running engine and return what that says to people."""
+    from keiji_engine.bus.protocol import StopService
+
+    lines = here.carry_out(paths, StopService(service=name))
+    # The bus has to answer before it goes down.
+    _wait(paths, lambda: bool(down(paths, [name])))
+    return lines
+
+
+def restart_service(paths: Paths, name: str) -> tuple[str, ...]:
+    """Stop and start one service of a running engine and return what that says to people."""
+    from keiji_engine.bus.protocol import RestartService
+
+    before = _since(paths, name)
+    lines = here.carry_out(paths, RestartService(service=name))
+    _wait(paths, lambda: not down(paths, [name]) and _since(paths, name) != before)
+    return lines
+
+
+def _since(paths: Paths, name: str) -> str | None:
+    since: str | None = next(service["since"] for service in statuses(paths) if service["name"] == name)
+    return since
+
+
 def start_all_in_engine(paths: Paths) -> None:
     """Have a running engine start every service that is stopped, even where its bus is one of them.
 
@@ -49,8 +74,12 @@ def start_all_in_engine(paths: Paths) -> None:
         KeijiError: a service did not start; the message says why.
     """
     daemon.send(paths, signal.SIGHUP)
+    _wait(paths, lambda: not down(paths))
+
+
+def _wait(paths: Paths, is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_LIMIT
-    while down(paths):
+    while not is_so():
         if time.monotonic() > deadline or not daemon.is_running(paths):
             raise KeijiError(
                 "; ".join(_why(paths)) or "the engine ended", hint="keiji system logs --scheduler may tell more"
@@ -117,10 +146,10 @@ def end_everything(paths: Paths) -> None:
 
 
 def _stop_runs(paths: Paths) -> None:
-    from keiji_engine.bus.protocol import StopRun, StopService
+    from keiji_engine.bus.protocol import StopRun
 
     if not down(paths, ["scheduler"]):
-        here.carry_out(paths, StopService(service="scheduler"))  # or it would start others meanwhile
+        stop_service(paths, "scheduler")  # or it would start others meanwhile
 
     def stop(slug: str) -> None:
         with contextlib.suppress(NotRunning):  # it ended by itself

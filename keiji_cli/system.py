@@ -79,12 +79,10 @@ def _say_who_is_online(paths: Paths) -> None:
 @click.option("--force", is_flag=True, help="End an engine that does not answer. Its runs go on even so.")
 def stop(chosen: tuple[str, ...], *, force: bool) -> None:
     """Stop the engine, or some of its services. Live runs go on; the next engine adopts them."""
-    from keiji_engine.bus.protocol import StopService
-
     paths = here.paths()
     if chosen:
         for name in chosen:
-            output.progress(*here.carry_out(paths, StopService(service=name)))
+            output.progress(*services.stop_service(paths, name))
     elif daemon.is_running(paths):
         _end(paths, force=force)
     else:
@@ -103,12 +101,10 @@ def _end(paths: Paths, *, force: bool = False) -> None:
 @_of(SERVICES)
 def restart(chosen: tuple[str, ...]) -> None:
     """Stop and start the engine, or some of its services. Live runs go on."""
-    from keiji_engine.bus.protocol import RestartService
-
     paths = here.workspace()
     if chosen:
         for name in chosen:
-            output.progress(*here.carry_out(paths, RestartService(service=name)))
+            output.progress(*services.restart_service(paths, name))
         return
     if daemon.is_running(paths):
         _end(paths)

@@ -17,24 +17,22 @@ from keiji_cli.groups import Kind
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 
-class TaskName(click.ParamType):
-    """What may be the name of a task; whether there is one, and which is meant, is for the engine to say."""
-
-    name = "name"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value.strip():
-            raise InvalidName("a task needs a name, and this one is empty", hint="keiji task get lists the tasks")
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidName(f"{value!r} is not UTF-8 text, so that it cannot be the name of a task") from error
-        return value
+def _usable(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Refuse what cannot name a task; whether there is one, and which is meant, is for the engine to say."""
+    if name is None:
+        return None
+    if not name.strip():
+        raise InvalidName("a task needs a name, and this one is empty", hint="keiji task get lists the tasks")
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidName(f"{name!r} is not UTF-8 text, so that it cannot be the name of a task") from error
+    return name
 
 
 def about_a_task(command: _C) -> _C:
     """Give a command the name of the task that it is about."""
-    return click.argument("name", type=TaskName())(command)
+    return click.argument("name", callback=_usable)(command)
 
 
 @click.group(cls=Kind)
@@ -67,7 +65,7 @@ def build(name: str, *, restart: bool) -> None:
 
 
 @task.command()
-@click.argument("name", required=False, type=TaskName())
+@click.argument("name", required=False, callback=_usable)
 @click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
 def get(name: str | None, *, for_programs: bool) -> None:
     """Show everything about one task, or about all of them."""

@@ -6,7 +6,6 @@ this file knows the second form only.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 from keiji.errors import UsageError
@@ -42,11 +41,13 @@ def as_words(arguments: Sequence[str]) -> list[str]:
     return [group, *word, *others, *(["--", *names] if names else [])]
 
 
-def nearest(wanted: str, known: Iterable[str]) -> str:
-    """Return a hint that has the nearest of ``known``, or all of them."""
+def nearest(wanted: str, known: Iterable[str], *, nearness: float = 0.5) -> str:
+    """Return a hint that has the nearest of ``known``, or all of them where none is near (0 to 1: the same)."""
+    import difflib  # of use after a slip only, and 3 ms
+
     known = list(known)
-    near = difflib.get_close_matches(wanted.casefold(), known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    near = difflib.get_close_matches(wanted.casefold(), known, n=1, cutoff=nearness)
+    return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
 
 
 def _sorted_out(words: Sequence[str], verbs: Sequence[str], *, takes_names: bool) -> tuple[list[str], ...]:
@@ -86,7 +87,8 @@ def _one_verb(group: str, flags: Sequence[str], others: Sequence[str]) -> tuple[
     if found:
         both = " and ".join(f"--{verb}" for verb in found)
         raise UsageError(f"keiji {group} does one thing at a time: {both} are {len(found)}")
-    unknown = next((word.partition("=")[0] for word in others if word.startswith("--")), None)
-    if unknown is None or unknown in {"--desc", "--yes", "--json", "--follow", "--force", "--bus", "--scheduler"}:
-        raise UsageError(f"keiji {group} needs to know what to do", hint=f"one of {', '.join(options)}")
-    raise UsageError(f"keiji {group} has no {unknown}", hint=nearest(unknown, options))
+    slip = next((word for word in others if word.startswith("--")), "")
+    raise UsageError(
+        f"keiji {group} needs to know what to do" + (f"; {slip} does not say" if slip else ""),
+        hint=nearest(slip, options, nearness=0.75),
+    )
