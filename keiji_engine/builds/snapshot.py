@@ -19,6 +19,7 @@ from keiji.errors import BuildFailed
 
 MOST_FILES = 5_000
 MOST_BYTES = 100 * 1024 * 1024
+DEEPEST = 32
 _CHUNK = 1024 * 1024
 # A file that was written so shortly before it was hashed may be written again within the same tick of its clock.
 _RACY_NS = 2_000_000_000
@@ -128,6 +129,8 @@ def _sources(source: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Yield (path below ``source``, stat) of each source file, sorted. Raises BuildFailed."""
     try:
         status = source.stat()
+    except FileNotFoundError as error:
+        raise BuildFailed(f"the folder {source} is gone") from error
     except OSError as error:
         raise BuildFailed(f"the folder {source} cannot be read: {error.strerror}") from error
     if not stat.S_ISDIR(status.st_mode):
@@ -138,10 +141,8 @@ def _sources(source: Path) -> Iterator[tuple[str, os.stat_result]]:
         if count > MOST_FILES:
             raise BuildFailed(f"{source.name} holds more than {MOST_FILES:,} files", hint=_KEEP_ELSEWHERE)
         if size > MOST_BYTES:
-            raise BuildFailed(
-                f"{source.name} holds more than {MOST_BYTES >> 20} MiB ({path} has {found.st_size / 2**20:,.1f})",
-                hint=_KEEP_ELSEWHERE,
-            )
+            what = f"{_shown(path)} has {found.st_size / 2**20:,.1f}"
+            raise BuildFailed(f"{source.name} holds more than {MOST_BYTES >> 20} MiB: {what}", hint=_KEEP_ELSEWHERE)
         yield path, found
 
 
@@ -149,6 +150,8 @@ _KEEP_ELSEWHERE = "a build copies the whole folder: keep data, environments and 
 
 
 def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:
+    if len(above) > DEEPEST:
+        raise BuildFailed(f"{_shown(prefix)} lies more than {DEEPEST} folders deep", hint=_KEEP_ELSEWHERE)
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -173,7 +176,7 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
                 yield from _walk(entry.path, f"{path}/", (*above, (status.st_dev, status.st_ino)))
         elif stat.S_ISREG(status.st_mode):
             if not _is_text(path):
-                raise BuildFailed(f"the name of the file {os.fsencode(path)!r} is not UTF-8", hint="rename the file")
+                raise BuildFailed(f"the name of {_shown(path)} is not UTF-8", hint="rename it")
             yield path, status
 
 
@@ -208,7 +211,11 @@ def _suffix(status: os.stat_result) -> str:
 
 
 def _unreadable(path: str, error: OSError) -> BuildFailed:
-    return BuildFailed(f"{path} cannot be read: {error.strerror or error}")
+    return BuildFailed(f"{_shown(path)} cannot be read: {error.strerror or error}")
+
+
+def _shown(path: str) -> str:
+    return os.fsencode(path).decode(errors="backslashreplace")  # a name need not be UTF-8, a message is
 
 
 def _is_text(path: str) -> bool:

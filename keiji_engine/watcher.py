@@ -1,0 +1,217 @@
+"""Notices that the sources of a task differ from its build. Decides nothing.
+
+An event of the file system means only: look at this task again. What counts is the comparison with the files of the
+active build, so a change that was taken back is none. Events get lost (overflow, network file systems), so everything
+is looked at each minute, too; a look costs one stat per file where nothing changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchfiles import Change, awatch
+from watchfiles.main import FileChange
+
+from keiji.errors import BuildFailed
+from keiji_engine.builds.gate import check_syntax
+from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_source
+
+# How often we see whether the folder of tasks is still the one that is watched.
+_GLANCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How the sources of a task compare with its active build.
+
+    Args:
+        changes: paths that were added, removed or edited; empty when the two are the same.
+        error: why what is there now cannot be built, such as "function.py, line 3: invalid syntax".
+    """
+
+    slug: str
+    changes: tuple[str, ...] = ()
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Stir:
+    """Somebody is writing in a task's folder."""
+
+    began: float
+    due: float
+
+
+class Watcher:
+    """Watches the folder of tasks, which may be missing or replaced, and tells what changed for the tasks with a build.
+
+    Args:
+        tasks: the folder that holds one folder for each task.
+        active: gives slug → (path → hash) of each active build.
+        tell: is called from the event loop with each `SourceState` that differs from what was told before.
+        quiet: seconds without an event after which a task is looked at.
+        most: seconds after the first event at which it is looked at anyway.
+        recheck: seconds between looks at everything.
+        python: the interpreter that would build.
+    """
+
+    def __init__(
+        self,
+        tasks: Path,
+        active: Callable[[], Mapping[str, Mapping[str, str]]],
+        tell: Callable[[SourceState], None],
+        *,
+        quiet: float = 0.4,
+        most: float = 3.0,
+        recheck: float = 60.0,
+        python: str = sys.executable,
+    ) -> None:
+        self._tasks = Path(os.path.abspath(tasks))
+        self._active = active
+        self._tell = tell
+        self._quiet = quiet
+        self._most = most
+        self._interval = recheck
+        self._python = python
+        self._told: dict[str, tuple[dict[str, str], SourceState]] = {}  # with the files it was compared with
+        self._caches: dict[str, dict[str, Hashed]] = {}
+        self._stirred: dict[str, _Stir] = {}
+        self._nudge = asyncio.Event()
+        self._roots: tuple[Path, ...] = (self._tasks,)
+
+    async def run(self) -> None:
+        """Watch until cancelled; may be run again afterwards. Only a defect ends it otherwise."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._look_each_interval())
+            group.create_task(self._look_when_quiet())
+
+    def recheck(self, slug: str) -> None:
+        """Look at a task now: it was built, or its record changed."""
+        now = asyncio.get_running_loop().time()
+        self._stirred[slug] = _Stir(now, now)
+        self._nudge.set()
+
+    async def _look_each_interval(self) -> None:
+        while True:
+            self._recheck_all()
+            await asyncio.sleep(self._interval)
+
+    def _recheck_all(self) -> None:
+        for slug in self._active():
+            self.recheck(slug)
+
+    async def _listen(self) -> None:
+        """Turn events into stirs, whatever becomes of the folder."""
+        while True:
+            watched = _identity(self._tasks)
+            if watched is not None:
+                try:
+                    await self._listen_to(watched)
+                except OSError:
+                    # It vanished just now, or the machine has no watches left: looking at everything is what remains.
+                    self._recheck_all()
+            await asyncio.sleep(_GLANCE)
+
+    async def _listen_to(self, watched: tuple[int, int]) -> None:
+        """Take in events for as long as the folder of tasks is the one that is ``watched``."""
+        self._roots = (self._tasks, self._tasks.resolve())  # some systems tell of the one, some of the other
+        events = awatch(
+            self._tasks,
+            watch_filter=self._concerns,
+            debounce=200,
+            step=100,  # it looks whether it is to end this often, so less would be busier
+            rust_timeout=int(_GLANCE * 1000),
+            yield_on_timeout=True,
+            ignore_permission_denied=True,
+        )
+        is_new = True
+        async with aclosing(events):
+            async for changes in events:
+                if is_new:
+                    self._recheck_all()  # what happened between the last look and now was told to nobody
+                    is_new = False
+                self._stir(changes)
+                if _identity(self._tasks) != watched:
+                    self._recheck_all()
+                    return
+
+    def _concerns(self, _: Change, path: str) -> bool:
+        """Whether an event may mean that sources changed."""
+        parts = self._parts(path)
+        return bool(parts) and all(is_source(part) for part in parts)
+
+    def _parts(self, path: str) -> tuple[str, ...]:
+        for root in self._roots:
+            if Path(path).is_relative_to(root):
+                return Path(path).relative_to(root).parts
+        return ()
+
+    def _stir(self, changes: Iterable[FileChange]) -> None:
+        now = asyncio.get_running_loop().time()
+        active = self._active()
+        for slug in {self._parts(path)[0] for _, path in changes}:
+            if slug in active:
+                began = self._stirred[slug].began if slug in self._stirred else now
+                self._stirred[slug] = _Stir(began, min(now + self._quiet, began + self._most))
+                self._nudge.set()
+
+    async def _look_when_quiet(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            self._nudge.clear()
+            now = loop.time()
+            for slug in [slug for slug, stir in self._stirred.items() if stir.due <= now]:
+                del self._stirred[slug]
+                await self._look(slug)
+            if any(stir.due <= loop.time() for stir in self._stirred.values()):
+                continue
+            following = min((stir.due for stir in self._stirred.values()), default=None)
+            try:
+                async with asyncio.timeout_at(following):
+                    await self._nudge.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self, slug: str) -> None:
+        """Compare a task with its active build, and tell what is new about it."""
+        if slug not in self._active():
+            self._told.pop(slug, None)
+            self._caches.pop(slug, None)
+            return
+        before = dict(self._active()[slug])
+        cache = dict(self._caches.get(slug, {}))  # its own: a look that was cancelled goes on in its thread
+        state = await asyncio.to_thread(_compare, self._tasks / slug, before, cache, self._python)
+        self._caches[slug] = cache
+        if dict(self._active().get(slug, {})) != before:
+            self.recheck(slug)  # it was built, or deleted, while we looked
+            return
+        # A new build is news even where it differs in the same files as the old one did.
+        if self._told.get(slug, (before, SourceState(slug))) != (before, state):
+            self._told[slug] = (before, state)
+            self._tell(state)
+
+
+def _compare(source: Path, before: dict[str, str], cache: dict[str, Hashed], python: str) -> SourceState:
+    slug = source.name
+    try:
+        after = fingerprint(source, cache)
+    except BuildFailed as error:
+        # What differs cannot be told; that something does can.
+        return SourceState(slug, tuple(sorted(before)), error.message)
+    changes = changed(before, after)
+    return SourceState(slug, changes, check_syntax(source, python, [path for path in changes if path in after]))
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
