@@ -17,10 +17,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from keiji.errors import EngineOffline, EngineRunning, KeijiError
 from keiji.paths import Paths
+
+ENGINE = "engine"
+COMMAND = "command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +38,40 @@ class EngineNote:
 
 
 @contextlib.contextmanager
-def hold_lock(paths: Paths) -> Iterator[IO[bytes]]:
+def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 10.0) -> Iterator[None]:
     """Hold the engine's lock; at most one process does.
+
+    Args:
+        holder: ENGINE, or COMMAND for a command that works for a moment in the engine's place.
+        limit: seconds to wait for a command to end; an engine is not waited for.
 
     Raises:
         EngineRunning: another process holds it.
     """
     paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    deadline = time.monotonic() + limit
     with paths.lock.open("a+b") as held:
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            note = read_note(paths)
-            who = f"pid {note.pid}" if note else "another process"
-            raise EngineRunning(
-                f"an engine is already running for {paths.workspace} ({who})",
-                hint="keiji system status shows it; keiji system stop ends it",
-            ) from error
-        yield held
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if is_running(paths):
+                    note = read_note(paths)
+                    raise EngineRunning(
+                        f"an engine is already running for {paths.workspace} (pid {note.pid if note else 'unknown'})",
+                        hint="keiji system status shows it; keiji system stop ends it",
+                    ) from error
+                if time.monotonic() > deadline:
+                    raise EngineRunning(
+                        f"another keiji command has been at work on {paths.data} for over {limit:g} s",
+                        hint="try again when it has ended",
+                    ) from error
+                time.sleep(0.01)
+        held.truncate(0)
+        held.write(holder.encode())
+        held.flush()
+        yield
 
 
 def is_running(paths: Paths) -> bool:
@@ -66,7 +85,7 @@ def is_running(paths: Paths) -> bool:
             # Shared, so that two who look at the same time do not take each other for an engine.
             fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
+            return probe.read() != COMMAND.encode()
         return False
 
 

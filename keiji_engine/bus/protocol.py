@@ -422,12 +422,17 @@ class Joined(Message, frozen=True, kw_only=True, tag="joined"):
 
 
 class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
-    """New text of a task's log: whole lines, from ``position`` to ``end``, in bytes."""
+    """New text of a task's log: whole lines, from ``position`` to ``end``, in bytes.
+
+    One without text says where the log ends as somebody subscribes; with ``anew``, that the log was deleted and begun
+    anew, so that positions count from 0 again.
+    """
 
     task: str
     position: int
     end: int
     text: str
+    anew: bool = False
 
 
 AnyRequest = (

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keiji.errors import ProtocolError, TaskNotFound
+from keiji_engine.bus import protocol as p
+
+
+def test_a_request_comes_back_from_its_frames() -> None:
+    request = p.BuildTask(id="1", sender="keiji", task="ping", restart=True)
+    assert p.decode_request(p.encode(request)) == request
+
+
+def test_fields_of_a_newer_version_are_passed_over() -> None:
+    frames = [p.VERSION, b'{"type": "ping", "id": "1", "colour": "red"}']
+    assert p.decode_request(frames) == p.Ping(id="1")
+
+
+def test_another_version_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ProtocolError, match="version 1 of the protocol, the message is of version '2'") as refusal:
+        p.decode_request([b"2", b"{}"])
+    assert "restart the engine after an upgrade" in refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [],
+        [b"1"],
+        [b"1", b"{}", b"more"],
+        [b"1", b""],
+        [b"1", b"not json"],
+        [b"1", b'{"type": "format-disk"}'],
+        [b"1", b'{"type": "enable"}'],
+        [b"1", b'{"type": "enable", "task": 7}'],
+        [b"1", b'{"type": "enable", "task": "' + b"x" * p.LARGEST_REQUEST + b'"}'],
+        [b"1", b"[" * 50_000],
+    ],
+)
+def test_anything_else_is_a_protocol_error_and_nothing_worse(frames: list[bytes]) -> None:
+    with pytest.raises(ProtocolError):
+        p.decode_request(frames)
+
+
+@given(st.lists(st.binary(max_size=200), max_size=4))
+def test_no_bytes_raise_anything_but_a_protocol_error(frames: list[bytes]) -> None:
+    for decode in (p.decode_request, p.decode_reply, p.decode_broadcast):
+        with contextlib.suppress(ProtocolError):
+            decode([p.VERSION, *frames[1:]])
+
+
+def test_an_error_travels_as_a_refusal_and_arrives_as_itself() -> None:
+    sent = TaskNotFound("there is no task 'pong'", hint="did you mean 'ping'?")
+    [_, body] = p.encode(p.Refused.because("1", sent))
+    assert json.loads(body)["code"] == "task-not-found"
+    refused = p.decode_reply([p.VERSION, body])
+    assert isinstance(refused, p.Refused)
+    arrived = refused.error()
+    assert (type(arrived), str(arrived)) == (TaskNotFound, str(sent))
+
+
+def test_the_topic_of_one_task_is_no_prefix_of_another() -> None:
+    assert not p.log_topic("ping_google").startswith(p.log_topic("ping"))
+
+
+def test_a_directive_knows_when_it_is_late() -> None:
+    assert p.Enable(task="ping", deadline=1.0).is_late
+    assert not p.Enable(task="ping").is_late
