@@ -54,6 +54,15 @@ class Schedule(ABC):
             yield following
             following = self.next_after(following)
 
+    def due_until(self, first: datetime, moment: datetime) -> tuple[int, datetime]:
+        """Return how many of its instants lie from ``first``, itself one, to ``moment``, and the last of them."""
+        count, latest = 1, first
+        following = self.next_after(first)
+        while following is not None and following <= moment:
+            count, latest = count + 1, following
+            following = self.next_after(following)
+        return count, latest
+
     def __str__(self) -> str:
         return self.words()
 
@@ -83,6 +92,10 @@ class Interval(Schedule):
     def next_after(self, moment: datetime) -> datetime:
         elapsed = (moment - self.anchor) // self.step
         return self.anchor + (max(elapsed, 0) + 1) * self.step
+
+    def due_until(self, first: datetime, moment: datetime) -> tuple[int, datetime]:
+        passed = max((moment - first) // self.step, 0)
+        return passed + 1, first + passed * self.step
 
     def placed(self, *, anchor: datetime, zone: str) -> Interval:
         return replace(self, anchor=anchor.astimezone(UTC))

@@ -1,0 +1,84 @@
+"""Sleeps until something is due or somebody nudges, then has the plan carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+from keiji.errors import StorageError
+from keiji.records import Run, Task
+from keiji_engine.scheduler.planner import Plan, plan
+
+# The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
+LONGEST_WAIT = 1.0
+_AFTER_AN_ERROR = 1.0
+
+
+class World(Protocol):
+    """What the scheduler looks at."""
+
+    def tasks(self) -> list[Task]: ...
+
+    def open_runs(self) -> list[Run]: ...
+
+
+class Scheduler:
+    """The loop.
+
+    Args:
+        world: read before each plan.
+        carry_out: makes a plan true: records it, then starts what is to start. StorageError is tried again.
+        note: takes a line for the log of the service, and its level.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        carry_out: Callable[[Plan], Awaitable[None]],
+        clock: Callable[[], datetime],
+        note: Callable[[str, str], None],
+    ) -> None:
+        self._world = world
+        self._carry_out = carry_out
+        self._clock = clock
+        self._note = note
+        self._nudged = asyncio.Event()
+
+    def nudge(self) -> None:
+        """Something changed: look again at once."""
+        self._nudged.set()
+
+    async def serve(self, ready: Callable[[], None]) -> None:
+        """Schedule until cancelled."""
+        self._note("running start function", "INFO")
+        ready()
+        while True:
+            self._nudged.clear()
+            decided = plan(self._world.tasks(), self._world.open_runs(), self._clock())
+            if decided.claims or decided.begin:
+                await self._settle(decided)
+                continue
+            await self._wait(decided.wake_at)
+
+    async def _settle(self, decided: Plan) -> None:
+        try:
+            await self._carry_out(decided)
+        except StorageError as error:
+            self._note(f"{_listed(decided)} could not be recorded, trying again: {error.message}", "ERROR")
+            await asyncio.sleep(_AFTER_AN_ERROR)
+
+    async def _wait(self, wake_at: datetime | None) -> None:
+        seconds = LONGEST_WAIT
+        if wake_at is not None:
+            seconds = min(max((wake_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._nudged.wait()
+
+
+def _listed(decided: Plan) -> str:
+    tasks = dict.fromkeys(claim.task for claim in decided.claims)
+    return f"occurrences of {', '.join(tasks)}" if decided.claims else "runs that are due"
