@@ -1,0 +1,198 @@
+"""What the engine knows, in memory: tasks, builds, open and recent runs, the state of sources.
+
+It is loaded from the ledger at the start and changed only after the ledger was. Whatever changes on it is told to
+everybody: it is the one place from which views and events of tasks and runs come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from keiji import names
+from keiji.paths import Paths
+from keiji.records import Build, Run, Task
+from keiji.states import ENDED, OPEN, RunState
+from keiji_engine.bus import protocol as p
+from keiji_engine.ledger import Ledger
+from keiji_engine.storage.store import Store
+from keiji_engine.watcher import SourceState
+
+RECENT = 20
+_SHOWN_AS_RECENT = ENDED - {RunState.SKIPPED, RunState.MISSED, RunState.COALESCED}
+
+
+@dataclass
+class _Place:
+    """Everything on the board about one task."""
+
+    task: Task
+    build: Build | None = None
+    open_runs: dict[str, Run] = field(default_factory=dict)
+    recent: deque[p.RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
+    sources: SourceState | None = None
+
+
+class Board:
+    """The engine's picture of the world.
+
+    Args:
+        tell: takes each event.
+    """
+
+    def __init__(self, paths: Paths, tell: Callable[[p.AnyEvent], None]) -> None:
+        self._paths = paths
+        self._tell = tell
+        self._places: dict[str, _Place] = {}
+
+    async def load(self, ledger: Ledger) -> None:
+        """Take everything from the ledger; nothing is told."""
+        tasks = await ledger.do(Store.tasks)
+        recent = await ledger.do(Store.recent, RECENT)
+        self._places = {task.slug: _Place(task) for task in tasks}
+        for slug, place in self._places.items():
+            if place.task.build is not None:
+                place.build = await ledger.do(Store.active_build, slug)
+            place.recent.extend(_recent(run) for run in recent.get(slug, ()))
+        for run in await ledger.do(Store.open_runs):
+            if run.task in self._places:
+                self._places[run.task].open_runs[run.run_id] = run
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, wanted: str) -> Task:
+        """Return the task of that name or slug. Raises TaskNotFound, with the nearest one."""
+        return self._places[names.find(wanted, self.names())].task
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return (name, slug) of each task."""
+        return [(place.task.name, place.task.slug) for place in self._places.values()]
+
+    def tasks(self) -> list[Task]:
+        return [place.task for place in self._places.values()]
+
+    def task(self, slug: str) -> Task | None:
+        place = self._places.get(slug)
+        return place.task if place else None
+
+    def build(self, slug: str) -> Build | None:
+        """Return the active build of a task; None before the first."""
+        place = self._places.get(slug)
+        return place.build if place else None
+
+    def active_files(self) -> dict[str, dict[str, str]]:
+        """Return slug → (path → hash) of each active build, for the watcher."""
+        return {slug: place.build.files for slug, place in self._places.items() if place.build}
+
+    def open_runs(self, slug: str | None = None) -> list[Run]:
+        """Return the runs that have not ended, of one task or of all, in the order in which they came."""
+        places = self._places.values() if slug is None else [self._places[slug]] if slug in self._places else []
+        return sorted((run for place in places for run in place.open_runs.values()), key=lambda run: run.run_id)
+
+    def live_run(self, slug: str) -> Run | None:
+        """Return the run of a task that has, or is about to have, a process."""
+        return next((run for run in self.open_runs(slug) if run.is_live), None)
+
+    def view(self, slug: str) -> p.TaskView:
+        """Return a task as people see it."""
+        return _view(self._places[slug], self._paths)
+
+    def views(self) -> tuple[p.TaskView, ...]:
+        """Return every task as people see it, by name."""
+        return tuple(self.view(task.slug) for task in sorted(self.tasks(), key=lambda task: task.name.casefold()))
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def put_task(self, task: Task, build: Build | None = None) -> None:
+        """Show a new or changed task, with the build that it switched to, if it did."""
+        place = self._places.setdefault(task.slug, _Place(task))
+        place.task = task
+        if build is not None:
+            place.build = build
+            place.sources = None
+        self._changed(task.slug)
+
+    def put_runs(self, runs: Iterable[Run], tasks: Iterable[Task] = ()) -> None:
+        """Show runs that moved, and what tasks became through that."""
+        for task in tasks:
+            if task.slug in self._places:
+                self._places[task.slug].task = task
+        changed = {task.slug: None for task in tasks}
+        for run in runs:
+            place = self._places.get(run.task)
+            if place is None:
+                continue
+            if run.state in OPEN:
+                place.open_runs[run.run_id] = run
+            else:
+                place.open_runs.pop(run.run_id, None)
+                if run.state in _SHOWN_AS_RECENT:
+                    place.recent.append(_recent(run))
+            changed[run.task] = None
+            self._tell(p.RunChanged(run=run))
+        for slug in changed:
+            self._changed(slug)
+
+    def put_sources(self, state: SourceState) -> None:
+        """Show whether the sources of a task differ from its build."""
+        place = self._places.get(state.slug)
+        if place is not None:
+            place.sources = state
+            self._changed(state.slug)
+
+    def remove(self, slug: str) -> None:
+        """Show a task no more."""
+        if self._places.pop(slug, None):
+            self._tell(p.TaskRemoved(slug=slug))
+
+    def _changed(self, slug: str) -> None:
+        if slug in self._places:
+            self._tell(p.TaskChanged(task=self.view(slug)))
+
+
+def _recent(run: Run) -> p.RecentRun:
+    assert run.finished_at is not None, "only ended runs are recent"
+    return p.RecentRun(
+        run_id=run.run_id,
+        state=run.state,
+        finished_at=run.finished_at,
+        seconds=run.seconds,
+        exit_code=run.exit_code,
+        signal=run.signal,
+        reason=run.reason,
+    )
+
+
+def _view(place: _Place, paths: Paths) -> p.TaskView:
+    task, schedule = place.task, place.task.schedule
+    live = next((run for run in place.open_runs.values() if run.is_live), None)
+    queued = next((run for run in place.open_runs.values() if run.state == RunState.QUEUED), None)
+    return p.TaskView(
+        id=task.id,
+        task_id=task.task_id,
+        name=task.name,
+        slug=task.slug,
+        description=task.description,
+        schedule=schedule.seed_form() if schedule else "",
+        schedule_words=schedule.words() if schedule else "",
+        type=schedule.type if schedule else "",
+        policy=task.policy.words(),
+        last_execution_time=task.last_at,
+        next_execution_time=task.next_at,
+        log_path=str(paths.task_log(task.slug)),
+        source_path=str(paths.source(task.slug)),
+        executable=str(paths.link(task.slug)) if task.build else "",
+        is_running=live is not None,
+        is_queued=queued is not None,
+        is_error=task.is_error,
+        is_disabled=task.is_disabled,
+        error_text=task.error_text,
+        build=task.build,
+        run_id=live.run_id if live else None,
+        running_since=(live.started_at or live.created_at) if live else None,
+        retry_at=queued.due_at if queued else None,
+        source_changes=place.sources.changes if place.sources else (),
+        source_error=place.sources.error if place.sources else "",
+        recent=tuple(place.recent),
+    )

@@ -1,0 +1,269 @@
+"""The composition root: one engine, its four services, and what signals do to it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from keiji import __version__, daemon
+from keiji import settings as settings_file
+from keiji.errors import InvalidSettings, KeijiError, StorageError, UsageError
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.board import Board
+from keiji_engine.bus import protocol as p
+from keiji_engine.bus.server import BusServer
+from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.dispatch import Dispatcher
+from keiji_engine.journal import Journal
+from keiji_engine.ledger import Ledger
+from keiji_engine.log_source import LogFiles
+from keiji_engine.runs import Runs
+from keiji_engine.scheduler.loop import Scheduler
+from keiji_engine.services import Service
+from keiji_engine.storage.store import Store
+from keiji_engine.watcher import Watcher
+
+SERVICES = ("bus", "scheduler", "runner", "watcher")
+# The bus and the runner come first, so that everybody can see and hear what the scheduler then does.
+_START_ORDER = ("bus", "runner", "scheduler", "watcher")
+_REPLY_FIRST = 0.1  # seconds for the reply to leave before the bus that carries it goes down
+
+
+def now() -> datetime:
+    """Return the wall clock's time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Engine:
+    """Wires everything together, then starts, runs and shuts down.
+
+    Args:
+        only: names of the services to start; the others can be started later.
+        echo: whether service logs also go to standard error.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Settings,
+        *,
+        only: Sequence[str] = SERVICES,
+        echo: bool = False,
+        clock: Callable[[], datetime] = now,
+    ) -> None:
+        self.paths = paths
+        self.settings = settings
+        self.boot = uuid.uuid4().hex
+        self.started_at = clock()
+        self._only = only
+        self._ending = asyncio.Event()
+        self._asked = False
+        self._later: set[asyncio.Task[None]] = set()
+
+        self.ledger = Ledger()
+        self.journal = journal = Journal(paths, lambda: self.settings, clock, echo=echo)
+        self.board = Board(paths, self._tell)
+        self.runs = Runs(
+            paths=paths,
+            settings=lambda: self.settings,
+            ledger=self.ledger,
+            board=self.board,
+            journal=journal,
+            clock=clock,
+            nudge=self.nudge,
+        )
+        self.scheduler = Scheduler(
+            self.board,
+            self.runs.carry_out,
+            clock,
+            lambda text, level: journal.service("scheduler", text, level),
+        )
+        self.watcher = Watcher(paths.tasks, self.board.active_files, self.board.put_sources)
+        desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
+        self.dispatcher = Dispatcher(desk, self._tell)
+        self.bus = BusServer(
+            paths, self.boot, self.dispatcher.answer, LogFiles(paths), lambda text: journal.service("bus", text)
+        )
+        serves = {
+            "bus": self.bus.serve,
+            "scheduler": self.scheduler.serve,
+            "runner": self.runs.serve,
+            "watcher": self._watch,
+        }
+        self.services = {name: Service(name, serves[name], self._service_changed, clock) for name in SERVICES}
+
+    # ── a life ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Start, call ``ready``, serve until told to end, and shut down. Raises StorageError when it cannot start."""
+        await self._startup()
+        try:
+            ready()
+            _notify_systemd("READY=1")
+            await self._ending.wait()
+        finally:
+            _notify_systemd("STOPPING=1")
+            await self._shutdown()
+
+    async def _startup(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_end)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._soon(self._reload()))
+        await self.ledger.open(self.settings, self.paths)
+        self.journal.service("repo", f"database open ({self.settings.database_kind})")
+        await self.board.load(self.ledger)
+        for name in _START_ORDER:
+            if name in self._only:
+                await self.services[name].start()
+        self._write_note()
+
+    async def _shutdown(self) -> None:
+        self._tell(p.EngineStopping())
+        for name in reversed(_START_ORDER):
+            await self.services[name].stop()
+        await self.ledger.close()
+        self.paths.engine.unlink(missing_ok=True)
+
+    def _asked_to_end(self) -> None:
+        if self._asked:
+            # Asked twice: something hangs. Runs are no children of this process and go on either way.
+            os._exit(1)
+        self._asked = True
+        self.shut_down()
+
+    async def _reload(self) -> None:
+        """Read the settings anew and start every service that is not running."""
+        try:
+            loaded = settings_file.load(self.paths.settings)
+        except InvalidSettings as error:
+            self.journal.service("scheduler", f"the settings stay as they were: {error.message}", "ERROR")
+        else:
+            await self._apply(loaded)
+        for name in _START_ORDER:
+            await self.services[name].start()
+
+    async def _apply(self, loaded: Settings) -> None:
+        if loaded.db_url != self.settings.db_url:
+            self.journal.service("repo", "DB_URL has changed; it takes effect when the engine starts anew", "WARN")
+        moved = loaded.time_zone != self.settings.time_zone
+        self.settings = loaded
+        self.journal.service("scheduler", f"settings read, time zone {loaded.time_zone}")
+        for task in self.board.tasks() if moved else ():
+            if task.schedule is None or task.schedule.type == "HMS":  # intervals know no zone
+                continue
+            schedule = task.schedule.placed(anchor=now(), zone=loaded.time_zone)
+            next_at = None if task.is_disabled else schedule.next_after(now())
+            self.board.put_task(await self.ledger.do(Store.reschedule, task.slug, schedule, next_at))
+        self.nudge()
+
+    async def _watch(self, ready: Callable[[], None]) -> None:
+        ready()
+        await self.watcher.run()
+
+    # ── what handlers ask of it (handlers.desk.Control) ──────────────────────────────────────────────────────────
+
+    def engine_view(self) -> p.EngineView:
+        return p.EngineView(
+            pid=os.getpid(),
+            version=__version__,
+            boot=self.boot,
+            started_at=self.started_at,
+            workspace=str(self.paths.workspace),
+            database=self.settings.database_kind,
+            time_zone=self.settings.time_zone,
+        )
+
+    def service_views(self) -> tuple[p.ServiceView, ...]:
+        return tuple(self.services[name].view for name in SERVICES)
+
+    def position(self) -> tuple[str, int]:
+        return self.boot, self.bus.seq
+
+    def nudge(self) -> None:
+        self.scheduler.nudge()
+
+    def recheck_sources(self, slug: str) -> None:
+        self.watcher.recheck(slug)
+
+    async def start_service(self, name: str) -> None:
+        service = self._service(name)
+        await service.start()
+        if service.view.status == p.ServiceStatus.FAILED:
+            raise KeijiError(f"{name} could not be started: {service.view.detail}")
+
+    async def stop_service(self, name: str) -> None:
+        service = self._service(name)
+        if name == "bus":
+            self._soon(self._after_reply(service.stop))
+        else:
+            await service.stop()
+
+    async def restart_service(self, name: str) -> None:
+        if name == "bus":
+            self._soon(self._after_reply(self._service(name).stop, self._service(name).start))
+        else:
+            await self._service(name).stop()
+            await self.start_service(name)
+
+    def shut_down(self) -> None:
+        asyncio.get_running_loop().call_later(_REPLY_FIRST, self._ending.set)
+
+    def _service(self, name: str) -> Service:
+        if name not in self.services:
+            raise UsageError(f"there is no service {name!r}; the services are {', '.join(SERVICES)}")
+        return self.services[name]
+
+    # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _tell(self, event: p.AnyEvent) -> None:
+        self.bus.publish(event)
+
+    def _service_changed(self, view: p.ServiceView) -> None:
+        level = "ERROR" if view.status == p.ServiceStatus.FAILED else "INFO"
+        detail = f": {view.detail}" if view.detail else ""
+        self.journal.service(view.name, f"{view.name} {view.status}{detail}", level)
+        self._tell(p.ServiceChanged(service=view))
+        if self.paths.engine.exists():
+            self._write_note()
+
+    def _write_note(self) -> None:
+        services = tuple(
+            {"name": view.name, "status": str(view.status), "since": view.since.isoformat()}
+            for view in self.service_views()
+        )
+        note = daemon.EngineNote(os.getpid(), self.boot, __version__, self.started_at.isoformat(), services)
+        with contextlib.suppress(OSError):
+            daemon.write_note(self.paths, note)
+
+    async def _after_reply(self, *steps: Callable[[], Awaitable[None]]) -> None:
+        await asyncio.sleep(_REPLY_FIRST)
+        for step in steps:
+            await step()
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later_done)
+
+    def _later_done(self, task: asyncio.Task[None]) -> None:
+        self._later.discard(task)
+        if not task.cancelled() and isinstance(error := task.exception(), StorageError | KeijiError):
+            self.journal.service("scheduler", error.message, "ERROR")
+
+
+def _notify_systemd(state: str) -> None:
+    """Tell systemd where this is a service of Type=notify; do nothing elsewhere."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -1,0 +1,21 @@
+"""enable: let a task run by its schedule again."""
+
+from __future__ import annotations
+
+from keiji_engine.bus.protocol import Done, Enable
+from keiji_engine.handlers.desk import Desk
+from keiji_engine.storage.store import Store
+
+
+async def enable(desk: Desk, request: Enable) -> Done:
+    """Enable a task; its schedule counts from now. One that is enabled already is left alone."""
+    task = desk.board.find(request.task)
+    if not task.is_disabled:
+        return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
+    schedule, next_at = desk.placed(task.schedule) if task.schedule else (None, None)
+    task = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
+    desk.board.put_task(task)
+    desk.journal.task(task.slug, "task enabled")
+    desk.tell_schedule(task)
+    desk.nudge()
+    return Done(id=request.id, lines=(f"enabled task {task.name}",))

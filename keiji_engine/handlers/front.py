@@ -1,0 +1,84 @@
+"""The one door for programs that do not care whether an engine runs.
+
+With an engine, a request goes over the bus. Without one, this process takes the engine's lock for a moment and works at
+the same desk, by the same handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime
+
+import msgspec
+
+from keiji import daemon
+from keiji.errors import EngineOffline, EngineRunning
+from keiji.paths import Paths
+from keiji_engine.bus import protocol as p
+
+_NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
+
+
+def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: float = 120.0) -> p.AnyReply:
+    """Have a request carried out, and return the final reply.
+
+    Args:
+        limit: seconds to wait for a running engine to carry out a directive.
+
+    Raises:
+        EngineOffline: it needs a running engine, and there is none.
+        KeijiError: it was refused or failed; the subclass says how.
+    """
+    request = msgspec.structs.replace(request, sender=sender)
+    while True:
+        if daemon.is_running(paths):
+            with contextlib.suppress(
+                EngineOffline
+            ):  # it ended meanwhile; the ledger keeps the request from acting twice
+                return asyncio.run(_over_the_bus(paths, request, sender, limit))
+        if isinstance(request, _NEEDS_ENGINE):
+            raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
+        try:
+            with daemon.hold_lock(paths, daemon.COMMAND):
+                return asyncio.run(_at_the_desk(paths, request))
+        except EngineRunning:
+            if not daemon.is_running(paths):
+                raise
+
+
+async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit: float) -> p.AnyReply:
+    from keiji_engine.bus.client import Client
+
+    async with Client(paths, sender) as client:
+        if isinstance(request, p.Directive):
+            return await client.settle(request, limit=limit)
+        return await client.ask(request)
+
+
+async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+    from keiji import settings as settings_file
+    from keiji_engine.board import Board
+    from keiji_engine.handlers.desk import Desk
+    from keiji_engine.handlers.dispatch import Dispatcher
+    from keiji_engine.journal import Journal
+    from keiji_engine.ledger import Ledger
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    settings = settings_file.load(paths.settings)
+    paths.make()
+    ledger = Ledger()
+    await ledger.open(settings, paths)
+    try:
+        board = Board(paths, tell=lambda _: None)
+        await board.load(ledger)
+        journal = Journal(paths, lambda: settings, clock)
+        dispatcher = Dispatcher(Desk(paths, lambda: settings, ledger, board, journal, clock), tell=lambda _: None)
+        reply = await dispatcher.perform(request)
+    finally:
+        await ledger.close()
+    if isinstance(reply, p.Refused):
+        raise reply.error()
+    return reply

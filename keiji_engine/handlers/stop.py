@@ -1,0 +1,17 @@
+"""stop: the live run of a task, and a retry that waits."""
+
+from __future__ import annotations
+
+from keiji.errors import NotRunning
+from keiji_engine.bus.protocol import Done, StopRun
+from keiji_engine.handlers.desk import Desk
+
+
+async def stop(desk: Desk, request: StopRun) -> Done:
+    """Stop what runs. Raises NotRunning, EngineOffline, ServiceOffline."""
+    task = desk.board.find(request.task)
+    stopped = await desk.runs().stop(task, f"stopped by {request.sender or 'a directive'}")
+    if not stopped:
+        raise NotRunning(f"{task.name} is not running")
+    desk.journal.task(task.slug, "run stopped")
+    return Done(id=request.id, lines=(f"stopped task {task.name}",))

@@ -1,0 +1,51 @@
+"""The logs of the engine's services, and its life-cycle lines in the logs of tasks: one format, one writer."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.runner import logs
+
+SERVICE_LOGS = ("bus", "scheduler", "runner", "watcher", "repo")
+
+
+class Journal:
+    """Writes lines; a log that cannot be written (a full disk) costs the line, never the engine.
+
+    Args:
+        settings: called for each line, since a reload may change them.
+        echo: whether lines of services also go to standard error, for the foreground and systemd's journal.
+    """
+
+    def __init__(
+        self, paths: Paths, settings: Callable[[], Settings], clock: Callable[[], datetime], *, echo: bool = False
+    ) -> None:
+        self._paths = paths
+        self._settings = settings
+        self._clock = clock
+        self._echo = echo
+
+    def service(self, name: str, message: str, level: str = "INFO") -> None:
+        """Write a line to the log of a service (or of ``repo``, the database)."""
+        text = self._write(self._paths.service_log(name), message, level)
+        if self._echo:
+            sys.stderr.write(f"{name}: {text}")
+
+    def task(self, slug: str, message: str, level: str = "INFO") -> None:
+        """Write a life-cycle line to the log of a task."""
+        self._write(self._paths.task_log(slug), message, level)
+
+    def _write(self, path: Path, message: str, level: str) -> str:
+        settings = self._settings()
+        line = logs.line(self._clock().astimezone(settings.zone), level, message, None)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            logs.LogWriter(path, settings.log_limit, settings.time_zone).append(line)
+        except OSError as error:
+            sys.stderr.write(f"keiji-engine: {path} cannot be written: {error}\n")
+        return line.decode()

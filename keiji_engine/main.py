@@ -1,0 +1,56 @@
+"""``keiji-engine``: the daemon, in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+
+from keiji import __version__, daemon
+from keiji import settings as settings_file
+from keiji.errors import KeijiError
+from keiji.paths import Paths
+from keiji_engine.engine import SERVICES, Engine
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run an engine until it is told to end; return the exit code."""
+    options = _parser().parse_args(arguments)
+    for name, value in (("KEIJI_ROOT", options.root), ("KEIJI_WORKSPACE", options.workspace)):
+        if value:
+            os.environ[name] = value
+    paths = Paths.from_environment()
+    try:
+        with daemon.hold_lock(paths):
+            # What a killed engine wrote about itself is untrue from here on.
+            paths.engine.unlink(missing_ok=True)
+            settings = settings_file.load(paths.settings)
+            paths.make()
+            asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=True).run())
+    except KeijiError as error:
+        sys.stderr.write(f"keiji-engine: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keiji-engine",
+        description="Runs the tasks of a workspace on time. SIGTERM ends it gracefully (live runs go on), a second one "
+        "at once; SIGHUP reads the settings anew and starts every service that is not running.",
+    )
+    parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
+    parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")
+    parser.add_argument(
+        "--only", action="append", choices=SERVICES, help="start this service only; repeat it for several"
+    )
+    parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
