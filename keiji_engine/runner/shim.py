@@ -1,0 +1,258 @@
+"""The process that looks after one run: captures its output, keeps its time limit, records how it ended.
+
+It needs nobody: engine and launcher may die at any instant. SIGTERM asks it to stop the run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfoNotFoundError
+
+from keiji.records import RunResult
+from keiji.states import BAD, RunState
+from keiji_engine.runner import runfile
+from keiji_engine.runner.child import Child
+from keiji_engine.runner.lines import Stream, line
+from keiji_engine.runner.logs import LogWriter
+from keiji_engine.runner.spec import RunSpec
+
+CHUNK = 64 * 1024
+PARTIAL_SECONDS = 0.5  # how long the beginning of a line may wait for its end before it is shown
+LONGEST_REASON = 300
+_MOST_LEFT = 16 * 1024 * 1024  # of output read after the end, where something could not be killed and goes on printing
+_INVISIBLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
+
+
+def look_after(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
+    """Carry out a run from its beginning to its recorded end, in this process, which is the shim.
+
+    Args:
+        began: called as soon as the run's file exists.
+
+    Raises:
+        FileExistsError: the run has a shim already.
+        OSError: the run's file cannot be written; the run did not begin.
+    """
+    bell = _Bell()
+    started_at = datetime.now(UTC)
+    file = runfile.create(folder, spec, started_at)
+    began()
+    runfile.finish(file, _Shim(spec, started_at, bell).run())
+
+
+class _Bell:
+    """Wakes the loop when a child ends or a stop is asked for."""
+
+    def __init__(self) -> None:
+        self.is_stop_asked = False
+        self.descriptor, write = os.pipe()
+        for end in (self.descriptor, write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop_asked)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def _stop_asked(self, _number: int, _frame: object) -> None:
+        self.is_stop_asked = True
+
+    def silence(self) -> None:
+        try:
+            os.read(self.descriptor, 4096)
+        except BlockingIOError:
+            return
+
+
+class _Pipe:
+    """One of the two pipes: bytes in, lines of the log out."""
+
+    def __init__(self, level: str, run: str) -> None:
+        self.descriptor, self.write = os.pipe()
+        os.set_blocking(self.descriptor, False)
+        self.stream = Stream(level, run)
+        self.is_open = True
+        self.last = b""  # the end of what was printed
+        self.flush_at: float | None = None
+
+
+class _Shim:
+    def __init__(self, spec: RunSpec, started_at: datetime, bell: _Bell) -> None:
+        self.spec = spec
+        self.started_at = started_at
+        self.bell = bell
+        try:
+            self.log = LogWriter(Path(spec.log_path), spec.log_limit, spec.zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.log = LogWriter(Path(spec.log_path), spec.log_limit, "UTC")
+        self.log_start: int | None = None
+        self.log_end: int | None = None
+        self.unlogged = 0  # bytes that could not be written
+        self.ending: RunState | None = None  # TIMED_OUT or STOPPED once that was decided
+        self.was_killed = False
+        now = time.monotonic()
+        self.began = now
+        self.stop_at = None if spec.timeout is None else now + spec.timeout
+        self.kill_at: float | None = None
+
+    def run(self) -> RunResult:
+        pipes = (_Pipe("INFO", self.spec.run_id), _Pipe("ERROR", self.spec.run_id))
+        try:
+            child = Child.start(self.spec, pipes[0].write, pipes[1].write)
+        except (OSError, ValueError) as error:
+            return self._ended(None, None, f"could not be started: {error}")
+        for pipe in pipes:
+            os.close(pipe.write)
+        self._attend(child, pipes)
+        code = child.reap()
+        for pipe in pipes:
+            self._drain(pipe)
+        return self._ended(child, code, _last_line(pipes[1].last))
+
+    def _attend(self, child: Child, pipes: tuple[_Pipe, _Pipe]) -> None:
+        """Move output to the log and keep the limits, until the main process has ended."""
+        poll = select.poll()
+        poll.register(self.bell.descriptor, select.POLLIN)
+        by_descriptor = {pipe.descriptor: pipe for pipe in pipes}
+        for descriptor in by_descriptor:
+            poll.register(descriptor, select.POLLIN)
+        while not child.has_ended():
+            for descriptor, _ in poll.poll(self._patience(pipes)):
+                if descriptor == self.bell.descriptor:
+                    self.bell.silence()
+                    continue
+                pipe = by_descriptor[descriptor]
+                self._read(pipe)
+                if not pipe.is_open:
+                    poll.unregister(descriptor)
+            self._keep_limits(child)
+            now = time.monotonic()
+            for pipe in pipes:
+                if pipe.flush_at is not None and pipe.flush_at <= now:
+                    pipe.flush_at = None
+                    self._append(pipe.stream.flush(self._now(), ended=False))
+
+    def _patience(self, pipes: tuple[_Pipe, _Pipe]) -> int | None:
+        """Return for how many milliseconds nothing has to be done unless something happens."""
+        moments = [self.stop_at, self.kill_at, *(pipe.flush_at for pipe in pipes)]
+        waiting = [moment for moment in moments if moment is not None]
+        return max(0, int((min(waiting) - time.monotonic()) * 1000) + 1) if waiting else None
+
+    def _keep_limits(self, child: Child) -> None:
+        now = time.monotonic()
+        if self.ending is None:
+            if self.bell.is_stop_asked:
+                self.ending = RunState.STOPPED
+            elif self.stop_at is not None and self.stop_at <= now:
+                self.ending = RunState.TIMED_OUT
+            else:
+                return
+            self.stop_at, self.kill_at = None, now + self.spec.stop_grace
+            child.signal_group(signal.SIGTERM)
+        if self.kill_at is not None and self.kill_at <= now:
+            self.kill_at, self.was_killed = None, True
+            child.signal_group(signal.SIGKILL)  # its descendants in other groups follow when it has ended
+
+    def _read(self, pipe: _Pipe) -> int:
+        """Move one chunk to the log; return how many bytes that was."""
+        try:
+            chunk = os.read(pipe.descriptor, CHUNK)
+        except BlockingIOError:
+            return 0
+        if not chunk:
+            pipe.is_open = False
+            self._append(pipe.stream.flush(self._now(), ended=True))
+            return 0
+        pipe.last = (pipe.last + chunk)[-4096:]
+        self._append(pipe.stream.feed(chunk, self._now()))
+        if not pipe.stream.is_partial:
+            pipe.flush_at = None
+        elif pipe.flush_at is None:
+            pipe.flush_at = time.monotonic() + PARTIAL_SECONDS
+        return len(chunk)
+
+    def _drain(self, pipe: _Pipe) -> None:
+        left = _MOST_LEFT
+        while pipe.is_open and left > 0 and (count := self._read(pipe)):
+            left -= count
+        self._append(pipe.stream.flush(self._now(), ended=True))
+
+    def _append(self, data: bytes) -> None:
+        if not data:
+            return
+        try:
+            if self.unlogged:
+                text = f"{self.unlogged} bytes of log could not be written here"
+                self._place(*self.log.say(datetime.now(UTC), "ERROR", text, self.spec.run_id))
+                self.unlogged = 0
+            self._place(*self.log.append(data))
+        except OSError:
+            # A full disk must cost neither the run nor its result: the program goes on, its output is counted.
+            self.unlogged += len(data)
+
+    def _place(self, start: int, end: int) -> None:
+        if self.log_start is None:
+            self.log_start = start
+        self.log_end = end
+
+    def _now(self) -> datetime:
+        return datetime.now(self.log.zone)
+
+    def _ended(self, child: Child | None, code: int | None, detail: str) -> RunResult:
+        """Say in the log how it ended, and return the result."""
+        finished_at = datetime.now(UTC)
+        state, reason = self._verdict(code, detail)
+        if self.unlogged:
+            reason = f"{reason}; the log could not be written".removeprefix("; ")
+        took = f"{time.monotonic() - self.began:.3f} s"
+        said = f"run {state.replace('_', ' ')} after {took}" + (f": {reason}" if reason else "")
+        self._append(line(self._now(), "ERROR" if state in BAD else "INFO", said, self.spec.run_id))
+        return RunResult(
+            run_id=self.spec.run_id,
+            state=state,
+            finished_at=finished_at,
+            started_at=self.started_at,
+            reason=reason,
+            exit_code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            cpu_seconds=round(child.cpu_seconds, 6) if child else None,
+            peak_memory_bytes=child.peak_memory_bytes if child else None,
+            log_start=self.log_start,
+            log_end=self.log_end,
+        )
+
+    def _verdict(self, code: int | None, detail: str) -> tuple[RunState, str]:
+        if code is None:
+            return RunState.FAILED, _bounded(detail)
+        killed = f"; killed after another {self.spec.stop_grace:g} s" if self.was_killed else ""
+        if self.ending is RunState.TIMED_OUT:
+            return self.ending, f"did not end within {self.spec.timeout:g} s{killed}"
+        if self.ending is RunState.STOPPED:
+            return self.ending, f"stopped{killed}"
+        if code == 0:
+            return RunState.SUCCEEDED, ""
+        how = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
+        return RunState.FAILED, _bounded(f"{how}: {detail}" if detail else how)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_line(printed: bytes) -> str:
+    """Return the last line that says something, as plain text."""
+    lines = printed.decode("utf-8", "replace").split("\n")
+    return next((text for one in reversed(lines) if (text := _INVISIBLE.sub("", one).strip())), "")
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
