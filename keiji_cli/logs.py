@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +27,7 @@ def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for each in reversed(EDITORS):
         command = click.option(f"--{each}", "editor", flag_value=each, help=f"Open it in {each} instead.")(command)
     command = click.option("-f", "--follow", is_flag=True, help="Go on showing what comes, until Ctrl-C.")(command)
-    command = click.option("-n", "--lines", default=LINES, show_default=True, help="How many lines to show.")(command)
-    return command
+    return click.option("-n", "--lines", default=LINES, show_default=True, help="How many lines to show.")(command)
 
 
 def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
@@ -44,7 +44,7 @@ def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
         return
     from keiji_engine.runner.logs import LogReader
 
-    reader, output = LogReader(path), click.get_binary_stream("stdout")
+    reader, output = LogReader(path), sys.stdout.buffer
     position, text = reader.tail(lines, _MOST_AT_ONCE) if lines else (reader.size(), b"")
     if not text and not follow:
         click.echo(f"{path} has nothing in it yet", err=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -15,7 +14,6 @@ from keiji_cli.groups import Lazy, Place
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED = 130  # as shells count a process that SIGINT ended
-PIPE_CLOSED = 141  # and one that SIGPIPE ended
 
 
 def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -59,17 +57,12 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to die
     try:
         code = keiji.main(verbs.as_words(arguments), prog_name="keiji", standalone_mode=False)
-        sys.stdout.flush()
     except KeijiError as error:
         return _failed(error)
     except click.ClickException as error:
         return _misused(error)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        # Python would try to flush once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
     except OSError as error:
         return _failed(KeijiError(str(error)))
     return code if isinstance(code, int) else DONE

@@ -1,0 +1,171 @@
+"""What the command line prints, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from keiji.daemon import EngineNote
+from keiji.records import Run
+from keiji.states import RunState, Trigger
+from keiji_cli import as_json, output
+from keiji_engine.bus.protocol import TaskView
+
+NAIROBI = ZoneInfo("Africa/Nairobi")
+MOMENT = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
+TASK = TaskView(
+    id=1,
+    task_id="ac965b18-b229-4360-a294-72913115bb45",
+    name="ping_google",
+    slug="ping_google",
+    description="pings google",
+    schedule="day:Friday,time:10:00PM",
+    schedule_words="Fridays at 22:00",
+    type="DayTime",
+    next_execution_time=MOMENT,
+    log_path="/k/logs/tasks/ping_google/ping_google.log",
+    source_path="/w/tasks/ping_google",
+    executable="/k/exec/tasks/ping_google",
+    is_disabled=True,
+    build="3f2a",
+    source_changes=("function.py",),
+)
+RUN = Run(
+    run_id="01",
+    task="ping_google",
+    trigger=Trigger.SCHEDULE,
+    state=RunState.FAILED,
+    created_at=MOMENT,
+    scheduled_for=MOMENT,
+    started_at=MOMENT,
+    finished_at=MOMENT + timedelta(seconds=1.5),
+    reason="exit code 2",
+    exit_code=2,
+    cpu_seconds=0.25,
+    peak_memory_bytes=10_000_000,
+    build="3f2a",
+)
+
+
+def test_the_block_of_a_task_has_every_field_in_its_order() -> None:
+    assert output.task_block(TASK, NAIROBI).splitlines() == [
+        "TaskModel:",
+        "ID: 1",
+        "TaskId: ac965b18-b229-4360-a294-72913115bb45",
+        "Name: ping_google",
+        "Description: pings google",
+        "Schedule: day:Friday,time:10:00PM",
+        "LastExecutionTime: N/A",
+        "NextExecutionTime: 2026-11-27 22:00:00 +0300",
+        "LogPath: /k/logs/tasks/ping_google/ping_google.log",
+        "Slug: ping_google",
+        "Type: DayTime",
+        "Executable: /k/exec/tasks/ping_google",
+        "IsRunning: false",
+        "IsQueued: false",
+        "IsError: false",
+        "IsDisabled: true",
+        "ErrorTxt: ",
+    ]
+
+
+def test_the_notes_of_a_task_say_what_differs_and_leave_out_what_does_not_apply() -> None:
+    notes = output.task_notes(TASK, NAIROBI)
+    assert "Sources differ from the build: function.py" in notes
+    assert "Fridays at 22:00" in notes
+    assert "Running since" not in notes
+
+
+def test_tasks_for_programs_have_the_promised_fields_with_times_in_the_zone_of_the_workspace() -> None:
+    (task,) = json.loads(as_json.tasks([TASK], NAIROBI))
+    assert list(task) == [
+        "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
+        "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
+    ]  # fmt: skip
+    assert task["next_execution_time"] == "2026-11-27T22:00:00+03:00"
+    assert task["last_execution_time"] is None
+    assert task["is_disabled"] is True
+
+
+def test_runs_for_programs_have_the_promised_fields() -> None:
+    (run,) = json.loads(as_json.runs([RUN], NAIROBI))
+    assert list(run) == [
+        "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
+        "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build",
+    ]  # fmt: skip
+    assert (run["trigger"], run["state"], run["exit_code"]) == ("schedule", "failed", 2)
+    assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
+
+
+def test_the_status_for_programs_has_engine_and_services() -> None:
+    note = EngineNote(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
+    services = [{"name": "bus", "status": "online", "since": MOMENT.isoformat(), "detail": ""}]
+    status = json.loads(as_json.status(note, services, NAIROBI, MOMENT + timedelta(seconds=90)))
+    assert status == {
+        "engine": {"pid": 7, "version": "0.1.0", "boot": "b", "uptime_seconds": 90.0},
+        "services": [{"name": "bus", "status": "online", "since": "2026-11-27T22:00:00+03:00"}],
+    }
+
+
+def test_the_status_without_an_engine_has_null_for_it() -> None:
+    status = json.loads(as_json.status(None, [{"name": "bus", "status": "offline", "since": None}], NAIROBI, MOMENT))
+    assert status == {"engine": None, "services": [{"name": "bus", "status": "offline", "since": None}]}
+
+
+def test_the_services_table_looks_as_people_know_it() -> None:
+    assert output.services_table([("bus", "online"), ("scheduler", "offline")]).splitlines() == [
+        "======== SERVICES ========",
+        f"{'NAME':<18} {'STATUS':<18}",
+        f"{'bus':<18} {'ONLINE':<18}",
+        f"{'scheduler':<18} {'OFFLINE':<18}",
+        "======== SERVICES ========",
+    ]
+
+
+def test_the_table_of_runs_says_when_how_and_why() -> None:
+    header, row = output.runs_table([RUN], NAIROBI).splitlines()
+    assert header.split() == ["TIME", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"]
+    assert row.startswith("2026-11-27 22:00:00 +0300")
+    assert "FAILED" in row
+    assert "1.50 s" in row
+    assert row.endswith("exit code 2")
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 * 1024**3, "5.0 GiB"),
+        (1024**6, "1048576.0 TiB"),
+    ],
+)
+def test_sizes_are_in_units_that_people_read(count: int, shown: str) -> None:
+    assert output.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h")]
+)
+def test_durations_have_their_two_largest_units(seconds: float, shown: str) -> None:
+    assert output.duration(seconds) == shown
+
+
+def test_a_tree_shows_folders_and_files_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c.log").touch()
+    (tmp_path / "d").touch()
+    (tmp_path / "secret").touch()
+    assert output.tree(tmp_path, lambda path: path.name == "secret").splitlines() == [
+        str(tmp_path),
+        "├── a",
+        "│   └── b",
+        "│       └── c.log",
+        "└── d",
+    ]
