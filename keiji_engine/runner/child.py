@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from keiji_engine.runner.spec import RunSpec
@@ -72,16 +73,26 @@ class Child:
             self._collect(ended.si_pid, 0)
         return False
 
-    def signal_group(self, number: signal.Signals) -> None:
-        """Send a signal to the main process's group, if there still is one."""
+    def terminate(self) -> None:
+        """Ask the main process and its group to end; one that is stopped goes on, to hear it."""
+        self._signal(os.killpg, signal.SIGTERM)
+        self._signal(os.killpg, signal.SIGCONT)
+
+    def kill(self) -> None:
+        """Kill the main process, in whatever group it is now, and its first group. `reap` does so with all others."""
+        self._signal(os.killpg, signal.SIGKILL)
+        if self._status is None:
+            self._signal(os.kill, signal.SIGKILL)
+
+    def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
         try:
-            os.killpg(self.pid, number)
+            send(self.pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # PermissionError: macOS for a zombie; elsewhere a program that became another user's
+            return  # nobody is left there, or (macOS) only zombies, or it has become another user's
 
     def reap(self) -> int:
-        """Kill all that the main process, which has ended, left behind; return its exit code, or minus the signal."""
-        self.signal_group(signal.SIGKILL)
+        """Kill what the main process left behind, and itself unless it has ended; return its exit code, or -signal."""
+        self.kill()
         if self._status is None:
             self._collect(self.pid, 0)
         self._kill_descendants()

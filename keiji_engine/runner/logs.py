@@ -33,11 +33,11 @@ class LogWriter:
     """
 
     def __init__(self, path: Path, limit: int | None, zone: str) -> None:
+        self._lock = -1
+        self._file = -1
         self.path = path
         self.limit = limit
         self.zone = ZoneInfo(zone)
-        self._lock = -1
-        self._file = -1
         self._base = 0
         self._end = -1  # the size that our own last append left, hence known to end in a newline
 
@@ -72,6 +72,9 @@ class LogWriter:
             if descriptor >= 0:
                 os.close(descriptor)
         self._file = self._lock = -1
+
+    def __del__(self) -> None:
+        self.close()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -58,7 +58,7 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
 
 
 def finish(descriptor: int, result: RunResult) -> None:
-    """Append how the run ended. Raises OSError."""
+    """Append how the run ended; where that raises OSError, nothing was appended."""
     _write(
         descriptor,
         {
@@ -78,9 +78,14 @@ def finish(descriptor: int, result: RunResult) -> None:
 
 
 def _write(descriptor: int, data: dict[str, Any]) -> None:
+    size = os.fstat(descriptor).st_size
     rest = memoryview(json.dumps(data).encode() + b"\n")
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    try:
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    except OSError:
+        os.ftruncate(descriptor, size)  # so that another attempt begins with a line of its own
+        raise
 
 
 @dataclass(frozen=True, slots=True)

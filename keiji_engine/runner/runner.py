@@ -84,9 +84,13 @@ class Runner:
             for run_id in sorted(set(open_runs).difference(found)):
                 self._tell(adopt.lost(run_id, self._clock()))
             self._launcher = await Launcher.start(self._runs, lock)
+        except BaseException:
+            await self.stop()
+            raise
         finally:
             os.close(lock)
         self._serving = asyncio.create_task(self._serve(self._launcher), name="runner")
+        self._serving.add_done_callback(self._served)
 
     async def stop(self) -> None:
         """End the launcher, once it has begun what it was sent. Runs go on; nothing is told of them any more."""
@@ -155,20 +159,24 @@ class Runner:
     async def _replace(self) -> Launcher:
         while True:
             try:
-                lock = await self._take_lock()
-            except KeijiError as error:
-                self._note(str(error))
-                continue
-            try:
-                # Nobody is on the way any more: a run without a file has not begun and can safely be sent again.
-                for run_id in list(self._sent):
-                    self._look(run_id)
-                return await Launcher.start(self._runs, lock)
-            except KeijiError as error:
-                self._note(str(error))
+                return await self._start_again()
+            except (KeijiError, OSError) as error:
+                self._note(f"there is no launcher; trying again: {error}")
                 await asyncio.sleep(_RESTART_PAUSE)
-            finally:
-                os.close(lock)
+
+    async def _start_again(self) -> Launcher:
+        lock = await self._take_lock()
+        try:
+            # Nobody is on the way any more: a run without a file has not begun and can safely be sent again.
+            for run_id in list(self._sent):
+                self._look(run_id)
+            return await Launcher.start(self._runs, lock)
+        finally:
+            os.close(lock)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._note(f"nothing is heard of new runs any more: {type(error).__name__}: {error}")
 
     async def _send(self, launcher: Launcher, specs: Sequence[RunSpec]) -> None:
         if specs:

@@ -26,6 +26,7 @@ from keiji_engine.runner.spec import RunSpec
 CHUNK = 64 * 1024
 PARTIAL_SECONDS = 0.5  # how long the beginning of a line may wait for its end before it is shown
 LONGEST_REASON = 300
+RECORD_SECONDS = 60  # how long to try to record the result where the disk is full
 _MOST_LEFT = 16 * 1024 * 1024  # of output read after the end, where something could not be killed and goes on printing
 _INVISIBLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 
@@ -44,7 +45,23 @@ def look_after(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
     started_at = datetime.now(UTC)
     file = runfile.create(folder, spec, started_at)
     began()
-    runfile.finish(file, _Shim(spec, started_at, bell).run())
+    shim = _Shim(spec, started_at, bell)
+    try:
+        result = shim.run()
+    except Exception as error:  # noqa: BLE001  # whatever happens here, the run must not be without a result
+        result = shim.give_up(error)
+    _record(file, result)
+
+
+def _record(file: int, result: RunResult) -> None:
+    limit = time.monotonic() + RECORD_SECONDS
+    while True:
+        try:
+            return runfile.finish(file, result)
+        except OSError:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(1)
 
 
 class _Bell:
@@ -94,6 +111,7 @@ class _Shim:
         self.log_start: int | None = None
         self.log_end: int | None = None
         self.unlogged = 0  # bytes that could not be written
+        self.child: Child | None = None
         self.ending: RunState | None = None  # TIMED_OUT or STOPPED once that was decided
         self.was_killed = False
         now = time.monotonic()
@@ -104,16 +122,22 @@ class _Shim:
     def run(self) -> RunResult:
         pipes = (_Pipe("INFO", self.spec.run_id), _Pipe("ERROR", self.spec.run_id))
         try:
-            child = Child.start(self.spec, pipes[0].write, pipes[1].write)
+            self.child = child = Child.start(self.spec, pipes[0].write, pipes[1].write)
         except (OSError, ValueError) as error:
-            return self._ended(None, None, f"could not be started: {error}")
+            return self._ended(None, f"could not be started: {_words(error)}")
         for pipe in pipes:
             os.close(pipe.write)
         self._attend(child, pipes)
         code = child.reap()
         for pipe in pipes:
             self._drain(pipe)
-        return self._ended(child, code, _last_line(pipes[1].last))
+        return self._ended(code, _last_line(pipes[1].last))
+
+    def give_up(self, error: Exception) -> RunResult:
+        """Return the result of a run that could not be looked after to its end."""
+        if self.child is not None:
+            self.child.reap()
+        return self._ended(None, f"its shim failed, so it was killed: {type(error).__name__}: {error}")
 
     def _attend(self, child: Child, pipes: tuple[_Pipe, _Pipe]) -> None:
         """Move output to the log and keep the limits, until the main process has ended."""
@@ -154,10 +178,10 @@ class _Shim:
             else:
                 return
             self.stop_at, self.kill_at = None, now + self.spec.stop_grace
-            child.signal_group(signal.SIGTERM)
+            child.terminate()
         if self.kill_at is not None and self.kill_at <= now:
             self.kill_at, self.was_killed = None, True
-            child.signal_group(signal.SIGKILL)  # its descendants in other groups follow when it has ended
+            child.kill()  # its descendants in other groups follow when it has ended
 
     def _read(self, pipe: _Pipe) -> int:
         """Move one chunk to the log; return how many bytes that was."""
@@ -204,7 +228,7 @@ class _Shim:
     def _now(self) -> datetime:
         return datetime.now(self.log.zone)
 
-    def _ended(self, child: Child | None, code: int | None, detail: str) -> RunResult:
+    def _ended(self, code: int | None, detail: str) -> RunResult:
         """Say in the log how it ended, and return the result."""
         finished_at = datetime.now(UTC)
         state, reason = self._verdict(code, detail)
@@ -221,8 +245,8 @@ class _Shim:
             reason=reason,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
-            cpu_seconds=round(child.cpu_seconds, 6) if child else None,
-            peak_memory_bytes=child.peak_memory_bytes if child else None,
+            cpu_seconds=round(self.child.cpu_seconds, 6) if self.child else None,
+            peak_memory_bytes=self.child.peak_memory_bytes if self.child else None,
             log_start=self.log_start,
             log_end=self.log_end,
         )
@@ -239,6 +263,12 @@ class _Shim:
             return RunState.SUCCEEDED, ""
         how = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
         return RunState.FAILED, _bounded(f"{how}: {detail}" if detail else how)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
 
 
 def _signal_name(number: int) -> str:
