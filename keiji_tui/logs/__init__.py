@@ -1,0 +1,1 @@
+"""Logs as they are read: parsed, made safe, and kept in bounded memory."""

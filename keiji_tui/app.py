@@ -1,0 +1,331 @@
+"""`keiji-tui`: wiring of link, store and screens, and what keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.command import Provider
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.worker import Worker, WorkerState
+
+from keiji.errors import KeijiError
+from keiji_engine.bus.protocol import Directive, Snapshot
+from keiji_tui import commands, keymap
+from keiji_tui.keymap import Action, Risk
+from keiji_tui.link.link import Link, LinkChanged, LinkState, LogPart
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.messages import TaskSelected
+from keiji_tui.palette import Actions
+from keiji_tui.screens.board import Board
+from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.runs import MOST, RunsScreen
+from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.screens.tasks import TasksScreen
+from keiji_tui.store import Store
+from keiji_tui.styles.theme import DARK, FALLBACKS
+
+APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most
+SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log
+AGAIN_SECONDS = 1.0
+_BREATH = 64  # updates after which keys get a turn
+
+
+class ControlCenter(App[None]):
+    """The terminal.
+
+    Args:
+        link: the way to the engine.
+        clock: returns what time it is, aware.
+        home: the person's home, shown as ``~``.
+        task: the task to select at first, by name or slug.
+        readonly: whether nothing may be changed.
+    """
+
+    TITLE = "keiji"
+    CSS_PATH = "styles/keiji.tcss"
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
+    NOTIFICATION_TIMEOUT = 5
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        home: str = "",
+        task: str | None = None,
+        readonly: bool = False,
+    ) -> None:
+        super().__init__()
+        self.store = Store()
+        self._link = link
+        self._now = clock
+        self._home = home
+        self._readonly = readonly
+        self._tasks_screen = TasksScreen(self.store, home, readonly=readonly, task=task)
+        self._log_parts: list[LogPart] = []
+        self._apply_timer: Timer | None = None
+        self._settle_timer: Timer | None = None
+        self.register_theme(DARK)
+        self.theme = DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        return self._tasks_screen
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return FALLBACKS
+
+    # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_mount(self) -> None:
+        self._tick()
+        self.call_after_refresh(self._watch)
+
+    def _watch(self) -> None:
+        self.run_worker(self._take_updates(), name="updates", group="updates", exit_on_error=False)
+
+    async def _take_updates(self) -> None:
+        count = 0
+        async for update in self._link.updates():
+            self.store.apply(update, self._now())
+            if isinstance(update, Snapshot):
+                self._follow()
+            self._changed()
+            count += 1
+            if count % _BREATH == 0:
+                await asyncio.sleep(0)
+
+    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
+        """Go on after a failure of ours: a terminal that people keep open does not end with it."""
+        if event.state is not WorkerState.ERROR:
+            return
+        reason = plain(str(event.worker.error) or type(event.worker.error).__name__)
+        if event.worker.group == "updates":
+            self.store.apply(LinkChanged(LinkState.OFFLINE, reason), self._now())
+            self.set_timer(AGAIN_SECONDS, self._watch)
+            self._changed()
+        else:
+            self._complain(reason)
+
+    def _changed(self) -> None:
+        if self._apply_timer is None:
+            self._apply_timer = self.set_timer(APPLY_SECONDS, self._apply)
+
+    def _apply(self) -> None:
+        self._apply_timer = None
+        parts, self._log_parts = self._log_parts, []
+        if parts:
+            self._tasks_screen.log_pane.add(parts)
+        self._paint()
+
+    def _tick(self) -> None:
+        self._paint()
+        self.set_timer(1.0 - self._now().microsecond / 1e6, self._tick)
+
+    @property
+    def board(self) -> Board:
+        """The full screen that is on top, under whatever asks something."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, Board)), self._tasks_screen)
+
+    def _paint(self) -> None:
+        board = self.board
+        if board.is_ready and self.is_running:  # a last tick may come while all is being closed
+            board.paint(self._now())
+
+    def on_board_opened(self) -> None:
+        self._paint()
+
+    # ── the log of the selected task ─────────────────────────────────────────────────────────────────────────────────
+
+    def on_task_selected(self, event: TaskSelected) -> None:
+        task = self.store.tasks.get(event.slug or "")
+        self._log_parts.clear()
+        self._tasks_screen.log_pane.show(event.slug or "", task.name if task else "")
+        self._paint()
+        if self._settle_timer is not None:
+            self._settle_timer.stop()
+        self._settle_timer = self.set_timer(SETTLE_SECONDS, self._follow)
+
+    def _follow(self) -> None:
+        task = self._tasks_screen.subject
+        self.workers.cancel_group(self, "log")
+        if task is not None:
+            self.run_worker(self._take_log(task.slug), name="log", group="log", exit_on_error=False)
+
+    async def _take_log(self, slug: str) -> None:
+        try:
+            async for part in self._link.follow(slug):
+                self._log_parts.append(part)
+                self._changed()
+                if len(self._log_parts) % _BREATH == 0:
+                    await asyncio.sleep(0)
+        except KeijiError as error:
+            self._tasks_screen.log_pane.failed(error.message)
+
+    # ── what keys do ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def action_act(self, name: str) -> None:
+        """Carry out a declared action, or say why it is not possible now."""
+        board = self.board
+        if name == "start-service" and self.store.link is LinkState.OFFLINE:
+            name = "start-engine"
+        action = keymap.BY_ID[name]
+        situation = board.situation
+        reason = action.blocked(situation)
+        if reason:
+            self.notify(plain(reason), title=f"{action.label}: not now", severity="warning", markup=False)
+            return
+        directive = commands.directive_for(name, situation)
+        if directive is None:
+            getattr(self, f"_do_{name.replace('-', '_')}")()
+            return
+        about = situation.task or situation.service
+        self._ask_and_send(action, directive, plain(about.name) if about else directive.target)
+
+    def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
+        def answered(is_yes: bool | None) -> None:
+            if is_yes:
+                self._start(self._send(directive, name))
+
+        if action.risk in (Risk.CONFIRM, Risk.TYPED):
+            self.push_screen(ConfirmScreen(commands.question(directive, name)), answered)
+        else:
+            answered(True)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        self.run_worker(work, group="directives", exit_on_error=False)
+
+    async def _send(self, directive: Directive, name: str) -> None:
+        self.store.sent(directive)
+        self._changed()
+        try:
+            await self._link.send(directive)
+        except KeijiError as error:
+            self._complain(error.message, error.hint)
+        else:
+            command = commands.command_line(directive)
+            self.notify(f"{commands.done(directive, name)}\n$ {plain(command)}", markup=False)
+        finally:
+            self.store.settled(directive)
+            self._changed()
+
+    def _complain(self, message: str, hint: str = "") -> None:
+        lines = [plain(line) for line in (*message.splitlines(), *hint.splitlines()) if line.strip()]
+        self.notify("\n".join(lines), severity="error", timeout=12, markup=False)
+
+    def _do_dismiss(self) -> None:
+        task = self.board.subject
+        if task is not None:
+            self.store.dismiss(task.slug)
+            self._paint()
+
+    def _do_offered(self) -> None:
+        task = self.store.offer(None)
+        if task is not None:
+            self._to_tasks()
+            if task.slug not in self.store.shown():
+                self._tasks_screen.drop_filter()
+            self._tasks_screen.table.select(task.slug)
+
+    def _do_start_engine(self) -> None:
+        self._start(self._start_engine())
+
+    async def _start_engine(self) -> None:
+        self.notify("starting the engine …\n$ keiji system start", timeout=3, markup=False)
+        try:
+            await self._link.start_engine()
+        except KeijiError as error:
+            self._complain(error.message, error.hint)
+
+    def _do_tasks(self) -> None:
+        self._to_tasks()
+        self._tasks_screen.back()
+
+    def _to_tasks(self) -> None:
+        while self.board is not self._tasks_screen:
+            self.pop_screen()
+
+    def _do_services(self) -> None:
+        if not isinstance(self.board, ServicesScreen):
+            self._to_tasks()
+            self.push_screen(ServicesScreen(self.store, self._home, readonly=self._readonly))
+
+    def _do_runs(self) -> None:
+        self._do_history()
+
+    def _do_history(self) -> None:
+        task = self.board.subject
+        if task is not None and not isinstance(self.board, RunsScreen):
+            screen = RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug)
+            self.push_screen(screen)
+            self._start(self._load_runs(screen))
+
+    async def _load_runs(self, screen: RunsScreen) -> None:
+        try:
+            screen.put(await self._link.runs(screen.slug, MOST))
+        except KeijiError as error:
+            screen.failed(error.message)
+
+    def _do_logs(self) -> None:
+        self._to_tasks()
+        self._tasks_screen.open_log()
+
+    def _do_filter(self) -> None:
+        self._to_tasks()
+        self._tasks_screen.open_filter()
+
+    def _do_panes(self) -> None:
+        if self.board is self._tasks_screen:
+            self._tasks_screen.other_pane()
+            self._paint()
+
+    def _do_zoom(self) -> None:
+        if self.board is self._tasks_screen:
+            self._tasks_screen.zoom()
+
+    def _do_back(self) -> None:
+        if self.board is not self._tasks_screen:
+            self._to_tasks()
+        else:
+            self._tasks_screen.back()
+            self._paint()
+
+    def _do_help(self) -> None:
+        board = self.board
+        places = dict.fromkeys((*board.places, *board.ABOUT, *board.ALWAYS))
+        self.push_screen(HelpScreen(tuple(places), board.situation))
+
+    def _do_palette(self) -> None:
+        self.action_command_palette()
+
+    def _do_quit(self) -> None:
+        self.exit()
+
+    async def on_unmount(self) -> None:
+        await self._link.close()
+
+
+def main() -> int:
+    """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+    from keiji_tui.options import read, refusal
+
+    options = read()
+    reason = refusal()
+    if reason:
+        sys.stderr.write(f"{reason}\n")
+        return 2
+    from keiji_tui.link.bus import BusLink
+
+    app = ControlCenter(BusLink(options.paths), home=str(Path.home()), task=options.task, readonly=options.readonly)
+    app.run()
+    engine = app.store.engine
+    if app.store.link is not LinkState.OFFLINE and engine is not None:
+        sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")
+    return app.return_code or 0

@@ -1,0 +1,132 @@
+"""The directive behind each action, its equal on the command line, and what is asked before it is sent. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keiji_engine.bus.protocol import (
+    BuildTask,
+    Delete,
+    Directive,
+    Disable,
+    Enable,
+    Resolve,
+    Restart,
+    RestartService,
+    RunTask,
+    ServiceDirective,
+    ServiceView,
+    StartService,
+    StopRun,
+    StopService,
+    TaskDirective,
+    TaskView,
+)
+from keiji_tui.keymap import Situation
+
+SENDER = "keiji-tui"
+
+_TASK_VERBS: dict[str, Callable[[TaskView], Directive]] = {
+    "toggle": lambda task: (Enable if task.is_disabled else Disable)(task=task.slug, sender=SENDER),
+    "restart": lambda task: Restart(task=task.slug, sender=SENDER),
+    "run": lambda task: RunTask(task=task.slug, sender=SENDER),
+    "stop": lambda task: StopRun(task=task.slug, sender=SENDER),
+    "build": lambda task: BuildTask(task=task.slug, restart=bool(task.source_changes), sender=SENDER),
+    "resolve": lambda task: Resolve(task=task.slug, sender=SENDER),
+    "delete": lambda task: Delete(task=task.slug, sender=SENDER),
+}
+_SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
+    "start-service": lambda service: StartService(service=service.name, sender=SENDER),
+    "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
+    "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
+}
+_UNDER_WAY = {
+    "enable": "enabling", "disable": "disabling", "restart": "restarting", "run": "starting", "stop": "stopping",
+    "build": "building", "resolve": "resolving", "delete": "deleting", "start": "starting",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before harm is done.
+
+    Args:
+        accept: the word on the button that does it.
+        typed: what has to be typed; "" where y is enough.
+    """
+
+    title: str
+    consequence: str
+    command: str
+    accept: str
+    typed: str = ""
+
+
+def directive_for(action: str, situation: Situation) -> Directive | None:
+    """Return what an action asks of the engine; None for one that asks nothing of it."""
+    if action in _TASK_VERBS and situation.task is not None:
+        return _TASK_VERBS[action](situation.task)
+    if action in _SERVICE_VERBS and situation.service is not None:
+        return _SERVICE_VERBS[action](situation.service)
+    return None
+
+
+def command_line(directive: Directive) -> str:
+    """Return the command that does the same: "keiji task disable ping_google"."""
+    if isinstance(directive, ServiceDirective):
+        return f"keiji system {directive.verb.removesuffix('-service')} --{directive.service}"
+    words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
+    if isinstance(directive, BuildTask) and directive.restart:
+        words.append("--restart")
+    return " ".join(words)
+
+
+def under_way(verb: str) -> str:
+    """Return how a pending directive reads on a row: "disabling …"."""
+    return f"{_UNDER_WAY.get(verb, verb)} …"
+
+
+def done(directive: Directive, name: str) -> str:
+    """Return what a person reads when a directive has been carried out, with the way back where there is one."""
+    if isinstance(directive, Disable):
+        return f"{name} disabled – e enables it again"
+    if isinstance(directive, Enable):
+        return f"{name} enabled – e disables it again"
+    if isinstance(directive, Delete):
+        return f"{name} deleted; its sources are still there"
+    if isinstance(directive, BuildTask):
+        return f"{name} built" + (" and restarted" if directive.restart else "")
+    if isinstance(directive, TaskDirective):
+        words = {"restart": "restarted", "run": "started", "stop": "stopped", "resolve": "resolved"}
+        return f"{name} {words.get(directive.verb, directive.verb)}"
+    words = {"start-service": "started", "stop-service": "stopped", "restart-service": "restarted"}
+    return f"{name} {words.get(directive.verb, directive.verb)}"
+
+
+def question(directive: Directive, name: str) -> Question:
+    """Return what is asked before ``directive`` is sent about the task or service ``name``."""
+    command = command_line(directive)
+    if isinstance(directive, Delete):
+        consequence = "Its record, history, logs and builds are removed, and its run is stopped. Its sources stay."
+        return Question(f"Delete {name}?", consequence, command, "Delete", typed=name)
+    if isinstance(directive, StopRun):
+        return Question(f"Stop {name}?", "Its run is ended, or its retry given up.", command, "Stop")
+    if isinstance(directive, Restart):
+        consequence = "A run that is under way is ended; the schedule counts anew from now."
+        return Question(f"Restart {name}?", consequence, command, "Restart")
+    if isinstance(directive, ServiceDirective):
+        word = directive.verb.removesuffix("-service").capitalize()
+        consequence = _SERVICE_STOPS.get(directive.service, "")
+        return Question(f"{word} the {directive.service}?", consequence, command, word)
+    return Question(f"{directive.verb.capitalize()} {name}?", "", command, directive.verb.capitalize())
+
+
+_SERVICE_STOPS = {
+    "bus": "No terminal and no command reaches the engine while it is stopped; tasks run on. keiji system start --bus "
+    "or SIGHUP brings it back.",
+    "scheduler": "No task is started by its schedule while it is stopped. Runs that are under way go on.",
+    "runner": "Nothing can be started while it is stopped. Runs that are under way go on.",
+    "watcher": "Edits of sources go unnoticed while it is stopped.",
+}

@@ -1,0 +1,251 @@
+"""Every key, declared once: what it is called, what it does, how much harm it can do, and when it is allowed.
+
+Footer, help, palette and bindings all come from `ACTIONS`. Pure: no toolkit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from keiji_engine.bus.protocol import ServiceStatus, ServiceView, TaskView
+from keiji_tui.link.link import LinkState
+
+
+class Risk(Enum):
+    """How an action is confirmed: by the harm it can do."""
+
+    NONE = "at once"
+    UNDOABLE = "at once; the same key undoes it"
+    CONFIRM = "asks y/n"
+    TYPED = "asks for the name"
+
+
+class Place(Enum):
+    """Where a key works: everywhere, on a list, in a log, or where one kind of thing is selected."""
+
+    EVERYWHERE = "everywhere"
+    LIST = "lists"
+    TASK = "task"
+    LOG = "log"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What decides whether an action is allowed now.
+
+    Args:
+        task, service: what is selected.
+        is_offered: whether the rebuild of ``task`` is being offered.
+        offers: whether any rebuild is.
+    """
+
+    link: LinkState = LinkState.LIVE
+    engine_lives: bool = False
+    readonly: bool = False
+    task: TaskView | None = None
+    service: ServiceView | None = None
+    is_offered: bool = False
+    offers: bool = False
+
+
+Rule = Callable[[Situation], str]
+
+
+def always(_: Situation) -> str:
+    """Nothing stands against it."""
+    return ""
+
+
+def _writing(situation: Situation) -> str:
+    if situation.readonly:
+        return "this is a read-only terminal (--readonly)"
+    return {
+        LinkState.LIVE: "",
+        LinkState.CONNECTING: "still connecting to the engine",
+        LinkState.STALE: "the engine does not answer; what is shown may be old",
+        LinkState.OFFLINE: _offline(situation),
+    }[situation.link]
+
+
+def _reading(situation: Situation) -> str:
+    return _offline(situation) if situation.link is LinkState.OFFLINE else ""
+
+
+def _offline(situation: Situation) -> str:
+    return "the engine does not answer" if situation.engine_lives else "the engine is offline – s starts it"
+
+
+def _with_task(check: Callable[[TaskView], str], link: Rule = _writing) -> Rule:
+    def rule(situation: Situation) -> str:
+        if situation.task is None:
+            return "no task is selected"
+        return link(situation) or check(situation.task)
+
+    return rule
+
+
+def _any_task(_: TaskView) -> str:
+    return ""
+
+
+def _built(task: TaskView) -> str:
+    return "" if task.build else f"{task.name} is not built yet – b builds it"
+
+
+def _can_run(task: TaskView) -> str:
+    return f"{task.name} is running already" if task.is_running else _built(task)
+
+
+def _can_stop(task: TaskView) -> str:
+    waits = task.is_running or task.is_queued or task.retry_at is not None
+    return "" if waits else f"{task.name} is not running"
+
+
+def _can_restart(task: TaskView) -> str:
+    return f"{task.name} is disabled – e enables it" if task.is_disabled else _built(task)
+
+
+def _with_service(*fitting: ServiceStatus) -> Rule:
+    def rule(situation: Situation) -> str:
+        if situation.service is None:
+            return "no service is selected"
+        service = situation.service
+        return _writing(situation) or ("" if service.status in fitting else f"{service.name} is {service.status}")
+
+    return rule
+
+
+def _can_start_engine(situation: Situation) -> str:
+    if situation.readonly:
+        return "this is a read-only terminal (--readonly)"
+    if situation.link is LinkState.OFFLINE:
+        return "there is an engine, but it does not answer" if situation.engine_lives else ""
+    return "the engine is running"
+
+
+def _offer_here(situation: Situation) -> str:
+    if situation.is_offered:
+        return ""
+    return "u goes to the task whose sources differ" if situation.offers else "no sources differ from their build"
+
+
+def _offer_anywhere(situation: Situation) -> str:
+    return "" if situation.offers else "no sources differ from their build"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something that a key does.
+
+    Args:
+        keys: as the toolkit names them; the first is shown.
+        label: a word or two for the footer.
+        help: a sentence for help and palette.
+        blocked: why not now, "" when it is allowed.
+        call: the toolkit's action, where a widget does it by itself; "" for a handler of the terminal.
+        footer: where in the footer, low numbers first; 0 for not there.
+    """
+
+    id: str
+    keys: tuple[str, ...]
+    label: str
+    help: str
+    place: Place
+    risk: Risk = Risk.NONE
+    blocked: Rule = always
+    call: str = ""
+    footer: int = 0
+
+    @property
+    def key(self) -> str:
+        """The first key, as people write it."""
+        return shown(self.keys[0])
+
+
+_NAMES = {
+    "question_mark": "?", "colon": ":", "slash": "/", "ctrl+p": "^p", "ctrl+d": "^d", "ctrl+u": "^u",
+    "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓", "ctrl+q": "^q", "full_stop": ".",
+}  # fmt: skip
+
+
+def shown(key: str) -> str:
+    """Return a key as people write it: "?" for "question_mark"."""
+    return _NAMES.get(key, key)
+
+
+_E, _L, _T, _G, _S = Place.EVERYWHERE, Place.LIST, Place.TASK, Place.LOG, Place.SERVICE
+_RUNNING = (ServiceStatus.ONLINE, ServiceStatus.STARTING)
+_STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
+
+ACTIONS: tuple[Action, ...] = (
+    Action("toggle", ("e",), "enable/disable", "enable the task, or disable it and stop its run", _T,
+           Risk.UNDOABLE, _with_task(_any_task), footer=10),
+    Action("restart", ("R",), "restart", "stop the task's run and count its schedule anew", _T,
+           Risk.CONFIRM, _with_task(_can_restart), footer=12),
+    Action("run", ("r",), "run", "run the task now, whatever its schedule says", _T,
+           Risk.NONE, _with_task(_can_run), footer=11),
+    Action("stop", ("x",), "stop", "stop the task's run, or give up its retry", _T,
+           Risk.CONFIRM, _with_task(_can_stop), footer=13),
+    Action("build", ("b",), "build", "build the task's sources; where they differ, also restart it", _T,
+           Risk.NONE, _with_task(_any_task), footer=14),
+    Action("dismiss", ("d",), "dismiss", "put the rebuild offer aside until the sources change again", _T,
+           Risk.NONE, _offer_here),
+    Action("offered", ("u",), "go to offer", "go to the task whose sources differ from its build", _T,
+           Risk.NONE, _offer_anywhere),
+    Action("history", ("H", "enter"), "history", "the runs of the task, newest first", _T,
+           Risk.NONE, _with_task(_any_task, _reading), footer=16),
+    Action("resolve", ("A",), "resolve", "clear the task's error", _T,
+           Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error")),
+    Action("delete", ("D",), "delete", "forget the task: record, history, logs and builds; its sources stay", _T,
+           Risk.TYPED, _with_task(_any_task), footer=30),
+    Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=10),
+    Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=11),
+    Action("restart-service", ("R",), "restart", "stop and start the service", _S,
+           Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=12),
+    Action("follow", ("f", "G", "end"), "follow", "go to the end of the log and stay there", _G, call="follow",
+           footer=10),
+    Action("log-top", ("g", "home"), "oldest", "go to the oldest line that is kept", _G, call="to_top"),
+    Action("log-down", ("j", "down"), "down", "one line down", _G, call="lines(1)", footer=12),
+    Action("log-up", ("k", "up"), "up", "one line up; following stops", _G, call="lines(-1)", footer=11),
+    Action("log-half-down", ("ctrl+d", "pagedown"), "half a page", "half a page down", _G, call="half(1)"),
+    Action("log-half-up", ("ctrl+u", "pageup"), "half a page up", "half a page up", _G, call="half(-1)"),
+    Action("log-right", ("right",), "right", "show what is cut off on the right", _G, call="pan(16)"),
+    Action("log-left", ("left",), "left", "back to the left", _G, call="pan(-16)"),
+    Action("down", ("j", "down"), "down", "one row down", _L, call="rows(1)"),
+    Action("up", ("k", "up"), "up", "one row up", _L, call="rows(-1)"),
+    Action("first", ("g", "home"), "first", "the first row", _L, call="to_row(0)"),
+    Action("last", ("G", "end"), "last", "the last row", _L, call="to_row(-1)"),
+    Action("half-down", ("ctrl+d", "pagedown"), "half a page", "half a page down", _L, call="half(1)"),
+    Action("half-up", ("ctrl+u", "pageup"), "half a page up", "half a page up", _L, call="half(-1)"),
+    Action("tasks", ("1",), "tasks", "the tasks", _E),
+    Action("runs", ("2",), "runs", "the runs of the selected task", _E,
+           Risk.NONE, _with_task(_any_task, _reading)),
+    Action("logs", ("3", "l"), "log", "the log of the selected task on the whole screen", _E,
+           Risk.NONE, _with_task(_any_task, always), footer=15),
+    Action("services", ("4",), "services", "bus, scheduler, runner and watcher", _E, footer=32),
+    Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E, footer=31),
+    Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
+    Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),
+    Action("start-engine", ("s",), "start engine", "start the engine in the background", _E,
+           Risk.NONE, _can_start_engine, footer=1),
+    Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E),
+    Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=2),
+    Action("palette", ("ctrl+p", "colon"), "palette", "every action by its name", _E, footer=3),
+    Action("quit", ("q",), "quit", "leave; the engine and its tasks keep running", _E, footer=4),
+)  # fmt: skip
+
+BY_ID = {action.id: action for action in ACTIONS}
+
+
+def of(*places: Place) -> list[Action]:
+    """Return the actions of some places, in the order of their declaration."""
+    return [action for action in ACTIONS if action.place in places]
+
+
+def footer(*places: Place) -> list[Action]:
+    """Return what a footer shows for some places: what they are about first, then what works everywhere."""
+    chosen = [action for action in of(*places, Place.EVERYWHERE) if action.footer]
+    return sorted(chosen, key=lambda action: action.footer if action.footer >= 10 else action.footer + 20)

@@ -1,0 +1,66 @@
+"""What the terminal needs of an engine, so that it can be shown on a scripted one too."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from keiji.records import Run
+from keiji_engine.bus.protocol import Delta, Directive, Done, Heartbeat, LogChunk, LogSlice, Snapshot
+
+
+class LinkState(StrEnum):
+    """How the terminal stands to its engine. The words of the bus client, without loading a socket library for them."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    STALE = "stale"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """The link is in another state now.
+
+    Args:
+        reason: for people.
+        engine_lives: whether there is an engine, even though it does not answer.
+    """
+
+    state: LinkState
+    reason: str = ""
+    engine_lives: bool = False
+
+
+Update = Snapshot | Delta | Heartbeat | LinkChanged
+LogPart = LogSlice | LogChunk
+
+
+class Link(Protocol):
+    """The way to one engine. It lives as long as the terminal and outlives any number of engines."""
+
+    def updates(self) -> AsyncIterator[Update]:
+        """Tell for ever what happens: `LinkChanged` as it does, a `Snapshot` on each (re)join, then gapless deltas."""
+        ...
+
+    async def send(self, directive: Directive) -> Done:
+        """Have a directive carried out and wait for its end. Raises KeijiError where it was refused or failed."""
+        ...
+
+    def follow(self, task: str) -> AsyncIterator[LogPart]:
+        """Tell the last lines of a task's log, then what is added. Raises KeijiError where there is no engine."""
+        ...
+
+    async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
+        """Return the runs of a task, newest first. Raises KeijiError."""
+        ...
+
+    async def start_engine(self) -> None:
+        """Start an engine in the background and return when it is ready. Raises KeijiError with what it last said."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of sockets."""
+        ...

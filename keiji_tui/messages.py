@@ -1,0 +1,33 @@
+"""What screens and widgets tell each other, in the past tense."""
+
+from __future__ import annotations
+
+from textual.message import Message
+
+
+class BoardOpened(Message):
+    """A full screen came to the top and wants to be painted."""
+
+
+class FilterChanged(Message):
+    """Somebody changed what a task's name has to contain."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+
+class FilterLeft(Message):
+    """Somebody finished with the filter; ``is_kept`` says whether it stays."""
+
+    def __init__(self, *, is_kept: bool) -> None:
+        super().__init__()
+        self.is_kept = is_kept
+
+
+class TaskSelected(Message):
+    """Another task was selected; ``slug`` is None when there is none."""
+
+    def __init__(self, slug: str | None) -> None:
+        super().__init__()
+        self.slug = slug

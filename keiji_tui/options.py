@@ -1,0 +1,52 @@
+"""What `keiji-tui` is called with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keiji
+from keiji.paths import Paths
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for.
+
+    Args:
+        task: name or slug of the task to open with.
+    """
+
+    paths: Paths
+    task: str | None = None
+    readonly: bool = False
+
+
+def read(arguments: Sequence[str] | None = None) -> Options:
+    """Read the command line; ends the program with 0 after help or version, with 2 on wrong usage."""
+    parser = argparse.ArgumentParser(
+        prog="keiji-tui",
+        description="The control center: every task and service of an engine, live. It survives the engine, "
+        "and the engine survives it.",
+        epilog="? inside shows the keys.",
+    )
+    parser.add_argument("--root", metavar="DIR", help="where the engine's state is, instead of KEIJI_ROOT")
+    parser.add_argument("--task", metavar="NAME", help="open with this task selected")
+    parser.add_argument("--readonly", action="store_true", help="look only: nothing can be changed")
+    parser.add_argument("--version", action="version", version=f"keiji {keiji.__version__}")
+    given = parser.parse_args(arguments)
+    environ = {**os.environ, "KEIJI_ROOT": given.root} if given.root else dict(os.environ)
+    return Options(Paths.from_environment(environ), given.task, given.readonly)
+
+
+def refusal() -> str:
+    """Return why this cannot be shown here, "" where it can."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return ""
+    return (
+        "keiji-tui: this needs a terminal, and standard input or output is none\n"
+        "keiji task get and keiji system status show the same as text"
+    )

@@ -1,0 +1,47 @@
+"""Every action by its name, for the command palette."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
+
+from keiji_tui.keymap import Action, Risk, of
+from keiji_tui.screens.board import Board
+
+
+class Actions(Provider):
+    """The declared actions of the screen under the palette; one that is not allowed now says why."""
+
+    async def discover(self) -> Hits:
+        for action, reason in self._offered():
+            yield DiscoveryHit(self._shown(action), partial(self._do, action), action.help, _help(action, reason))
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action, reason in self._offered():
+            text = f"{action.label}: {action.help}"
+            score = matcher.match(text)
+            if score > 0:
+                yield Hit(score, matcher.highlight(text), partial(self._do, action), text, _help(action, reason))
+
+    def _offered(self) -> Iterator[tuple[Action, str]]:
+        screen = self.screen
+        if not isinstance(screen, Board):
+            return
+        for action in of(*screen.places, *screen.ABOUT, *screen.ALWAYS):
+            if not action.call and action.id != "palette":
+                yield action, action.blocked(screen.situation)
+
+    def _shown(self, action: Action) -> Content:
+        return Content.assemble((f"{action.key:4}", "$text-muted"), f"{action.label}")
+
+    async def _do(self, action: Action) -> None:
+        await self.app.run_action(f"act('{action.id}')")
+
+
+def _help(action: Action, reason: str) -> str:
+    risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
+    return f"not now: {reason}" if reason else f"{action.help}{risk}"

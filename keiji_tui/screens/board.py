@@ -1,0 +1,113 @@
+"""What every full screen has: the lines at the top, a warning over old data, and the keys at the bottom."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+
+from keiji_engine.bus.protocol import ServiceView, TaskView
+from keiji_tui import keymap
+from keiji_tui.keymap import Action, Place, Situation
+from keiji_tui.link.link import LinkState
+from keiji_tui.messages import BoardOpened
+from keiji_tui.store import Store
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.heading import banner, counts, heading
+from keiji_tui.widgets.keybar import KeyBar
+from keiji_tui.widgets.line import Line
+
+
+class Board(Screen[None]):
+    """A full screen over the store.
+
+    Args:
+        home: the person's home, shown as ``~``.
+    """
+
+    BINDINGS = bindings(Place.EVERYWHERE)
+    ABOUT: ClassVar[tuple[Place, ...]] = ()
+    ALWAYS: ClassVar[tuple[Place, ...]] = (Place.EVERYWHERE,)
+
+    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
+        super().__init__()
+        self.store = store
+        self.home = home
+        self.readonly = readonly
+        self.is_ready = False
+
+    def compose(self) -> ComposeResult:
+        yield Line(id="heading")
+        yield Line(id="counts")
+        yield Line(id="banner")
+        yield from self.body()
+        yield KeyBar(id="keys")
+
+    def on_mount(self) -> None:
+        self.is_ready = True
+
+    def on_screen_resume(self) -> None:
+        self.post_message(BoardOpened())
+
+    @abstractmethod
+    def body(self) -> ComposeResult:
+        """What stands between the lines at the top and the keys."""
+
+    @abstractmethod
+    def paint_body(self, now: datetime) -> None:
+        """Bring the body up to the store as of ``now``."""
+
+    @property
+    def subject(self) -> TaskView | None:
+        """The task that keys are about here."""
+        return None
+
+    @property
+    def service(self) -> ServiceView | None:
+        """The service that keys are about here."""
+        return None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """What the keys at the bottom are about, by focus."""
+        return self.ABOUT
+
+    @property
+    def situation(self) -> Situation:
+        store, task = self.store, self.subject
+        return Situation(
+            link=store.link,
+            engine_lives=store.engine_lives,
+            readonly=self.readonly,
+            task=task,
+            service=self.service,
+            is_offered=task is not None and store.is_offered(task),
+            offers=store.offer(None) is not None,
+        )
+
+    def paint(self, now: datetime) -> None:
+        """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
+        store = self.store
+        self.query_one("#heading", Line).put(*heading(store, now, self.home))
+        self.query_one("#counts", Line).put(*counts(store, keymap.BY_ID["filter"].key))
+        shown = banner(store, now, self.readonly)
+        line = self.query_one("#banner", Line)
+        line.set_class(shown is not None, "-shown")
+        line.set_class(shown is not None and shown[1], "-offline")
+        if shown is not None:
+            line.put((shown[0], Content("")))
+        self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
+        self.paint_body(now)
+        self.query_one(KeyBar).put(self.keys(), self.situation, self._is_idle)
+
+    def keys(self) -> Sequence[Action]:
+        """Return what the bottom line shows."""
+        return keymap.footer(*self.places)
+
+    def _is_idle(self, action: Action) -> bool:
+        return action.id == "start-engine" and bool(action.blocked(self.situation))

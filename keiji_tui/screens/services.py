@@ -1,0 +1,81 @@
+"""The parts of the engine: how each does, and start, stop, restart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from keiji_engine.bus.protocol import ServiceView
+from keiji_tui.commands import under_way
+from keiji_tui.keymap import Place
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.board import Board
+from keiji_tui.store import Store
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.columns import Column
+from keiji_tui.widgets.heading import service_mark
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.table import Table
+from keiji_tui.words import ago, calendar, elapsed
+
+COLUMNS = (
+    Column("mark", "", 1, 1, 0),
+    Column("name", "SERVICE", 10, 14, 1),
+    Column("status", "STATUS", 10, 12, 2),
+    Column("since", "SINCE", 12, 28, 4),
+    Column("detail", "DETAIL", 8, 80, 5),
+)
+_DUTIES = {
+    "bus": "carries directives, state and logs between the engine and everybody else",
+    "scheduler": "starts runs when they are due",
+    "runner": "gives runs their processes and records how they end",
+    "watcher": "notices that sources differ from their build",
+}
+
+
+class ServicesScreen(Board):
+    """A row for each service."""
+
+    BINDINGS = bindings(Place.SERVICE)
+    ABOUT = (Place.SERVICE,)
+    AUTO_FOCUS = "#services"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self._now = datetime.min
+
+    def body(self) -> ComposeResult:
+        yield Table(COLUMNS, self._cells, id="services")
+        yield Line(id="engine")
+
+    @property
+    def service(self) -> ServiceView | None:
+        return self.store.services.get(self.query_one(Table).selected or "")
+
+    def paint_body(self, now: datetime) -> None:
+        self._now = now
+        self.query_one(Table).put(list(self.store.services))
+        engine = self.store.engine
+        if engine is None:
+            self.query_one("#engine", Line).put((Content.styled("no engine was seen yet", "$text-muted"), Content("")))
+            return
+        up = elapsed((now - engine.started_at).total_seconds())
+        text = f"engine {plain(engine.version)} · pid {engine.pid} · up {up}"
+        self.query_one("#engine", Line).put((Content.styled(text, "$text-muted"), Content("")))
+
+    def _cells(self, name: str) -> Mapping[str, Content]:
+        view = self.store.services.get(name)
+        if view is None:
+            return {}
+        verb = self.store.pending_of(view)
+        since = f"{calendar(view.since, self._now, self.store.zone)}, {ago(view.since, self._now, self.store.zone)}"
+        return {
+            "mark": service_mark(view.status),
+            "name": Content.styled(plain(view.name), "bold"),
+            "status": Content.styled(under_way(verb), "$text-warning") if verb else Content(str(view.status)),
+            "since": Content.styled(since, "$text-muted"),
+            "detail": Content.styled(plain(view.detail) or _DUTIES.get(view.name, ""), "$text-muted"),
+        }

@@ -1,0 +1,176 @@
+"""The tasks, live, and the log of the selected one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from keiji_engine.bus.protocol import TaskView
+from keiji_tui import keymap
+from keiji_tui.keymap import Place
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.messages import FilterChanged, FilterLeft, TaskSelected
+from keiji_tui.screens.board import Board
+from keiji_tui.screens.welcome import welcome
+from keiji_tui.store import Store
+from keiji_tui.widgets import task_row
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.filter import Filter
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.log_pane import LogPane
+from keiji_tui.widgets.log_view import LogView
+from keiji_tui.widgets.table import Table
+from keiji_tui.words import listed
+
+
+class TasksScreen(Board):
+    """The table of tasks over the log of the selected one."""
+
+    BINDINGS = bindings(Place.TASK)
+    ABOUT = (Place.TASK,)
+    AUTO_FOCUS = "#tasks"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, task: str | None = None) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self._now = datetime.min
+        self._asked_for = task
+
+    def body(self) -> ComposeResult:
+        yield Filter(id="filter")
+        yield Table(task_row.COLUMNS, self._cells, id="tasks")
+        yield Static(id="welcome")
+        yield Line(id="offer")
+        yield LogPane(id="log-pane")
+
+    @property
+    def table(self) -> Table:
+        return self.query_one(Table)
+
+    @property
+    def log_pane(self) -> LogPane:
+        return self.query_one(LogPane)
+
+    @property
+    def subject(self) -> TaskView | None:
+        return self.store.tasks.get(self.table.selected or "")
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place.LOG,) if isinstance(self.focused, LogView) else self.ABOUT
+
+    def _cells(self, slug: str) -> Mapping[str, Content]:
+        task = self.store.tasks.get(slug)
+        return task_row.cells(task, self.store, self._now) if task else {}
+
+    def paint_body(self, now: datetime) -> None:
+        self._now = now
+        store = self.store
+        text = welcome(store, readonly=self.readonly)
+        self.set_class(text is not None, "-welcome")
+        if text is not None:
+            self.query_one("#welcome", Static).update(text)
+        self.table.put(store.shown(), task_row.wanted(store.tasks.values()))
+        if self._asked_for and store.tasks:
+            slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
+            if slug is None:
+                self.app.notify(f"there is no task {plain(self._asked_for)}", severity="warning", markup=False)
+            self.table.select(slug or "")
+            self._asked_for = None
+        self._paint_offer()
+        self.log_pane.at(store.zone, now.astimezone(store.zone).date())
+
+    def _paint_offer(self) -> None:
+        offer = self.store.offer(self.table.selected)
+        line = self.query_one("#offer", Line)
+        line.set_class(offer is not None, "-shown")
+        if offer is None:
+            return
+        name = plain(offer.name)
+        what = plain(offer.source_error) or listed([plain(path) for path in offer.source_changes])
+        left = Content.assemble(("◆ ", "$text-warning"), f"sources of {name} differ: ", (what, "$text-warning"))
+        brief = Content.assemble(("◆ ", "$text-warning"), f"{name}: ", (what, "$text-warning"))
+        line.put(*((text, keys) for keys in self._offer_keys(offer) for text in (left, brief)))
+
+    def _offer_keys(self, offer: TaskView) -> list[Content]:
+        if offer.slug != self.table.selected:
+            return [_keys(("offered", "goes there"))]
+        if self.store.pending_of(offer) == "build":
+            return [Content.styled("building …", "$text-warning")]
+        return [_keys(("build", "rebuild and restart"), ("dismiss", "dismiss")), _keys(("build", "rebuild"))]
+
+    # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Table.Selected)
+    def _row_selected(self, event: Table.Selected) -> None:
+        event.stop()
+        self.post_message(TaskSelected(event.key))
+
+    @on(FilterChanged)
+    def _filter_changed(self, event: FilterChanged) -> None:
+        self.store.filter = event.text
+        self.paint(self._now)
+
+    @on(FilterLeft)
+    def _filter_left(self, event: FilterLeft) -> None:
+        if not event.is_kept:
+            self.drop_filter()
+        self.query_one(Filter).remove_class("-shown")
+        self.table.focus()
+
+    # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def open_filter(self) -> None:
+        """Let a filter be typed."""
+        line = self.query_one(Filter)
+        line.add_class("-shown")
+        line.focus()
+
+    def drop_filter(self) -> bool:
+        """Show all tasks; return whether some were hidden."""
+        was_set = bool(self.store.filter)
+        self.query_one(Filter).value = ""
+        self.store.filter = ""
+        self.paint(self._now)
+        return was_set
+
+    def other_pane(self) -> None:
+        """Move the focus from the table to the log and back."""
+        if isinstance(self.focused, LogView):
+            self.remove_class("-zoom-log")
+            self.table.focus()
+        else:
+            self.remove_class("-zoom-table")
+            self.query_one(LogView).focus()
+
+    def zoom(self) -> None:
+        """Give the focused pane the whole screen, or take it back."""
+        self.toggle_class("-zoom-log" if isinstance(self.focused, LogView) else "-zoom-table")
+
+    def open_log(self) -> None:
+        """Give the log the whole screen."""
+        self.remove_class("-zoom-table")
+        self.add_class("-zoom-log")
+        self.query_one(LogView).focus()
+
+    def back(self) -> bool:
+        """Undo one thing that hides something; return whether there was one."""
+        if self.has_class("-zoom-log") or self.has_class("-zoom-table"):
+            self.remove_class("-zoom-log", "-zoom-table")
+            self.table.focus()
+            return True
+        if isinstance(self.focused, LogView):
+            self.table.focus()
+            return True
+        return self.drop_filter()
+
+
+def _keys(*pairs: tuple[str, str]) -> Content:
+    parts: list[Content | tuple[str, str] | str] = []
+    for action, words in pairs:
+        parts += ["  " if parts else "", (keymap.BY_ID[action].key, "bold $key"), f" {words}"]
+    return Content.assemble(*parts)

@@ -1,0 +1,240 @@
+"""What the terminal knows of its engine. Pure: no toolkit, no clock; the same updates give the same state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from keiji_engine.bus.protocol import (
+    AnyEvent,
+    Delta,
+    Directive,
+    DirectiveChanged,
+    EngineStopping,
+    EngineView,
+    Heartbeat,
+    ServiceChanged,
+    ServiceStatus,
+    ServiceView,
+    Snapshot,
+    TaskChanged,
+    TaskRemoved,
+    TaskView,
+)
+from keiji_tui.link.link import LinkChanged, LinkState, Update
+
+SERVICES = ("bus", "scheduler", "runner", "watcher")
+_UNDER_WAY = frozenset({"sent", "accepted"})
+
+
+class TaskState(Enum):
+    """What is most worth knowing of a task, as (glyph, word). A glyph is never the colour alone."""
+
+    RUNNING = ("▶", "running")
+    RETRYING = ("↻", "retrying")
+    FAILING = ("✗", "failing")
+    UNBUILT = ("◌", "not built")
+    DISABLED = ("○", "disabled")
+    IDLE = ("●", "waiting")
+
+    @property
+    def glyph(self) -> str:
+        return self.value[0]
+
+    @property
+    def word(self) -> str:
+        return self.value[1]
+
+
+def state_of(task: TaskView) -> TaskState:
+    """Return the state in which a table shows a task."""
+    if task.is_running:
+        return TaskState.RUNNING
+    if task.is_disabled:
+        return TaskState.DISABLED
+    if task.build is None:
+        return TaskState.UNBUILT
+    if task.retry_at is not None or task.is_queued:
+        return TaskState.RETRYING
+    return TaskState.FAILING if task.is_error else TaskState.IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many tasks there are, and how many of them are worth a word."""
+
+    tasks: int = 0
+    running: int = 0
+    failing: int = 0
+    disabled: int = 0
+    differing: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A directive of which the engine has not yet told the end."""
+
+    verb: str
+    target: str
+
+
+@dataclass
+class Store:
+    """The state of the terminal, changed by `apply` and the few verbs below.
+
+    Args:
+        heard_at: when the engine last said anything.
+        tasks: by slug, in the order of their names.
+        services: by name, in the order in which they are shown.
+        pending: by the id of the directive.
+        dismissed: slug → the source changes (and error) that a person has seen and put aside.
+        filter: what a task's name has to contain.
+    """
+
+    link: LinkState = LinkState.CONNECTING
+    link_reason: str = ""
+    engine_lives: bool = False
+    heard_at: datetime | None = None
+    engine: EngineView | None = None
+    services: dict[str, ServiceView] = field(default_factory=dict)
+    tasks: dict[str, TaskView] = field(default_factory=dict)
+    pending: dict[str, Pending] = field(default_factory=dict)
+    dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    filter: str = ""
+    _zone: ZoneInfo | None = None
+
+    # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
+
+    def apply(self, update: Update, now: datetime) -> None:
+        """Take in what the link told at ``now``."""
+        if isinstance(update, LinkChanged):
+            self._link_changed(update)
+            return
+        self.heard_at = now
+        if isinstance(update, Snapshot):
+            self._take(update)
+        elif isinstance(update, Delta):
+            self._happened(update.event)
+        elif isinstance(update, Heartbeat) and self.link is LinkState.STALE:
+            self.link, self.link_reason = LinkState.LIVE, ""
+
+    def _link_changed(self, change: LinkChanged) -> None:
+        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_lives
+        if change.state is LinkState.OFFLINE:
+            self.pending.clear()
+
+    def _take(self, snapshot: Snapshot) -> None:
+        if self.engine is not None and self.engine.boot != snapshot.boot:
+            self.pending.clear()  # whoever waits for the end of a directive tells it; this engine will not
+        self.engine, self._zone = snapshot.engine, None
+        self.services = {view.name: view for view in sorted(snapshot.services, key=_service_order)}
+        self.tasks = {task.slug: task for task in sorted(snapshot.tasks, key=_by_name)}
+        self.link, self.link_reason = LinkState.LIVE, ""
+
+    def _happened(self, event: AnyEvent) -> None:
+        if isinstance(event, TaskChanged):
+            is_placed = event.task.slug in self.tasks and self.tasks[event.task.slug].name == event.task.name
+            self.tasks[event.task.slug] = event.task
+            if not is_placed:
+                self.tasks = {task.slug: task for task in sorted(self.tasks.values(), key=_by_name)}
+        elif isinstance(event, TaskRemoved):
+            self.tasks.pop(event.slug, None)
+            self.dismissed.pop(event.slug, None)
+        elif isinstance(event, ServiceChanged):
+            known = {**self.services, event.service.name: event.service}
+            self.services = {view.name: view for view in sorted(known.values(), key=_service_order)}
+        elif isinstance(event, DirectiveChanged):
+            if event.stage in _UNDER_WAY:
+                self.pending[event.directive] = Pending(event.verb, event.target)
+            else:
+                self.pending.pop(event.directive, None)
+        elif isinstance(event, EngineStopping):
+            self.link_reason = "the engine is stopping"
+
+    # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def sent(self, directive: Directive) -> None:
+        """Note that a directive is on its way."""
+        self.pending[directive.id] = Pending(directive.verb, directive.target)
+
+    def settled(self, directive: Directive) -> None:
+        """Note that a directive has come to its end, whichever."""
+        self.pending.pop(directive.id, None)
+
+    def dismiss(self, slug: str) -> None:
+        """Put the rebuild offer of a task aside until its sources change again."""
+        if slug in self.tasks:
+            self.dismissed[slug] = _difference(self.tasks[slug])
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def is_live(self) -> bool:
+        return self.link is LinkState.LIVE
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone in which times are shown: the engine's; UTC where it is not known here."""
+        if self._zone is None:
+            try:
+                self._zone = ZoneInfo(self.engine.time_zone if self.engine else "UTC")
+            except (ZoneInfoNotFoundError, ValueError):
+                self._zone = ZoneInfo("UTC")
+        return self._zone
+
+    @property
+    def counts(self) -> Counts:
+        states = [state_of(task) for task in self.tasks.values()]
+        return Counts(
+            tasks=len(states),
+            running=states.count(TaskState.RUNNING),
+            failing=sum(task.is_error and not task.is_disabled for task in self.tasks.values()),
+            disabled=sum(task.is_disabled for task in self.tasks.values()),
+            differing=sum(bool(task.source_changes) for task in self.tasks.values()),
+        )
+
+    def shown(self) -> list[str]:
+        """Return the slugs of the tasks that the filter lets through, by name."""
+        wanted = self.filter.casefold()
+        return [slug for slug, task in self.tasks.items() if wanted in task.name.casefold() or wanted in slug]
+
+    def pending_of(self, target: TaskView | ServiceView) -> str:
+        """Return the verb that is under way for a task or service, "" when there is none."""
+        names = {target.name, target.slug} if isinstance(target, TaskView) else {target.name}
+        kind = isinstance(target, ServiceView)
+        items = self.pending.values()
+        verbs = [item.verb for item in items if item.target in names and item.verb.endswith("-service") == kind]
+        return verbs[-1].removesuffix("-service") if verbs else ""
+
+    def is_scheduling(self) -> bool:
+        """Return whether anything will be started by itself."""
+        scheduler = self.services.get("scheduler")
+        return scheduler is None or scheduler.status is ServiceStatus.ONLINE
+
+    def offer(self, selected: str | None) -> TaskView | None:
+        """Return the task whose rebuild is to be offered, the selected one before any other."""
+        first = self.tasks.get(selected or "")
+        candidates = [first, *self.tasks.values()] if first else list(self.tasks.values())
+        return next((task for task in candidates if self.is_offered(task)), None)
+
+    def is_offered(self, task: TaskView) -> bool:
+        """Return whether a task's sources differ from its build in a way that nobody has put aside."""
+        return bool(task.source_changes) and self.dismissed.get(task.slug) != _difference(task)
+
+    def silent_seconds(self, now: datetime) -> int:
+        """Return for how many whole seconds nothing was heard."""
+        return max(0, int((now - (self.heard_at or datetime.fromtimestamp(0, UTC))).total_seconds()))
+
+
+def _difference(task: TaskView) -> tuple[str, ...]:
+    return (*task.source_changes, task.source_error)
+
+
+def _by_name(task: TaskView) -> tuple[str, str]:
+    return (task.name.casefold(), task.slug)
+
+
+def _service_order(view: ServiceView) -> tuple[int, str]:
+    return (SERVICES.index(view.name) if view.name in SERVICES else len(SERVICES), view.name)

@@ -1,0 +1,15 @@
+"""The declared keys as bindings of the toolkit."""
+
+from __future__ import annotations
+
+from textual.binding import Binding, BindingType
+
+from keiji_tui.keymap import Place, of
+
+
+def bindings(*places: Place) -> list[BindingType]:
+    """Return the bindings of some places; what no widget does by itself goes to the terminal's one action."""
+    return [
+        Binding(",".join(action.keys), action.call or f"app.act('{action.id}')", action.label, show=False, id=action.id)
+        for action in of(*places)
+    ]

@@ -1,0 +1,108 @@
+"""What stands at the top of every screen: which engine this is, how it does, how many tasks there are. Content only."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from textual.content import Content
+
+from keiji_engine.bus.protocol import ServiceStatus, ServiceView
+from keiji_tui.link.link import LinkState
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.store import Store
+from keiji_tui.widgets.line import Sides
+from keiji_tui.words import clock, short_path
+
+_GLYPHS = {
+    ServiceStatus.ONLINE: ("●", "$text-success"),
+    ServiceStatus.STARTING: ("◐", "$text-warning"),
+    ServiceStatus.STOPPING: ("◑", "$text-warning"),
+    ServiceStatus.OFFLINE: ("○", "$text-muted"),
+    ServiceStatus.FAILED: ("✗", "$text-error"),
+}
+_DOT = (" · ", "$text-disabled")
+
+
+def service_mark(status: ServiceStatus) -> Content:
+    """Return the glyph of a status in its colour."""
+    return Content.styled(*_GLYPHS[status])
+
+
+def heading(store: Store, now: datetime, home: str) -> list[Sides]:
+    """Return the top line, at its fullest first."""
+    name = Content.styled("keiji", "bold $text-primary")
+    engine = store.engine
+    time = Content.styled(clock(now, store.zone), "$foreground")
+    if engine is None:
+        return [(name, time)]
+    where = plain(short_path(engine.workspace, home))
+    places = [(where, engine.database, engine.time_zone), (where, engine.time_zone), (where,), ()]
+    lefts = [_joined(name, tuple(plain(part) for part in parts if part)) for parts in places]
+    worded, brief = (_services(store, is_brief) for is_brief in (False, True))
+    rights = [Content.assemble(services, "   ", time) for services in (worded, brief)]
+    return [*((left, rights[0]) for left in lefts[:3]), *((left, rights[1]) for left in lefts)]
+
+
+def _joined(name: Content, parts: tuple[str, ...]) -> Content:
+    pieces: list[Content | tuple[str, str]] = [name]
+    for index, part in enumerate(parts):
+        pieces += [_DOT if index else ("  ", ""), (part, "$text-muted")]
+    return Content.assemble(*pieces)
+
+
+def _services(store: Store, is_brief: bool) -> Content:
+    pieces: list[Content | str] = []
+    for view in store.services.values():
+        pieces += [" " if is_brief else "  " if pieces else "", _service(view, is_brief, store.is_live)]
+    return Content.assemble(*pieces)
+
+
+def _service(view: ServiceView, is_brief: bool, is_live: bool) -> Content:
+    is_well = view.status is ServiceStatus.ONLINE
+    mark = service_mark(view.status) if is_live else Content.styled("?", "$text-muted")
+    if is_brief and (is_well or not is_live):
+        return mark
+    word = "" if is_well or not is_live else f" {view.status}"
+    return Content.assemble((f"{plain(view.name)} ", "$text-muted"), mark, (word, "$text-muted"))
+
+
+def counts(store: Store, filter_key: str) -> list[Sides]:
+    """Return the line of counts, at its fullest first; on the right what the filter is."""
+    found = store.counts
+    pieces: list[tuple[str, str]] = [("Tasks ", "$text-muted"), (str(found.tasks), "bold")]
+    for count, word, style in (
+        (found.running, "running", "$text-accent"),
+        (found.failing, "failing", "$text-error"),
+        (found.disabled, "disabled", "$text-muted"),
+        (found.differing, "differing", "$text-warning"),
+    ):
+        if count or word in {"running", "failing"}:
+            pieces += [_DOT, (f"{word} {count}", style if count else "$text-disabled")]
+    full = Content.assemble(*pieces)
+    short = Content.assemble(*pieces[:2])
+    if store.filter:
+        wanted = plain(store.filter, 40)
+        right = Content.assemble(
+            (f"{len(store.shown())} of {found.tasks} with ", "$text-muted"), (f"“{wanted}”", "$text-warning"),
+            (" esc shows all", "$text-muted"),
+        )  # fmt: skip
+    else:
+        right = Content.assemble((filter_key, "$key"), (" filter", "$text-muted"))
+    return [(full, right), (full, Content("")), (short, Content(""))]
+
+
+def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] | None:
+    """Return what stands over old data, and whether the engine is gone; None while all is well."""
+    if store.link is LinkState.OFFLINE:
+        if store.engine_lives:
+            return Content(f"! engine not answering: {plain(store.link_reason)}"), True
+        known = f" – shown is what was {store.silent_seconds(now)} s ago" if store.heard_at else ""
+        start = "" if readonly else " – s starts it"
+        return Content.assemble(("✗ engine offline", "bold"), start, (known, "$text-muted")), True
+    if store.link is LinkState.STALE:
+        return Content.assemble(
+            (f"! stale {store.silent_seconds(now)} s", "bold"), " – the engine does not answer"
+        ), False
+    if store.link is LinkState.CONNECTING and store.engine is not None:
+        return Content("… connecting to the engine"), False
+    return None
