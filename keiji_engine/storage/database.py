@@ -154,12 +154,10 @@ def _alone(folder: Path) -> Iterator[None]:
 def _open_postgresql(text: str) -> Database:
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
-        port = url.port
     except (ArgumentError, ValueError):
         # Without its cause, which has the whole URL in it.
         raise StorageError("DB_URL in settings.conf cannot be read as a URL of PostgreSQL") from None
-    del port
-    secret = url.password or ""
+    secret = str(url.password or url.query.get("password", ""))
     where = url.set(query={key: value for key, value in url.query.items() if key in {"host", "port"}})
     name = f"the database {where.set(drivername='postgresql').render_as_string(hide_password=True)}"
     arguments = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}

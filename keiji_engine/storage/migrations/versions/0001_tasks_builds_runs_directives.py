@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("is_error", sa.Boolean, nullable=False),
         sa.Column("error_text", sa.Text, nullable=False),
         sa.Column("created_at", _moment, nullable=False),
-        sqlite_autoincrement=True,
+        sqlite_autoincrement=True,  # the number of a deleted task is never given to another, as PostgreSQL has it
     )
     op.create_table(
         "builds",

@@ -1,0 +1,76 @@
+"""Records that the tests of the store put into it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from keiji.policy import Policy, Retry
+from keiji.records import Build, Run, RunResult, Task
+from keiji.schedule import Schedule, every, on
+from keiji.states import RunState
+from keiji_engine.storage.store import Claim, Store
+
+NOW = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
+EVERY_TEN: Schedule = every(10).seconds.placed(anchor=NOW, zone="UTC")
+FRIDAYS: Schedule = on.friday.at("22:00").placed(anchor=NOW, zone="Africa/Nairobi")
+
+
+def at(seconds: float) -> datetime:
+    """Return the instant so many seconds after NOW."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def a_build(mark: str = "a", policy: Policy | None = None, schedule: Schedule = EVERY_TEN) -> Build:
+    return Build(
+        hash=mark * 32,
+        command=("/opt/python", "main.py", "--run"),
+        files={"function.py": "1f" * 32, "sub folder/ü.sh": "2e" * 32 + "+x"},
+        schedule=schedule,
+        policy=policy or Policy(timeout=30, retry=Retry(tries=3, delay=1, backoff=2)),
+        import_seconds=0.125,
+        created_at=NOW,
+    )
+
+
+def built_task(store: Store, slug: str = "ping") -> Task:
+    """Add a task with a build, due every ten seconds from NOW."""
+    store.create_task(slug, slug, "", NOW)
+    return store.activate(slug, a_build(), EVERY_TEN, at(10), now=NOW)
+
+
+def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, reason: str = "") -> Claim:
+    return Claim(
+        task=slug,
+        scheduled_for=at(seconds),
+        next_at=at(seconds + 10),
+        state=state,
+        reason=reason,
+        build=a_build().hash,
+    )
+
+
+def started(store: Store, slug: str, seconds: float) -> Run:
+    """Claim an occurrence and see it running."""
+    [run] = store.claim([claim_of(slug, seconds)], at(seconds))
+    return store.mark_running(run.run_id, at(seconds + 0.25))
+
+
+def ended(store: Store, slug: str, seconds: float, state: RunState = RunState.SUCCEEDED) -> Run:
+    """Claim an occurrence, see it running and see it end a second later."""
+    run, _ = store.finish(result_of(started(store, slug, seconds), state, seconds + 1))
+    return run
+
+
+def result_of(run: Run, state: RunState, seconds: float, reason: str = "") -> RunResult:
+    return RunResult(
+        run_id=run.run_id,
+        state=state,
+        started_at=run.started_at,
+        finished_at=at(seconds),
+        reason=reason or ("" if state is RunState.SUCCEEDED else f"it {state}"),
+        exit_code=0 if state is RunState.SUCCEEDED else 3,
+        cpu_seconds=0.75,
+        peak_memory_bytes=5 * 1024**3,
+        log_start=2**40,
+        log_end=2**40 + 17,
+    )

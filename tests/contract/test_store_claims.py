@@ -1,0 +1,187 @@
+"""Every occurrence becomes one row, whoever claims it and whenever they are killed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, result_of, started
+
+from keiji.settings import Settings
+from keiji.states import BAD, RunState, Trigger
+from keiji_engine.storage.store import Claim, Store
+
+
+def test_a_claim_makes_a_run_and_moves_the_task_on(store: Store) -> None:
+    built_task(store)
+    [run] = store.claim([claim_of("ping", 10)], at(10.5))
+    assert (run.task, run.trigger, run.state) == ("ping", Trigger.SCHEDULE, RunState.STARTING)
+    assert (run.scheduled_for, run.created_at, run.attempt) == (at(10), at(10.5), 1)
+    assert run.build == a_build().hash
+    assert store.run(run.run_id) == run
+    assert store.open_runs() == [run]
+    task = store.task("ping")
+    assert (task.next_at, task.last_at) == (at(20), at(10.5))
+
+
+def test_an_occurrence_without_a_process_is_a_row_with_its_reason(store: Store) -> None:
+    built_task(store)
+    [run] = store.claim([claim_of("ping", 10, RunState.SKIPPED, "still running since 10:00:00")], at(10))
+    assert (run.state, run.reason) == (RunState.SKIPPED, "still running since 10:00:00")
+    assert store.open_runs() == []
+    assert store.runs("ping", 5) == [run]
+    task = store.task("ping")
+    assert task.next_at == at(20)
+    assert task.last_at is None
+
+
+def test_an_occurrence_is_claimed_once_and_the_rest_goes_through(store: Store) -> None:
+    built_task(store, "one")
+    built_task(store, "two")
+    [first] = store.claim([claim_of("one", 10)], at(10))
+    won = store.claim([claim_of("one", 10), claim_of("two", 10), claim_of("one", 20)], at(20))
+    assert [(run.task, run.scheduled_for) for run in won] == [("two", at(10)), ("one", at(20))]
+    assert store.run(first.run_id) == first
+    assert store.task("one").next_at == at(30)
+    assert store.task("two").next_at == at(20)
+
+
+def test_a_lost_claim_still_moves_the_task_on(store: Store) -> None:
+    built_task(store)
+    store.claim([claim_of("ping", 10)], at(10))
+    store.reschedule("ping", EVERY_TEN, at(10))  # as after the clock was set back
+    assert store.claim([claim_of("ping", 10)], at(12)) == []
+    assert store.task("ping").next_at == at(20)
+    assert store.task("ping").last_at == at(10)
+
+
+def test_the_same_occurrence_twice_in_one_call_is_one_run(store: Store) -> None:
+    built_task(store)
+    assert len(store.claim([claim_of("ping", 10), claim_of("ping", 10)], at(10))) == 1
+
+
+def test_catching_up_claims_several_occurrences_of_a_task_in_order(store: Store) -> None:
+    built_task(store)
+    states = [RunState.MISSED, RunState.COALESCED, RunState.STARTING]
+    won = store.claim([claim_of("ping", 10 * n, state) for n, state in enumerate(states, 1)], at(35))
+    assert [run.state for run in won] == states
+    assert [run.run_id for run in won] == sorted(run.run_id for run in won)
+    assert store.task("ping").next_at == at(40)
+    assert store.runs("ping", 2) == [won[2], won[1]]
+
+
+def test_a_task_that_is_disabled_or_gone_by_now_is_passed_over(store: Store) -> None:
+    for slug in ("off", "on", "gone"):
+        built_task(store, slug)
+    store.set_enabled("off", False, None, None)
+    store.delete_task("gone")
+    won = store.claim([claim_of(slug, 10) for slug in ("off", "gone", "on")], at(10))
+    assert [run.task for run in won] == ["on"]
+    assert store.task("off").next_at is None
+    assert store.runs("off", 5) == []
+
+
+def test_the_last_occurrence_leaves_no_next_instant(store: Store) -> None:
+    built_task(store)
+    store.claim([Claim(task="ping", scheduled_for=at(10), next_at=None, state=RunState.STARTING)], at(10))
+    assert store.task("ping").next_at is None
+
+
+def test_nothing_to_claim_is_nothing_won(store: Store) -> None:
+    assert store.claim([], NOW) == []
+    assert store.claim([claim_of("unknown", 10)], NOW) == []
+
+
+def test_many_claims_of_one_tick_keep_their_order(store: Store) -> None:
+    built_task(store)
+    won = store.claim([claim_of("ping", n) for n in range(1500)], at(1500))
+    assert [run.scheduled_for for run in won] == [at(n) for n in range(1500)]
+    assert store.claim([claim_of("ping", n) for n in range(1500)], at(1501)) == []
+
+
+def test_two_stores_that_claim_the_same_occurrences_win_each_once(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    slugs = [f"task{n}" for n in range(5)]
+    for slug in slugs:
+        built_task(stores[0], slug)
+    together = Barrier(2)
+
+    def race(number: int) -> list[tuple[str, object]]:
+        won = []
+        for tick in range(1, 21):
+            # One comes from either end: whoever locks in the order of the claims would deadlock here.
+            claims = [claim_of(slug, 10 * tick) for slug in (slugs if number else reversed(slugs))]
+            together.wait(10)
+            won += [(run.task, run.scheduled_for) for run in stores[number].claim(claims, at(10 * tick))]
+        return won
+
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(race, range(2))
+    assert sorted(one + two) == sorted((slug, at(10 * tick)) for slug in slugs for tick in range(1, 21))
+    assert all(len(stores[0].runs(slug, 100)) == 20 for slug in slugs)
+
+
+def test_two_stores_that_finish_the_same_run_add_one_retry(open_store: Callable[[], Store]) -> None:
+    stores = [open_store(), open_store()]
+    built_task(stores[0])
+    together = Barrier(2)
+
+    def finish(number: int) -> list[str]:
+        retries = []
+        for run in runs:
+            together.wait(10)
+            _, retry = stores[number].finish(result_of(run, RunState.FAILED, 500), retry_at=at(501))
+            retries.append(retry.run_id if retry else "")
+        return retries
+
+    runs = [started(stores[0], "ping", 10 * tick) for tick in range(1, 11)]
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(finish, range(2))
+    assert one == two
+    assert sorted(one) == [run.run_id for run in stores[0].open_runs()]
+    assert len(set(one)) == 10
+
+
+_WORKING = """
+from ledger_samples import *
+store = Store.open(settings, paths)
+print("ready", flush=True)
+tick = 0
+while True:
+    tick += 1
+    [run] = store.claim([claim_of("ping", 10 * tick)], at(10 * tick))
+    store.mark_running(run.run_id, at(10 * tick))
+    state = RunState.FAILED if tick % 2 else RunState.SUCCEEDED
+    store.finish(result_of(run, state, 10 * tick + 1), retry_at=at(10 * tick + 5) if tick % 2 else None)
+    print(tick, flush=True)
+"""
+
+
+def test_after_kill_9_in_the_midst_of_work_everything_fits_together(
+    open_store: Callable[[], Store],
+    settings: Settings,
+    other_process: Callable[[Settings, str], subprocess.Popen[str]],
+) -> None:
+    built_task(open_store())
+    process = other_process(settings, _WORKING)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    while (line := process.stdout.readline()) != "15\n":
+        assert line, "it ended by itself"
+    process.kill()
+    process.wait(10)
+
+    store = open_store()
+    everything = store.runs("ping", 1000)
+    scheduled = {run.scheduled_for: run for run in everything if run.attempt == 1}
+    assert len(scheduled) >= 15
+    assert sorted(scheduled) == [at(10 * n) for n in range(1, len(scheduled) + 1)]
+    assert store.task("ping").next_at == max(scheduled) + timedelta(seconds=10)
+    retried = {run.scheduled_for for run in everything if run.trigger is Trigger.RETRY}
+    assert retried == {moment for moment, run in scheduled.items() if run.state in BAD}
+    assert [run.scheduled_for for run in store.open_runs() if run.is_live] in ([], [max(scheduled)])
+    # And work goes on from there.
+    assert started(store, "ping", 10 * (len(scheduled) + 1)).state is RunState.RUNNING

@@ -1,0 +1,147 @@
+"""Opening a database: fresh, again, by two at once, newer than this version, cut short."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from ledger_samples import NOW, at, built_task, claim_of, ended
+
+from keiji.errors import StorageError
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.storage import schema
+from keiji_engine.storage.database import Database
+from keiji_engine.storage.store import Store
+from keiji_engine.storage.tables import metadata
+
+Spawn = Callable[[Settings, str], subprocess.Popen[str]]
+
+
+def _opened(settings: Settings, paths: Paths) -> Store:
+    return Store.open(settings, paths)
+
+
+def test_a_fresh_database_has_the_tables_that_the_code_knows(empty: Settings, paths: Paths) -> None:
+    database = Database.open(empty, paths)
+    try:
+        with database.read() as connection:
+            assert schema.revision(connection) == schema.HEAD
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    finally:
+        database.close()
+
+
+def test_every_migration_is_known_by_its_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(schema._MIGRATIONS))
+    scripts = ScriptDirectory.from_config(config)
+    assert [script.revision for script in scripts.walk_revisions()] == list(reversed(schema.REVISIONS))
+
+
+def test_what_was_stored_is_there_when_it_is_opened_again(settings: Settings, paths: Paths) -> None:
+    store = Store.open(settings, paths)
+    task = built_task(store)
+    run = ended(store, "ping", 10)
+    store.remember("d1", "run", "ping", "", NOW)
+    store.close()
+    store = Store.open(settings, paths)
+    try:
+        assert store.task("ping").task_id == task.task_id
+        assert store.runs("ping", 5) == [run]
+        assert store.remember("d1", "run", "ping", "", NOW) == b""
+    finally:
+        store.close()
+
+
+def test_opening_again_migrates_nothing_and_does_not_import_what_could(
+    settings: Settings, other_process: Spawn
+) -> None:
+    body = """
+from keiji_engine.storage.store import Store
+Store.open(settings, paths).close()
+print(sorted(name for name in sys.modules if name.partition(".")[0] in ("alembic", "mako")))
+"""
+    assert other_process(settings, body).communicate(timeout=30)[0] == "[]\n"
+
+
+def test_processes_that_open_the_same_fresh_database_at_once_all_can(
+    empty: Settings, paths: Paths, other_process: Spawn
+) -> None:
+    body = """
+from keiji_engine.storage.store import Store
+import alembic.command, datetime
+print("ready", flush=True)
+sys.stdin.readline()
+store = Store.open(settings, paths)
+store.create_task(f"task {os.getpid()}", f"task_{os.getpid()}", "", datetime.datetime.now(datetime.UTC))
+print("done")
+"""
+    processes = [other_process(empty, body) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=30)[0] for process in processes] == ["done\n"] * 3
+    store = Store.open(empty, paths)
+    try:
+        assert {task.name for task in store.tasks()} == {f"task {process.pid}" for process in processes}
+    finally:
+        store.close()
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(settings: Settings, paths: Paths) -> None:
+    database = Database.open(settings, paths)
+    with database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    for _ in range(2):
+        with pytest.raises(StorageError, match=r"schema 9999, which a newer keiji made; .* up to 0001"):
+            Store.open(settings, paths)
+    with database.read() as connection:
+        assert schema.revision(connection) == "9999"
+    database.close()
+
+
+def test_a_migration_that_is_killed_leaves_nothing_behind(empty: Settings, paths: Paths, other_process: Spawn) -> None:
+    body = """
+import signal
+import sqlalchemy as sa
+from keiji_engine.storage.store import Store
+@sa.event.listens_for(sa.Engine, "after_cursor_execute")
+def die(connection, cursor, statement, *rest):
+    if "CREATE TABLE runs" in statement:
+        os.kill(os.getpid(), signal.SIGKILL)
+Store.open(settings, paths)
+"""
+    process = other_process(empty, body)
+    process.communicate(timeout=30)
+    assert process.returncode == -9
+    store = Store.open(empty, paths)
+    try:
+        built_task(store)
+        assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+    finally:
+        store.close()
+
+
+def test_a_failure_of_the_database_is_a_storage_error_with_its_cause(settings: Settings, paths: Paths) -> None:
+    database = Database.open(settings, paths)
+    with database.write() as connection:
+        connection.execute(sa.text("DROP TABLE directives"))
+    store = Store(database)
+    try:
+        with pytest.raises(StorageError, match=r"the database .*: .*directives") as caught:
+            store.directive("d1")
+        assert isinstance(caught.value.__cause__, sa.exc.SQLAlchemyError)
+        assert store.tasks() == []
+    finally:
+        store.close()

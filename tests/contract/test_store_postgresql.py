@@ -1,0 +1,83 @@
+"""What is particular to PostgreSQL: URLs, a driver that is optional, connections that get lost."""
+
+from __future__ import annotations
+
+import subprocess
+import traceback
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+from ledger_samples import at, built_task, claim_of
+
+from keiji.errors import StorageError
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.storage.store import Store
+
+
+@pytest.fixture
+def kind() -> str:
+    return "postgresql"
+
+
+def test_both_spellings_of_the_scheme_are_understood(settings: Settings, paths: Paths) -> None:
+    for scheme in ("postgres", "postgresql"):
+        store = Store.open(Settings(db_url=scheme + settings.db_url.removeprefix("postgresql")), paths)
+        assert store.tasks() == []
+        store.close()
+
+
+def test_after_the_server_dropped_every_connection_the_next_call_works(
+    store: Store, settings: Settings, postgresql_server
+) -> None:
+    built_task(store)
+    database = sa.make_url(settings.db_url).database
+    postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+
+
+def test_while_the_database_is_away_calls_fail_and_once_it_is_back_they_work(
+    store: Store, settings: Settings, postgresql_server
+) -> None:
+    task = built_task(store)
+    database = sa.make_url(settings.db_url).database
+    postgresql_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
+    postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+    for _ in range(2):
+        with pytest.raises(StorageError, match="not currently accepting connections"):
+            store.claim([claim_of("ping", 10)], at(10))
+    postgresql_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
+    assert store.task("ping") == task
+    assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter%20two@127.0.0.1:1/none",
+        "postgres://me@127.0.0.1:1/none?password=hunter two",
+        "postgresql://me:hunter two@127.0.0.1:no-port/none",
+    ],
+)
+def test_a_server_that_cannot_be_reached_is_named_without_the_password(paths: Paths, url: str) -> None:
+    with pytest.raises(StorageError) as caught:
+        Store.open(Settings(db_url=url), paths)
+    told = "".join(traceback.format_exception(caught.value))
+    assert "hunter" not in told
+    assert "127.0.0.1:1/none" in str(caught.value) or "DB_URL" in str(caught.value)
+
+
+def test_without_its_driver_the_message_says_how_to_install_it(
+    settings: Settings, other_process: Callable[[Settings, str], subprocess.Popen[str]]
+) -> None:
+    body = """
+sys.modules["psycopg"] = None  # what an import of a package that is not installed comes to
+from keiji.errors import StorageError
+from keiji_engine.storage.store import Store
+try:
+    Store.open(settings, paths)
+except StorageError as error:
+    print(error.hint)
+"""
+    assert other_process(settings, body).communicate(timeout=30)[0] == "pip install 'keiji[postgresql]'\n"

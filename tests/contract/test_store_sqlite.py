@@ -1,0 +1,98 @@
+"""What is particular to SQLite: a file, its modes, the ways in which it can be unusable."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import sqlalchemy as sa
+from ledger_samples import NOW, at, built_task, claim_of
+
+from keiji.errors import StorageError
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.storage.database import Database
+from keiji_engine.storage.recent import recent_runs
+from keiji_engine.storage.store import Store
+from keiji_engine.storage.tables import is_open, runs
+
+
+@pytest.fixture
+def kind() -> str:
+    return "sqlite"
+
+
+def test_every_connection_has_the_modes_that_keep_data_safe(settings: Settings, paths: Paths) -> None:
+    database = Database.open(settings, paths)
+    with database.read() as one, database.read() as two:
+        for connection in (one, two):
+            found = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
+            ]
+            assert found == ["wal", 1, 1, 5000]
+    database.close()
+
+
+def test_the_folder_of_the_database_is_private(paths: Paths) -> None:
+    Store.open(Settings(), paths).close()
+    assert paths.database.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_writer_waits_for_another_to_be_done(store: Store, paths: Paths) -> None:
+    built_task(store)
+    other = sqlite3.connect(paths.database, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("UPDATE tasks SET description = 'changed meanwhile'")
+    won: list[object] = []
+    waiting = Thread(target=lambda: won.extend(store.claim([claim_of("ping", 10)], at(10))))
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    assert store.task("ping").description == ""  # readers do not wait
+    other.execute("COMMIT")
+    other.close()
+    waiting.join(5)
+    assert len(won) == 1
+    assert store.task("ping").description == "changed meanwhile"
+
+
+def test_a_file_that_is_no_database_is_named(paths: Paths) -> None:
+    paths.database.parent.mkdir(parents=True)
+    paths.database.write_bytes(b"this is not what you think it is\n" * 200)
+    with pytest.raises(StorageError, match=r"keiji\.db: file is not a database") as caught:
+        Store.open(Settings(), paths)
+    assert caught.value.hint
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "root").write_text("a file in the way")
+    with pytest.raises(StorageError, match=r"root/db/keiji\.db: (Not a directory|File exists)"):
+        Store.open(Settings(), Paths.under(tmp_path / "root"))
+
+
+def test_the_questions_asked_most_are_answered_from_an_index(settings: Settings, paths: Paths) -> None:
+    database = Database.open(settings, paths)
+    newest = sa.select(runs).where(runs.c.task_id == 1).order_by(runs.c.created_at.desc(), runs.c.run_id.desc())
+    expected = (
+        (sa.select(runs).where(is_open(runs.c.state)), {"runs USING INDEX runs_open"}),
+        (newest.limit(5), {"runs USING INDEX runs_by_creation"}),
+        (recent_runs(20), {"runs USING INDEX runs_by_end", "older USING INDEX runs_by_end"}),
+    )
+    with database.read() as connection:
+        for query, indexes in expected:
+            text = query.compile(connection, compile_kwargs={"literal_binds": True})
+            plan = " ".join(row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+            assert all(index in plan for index in indexes), plan
+            assert "SCAN runs " not in plan.replace("SCAN runs USING INDEX runs_open", "")
+    database.close()
+
+
+def test_moments_are_text_that_sorts_and_that_date_functions_read(store: Store, paths: Paths) -> None:
+    store.create_task("ping", "ping", "", NOW)
+    reader = sqlite3.connect(paths.database)
+    found = reader.execute("SELECT created_at, datetime(created_at) FROM tasks").fetchone()
+    reader.close()
+    assert found == ("2026-11-23T07:00:00.123456Z", "2026-11-23 07:00:00")
