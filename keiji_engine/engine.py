@@ -14,9 +14,10 @@ from typing import Any
 
 from keiji import __version__, daemon
 from keiji import settings as settings_file
-from keiji.errors import InvalidSettings, KeijiError, StorageError, UsageError
+from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
+from keiji_engine import builds
 from keiji_engine.board import Board
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
@@ -66,7 +67,7 @@ class Engine:
         self._only = only
         self._ending = asyncio.Event()
         self._asked = False
-        self._later: set[asyncio.Task[None]] = set()
+        self._later: set[asyncio.Task[Any]] = set()
 
         self.ledger = Ledger()
         self.journal = journal = Journal(paths, lambda: self.settings, clock, echo=echo)
@@ -84,7 +85,8 @@ class Engine:
             self.board,
             self.runs.carry_out,
             clock,
-            lambda text, level: journal.service("scheduler", text, level),
+            zone=lambda: self.settings.zone,
+            note=lambda text, level: journal.service("scheduler", text, level),
         )
         self.watcher = Watcher(paths.tasks, self.board.active_files, self.board.put_sources)
         desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
@@ -121,6 +123,8 @@ class Engine:
         await self.ledger.open(self.settings, self.paths)
         self.journal.service("repo", f"database open ({self.settings.database_kind})")
         await self.board.load(self.ledger)
+        kept = await self.ledger.do(Store.build_hashes)
+        self._soon(asyncio.to_thread(builds.collect, self.paths.builds, kept))
         for name in _START_ORDER:
             if name in self._only:
                 await self.services[name].start()
@@ -249,15 +253,15 @@ class Engine:
         for step in steps:
             await step()
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+    def _soon(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(work)
         self._later.add(task)
         task.add_done_callback(self._later_done)
 
-    def _later_done(self, task: asyncio.Task[None]) -> None:
+    def _later_done(self, task: asyncio.Task[Any]) -> None:
         self._later.discard(task)
-        if not task.cancelled() and isinstance(error := task.exception(), StorageError | KeijiError):
-            self.journal.service("scheduler", error.message, "ERROR")
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.journal.service("scheduler", str(error) or repr(error), "ERROR")
 
 
 def _notify_systemd(state: str) -> None:

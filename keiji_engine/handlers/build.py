@@ -20,7 +20,9 @@ async def build(desk: Desk, request: BuildTask) -> Done:
     """Build a task and switch to the build; the old one stays active where that fails. Raises BuildFailed."""
     source = _source(desk, request.task)
     lines = ["task found, building..."]
-    made, upcoming = await builds.build(source, desk.paths.builds, python=sys.executable, now=desk.clock())
+    made, upcoming = await builds.build(
+        source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
+    )
     task = await _recorded(desk, source)
     schedule, next_at = desk.placed(made.schedule)
     lines.append(f"scheduling function... {schedule.words()}")

@@ -13,7 +13,7 @@ from keiji_engine.storage.store import Store
 
 
 async def delete(desk: Desk, request: Delete) -> Done:
-    """Stop a task, then remove its record, history, logs, link and builds."""
+    """Stop a task, then remove its record, history, logs and link; its builds once nobody can be about to use them."""
     task = desk.board.find(request.task)
     # Disabled first: nothing of it may start while its run is being stopped.
     desk.board.put_task(await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Protocol
 
 from keiji.errors import StorageError
@@ -31,6 +31,7 @@ class Scheduler:
     Args:
         world: read before each plan.
         carry_out: makes a plan true: records it, then starts what is to start. StorageError is tried again.
+        zone: in which reasons give times; called for each plan, since a reload may change it.
         note: takes a line for the log of the service, and its level.
     """
 
@@ -39,11 +40,13 @@ class Scheduler:
         world: World,
         carry_out: Callable[[Plan], Awaitable[None]],
         clock: Callable[[], datetime],
+        zone: Callable[[], tzinfo],
         note: Callable[[str, str], None],
     ) -> None:
         self._world = world
         self._carry_out = carry_out
         self._clock = clock
+        self._zone = zone
         self._note = note
         self._nudged = asyncio.Event()
 
@@ -57,7 +60,7 @@ class Scheduler:
         ready()
         while True:
             self._nudged.clear()
-            decided = plan(self._world.tasks(), self._world.open_runs(), self._clock())
+            decided = plan(self._world.tasks(), self._world.open_runs(), self._clock(), self._zone())
             if decided.claims or decided.begin:
                 await self._settle(decided)
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 from keiji.records import Run, Task
 from keiji.states import RunState
@@ -26,11 +26,11 @@ class Plan:
     wake_at: datetime | None
 
 
-def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime) -> Plan:
+def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime, zone: tzinfo = UTC) -> Plan:
     """Decide about everything that is due at ``now``, in due order.
 
     A task whose last run has not ended, or waits to be tried again, skips. Of several instants that passed while
-    nobody looked the latest one runs, and one row stands for the earlier ones.
+    nobody looked the latest one runs, and one row stands for the earlier ones. Reasons give times in ``zone``.
     """
     by_task: dict[str, Run] = {run.task: run for run in reversed(open_runs)}
     claims: list[Claim] = []
@@ -39,7 +39,7 @@ def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime) -> Plan
         if task.next_at is None or task.schedule is None:
             continue
         if task.next_at <= now:
-            claims += _claims(task, by_task.get(task.slug), now)
+            claims += _claims(task, by_task.get(task.slug), now, zone)
             following = claims[-1].next_at
         else:
             following = task.next_at
@@ -50,7 +50,7 @@ def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime) -> Plan
     return Plan(tuple(claims), begin, min(wake, default=None))
 
 
-def _claims(task: Task, open_run: Run | None, now: datetime) -> list[Claim]:
+def _claims(task: Task, open_run: Run | None, now: datetime, zone: tzinfo) -> list[Claim]:
     assert task.schedule is not None
     assert task.next_at is not None
     count, latest = task.schedule.due_until(task.next_at, now)
@@ -63,11 +63,11 @@ def _claims(task: Task, open_run: Run | None, now: datetime) -> list[Claim]:
                 scheduled_for=task.next_at,
                 next_at=following,
                 state=RunState.COALESCED,
-                reason=_coalesced(count - 1, latest),
+                reason=_coalesced(count - 1, latest.astimezone(zone)),
                 build=task.build,
             )
         )
-    state, reason = (RunState.STARTING, "") if open_run is None else (RunState.SKIPPED, _busy(open_run, task))
+    state, reason = (RunState.STARTING, "") if open_run is None else (RunState.SKIPPED, _busy(open_run, task, zone))
     claims.append(
         Claim(task=task.slug, scheduled_for=latest, next_at=following, state=state, reason=reason, build=task.build)
     )
@@ -79,15 +79,15 @@ def _coalesced(count: int, latest: datetime) -> str:
     return f"{what} not noticed in time; the one of {_short(latest)} stands for {'it' if count == 1 else 'them'}"
 
 
-def _busy(run: Run, task: Task) -> str:
+def _busy(run: Run, task: Task, zone: tzinfo) -> str:
     if run.state == RunState.QUEUED:
-        when = f" at {_short(run.due_at)}" if run.due_at else ""
+        when = f" at {_short(run.due_at.astimezone(zone))}" if run.due_at else ""
         return f"attempt {run.attempt} of {task.policy.retry.tries} is to come{when}"
-    return f"still running since {_short(run.started_at or run.created_at)}"
+    return f"still running since {_short((run.started_at or run.created_at).astimezone(zone))}"
 
 
 def _short(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _queued(open_runs: Sequence[Run], now: datetime) -> tuple[tuple[str, ...], list[datetime]]:

@@ -1,0 +1,160 @@
+"""An installation of keiji in a folder of the test's own: real files, a real engine in a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from keiji import daemon
+from keiji.paths import Paths
+from keiji.records import Run
+from keiji.states import RunState
+from keiji_engine.bus import protocol as p
+from keiji_engine.handlers import front
+
+LIMIT = 20.0
+T = TypeVar("T")
+
+WRITE_NOTHING = "def function():\n    pass\n"
+EVERY_SECOND = "every(1).seconds"
+EVERY_HOUR = "every(1).hours"
+
+
+def until(condition: Callable[[], T], what: str = "", limit: float = LIMIT) -> T:
+    """Wait until ``condition`` is true and return what it returned."""
+    deadline = time.monotonic() + limit
+    while not (met := condition()):
+        assert time.monotonic() < deadline, f"not within {limit:g} s: {what or condition}"
+        time.sleep(0.01)
+    return met
+
+
+class Installation:
+    """A workspace, its state, and an engine that can be started, stopped and killed."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths.under(root)
+        self.engine: subprocess.Popen[bytes] | None = None
+        self.environment = os.environ | {"KEIJI_ROOT": str(root)}
+        self.paths.tasks.mkdir(parents=True)
+        self.settings()
+
+    def settings(self, **values: str) -> None:
+        """Write settings.conf."""
+        lines = {"DB_URL": "default", "TIME_ZONE": "Africa/Nairobi", "ROTATE_LOGS": "1", "LOG_MAX_SIZE": "1000000"}
+        text = "".join(f"{key}={value}\n" for key, value in (lines | values).items())
+        self.paths.settings.write_text(text)
+
+    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def write(self, slug: str, function: str = WRITE_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> Path:
+        """Write the sources of a task, and return its folder."""
+        folder = self.paths.source(slug)
+        folder.mkdir(exist_ok=True)
+        (folder / "function.py").write_text(function)
+        policy_line = f"policy = {policy}\n" if policy else ""
+        (folder / "schedule.py").write_text(
+            f"from keiji import Policy, Retry, every, on\n\n{policy_line}\ndef schedule():\n    return {schedule}\n"
+        )
+        return folder
+
+    def build(self, slug: str, function: str = WRITE_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> None:
+        """Write the sources of a task and build it."""
+        self.write(slug, function, schedule, policy)
+        self.ask(p.BuildTask(task=slug))
+
+    def task(self, slug: str) -> p.TaskView:
+        reply = self.ask(p.GetTasks(task=slug))
+        assert isinstance(reply, p.Tasks)
+        return reply.tasks[0]
+
+    def runs(self, slug: str) -> list[Run]:
+        """Return the runs of a task, oldest first."""
+        reply = self.ask(p.GetRuns(task=slug, limit=1000))
+        assert isinstance(reply, p.Runs)
+        return list(reversed(reply.runs))
+
+    def ended(self, slug: str, count: int = 1, state: RunState | None = None) -> list[Run]:
+        """Wait until ``count`` runs of a task that had a process have ended, and return them, oldest first."""
+
+        def found() -> list[Run]:
+            runs = [run for run in self.runs(slug) if run.finished_at is not None and run.started_at is not None]
+            wanted = [run for run in runs if state is None or run.state == state]
+            return wanted if len(wanted) >= count else []
+
+        return until(found, f"{count} ended runs of {slug}")
+
+    def log(self, slug: str) -> str:
+        path = self.paths.task_log(slug)
+        return path.read_text() if path.exists() else ""
+
+    def ask(self, request: p.AnyRequest) -> p.AnyReply:
+        """Ask as the command line does, with or without an engine."""
+        return front.ask(self.paths, request, sender="test")
+
+    def do(self, directive: p.AnyRequest) -> tuple[str, ...]:
+        """Have a directive carried out, and return what it says."""
+        reply = self.ask(directive)
+        assert isinstance(reply, p.Done), reply
+        return reply.lines
+
+    # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self, *arguments: str) -> int:
+        """Start an engine, wait until it is ready, and return its pid."""
+        assert self.engine is None
+        self.paths.logs.mkdir(parents=True, exist_ok=True)
+        with (self.paths.logs / "engine.out").open("ab") as output:
+            self.engine = subprocess.Popen(
+                [sys.executable, "-m", "keiji_engine.main", *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        pid = self.engine.pid
+        until(lambda: self.engine_is_ready(pid) or self._ended_early(), "the engine is ready")
+        return pid
+
+    def engine_is_ready(self, pid: int) -> bool:
+        note = daemon.read_note(self.paths)
+        return note is not None and note.pid == pid
+
+    def _ended_early(self) -> bool:
+        assert self.engine is not None
+        assert self.engine.poll() is None, (self.paths.logs / "engine.out").read_text()
+        return False
+
+    def stop(self) -> int:
+        """End the engine gracefully and return its exit code."""
+        assert self.engine is not None
+        engine, self.engine = self.engine, None
+        engine.send_signal(signal.SIGTERM)
+        return engine.wait(LIMIT)
+
+    def kill(self) -> None:
+        """Kill the engine as the kernel would."""
+        assert self.engine is not None
+        engine, self.engine = self.engine, None
+        engine.kill()
+        engine.wait(LIMIT)
+
+    def close(self) -> None:
+        """End the engine and every live run."""
+        if self.engine is None and any(self.paths.runs.glob("*")):
+            self.start()
+        if self.engine is None:
+            return
+        if daemon.is_running(self.paths) and self.paths.control.exists():
+            reply = self.ask(p.GetTasks())
+            assert isinstance(reply, p.Tasks)
+            for task in reply.tasks:
+                if not task.is_disabled:
+                    self.ask(p.Disable(task=task.slug))
+        self.stop()
