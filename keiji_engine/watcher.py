@@ -22,9 +22,6 @@ from keiji.errors import BuildFailed
 from keiji_engine.builds.gate import check_syntax
 from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_source
 
-# How often we see whether the folder of tasks is still the one that is watched.
-_GLANCE = 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -58,6 +55,7 @@ class Watcher:
         quiet: seconds without an event after which a task is looked at.
         most: seconds after the first event at which it is looked at anyway.
         recheck: seconds between looks at everything.
+        glance: seconds between looks whether the folder of tasks is still the one that is watched.
         python: the interpreter that would build.
     """
 
@@ -70,6 +68,7 @@ class Watcher:
         quiet: float = 0.4,
         most: float = 3.0,
         recheck: float = 60.0,
+        glance: float = 1.0,
         python: str = sys.executable,
     ) -> None:
         self._tasks = Path(os.path.abspath(tasks))
@@ -78,6 +77,7 @@ class Watcher:
         self._quiet = quiet
         self._most = most
         self._interval = recheck
+        self._glance = glance
         self._python = python
         self._told: dict[str, tuple[dict[str, str], SourceState]] = {}  # with the files it was compared with
         self._caches: dict[str, dict[str, Hashed]] = {}
@@ -117,7 +117,7 @@ class Watcher:
                 except OSError:
                     # It vanished just now, or the machine has no watches left: looking at everything is what remains.
                     self._recheck_all()
-            await asyncio.sleep(_GLANCE)
+            await asyncio.sleep(self._glance)
 
     async def _listen_to(self, watched: tuple[int, int]) -> None:
         """Take in events for as long as the folder of tasks is the one that is ``watched``."""
@@ -127,7 +127,7 @@ class Watcher:
             watch_filter=self._concerns,
             debounce=200,
             step=100,  # it looks whether it is to end this often, so less would be busier
-            rust_timeout=int(_GLANCE * 1000),
+            rust_timeout=int(self._glance * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
         )

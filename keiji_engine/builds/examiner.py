@@ -195,19 +195,19 @@ class Report:
 def examine(examiner: Examiner, report: Report, *, is_new: bool) -> None:
     """Go through all steps and report what was found."""
     if is_new:
-        report.say(stage="the sources are compiled")
+        report.say(stage="compiling it")
         examiner.compile()
     try:
         import keiji  # noqa: F401 - before the author's folder is in the path, where a file could hide ours
     except ImportError as error:
         raise Refused(f"the interpreter {sys.executable} does not have keiji: {error}") from error
     sys.path.insert(0, str(examiner.source))
-    report.say(stage="function.py is imported")
+    report.say(stage="importing function.py")
     module, seconds = examiner.load("function")
     examiner.callable_of(module, "function", "def function() -> None: …")
-    report.say(stage="schedule.py is imported")
+    report.say(stage="importing schedule.py")
     module, _ = examiner.load("schedule")
-    report.say(stage="schedule() is called")
+    report.say(stage="calling schedule()")
     schedule, policy = examiner.schedule_of(module), examiner.policy_of(module)
     report.say(passed={"schedule": schedule, "policy": policy, "import_seconds": seconds})
 

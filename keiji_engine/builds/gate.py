@@ -74,12 +74,14 @@ async def examine(
         if "failed" in last:
             raise BuildFailed(last["failed"])
         crash = _text(trace)
-        stage = f"{_author_line(crash, (source, final))}{last.get('stage', 'the examination began')}"
+        stage = f"{_author_line(crash, (source, final))}{last.get('stage', 'examining it')}"
         if late or crash.startswith("Timeout"):
             hint = "what takes long belongs into function(), which the build does not call"
-            raise BuildFailed(f"{stage}: it did not end within {limit:g} s", hint=hint)
+            raise BuildFailed(f"{stage} did not end within {limit:g} s", hint=hint)
         printed = _text(output).strip()[-_MOST_OUTPUT:]
-        raise BuildFailed(f"{stage}: the interpreter {_end(process.returncode)}" + (f"\n{printed}" if printed else ""))
+        raise BuildFailed(
+            f"{stage} ended the interpreter: {_end(process.returncode)}" + (f"\n{printed}" if printed else "")
+        )
 
 
 async def _ended(process: subprocess.Popen[bytes], limit: float) -> bool:
@@ -120,11 +122,11 @@ def _author_line(trace: str, roots: tuple[Path, Path]) -> str:
 def _end(code: int) -> str:
     """Return how a process ended, in words."""
     if code >= 0:
-        return f"ended with exit code {code}"
+        return f"exit code {code}"
     try:
-        return f"was killed by {signal.Signals(-code).name}"
+        return f"killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"was killed by signal {-code}"
+        return f"killed by signal {-code}"
 
 
 def check_syntax(source: Path, python: str, paths: Sequence[str]) -> str:
