@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
-import sqlalchemy as sa
 
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -34,15 +34,14 @@ max_connections = 60
 class PostgresqlServer:
     """A server of the tests' own; it listens on a Unix socket alone."""
 
-    engine: sa.Engine
     folder: Path
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres:@/{database}?host={self.folder}"
 
-    def run(self, statement: str) -> None:
-        with self.engine.connect() as connection:
-            connection.exec_driver_sql(statement)
+    def run(self, statement: str, database: str = "postgres") -> None:
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            connection.execute(statement.encode())
 
 
 @pytest.fixture(scope="session")
@@ -60,45 +59,28 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
         server.ensure_pgdata_inited()
         with (folder / "postgresql.conf").open("a") as configuration:
             configuration.write(_FAST)
-        server.start()
-        url = server.get_uri(driver="psycopg")
-        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-        yield PostgresqlServer(engine, Path(sa.make_url(url).query["host"]))  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as environment:
+            environment.delenv("KEIJI_TEST", raising=False)  # it belongs to the run of tests, not to the test
+            server.start()
+        yield PostgresqlServer(server.get_postmaster_info().socket_dir)
     finally:
         server.cleanup()
+        assert not (folder / "postmaster.pid").exists(), "the database server is still running"
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def new_postgresql(postgresql_server: PostgresqlServer) -> Iterator[Callable[[str], str]]:
-    """Makes databases out of templates (``template0`` is empty) and returns their names."""
-    databases: list[str] = []
-
-    def make(template: str) -> str:
-        databases.append(f"keiji_{uuid.uuid4().hex}")
-        postgresql_server.run(f"CREATE DATABASE {databases[-1]} TEMPLATE {template}")
-        return databases[-1]
-
-    yield make
-    for database in databases:
-        postgresql_server.run(f"DROP DATABASE {database} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(
-    postgresql_server: PostgresqlServer,
-    new_postgresql: Callable[[str], str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> str:
-    """The name of a database with the tables and nothing in them, for copying."""
-    database = new_postgresql("template0")
-    Store.open(Settings(db_url=postgresql_server.url(database)), Paths.under(tmp_path_factory.mktemp("unused"))).close()
-    return database
+def migrated_postgresql(postgresql_server: PostgresqlServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of a database with tables, for one test after another."""
+    postgresql_server.run("CREATE DATABASE keiji")
+    url = postgresql_server.url("keiji")
+    Store.open(Settings(db_url=url), Paths.under(tmp_path_factory.mktemp("unused"))).close()
+    return url
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same as a file."""
+    """A file with tables and nothing in them, for copying."""
     paths = Paths.under(tmp_path_factory.mktemp("migrated"))
     Store.open(Settings(), paths).close()
     return paths.database
@@ -111,23 +93,29 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def empty(kind: str, request: pytest.FixtureRequest) -> Settings:
-    """Settings that name a database without tables."""
+def empty(kind: str, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Settings that name a database without tables, of this test alone."""
     if kind == "sqlite":
-        return Settings()
-    server, make = (request.getfixturevalue(name) for name in ("postgresql_server", "new_postgresql"))
-    return Settings(db_url=server.url(make("template0")))
+        yield Settings()
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    database = f"keiji_{uuid.uuid4().hex}"
+    server.run(f"CREATE DATABASE {database}")
+    yield Settings(db_url=server.url(database))
+    server.run(f"DROP DATABASE {database} WITH (FORCE)")
 
 
 @pytest.fixture
 def settings(kind: str, paths: Paths, request: pytest.FixtureRequest) -> Settings:
-    """Settings that name a database with empty tables."""
+    """Settings that name a database with tables and nothing in them. A test that changes the tables takes `empty`."""
     if kind == "sqlite":
         paths.database.parent.mkdir(parents=True)
         shutil.copy(request.getfixturevalue("migrated_sqlite"), paths.database)
         return Settings()
-    server, make = (request.getfixturevalue(name) for name in ("postgresql_server", "new_postgresql"))
-    return Settings(db_url=server.url(make(request.getfixturevalue("migrated_postgresql"))))
+    url: str = request.getfixturevalue("migrated_postgresql")
+    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    server.run("TRUNCATE tasks, builds, runs, directives", database="keiji")
+    return Settings(db_url=url)
 
 
 @pytest.fixture

@@ -24,10 +24,6 @@ from keiji_engine.storage.tables import metadata
 Spawn = Callable[[Settings, str], subprocess.Popen[str]]
 
 
-def _opened(settings: Settings, paths: Paths) -> Store:
-    return Store.open(settings, paths)
-
-
 def test_a_fresh_database_has_the_tables_that_the_code_knows(empty: Settings, paths: Paths) -> None:
     database = Database.open(empty, paths)
     try:
@@ -99,13 +95,13 @@ print("done")
         store.close()
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(settings: Settings, paths: Paths) -> None:
-    database = Database.open(settings, paths)
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(empty: Settings, paths: Paths) -> None:
+    database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     for _ in range(2):
         with pytest.raises(StorageError, match=r"schema 9999, which a newer keiji made; .* up to 0001"):
-            Store.open(settings, paths)
+            Store.open(empty, paths)
     with database.read() as connection:
         assert schema.revision(connection) == "9999"
     database.close()
@@ -133,8 +129,8 @@ Store.open(settings, paths)
         store.close()
 
 
-def test_a_failure_of_the_database_is_a_storage_error_with_its_cause(settings: Settings, paths: Paths) -> None:
-    database = Database.open(settings, paths)
+def test_a_failure_of_the_database_is_a_storage_error_with_its_cause(empty: Settings, paths: Paths) -> None:
+    database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("DROP TABLE directives"))
     store = Store(database)
