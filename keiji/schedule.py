@@ -11,10 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -131,6 +133,8 @@ class DayTime(Schedule):
     zone: str = "UTC"
 
     def next_after(self, moment: datetime) -> datetime:
+        from zoneinfo import ZoneInfo  # every task imports this module, and hardly one asks for an instant
+
         zone = ZoneInfo(self.zone)
         moment = moment.astimezone(UTC)
         wanted = DAYS.index(self.day)

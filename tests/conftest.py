@@ -24,10 +24,8 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 @pytest.fixture(autouse=True)
-def _no_process_is_left_behind(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[None]:
-    """Fail a test whose processes outlive it. They are known by a variable that all of them inherit, or by their files."""
+def _no_process_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose processes outlive it: they are known by a variable that they inherit, or by their files."""
     if "tmp_path" not in request.fixturenames:
         yield
         return

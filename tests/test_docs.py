@@ -1,0 +1,80 @@
+"""Documentation that can rot is run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+from installation import EVERY_SECOND, LIMIT, Installation
+
+from keiji.states import diagram
+from keiji_engine.bus import protocol as p
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_every_example_of_the_protocol_is_what_the_code_sends() -> None:
+    decode = {
+        **dict.fromkeys(map(tag, get_args(p.AnyRequest)), p.decode_request),
+        **dict.fromkeys(map(tag, get_args(p.AnyReply)), p.decode_reply),
+        **dict.fromkeys(map(tag, get_args(p.AnyBroadcast)), p.decode_broadcast),
+    }
+    seen = set()
+    for line in blocks("protocol.md", "json")[0].splitlines():
+        kind = json.loads(line)["type"]
+        message = decode[kind]([p.VERSION, line.encode()])
+        assert p.encode(message)[1].decode() == line
+        seen.add(kind)
+    assert seen == set(decode), "a message without an example"
+
+
+def tag(message: type[p.Message]) -> str:
+    return str(message.__struct_config__.tag)
+
+
+def test_every_message_has_its_line_on_the_page() -> None:
+    text = (DOCS / "protocol.md").read_text()
+    for message in (*get_args(p.AnyRequest), *get_args(p.AnyReply), *get_args(p.AnyBroadcast), *get_args(p.AnyEvent)):
+        assert f"`{tag(message)}`" in text, message
+
+
+def test_the_client_of_ten_lines_lists_the_tasks(installation: Installation) -> None:
+    installation.build("ping")
+    installation.start()
+    program = blocks("protocol.md", "python")[0]
+    assert len([line for line in program.splitlines() if line]) <= 10
+    printed = subprocess.run(
+        [sys.executable, "-c", program, installation.paths.runtime],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=True,
+    ).stdout
+    assert printed.startswith("ping every hour 20")
+
+
+def test_the_listening_client_prints_events(installation: Installation) -> None:
+    installation.build("ping", schedule=EVERY_SECOND)
+    installation.start()
+    program = blocks("protocol.md", "python")[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, installation.paths.runtime], stdout=subprocess.PIPE, text=True
+    ) as listening:
+        assert listening.stdout is not None
+        first, second = listening.stdout.readline().split(), listening.stdout.readline().split()
+        listening.terminate()
+    assert int(second[0]) == int(first[0]) + 1
+    assert first[1] in {"run-changed", "task-changed"}
+
+
+def test_the_diagram_of_states_is_the_table_in_the_code() -> None:
+    assert blocks("states.md", "mermaid") == [diagram() + "\n"]
