@@ -73,7 +73,7 @@ class Launcher:
         try:
             async with asyncio.timeout(START_LIMIT):
                 line = await launcher._reader.readline()
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             line = b""
         except BaseException:
             await launcher.close()

@@ -101,9 +101,7 @@ class Runner:
             self._serving = None
         if launcher is not None:
             await launcher.close()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
         for run_id in list(self._alive):
             self._unwatch(run_id)
         self._sent.clear()
@@ -225,6 +223,8 @@ class Runner:
         self._alive[run_id] = alive
         if alive.pidfd is not None:
             asyncio.get_running_loop().add_reader(alive.pidfd, self._ended, run_id)
+            return
+        self._disarm()  # the next look may be too far off
         self._arm()
 
     def _unwatch(self, run_id: str) -> Alive:
@@ -250,6 +250,11 @@ class Runner:
             self._timer = asyncio.get_running_loop().call_later(_POLL, self._sweep)
         elif self._sent:
             self._timer = asyncio.get_running_loop().call_later(_OVERDUE, self._sweep)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _sweep(self) -> None:
         self._timer = None

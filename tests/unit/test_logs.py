@@ -304,10 +304,10 @@ def test_many_writers_and_rotation_lose_no_line_and_every_position_holds(path: P
         start, end, text = row.split(b" ", 2)
         placed[int(start)] = (int(end), text)
     stream = b""
-    for start in sorted(placed):
-        assert start == len(stream)
-        stream += placed[start][1]
-        assert placed[start][0] == len(stream)
+    for position in sorted(placed):
+        assert position == len(stream)
+        stream += placed[position][1]
+        assert placed[position][0] == len(stream)
     assert sorted(stream.splitlines()) == sorted(
         b"writer %d line %04d" % (writer, number) for writer in range(4) for number in range(400)
     )

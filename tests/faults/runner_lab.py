@@ -1,0 +1,1 @@
+../integration/runner_lab.py
