@@ -138,6 +138,11 @@ class Installation:
         engine.send_signal(signal.SIGTERM)
         return engine.wait(LIMIT)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the engine."""
+        assert self.engine is not None
+        self.engine.send_signal(number)
+
     def kill(self) -> None:
         """Kill the engine as the kernel would."""
         assert self.engine is not None

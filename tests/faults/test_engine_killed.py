@@ -1,0 +1,120 @@
+"""The engine killed at the worst instant: runs go on, nothing runs twice, nothing is unaccounted for."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+
+from installation import EVERY_SECOND, Installation, until
+
+from keiji import daemon
+from keiji.states import RunState
+from keiji_engine.bus import protocol as p
+
+# Appends its run to a file, so that a run that happened twice would show.
+TELLS = """
+import os, time
+def function():
+    with open("ran", "a") as ran:
+        ran.write(os.environ["KEIJI_RUN_ID"] + "\\n")
+    print("begun", flush=True)
+    time.sleep({seconds})
+    print("ended")
+    raise SystemExit({code})
+"""
+
+
+def test_a_run_outlives_the_engine_and_its_end_is_in_history_after_the_next_start(installation: Installation) -> None:
+    installation.build("long", TELLS.format(seconds=1.5, code=7))
+    installation.start()
+    installation.do(p.RunTask(task="long"))
+    until(lambda: "begun" in installation.log("long"))
+    installation.kill()
+    until(lambda: 'msg="ended"' in installation.log("long"))
+    until(lambda: all(file.read_bytes().count(b"\n") >= 2 for file in installation.paths.runs.iterdir()))
+    installation.start()
+    [run] = installation.ended("long")
+    assert (run.state, run.exit_code) == (RunState.FAILED, 7)
+    assert run.finished_at is not None
+    assert run.started_at is not None
+    assert 1.4 < (run.finished_at - run.started_at).total_seconds() < 10
+    text = installation.log("long").encode()
+    assert run.log_start is not None
+    assert b'msg="begun"' in text[run.log_start : run.log_end]
+    assert b'msg="ended"' in text[run.log_start : run.log_end]
+    assert list(installation.paths.runs.iterdir()) == []
+
+
+def test_a_live_run_is_adopted_and_can_still_be_stopped(installation: Installation) -> None:
+    installation.build("long", TELLS.format(seconds=60, code=0))
+    installation.start()
+    installation.do(p.RunTask(task="long"))
+    until(lambda: "begun" in installation.log("long"))
+    installation.kill()
+    installation.start()
+    assert installation.task("long").is_running
+    installation.do(p.StopRun(task="long"))
+    [run] = installation.ended("long")
+    assert run.state == RunState.STOPPED
+
+
+def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounted_for(
+    installation: Installation,
+) -> None:
+    random.seed()
+    names = [f"task{number}" for number in range(4)]
+    for name in names:
+        installation.build(name, TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
+    for _ in range(6):
+        installation.start()
+        # The worst instants lie around the whole second at which all are due.
+        time.sleep(random.uniform(0.0, 1.2))
+        installation.kill()
+    installation.start()
+    for name in names:
+        installation.ended(name, 2)
+        until(lambda name=name: not installation.task(name).is_running)
+        installation.do(p.Disable(task=name))
+        runs = installation.runs(name)
+        ran = (installation.paths.work / name / "ran").read_text().split()
+        assert max(Counter(ran).values()) == 1
+        assert max(Counter(run.scheduled_for for run in runs).values()) == 1
+        assert {run.run_id for run in runs if run.state == RunState.SUCCEEDED} <= set(ran)
+        assert set(ran) <= {run.run_id for run in runs}
+        assert all(run.finished_at is not None for run in runs)
+
+
+def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: Installation) -> None:
+    import asyncio
+
+    from keiji_engine.bus.client import Client, LinkChanged, LinkState
+
+    pid = installation.start()
+
+    async def watch() -> list[LinkState]:
+        seen = []
+        async with Client(installation.paths, "test") as client, asyncio.timeout(20):
+            async for update in client.watch():
+                if not isinstance(update, LinkChanged):
+                    continue
+                seen.append(update.state)
+                if seen[-2:] == [LinkState.CONNECTING, LinkState.LIVE]:
+                    installation.signal(signal.SIGSTOP)
+                if update.state == LinkState.OFFLINE:
+                    installation.signal(signal.SIGCONT)
+                if LinkState.OFFLINE in seen and update.state == LinkState.LIVE:
+                    return seen
+        return seen
+
+    assert asyncio.run(watch()) == [
+        LinkState.CONNECTING,
+        LinkState.LIVE,
+        LinkState.STALE,
+        LinkState.OFFLINE,
+        LinkState.LIVE,
+    ]
+    note = daemon.read_note(installation.paths)
+    assert note is not None
+    assert note.pid == pid
