@@ -104,15 +104,22 @@ def _remove(root: Path) -> None:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Have a signal to end unwind this process, so that it cleans up, where Python would just end."""
+    """Have a signal to end unwind this process as Ctrl-C does, so that it cleans up, where Python would just end."""
+    received: list[int] = []
 
     def unwind(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
+        received.append(number)
+        signal.raise_signal(signal.SIGINT)  # asyncio takes back what it began after this one only
 
-    before = {number: signal.signal(number, unwind) for number in (*_ENDINGS,)}
-    interrupt = signal.getsignal(signal.SIGINT)
+    before = {number: signal.signal(number, unwind) for number in _ENDINGS}
+    # Shells start what is in the background with SIGINT ignored.
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
+    except KeyboardInterrupt:
+        if received:
+            sys.exit(128 + received[0])
+        raise
     finally:
-        for number, handler in (before | {signal.SIGINT: interrupt}).items():
+        for number, handler in before.items():
             signal.signal(number, handler)

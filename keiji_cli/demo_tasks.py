@@ -42,17 +42,17 @@ TASKS = (
     ),
     DemoTask(
         "nightly backup",
-        "slow: takes six seconds, and says how far it is",
+        "slow: takes five seconds, and says how far it is",
         """
         import time
 
 
         def function():
-            for step in range(1, 7):
+            for step in range(1, 6):
                 time.sleep(1)
-                print(f"copied {step} of 6 parts")
+                print(f"copied {step} of 5 parts")
         """,
-        "every(10).seconds",
+        "every(8).seconds",
         "Policy(timeout=60, stop_grace=2)",
     ),
     DemoTask(
@@ -70,8 +70,8 @@ TASKS = (
                 raise ConnectionError("the server said: try again later")
             print(f"uploaded, after {attempt} attempts")
         """,
-        "every(12).seconds",
-        "Policy(retry=Retry(tries=3, delay=2))",
+        "every(9).seconds",
+        "Policy(retry=Retry(tries=3, delay=1.5))",
     ),
     DemoTask(
         "chatty import",

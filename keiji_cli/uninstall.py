@@ -29,7 +29,8 @@ def state_of(paths: Paths) -> dict[Path, str]:
         paths.logs / "tasks": "logs of tasks",
         paths.logs / "services": "logs of services",
         paths.runtime: "sockets and files of live runs",
-        paths.lock: "lock",
+        paths.lock: "lock of the engine",
+        paths.lock.with_name("command.lock"): "lock of commands",
     }
     return {path: meaning for path, meaning in known.items() if path.exists()}
 
@@ -46,9 +47,9 @@ def uninstall(paths: Paths, *, yes: bool, with_sources: bool) -> None:
     if not state and not (sources and with_sources):
         output.progress("there is nothing to remove")
         return
-    if not yes and not sys.stdin.isatty():
-        raise UsageError("uninstall asks before it removes anything, and there is no terminal", hint="add --yes")
     _announce(paths, state, with_sources=with_sources and sources)
+    if not yes and not sys.stdin.isatty():
+        raise UsageError("this has to be confirmed, and there is no terminal to ask on", hint="add --yes")
     if not yes:
         if not click.confirm("Remove all of this?", default=False):
             raise KeijiError("nothing was removed")
@@ -78,7 +79,7 @@ def _announce(paths: Paths, state: dict[Path, str], *, with_sources: bool) -> No
         removed[paths.workspace] = "workspace: your tasks and settings"
     rows = [(str(path), output.size(size_of(path)), meaning) for path, meaning in removed.items()]
     click.echo("This removes:")
-    click.echo(output.table(("FOLDER", "SIZE", "WHAT"), rows))
+    click.echo(output.table(("PATH", "SIZE", "WHAT"), rows))
     if paths.workspace.is_dir() and not with_sources:
         click.echo(f"\nThis stays:\n{paths.workspace}  {output.size(size_of(paths.workspace))}  your workspace")
     if daemon.is_running(paths) or services.live_runs(paths):

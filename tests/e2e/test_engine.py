@@ -1,0 +1,130 @@
+"""Starting, stopping and killing the engine and its services from the shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from e2e.shell import Shell
+from installation import until
+
+from keiji import daemon
+
+
+def statuses(keiji: Shell) -> dict[str, str]:
+    return {service["name"]: service["status"] for service in keiji.json("system status")["services"]}
+
+
+def test_the_status_for_programs_tells_of_engine_and_services(keiji: Shell) -> None:
+    keiji("init")
+    status = keiji.json("system status")
+    assert status["engine"] is None
+    assert [service["name"] for service in status["services"]] == ["bus", "scheduler", "runner", "watcher"]
+    keiji("system start")
+    status = keiji.json("system status")
+    assert list(status["engine"]) == ["pid", "version", "boot", "uptime_seconds"]
+    os.kill(status["engine"]["pid"], 0)
+    assert {service["status"] for service in status["services"]} == {"online"}
+
+
+def test_starting_twice_leaves_the_first_engine_alone(keiji: Shell) -> None:
+    keiji("init")
+    keiji("system start")
+    boot = keiji.json("system status")["engine"]["boot"]
+    assert "already running" in keiji("system start")
+    assert keiji.json("system status")["engine"]["boot"] == boot
+
+
+def test_one_service_can_be_stopped_started_and_restarted(keiji: Shell) -> None:
+    keiji("init")
+    keiji("system --start")
+    keiji("system --stop --scheduler")
+    assert statuses(keiji)["scheduler"] == "offline"
+    keiji("system --start --scheduler")
+    assert statuses(keiji)["scheduler"] == "online"
+    since = keiji.json("system status")["services"][1]["since"]
+    keiji("system --restart --scheduler")
+    assert keiji.json("system status")["services"][1]["since"] > since
+
+
+def test_an_engine_without_its_bus_can_be_asked_for_it_again(keiji: Shell) -> None:
+    keiji("init")
+    keiji("system start")
+    keiji("system stop --bus")
+    assert statuses(keiji)["bus"] == "offline"
+    assert "bus" in keiji("task get", code=3)
+    keiji("system start --bus")
+    keiji("task get")
+    keiji("system restart --bus")
+    keiji("task get")
+
+
+def test_the_bus_can_be_started_alone_and_the_scheduler_after_it(keiji: Shell) -> None:
+    keiji("init")
+    keiji("system --start --bus")
+    assert (statuses(keiji)["bus"], statuses(keiji)["scheduler"]) == ("online", "offline")
+    keiji("system --start --scheduler")
+    assert set(statuses(keiji).values()) == {"online"}
+
+
+def test_without_an_engine_what_needs_one_ends_with_3_and_says_how_to_start_it(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create ping")
+    keiji("task build ping")
+    for line in ("task run ping", "task stop ping", "task restart ping", "system stop --scheduler"):
+        assert "keiji system start" in keiji(line, code=3)
+    assert "nothing to stop" in keiji("system stop")
+
+
+def test_a_restarted_engine_is_another_one(keiji: Shell) -> None:
+    keiji("init")
+    keiji("system start")
+    boot = keiji.json("system status")["engine"]["boot"]
+    keiji("system restart")
+    assert keiji.json("system status")["engine"]["boot"] != boot
+
+
+def test_a_run_outlives_its_killed_engine_and_is_in_history_after_the_next_start(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create slow")
+    go_on = keiji.paths.data / "go-on"
+    keiji.write(
+        "slow",
+        function=f"print('begun')\nwhile not os.path.exists({str(go_on)!r}):\n    time.sleep(0.01)\n"
+        "print('ended')\nraise SystemExit(7)",
+        schedule="every(100).hours",
+    )
+    keiji("task build slow")
+    keiji("system start")
+    keiji("task run slow")
+    until(lambda: "begun" in keiji.log("slow"))
+    daemon.send(keiji.paths, signal.SIGKILL)
+    assert daemon.wait_until_gone(keiji.paths, 5)
+    go_on.touch()
+    until(lambda: "ended" in keiji.log("slow"))
+    keiji("system start")
+    until(lambda: keiji.json("task runs slow")[0]["state"] == "failed")
+    assert keiji.json("task runs slow")[0]["exit_code"] == 7
+
+
+def test_stopping_the_engine_leaves_a_live_run_and_uninstall_ends_it(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create slow")
+    keiji.write("slow", function="print(f'pid {os.getpid()}', flush=True)\ntime.sleep(600)", schedule="every(9).hours")
+    keiji("task build slow")
+    keiji("system start")
+    keiji("task run slow")
+    until(lambda: "pid " in keiji.log("slow"))
+    pid = int(keiji.log("slow").split("pid ")[1].split('"')[0])
+    assert "1 live run goes on" in keiji("system stop")
+    os.kill(pid, 0)
+    assert "every live run are stopped first" in keiji("system uninstall --yes")
+    until(lambda: not _lives(pid))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,165 @@
+"""Tasks that go wrong, and names that are out of the ordinary."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from e2e.shell import Shell
+from installation import until
+
+
+@pytest.mark.parametrize("name", ["my task", "計時 ünï", "[bold]x[prod]", 'it\'s "quoted"', "a" * 100, "100% $HOME;ls"])
+def test_a_name_out_of_the_ordinary_works_everywhere(keiji: Shell, name: str) -> None:
+    keiji("init")
+    keiji.run("task", "--create", "--name", name, "--desc", name)
+    keiji.run("task", "--build", "--name", name)
+    task = keiji.task(name)
+    assert (task["name"], task["description"]) == (name, name)
+    assert name in keiji.run("task", "get", name)
+    assert keiji.json("task get")[0]["name"] == name
+    keiji.run("task", "logs", name)
+    keiji.run("task", "disable", name)
+    keiji.run("task", "delete", name)
+    assert keiji.json("task get") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc", "[bold]x[/b]", ".hidden", "-x", "--", "b" * 200, "a\nb", "\x1b[31m", "…", ""]
+)
+def test_a_name_that_cannot_be_is_refused_with_a_reason_and_makes_nothing(keiji: Shell, name: str) -> None:
+    keiji("init")
+    reason = keiji.run("task", "--create", f"--name={name}", code=2)
+    assert reason.strip()
+    assert "\x1b" not in reason
+    assert not list(keiji.paths.tasks.iterdir())
+
+
+def test_a_task_that_is_not_there_ends_with_4_and_the_nearest(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create ping_google")
+    for verb in ("get", "build", "enable", "disable", "delete", "resolve", "runs", "logs"):
+        assert "ping_google" in keiji(f"task {verb} ping_gogle", code=4)
+
+
+def test_a_task_that_is_there_is_not_created_again_unless_forced(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create ping")
+    keiji.write("ping", function="print('mine')")
+    assert "--force" in keiji("task create ping", code=1)
+    assert "mine" in (keiji.paths.source("ping") / "function.py").read_text()
+    keiji("task --create --name=ping --force")
+    assert "mine" not in (keiji.paths.source("ping") / "function.py").read_text()
+
+
+def test_a_syntax_error_fails_the_build_with_its_place_and_the_old_build_goes_on(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create ping")
+    keiji("task build ping")
+    before = keiji.task("ping")["build"]
+    (keiji.paths.source("ping") / "function.py").write_text("def function():\n    print('a'\n")
+    reason = keiji("task build ping", code=1)
+    assert "function.py" in reason
+    assert "line 2" in reason
+    assert keiji.task("ping")["build"] == before
+
+
+def test_a_failing_task_is_in_error_until_that_is_resolved(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create bad")
+    keiji.write("bad", function="raise SystemExit(2)", schedule="every(9).hours")
+    keiji("task build bad")
+    keiji("system start")
+    keiji("task run bad")
+    until(lambda: keiji.task("bad")["is_error"])
+    assert keiji.task("bad")["error_text"]
+    keiji("task --resolve --name=bad")
+    task = keiji.task("bad")
+    assert (task["is_error"], task["error_text"]) == (False, "")
+    (run,) = keiji.json("task runs bad")
+    assert (run["trigger"], run["state"], run["exit_code"], run["attempt"]) == ("manual", "failed", 2, 1)
+
+
+def test_a_live_run_can_be_stopped(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create slow")
+    keiji.write("slow", function="print('begun', flush=True)\ntime.sleep(600)", schedule="every(9).hours")
+    keiji("task build slow")
+    keiji("system start")
+    keiji("task run slow")
+    until(lambda: "begun" in keiji.log("slow"))
+    assert keiji.task("slow")["is_running"]
+    keiji("task stop slow")
+    assert keiji.json("task runs slow")[0]["state"] == "stopped"
+    assert "not running" in keiji("task stop slow", code=1)
+
+
+def test_commands_at_the_same_time_do_not_get_into_each_others_way(shell: Shell) -> None:
+    shell("init")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: shell(f"task create task{number}"), range(4)))
+    assert [task["name"] for task in shell.json("task get")] == ["task0", "task1", "task2", "task3"]
+
+
+def test_as_many_runs_are_shown_as_asked_for_newest_first(keiji: Shell) -> None:
+    keiji("init")
+    keiji("task create ping")
+    keiji("task build ping")
+    assert "has not run yet" in keiji("task runs ping")
+    keiji("system start")
+    for count in range(1, 4):
+        keiji("task run ping")
+        until(lambda count=count: len(keiji.json("task runs ping")) == count and not keiji.task("ping")["is_running"])
+    newest, before = keiji.json("task runs ping --limit 2")
+    assert newest["started_at"] > before["started_at"]
+    keiji("task runs ping --limit 0", code=2)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("", 1), ("y", 0)])
+def test_on_a_terminal_delete_asks_first(keiji: Shell, answer: str, code: int) -> None:
+    keiji("init")
+    keiji("task create ping")
+    ended, shown = on_a_terminal(keiji, "task --delete --name=ping", "Delete it?", answer)
+    assert ended == code, shown
+    assert str(keiji.paths.source("ping")) in shown
+    assert len(keiji.json("task get")) == code
+
+
+@pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
+def test_on_a_terminal_uninstall_asks_first(keiji: Shell, answer: str, code: int) -> None:
+    keiji("init")
+    ended, shown = on_a_terminal(keiji, "system uninstall", "Remove all of this?", answer, "as well", "n")
+    assert ended == code, shown
+    assert keiji.paths.database.exists() == bool(code)
+    assert keiji.paths.settings.exists()
+
+
+def on_a_terminal(keiji: Shell, line: str, *talk: str) -> tuple[int, str]:
+    """Run a command on a terminal, and answer its questions: what to wait for, what to type, and so on."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        keiji.command(*line.split()), env=keiji.environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown, coming = b"", list(talk)
+    try:
+        while select.select([ours], [], [], 20)[0]:
+            try:
+                piece = os.read(ours, 4096)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+            if coming and coming[0].encode() in shown:
+                os.write(ours, f"{coming[1]}\n".encode())
+                coming = coming[2:]
+        return process.wait(timeout=10), shown.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
