@@ -50,28 +50,34 @@ def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 10.0) -> Ite
     """
     paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     deadline = time.monotonic() + limit
-    with paths.lock.open("a+b") as held:
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if is_running(paths):
-                    note = read_note(paths)
-                    raise EngineRunning(
-                        f"an engine is already running for {paths.workspace} (pid {note.pid if note else 'unknown'})",
-                        hint="keiji system status shows it; keiji system stop ends it",
-                    ) from error
-                if time.monotonic() > deadline:
-                    raise EngineRunning(
-                        f"another keiji command has been at work on {paths.data} for over {limit:g} s",
-                        hint="try again when it has ended",
-                    ) from error
-                time.sleep(0.01)
-        held.truncate(0)
-        held.write(holder.encode())
-        held.flush()
+    with contextlib.ExitStack() as locks:
+        if holder == COMMAND:
+            _take(locks, paths, paths.lock.with_name("command.lock"), fcntl.LOCK_EX, deadline)
+        # A command shares the engine's lock with those who only look, so that nobody takes it for an engine.
+        _take(locks, paths, paths.lock, fcntl.LOCK_EX if holder == ENGINE else fcntl.LOCK_SH, deadline)
         yield
+
+
+def _take(locks: contextlib.ExitStack, paths: Paths, path: Path, kind: int, deadline: float) -> None:
+    held = locks.enter_context(path.open("a+b"))
+    while True:
+        try:
+            fcntl.flock(held, kind | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if is_running(paths):
+                note = read_note(paths)
+                raise EngineRunning(
+                    f"an engine is already running for {paths.workspace} (pid {note.pid if note else 'unknown'})",
+                    hint="keiji system status shows it; keiji system stop ends it",
+                ) from error
+            if time.monotonic() > deadline:
+                raise EngineRunning(
+                    f"another keiji command has been at work on {paths.data} for too long",
+                    hint="try again when it has ended",
+                ) from error
+            time.sleep(0.01)
+        else:
+            return
 
 
 def is_running(paths: Paths) -> bool:
@@ -85,7 +91,7 @@ def is_running(paths: Paths) -> bool:
             # Shared, so that two who look at the same time do not take each other for an engine.
             fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return probe.read() != COMMAND.encode()
+            return True
         return False
 
 
