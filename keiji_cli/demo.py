@@ -63,7 +63,7 @@ def _set_up(paths: Paths, task: DemoTask) -> None:
 
 def _control_center(paths: Paths) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui.app"], env=os.environ | daemon.environment_of(paths)
+        [sys.executable, "-m", "keiji_tui"], env=os.environ | daemon.environment_of(paths)
     ) as control_center:
         try:
             code = control_center.wait()

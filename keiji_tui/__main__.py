@@ -1,0 +1,8 @@
+"""``python -m keiji_tui``: the control center, for programs that start it with their own interpreter."""
+
+import sys
+
+from keiji_tui.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())
