@@ -241,7 +241,7 @@ class Engine:
 
     def _write_note(self) -> None:
         services = tuple(
-            {"name": view.name, "status": str(view.status), "since": view.since.isoformat()}
+            {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
         )
         note = daemon.EngineNote(os.getpid(), self.boot, __version__, self.started_at.isoformat(), services)

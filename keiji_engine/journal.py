@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -44,8 +45,8 @@ class Journal:
         settings = self._settings()
         line = logs.line(self._clock().astimezone(settings.zone), level, message, None)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            logs.LogWriter(path, settings.log_limit, settings.time_zone).append(line)
+            with contextlib.closing(logs.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
+                log.append(line)
         except OSError as error:
             sys.stderr.write(f"keiji-engine: {path} cannot be written: {error}\n")
         return line.decode()

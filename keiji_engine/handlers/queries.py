@@ -7,7 +7,7 @@ from keiji_engine.handlers.desk import Desk
 from keiji_engine.log_source import LogFiles
 from keiji_engine.storage.store import Store
 
-MOST_RUNS = 1000
+MOST_RUNS = 10_000
 
 
 async def ping(desk: Desk, request: p.Ping) -> p.Pong:
