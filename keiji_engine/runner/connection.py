@@ -98,14 +98,15 @@ class Launcher:
     async def close(self) -> None:
         """Let it finish what it has received, and end; one that does not is killed."""
         self._writer.close()
-        with contextlib.suppress(ConnectionError):
-            await self._writer.wait_closed()
         loop = asyncio.get_running_loop()
         limit = loop.time() + END_LIMIT
         while self._process.poll() is None:
             if loop.time() > limit:
                 self._process.kill()
             await asyncio.sleep(0.002)
+        self._writer.transport.abort()  # whatever is still to be sent has nobody to read it
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
     async def _next(self) -> bytes:
         try:
