@@ -12,6 +12,9 @@ from keiji.errors import InvalidName, TaskNotFound
 LONGEST_NAME = 100
 LONGEST_SLUG_BYTES = 180  # a file name holds 255 bytes; logs and archives add endings of their own
 _RESERVED = frozenset({"all", "none"})
+_UNSHOWABLE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
+# They turn around what follows them on the line, which would then not say what it seems to.
+_TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def checked(name: str) -> str:
@@ -31,7 +34,9 @@ def checked(name: str) -> str:
         raise InvalidName(f"{name!r} has a slash in it; a task's name becomes the name of its folder")
     if name[0] in ".-":
         raise InvalidName(f"{name!r} begins with {name[0]!r}, which would hide its folder or read as an option")
-    if any(unicodedata.category(letter) in {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"} for letter in name):
+    if any(
+        unicodedata.category(letter) in _UNSHOWABLE or unicodedata.bidirectional(letter) in _TURNING for letter in name
+    ):
         raise InvalidName(f"{name!r} has a control character in it, which no line can show")
     slug = slug_of(name)
     if not slug:
@@ -60,6 +65,7 @@ def find(wanted: str, names: Iterable[tuple[str, str]]) -> str:
         TaskNotFound: none fits; the message has the nearest one.
     """
     known = list(names)
+    wanted = unicodedata.normalize("NFC", wanted).strip()  # as `checked` keeps names
     for name, slug in known:
         if wanted in (name, slug):
             return slug

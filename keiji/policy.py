@@ -7,10 +7,12 @@ from typing import Any
 
 from keiji.errors import InvalidPolicy
 
+LONGEST_SECONDS = 366 * 86400.0  # a year: longer waits are mistakes, and no date could hold some of them
 
-def _seconds(name: str, value: Any, *, least: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
-        raise InvalidPolicy(f"{name}={value!r}: a number of seconds is needed, {least:g} or more")
+
+def _number(name: str, value: Any, *, least: float, most: float = LONGEST_SECONDS, of: str = " of seconds") -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise InvalidPolicy(f"{name}={value!r}: a number{of} from {least:g} to {most:,.0f} is needed")
     return float(value)
 
 
@@ -21,7 +23,7 @@ class Retry:
     Args:
         tries: attempts in all, the first one included; 1 means never again.
         delay: seconds between the end of the first attempt and the start of the second.
-        backoff: what the delay is multiplied by after each further attempt; 1 or more.
+        backoff: what the delay is multiplied by after each further attempt, until it is a year; from 1 to 1000.
 
     Raises:
         InvalidPolicy: a value is outside its range.
@@ -34,14 +36,14 @@ class Retry:
     def __post_init__(self) -> None:
         if isinstance(self.tries, bool) or not isinstance(self.tries, int) or not 1 <= self.tries <= 100:
             raise InvalidPolicy(f"Retry(tries={self.tries!r}): a whole number from 1 to 100 is needed")
-        object.__setattr__(self, "delay", _seconds("Retry(delay)", self.delay, least=0))
-        object.__setattr__(self, "backoff", _seconds("Retry(backoff)", self.backoff, least=1))
+        object.__setattr__(self, "delay", _number("Retry(delay)", self.delay, least=0))
+        object.__setattr__(self, "backoff", _number("Retry(backoff)", self.backoff, least=1, most=1000, of=""))
 
     def delay_after(self, attempt: int) -> float | None:
         """Return the seconds to wait after failed attempt number ``attempt`` (from 1), or None when it was the last."""
         if attempt >= self.tries:
             return None
-        return self.delay * self.backoff ** (attempt - 1)
+        return min(self.delay * self.backoff ** (attempt - 1), LONGEST_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.timeout is not None:
-            object.__setattr__(self, "timeout", _seconds("Policy(timeout)", self.timeout, least=0.001))
-        object.__setattr__(self, "stop_grace", _seconds("Policy(stop_grace)", self.stop_grace, least=0))
+            object.__setattr__(self, "timeout", _number("Policy(timeout)", self.timeout, least=0.001))
+        object.__setattr__(self, "stop_grace", _number("Policy(stop_grace)", self.stop_grace, least=0))
         if not isinstance(self.retry, Retry):
             raise InvalidPolicy(f"Policy(retry={self.retry!r}): a Retry(tries=…, delay=…) is needed")
 

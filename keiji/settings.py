@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,10 @@ class Settings:
 def _db_url(value: str) -> str:
     if value == "default":
         return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")  # what it has to say may quote the password
     if parts.scheme in {"postgresql", "postgres"} and (parts.netloc or parts.query) and len(parts.path) > 1:
         return value
     raise ValueError("default, or postgresql://user:password@host:port/database")
@@ -110,26 +114,30 @@ def parse(text: str, origin: str = "settings.conf") -> Settings:
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
         if not equals:
-            raise InvalidSettings(f"{origin}, line {number}: {content!r} is not of the form KEY=value")
+            shown = _without_password(content)
+            raise InvalidSettings(f"{origin}, line {number}: {shown!r} is not of the form KEY=value")
         if key not in _READERS:
             near = difflib.get_close_matches(key.upper(), _READERS, n=1)
             allowed = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(_READERS)}"
-            raise InvalidSettings(f"{origin}, line {number}: there is no setting {key!r}; {allowed}")
+            shown = _without_password(key)
+            raise InvalidSettings(f"{origin}, line {number}: there is no setting {shown!r}; {allowed}")
         if key in lines:
             raise InvalidSettings(f"{origin}, line {number}: {key} is set already, in line {lines[key]}")
         try:
             values[key.lower()] = _READERS[key](value)
         except ValueError as error:
-            shown = _without_password(value) if key == "DB_URL" else value
+            shown = _without_password(value)
             raise InvalidSettings(f"{origin}, line {number}: {key}={shown!r}; allowed: {error}") from error
         lines[key] = number
     return Settings(**values)
 
 
-def _without_password(url: str) -> str:
-    scheme, mark, rest = url.partition("://")
+def _without_password(text: str) -> str:
+    """Return ``text`` as it may be shown: it is a URL, or has one in it where something was mistyped."""
+    text = re.sub(r"(password=)[^&\s]*", r"\1…", text, flags=re.IGNORECASE)
+    scheme, mark, rest = text.partition("://")
     credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{mark}{credentials.partition(':')[0]}:…{at}{host}" if at else url
+    return f"{scheme}{mark}{credentials.partition(':')[0]}:…{at}{host}" if at else text
 
 
 def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/localtime")) -> str:
