@@ -16,12 +16,15 @@ from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
 from keiji.errors import KeijiError
+from keiji.settings import local_zone
 from keiji_engine.bus.protocol import Directive, Snapshot
 from keiji_tui import commands, keymap
 from keiji_tui.keymap import Action, Risk
+from keiji_tui.link.bus import BusLink
 from keiji_tui.link.link import Link, LinkChanged, LinkState, LogPart
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected
+from keiji_tui.options import read, refusal
 from keiji_tui.palette import Actions
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.confirm import ConfirmScreen
@@ -45,6 +48,7 @@ class ControlCenter(App[None]):
         link: the way to the engine.
         clock: returns what time it is, aware.
         home: the person's home, shown as ``~``.
+        zone: the name of this machine's time zone.
         task: the task to select at first, by name or slug.
         readonly: whether nothing may be changed.
     """
@@ -60,11 +64,12 @@ class ControlCenter(App[None]):
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         home: str = "",
+        zone: str = "UTC",
         task: str | None = None,
         readonly: bool = False,
     ) -> None:
         super().__init__()
-        self.store = Store()
+        self.store = Store(local_zone=zone)
         self._link = link
         self._now = clock
         self._home = home
@@ -121,7 +126,7 @@ class ControlCenter(App[None]):
     def _apply(self) -> None:
         self._apply_timer = None
         parts, self._log_parts = self._log_parts, []
-        if parts:
+        if parts and self._is_open:
             self._tasks_screen.log_pane.add(parts)
         self._paint()
 
@@ -135,9 +140,13 @@ class ControlCenter(App[None]):
         return next((s for s in reversed(self.screen_stack) if isinstance(s, Board)), self._tasks_screen)
 
     def _paint(self) -> None:
-        board = self.board
-        if board.is_ready and self.is_running:  # a last tick may come while all is being closed
-            board.paint(self._now())
+        if self._is_open:
+            self.board.paint(self._now())
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether there is a screen to paint; a last timer may fire while all is being closed."""
+        return self.is_running and self.board.is_ready
 
     def on_board_opened(self) -> None:
         self._paint()
@@ -154,6 +163,8 @@ class ControlCenter(App[None]):
         self._settle_timer = self.set_timer(SETTLE_SECONDS, self._follow)
 
     def _follow(self) -> None:
+        if not self._is_open:
+            return
         task = self._tasks_screen.subject
         self.workers.cancel_group(self, "log")
         if task is not None:
@@ -314,16 +325,14 @@ class ControlCenter(App[None]):
 
 def main() -> int:
     """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
-    from keiji_tui.options import read, refusal
-
     options = read()
     reason = refusal()
     if reason:
         sys.stderr.write(f"{reason}\n")
         return 2
-    from keiji_tui.link.bus import BusLink
-
-    app = ControlCenter(BusLink(options.paths), home=str(Path.home()), task=options.task, readonly=options.readonly)
+    link = BusLink(options.paths)
+    home, zone = str(Path.home()), local_zone()
+    app = ControlCenter(link, home=home, zone=zone, task=options.task, readonly=options.readonly)
     app.run()
     engine = app.store.engine
     if app.store.link is not LinkState.OFFLINE and engine is not None:

@@ -136,6 +136,12 @@ def _offer_anywhere(situation: Situation) -> str:
     return "" if situation.offers else "no sources differ from their build"
 
 
+def _toggle_label(situation: Situation) -> str:
+    if situation.task is None:
+        return "enable/disable"
+    return "enable" if situation.task.is_disabled else "disable"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """Something that a key does.
@@ -146,7 +152,8 @@ class Action:
         help: a sentence for help and palette.
         blocked: why not now, "" when it is allowed.
         call: the toolkit's action, where a widget does it by itself; "" for a handler of the terminal.
-        footer: where in the footer, low numbers first; 0 for not there.
+        footer: where in the footer, low numbers first; below ten on the right; 0 for not there.
+        label_now: the label where it depends on the situation.
     """
 
     id: str
@@ -158,11 +165,16 @@ class Action:
     blocked: Rule = always
     call: str = ""
     footer: int = 0
+    label_now: Callable[[Situation], str] | None = None
 
     @property
     def key(self) -> str:
         """The first key, as people write it."""
         return shown(self.keys[0])
+
+    def named(self, situation: Situation) -> str:
+        """Return the label as it is now."""
+        return self.label_now(situation) if self.label_now else self.label
 
 
 _NAMES = {
@@ -182,29 +194,29 @@ _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 
 ACTIONS: tuple[Action, ...] = (
     Action("toggle", ("e",), "enable/disable", "enable the task, or disable it and stop its run", _T,
-           Risk.UNDOABLE, _with_task(_any_task), footer=10),
+           Risk.UNDOABLE, _with_task(_any_task), footer=11, label_now=_toggle_label),
     Action("restart", ("R",), "restart", "stop the task's run and count its schedule anew", _T,
-           Risk.CONFIRM, _with_task(_can_restart), footer=12),
+           Risk.CONFIRM, _with_task(_can_restart), footer=13),
     Action("run", ("r",), "run", "run the task now, whatever its schedule says", _T,
-           Risk.NONE, _with_task(_can_run), footer=11),
+           Risk.NONE, _with_task(_can_run), footer=12),
     Action("stop", ("x",), "stop", "stop the task's run, or give up its retry", _T,
-           Risk.CONFIRM, _with_task(_can_stop), footer=13),
+           Risk.CONFIRM, _with_task(_can_stop), footer=14),
     Action("build", ("b",), "build", "build the task's sources; where they differ, also restart it", _T,
-           Risk.NONE, _with_task(_any_task), footer=14),
+           Risk.NONE, _with_task(_any_task), footer=15),
     Action("dismiss", ("d",), "dismiss", "put the rebuild offer aside until the sources change again", _T,
            Risk.NONE, _offer_here),
     Action("offered", ("u",), "go to offer", "go to the task whose sources differ from its build", _T,
            Risk.NONE, _offer_anywhere),
     Action("history", ("H", "enter"), "history", "the runs of the task, newest first", _T,
-           Risk.NONE, _with_task(_any_task, _reading), footer=16),
+           Risk.NONE, _with_task(_any_task, _reading), footer=17),
     Action("resolve", ("A",), "resolve", "clear the task's error", _T,
            Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error")),
     Action("delete", ("D",), "delete", "forget the task: record, history, logs and builds; its sources stay", _T,
            Risk.TYPED, _with_task(_any_task), footer=30),
-    Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=10),
-    Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=11),
+    Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=11),
+    Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=12),
     Action("restart-service", ("R",), "restart", "stop and start the service", _S,
-           Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=12),
+           Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=13),
     Action("follow", ("f", "G", "end"), "follow", "go to the end of the log and stay there", _G, call="follow",
            footer=10),
     Action("log-top", ("g", "home"), "oldest", "go to the oldest line that is kept", _G, call="to_top"),
@@ -223,18 +235,18 @@ ACTIONS: tuple[Action, ...] = (
     Action("tasks", ("1",), "tasks", "the tasks", _E),
     Action("runs", ("2",), "runs", "the runs of the selected task", _E,
            Risk.NONE, _with_task(_any_task, _reading)),
-    Action("logs", ("3", "l"), "log", "the log of the selected task on the whole screen", _E,
-           Risk.NONE, _with_task(_any_task, always), footer=15),
+    Action("logs", ("l", "3"), "log", "the log of the selected task on the whole screen", _E,
+           Risk.NONE, _with_task(_any_task, always), footer=16),
     Action("services", ("4",), "services", "bus, scheduler, runner and watcher", _E, footer=32),
-    Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E, footer=31),
+    Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E),
     Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),
     Action("start-engine", ("s",), "start engine", "start the engine in the background", _E,
-           Risk.NONE, _can_start_engine, footer=1),
-    Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E),
-    Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=2),
-    Action("palette", ("ctrl+p", "colon"), "palette", "every action by its name", _E, footer=3),
-    Action("quit", ("q",), "quit", "leave; the engine and its tasks keep running", _E, footer=4),
+           Risk.NONE, _can_start_engine, footer=10),
+    Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E, footer=20),
+    Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=1),
+    Action("palette", ("ctrl+p", "colon"), "palette", "every action by its name", _E, footer=2),
+    Action("quit", ("q",), "quit", "leave; the engine and its tasks keep running", _E, footer=3),
 )  # fmt: skip
 
 BY_ID = {action.id: action for action in ACTIONS}
@@ -248,4 +260,4 @@ def of(*places: Place) -> list[Action]:
 def footer(*places: Place) -> list[Action]:
     """Return what a footer shows for some places: what they are about first, then what works everywhere."""
     chosen = [action for action in of(*places, Place.EVERYWHERE) if action.footer]
-    return sorted(chosen, key=lambda action: action.footer if action.footer >= 10 else action.footer + 20)
+    return sorted(chosen, key=lambda action: action.footer)

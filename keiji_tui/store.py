@@ -91,6 +91,7 @@ class Store:
         pending: by the id of the directive.
         dismissed: slug → the source changes (and error) that a person has seen and put aside.
         filter: what a task's name has to contain.
+        local_zone: the zone of this machine, for as long as no engine has told its own.
     """
 
     link: LinkState = LinkState.CONNECTING
@@ -103,6 +104,7 @@ class Store:
     pending: dict[str, Pending] = field(default_factory=dict)
     dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     filter: str = ""
+    local_zone: str = "UTC"
     _zone: ZoneInfo | None = None
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
@@ -179,7 +181,7 @@ class Store:
         """The zone in which times are shown: the engine's; UTC where it is not known here."""
         if self._zone is None:
             try:
-                self._zone = ZoneInfo(self.engine.time_zone if self.engine else "UTC")
+                self._zone = ZoneInfo(self.engine.time_zone if self.engine else self.local_zone)
             except (ZoneInfoNotFoundError, ValueError):
                 self._zone = ZoneInfo("UTC")
         return self._zone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
@@ -14,6 +15,9 @@ from keiji_engine.bus.protocol import RecentRun
 BARS = "▁▂▃▄▅▆▇█"
 FAILED_RUN = "✗"
 STOPPED_RUN = "·"
+_DAY_AT = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s at (\d\d:\d\d)")
+_SHORT_UNITS = {" seconds": " s", " minutes": " min", " hours": " h"}
+_UNITS = re.compile("|".join(f"(?<=[0-9]){unit}\\b" for unit in _SHORT_UNITS))
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -136,6 +140,12 @@ def _letter(run: RecentRun, usual: float) -> str:
         return FAILED_RUN
     height = round(2 * (run.seconds or 0.0) / usual)
     return BARS[min(max(height, 1), len(BARS)) - 1]
+
+
+def brief(schedule: str) -> str:
+    """Return a schedule's words with the abbreviations of a column: "every 10 s", "Fri 22:00"."""
+    short = _DAY_AT.sub(lambda match: f"{match[1][:3]} {match[2]}", schedule)
+    return _UNITS.sub(lambda match: _SHORT_UNITS[match[0]], short)
 
 
 def short_path(path: str, home: str) -> str:

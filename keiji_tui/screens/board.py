@@ -103,11 +103,12 @@ class Board(Screen[None]):
             line.put((shown[0], Content("")))
         self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
         self.paint_body(now)
-        self.query_one(KeyBar).put(self.keys(), self.situation, self._is_idle)
+        self.query_one(KeyBar).put(self.keys(), self.situation, self.is_idle)
 
     def keys(self) -> Sequence[Action]:
         """Return what the bottom line shows."""
         return keymap.footer(*self.places)
 
-    def _is_idle(self, action: Action) -> bool:
+    def is_idle(self, action: Action) -> bool:
+        """Return whether an action is not worth a place at the bottom now."""
         return action.id == "start-engine" and bool(action.blocked(self.situation))

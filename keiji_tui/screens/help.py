@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,7 +13,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
+from keiji_tui.logs.sanitise import plain
 
+_WIDTH, _FRAME, _KEYS = 76, 8, 13
 _TITLES = {
     Place.TASK: "The selected task",
     Place.SERVICE: "The selected service",
@@ -39,28 +42,31 @@ class HelpScreen(ModalScreen[None]):
         self._situation = situation
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog", can_focus=False):
-            yield Static(self.text(), id="help-body")
+        with VerticalScroll(classes="dialog -wide", can_focus=False):
+            yield Static(self.text(min(self.app.size.width, _WIDTH) - _FRAME), id="help-body")
 
-    def text(self) -> Content:
-        """Return all of it."""
+    def text(self, width: int) -> Content:
+        """Return all of it, in lines of ``width`` cells."""
         parts: list[Content] = [Content.assemble(("Keys", "bold"), ("  esc closes", "$text-muted"))]
-        for place in (*self._places, Place.EVERYWHERE):
+        for place in self._places:
             parts.append(Content.styled(f"\n{_TITLES[place]}", "bold $text-accent"))
-            parts += [self._line(action) for action in of(place)]
+            for action in of(place):
+                parts += self._lines(action, max(12, width - _KEYS))
         return Content("\n").join(parts)
 
-    def _line(self, action: Action) -> Content:
-        keys = " ".join(shown(key) for key in action.keys).ljust(13)
+    def _lines(self, action: Action, width: int) -> list[Content]:
         reason = action.blocked(self._situation)
         risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
-        if reason:
-            return Content.assemble(
-                (f"{keys} ", "$text-disabled"),
-                (action.help, "$text-disabled"),
-                (f"\n{'':14}not now: {reason}", "$text-warning"),
-            )
-        return Content.assemble((f"{keys} ", "bold $key"), action.help, (risk, "$text-muted"))
+        key_style, style = ("$text-disabled", "$text-disabled") if reason else ("bold $key", "$foreground")
+        keys = " ".join(shown(key) for key in action.keys)
+        found = [(line, style) for line in textwrap.wrap(action.help + risk, width)]
+        found += [
+            (line, "$text-warning") for line in textwrap.wrap(f"not now: {plain(reason)}" if reason else "", width)
+        ]
+        starts = [keys, *[""] * (len(found) - 1)]
+        return [
+            Content.assemble((start.ljust(_KEYS), key_style), line) for start, line in zip(starts, found, strict=True)
+        ]
 
     def action_scroll(self, lines: int) -> None:
         """Scroll by so many lines."""

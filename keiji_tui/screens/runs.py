@@ -11,7 +11,7 @@ from textual.content import Content
 from keiji.records import Run
 from keiji.states import BAD, RunState
 from keiji_engine.bus.protocol import TaskView
-from keiji_tui.keymap import Place
+from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.board import Board
 from keiji_tui.store import Store
@@ -27,7 +27,7 @@ COLUMNS = (
     Column("when", "STARTED", 12, 17, 1),
     Column("ended", "RESULT", 9, 12, 2),
     Column("took", "TOOK", 7, 8, 3, right=True),
-    Column("trigger", "BECAUSE", 8, 14, 5),
+    Column("trigger", "BECAUSE", 8, 10, 5),
     Column("cpu", "CPU", 7, 8, 6, right=True),
     Column("memory", "MEMORY", 8, 8, 7, right=True),
     Column("reason", "REASON", 8, 80, 8),
@@ -62,6 +62,9 @@ class RunsScreen(Board):
     @property
     def subject(self) -> TaskView | None:
         return self.store.tasks.get(self.slug)
+
+    def is_idle(self, action: Action) -> bool:
+        return action.id == "history" or super().is_idle(action)
 
     def put(self, runs: Sequence[Run]) -> None:
         """Show these runs."""

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from keiji_engine.bus.protocol import ServiceView
 from keiji_tui.commands import under_way
-from keiji_tui.keymap import Place
+from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.board import Board
 from keiji_tui.store import Store
@@ -25,7 +25,7 @@ COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("name", "SERVICE", 10, 14, 1),
     Column("status", "STATUS", 10, 12, 2),
-    Column("since", "SINCE", 12, 28, 4),
+    Column("since", "SINCE", 12, 24, 4),
     Column("detail", "DETAIL", 8, 80, 5),
 )
 _DUTIES = {
@@ -54,6 +54,9 @@ class ServicesScreen(Board):
     @property
     def service(self) -> ServiceView | None:
         return self.store.services.get(self.query_one(Table).selected or "")
+
+    def is_idle(self, action: Action) -> bool:
+        return action.id in ("services", "logs") or super().is_idle(action)
 
     def paint_body(self, now: datetime) -> None:
         self._now = now

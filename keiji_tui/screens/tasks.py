@@ -12,9 +12,9 @@ from textual.widgets import Static
 
 from keiji_engine.bus.protocol import TaskView
 from keiji_tui import keymap
-from keiji_tui.keymap import Place
+from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import FilterChanged, FilterLeft, TaskSelected
+from keiji_tui.messages import BoardOpened, FilterChanged, FilterLeft, TaskSelected
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.welcome import welcome
 from keiji_tui.store import Store
@@ -39,6 +39,7 @@ class TasksScreen(Board):
         super().__init__(store, home, readonly=readonly)
         self._now = datetime.min
         self._asked_for = task
+        self._table_height = 0
 
     def body(self) -> ComposeResult:
         yield Filter(id="filter")
@@ -61,11 +62,29 @@ class TasksScreen(Board):
 
     @property
     def places(self) -> tuple[Place, ...]:
+        if self.has_class("-welcome"):
+            return ()
         return (Place.LOG,) if isinstance(self.focused, LogView) else self.ABOUT
+
+    def is_idle(self, action: Action) -> bool:
+        if action.id == "back":
+            return not (self.store.filter or isinstance(self.focused, LogView) or self.has_class("-zoom-table"))
+        return (action.id == "logs" and not self.places) or super().is_idle(action)
 
     def _cells(self, slug: str) -> Mapping[str, Content]:
         task = self.store.tasks.get(slug)
         return task_row.cells(task, self.store, self._now) if task else {}
+
+    def on_resize(self) -> None:
+        self.post_message(BoardOpened())
+
+    def _share_room(self) -> None:
+        """Give the table what its rows take, up to three fifths, and the log the rest."""
+        room = self.size.height - 5
+        height = max(4, min(len(self.store.tasks) + 2, room * 3 // 5))
+        if self._table_height != height:
+            self._table_height = height
+            self.table.styles.height = height
 
     def paint_body(self, now: datetime) -> None:
         self._now = now
@@ -74,6 +93,8 @@ class TasksScreen(Board):
         self.set_class(text is not None, "-welcome")
         if text is not None:
             self.query_one("#welcome", Static).update(text)
+        elif self.focused is None:
+            self.table.focus()  # it loses the focus while it is hidden
         self.table.put(store.shown(), task_row.wanted(store.tasks.values()))
         if self._asked_for and store.tasks:
             slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
@@ -81,6 +102,7 @@ class TasksScreen(Board):
                 self.app.notify(f"there is no task {plain(self._asked_for)}", severity="warning", markup=False)
             self.table.select(slug or "")
             self._asked_for = None
+        self._share_room()
         self._paint_offer()
         self.log_pane.at(store.zone, now.astimezone(store.zone).date())
 
@@ -109,6 +131,11 @@ class TasksScreen(Board):
     def _row_selected(self, event: Table.Selected) -> None:
         event.stop()
         self.post_message(TaskSelected(event.key))
+
+    @on(Table.Chosen)
+    async def _row_chosen(self, event: Table.Chosen) -> None:
+        event.stop()
+        await self.app.run_action("act('history')")
 
     @on(FilterChanged)
     def _filter_changed(self, event: FilterChanged) -> None:

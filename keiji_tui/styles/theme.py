@@ -25,7 +25,7 @@ DARK = Theme(
         "text-error": "#e88a8a",
         "text-accent": "#8fb8c9",
         "row-selected": "#222832",
-        "row-focused": "#2a3746",
+        "row-focused": "#2c3f55",
         "key": "#b9c7dc",
         "scrollbar": "#2b3340",
         "scrollbar-background": "#14171c",

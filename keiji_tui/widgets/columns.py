@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 GAP = 2
+_MODEST = 16  # cells that a column gets before those of higher rank get any
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Column:
         most: cells that it takes when there is room, unless the content says otherwise.
         rank: who goes first when there is no room: the highest rank.
         right: whether it is aligned on the right.
+        is_mark: whether its first letter alone says it too, so that it is cut without an ellipsis.
     """
 
     id: str
@@ -25,24 +27,29 @@ class Column:
     most: int
     rank: int
     right: bool = False
+    is_mark: bool = False
 
 
 def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
     """Return the columns that fit into ``available`` cells, in their order, each with its width.
 
+    A column is shown where those of lower rank keep what they want; none takes over a quarter before.
+
     Args:
         wanted: id → cells that the content of a column would take; limited to its ``most``.
     """
     goal = {column.id: max(column.least, min(wanted.get(column.id, column.most), column.most)) for column in columns}
-    chosen = list(columns)
-    while len(chosen) > 1 and sum(column.least for column in chosen) + GAP * (len(chosen) - 1) > available:
-        chosen.remove(max(chosen, key=lambda column: column.rank))
-    given = {column.id: column.least for column in chosen}
-    spare = available - sum(given.values()) - GAP * (len(chosen) - 1)
-    for column in sorted(chosen, key=lambda column: column.rank):
-        more = max(0, min(spare, goal[column.id] - column.least))
-        given[column.id] += more
-        spare -= more
-    if len(chosen) == 1:
-        given[chosen[0].id] = max(1, available)
-    return [(column, given[column.id]) for column in chosen]
+    given: dict[str, int] = {}
+    spare = available + GAP
+    for column in sorted(columns, key=lambda column: column.rank):
+        modest = column.least if column.is_mark else min(goal[column.id], max(_MODEST, available // 4))
+        width = min(modest, spare - GAP)
+        if width >= column.least:
+            given[column.id] = width
+            spare -= width + GAP
+    for column in sorted(columns, key=lambda column: column.rank):
+        if column.id in given:
+            more = min(spare, goal[column.id] - given[column.id])
+            given[column.id] += more
+            spare -= more
+    return [(column, given[column.id]) for column in columns if column.id in given]

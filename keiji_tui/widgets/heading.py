@@ -9,9 +9,9 @@ from textual.content import Content
 from keiji_engine.bus.protocol import ServiceStatus, ServiceView
 from keiji_tui.link.link import LinkState
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.store import Store
+from keiji_tui.store import Counts, Store, TaskState
 from keiji_tui.widgets.line import Sides
-from keiji_tui.words import clock, short_path
+from keiji_tui.words import clock, elapsed, short_path
 
 _GLYPHS = {
     ServiceStatus.ONLINE: ("●", "$text-success"),
@@ -74,12 +74,12 @@ def counts(store: Store, filter_key: str) -> list[Sides]:
         (found.running, "running", "$text-accent"),
         (found.failing, "failing", "$text-error"),
         (found.disabled, "disabled", "$text-muted"),
-        (found.differing, "differing", "$text-warning"),
+        (found.differing, "differ", "$text-warning"),
     ):
         if count or word in {"running", "failing"}:
             pieces += [_DOT, (f"{word} {count}", style if count else "$text-disabled")]
     full = Content.assemble(*pieces)
-    short = Content.assemble(*pieces[:2])
+    short = Content.assemble(*pieces[:2], *_marks(found))
     if store.filter:
         wanted = plain(store.filter, 40)
         right = Content.assemble(
@@ -88,7 +88,16 @@ def counts(store: Store, filter_key: str) -> list[Sides]:
         )  # fmt: skip
     else:
         right = Content.assemble((filter_key, "$key"), (" filter", "$text-muted"))
-    return [(full, right), (full, Content("")), (short, Content(""))]
+    return [(full, right), (full, Content("")), (short, right), (short, Content(""))]
+
+
+def _marks(found: Counts) -> list[tuple[str, str]]:
+    pairs = (
+        (TaskState.RUNNING, found.running),
+        (TaskState.FAILING, found.failing),
+        (TaskState.DISABLED, found.disabled),
+    )
+    return [(f"  {state.glyph} {count}", "$text-muted") for state, count in pairs if count]
 
 
 def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] | None:
@@ -96,12 +105,12 @@ def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] 
     if store.link is LinkState.OFFLINE:
         if store.engine_lives:
             return Content(f"! engine not answering: {plain(store.link_reason)}"), True
-        known = f" – shown is what was {store.silent_seconds(now)} s ago" if store.heard_at else ""
+        known = f" – last heard {elapsed(store.silent_seconds(now))} ago" if store.heard_at else ""
         start = "" if readonly else " – s starts it"
         return Content.assemble(("✗ engine offline", "bold"), start, (known, "$text-muted")), True
     if store.link is LinkState.STALE:
         return Content.assemble(
-            (f"! stale {store.silent_seconds(now)} s", "bold"), " – the engine does not answer"
+            (f"! stale {elapsed(store.silent_seconds(now))}", "bold"), " – the engine does not answer"
         ), False
     if store.link is LinkState.CONNECTING and store.engine is not None:
         return Content("… connecting to the engine"), False

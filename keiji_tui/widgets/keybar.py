@@ -10,6 +10,9 @@ from textual.widget import Widget
 
 from keiji_tui.keymap import Action, Situation
 
+GAP = "  "
+FIRST_LEFT = 10  # actions with a lower number stand on the right
+
 
 class KeyBar(Widget):
     """The bottom line. What does not fit is left out from the right; help and palette have everything."""
@@ -19,33 +22,35 @@ class KeyBar(Widget):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.auto_links = False  # keys are no hyperlinks to look at
-        self._shown: list[tuple[Action, bool]] = []
+        self._shown: list[tuple[Action, str, bool]] = []
 
     def put(self, actions: Sequence[Action], situation: Situation, hidden: Callable[[Action], bool]) -> None:
         """Show ``actions``, without those that ``hidden`` says are of no interest now."""
-        shown = [(action, not action.blocked(situation)) for action in actions if not hidden(action)]
+        shown = [
+            (action, action.named(situation), not action.blocked(situation)) for action in actions if not hidden(action)
+        ]
         if shown != self._shown:
             self._shown = shown
             self.refresh()
 
     def render(self) -> Content:
-        room = self.size.width
-        parts: list[Content] = []
-        ending = [_part(action, allowed) for action, allowed in self._shown if action.id == "help"]
-        room -= sum(part.cell_length for part in ending)
-        for action, allowed in self._shown:
-            part = _part(action, allowed)
-            if action.id == "help":
-                continue
-            if part.cell_length > room:
-                break
-            room -= part.cell_length
-            parts.append(part)
-        return Content.assemble(*parts, *ending)
+        width = self.size.width
+        here = [_part(*item) for item in self._shown if item[0].footer >= FIRST_LEFT]
+        always = [_part(*item) for item in self._shown if item[0].footer < FIRST_LEFT]
+        while len(always) > 1 and _total(here) + _total(always) > width:
+            always.pop()
+        while here and _total(here) + _total(always) > width:
+            here.pop()
+        gap = " " * max(0, width - _total(here) - _total(always) + len(GAP))
+        return Content.assemble(*here, gap, *always)
 
 
-def _part(action: Action, allowed: bool) -> Content:
+def _total(parts: Sequence[Content]) -> int:
+    return sum(part.cell_length for part in parts)
+
+
+def _part(action: Action, label: str, is_allowed: bool) -> Content:
     click = Style.from_meta({"@click": f"app.act('{action.id}')"}) if not action.call else Style()
-    key, label = ("bold $key", "$text-muted") if allowed else ("$text-disabled", "$text-disabled")
-    text = Content.assemble((action.key, key), " ", (action.label, label))
-    return Content.assemble(text.stylize(click), "  ")
+    key_style, style = ("bold $key", "$text-muted") if is_allowed else ("$text-disabled", "$text-disabled")
+    text = Content.assemble((action.key, key_style), " ", (label, style))
+    return Content.assemble(text.stylize(click), GAP)

@@ -43,7 +43,7 @@ class LogPane(Vertical):
 
     def failed(self, reason: str) -> None:
         """Say why no lines come."""
-        self._trouble = plain(reason)
+        self._trouble = plain(reason).rstrip(".")
         self._title()
 
     def add(self, parts: Iterable[LogPart]) -> None:

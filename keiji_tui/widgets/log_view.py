@@ -76,9 +76,9 @@ class LogView(ScrollView, can_focus=True):
         was_following, reading = self.following, self.scroll_offset.y
         self.virtual_size = Size(self.size.width, len(self.buffer))
         if was_following:
-            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+            self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
         elif dropped:
-            self.scroll_to(y=max(0, reading - dropped), animate=False, immediate=True)
+            self.scroll_to(y=max(0, reading - dropped), animate=False, immediate=True, force=True)
         self.following = was_following
         self.refresh()
         self.post_message(self.Changed())
@@ -88,7 +88,7 @@ class LogView(ScrollView, can_focus=True):
     def action_follow(self) -> None:
         """Go to the end and stay there."""
         self.following, self.unseen = True, 0
-        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True)
+        self.scroll_to(y=self.max_scroll_y, animate=False, immediate=True, force=True)
         self.post_message(self.Changed())
 
     def action_to_top(self) -> None:
@@ -121,7 +121,7 @@ class LogView(ScrollView, can_focus=True):
         self.following = target >= self.max_scroll_y
         if self.following:
             self.unseen = 0
-        self.scroll_to(y=target, animate=False, immediate=True)
+        self.scroll_to(y=target, animate=False, immediate=True, force=True)
         self.post_message(self.Changed())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:

@@ -99,7 +99,7 @@ class Table(ScrollView, can_focus=True):
         if self.selected not in self._places:
             self._select(min(place, len(self._keys) - 1))
         elif self._places[self.selected] != place:
-            self.scroll_to(y=max(0, self._places[self.selected] - offset), animate=False, immediate=True)
+            self.scroll_to(y=max(0, self._places[self.selected] - offset), animate=False, immediate=True, force=True)
         self.refresh()
 
     def repaint(self) -> None:
@@ -124,7 +124,7 @@ class Table(ScrollView, can_focus=True):
         if key is not None:
             room = max(1, self.size.height - _HEADER)
             top = min(self.scroll_offset.y, index)
-            self.scroll_to(y=max(top, index - room + 1), animate=False, immediate=True)
+            self.scroll_to(y=max(top, index - room + 1), animate=False, immediate=True, force=True)
         self.refresh()
         self.post_message(self.Selected(self, key))
 
@@ -174,7 +174,7 @@ class Table(ScrollView, can_focus=True):
     def _line(self, cells: Cells) -> Content:
         parts: list[Content | str] = []
         for column, width in self._shown:
-            cell = cells.get(column.id, _NOTHING).truncate(width, ellipsis=True)
+            cell = cells.get(column.id, _NOTHING).truncate(width, ellipsis=not column.is_mark)
             padding = " " * (width - cell.cell_length)
             parts += [padding, cell, " " * GAP] if column.right else [cell, padding, " " * GAP]
         return Content.assemble(" ", *parts[:-1])

@@ -14,17 +14,17 @@ from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Store, TaskState, state_of
 from keiji_tui.widgets.columns import Column
-from keiji_tui.words import FAILED_RUN, elapsed, last, lasting, sparkline, until
+from keiji_tui.words import FAILED_RUN, brief, elapsed, last, lasting, sparkline, until
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
-    Column("name", "NAME", 12, 40, 1),
-    Column("schedule", "SCHEDULE", 10, 26, 5),
-    Column("next", "NEXT", 12, 18, 2),
-    Column("last", "LAST", 12, 20, 3),
-    Column("took", "TOOK", 7, 8, 6, right=True),
-    Column("runs", "LAST 20 RUNS", 12, 20, 8),
-    Column("source", "", 1, 14, 7),
+    Column("name", "NAME", 8, 40, 1),
+    Column("schedule", "SCHEDULE", 9, 24, 3),
+    Column("next", "NEXT", 11, 16, 2),
+    Column("last", "LAST", 12, 20, 4),
+    Column("took", "TOOK", 6, 7, 6, right=True),
+    Column("runs", "LAST 20 RUNS", 20, 20, 8),
+    Column("source", "", 1, 16, 1, is_mark=True),
 )
 COLOURS = {
     TaskState.RUNNING: "$text-accent",
@@ -34,7 +34,7 @@ COLOURS = {
     TaskState.DISABLED: "$text-disabled",
     TaskState.IDLE: "$text-success",
 }
-_DIFFERS = "sources differ"
+_DIFFERS = "◆ sources differ"
 
 
 def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
@@ -43,9 +43,9 @@ def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
     differs = 1
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
-        schedules = max(schedules, cell_len(plain(task.schedule_words)))
+        schedules = max(schedules, cell_len(brief(plain(task.schedule_words))))
         differs = len(_DIFFERS) if task.source_changes else differs
-    return {"name": names, "schedule": schedules, "next": 16, "last": 18, "source": differs}
+    return {"name": names, "schedule": schedules, "next": 14, "last": 14, "source": differs}
 
 
 def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Content]:
@@ -60,7 +60,7 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Content]:
     return {
         "state": Content.styled(state.glyph, colour),
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),
-        "schedule": Content.styled(plain(task.schedule_words), quiet),
+        "schedule": Content.styled(brief(plain(task.schedule_words)), quiet),
         "next": _next(task, state, store, now),
         "last": Content.styled(
             last(recent, now, store.zone) if recent else "never ran", "$text-error" if is_bad else quiet
@@ -84,7 +84,7 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cont
     if task.retry_at is not None:
         return Content.styled(f"retry {until(task.retry_at, now, store.zone)}", COLOURS[TaskState.RETRYING])
     if not store.is_scheduling():
-        return Content.styled("scheduler is off", "$text-warning")
+        return Content.styled("scheduler off", "$text-warning")
     if task.next_execution_time is None:
         return Content.styled("never", "$text-disabled")
     return Content(until(task.next_execution_time, now, store.zone))

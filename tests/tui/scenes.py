@@ -1,0 +1,184 @@
+"""Tasks, services and logs as an engine would tell of them, all at one fixed moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fake_link import FakeLink
+
+from keiji.records import Run
+from keiji.states import RunState, Trigger
+from keiji_engine.bus.protocol import (
+    EngineView,
+    LogSlice,
+    RecentRun,
+    ServiceStatus,
+    ServiceView,
+    Snapshot,
+    TaskView,
+)
+from keiji_tui.app import ControlCenter
+from keiji_tui.link.link import LinkChanged, LinkState
+
+NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
+HOME = "/home/ada"
+FAILED, OK = RunState.FAILED, RunState.SUCCEEDED
+
+
+def before(**span: float) -> datetime:
+    return NOW - timedelta(**span)
+
+
+def after(**span: float) -> datetime:
+    return NOW + timedelta(**span)
+
+
+def recent(*seconds: float | str, ended: datetime = NOW, exit_code: int = 2) -> tuple[RecentRun, ...]:
+    """Return runs from the oldest on; "x" is one that failed."""
+    runs = []
+    for index, item in enumerate(seconds):
+        is_bad = isinstance(item, str)
+        runs.append(
+            RecentRun(
+                run_id=f"{index:032x}",
+                state=FAILED if is_bad else OK,
+                finished_at=ended,
+                seconds=3.4 if is_bad else float(item),
+                exit_code=exit_code if is_bad else 0,
+            )
+        )
+    return tuple(runs)
+
+
+def task(name: str, **changes: Any) -> TaskView:
+    """Return a task that is built, enabled and waits."""
+    known: dict[str, Any] = {
+        "id": 1,
+        "task_id": f"id-of-{name}",
+        "name": name,
+        "slug": name,
+        "schedule": "units:seconds,interval:10",
+        "schedule_words": "every 10 seconds",
+        "type": "HMS",
+        "build": "b" * 64,
+        "next_execution_time": after(seconds=4),
+    }
+    return TaskView(**{**known, **changes})
+
+
+def tasks() -> tuple[TaskView, ...]:
+    """Return the tasks of the picture that the design drew."""
+    return (
+        task("ping_google", recent=recent(.2, .2, .3, .2, .2, .9, .2, .2, .2, .21, .2, .2, .21, .2, .2, .2, .2, .2, .2,
+                                          .21, ended=before(seconds=6))),
+        task("backup", schedule_words="Fridays at 22:00", is_running=True, running_since=before(seconds=131),
+             run_id="f" * 32, recent=recent(2880, 2880, 3500, 2890, 2880, 2880, ended=before(days=4))),
+        task("report", schedule_words="Mondays at 06:00", is_error=True, error_text="exit code 2",
+             next_execution_time=datetime(2026, 11, 30, 3, tzinfo=UTC),
+             recent=recent(3.4, 3.3, 3.4, "x", "x", "x", ended=before(hours=3))),
+        task("scrape", schedule_words="every 5 minutes", is_disabled=True, next_execution_time=None,
+             recent=recent(12, 12, 16, ended=before(hours=20))),
+        task("flaky", schedule_words="every 20 seconds", is_error=False, retry_at=after(seconds=9), is_queued=True,
+             recent=recent(.4, "x", .4, .4, "x", "x", ended=before(seconds=2))),
+        task("new_idea", schedule_words="", build=None, next_execution_time=None),
+        task("weekly [prod] 報告", slug="weekly_prod_報告", schedule_words="Saturdays at 09:00",
+             next_execution_time=datetime(2026, 11, 28, 6, tzinfo=UTC),
+             recent=recent(61, 62, 300, 61, ended=before(days=3))),
+    )  # fmt: skip
+
+
+def services(**changes: ServiceStatus) -> tuple[ServiceView, ...]:
+    return tuple(
+        ServiceView(
+            name=name,
+            status=changes.get(name, ServiceStatus.ONLINE),
+            since=before(hours=2),
+            detail="the planner ended: ValueError: boom" if changes.get(name) is ServiceStatus.FAILED else "",
+        )
+        for name in ("bus", "scheduler", "runner", "watcher")
+    )
+
+
+def snapshot(
+    some: Sequence[TaskView] | None = None, parts: Sequence[ServiceView] | None = None, *, boot: str = "boot-1"
+) -> Snapshot:
+    engine = EngineView(
+        pid=4242,
+        version="0.1.0",
+        boot=boot,
+        started_at=before(hours=2),
+        workspace=f"{HOME}/keiji",
+        database="sqlite",
+        time_zone="Africa/Nairobi",
+    )
+    return Snapshot(
+        id="snapshot",
+        boot=boot,
+        seq=0,
+        engine=engine,
+        services=tuple(services() if parts is None else parts),
+        tasks=tuple(tasks() if some is None else some),
+    )
+
+
+def logged(*lines: tuple[float, str, str], slug: str = "ping_google", run: str = "r1", position: int = 0) -> LogSlice:
+    """Return a log of (seconds before now, level, message as it is quoted); level "" is keiji's own voice."""
+    text = "".join(
+        f"time={(before(seconds=ago)).isoformat(timespec='milliseconds')} level={level or 'INFO'} "
+        f'{f"run={run} " if level else ""}msg="{message}"\n'
+        for ago, level, message in lines
+    )
+    end = position + len(text.encode())
+    return LogSlice(id="log", task=slug, position=position, end=end, size=end, text=text)
+
+
+def ping_log() -> LogSlice:
+    return logged(
+        (45.836, "", "build 3f9a2c1e is active, every 10 seconds"),
+        (36.836, "INFO", "Pinging Google...."),
+        (36.799, "INFO", "status:  200"),
+        (26.836, "INFO", "Pinging Google...."),
+        (26.799, "INFO", r"status:  \x1b[32m200\x1b[0m"),
+        (16.836, "INFO", "Pinging Google...."),
+        (16.1, "WARN", "slow answer: 0.9 s"),
+        (16.0, "ERROR", r"Traceback (most recent call last): [/b] [prod]\x1b[2J"),
+        (6.836, "INFO", "Pinging Google...."),
+        (6.799, "INFO", "status:  200"),
+    )
+
+
+def history() -> tuple[Run, ...]:
+    """Return the runs of a task, newest first."""
+
+    def run(number: int, state: RunState, **changes: Any) -> Run:
+        began = before(minutes=10 * number)
+        known: dict[str, Any] = {
+            "run_id": f"{number:032x}", "task": "ping_google", "trigger": Trigger.SCHEDULE, "state": state,
+            "created_at": began, "started_at": began, "finished_at": began + timedelta(seconds=1.5),
+            "exit_code": 0, "cpu_seconds": 0.21, "peak_memory_bytes": 31 * 1024**2,
+        }  # fmt: skip
+        return Run(**{**known, **changes})
+
+    return (
+        run(0, RunState.RUNNING, finished_at=None, exit_code=None, trigger=Trigger.MANUAL, cpu_seconds=None,
+            peak_memory_bytes=None),
+        run(1, RunState.SUCCEEDED),
+        run(2, RunState.FAILED, exit_code=2, reason="exit code 2", attempt=2, trigger=Trigger.RETRY),
+        run(3, RunState.FAILED, exit_code=None, signal=9, reason="killed by SIGKILL"),
+        run(4, RunState.SKIPPED, started_at=None, finished_at=None, exit_code=None, cpu_seconds=None,
+            peak_memory_bytes=None, reason="still running since 13:01:57"),
+        run(200, RunState.STOPPED, exit_code=None, reason="stopped by keiji-tui"),
+    )  # fmt: skip
+
+
+def live(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:
+    """Return a terminal on an engine with these tasks (or those of the picture), and the link to play it."""
+    link = FakeLink(snapshot(some or None), LinkChanged(LinkState.LIVE), logs={"ping_google": [ping_log()]})
+    link.history = history()
+    return center(link, **options), link
+
+
+def center(link: FakeLink, **options: Any) -> ControlCenter:
+    return ControlCenter(link, **{"clock": lambda: NOW, "home": HOME, **options})

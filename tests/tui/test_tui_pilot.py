@@ -1,0 +1,586 @@
+"""The terminal under the hands of a person, on an engine that the test plays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from fake_link import FakeLink
+from scenes import NOW, center, live, logged, services, snapshot, task, tasks
+from textual.pilot import Pilot
+from textual.widgets import Input
+from waiting import until
+
+from keiji.errors import Disabled, KeijiError
+from keiji_engine.bus.protocol import (
+    BuildTask,
+    Delete,
+    Directive,
+    Disable,
+    Enable,
+    LogChunk,
+    Restart,
+    RunTask,
+    ServiceChanged,
+    ServiceStatus,
+    StopService,
+    TaskChanged,
+    TaskRemoved,
+)
+from keiji_tui.app import ControlCenter
+from keiji_tui.link.link import LinkChanged, LinkState
+from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.log_view import LogView
+from keiji_tui.widgets.table import Table
+
+Size = tuple[int, int]
+
+
+@asynccontextmanager
+async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[Pilot[None]]:
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
+        if app.store.tasks:
+            await until(pilot, lambda: table(app).selected, "a task is selected")
+        yield pilot
+
+
+def table(app: ControlCenter) -> Table:
+    return app.board.query_one(Table)
+
+
+def log(app: ControlCenter) -> LogView:
+    return app._tasks_screen.query_one(LogView)
+
+
+def text_of(app: ControlCenter) -> str:
+    """Return what is on the screen, a line of it on each line."""
+    width, height = app.size
+    lines = app.screen._compositor.render_strips()
+    assert len(lines) == height
+    assert all(strip.cell_length == width for strip in lines)
+    return "\n".join(strip.text for strip in lines)
+
+
+def said(app: ControlCenter) -> list[str]:
+    return [notification.message for notification in app._notifications]
+
+
+def verbs(link: FakeLink) -> list[type[Directive]]:
+    return [type(directive) for directive in link.sent]
+
+
+def sees(app: ControlCenter, *words: str) -> Callable[[], bool]:
+    return lambda: all(word in text_of(app) for word in words)
+
+
+async def choose(pilot: Pilot[None], app: ControlCenter, slug: str) -> None:
+    table(app).select(slug)
+    await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == slug)
+
+
+# ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_every_task_is_shown_with_its_state_in_words() -> None:
+    app, _ = live()
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "running 2m 11s", "retry in 9 s", "not built", "disabled", "exit 2, 3 h"))
+        shown = text_of(app)
+        assert "weekly [prod]" in shown
+        assert "bus ●" in shown
+        assert "Tasks 7" in shown
+        assert "13:31:57" in shown
+
+
+async def test_a_change_is_shown_without_touching_selection_and_scroll() -> None:
+    many = [task(f"task_{number:03}") for number in range(200)]
+    app, link = live(*many)
+    async with running(app) as pilot:
+        await choose(pilot, app, "task_150")
+        offset = table(app).scroll_offset.y
+        assert offset > 0
+        link.happen(TaskChanged(task=task("task_149", is_running=True, running_since=NOW)))
+        await until(pilot, sees(app, "running 0 s"))
+        assert (table(app).selected, table(app).scroll_offset.y) == ("task_150", offset)
+        link.happen(TaskChanged(task=task("aaa")), TaskRemoved(slug="task_001"), TaskRemoved(slug="task_002"))
+        await until(pilot, lambda: len(app.store.tasks) == 199)
+        await until(pilot, lambda: table(app).virtual_size.height == 200)
+        assert (table(app).selected, table(app).scroll_offset.y) == ("task_150", offset - 1)
+
+
+async def test_the_row_after_a_removed_one_is_selected() -> None:
+    app, link = live(task("a"), task("b"), task("c"))
+    async with running(app) as pilot:
+        await choose(pilot, app, "b")
+        link.happen(TaskRemoved(slug="b"))
+        await until(pilot, lambda: table(app).selected == "c")
+
+
+async def test_keys_move_through_the_table() -> None:
+    app, _ = live(*[task(f"task_{number:02}") for number in range(60)])
+    async with running(app) as pilot:
+        for keys, expected in [("j", "task_01"), ("k", "task_00"), ("G", "task_59"), ("g", "task_00")]:
+            await pilot.press(keys)
+            await until(pilot, lambda wanted=expected: table(app).selected == wanted, expected)
+        await pilot.press("ctrl+d")
+        half = table(app).selected
+        assert half is not None
+        assert half > "task_03"
+        await pilot.press("ctrl+u", "up", "ctrl+u")
+        assert table(app).selected == "task_00"
+
+
+async def test_a_click_selects_and_a_second_one_opens_the_history() -> None:
+    app, link = live(task("a"), task("b"), task("c"))
+    async with running(app) as pilot:
+        await pilot.click(Table, offset=(5, 2))
+        await until(pilot, lambda: table(app).selected == "b")
+        await pilot.click(Table, offset=(5, 2), times=2)
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        assert not link.sent
+
+
+async def test_the_filter_hides_and_shows_again() -> None:
+    app, _ = live()
+    async with running(app) as pilot:
+        await pilot.press("slash", *"pin")
+        await until(pilot, sees(app, "1 of 7"))
+        assert app.store.shown() == ["ping_google"]
+        await pilot.press("enter", "j", "escape")
+        await until(pilot, lambda: len(app.store.shown()) == 7)
+        assert table(app).selected == "ping_google"
+
+
+async def test_letters_typed_into_the_filter_are_no_directives() -> None:
+    app, link = live()
+    async with running(app) as pilot:
+        await pilot.press("slash", *"erxbDq")
+        assert app.is_running
+        assert not link.sent
+        assert app.store.filter == "erxbDq"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.store.filter == "")
+
+
+# ── directives ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_disable_is_pending_until_the_engine_says_otherwise_and_names_its_way_back() -> None:
+    app, link = live(task("ping"))
+    link.hold.clear()
+    async with running(app) as pilot:
+        await pilot.press("e")
+        await until(pilot, sees(app, "disabling …"))
+        assert not app.store.tasks["ping"].is_disabled
+        link.happen(TaskChanged(task=task("ping", is_disabled=True)))
+        link.hold.set()
+        await until(pilot, lambda: said(app))
+        assert verbs(link) == [Disable]
+        assert "e enables it again" in said(app)[0]
+        assert "keiji task disable ping" in said(app)[0]
+        await until(pilot, lambda: app.store.tasks["ping"].is_disabled)
+        await pilot.press("e")
+        await until(pilot, lambda: verbs(link) == [Disable, Enable])
+
+
+async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_pending() -> None:
+    app, link = live(task("ping"))
+    link.answer = lambda directive: Disabled("ping [/b] is disabled", hint="keiji task enable ping")
+    async with running(app) as pilot:
+        await pilot.press("r")
+        await until(pilot, lambda: said(app))
+        assert said(app) == ["ping [/b] is disabled\nkeiji task enable ping"]
+        assert verbs(link) == [RunTask]
+        await until(pilot, lambda: not app.store.pending)
+
+
+async def test_restart_asks_and_the_focus_is_on_cancel() -> None:
+    app, link = live(task("ping"))
+    async with running(app) as pilot:
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await until(pilot, sees(app, "keiji task restart ping"))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        assert not link.sent
+        await pilot.press("R", "y")
+        await until(pilot, lambda: verbs(link) == [Restart])
+
+
+async def test_delete_wants_the_name() -> None:
+    app, link = live(task("ping [b]", slug="ping_b"))
+    async with running(app) as pilot:
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        await pilot.press("y", "enter")
+        assert isinstance(app.screen, ConfirmScreen)
+        app.screen.query_one(Input).value = "ping [b]"
+        await pilot.press("enter")
+        await until(pilot, lambda: verbs(link) == [Delete])
+        assert link.sent[0].target == "ping_b"
+
+
+async def test_a_key_that_is_not_available_says_why() -> None:
+    app, link = live(task("ping", build=None))
+    async with running(app) as pilot:
+        await pilot.press("r", "x", "R")
+        await until(pilot, lambda: len(said(app)) == 3)
+        assert said(app)[0] == "ping is not built yet – b builds it"
+        assert not link.sent
+
+
+async def test_readonly_sends_nothing() -> None:
+    app, link = live(readonly=True)
+    async with running(app) as pilot:
+        await pilot.press("e", "r", "b", "D", "R", "x")
+        await until(pilot, lambda: len(said(app)) == 6)
+        assert not link.sent
+
+
+# ── sources that differ ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_an_edit_is_marked_and_offered_and_accepting_builds_and_restarts() -> None:
+    app, link = live(task("a"), task("b"))
+    async with running(app) as pilot:
+        await choose(pilot, app, "b")
+        link.happen(TaskChanged(task=task("b", source_changes=("function.py",))))
+        await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources differ"))
+        assert app.focused is table(app)
+        await pilot.press("b")
+        await until(pilot, lambda: link.sent)
+        directive = link.sent[0]
+        assert isinstance(directive, BuildTask)
+        assert (directive.task, directive.restart) == ("b", True)
+        link.happen(TaskChanged(task=task("b")))
+        await until(pilot, lambda: "differ" not in text_of(app))
+
+
+async def test_an_offer_can_be_dismissed_and_comes_back_with_another_edit() -> None:
+    app, link = live(task("a", source_changes=("function.py",)))
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "sources of a differ"))
+        await pilot.press("d")
+        await until(pilot, lambda: "sources of a differ" not in text_of(app))
+        error = "function.py, line 3: invalid syntax"
+        link.happen(TaskChanged(task=task("a", source_changes=("function.py",), source_error=error)))
+        await until(pilot, sees(app, error))
+
+
+async def test_an_offer_for_another_task_leads_there_and_b_builds_the_selected_one() -> None:
+    app, link = live(task("a"), task("z", source_changes=("schedule.py",)))
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "sources of z differ", "goes there"))
+        await pilot.press("b")
+        await until(pilot, lambda: link.sent)
+        assert link.sent[0].target == "a"
+        await pilot.press("u")
+        await until(pilot, lambda: table(app).selected == "z")
+
+
+# ── logs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def chunk(task_slug: str, position: int, *messages: str, level: str = "INFO") -> LogChunk:
+    part = logged(*((1.0, level, message) for message in messages), slug=task_slug, position=position)
+    return LogChunk(task=task_slug, position=part.position, end=part.end, text=part.text)
+
+
+async def test_the_log_of_the_selected_task_streams_and_marks_errors() -> None:
+    app, link = live(task="ping_google")
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "Pinging Google....", "✗ Traceback", "• build 3f9a2c1e"))
+        end = log(app).buffer.end
+        assert end is not None
+        link.print(chunk("ping_google", end, "just now"))
+        await until(pilot, sees(app, "just now", "following"))
+
+
+async def test_a_reader_who_scrolled_up_is_left_there_and_told_what_came() -> None:
+    first = logged(*((60.0, "INFO", f"line {number}") for number in range(100)), slug="a")
+    link = FakeLink(snapshot([task("a")]), logs={"a": [first]})
+    app = center(link)
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "line 99"))
+        await pilot.press("tab", "ctrl+u", "k")
+        await until(pilot, lambda: not log(app).following)
+        top = log(app).scroll_offset.y
+        link.print(chunk("a", first.end, "new 1", "new 2", "new 3"))
+        await until(pilot, sees(app, "+3 lines"))
+        assert log(app).scroll_offset.y == top
+        await pilot.press("f")
+        await until(pilot, sees(app, "new 3", "following"))
+
+
+async def test_the_line_that_is_read_stays_when_old_ones_are_dropped() -> None:
+    first = logged(*((60.0, "INFO", f"line {number}") for number in range(5000)), slug="a")
+    link = FakeLink(snapshot([task("a")]), logs={"a": [first]})
+    app = center(link)
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "line 4999"))
+        await pilot.press("tab", "ctrl+u")
+        at_top = log(app).buffer[log(app).scroll_offset.y]
+        link.print(chunk("a", first.end, *(f"new {number}" for number in range(500))))
+        await until(pilot, sees(app, "+500 lines"))
+        assert log(app).buffer[log(app).scroll_offset.y] == at_top
+        assert len(log(app).buffer) == 5000
+
+
+async def test_running_through_the_table_subscribes_to_the_last_log_only() -> None:
+    app, link = live(*[task(f"task_{number:02}") for number in range(30)])
+    async with running(app) as pilot:
+        await until(pilot, lambda: link.followed)
+        link.followed.clear()
+        await pilot.press(*["j"] * 20)
+        await until(pilot, lambda: "task_20" in link.followed)
+        assert len(link.followed) < 5
+
+
+async def test_a_log_that_was_deleted_and_begun_anew_replaces_the_old_one() -> None:
+    app, link = live(task="ping_google")
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "Pinging Google...."))
+        link.print(chunk("ping_google", 0, "a fresh start"))
+        await until(pilot, sees(app, "a fresh start"))
+        assert "Pinging" not in text_of(app)
+
+
+async def test_the_log_takes_the_whole_screen_and_gives_it_back() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app) as pilot:
+        await pilot.press("l")
+        await until(pilot, lambda: "SCHEDULE" not in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, sees(app, "SCHEDULE", "Pinging"))
+        await pilot.press("z")
+        await until(pilot, lambda: "Pinging" not in text_of(app))
+        await pilot.press("z")
+        await until(pilot, sees(app, "Pinging"))
+
+
+# ── the engine comes and goes ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_terminal_survives_the_engine_and_keeps_its_place() -> None:
+    app, link = live()
+    async with running(app) as pilot:
+        await choose(pilot, app, "report")
+        link.tell(LinkChanged(LinkState.STALE, "the engine is late"))
+        await until(pilot, sees(app, "stale 0 s"))
+        link.die()
+        await until(pilot, sees(app, "engine offline", "s starts it", "report", "bus ?"))
+        await pilot.press("r")
+        await until(pilot, lambda: said(app))
+        assert said(app) == ["the engine is offline – s starts it"]
+        await pilot.press("s")
+        await until(pilot, lambda: link.starts == 1)
+        link.come_back(snapshot(tasks(), boot="boot-2"))
+        await until(pilot, lambda: "engine offline" not in text_of(app))
+        assert table(app).selected == "report"
+        assert not link.sent
+
+
+async def test_the_log_goes_on_without_a_repeat_when_the_engine_is_back() -> None:
+    app, link = live(task="ping_google")
+    async with running(app) as pilot:
+        await until(pilot, lambda: len(log(app).buffer) == 10)
+        end = log(app).buffer.end
+        assert end is not None
+        link.die()
+        await until(pilot, sees(app, "engine offline"))
+        link.print(chunk("ping_google", end, "while nobody looked"))
+        link.come_back(snapshot(tasks(), boot="boot-2"))
+        await until(pilot, sees(app, "while nobody looked"))
+        assert len(log(app).buffer) == 11
+
+
+async def test_without_an_engine_the_key_that_starts_one_is_shown() -> None:
+    link = FakeLink(LinkChanged(LinkState.OFFLINE, "no engine is running"))
+    app = center(link)
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "No engine is running.", "s  starts it"))
+        await pilot.press("s")
+        await until(pilot, lambda: link.starts == 1)
+        link.come_back(snapshot([task("ping")]))
+        await until(pilot, sees(app, "ping", "every 10 s"))
+        await pilot.press("r")
+        await until(pilot, lambda: verbs(link) == [RunTask])
+
+
+async def test_an_engine_that_does_not_start_is_told_with_what_it_said() -> None:
+    class Broken(FakeLink):
+        async def start_engine(self) -> None:
+            raise KeijiError("the engine ended at once (exit code 1)", hint="settings.conf, line 3: [oops]")
+
+    app = center(Broken(LinkChanged(LinkState.OFFLINE, "no engine is running")))
+    async with running(app) as pilot:
+        await pilot.press("s")
+        await until(pilot, lambda: any("settings.conf, line 3: [oops]" in text for text in said(app)))
+
+
+async def test_without_a_task_the_command_that_makes_one_is_shown() -> None:
+    app = center(FakeLink(snapshot([]), LinkChanged(LinkState.LIVE)))
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "There are no tasks yet.", "keiji task create"))
+
+
+async def test_a_task_asked_for_is_selected_and_one_that_is_not_there_is_told() -> None:
+    app, _ = live(task="scrape")
+    async with running(app) as pilot:
+        await until(pilot, lambda: table(app).selected == "scrape")
+    app, _ = live(task="nothing")
+    async with running(app) as pilot:
+        await until(pilot, lambda: said(app) == ["there is no task nothing"])
+
+
+async def test_a_failure_of_the_link_itself_is_shown_and_tried_again() -> None:
+    class Shaky(FakeLink):
+        failures = 1
+
+        async def updates(self) -> AsyncIterator[object]:  # type: ignore[override]
+            if self.failures:
+                self.failures -= 1
+                raise OSError("no such socket")
+            async for update in super().updates():
+                yield update
+
+    app = center(Shaky(snapshot([task("ping")])))
+    async with running(app) as pilot:
+        await until(pilot, lambda: app.store.is_live)
+        await until(pilot, sees(app, "ping"))
+
+
+# ── other screens ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_services_can_be_stopped_and_started() -> None:
+    app, link = live()
+    async with running(app) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
+        await until(pilot, sees(app, "scheduler", "online", "starts runs when they are due"))
+        await pilot.press("j", "x", "y")
+        await until(pilot, lambda: link.sent)
+        assert isinstance(link.sent[0], StopService)
+        assert link.sent[0].service == "scheduler"
+        link.happen(ServiceChanged(service=services(scheduler=ServiceStatus.OFFLINE)[1]))
+        await until(pilot, sees(app, "scheduler ○ offline"))
+        await pilot.press("s")
+        await until(pilot, lambda: len(link.sent) == 2)
+        await pilot.press("escape")
+        await until(pilot, sees(app, "scheduler off"))
+
+
+async def test_the_history_of_a_task_is_one_key_away() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app) as pilot:
+        await pilot.press("H")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await until(pilot, sees(app, "6 runs", "SIGKILL", "retry 1", "still running since"))
+        await pilot.press("escape")
+        await until(pilot, sees(app, "SCHEDULE"))
+
+
+async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app, (120, 60)) as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await until(pilot, sees(app, "The selected task", "not now: ping_google is not running"))
+        await pilot.press("escape", "tab", "question_mark")
+        await until(pilot, sees(app, "Logs", "following stops"))
+
+
+async def test_the_palette_offers_every_action_of_the_screen() -> None:
+    app, link = live(task="ping_google")
+    async with running(app, (120, 40)) as pilot:
+        await pilot.press("colon")
+        await until(pilot, sees(app, "enable/disable"))
+        await pilot.press(*"run the")
+        await until(pilot, sees(app, "run: run the task now"))
+        await pilot.press("enter")
+        await until(pilot, lambda: verbs(link) == [RunTask])
+
+
+async def test_leaving_closes_the_link() -> None:
+    app, link = live()
+    async with running(app) as pilot:
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running or link.is_closed)
+    assert link.is_closed
+    assert not link.sent
+
+
+# ── what must never break the screen ─────────────────────────────────────────────────────────────────────────────────
+
+WILD = [
+    "[/b]",
+    "[prod]",
+    "x" * 200,
+    "報告 " * 30,
+    "😀👨‍👩‍👧",
+    "a'b\"c",
+    "\x1b[2J\x1b]52;c;x\x07",
+    "شكرا",
+    "a\u0301" * 40,
+    "%s {0}",
+]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (20, 8)])
+async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None:
+    wild = [
+        task(name, slug=f"slug_{number}", description=name, schedule_words=name, error_text=name, source_error=name,
+             source_changes=(name,) if number % 2 else (), is_error=True)
+        for number, name in enumerate(WILD)
+    ]  # fmt: skip
+    lines = [(1.0, "INFO", name.replace("\\", "\\\\").replace('"', '\\"')) for name in [*WILD, "y" * 10_000]]
+    logs = {f"slug_{number}": [logged(*lines, slug=f"slug_{number}")] for number in range(len(WILD))}
+    link = FakeLink(snapshot(wild), LinkChanged(LinkState.LIVE), logs=logs)
+    link.answer = lambda directive: KeijiError("[/b] \x1b[2J failed", hint="[red]")
+    app = center(link)
+    async with running(app, size) as pilot:
+        for number in range(len(WILD)):
+            await choose(pilot, app, f"slug_{number}")
+            await until(pilot, lambda: len(log(app).buffer) == len(lines))
+            assert "\x1b" not in text_of(app)
+        for number in (0, 2, 6):
+            await choose(pilot, app, f"slug_{number}")
+            await pilot.press("b", "D")
+            assert "\x1b" not in text_of(app)
+            await pilot.press("escape")
+        for key in ("R", "question_mark", "4", "H", "colon"):
+            await pilot.press(key)
+            text_of(app)
+            await pilot.press("escape")
+
+
+async def test_a_resize_keeps_everything_in_place() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app) as pilot:
+        for size in [(40, 10), (10, 3), (200, 60), (80, 24)]:
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda wanted=size: tuple(app.size) == wanted)
+            text_of(app)
+        await until(pilot, sees(app, "ping_google", "13:31:57"))
+        assert table(app).selected == "ping_google"
+
+
+async def test_a_tick_repaints_nothing_where_nothing_differs() -> None:
+    app, _ = live(task="backup")
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "running 2m 11s"))
+        refreshed: list[int] = []
+        shown = table(app)
+        shown.refresh_line = refreshed.append  # type: ignore[method-assign]
+        app.board.paint(NOW)
+        assert refreshed == []
+        app.board.paint(NOW.replace(second=58))
+        assert len(refreshed) < len(tasks())
+        assert app.board.query_one("#heading", Line)

@@ -1,0 +1,197 @@
+"""Moments, spans and outcomes in few words; columns at a width; keys and directives as declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from rich.cells import cell_len
+from scenes import recent, services, task
+
+from keiji.states import RunState
+from keiji_engine.bus.protocol import BuildTask, Delete, Disable, RestartService, RunTask, StopService
+from keiji_tui import commands, words
+from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
+from keiji_tui.link.link import LinkState
+from keiji_tui.widgets.columns import GAP, widths
+from keiji_tui.widgets.task_row import COLUMNS
+
+ZONE = ZoneInfo("Africa/Nairobi")
+NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "said"),
+    [
+        (timedelta(seconds=-1), "now"),
+        (timedelta(milliseconds=300), "in 1 s"),
+        (timedelta(seconds=4), "in 4 s"),
+        (timedelta(minutes=12), "in 12 min"),
+        (timedelta(hours=8.5), "today 22:01"),
+        (timedelta(days=3, hours=8.5), "Fri 22:01"),
+        (timedelta(days=30), "24 Dec 13:31"),
+        (timedelta(days=400), "2027-12-29"),
+    ],
+)
+def test_when_something_comes(ahead: timedelta, said: str) -> None:
+    assert words.until(NOW + ahead, NOW, ZONE) == said
+
+
+@pytest.mark.parametrize(
+    ("since", "said"),
+    [
+        (timedelta(seconds=6), "6 s ago"),
+        (timedelta(seconds=-3), "0 s ago"),
+        (timedelta(minutes=5), "5 min ago"),
+        (timedelta(hours=3), "3 h ago"),
+        (timedelta(hours=11, minutes=40), "11 h ago"),
+        (timedelta(hours=20), "yesterday"),
+        (timedelta(days=4), "4 d ago"),
+        (timedelta(days=100), "16 Aug"),
+    ],
+)
+def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
+    assert words.ago(NOW - since, NOW, ZONE) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0.00 s"), (0.21, "0.21 s"), (0.999, "1.0 s"), (3.44, "3.4 s"), (9.96, "10 s"), (59.4, "59 s"), (61, "1m 01s"),
+     (599.6, "10 m"), (2880, "48 m"), (3900, "1h 05m"), (500_000, "5 d")],
+)  # fmt: skip
+def test_how_long_something_took(seconds: float, said: str) -> None:
+    assert words.lasting(seconds) == said
+    assert len(said) <= 7
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "number", "said"),
+    [
+        (RunState.SUCCEEDED, 0, None, "ok"),
+        (RunState.FAILED, 2, None, "exit 2"),
+        (RunState.FAILED, None, 9, "SIGKILL"),
+        (RunState.FAILED, None, 99, "signal 99"),
+        (RunState.TIMED_OUT, None, 15, "timed out"),
+        (RunState.LOST, None, None, "lost"),
+    ],
+)
+def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
+    assert words.outcome(state, exit_code, number) == said
+
+
+def test_a_sparkline_shows_what_took_longer_than_usual_and_what_failed() -> None:
+    assert words.sparkline(recent(1, 1, 1, 1.6, 3.4, 50, "x", 0)) == "▂▂▂▃▇█✗▁"
+    assert words.sparkline(recent("x", "x")) == "✗✗"
+    assert words.sparkline(()) == ""
+
+
+def test_a_schedule_is_shortened_for_its_column() -> None:
+    assert words.brief("every 10 seconds") == "every 10 s"
+    assert words.brief("Fridays at 22:00") == "Fri 22:00"
+    assert words.brief("every hour") == "every hour"
+
+
+def test_paths_and_lists_are_said_as_people_say_them() -> None:
+    assert words.short_path("/home/ada/keiji", "/home/ada") == "~/keiji"
+    assert words.short_path("/srv/keiji", "/home/ada") == "/srv/keiji"
+    assert words.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
+
+
+@pytest.mark.parametrize("width", [1, 5, 20, 38, 60, 78, 100, 158, 250])
+def test_columns_never_take_more_than_there_is(width: int) -> None:
+    shown = widths(COLUMNS, {"name": 40, "schedule": 20}, width)
+    assert sum(cells for _, cells in shown) + GAP * (len(shown) - 1) <= width
+    assert all(cells >= column.least for column, cells in shown)
+
+
+def test_what_matters_most_is_the_last_column_to_go() -> None:
+    content = {"name": 12, "schedule": 12, "next": 14, "last": 14}
+    names = [[column.id for column, _ in widths(COLUMNS, content, width)] for width in (38, 78, 120)]
+    assert names[0] == ["state", "name", "next", "source"]
+    assert names[1] == ["state", "name", "schedule", "next", "last", "took", "source"]
+    assert "runs" in names[2]
+
+
+# ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("place", [Place.TASK, Place.SERVICE, Place.LOG])
+def test_no_key_means_two_things_in_one_place(place: Place) -> None:
+    keys = Counter(key for action in of(place) for key in action.keys)
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_no_key_is_one_that_terminals_confuse_or_that_scrolls_and_destroys() -> None:
+    keys = {key: action for action in ACTIONS for key in action.keys}
+    assert not {"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+a", "ctrl+b"} & set(keys)
+    assert keys["ctrl+d"].call
+    assert keys["ctrl+d"].risk is Risk.NONE
+
+
+@pytest.mark.parametrize("link", [LinkState.OFFLINE, LinkState.STALE, LinkState.CONNECTING])
+def test_nothing_can_be_written_while_the_engine_does_not_answer(link: LinkState) -> None:
+    situation = Situation(link=link, task=task("ping", is_running=True), service=services()[0])
+    for action in ACTIONS:
+        if commands.directive_for(action.id, situation):
+            assert action.blocked(situation), action.id
+
+
+def test_a_readonly_terminal_writes_nothing() -> None:
+    situation = Situation(readonly=True, task=task("ping", is_error=True), service=services()[0])
+    writing = [action for action in ACTIONS if commands.directive_for(action.id, situation)]
+    assert len(writing) > 6
+    assert all("read-only" in action.blocked(situation) for action in writing)
+    assert "read-only" in BY_ID["start-engine"].blocked(Situation(readonly=True, link=LinkState.OFFLINE))
+
+
+@pytest.mark.parametrize(
+    ("action", "changes", "reason"),
+    [
+        ("run", {"is_running": True}, "running already"),
+        ("run", {"build": None}, "not built"),
+        ("stop", {}, "not running"),
+        ("restart", {"is_disabled": True}, "disabled"),
+        ("resolve", {}, "no error"),
+        ("dismiss", {}, "no sources differ"),
+    ],
+)
+def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, object], reason: str) -> None:
+    assert reason in BY_ID[action].blocked(Situation(task=task("ping", **changes)))
+
+
+def test_an_engine_that_lives_but_does_not_answer_is_not_started_again() -> None:
+    offline = Situation(link=LinkState.OFFLINE)
+    assert BY_ID["start-engine"].blocked(offline) == ""
+    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.OFFLINE, engine_lives=True))
+    assert BY_ID["start-engine"].blocked(Situation())
+
+
+def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for_it() -> None:
+    shown = footer(Place.TASK)
+    assert [action.id for action in shown[:3]] == ["help", "palette", "quit"]
+    assert all(action.footer for action in shown)
+
+
+@pytest.mark.parametrize(
+    ("directive", "line"),
+    [
+        (Disable(task="ping_google"), "keiji task disable ping_google"),
+        (BuildTask(task="ping", restart=True), "keiji task build ping --restart"),
+        (RunTask(task="it's [b]"), """keiji task run 'it'"'"'s [b]'"""),
+        (RestartService(service="scheduler"), "keiji system restart --scheduler"),
+        (StopService(service="bus"), "keiji system stop --bus"),
+    ],
+)
+def test_each_directive_names_its_equal_on_the_command_line(directive: Disable, line: str) -> None:
+    assert commands.command_line(directive) == line
+
+
+def test_only_a_delete_has_to_be_typed() -> None:
+    assert commands.question(Delete(task="ping"), "ping").typed == "ping"
+    assert commands.question(StopService(service="bus"), "bus").typed == ""
+
+
+def test_no_word_of_a_row_is_wider_than_its_column() -> None:
+    assert cell_len(words.until(NOW + timedelta(days=35), NOW, ZONE)) <= 14

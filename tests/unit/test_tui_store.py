@@ -1,0 +1,217 @@
+"""The state of the terminal: what the engine tells goes in, what is shown comes out. No toolkit is loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from keiji_engine.bus.protocol import (
+    AnyEvent,
+    BuildTask,
+    Delta,
+    DirectiveChanged,
+    Disable,
+    EngineView,
+    Heartbeat,
+    RestartService,
+    ServiceChanged,
+    ServiceStatus,
+    ServiceView,
+    Snapshot,
+    TaskChanged,
+    TaskRemoved,
+    TaskView,
+)
+from keiji_tui.link.link import LinkChanged, LinkState
+from keiji_tui.store import Counts, Store, TaskState, state_of
+
+NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+
+
+def task(name: str, **changes: Any) -> TaskView:
+    return TaskView(**{"id": 1, "task_id": name, "name": name, "slug": name, "build": "b", **changes})
+
+
+def service(name: str, status: ServiceStatus = ServiceStatus.ONLINE) -> ServiceView:
+    return ServiceView(name=name, status=status, since=NOW)
+
+
+def snapshot(*tasks: TaskView, boot: str = "one", zone: str = "UTC", services: tuple[str, ...] = ()) -> Snapshot:
+    engine = EngineView(
+        pid=1, version="1", boot=boot, started_at=NOW, workspace="/w", database="sqlite", time_zone=zone
+    )
+    parts = tuple(service(name) for name in services)
+    return Snapshot(id="s", boot=boot, seq=0, engine=engine, services=parts, tasks=tasks)
+
+
+def happened(event: AnyEvent) -> Delta:
+    return Delta(boot="one", seq=1, event=event)
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store()
+    store.apply(snapshot(task("backup"), task("Alpha"), task("ping")), NOW)
+    return store
+
+
+def test_tasks_are_shown_by_name_whatever_its_case(store: Store) -> None:
+    assert store.shown() == ["Alpha", "backup", "ping"]
+    assert store.is_live
+
+
+def test_a_change_replaces_a_task_in_its_place(store: Store) -> None:
+    store.apply(happened(TaskChanged(task=task("backup", is_running=True))), NOW)
+    assert store.tasks["backup"].is_running
+    assert store.shown() == ["Alpha", "backup", "ping"]
+
+
+def test_a_new_task_appears_where_its_name_belongs(store: Store) -> None:
+    store.apply(happened(TaskChanged(task=task("beta"))), NOW)
+    assert store.shown() == ["Alpha", "backup", "beta", "ping"]
+
+
+def test_a_removed_task_is_gone(store: Store) -> None:
+    store.apply(happened(TaskRemoved(slug="backup")), NOW)
+    assert store.shown() == ["Alpha", "ping"]
+
+
+def test_a_snapshot_replaces_everything(store: Store) -> None:
+    store.apply(snapshot(task("other"), boot="two"), NOW)
+    assert list(store.tasks) == ["other"]
+
+
+def test_the_filter_looks_for_letters_in_names(store: Store) -> None:
+    store.filter = "P"
+    assert store.shown() == ["Alpha", "backup", "ping"]
+    store.filter = "BACK"
+    assert store.shown() == ["backup"]
+
+
+def test_data_stays_when_the_engine_is_gone(store: Store) -> None:
+    store.apply(LinkChanged(LinkState.OFFLINE, "no engine is running"), NOW)
+    assert not store.is_live
+    assert store.shown() == ["Alpha", "backup", "ping"]
+    assert store.silent_seconds(NOW + timedelta(seconds=12)) == 12
+
+
+def test_a_heartbeat_ends_staleness_but_not_absence(store: Store) -> None:
+    beat = Heartbeat(boot="one", seq=0, late=0.0)
+    store.apply(LinkChanged(LinkState.STALE), NOW)
+    store.apply(beat, NOW)
+    assert store.link is LinkState.LIVE
+    store.apply(LinkChanged(LinkState.OFFLINE), NOW)
+    store.apply(beat, NOW)
+    assert store.link is LinkState.OFFLINE
+
+
+def test_services_keep_their_order_and_unknown_ones_come_last() -> None:
+    store = Store()
+    store.apply(snapshot(services=("zeta", "watcher", "bus", "scheduler")), NOW)
+    assert list(store.services) == ["bus", "scheduler", "watcher", "zeta"]
+    store.apply(happened(ServiceChanged(service=service("runner"))), NOW)
+    assert list(store.services) == ["bus", "scheduler", "runner", "watcher", "zeta"]
+
+
+def test_nothing_is_scheduled_while_the_scheduler_is_off(store: Store) -> None:
+    assert store.is_scheduling()
+    store.apply(happened(ServiceChanged(service=service("scheduler", ServiceStatus.OFFLINE))), NOW)
+    assert not store.is_scheduling()
+
+
+def test_a_directive_is_pending_until_it_has_settled(store: Store) -> None:
+    directive = Disable(task="ping")
+    store.sent(directive)
+    assert store.pending_of(store.tasks["ping"]) == "disable"
+    assert store.pending_of(store.tasks["backup"]) == ""
+    store.settled(directive)
+    assert store.pending_of(store.tasks["ping"]) == ""
+
+
+def test_what_another_terminal_asked_for_is_pending_here_too(store: Store) -> None:
+    changed = DirectiveChanged(directive="d", verb="build", target="ping", stage="accepted", sender="keiji")
+    store.apply(happened(changed), NOW)
+    assert store.pending_of(store.tasks["ping"]) == "build"
+    store.apply(happened(DirectiveChanged(directive="d", verb="build", target="ping", stage="done")), NOW)
+    assert store.pending_of(store.tasks["ping"]) == ""
+
+
+def test_a_task_named_like_a_service_is_not_taken_for_it() -> None:
+    store = Store()
+    store.apply(snapshot(task("bus"), services=("bus",)), NOW)
+    store.sent(RestartService(service="bus"))
+    assert store.pending_of(store.services["bus"]) == "restart"
+    assert store.pending_of(store.tasks["bus"]) == ""
+
+
+@pytest.mark.parametrize("update", [LinkChanged(LinkState.OFFLINE), snapshot(task("ping"), boot="two")])
+def test_no_directive_stays_pending_when_its_engine_is_gone(store: Store, update: Any) -> None:
+    store.sent(BuildTask(task="ping"))
+    store.apply(update, NOW)
+    assert store.pending == {}
+
+
+def test_a_rebuild_is_offered_for_the_selected_task_first(store: Store) -> None:
+    assert store.offer("ping") is None
+    for name in ("Alpha", "ping"):
+        store.apply(happened(TaskChanged(task=task(name, source_changes=("function.py",)))), NOW)
+    assert (store.offer("ping") or task("")).slug == "ping"
+    assert (store.offer("backup") or task("")).slug == "Alpha"
+    assert store.counts.differing == 2
+
+
+def test_a_dismissed_offer_comes_back_when_the_sources_change_again(store: Store) -> None:
+    edited = task("ping", source_changes=("function.py",))
+    store.apply(happened(TaskChanged(task=edited)), NOW)
+    store.dismiss("ping")
+    assert store.offer(None) is None
+    store.apply(snapshot(edited, boot="two"), NOW)
+    assert store.offer(None) is None
+    further = task("ping", source_changes=("function.py",), source_error="function.py, line 3: invalid syntax")
+    store.apply(happened(TaskChanged(task=further)), NOW)
+    assert store.offer(None) == further
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, TaskState.IDLE),
+        ({"is_error": True}, TaskState.FAILING),
+        ({"is_error": True, "retry_at": NOW}, TaskState.RETRYING),
+        ({"build": None}, TaskState.UNBUILT),
+        ({"is_disabled": True, "is_error": True}, TaskState.DISABLED),
+        ({"is_running": True, "is_error": True, "is_disabled": True}, TaskState.RUNNING),
+    ],
+)
+def test_a_task_is_shown_in_the_state_that_matters_most(changes: dict[str, Any], state: TaskState) -> None:
+    assert state_of(task("any", **changes)) is state
+
+
+def test_every_state_has_a_glyph_and_a_word_of_its_own() -> None:
+    assert len({state.glyph for state in TaskState}) == len({state.word for state in TaskState}) == len(TaskState)
+
+
+def test_counts_tell_what_is_worth_a_word() -> None:
+    store = Store()
+    assert store.counts == Counts()
+    store.apply(snapshot(task("a", is_running=True), task("b", is_error=True), task("c", is_disabled=True)), NOW)
+    assert store.counts == Counts(tasks=3, running=1, failing=1, disabled=1)
+
+
+def test_an_unknown_time_zone_is_shown_as_utc() -> None:
+    store = Store(local_zone="Africa/Nairobi")
+    assert store.zone.key == "Africa/Nairobi"
+    store.apply(snapshot(zone="Mars/Olympus"), NOW)
+    assert store.zone.key == "UTC"
+
+
+def test_the_state_is_kept_without_the_toolkit_and_without_sockets() -> None:
+    program = (
+        "import sys, keiji_tui.store, keiji_tui.keymap, keiji_tui.commands, keiji_tui.logs.buffer; print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"textual", "rich", "zmq"} & set(loaded)
