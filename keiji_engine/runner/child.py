@@ -42,8 +42,11 @@ class Child:
         Raises:
             OSError: it cannot be executed; the message says why.
         """
-        Path(spec.directory).mkdir(parents=True, exist_ok=True)
-        os.chdir(spec.directory)
+        try:
+            os.chdir(spec.directory)
+        except FileNotFoundError:
+            Path(spec.directory).mkdir(parents=True, exist_ok=True)
+            os.chdir(spec.directory)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_DUP2, output, 1),

@@ -109,7 +109,8 @@ class _Launcher:
             self._become_shim(RunSpec.from_dict(data))
             status = 0
         except FileExistsError:
-            status = 0  # the run has a shim, which will say so itself
+            self._began(run_id)  # by an earlier shim, and the engine does not know
+            status = 0
         except Exception as error:  # noqa: BLE001  # nobody above could hear of it
             self._tell({"failed": run_id, "reason": f"its shim failed: {type(error).__name__}: {error}"})
         finally:

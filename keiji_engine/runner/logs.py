@@ -79,13 +79,20 @@ class LogWriter:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if self._lock < 0:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = self._open_lock()
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    def _open_lock(self) -> int:
+        name, flags = f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return os.open(name, flags, 0o600)
+        except FileNotFoundError:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(name, flags, 0o600)
 
     def _open(self) -> int:
         """Make sure that our file is the one that the stream goes on in; return its size."""

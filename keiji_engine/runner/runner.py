@@ -10,7 +10,7 @@ import fcntl
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,16 +108,20 @@ class Runner:
         self._stops.clear()
 
     async def launch(self, specs: Sequence[RunSpec]) -> None:
-        """Have the runs started. Should the launcher die meanwhile, the next one starts those that had not begun.
+        """Have the runs started that are not live yet.
+
+        Should the launcher die meanwhile, the next one starts those that had not begun.
 
         Raises:
             ServiceOffline: the runner is stopped.
         """
         if self._serving is None:
             raise ServiceOffline("the runner is stopped")
-        self._sent |= {spec.run_id: spec for spec in specs}
+        live = self.live
+        new = {spec.run_id: spec for spec in specs if spec.run_id not in live}
+        self._sent |= new
         if self._launcher is not None:
-            await self._send(self._launcher, specs)
+            await self._send(self._launcher, list(new.values()))
         self._arm()
 
     def stop_run(self, run_id: str) -> bool:
@@ -178,7 +182,8 @@ class Runner:
 
     async def _send(self, launcher: Launcher, specs: Sequence[RunSpec]) -> None:
         if specs:
-            await launcher.send({"launch": [asdict(spec) for spec in specs]})
+            # Not asdict(), which would copy the environment of each, value by value.
+            await launcher.send({"launch": [{name: getattr(spec, name) for name in spec.__slots__} for spec in specs]})
 
     def _hear(self, message: dict[str, str]) -> None:
         if run_id := message.get("began"):
