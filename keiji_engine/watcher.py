@@ -104,8 +104,10 @@ class Watcher:
             await asyncio.sleep(self._interval)
 
     def _recheck_all(self) -> None:
+        now = asyncio.get_running_loop().time()
         for slug in self._active():
-            self.recheck(slug)
+            self._stirred.setdefault(slug, _Stir(now, now))  # who is writing is waited for
+        self._nudge.set()
 
     async def _listen(self) -> None:
         """Turn events into stirs, whatever becomes of the folder."""

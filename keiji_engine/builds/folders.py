@@ -45,13 +45,13 @@ def draft(builds: Path) -> Iterator[Path]:
 def put_into_place(folder: Path, final: Path) -> bool:
     """Move the finished ``folder`` to ``final``, surviving a power cut; False when there is a build already."""
     _sync(folder)
-    folder.chmod(0o555)
     try:
         folder.rename(final)
     except OSError:
         if not final.is_dir():
             raise
         return False
+    final.chmod(0o555)  # not before: moving a folder to another parent is a write to it
     _sync_one(final.parent)
     return True
 

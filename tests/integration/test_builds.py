@@ -134,6 +134,7 @@ async def test_a_build_is_read_only_and_compiled_and_running_it_writes_nothing(s
         return {path: (status.st_mode, status.st_mtime_ns) for path, status in found.items()}
 
     before = contents()
+    assert folder.stat().st_mode & 0o222 == 0
     assert _run(made).returncode == 0
 
     assert contents() == before
@@ -312,6 +313,14 @@ async def test_what_is_not_referred_to_is_collected(source: Path, builds: Path) 
 
     assert sorted(folder.name for folder in builds.iterdir()) == sorted([new.hash, "somebody's notes"])
     assert load(builds / new.hash) == new
+
+
+async def test_a_build_that_is_used_again_is_not_collected_before_it_is_recorded(source: Path, builds: Path) -> None:
+    made = await _build(source, builds)
+    os.utime(builds / made.hash, (1, 1))
+    await _build(source, builds)
+
+    assert collect(builds, set()) == []
 
 
 def test_what_somebody_builds_in_is_not_collected(builds: Path) -> None:
