@@ -56,7 +56,7 @@ class ControlCenter(App[None]):
     TITLE = "keiji"
     CSS_PATH = "styles/keiji.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
-    NOTIFICATION_TIMEOUT = 5
+    NOTIFICATION_TIMEOUT = 4
 
     def __init__(
         self,
@@ -249,7 +249,8 @@ class ControlCenter(App[None]):
         self._start(self._start_engine())
 
     async def _start_engine(self) -> None:
-        self.notify("starting the engine …\n$ keiji system start", timeout=3, markup=False)
+        what = "waking" if self.store.engine_lives else "starting"
+        self.notify(f"{what} the engine …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._link.start_engine()
         except KeijiError as error:

@@ -75,7 +75,9 @@ def _reading(situation: Situation) -> str:
 
 
 def _offline(situation: Situation) -> str:
-    return "the engine does not answer" if situation.engine_lives else "the engine is offline – s starts it"
+    return (
+        "the engine does not answer – s wakes it" if situation.engine_lives else "the engine is offline – s starts it"
+    )
 
 
 def _with_task(check: Callable[[TaskView], str], link: Rule = _writing) -> Rule:
@@ -121,9 +123,7 @@ def _with_service(*fitting: ServiceStatus) -> Rule:
 def _can_start_engine(situation: Situation) -> str:
     if situation.readonly:
         return "this is a read-only terminal (--readonly)"
-    if situation.link is LinkState.OFFLINE:
-        return "there is an engine, but it does not answer" if situation.engine_lives else ""
-    return "the engine is running"
+    return "" if situation.link is LinkState.OFFLINE else "the engine is running"
 
 
 def _offer_here(situation: Situation) -> str:
@@ -241,7 +241,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E),
     Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),
-    Action("start-engine", ("s",), "start engine", "start the engine in the background", _E,
+    Action("start-engine", ("s",), "start engine", "start the engine in the background, or what is stopped of it", _E,
            Risk.NONE, _can_start_engine, footer=10),
     Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E, footer=20),
     Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=1),

@@ -92,6 +92,7 @@ class Store:
         dismissed: slug → the source changes (and error) that a person has seen and put aside.
         filter: what a task's name has to contain.
         local_zone: the zone of this machine, for as long as no engine has told its own.
+        shape: counts up whenever what decides the widths of columns may differ.
     """
 
     link: LinkState = LinkState.CONNECTING
@@ -105,6 +106,7 @@ class Store:
     dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     filter: str = ""
     local_zone: str = "UTC"
+    shape: int = 0
     _zone: ZoneInfo | None = None
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
@@ -134,14 +136,13 @@ class Store:
         self.services = {view.name: view for view in sorted(snapshot.services, key=_service_order)}
         self.tasks = {task.slug: task for task in sorted(snapshot.tasks, key=_by_name)}
         self.link, self.link_reason = LinkState.LIVE, ""
+        self.shape += 1
 
     def _happened(self, event: AnyEvent) -> None:
         if isinstance(event, TaskChanged):
-            is_placed = event.task.slug in self.tasks and self.tasks[event.task.slug].name == event.task.name
-            self.tasks[event.task.slug] = event.task
-            if not is_placed:
-                self.tasks = {task.slug: task for task in sorted(self.tasks.values(), key=_by_name)}
+            self._task_changed(event.task)
         elif isinstance(event, TaskRemoved):
+            self.shape += 1
             self.tasks.pop(event.slug, None)
             self.dismissed.pop(event.slug, None)
         elif isinstance(event, ServiceChanged):
@@ -154,6 +155,14 @@ class Store:
                 self.pending.pop(event.directive, None)
         elif isinstance(event, EngineStopping):
             self.link_reason = "the engine is stopping"
+
+    def _task_changed(self, task: TaskView) -> None:
+        known = self.tasks.get(task.slug)
+        self.tasks[task.slug] = task
+        if known is None or _shape(known) != _shape(task):
+            self.shape += 1
+        if known is None or known.name != task.name:
+            self.tasks = {view.slug: view for view in sorted(self.tasks.values(), key=_by_name)}
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -232,6 +241,10 @@ class Store:
 
 def _difference(task: TaskView) -> tuple[str, ...]:
     return (*task.source_changes, task.source_error)
+
+
+def _shape(task: TaskView) -> tuple[str, str, bool]:
+    return (task.name, task.schedule_words, bool(task.source_changes))
 
 
 def _by_name(task: TaskView) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,13 @@ class BusLink:
         return reply.runs
 
     async def start_engine(self) -> None:
-        await asyncio.to_thread(daemon.start, self._paths)
+        await asyncio.to_thread(self._start_engine)
+
+    def _start_engine(self) -> None:
+        if daemon.is_running(self._paths):
+            daemon.send(self._paths, signal.SIGHUP)  # starts what is stopped, the bus included
+        else:
+            daemon.start(self._paths)
 
     async def close(self) -> None:
         client, self._client = self._client, None

@@ -58,7 +58,10 @@ class Link(Protocol):
         ...
 
     async def start_engine(self) -> None:
-        """Start an engine in the background and return when it is ready. Raises KeijiError with what it last said."""
+        """Start an engine in the background and return when it is ready. Raises KeijiError with what it last said.
+
+        One that lives already is asked to start those of its services that are stopped.
+        """
         ...
 
     async def close(self) -> None:

@@ -8,6 +8,8 @@ from datetime import datetime
 
 _PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)(?:\s+|$)')
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
+# What a shim writes under the id of its run, as the run itself cannot be told from it otherwise.
+_OWN_WORDS = re.compile(r"(?:run (?:succeeded|failed|stopped|timed out|lost) after .*|.*, exiting\.\.\.)", re.DOTALL)
 _SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -38,7 +40,7 @@ class LogLine:
     @property
     def is_life_cycle(self) -> bool:
         """Whether keiji says this about the task, rather than the task itself."""
-        return (bool(self.moment) and not self.run) or self.message.endswith(", exiting...")
+        return self.moment is not None and (not self.run or bool(_OWN_WORDS.fullmatch(self.message)))
 
 
 def parse(line: str) -> LogLine:

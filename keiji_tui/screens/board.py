@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -40,6 +40,7 @@ class Board(Screen[None]):
         self.home = home
         self.readonly = readonly
         self.is_ready = False
+        self.now = datetime.fromtimestamp(0, UTC)  # as of when it was last painted
 
     def compose(self) -> ComposeResult:
         yield Line(id="heading")
@@ -92,7 +93,7 @@ class Board(Screen[None]):
 
     def paint(self, now: datetime) -> None:
         """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
-        store = self.store
+        store, self.now = self.store, now
         self.query_one("#heading", Line).put(*heading(store, now, self.home))
         self.query_one("#counts", Line).put(*counts(store, keymap.BY_ID["filter"].key))
         shown = banner(store, now, self.readonly)

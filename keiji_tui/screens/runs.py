@@ -13,6 +13,7 @@ from keiji.states import BAD, RunState
 from keiji_engine.bus.protocol import TaskView
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.messages import BoardOpened
 from keiji_tui.screens.board import Board
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
@@ -51,7 +52,6 @@ class RunsScreen(Board):
     def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
-        self._now = datetime.min
         self._runs: dict[str, Run] = {}
         self._note = "loading …"
 
@@ -70,15 +70,14 @@ class RunsScreen(Board):
         """Show these runs."""
         self._runs = {run.run_id: run for run in runs}
         self._note = counted(len(runs), "run") if len(runs) < MOST else f"the newest {MOST} runs"
-        self.paint(self._now)
+        self.post_message(BoardOpened())
 
     def failed(self, reason: str) -> None:
         """Say why there are none to show."""
         self._note = plain(reason)
-        self.paint(self._now)
+        self.post_message(BoardOpened())
 
     def paint_body(self, now: datetime) -> None:
-        self._now = now
         name = plain(self.subject.name) if self.subject else self.slug
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         self.query_one("#runs-title", Line).put((title, Content.styled(self._note, "$text-muted")))
@@ -88,7 +87,7 @@ class RunsScreen(Board):
         run = self._runs.get(run_id)
         if run is None:
             return {}
-        zone, now = self.store.zone, self._now
+        zone, now = self.store.zone, self.now
         began = run.started_at or run.scheduled_for or run.created_at
         day = calendar(began, now, zone).rpartition(" ")[0]
         since = elapsed((now - began).total_seconds()) if run.is_live else ""

@@ -45,7 +45,6 @@ class ServicesScreen(Board):
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
-        self._now = datetime.min
 
     def body(self) -> ComposeResult:
         yield Table(COLUMNS, self._cells, id="services")
@@ -59,7 +58,6 @@ class ServicesScreen(Board):
         return action.id in ("services", "logs") or super().is_idle(action)
 
     def paint_body(self, now: datetime) -> None:
-        self._now = now
         self.query_one(Table).put(list(self.store.services))
         engine = self.store.engine
         if engine is None:
@@ -74,7 +72,7 @@ class ServicesScreen(Board):
         if view is None:
             return {}
         verb = self.store.pending_of(view)
-        since = f"{calendar(view.since, self._now, self.store.zone)}, {ago(view.since, self._now, self.store.zone)}"
+        since = f"{calendar(view.since, self.now, self.store.zone)}, {ago(view.since, self.now, self.store.zone)}"
         return {
             "mark": service_mark(view.status),
             "name": Content.styled(plain(view.name), "bold"),

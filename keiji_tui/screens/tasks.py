@@ -37,9 +37,10 @@ class TasksScreen(Board):
 
     def __init__(self, store: Store, home: str, *, readonly: bool, task: str | None = None) -> None:
         super().__init__(store, home, readonly=readonly)
-        self._now = datetime.min
         self._asked_for = task
         self._table_height = 0
+        self._shape = -1
+        self._wanted: dict[str, int] = {}
 
     def body(self) -> ComposeResult:
         yield Filter(id="filter")
@@ -73,7 +74,7 @@ class TasksScreen(Board):
 
     def _cells(self, slug: str) -> Mapping[str, Content]:
         task = self.store.tasks.get(slug)
-        return task_row.cells(task, self.store, self._now) if task else {}
+        return task_row.cells(task, self.store, self.now) if task else {}
 
     def on_resize(self) -> None:
         self.post_message(BoardOpened())
@@ -87,7 +88,6 @@ class TasksScreen(Board):
             self.table.styles.height = height
 
     def paint_body(self, now: datetime) -> None:
-        self._now = now
         store = self.store
         text = welcome(store, readonly=self.readonly)
         self.set_class(text is not None, "-welcome")
@@ -95,7 +95,9 @@ class TasksScreen(Board):
             self.query_one("#welcome", Static).update(text)
         elif self.focused is None:
             self.table.focus()  # it loses the focus while it is hidden
-        self.table.put(store.shown(), task_row.wanted(store.tasks.values()))
+        if self._shape != store.shape:
+            self._shape, self._wanted = store.shape, task_row.wanted(store.tasks.values())
+        self.table.put(store.shown(), self._wanted)
         if self._asked_for and store.tasks:
             slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
             if slug is None:
@@ -140,7 +142,7 @@ class TasksScreen(Board):
     @on(FilterChanged)
     def _filter_changed(self, event: FilterChanged) -> None:
         self.store.filter = event.text
-        self.paint(self._now)
+        self.paint(self.now)
 
     @on(FilterLeft)
     def _filter_left(self, event: FilterLeft) -> None:
@@ -162,7 +164,7 @@ class TasksScreen(Board):
         was_set = bool(self.store.filter)
         self.query_one(Filter).value = ""
         self.store.filter = ""
-        self.paint(self._now)
+        self.paint(self.now)
         return was_set
 
     def other_pane(self) -> None:

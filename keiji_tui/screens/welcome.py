@@ -30,6 +30,7 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
         return Content.assemble(
             _title("The engine does not answer."),
             f"{plain(store.link_reason)}\n\n",
+            (BY_ID["start-engine"].key, "bold $key"), "  starts what is stopped of it\n\n",
             ("keiji system status", "$text-accent"), ("  shows how it does\n", "$text-muted"),
             ("keiji system restart", "$text-accent"), (" starts it anew; runs that are under way go on", "$text-muted"),
         )  # fmt: skip

@@ -19,6 +19,7 @@ class Column:
         rank: who goes first when there is no room: the highest rank.
         right: whether it is aligned on the right.
         is_mark: whether its first letter alone says it too, so that it is cut without an ellipsis.
+        keeps_end: whether it is cut at its beginning; for content of letters that are one cell wide.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Column:
     rank: int
     right: bool = False
     is_mark: bool = False
+    keeps_end: bool = False
 
 
 def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
@@ -49,7 +51,8 @@ def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int)
             spare -= width + GAP
     for column in sorted(columns, key=lambda column: column.rank):
         if column.id in given:
-            more = min(spare, goal[column.id] - given[column.id])
+            more = goal[column.id] - given[column.id]
+            more = min(spare, more) if more <= spare or not column.is_mark else 0
             given[column.id] += more
             spare -= more
     return [(column, given[column.id]) for column in columns if column.id in given]

@@ -104,7 +104,8 @@ def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] 
     """Return what stands over old data, and whether the engine is gone; None while all is well."""
     if store.link is LinkState.OFFLINE:
         if store.engine_lives:
-            return Content(f"! engine not answering: {plain(store.link_reason)}"), True
+            wake = "" if readonly else " – s wakes it"
+            return Content.assemble(("✗ not connected", "bold"), f": {plain(store.link_reason)}{wake}"), True
         known = f" – last heard {elapsed(store.silent_seconds(now))} ago" if store.heard_at else ""
         start = "" if readonly else " – s starts it"
         return Content.assemble(("✗ engine offline", "bold"), start, (known, "$text-muted")), True

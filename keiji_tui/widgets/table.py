@@ -174,7 +174,10 @@ class Table(ScrollView, can_focus=True):
     def _line(self, cells: Cells) -> Content:
         parts: list[Content | str] = []
         for column, width in self._shown:
-            cell = cells.get(column.id, _NOTHING).truncate(width, ellipsis=not column.is_mark)
+            cell = cells.get(column.id, _NOTHING)
+            if column.keeps_end and cell.cell_length > width:
+                cell = cell[len(cell) - width :]
+            cell = cell.truncate(width, ellipsis=not column.is_mark)
             padding = " " * (width - cell.cell_length)
             parts += [padding, cell, " " * GAP] if column.right else [cell, padding, " " * GAP]
         return Content.assemble(" ", *parts[:-1])
@@ -183,7 +186,8 @@ class Table(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         index = self.scroll_offset.y + y - _HEADER
         if y < _HEADER:
-            content, name = self._line({column.id: Content(column.title) for column, _ in self._shown}), "title"
+            titles = {column.id: Content(column.title[:width]) for column, width in self._shown}
+            content, name = self._line(titles), "title"
         elif index < len(self._keys):
             key = self._keys[index]
             content, name = self._row(key), "selected" if key == self.selected else "row"

@@ -23,7 +23,7 @@ COLUMNS = (
     Column("next", "NEXT", 11, 16, 2),
     Column("last", "LAST", 12, 20, 4),
     Column("took", "TOOK", 6, 7, 6, right=True),
-    Column("runs", "LAST 20 RUNS", 20, 20, 8),
+    Column("runs", "LAST 20 RUNS", 12, 20, 8, keeps_end=True),
     Column("source", "", 1, 16, 1, is_mark=True),
 )
 COLOURS = {

@@ -161,11 +161,10 @@ def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, obje
     assert reason in BY_ID[action].blocked(Situation(task=task("ping", **changes)))
 
 
-def test_an_engine_that_lives_but_does_not_answer_is_not_started_again() -> None:
-    offline = Situation(link=LinkState.OFFLINE)
-    assert BY_ID["start-engine"].blocked(offline) == ""
-    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.OFFLINE, engine_lives=True))
-    assert BY_ID["start-engine"].blocked(Situation())
+def test_an_engine_is_started_only_where_none_answers() -> None:
+    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.OFFLINE)) == ""
+    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.STALE)) == "the engine is running"
+    assert BY_ID["start-engine"].blocked(Situation()) == "the engine is running"
 
 
 def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for_it() -> None:

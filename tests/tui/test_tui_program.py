@@ -1,0 +1,148 @@
+"""`keiji-tui` as it is started, and its link over a real bus to a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from keiji import daemon
+from keiji.errors import TaskNotFound
+from keiji.paths import Paths
+from keiji.settings import template
+from keiji_engine.bus.protocol import RunTask, Snapshot
+from keiji_tui.link.bus import BusLink
+from keiji_tui.link.link import LinkChanged, LinkState, Update
+from keiji_tui.options import read
+
+LIMIT = 15.0
+T = TypeVar("T")
+
+
+def program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "keiji_tui", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
+
+
+def test_without_a_terminal_it_says_so_and_what_shows_the_same() -> None:
+    ended = program()
+    assert ended.returncode == 2
+    assert "this needs a terminal" in ended.stderr
+    assert "keiji task get" in ended.stderr
+
+
+def test_a_wrong_option_is_wrong_usage() -> None:
+    assert program("--colour").returncode == 2
+
+
+def test_help_and_version_need_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    for option, words in (("--help", "--readonly"), ("--version", "keiji 0")):
+        with pytest.raises(SystemExit) as ended:
+            read([option])
+        assert ended.value.code == 0
+        assert words in capsys.readouterr().out
+
+
+def test_root_leads_to_another_installation(tmp_path: Path) -> None:
+    options = read(["--root", str(tmp_path), "--task", "ping", "--readonly"])
+    assert (options.paths.data, options.task, options.readonly) == (tmp_path, "ping", True)
+
+
+def test_in_a_terminal_it_welcomes_and_leaves_on_q(tmp_path: Path) -> None:
+    main, end = pty.openpty()
+    os.set_blocking(main, False)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "keiji_tui"],
+        stdin=end, stdout=end, stderr=end, start_new_session=True,
+        env={**os.environ, "KEIJI_ROOT": str(tmp_path), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
+    )  # fmt: skip
+    os.close(end)
+    try:
+        seen = _read_until(main, "No engine is running.")
+        os.write(main, b"q")
+        _drain(main, child)
+        assert child.wait(LIMIT) == 0
+        assert "create" not in seen
+    finally:
+        child.kill()
+        child.wait()
+        os.close(main)
+
+
+def _read_until(descriptor: int, words: str) -> str:
+    seen, deadline = "", time.monotonic() + LIMIT
+    while words not in seen:
+        assert time.monotonic() < deadline, seen[-500:]
+        seen += _available(descriptor)
+    return seen
+
+
+def _drain(descriptor: int, child: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while child.poll() is None and time.monotonic() < deadline:
+        _available(descriptor)
+
+
+def _available(descriptor: int) -> str:
+    try:
+        return os.read(descriptor, 65536).decode(errors="replace")
+    except BlockingIOError:
+        time.sleep(0.01)  # nothing yet; the caller looks again, up to its limit
+    except OSError:
+        time.sleep(0.01)  # the other end was closed
+    return ""
+
+
+# ── the real link ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
+    monkeypatch.setenv("KEIJI_ROOT", str(tmp_path))
+    paths = Paths.under(tmp_path)
+    paths.tasks.mkdir(parents=True)
+    paths.settings.write_text(template("Africa/Nairobi"))
+    yield paths
+    if daemon.is_running(paths):
+        daemon.send(paths, signal.SIGKILL)
+        assert daemon.wait_until_gone(paths, LIMIT)
+
+
+async def first(updates: AsyncIterator[Update], kind: type[T], state: LinkState | None = None) -> T:
+    async with asyncio.timeout(LIMIT):
+        async for update in updates:
+            if isinstance(update, kind) and (state is None or getattr(update, "state", None) is state):
+                return update
+    raise AssertionError("the updates ended")
+
+
+# The engine is meant to outlive whoever started it, so nobody waits for that process.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: Paths) -> None:
+    link = BusLink(paths)
+    async with aclosing(link.updates()) as updates:  # type: ignore[type-var]
+        await first(updates, LinkChanged, LinkState.OFFLINE)
+        await link.start_engine()
+        snapshot = await first(updates, Snapshot)
+        assert (snapshot.engine.time_zone, snapshot.tasks) == ("Africa/Nairobi", ())
+        await first(updates, LinkChanged, LinkState.LIVE)
+        with pytest.raises(TaskNotFound):
+            await link.send(RunTask(task="nothing"))
+        with pytest.raises(TaskNotFound):
+            await link.runs("nothing", 5)
+        began = time.monotonic()
+        daemon.send(paths, signal.SIGKILL)
+        gone = await first(updates, LinkChanged, LinkState.OFFLINE)
+        assert time.monotonic() - began < 2.0
+        assert not gone.engine_lives
+    await link.close()
