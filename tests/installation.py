@@ -156,10 +156,16 @@ class Installation:
             self.start()
         if self.engine is None:
             return
-        if daemon.is_running(self.paths) and self.paths.control.exists():
-            reply = self.ask(p.GetTasks())
-            assert isinstance(reply, p.Tasks)
-            for task in reply.tasks:
-                if not task.is_disabled:
-                    self.ask(p.Disable(task=task.slug))
-        self.stop()
+        try:
+            self._end_runs()
+        finally:
+            self.stop()
+
+    def _end_runs(self) -> None:
+        if not daemon.is_running(self.paths) or not self.paths.control.exists():
+            return
+        reply = self.ask(p.GetTasks())
+        assert isinstance(reply, p.Tasks)
+        for task in reply.tasks:
+            if not task.is_disabled:
+                self.ask(p.Disable(task=task.slug))

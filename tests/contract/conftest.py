@@ -98,11 +98,26 @@ def empty(kind: str, request: pytest.FixtureRequest) -> Iterator[Settings]:
     if kind == "sqlite":
         yield Settings()
         return
-    server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+    yield Settings(db_url=request.getfixturevalue("postgresql_url"))
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
+    """The URL of a database without tables, of this test alone."""
     database = f"keiji_{uuid.uuid4().hex}"
-    server.run(f"CREATE DATABASE {database}")
-    yield Settings(db_url=server.url(database))
-    server.run(f"DROP DATABASE {database} WITH (FORCE)")
+    postgresql_server.run(f"CREATE DATABASE {database}")
+    yield postgresql_server.url(database)
+    postgresql_server.run(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@pytest.fixture
+def cut_connections(postgresql_server: PostgresqlServer) -> Callable[[], None]:
+    """Ends every connection to every database, as a server that is restarted does."""
+
+    def cut() -> None:
+        postgresql_server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'keiji_%'")
+
+    return cut
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""The same engine on either database: what it does must not depend on where it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from installation import EVERY_SECOND, Installation, until
+
+from keiji.settings import Settings
+from keiji.states import RunState
+from keiji_engine.bus import protocol as p
+
+
+@pytest.fixture
+def on_database(empty: Settings, installation: Installation) -> Installation:
+    installation.settings(DB_URL=empty.db_url)
+    return installation
+
+
+def test_tasks_are_built_run_tried_again_and_found_again_after_a_kill(on_database: Installation) -> None:
+    installation = on_database
+    installation.build("ping", schedule=EVERY_SECOND)
+    installation.build("fails", "raise_at = 1 / 1\ndef function():\n    1 / 0\n", policy="Policy(retry=Retry(tries=2))")
+    installation.start()
+    installation.do(p.RunTask(task="fails"))
+    assert [run.state for run in installation.ended("fails", 2)] == [RunState.FAILED, RunState.FAILED]
+    assert "ZeroDivisionError" in installation.task("fails").error_text
+    installation.ended("ping", 1, RunState.SUCCEEDED)
+    installation.kill()
+    before = installation.runs("ping")
+    installation.start()
+    until(lambda: len(installation.runs("ping")) > len(before))
+    assert [run.run_id for run in installation.runs("ping")][: len(before)] == [run.run_id for run in before]
+
+
+def test_lost_connections_cost_no_occurrence(
+    postgresql_url: str, installation: Installation, cut_connections: Callable[[], None]
+) -> None:
+    installation.settings(DB_URL=postgresql_url)
+    installation.build("ping", schedule=EVERY_SECOND)
+    installation.start()
+    installation.ended("ping", 1)
+    for _ in range(3):
+        cut_connections()
+        count = len(installation.runs("ping"))
+        until(lambda count=count: len(installation.runs("ping")) > count)
+    due = [run.scheduled_for for run in installation.runs("ping") if run.scheduled_for]
+    assert {(later - earlier).total_seconds() for earlier, later in pairwise(due)} == {1.0}
