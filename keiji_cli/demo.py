@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,8 @@ from keiji.settings import local_zone, template
 from keiji_cli import here, output, services
 from keiji_cli.demo_tasks import TASKS, DemoTask
 
+# Leave the alternate screen, show the cursor, report neither mouse nor focus nor pasting.
+_PLAIN_SCREEN = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -62,16 +65,28 @@ def _set_up(paths: Paths, task: DemoTask) -> None:
 
 
 def _control_center(paths: Paths) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui"], env=os.environ | daemon.environment_of(paths)
-    ) as control_center:
+    command = [sys.executable, "-m", "keiji_tui"]
+    with _terminal_put_back(), subprocess.Popen(command, env=os.environ | daemon.environment_of(paths)) as running:
         try:
-            code = control_center.wait()
+            code = running.wait()
         except BaseException:
-            control_center.terminate()  # it puts the terminal back in order
+            running.terminate()
             raise
-    if code:
-        raise KeijiError(f"the control center ended with exit code {code}")
+        if code:
+            raise KeijiError(f"the control center ended with exit code {code}")
+
+
+@contextlib.contextmanager
+def _terminal_put_back() -> Iterator[None]:
+    """Put the terminal back as it was where what draws on it is ended in the middle, and cannot do so itself."""
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError, termios.error):  # it may be the terminal that is gone
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+            click.echo(_PLAIN_SCREEN, nl=False, color=True)
+        raise
 
 
 @contextlib.contextmanager

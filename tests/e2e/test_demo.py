@@ -12,17 +12,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from e2e.terminal import on_a_terminal
 from installation import until
 
 from keiji_cli.demo_tasks import TASKS
 
+COMMAND = (sys.executable, "-m", "keiji_cli.main", "demo")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Return the environment of a person without a workspace, whose temporary files go to ``folder``."""
+    return {name: value for name, value in os.environ.items() if name not in {"KEIJI_ROOT", "KEIJI_WORKSPACE"}} | {
+        "TMPDIR": str(folder),
+        "TERM": "xterm-256color",
+    }
+
 
 @contextmanager
 def demo(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KEIJI_")}
     with subprocess.Popen(
-        [sys.executable, "-m", "keiji_cli.main", "demo", *arguments],
-        env=environment | {"TMPDIR": str(folder)},
+        [*COMMAND, *arguments],
+        env=environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -74,5 +84,12 @@ def test_ended_by_a_signal_it_leaves_nothing_behind(tmp_path: Path, number: sign
         rest, _ = process.communicate(timeout=50)
     assert process.returncode == code, rest
     assert "Traceback" not in rest
+    until(lambda: is_gone(engine_in(shown)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_a_terminal_it_is_the_control_center_until_somebody_quits(tmp_path: Path) -> None:
+    ended, shown = on_a_terminal(COMMAND, environment(tmp_path), "every 8 s", "q")
+    assert ended == 0, shown
     until(lambda: is_gone(engine_in(shown)))
     assert not list(tmp_path.iterdir())

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import select
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from e2e.shell import Shell
+from e2e.terminal import on_a_terminal
 from installation import until
 
 
@@ -123,7 +120,9 @@ def test_as_many_runs_are_shown_as_asked_for_newest_first(keiji: Shell) -> None:
 def test_on_a_terminal_delete_asks_first(keiji: Shell, answer: str, code: int) -> None:
     keiji("init")
     keiji("task create ping")
-    ended, shown = on_a_terminal(keiji, "task --delete --name=ping", "Delete it?", answer)
+    ended, shown = on_a_terminal(
+        keiji.command("task", "delete", "ping"), keiji.environment, "Delete it?", f"{answer}\n"
+    )
     assert ended == code, shown
     assert str(keiji.paths.source("ping")) in shown
     assert len(keiji.json("task get")) == code
@@ -132,34 +131,8 @@ def test_on_a_terminal_delete_asks_first(keiji: Shell, answer: str, code: int) -
 @pytest.mark.parametrize(("answer", "code"), [("n", 1), ("y", 0)])
 def test_on_a_terminal_uninstall_asks_first(keiji: Shell, answer: str, code: int) -> None:
     keiji("init")
-    ended, shown = on_a_terminal(keiji, "system uninstall", "Remove all of this?", answer, "as well", "n")
+    talk = ("Remove all of this?", f"{answer}\n", "as well", "n\n")
+    ended, shown = on_a_terminal(keiji.command("system", "uninstall"), keiji.environment, *talk)
     assert ended == code, shown
     assert keiji.paths.database.exists() == bool(code)
     assert keiji.paths.settings.exists()
-
-
-def on_a_terminal(keiji: Shell, line: str, *talk: str) -> tuple[int, str]:
-    """Run a command on a terminal, and answer its questions: what to wait for, what to type, and so on."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        keiji.command(*line.split()), env=keiji.environment, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    os.close(theirs)
-    shown, coming = b"", list(talk)
-    try:
-        while select.select([ours], [], [], 20)[0]:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:  # the other end is closed
-                break
-            if not piece:
-                break
-            shown += piece
-            if coming and coming[0].encode() in shown:
-                os.write(ours, f"{coming[1]}\n".encode())
-                coming = coming[2:]
-        return process.wait(timeout=10), shown.decode()
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
