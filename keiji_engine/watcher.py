@@ -201,14 +201,20 @@ class Watcher:
 
 
 def _compare(source: Path, before: dict[str, str], cache: dict[str, Hashed], python: str) -> SourceState:
-    slug = source.name
     try:
         after = fingerprint(source, cache)
-    except BuildFailed as error:
+        # An edit between the two would give the changes of one moment with the error of another. Who never stops
+        # writing is told of all the same; the next event brings the next look.
+        for _ in range(3):
+            changes = changed(before, after)
+            error = check_syntax(source, python, [path for path in changes if path in after])
+            looked_at, after = after, fingerprint(source, cache)
+            if looked_at == after:
+                break
+    except BuildFailed as failure:
         # What differs cannot be told; that something does can.
-        return SourceState(slug, tuple(sorted(before)), error.message)
-    changes = changed(before, after)
-    return SourceState(slug, changes, check_syntax(source, python, [path for path in changes if path in after]))
+        return SourceState(source.name, tuple(sorted(before)), failure.message)
+    return SourceState(source.name, changes, error)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
