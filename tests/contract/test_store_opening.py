@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -67,30 +68,33 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in ("alembic
     assert other_process(settings, body).communicate(timeout=30)[0] == "[]\n"
 
 
-def test_processes_that_open_the_same_fresh_database_at_once_all_can(
+def test_who_opens_a_database_while_another_migrates_it_waits_and_both_can_use_it(
     empty: Settings, paths: Paths, other_process: Spawn
 ) -> None:
     body = """
-from keiji_engine.storage.store import Store
-import alembic.command, datetime
-print("ready", flush=True)
-sys.stdin.readline()
-store = Store.open(settings, paths)
-store.create_task(f"task {os.getpid()}", f"task_{os.getpid()}", "", datetime.datetime.now(datetime.UTC))
-print("done")
+import sqlalchemy as sa
+from ledger_samples import *
+@sa.event.listens_for(sa.Engine, "after_cursor_execute")
+def pause(connection, cursor, statement, *rest):
+    if "CREATE TABLE runs" in statement:
+        print("half-way", flush=True)
+        sys.stdin.readline()
+Store.open(settings, paths).create_task("first", "first", "", NOW)
 """
-    processes = [other_process(empty, body) for _ in range(3)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    assert [process.communicate(timeout=30)[0] for process in processes] == ["done\n"] * 3
-    store = Store.open(empty, paths)
+    process = other_process(empty, body)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stdout.readline() == "half-way\n"
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(Store.open, empty, paths)
+        with pytest.raises(TimeoutError):
+            opening.result(0.1)
+        process.communicate("go on\n", timeout=30)
+        store = opening.result(10)
     try:
-        assert {task.name for task in store.tasks()} == {f"task {process.pid}" for process in processes}
+        assert process.returncode == 0
+        assert store.task("first").name == "first"
+        built_task(store)
     finally:
         store.close()
 

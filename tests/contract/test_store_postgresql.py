@@ -68,6 +68,12 @@ def test_a_server_that_cannot_be_reached_is_named_without_the_password(paths: Pa
     assert "127.0.0.1:1/none" in str(caught.value) or "DB_URL" in str(caught.value)
 
 
+def test_a_password_that_the_driver_repeats_is_taken_out(paths: Paths) -> None:
+    with pytest.raises(StorageError) as caught:
+        Store.open(Settings(db_url="postgresql://me:refused@127.0.0.1:1/none"), paths)
+    assert "Connection …" in str(caught.value)
+
+
 def test_without_its_driver_the_message_says_how_to_install_it(
     settings: Settings, other_process: Callable[[Settings, str], subprocess.Popen[str]]
 ) -> None:

@@ -240,6 +240,8 @@ def test_what_never_had_a_process_is_not_among_the_recent(store: Store) -> None:
     failed, retry = store.finish(result_of(started(store, "ping", 40), RunState.FAILED, 41), retry_at=at(42))
     assert retry is not None
     store.cancel_queued("ping", "stopped", at(42))
+    passed_over = store.request_run("ping", trigger=Trigger.MANUAL, now=at(43), state=RunState.QUEUED)
+    store.finish(result_of(passed_over, RunState.SKIPPED, 44))
     stopped = ended(store, "ping", 50, RunState.STOPPED)
     assert store.recent_of("ping") == [done, failed, stopped]
     assert store.recent_of("ping", 2) == [failed, stopped]
