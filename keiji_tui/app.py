@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ from keiji_tui.link.link import Link, LinkChanged, LinkState, LogPart
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected
 from keiji_tui.options import read, refusal
-from keiji_tui.palette import Actions
+from keiji_tui.palette import Actions, Palette
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
@@ -94,7 +95,7 @@ class ControlCenter(App[None]):
         self.call_after_refresh(self._watch)
 
     def _watch(self) -> None:
-        self.run_worker(self._take_updates(), name="updates", group="updates", exit_on_error=False)
+        self._start(self._take_updates, "updates")
 
     async def _take_updates(self) -> None:
         count = 0
@@ -168,7 +169,7 @@ class ControlCenter(App[None]):
         task = self._tasks_screen.subject
         self.workers.cancel_group(self, "log")
         if task is not None:
-            self.run_worker(self._take_log(task.slug), name="log", group="log", exit_on_error=False)
+            self._start(partial(self._take_log, task.slug), "log")
 
     async def _take_log(self, slug: str) -> None:
         try:
@@ -203,15 +204,16 @@ class ControlCenter(App[None]):
     def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
         def answered(is_yes: bool | None) -> None:
             if is_yes:
-                self._start(self._send(directive, name))
+                self._start(partial(self._send, directive, name))
 
         if action.risk in (Risk.CONFIRM, Risk.TYPED):
             self.push_screen(ConfirmScreen(commands.question(directive, name)), answered)
         else:
             answered(True)
 
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        self.run_worker(work, group="directives", exit_on_error=False)
+    def _start(self, work: Callable[[], Awaitable[None]], group: str = "directives") -> None:
+        """Do ``work`` beside everything else; `on_worker_state_changed` takes care of its failure."""
+        self.run_worker(work, name=group, group=group, exit_on_error=False)
 
     async def _send(self, directive: Directive, name: str) -> None:
         self.store.sent(directive)
@@ -246,7 +248,7 @@ class ControlCenter(App[None]):
             self._tasks_screen.table.select(task.slug)
 
     def _do_start_engine(self) -> None:
-        self._start(self._start_engine())
+        self._start(self._start_engine)
 
     async def _start_engine(self) -> None:
         what = "waking" if self.store.engine_lives else "starting"
@@ -277,7 +279,7 @@ class ControlCenter(App[None]):
         if task is not None and not isinstance(self.board, RunsScreen):
             screen = RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug)
             self.push_screen(screen)
-            self._start(self._load_runs(screen))
+            self._start(partial(self._load_runs, screen))
 
     async def _load_runs(self, screen: RunsScreen) -> None:
         try:
@@ -316,6 +318,11 @@ class ControlCenter(App[None]):
 
     def _do_palette(self) -> None:
         self.action_command_palette()
+
+    def action_command_palette(self) -> None:
+        """Show the palette."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette())
 
     def _do_quit(self) -> None:
         self.exit()

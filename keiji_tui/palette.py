@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from typing import ClassVar
 
-from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.await_complete import AwaitComplete
+from textual.binding import Binding, BindingType
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from keiji_tui.keymap import Action, Risk, of
 from keiji_tui.screens.board import Board
+
+
+class Palette(CommandPalette):
+    """The toolkit's palette, in which a key that comes too early or twice does not end the program."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+    ]
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+    def action_page(self, direction: int) -> None:
+        """Move by a page where there is anything to move through."""
+        found = self.query_one(CommandList)
+        if found.option_count:
+            step = max(1, found.size.height // 3)  # an action takes two lines or three
+            found.highlighted = min(max((found.highlighted or 0) + direction * step, 0), found.option_count - 1)
 
 
 class Actions(Provider):

@@ -9,14 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from keiji_tui.commands import Question
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.modal import Modal
 
 
-class ConfirmScreen(ModalScreen[bool]):
+class ConfirmScreen(Modal[bool]):
     """Returns whether the person said yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

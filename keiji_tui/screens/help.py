@@ -9,11 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.modal import Modal
 
 _WIDTH, _FRAME, _KEYS = 76, 8, 13
 _TITLES = {
@@ -25,7 +25,7 @@ _TITLES = {
 }
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Modal[None]):
     """Help for the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

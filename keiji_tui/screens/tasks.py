@@ -74,7 +74,9 @@ class TasksScreen(Board):
 
     def _cells(self, slug: str) -> Mapping[str, Content]:
         task = self.store.tasks.get(slug)
-        return task_row.cells(task, self.store, self.now) if task else {}
+        # What nobody tells any more stands still: it is shown as of when it was true.
+        now = self.now if self.store.is_live else self.store.heard_at or self.now
+        return task_row.cells(task, self.store, now) if task else {}
 
     def on_resize(self) -> None:
         self.post_message(BoardOpened())
@@ -106,7 +108,7 @@ class TasksScreen(Board):
             self._asked_for = None
         self._share_room()
         self._paint_offer()
-        self.log_pane.at(store.zone, now.astimezone(store.zone).date())
+        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
     def _paint_offer(self) -> None:
         offer = self.store.offer(self.table.selected)

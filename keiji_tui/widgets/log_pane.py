@@ -25,6 +25,7 @@ class LogPane(Vertical):
         self._slug = ""
         self._whose = ""
         self._trouble = ""
+        self._is_live = True
 
     def compose(self) -> ComposeResult:
         yield Line(id="log-title")
@@ -62,9 +63,12 @@ class LogPane(Vertical):
             return False
         return part.end <= end and bool(part.text) if isinstance(part, LogChunk) else part.size < end
 
-    def at(self, zone: tzinfo, today: date) -> None:
-        """Show times in ``zone``."""
+    def at(self, zone: tzinfo, today: date, *, is_live: bool) -> None:
+        """Show times in ``zone``; ``is_live`` says whether anything can come at all."""
         self.view.at(zone, today)
+        if is_live != self._is_live:
+            self._is_live = is_live
+            self._title()
 
     def on_log_view_changed(self) -> None:
         self._title()
@@ -73,6 +77,8 @@ class LogPane(Vertical):
         view = self.view
         if self._trouble:
             right = Content.styled(self._trouble, "$text-warning")
+        elif view.following and not self._is_live:
+            right = Content.styled("waiting for the engine", "$text-muted")
         elif view.following:
             right = Content.styled("following", "$text-success")
         elif view.unseen:

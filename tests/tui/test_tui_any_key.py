@@ -1,0 +1,56 @@
+"""Nothing that a person can press ends the program: keys in random order while the engine comes, goes and changes."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from fake_link import FakeLink
+from scenes import live, snapshot, task, tasks
+from textual import events
+from waiting import until
+
+from keiji_engine.bus.protocol import TaskChanged, TaskRemoved
+from keiji_tui.keymap import ACTIONS
+from keiji_tui.link.link import LinkChanged, LinkState
+
+LEAVING = {"q"}
+TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")
+KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING) + list(TYPED)
+PRESSES = 150
+
+
+def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
+    """Let the engine do something, or nothing."""
+    slug = chance.choice(["ping_google", "report", "zz"])
+    deeds = [
+        lambda: link.tell(LinkChanged(LinkState.STALE, "late")),
+        link.die,
+        lambda: link.come_back(snapshot(tasks(), boot=f"boot-{number}")),
+        lambda: link.come_back(snapshot([], boot=f"boot-{number}")),
+        lambda: link.happen(TaskRemoved(slug=slug)),
+        lambda: link.happen(TaskChanged(task=task(slug, source_changes=chance.choice([(), ("a.py",)])))),
+    ]
+    if chance.random() < 0.2:
+        chance.choice(deeds)()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_any_key_in_any_order_leaves_it_running(seed: int) -> None:
+    chance = random.Random(seed)
+    app, link = live()
+    async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
+        await until(pilot, lambda: app.store.tasks)
+        driver = app._driver
+        assert driver is not None
+        for number in range(PRESSES):
+            key = chance.choice(KEYS)
+            driver.send_message(events.Key(key, key if len(key) == 1 else None))
+            disturb(chance, link, number)
+            await asyncio.sleep(0 if chance.random() < 0.7 else 0.01)
+        await pilot.pause()
+        assert app._exception is None
+        # Only the palette's own "quit" ends it; a screen that still has something on it was not closed by accident.
+        assert app.return_code in (None, 0)
+        assert app.screen_stack
