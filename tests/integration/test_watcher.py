@@ -281,14 +281,16 @@ async def test_who_never_stops_writing_is_told_of_all_the_same(scene: Scene) -> 
 
 async def test_it_looks_only_when_it_has_been_quiet(scene: Scene) -> None:
     clock = asyncio.get_running_loop().time
+    create(scene.tasks / "other", "other", "")
+    scene.activate("other")
     async with running(scene.watcher(quiet=0.3)):
-        for name in ("a.py", "b.py"):  # the first looks, while it starts, wait for nothing
+        for name in ("a.py", "b.py", "c.py"):  # while it starts it looks at all, and waits for nothing
             (scene.source / name).write_text("x = 1\n")
             await scene.next()
         began = clock()
-        (scene.source / "c.py").write_text("x = 1\n")
+        (scene.tasks / "other" / "d.py").write_text("x = 1\n")
 
-        assert await scene.next() == SourceState("ping", ("a.py", "b.py", "c.py"))
+        assert await scene.next() == SourceState("other", ("d.py",))
         assert clock() - began >= 0.3
 
 
