@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from keiji import names
 from keiji.paths import Paths
@@ -17,7 +18,9 @@ from keiji.states import ENDED, OPEN, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.ledger import Ledger
 from keiji_engine.storage.store import Store
-from keiji_engine.watcher import SourceState
+
+if TYPE_CHECKING:  # a command without an engine watches nothing
+    from keiji_engine.watcher import SourceState
 
 RECENT = 20
 _SHOWN_AS_RECENT = ENDED - {RunState.SKIPPED, RunState.MISSED, RunState.COALESCED}

@@ -213,9 +213,7 @@ class Client:
         state.subscribe(p.TOPIC_HEARTBEAT)
         state.subscribe(p.TOPIC_JOIN + uuid.uuid4().hex.encode())
         try:
-            async with asyncio.timeout(p.DEAD_SECONDS):
-                while not isinstance(await _received(state), p.Joined):
-                    pass
+            await _joined(state)
             snapshot = await self.ask(p.GetSnapshot(), limit=p.DEAD_SECONDS)
         except TimeoutError:
             yield LinkChanged(LinkState.OFFLINE, "the engine runs but its bus does not answer")
@@ -237,8 +235,7 @@ class Client:
         heard = time.monotonic()
         while True:
             try:
-                async with asyncio.timeout(_LOOK):
-                    message = await _received(state)
+                message = await _received(state, _LOOK)
             except TimeoutError:
                 silent = time.monotonic() - heard
                 if not daemon.is_running(self._paths):
@@ -299,8 +296,7 @@ class Client:
 
     async def _next_chunk(self, log: zmq.asyncio.Socket) -> p.LogChunk | None:
         try:
-            async with asyncio.timeout(1.0):
-                message = await _received(log)
+            message = await _received(log, 1.0)
         except TimeoutError:
             self._check_engine()
             return None
@@ -323,8 +319,22 @@ def _behind(chunk: p.LogChunk, end: int) -> p.LogChunk:
     return msgspec.structs.replace(chunk, position=end, text=chunk.text.encode()[known:].decode("utf-8", "replace"))
 
 
-async def _received(socket: zmq.asyncio.Socket) -> p.AnyBroadcast | None:
-    """Return the next message of a SUB socket; None for one that this version does not understand."""
+async def _joined(socket: zmq.asyncio.Socket) -> None:
+    """Wait until the subscriptions of a SUB socket are in force. Raises TimeoutError when nobody says so."""
+    until = time.monotonic() + p.DEAD_SECONDS
+    while not isinstance(await _received(socket, max(0.0, until - time.monotonic())), p.Joined):
+        pass
+
+
+async def _received(socket: zmq.asyncio.Socket, limit: float) -> p.AnyBroadcast | None:
+    """Return the next message of a SUB socket; None for one that this version does not understand.
+
+    Raises:
+        TimeoutError: nothing came within ``limit`` seconds.
+    """
+    # Not a receive that is cancelled: that can take a message with it.
+    if not await socket.poll(int(limit * 1000)):
+        raise TimeoutError
     frames = await socket.recv_multipart()
     try:
         return p.decode_broadcast(frames[1:])

@@ -19,7 +19,7 @@ from keiji_engine.storage.store import Store
 async def build(desk: Desk, request: BuildTask) -> Done:
     """Build a task and switch to the build; the old one stays active where that fails. Raises BuildFailed."""
     source = _source(desk, request.task)
-    lines = ["task found, building..."]
+    lines = ["task found , building..."]
     made, upcoming = await builds.build(
         source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
     )

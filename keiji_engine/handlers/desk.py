@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keiji.errors import EngineOffline, ServiceOffline
 from keiji.paths import Paths
@@ -16,7 +16,9 @@ from keiji_engine.board import Board
 from keiji_engine.bus.protocol import EngineView, ServiceView
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
-from keiji_engine.runs import Runs
+
+if TYPE_CHECKING:  # a command without an engine runs nothing
+    from keiji_engine.runs import Runs
 
 
 class Control(Protocol):
