@@ -121,12 +121,17 @@ class Table(ScrollView, can_focus=True):
         if key == self.selected:
             return
         self.selected = key
-        if key is not None:
-            room = max(1, self.size.height - _HEADER)
-            top = min(self.scroll_offset.y, index)
-            self.scroll_to(y=max(top, index - room + 1), animate=False, immediate=True, force=True)
+        self._reveal()
         self.refresh()
         self.post_message(self.Selected(self, key))
+
+    def _reveal(self) -> None:
+        """Scroll as little as it takes to have the selected row in view."""
+        index = self._places.get(self.selected or "")
+        if index is not None:
+            room = max(1, self.size.height - _HEADER)
+            top = max(min(self.scroll_offset.y, index), index - room + 1)
+            self.scroll_to(y=top, animate=False, immediate=True, force=True)
 
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,6 +162,7 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
+        self._reveal()
 
     def _lay_out(self) -> None:
         self._shown = widths(self._columns, self._wanted, max(1, self.scrollable_content_region.width - 2))

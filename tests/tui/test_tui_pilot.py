@@ -47,6 +47,7 @@ async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[P
         await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
         if app.store.tasks:
             await until(pilot, lambda: table(app).selected, "a task is selected")
+            await until(pilot, lambda: table(app).size.height == app._tasks_screen._table_height, "the room is shared")
         yield pilot
 
 
@@ -559,6 +560,16 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
             await pilot.press(key)
             text_of(app)
             await pilot.press("escape")
+
+
+async def test_the_selected_row_stays_in_view_when_the_terminal_gets_smaller() -> None:
+    app, _ = live(*[task(f"task_{number:03}") for number in range(100)])
+    async with running(app, (80, 40)) as pilot:
+        await choose(pilot, app, "task_018")
+        await until(pilot, sees(app, "task_000", "task_018"))
+        await pilot.resize_terminal(80, 16)
+        await until(pilot, lambda: app.size.height == 16)
+        await until(pilot, sees(app, "task_018"))
 
 
 async def test_a_resize_keeps_everything_in_place() -> None:
