@@ -18,7 +18,7 @@ from keiji_tui.link.link import LinkChanged, LinkState
 LEAVING = {"q"}
 TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")
 KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING) + list(TYPED)
-PRESSES = 150
+PRESSES = 100
 
 
 def disturb(chance: random.Random, link: FakeLink, number: int) -> None:

@@ -338,7 +338,8 @@ async def test_running_through_the_table_subscribes_to_the_last_log_only() -> No
     async with running(app) as pilot:
         await until(pilot, lambda: link.followed)
         link.followed.clear()
-        await pilot.press(*["j"] * 20)
+        for _ in range(20):
+            await table(app).run_action("rows(1)")
         await until(pilot, lambda: "task_20" in link.followed)
         assert len(link.followed) < 5
 
@@ -547,11 +548,12 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
     link.answer = lambda directive: KeijiError("[/b] \x1b[2J failed", hint="[red]")
     app = center(link)
     async with running(app, size) as pilot:
+        await until(pilot, lambda: len(log(app).buffer) == len(lines))
         for number in range(len(WILD)):
             await choose(pilot, app, f"slug_{number}")
-            await until(pilot, lambda: len(log(app).buffer) == len(lines))
+            app.board.paint(NOW)
             assert "\x1b" not in text_of(app)
-        for number in (0, 2, 6):
+        for number in (0, 6):
             await choose(pilot, app, f"slug_{number}")
             await pilot.press("b", "D")
             assert "\x1b" not in text_of(app)
