@@ -76,5 +76,24 @@ def test_the_listening_client_prints_events(installation: Installation) -> None:
     assert first[1] in {"run-changed", "task-changed"}
 
 
+def test_the_commands_of_the_readme_work_in_their_order(installation: Installation) -> None:
+    readme = (DOCS.parent / "README.md").read_text()
+    steps = re.findall(r"^(keiji .*)$", readme.partition("## Twelve steps")[2], re.MULTILINE)
+    assert len(steps) >= 12
+    function, schedule = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL))
+    environment = installation.environment | {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
+    for step in steps:
+        command = f"{step} --yes" if "--uninstall" in step else step
+        done = subprocess.run(
+            command, shell=True, env=environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+        if "--create" in step:
+            folder = installation.paths.source("ping_google")
+            (folder / "function.py").write_text(function)
+            (folder / "schedule.py").write_text(schedule)
+    assert not installation.paths.database.exists()
+
+
 def test_the_diagram_of_states_is_the_table_in_the_code() -> None:
     assert blocks("states.md", "mermaid") == [diagram() + "\n"]
