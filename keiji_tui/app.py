@@ -277,9 +277,12 @@ class ControlCenter(App[None]):
     def _do_history(self) -> None:
         task = self.board.subject
         if task is not None and not isinstance(self.board, RunsScreen):
-            screen = RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug)
-            self.push_screen(screen)
-            self._start(partial(self._load_runs, screen))
+            self.push_screen(RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug))
+
+    def on_runs_outdated(self) -> None:
+        board = self.board
+        if isinstance(board, RunsScreen):
+            self._start(partial(self._load_runs, board))
 
     async def _load_runs(self, screen: RunsScreen) -> None:
         try:

@@ -25,6 +25,14 @@ class FilterLeft(Message):
         self.is_kept = is_kept
 
 
+class RunsOutdated(Message):
+    """A task whose runs are on the screen has begun or ended one."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__()
+        self.slug = slug
+
+
 class TaskSelected(Message):
     """Another task was selected; ``slug`` is None when there is none."""
 

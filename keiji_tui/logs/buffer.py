@@ -29,11 +29,6 @@ class LogBuffer:
     def __getitem__(self, index: int) -> str:
         return self._lines[index]
 
-    @property
-    def first(self) -> int:
-        """The number of the first kept line, counted from the first one ever added."""
-        return self.dropped
-
     def page(self, start: int, count: int) -> list[str]:
         """Return up to ``count`` lines from ``start``."""
         return list(islice(self._lines, start, start + count))

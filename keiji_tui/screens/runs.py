@@ -13,7 +13,7 @@ from keiji.states import BAD, RunState
 from keiji_engine.bus.protocol import TaskView
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import BoardOpened
+from keiji_tui.messages import BoardOpened, RunsOutdated
 from keiji_tui.screens.board import Board
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
@@ -54,6 +54,7 @@ class RunsScreen(Board):
         self.slug = slug
         self._runs: dict[str, Run] = {}
         self._note = "loading …"
+        self._shown_as_of: object = None
 
     def body(self) -> ComposeResult:
         yield Line(id="runs-title")
@@ -78,7 +79,12 @@ class RunsScreen(Board):
         self.post_message(BoardOpened())
 
     def paint_body(self, now: datetime) -> None:
-        name = plain(self.subject.name) if self.subject else self.slug
+        task = self.subject
+        name = plain(task.name) if task else self.slug
+        newest = (task.run_id, task.recent[-1:], task.retry_at) if task else None
+        if task is not None and newest != self._shown_as_of:
+            self._shown_as_of = newest
+            self.post_message(RunsOutdated(self.slug))
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         self.query_one("#runs-title", Line).put((title, Content.styled(self._note, "$text-muted")))
         self.query_one(Table).put(list(self._runs), {"when": 17})
@@ -88,7 +94,7 @@ class RunsScreen(Board):
         if run is None:
             return {}
         zone, now = self.store.zone, self.now
-        began = run.started_at or run.scheduled_for or run.created_at
+        began = run.started_at or run.due_at or run.scheduled_for or run.created_at
         day = calendar(began, now, zone).rpartition(" ")[0]
         since = elapsed((now - began).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in BAD else "$foreground"

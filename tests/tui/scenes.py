@@ -23,7 +23,7 @@ from keiji_tui.app import ControlCenter
 from keiji_tui.link.link import LinkChanged, LinkState
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
-HOME = "/home/ada"
+HOME = "/home/user"
 FAILED, OK = RunState.FAILED, RunState.SUCCEEDED
 
 

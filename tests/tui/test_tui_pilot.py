@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from fake_link import FakeLink
-from scenes import NOW, center, live, logged, services, snapshot, task, tasks
+from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
 from textual.pilot import Pilot
 from textual.widgets import Input
 from waiting import until
@@ -487,6 +487,17 @@ async def test_the_history_of_a_task_is_one_key_away() -> None:
         await until(pilot, sees(app, "6 runs", "SIGKILL", "retry 1", "still running since"))
         await pilot.press("escape")
         await until(pilot, sees(app, "SCHEDULE"))
+
+
+async def test_the_history_grows_while_it_is_looked_at() -> None:
+    app, link = live(task="ping_google")
+    link.history = link.history[3:]
+    async with running(app) as pilot:
+        await pilot.press("H")
+        await until(pilot, sees(app, "3 runs"))
+        link.history = history()
+        link.happen(TaskChanged(task=task("ping_google", run_id="another", is_running=True)))
+        await until(pilot, sees(app, "6 runs", "running"))
 
 
 async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> None:

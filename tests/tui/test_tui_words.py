@@ -94,8 +94,8 @@ def test_a_schedule_is_shortened_for_its_column() -> None:
 
 
 def test_paths_and_lists_are_said_as_people_say_them() -> None:
-    assert words.short_path("/home/ada/keiji", "/home/ada") == "~/keiji"
-    assert words.short_path("/srv/keiji", "/home/ada") == "/srv/keiji"
+    assert words.short_path("/home/user/keiji", "/home/user") == "~/keiji"
+    assert words.short_path("/srv/keiji", "/home/user") == "/srv/keiji"
     assert words.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
 
 
