@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 
 MOST_LINES = 5_000
 LONGEST_KEPT = 16 * 1024  # letters of a line; nobody reads further, and one line must not fill the memory
@@ -28,10 +27,6 @@ class LogBuffer:
 
     def __getitem__(self, index: int) -> str:
         return self._lines[index]
-
-    def page(self, start: int, count: int) -> list[str]:
-        """Return up to ``count`` lines from ``start``."""
-        return list(islice(self._lines, start, start + count))
 
     def clear(self) -> None:
         """Forget everything, as for another log."""

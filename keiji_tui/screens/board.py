@@ -95,7 +95,7 @@ class Board(Screen[None]):
         """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
         store, self.now = self.store, now
         self.query_one("#heading", Line).put(*heading(store, now, self.home))
-        self.query_one("#counts", Line).put(*counts(store, keymap.BY_ID["filter"].key))
+        self.query_one("#counts", Line).put(*counts(store, keymap.BY_ID["filter"].key, readonly=self.readonly))
         shown = banner(store, now, self.readonly)
         line = self.query_one("#banner", Line)
         line.set_class(shown is not None, "-shown")

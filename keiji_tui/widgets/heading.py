@@ -66,7 +66,7 @@ def _service(view: ServiceView, is_brief: bool, is_live: bool) -> Content:
     return Content.assemble((f"{plain(view.name)} ", "$text-muted"), mark, (word, "$text-muted"))
 
 
-def counts(store: Store, filter_key: str) -> list[Sides]:
+def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sides]:
     """Return the line of counts, at its fullest first; on the right what the filter is."""
     found = store.counts
     pieces: list[tuple[str, str]] = [("Tasks ", "$text-muted"), (str(found.tasks), "bold")]
@@ -87,7 +87,8 @@ def counts(store: Store, filter_key: str) -> list[Sides]:
             (" esc shows all", "$text-muted"),
         )  # fmt: skip
     else:
-        right = Content.assemble((filter_key, "$key"), (" filter", "$text-muted"))
+        mark = "read-only  " if readonly else ""
+        right = Content.assemble((mark, "$text-warning"), (filter_key, "$key"), (" filter", "$text-muted"))
     return [(full, right), (full, Content("")), (short, right), (short, Content(""))]
 
 

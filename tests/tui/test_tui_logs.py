@@ -99,7 +99,7 @@ def test_a_buffer_keeps_whole_lines_across_pieces() -> None:
     buffer = LogBuffer()
     assert buffer.add(0, 6, "one\ntw") == 1
     assert buffer.add(6, 14, "o\nthree\n") == 2
-    assert buffer.page(0, 9) == ["one", "two", "three"]
+    assert list(buffer) == ["one", "two", "three"]
 
 
 def test_a_buffer_passes_over_what_it_has() -> None:
@@ -107,22 +107,22 @@ def test_a_buffer_passes_over_what_it_has() -> None:
     buffer.add(0, 8, "one\ntwo\n")
     assert buffer.add(0, 8, "one\ntwo\n") == 0
     assert buffer.add(4, 14, "two\nthree\n") == 1
-    assert buffer.page(0, 9) == ["one", "two", "three"]
+    assert list(buffer) == ["one", "two", "three"]
 
 
 def test_a_buffer_says_what_is_missing() -> None:
     buffer = LogBuffer()
     buffer.add(0, 4, "one\n")
     buffer.add(1004, 1008, "two\n")
-    assert buffer.page(0, 9) == ["one", "… 1,000 bytes were skipped …", "two"]
+    assert list(buffer) == ["one", "… 1,000 bytes were skipped …", "two"]
 
 
 def test_a_buffer_is_bounded_in_lines_and_in_their_length() -> None:
     buffer = LogBuffer(most=3)
     text = "".join(f"{number}\n" for number in range(10))
     assert buffer.add(0, len(text), text) == 10
-    assert (buffer.page(0, 9), buffer.dropped, len(buffer)) == (["7", "8", "9"], 7, 3)
+    assert (list(buffer), buffer.dropped, len(buffer)) == (["7", "8", "9"], 7, 3)
     for position in range(20, 20 + 50 * 10_000, 10_000):
         buffer.add(position, position + 10_000, "z" * 10_000)
     buffer.add(520_020, 520_021, "\n")
-    assert max(len(line) for line in buffer.page(0, 9)) <= LONGEST_KEPT
+    assert max(len(line) for line in list(buffer)) <= LONGEST_KEPT

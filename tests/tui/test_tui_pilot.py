@@ -34,6 +34,7 @@ from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.log_view import LogView
 from keiji_tui.widgets.table import Table
@@ -236,9 +237,18 @@ async def test_a_key_that_is_not_available_says_why() -> None:
         assert not link.sent
 
 
+async def test_what_stands_at_the_bottom_can_be_clicked() -> None:
+    app, link = live(task("ping"))
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "r run"))
+        await pilot.click(KeyBar, offset=(text_of(app).splitlines()[-1].index("r run"), 0))
+        await until(pilot, lambda: verbs(link) == [RunTask])
+
+
 async def test_readonly_sends_nothing() -> None:
     app, link = live(readonly=True)
     async with running(app) as pilot:
+        await until(pilot, sees(app, "read-only"))
         await pilot.press("e", "r", "b", "D", "R", "x")
         await until(pilot, lambda: len(said(app)) == 6)
         assert not link.sent
