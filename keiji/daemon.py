@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 20.0) -
     environment = os.environ | environment_of(paths)
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "keiji_engine.main", *arguments],
+            [sys.executable, "-m", "keiji_engine.main", "--quiet", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
@@ -153,6 +154,8 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 20.0) -
     while time.monotonic() < deadline:
         note = read_note(paths)
         if note is not None and note.pid == process.pid:
+            # Somebody has to hear of its end, or it stays a zombie for as long as a terminal that started it lives.
+            threading.Thread(target=process.wait, daemon=True).start()
             return process.pid
         if process.poll() is not None:
             raise KeijiError(f"the engine ended at once (exit code {process.returncode})", hint=_tail(output))

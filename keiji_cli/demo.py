@@ -37,10 +37,9 @@ def demo(seconds: float, *, plain: bool) -> None:
 
     Its workspace, its engine and everything else of it are gone when this ends.
     """
-    with _ended_by_signals(), _throw_away() as paths:
+    with _ended_by_signals(), throw_away() as paths:
         output.progress(f"a workspace for this demo alone: {paths.workspace}")
-        for task in TASKS:
-            _set_up(paths, task)
+        set_up(paths)
         output.progress(f"engine started with pid {daemon.start(paths)}")
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             from keiji_cli.demo_plain import show
@@ -49,6 +48,12 @@ def demo(seconds: float, *, plain: bool) -> None:
         else:
             _control_center(paths)
         output.progress("stopping the engine and what runs, removing the folder")
+
+
+def set_up(paths: Paths) -> None:
+    """Create and build the tasks of the demo, and say so."""
+    for task in TASKS:
+        _set_up(paths, task)
 
 
 def _set_up(paths: Paths, task: DemoTask) -> None:
@@ -90,7 +95,7 @@ def _terminal_put_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _throw_away() -> Iterator[Paths]:
+def throw_away() -> Iterator[Paths]:
     """Give a workspace in a temporary folder; then end whatever runs in it, and remove it."""
     root = Path(tempfile.mkdtemp(prefix="keiji-"))
     paths = Paths.under(root)

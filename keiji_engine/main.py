@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             paths.engine.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
             paths.make()
-            asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=True).run())
+            asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=not options.quiet).run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", choices=SERVICES, help="start this service only; repeat it for several"
     )
+    parser.add_argument("--quiet", action="store_true", help="write to the logs of the services alone")
     parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
     return parser
 

@@ -69,7 +69,7 @@ class Lab:
     async def until(self, find: Callable[[], Any]) -> Any:
         """Return what ``find`` returns, once that is anything."""
         async with asyncio.timeout(LIMIT):
-            while not (found := find()):  # noqa: ASYNC110  # files and processes post no events
+            while not (found := find()):  # files and processes post no events
                 await asyncio.sleep(0.005)
         return found
 

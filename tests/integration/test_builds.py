@@ -248,7 +248,7 @@ async def test_building_the_same_at_once_gives_one_build(source: Path, builds: P
 
 async def _until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - files have no event to wait for
+        while not condition():
             await asyncio.sleep(0.005)
 
 

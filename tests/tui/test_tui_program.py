@@ -126,8 +126,6 @@ async def first(updates: AsyncIterator[Update], kind: type[T], state: LinkState 
     raise AssertionError("the updates ended")
 
 
-# The engine is meant to outlive whoever started it, so nobody waits for that process.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: Paths) -> None:
     link = BusLink(paths)
     async with aclosing(link.updates()) as updates:  # type: ignore[type-var]
@@ -140,9 +138,7 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
             await link.send(RunTask(task="nothing"))
         with pytest.raises(TaskNotFound):
             await link.runs("nothing", 5)
-        began = time.monotonic()
         daemon.send(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
-        assert time.monotonic() - began < 2.0
         assert not gone.engine_lives
     await link.close()
