@@ -26,6 +26,16 @@ class Palette(CommandPalette):
     def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
+    # The search goes on for a moment while the palette is taken down, and may then find what is to be shown gone.
+
+    def _watch__list_visible(self) -> None:
+        if self.query(CommandList):
+            super()._watch__list_visible()
+
+    async def _watch__show_busy(self) -> None:
+        if self.query(CommandList):
+            await super()._watch__show_busy()
+
     def action_page(self, direction: int) -> None:
         """Move by a page where there is anything to move through."""
         found = self.query_one(CommandList)

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -118,9 +117,7 @@ async def test_runs_survive_the_engine_and_are_adopted(lab: Lab, host: Host) -> 
     assert waited(lambda: began(lab, MANY)() and len(lab.lines()) >= MANY * 20)
     host.kill()
 
-    before = time.monotonic()
     await lab.runner.start(ids())
-    assert time.monotonic() - before < 2
     assert {each.run_id for each in lab.told if isinstance(each, RunStarted) and each.adopted} == set(ids())
     (lab.root / "go").touch()
     await ends_are_true(lab)
