@@ -20,7 +20,8 @@ from keiji import daemon
 from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.client import Client, LinkChanged, LinkState
+from keiji_engine.bus.client import Client
+from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_engine.handlers import front
 
 ROUNDS = 20

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keiji.daemon import EngineNote
     from keiji.records import Run
-    from keiji_engine.bus.protocol import TaskView
+    from keiji_engine.bus.views import TaskView
+
 
 TASK = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",

@@ -14,7 +14,8 @@ from keiji.records import Run
 from keiji.states import RunState
 from keiji_cli import output
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.client import Client, LinkChanged
+from keiji_engine.bus.client import Client
+from keiji_engine.bus.views import LinkChanged
 from keiji_engine.runner.logs import parse_line
 
 _LINES_AT_ONCE = 3

@@ -9,7 +9,8 @@ from keiji.paths import Paths
 from keiji.settings import Settings, load
 
 if TYPE_CHECKING:
-    from keiji_engine.bus.protocol import AnyReply, AnyRequest, TaskView
+    from keiji_engine.bus.protocol import AnyReply, AnyRequest
+    from keiji_engine.bus.views import TaskView
 
 SENDER = "keiji"
 

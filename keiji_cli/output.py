@@ -12,7 +12,8 @@ import click
 
 if TYPE_CHECKING:
     from keiji.records import Run
-    from keiji_engine.bus.protocol import TaskView
+    from keiji_engine.bus.views import TaskView
+
 
 BAR = "=" * 100
 _TITLE = "======== SERVICES ========"

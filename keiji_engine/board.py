@@ -16,6 +16,7 @@ from keiji.paths import Paths
 from keiji.records import Build, Run, Task
 from keiji.states import ENDED, OPEN, RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_engine.ledger import Ledger
 from keiji_engine.storage.store import Store
 
@@ -33,7 +34,7 @@ class _Place:
     task: Task
     build: Build | None = None
     open_runs: dict[str, Run] = field(default_factory=dict)
-    recent: deque[p.RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
+    recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
     sources: SourceState | None = None
 
 
@@ -97,11 +98,11 @@ class Board:
         """Return the run of a task that has, or is about to have, a process."""
         return next((run for run in self.open_runs(slug) if run.is_live), None)
 
-    def view(self, slug: str) -> p.TaskView:
+    def view(self, slug: str) -> TaskView:
         """Return a task as people see it."""
         return _view(self._places[slug], self._paths)
 
-    def views(self) -> tuple[p.TaskView, ...]:
+    def views(self) -> tuple[TaskView, ...]:
         """Return every task as people see it, by name."""
         return tuple(self.view(task.slug) for task in sorted(self.tasks(), key=lambda task: task.name.casefold()))
 
@@ -154,9 +155,9 @@ class Board:
             self._tell(p.TaskChanged(task=self.view(slug)))
 
 
-def _recent(run: Run) -> p.RecentRun:
+def _recent(run: Run) -> RecentRun:
     assert run.finished_at is not None, "only ended runs are recent"
-    return p.RecentRun(
+    return RecentRun(
         run_id=run.run_id,
         state=run.state,
         finished_at=run.finished_at,
@@ -167,11 +168,11 @@ def _recent(run: Run) -> p.RecentRun:
     )
 
 
-def _view(place: _Place, paths: Paths) -> p.TaskView:
+def _view(place: _Place, paths: Paths) -> TaskView:
     task, schedule = place.task, place.task.schedule
     live = next((run for run in place.open_runs.values() if run.is_live), None)
     queued = next((run for run in place.open_runs.values() if run.state == RunState.QUEUED), None)
-    return p.TaskView(
+    return TaskView(
         id=task.id,
         task_id=task.task_id,
         name=task.name,

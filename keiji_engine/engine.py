@@ -21,6 +21,7 @@ from keiji_engine import builds
 from keiji_engine.board import Board
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
+from keiji_engine.bus.views import EngineView, ServiceStatus, ServiceView
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.journal import Journal
@@ -175,8 +176,8 @@ class Engine:
 
     # ── what handlers ask of it (handlers.desk.Control) ──────────────────────────────────────────────────────────
 
-    def engine_view(self) -> p.EngineView:
-        return p.EngineView(
+    def engine_view(self) -> EngineView:
+        return EngineView(
             pid=os.getpid(),
             version=__version__,
             boot=self.boot,
@@ -186,7 +187,7 @@ class Engine:
             time_zone=self.settings.time_zone,
         )
 
-    def service_views(self) -> tuple[p.ServiceView, ...]:
+    def service_views(self) -> tuple[ServiceView, ...]:
         return tuple(self.services[name].view for name in SERVICES)
 
     def position(self) -> tuple[str, int]:
@@ -201,7 +202,7 @@ class Engine:
     async def start_service(self, name: str) -> None:
         service = self._service(name)
         await service.start()
-        if service.view.status == p.ServiceStatus.FAILED:
+        if service.view.status == ServiceStatus.FAILED:
             raise KeijiError(f"{name} could not be started: {service.view.detail}")
 
     async def stop_service(self, name: str) -> None:
@@ -231,8 +232,8 @@ class Engine:
     def _tell(self, event: p.AnyEvent) -> None:
         self.bus.publish(event)
 
-    def _service_changed(self, view: p.ServiceView) -> None:
-        level = "ERROR" if view.status == p.ServiceStatus.FAILED else "INFO"
+    def _service_changed(self, view: ServiceView) -> None:
+        level = "ERROR" if view.status == ServiceStatus.FAILED else "INFO"
         detail = f": {view.detail}" if view.detail else ""
         self.journal.service(view.name, f"{view.name} {view.status}{detail}", level)
         self._tell(p.ServiceChanged(service=view))

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
-from keiji_engine.bus.protocol import ServiceStatus, ServiceView
+from keiji_engine.bus.views import ServiceStatus, ServiceView
 
 Serve = Callable[[Callable[[], None]], Awaitable[None]]
 

@@ -19,10 +19,11 @@ from textual.worker import Worker, WorkerState
 from keiji.errors import KeijiError
 from keiji.settings import local_zone
 from keiji_engine.bus.protocol import Directive, Snapshot
+from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui import commands, keymap
 from keiji_tui.keymap import Action, Risk
 from keiji_tui.link.bus import BusLink
-from keiji_tui.link.link import Link, LinkChanged, LinkState, LogPart
+from keiji_tui.link.link import Link, LogPart
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected
 from keiji_tui.options import read, refusal

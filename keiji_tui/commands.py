@@ -17,13 +17,12 @@ from keiji_engine.bus.protocol import (
     RestartService,
     RunTask,
     ServiceDirective,
-    ServiceView,
     StartService,
     StopRun,
     StopService,
     TaskDirective,
-    TaskView,
 )
+from keiji_engine.bus.views import ServiceView, TaskView
 from keiji_tui.keymap import Situation
 
 SENDER = "keiji-tui"

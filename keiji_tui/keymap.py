@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from keiji_engine.bus.protocol import ServiceStatus, ServiceView, TaskView
-from keiji_tui.link.link import LinkState
+from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView, TaskView
 
 
 class Risk(Enum):

@@ -13,17 +13,14 @@ from keiji_engine.bus.protocol import (
     Directive,
     DirectiveChanged,
     EngineStopping,
-    EngineView,
     Heartbeat,
     ServiceChanged,
-    ServiceStatus,
-    ServiceView,
     Snapshot,
     TaskChanged,
     TaskRemoved,
-    TaskView,
 )
-from keiji_tui.link.link import LinkChanged, LinkState, Update
+from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
+from keiji_tui.link.link import Update
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
 _UNDER_WAY = frozenset({"sent", "accepted"})

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from statistics import median
 
 from keiji.states import RunState
-from keiji_engine.bus.protocol import RecentRun
+from keiji_engine.bus.views import RecentRun
 
 BARS = "▁▂▃▄▅▆▇█"
 FAILED_RUN = "✗"

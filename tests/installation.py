@@ -16,6 +16,7 @@ from keiji.paths import Paths
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import TaskView
 from keiji_engine.handlers import front
 
 LIMIT = 20.0
@@ -69,7 +70,7 @@ class Installation:
         self.write(slug, function, schedule, policy)
         self.ask(p.BuildTask(task=slug))
 
-    def task(self, slug: str) -> p.TaskView:
+    def task(self, slug: str) -> TaskView:
         reply = self.ask(p.GetTasks(task=slug))
         assert isinstance(reply, p.Tasks)
         return reply.tasks[0]

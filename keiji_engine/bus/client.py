@@ -12,8 +12,6 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,27 +24,11 @@ from keiji import daemon
 from keiji.errors import EngineOffline, KeijiError, ProtocolError, ServiceOffline
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import LinkChanged, LinkState
 
 _ASK_AGAIN = 1.0  # seconds without a reply
 _LOOK = 0.2  # seconds between looks at whether the engine still lives
 _READ_BACK = 1024 * 1024  # bytes of a log at most that are asked for to fill a gap; further behind skips
-
-
-class LinkState(StrEnum):
-    """How the link to the engine is doing."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    STALE = "stale"
-    OFFLINE = "offline"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
-    """The link moved to another state; ``reason`` says why, for people."""
-
-    state: LinkState
-    reason: str = ""
 
 
 Update = p.Snapshot | p.Delta | p.Heartbeat | LinkChanged
@@ -216,16 +198,16 @@ class Client:
             await _joined(state)
             snapshot = await self.ask(p.GetSnapshot(), limit=p.DEAD_SECONDS)
         except TimeoutError:
-            yield LinkChanged(LinkState.OFFLINE, "the engine runs but its bus does not answer")
+            yield LinkChanged(LinkState.OFFLINE, "the engine runs but its bus does not answer", engine_lives=True)
             return
         except KeijiError as error:
-            yield LinkChanged(LinkState.OFFLINE, error.message)
+            yield LinkChanged(LinkState.OFFLINE, error.message, daemon.is_running(self._paths))
             await self._hang_up()
             return
         if not isinstance(snapshot, p.Snapshot):
             return
         yield snapshot
-        yield LinkChanged(LinkState.LIVE)
+        yield LinkChanged(LinkState.LIVE, engine_lives=True)
         async for update in self._follow_state(state, snapshot.boot, snapshot.seq):
             yield update
 
@@ -241,9 +223,9 @@ class Client:
                 if not daemon.is_running(self._paths):
                     return
                 if silent > p.DEAD_SECONDS:
-                    yield LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer")
+                    yield LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer", engine_lives=True)
                 elif silent > p.STALE_SECONDS:
-                    yield LinkChanged(LinkState.STALE, "the engine is late")
+                    yield LinkChanged(LinkState.STALE, "the engine is late", engine_lives=True)
                 continue
             if isinstance(message, p.Delta | p.Heartbeat):
                 heard = time.monotonic()
@@ -253,7 +235,7 @@ class Client:
                 if message.boot != boot or message.seq > expected:
                     return
                 seq = expected
-                yield LinkChanged(LinkState.LIVE)
+                yield LinkChanged(LinkState.LIVE, engine_lives=True)
                 yield message
 
     # ── logs ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,7 @@ from keiji.records import Task
 from keiji.schedule import Schedule
 from keiji.settings import Settings
 from keiji_engine.board import Board
-from keiji_engine.bus.protocol import EngineView, ServiceView
+from keiji_engine.bus.views import EngineView, ServiceView
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
 

@@ -12,7 +12,7 @@ from keiji.errors import ProtocolError
 from keiji.paths import Paths
 from keiji.records import Run
 from keiji_engine.bus.protocol import Directive, Done, GetRuns, Runs
-from keiji_tui.link.link import LinkChanged, LinkState, LogPart, Update
+from keiji_tui.link.link import LogPart, Update
 
 if TYPE_CHECKING:
     from keiji_engine.bus.client import Client
@@ -36,14 +36,9 @@ class BusLink:
         return self._client
 
     async def updates(self) -> AsyncIterator[Update]:
-        from keiji_engine.bus import client as bus
-
         client = await self._joined()
         async for update in client.watch():
-            if isinstance(update, bus.LinkChanged):
-                yield LinkChanged(LinkState(update.state), update.reason, daemon.is_running(self._paths))
-            else:
-                yield update
+            yield update
 
     async def send(self, directive: Directive) -> Done:
         client = await self._joined()

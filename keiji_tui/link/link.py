@@ -3,36 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from keiji.records import Run
 from keiji_engine.bus.protocol import Delta, Directive, Done, Heartbeat, LogChunk, LogSlice, Snapshot
-
-
-class LinkState(StrEnum):
-    """How the terminal stands to its engine. The words of the bus client, without loading a socket library for them."""
-
-    CONNECTING = "connecting"
-    LIVE = "live"
-    STALE = "stale"
-    OFFLINE = "offline"
-
-
-@dataclass(frozen=True, slots=True)
-class LinkChanged:
-    """The link is in another state now.
-
-    Args:
-        reason: for people.
-        engine_lives: whether there is an engine, even though it does not answer.
-    """
-
-    state: LinkState
-    reason: str = ""
-    engine_lives: bool = False
-
+from keiji_engine.bus.views import LinkChanged
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
 LogPart = LogSlice | LogChunk

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from keiji.records import Run
 from keiji.states import BAD, RunState
-from keiji_engine.bus.protocol import TaskView
+from keiji_engine.bus.views import TaskView
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, RunsOutdated

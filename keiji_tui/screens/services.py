@@ -8,7 +8,7 @@ from datetime import datetime
 from textual.app import ComposeResult
 from textual.content import Content
 
-from keiji_engine.bus.protocol import ServiceView
+from keiji_engine.bus.views import ServiceView
 from keiji_tui.commands import under_way
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain

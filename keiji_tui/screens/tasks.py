@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from keiji_engine.bus.protocol import TaskView
+from keiji_engine.bus.views import TaskView
 from keiji_tui import keymap
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain

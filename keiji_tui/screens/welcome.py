@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from keiji_engine.bus.views import LinkState
 from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import LinkState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Store
 

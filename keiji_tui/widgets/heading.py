@@ -6,8 +6,7 @@ from datetime import datetime
 
 from textual.content import Content
 
-from keiji_engine.bus.protocol import ServiceStatus, ServiceView
-from keiji_tui.link.link import LinkState
+from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Counts, Store, TaskState
 from keiji_tui.widgets.line import Sides

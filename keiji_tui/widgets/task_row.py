@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from keiji.states import RunState
-from keiji_engine.bus.protocol import TaskView
+from keiji_engine.bus.views import TaskView
 from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Store, TaskState, state_of

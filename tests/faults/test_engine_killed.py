@@ -12,6 +12,7 @@ from installation import EVERY_SECOND, Installation, until
 from keiji import daemon
 from keiji.states import ENDED, RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import LinkChanged, LinkState
 
 # Appends its run to a file, so that a run that happened twice would show.
 TELLS = """
@@ -89,7 +90,7 @@ def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounte
 def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: Installation) -> None:
     import asyncio
 
-    from keiji_engine.bus.client import Client, LinkChanged, LinkState
+    from keiji_engine.bus.client import Client
 
     pid = installation.start()
 

@@ -18,8 +18,9 @@ from keiji import daemon
 from keiji.errors import EngineOffline, KeijiError, TaskNotFound
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.client import Client, LinkChanged, LinkState, Update
+from keiji_engine.bus.client import Client, Update
 from keiji_engine.bus.server import BusServer
+from keiji_engine.bus.views import EngineView, LinkChanged, LinkState
 
 LIMIT = 10.0
 
@@ -71,9 +72,9 @@ class Engine:
             raise ZeroDivisionError("a fault of ours")
         return p.Pong(id=request.id, engine=self.view())
 
-    def view(self) -> p.EngineView:
+    def view(self) -> EngineView:
         moment = datetime(2026, 1, 1, tzinfo=UTC)
-        return p.EngineView(
+        return EngineView(
             pid=os.getpid(), version="1", boot="boot-1", started_at=moment, workspace="", database="", time_zone="UTC"
         )
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from keiji.errors import EngineOffline, KeijiError
 from keiji.records import Run
 from keiji_engine.bus.protocol import AnyEvent, Delta, Directive, Done, LogChunk, Snapshot
-from keiji_tui.link.link import LinkChanged, LinkState, LogPart, Update
+from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_tui.link.link import LogPart, Update
 
 
 class FakeLink:

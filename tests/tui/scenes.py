@@ -10,17 +10,9 @@ from fake_link import FakeLink
 
 from keiji.records import Run
 from keiji.states import RunState, Trigger
-from keiji_engine.bus.protocol import (
-    EngineView,
-    LogSlice,
-    RecentRun,
-    ServiceStatus,
-    ServiceView,
-    Snapshot,
-    TaskView,
-)
+from keiji_engine.bus.protocol import LogSlice, Snapshot
+from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, RecentRun, ServiceStatus, ServiceView, TaskView
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.link import LinkChanged, LinkState
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
 HOME = "/home/user"

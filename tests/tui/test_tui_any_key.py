@@ -12,8 +12,8 @@ from textual import events
 from waiting import until
 
 from keiji_engine.bus.protocol import TaskChanged, TaskRemoved
+from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.keymap import ACTIONS
-from keiji_tui.link.link import LinkChanged, LinkState
 
 LEAVING = {"q"}
 TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")

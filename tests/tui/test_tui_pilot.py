@@ -23,13 +23,12 @@ from keiji_engine.bus.protocol import (
     Restart,
     RunTask,
     ServiceChanged,
-    ServiceStatus,
     StopService,
     TaskChanged,
     TaskRemoved,
 )
+from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.link import LinkChanged, LinkState
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen

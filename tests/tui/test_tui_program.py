@@ -21,8 +21,9 @@ from keiji.errors import TaskNotFound
 from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus.protocol import RunTask, Snapshot
+from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.link.bus import BusLink
-from keiji_tui.link.link import LinkChanged, LinkState, Update
+from keiji_tui.link.link import Update
 from keiji_tui.options import read
 
 LIMIT = 15.0

@@ -12,9 +12,8 @@ from scenes import center, live, ping_log, services, snapshot, task, tasks
 from textual.pilot import Pilot
 from waiting import until
 
-from keiji_engine.bus.protocol import ServiceStatus
+from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.link import LinkChanged, LinkState
 from keiji_tui.widgets.log_view import LogView
 
 Compare = Callable[..., bool]

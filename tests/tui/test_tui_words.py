@@ -12,9 +12,9 @@ from scenes import recent, services, task
 
 from keiji.states import RunState
 from keiji_engine.bus.protocol import BuildTask, Delete, Disable, RestartService, RunTask, StopService
+from keiji_engine.bus.views import LinkState
 from keiji_tui import commands, words
 from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
-from keiji_tui.link.link import LinkState
 from keiji_tui.widgets.columns import GAP, widths
 from keiji_tui.widgets.task_row import COLUMNS
 

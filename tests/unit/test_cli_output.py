@@ -13,7 +13,7 @@ from keiji.daemon import EngineNote
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_cli import as_json, output
-from keiji_engine.bus.protocol import TaskView
+from keiji_engine.bus.views import TaskView
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 MOMENT = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)

@@ -15,18 +15,14 @@ from keiji_engine.bus.protocol import (
     Delta,
     DirectiveChanged,
     Disable,
-    EngineView,
     Heartbeat,
     RestartService,
     ServiceChanged,
-    ServiceStatus,
-    ServiceView,
     Snapshot,
     TaskChanged,
     TaskRemoved,
-    TaskView,
 )
-from keiji_tui.link.link import LinkChanged, LinkState
+from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.store import Counts, Store, TaskState, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
