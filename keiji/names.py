@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from keiji.errors import InvalidName, TaskNotFound
+from keiji.errors import InvalidName, TaskExists, TaskNotFound
 
 LONGEST_NAME = 100
 LONGEST_SLUG_BYTES = 180  # a file name holds 255 bytes; logs and archives add endings of their own
@@ -52,6 +52,23 @@ def slug_of(name: str) -> str:
     """Return the name of the task's folder, logs and link: letters, digits, ``_``, ``-`` and ``.`` of the name."""
     folded = unicodedata.normalize("NFC", name).strip()
     return re.sub(r"[^\w.-]+", "_", folded).strip("_.-")
+
+
+def check_free(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:
+    """Make sure that a name leads to one task only: it must be no name and no folder of another, nor its folder a name.
+
+    Args:
+        others: (name, slug) of the other tasks.
+
+    Raises:
+        TaskExists: it would lead to two.
+    """
+    for other_name, other_slug in others:
+        if {name, slug} & {other_name, other_slug}:
+            raise TaskExists(
+                f"{name!r} (in the folder {slug!r}) could be taken for the task {other_name!r} (in {other_slug!r})",
+                hint="choose another name",
+            )
 
 
 def find(wanted: str, names: Iterable[tuple[str, str]]) -> str:

@@ -37,6 +37,10 @@ class _Place:
     recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
     sources: SourceState | None = None
 
+    @property
+    def live(self) -> Run | None:
+        return next((run for run in self.open_runs.values() if run.is_live), None)
+
 
 class Board:
     """The engine's picture of the world.
@@ -69,9 +73,9 @@ class Board:
         """Return the task of that name or slug. Raises TaskNotFound, with the nearest one."""
         return self._places[names.find(wanted, self.names())].task
 
-    def names(self) -> list[tuple[str, str]]:
-        """Return (name, slug) of each task."""
-        return [(place.task.name, place.task.slug) for place in self._places.values()]
+    def names(self, *, but: str = "") -> list[tuple[str, str]]:
+        """Return (name, slug) of each task, except of the one in the folder ``but``."""
+        return [(place.task.name, slug) for slug, place in self._places.items() if slug != but]
 
     def tasks(self) -> list[Task]:
         return [place.task for place in self._places.values()]
@@ -96,7 +100,8 @@ class Board:
 
     def live_run(self, slug: str) -> Run | None:
         """Return the run of a task that has, or is about to have, a process."""
-        return next((run for run in self.open_runs(slug) if run.is_live), None)
+        place = self._places.get(slug)
+        return place.live if place else None
 
     def view(self, slug: str) -> TaskView:
         """Return a task as people see it."""
@@ -108,9 +113,14 @@ class Board:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def add_task(self, task: Task) -> None:
+        """Show a new task."""
+        self._places[task.slug] = _Place(task)
+        self._changed(task.slug)
+
     def put_task(self, task: Task, build: Build | None = None) -> None:
-        """Show a new or changed task, with the build that it switched to, if it did."""
-        place = self._places.setdefault(task.slug, _Place(task))
+        """Show what became of a task, with the build that it switched to, if it did."""
+        place = self._places[task.slug]
         place.task = task
         if build is not None:
             place.build = build
@@ -170,7 +180,7 @@ def _recent(run: Run) -> RecentRun:
 
 def _view(place: _Place, paths: Paths) -> TaskView:
     task, schedule = place.task, place.task.schedule
-    live = next((run for run in place.open_runs.values() if run.is_live), None)
+    live = place.live
     queued = next((run for run in place.open_runs.values() if run.state == RunState.QUEUED), None)
     return TaskView(
         id=task.id,

@@ -83,9 +83,10 @@ class Engine:
             nudge=self.nudge,
         )
         self.scheduler = Scheduler(
-            self.board,
-            self.runs.carry_out,
-            clock,
+            world=self.board,
+            carry_out=self.runs.carry_out,
+            can_run=lambda: self.runs.is_online,
+            clock=clock,
             zone=lambda: self.settings.zone,
             note=lambda text, level: journal.service("scheduler", text, level),
         )

@@ -13,19 +13,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, StorageError
+from keiji.errors import (
+    IllegalTransition,
+    KeijiError,
+    NotBuilt,
+    RunNotFound,
+    ServiceOffline,
+    StorageError,
+)
 from keiji.paths import Paths
 from keiji.records import Run, RunResult, Task
 from keiji.settings import Settings
-from keiji.states import BAD, RunState, Trigger
-from keiji_engine import builds
+from keiji.states import BAD, RunState
+from keiji_engine import builds, steps
 from keiji_engine.board import Board
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 from keiji_engine.scheduler.planner import Plan
-from keiji_engine.storage.store import Claim, Store
+from keiji_engine.storage.store import Store
 
 _AFTER_AN_ERROR = 1.0
 _TELL_AGAIN = 0.5
@@ -68,15 +75,23 @@ class Runs:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt what still runs, then record whatever happens to runs until cancelled."""
+        while not self._happened.empty():  # the run files will tell it again
+            self._happened.get_nowait()
         await self.runner.start([run.run_id for run in self._board.open_runs() if run.is_live])
         self.is_online = True
         ready()
+        self._nudge()
         try:
-            while True:
-                await self._record(await self._happened.get())
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(self._record_all())
+                parts.create_task(self.runner.wait())
         finally:
             self.is_online = False
             await self.runner.stop()
+
+    async def _record_all(self) -> None:
+        while True:
+            await self._record(await self._happened.get())
 
     async def _record(self, event: RunStarted | RunResult) -> None:
         """Record until it is recorded: a database that is away holds this up, and loses nothing."""
@@ -94,6 +109,7 @@ class Runs:
                 self._journal.service("runner", f"run {event.run_id} is passed over: {error.message}", "ERROR")
                 if isinstance(event, RunResult):
                     self.runner.forget(event.run_id)
+                    self._is_over(event.run_id)
                 return
             else:
                 return
@@ -107,18 +123,21 @@ class Runs:
     async def _record_end(self, result: RunResult) -> None:
         result = self._with_reason(result)
         retry_at = self._retry_at(result)
-        run, retry, task = await self._ledger.do(_finish, result, retry_at)
+        run, retry, task = await self._ledger.do(steps.finish, result, retry_at)
         self.runner.forget(run.run_id)
         self._board.put_runs([run, retry] if retry else [run], [task])
         if retry is not None and retry.due_at is not None:
             delay = (retry.due_at - (run.finished_at or self._clock())).total_seconds()
             tries = task.policy.retry.tries
             self._journal.task(task.slug, f"attempt {retry.attempt} of {tries} in {delay:g} s: {run.reason}")
-        self._reasons.pop(run.run_id, None)
-        ending = self._endings.pop(run.run_id, None)
+        self._is_over(run.run_id)
+        self._nudge()
+
+    def _is_over(self, run_id: str) -> None:
+        self._reasons.pop(run_id, None)
+        ending = self._endings.pop(run_id, None)
         if ending is not None:
             ending.set()
-        self._nudge()
 
     def _with_reason(self, result: RunResult) -> RunResult:
         asked = self._reasons.get(result.run_id)
@@ -139,23 +158,14 @@ class Runs:
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def carry_out(self, plan: Plan) -> None:
-        """Record what the scheduler decided, in one transaction, then start what is to start."""
-        claims = plan.claims
-        if not self.is_online:
-            claims = tuple(_missed(claim) if claim.state == RunState.STARTING else claim for claim in claims)
-        now = self._clock()
-        runs, tasks = await self._ledger.do(_claim, claims, now) if claims else ([], [])
-        if self.is_online:
-            for run_id in plan.begin:
-                runs.append(await self._ledger.do(Store.begin_queued, run_id, now))
+        """Record what the scheduler decided, as far as it is still true, then start what is to start."""
+        runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
         self._board.put_runs(runs, tasks)
         await self._launch([run for run in runs if run.state == RunState.STARTING])
 
     async def request(self, task: Task) -> Run:
-        """Start a run that somebody asked for. Raises NotBuilt."""
-        if task.build is None:
-            raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
-        run = await self._ledger.do(Store.request_run, task.slug, trigger=Trigger.MANUAL, now=self._clock())
+        """Start a run that somebody asked for. Raises NotBuilt, AlreadyRunning."""
+        run = await self._ledger.do(steps.request, task.slug, self._clock())
         self._board.put_runs([run])
         await self._launch([run])
         return run
@@ -166,13 +176,18 @@ class Runs:
             try:
                 specs.append(self._spec(run))
             except (KeijiError, OSError) as error:
-                now = self._clock()
-                self._journal.task(run.task, f"the run could not be prepared: {error}", "ERROR")
-                self._happened.put_nowait(
-                    RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=now, reason=str(error))
-                )
-        if specs:
-            await self.runner.launch(specs)
+                await self._could_not_start(run, str(error))
+        try:
+            if specs:
+                await self.runner.launch(specs)
+        except ServiceOffline as error:
+            for run in runs:
+                await self._could_not_start(run, error.message)
+
+    async def _could_not_start(self, run: Run, reason: str) -> None:
+        self._journal.task(run.task, f"the run could not be started: {reason}", "ERROR")
+        now = self._clock()
+        await self._record(RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=now, reason=reason))
 
     def _spec(self, run: Run) -> RunSpec:
         task, build = self._board.task(run.task), self._board.build(run.task)
@@ -197,39 +212,32 @@ class Runs:
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def stop(self, task: Task, reason: str) -> bool:
-        """Stop the live run of a task and cancel a waiting one; return, once they ended, whether there were any.
+        """Stop what runs of a task; return, once it ended, whether anything did. ``reason`` is what its row says.
 
-        ``reason`` is what their rows say.
+        Raises:
+            ServiceOffline: something runs, and the runner is stopped, or is stopped meanwhile.
         """
-        cancelled = await self._ledger.do(Store.cancel_queued, task.slug, reason, self._clock())
-        self._board.put_runs(cancelled)
-        live = self._board.live_run(task.slug)
-        if live is None or not self.is_online:
-            return bool(cancelled)
-        self._reasons[live.run_id] = reason
-        ending = self._endings.setdefault(live.run_id, asyncio.Event())
+        stopped = False
+        # Asked of the ledger, and again: what the scheduler just began may not be on the board yet.
+        while live := await self._ledger.do(steps.live, task.slug):
+            stopped = True
+            for run in live:
+                self._reasons[run.run_id] = reason
+                await self._stop_one(run)
+        return stopped
+
+    async def _stop_one(self, run: Run) -> None:
+        ending = self._endings.setdefault(run.run_id, asyncio.Event())
         while not ending.is_set():
+            if not self.is_online:
+                raise ServiceOffline(
+                    f"{run.task} runs, and only the runner, which is stopped, can stop it",
+                    hint="keiji system start --runner",
+                )
             # A run that is only just being started cannot be told yet; telling one twice does no harm.
-            self.runner.stop_run(live.run_id)
+            self.runner.stop_run(run.run_id)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TELL_AGAIN):
                     await ending.wait()
-        return True
-
-
-def _missed(claim: Claim) -> Claim:
-    return replace(claim, state=RunState.MISSED, reason="the runner was stopped")
-
-
-def _claim(store: Store, claims: Sequence[Claim], now: datetime) -> tuple[list[Run], list[Task]]:
-    """Claim what is still as the plan saw it: a directive may have disabled, moved or deleted a task meanwhile."""
-    tasks = {task.slug: task for task in store.tasks()}
-    first = {claim.task: claim.scheduled_for for claim in reversed(claims)}
-    current = {slug for slug, due in first.items() if slug in tasks and tasks[slug].next_at == due}
-    runs = store.claim([claim for claim in claims if claim.task in current], now)
-    return runs, [store.task(slug) for slug in current]
-
-
-def _finish(store: Store, result: RunResult, retry_at: datetime | None) -> tuple[Run, Run | None, Task]:
-    run, retry = store.finish(result, retry_at=retry_at)
-    return run, retry, store.task(run.task)
+            if not ending.is_set() and run.run_id not in await self._ledger.do(steps.live_ids, run.task):
+                self._is_over(run.run_id)  # it had ended before we began to wait

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from keiji import names
 from keiji.errors import TaskNotFound
-from keiji.records import Task
+from keiji.records import Build, Task
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.handlers.desk import Desk
@@ -19,31 +20,50 @@ from keiji_engine.storage.store import Store
 async def build(desk: Desk, request: BuildTask) -> Done:
     """Build a task and switch to the build; the old one stays active where that fails. Raises BuildFailed."""
     source = _source(desk, request.task)
-    lines = ["task found , building..."]
-    made, upcoming = await builds.build(
-        source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
-    )
+    async with desk.building(source.name):
+        known = desk.board.task(source.name)
+        if known is not None and request.restart:
+            desk.check_stoppable(known)  # before anything is switched
+        made, upcoming = await builds.build(
+            source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
+        )
+        async with desk.alone(source.name):
+            lines = await _switch(desk, source, made, restart=request.restart)
+    desk.nudge()
+    return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name, upcoming)))
+
+
+async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> list[str]:
+    """Make a build the active one, and return what to tell of it."""
     task = await _recorded(desk, source)
     schedule, next_at = desk.placed(made.schedule)
-    lines.append(f"scheduling function... {schedule.words()}")
     task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
+    desk.board.put_task(task, made)
     link = desk.paths.link(task.slug)
     await asyncio.to_thread(builds.link, link, made)
-    desk.board.put_task(task, made)
-    lines += [f"sourcePath: {source}", f"executable path {link}", f"executable created (build {made.hash})"]
-    lines.append("task saved")
-    if request.restart:
+    lines = [
+        f"scheduling function... {schedule.words()}",
+        f"sourcePath: {source}",
+        f"executable path {link}",
+        f"executable created (build {made.hash})",
+        "task saved",
+    ]
+    if restart:
         lines.append(f"restarting task {task.name}")
         await begin_anew(desk, task)
     else:
         desk.tell_schedule(task)
     if desk.control is not None:
         desk.control.recheck_sources(task.slug)
-    desk.nudge()
+    return lines
+
+
+def _next(desk: Desk, slug: str, upcoming: list[datetime]) -> str:
+    task = desk.board.task(slug)
+    if task is not None and task.is_disabled:
+        return f"the task is disabled: keiji task enable {slug} lets it run"
     zone = desk.settings().zone
-    shown = ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming[:3])
-    lines.append(f"next: {shown}" if not task.is_disabled else "the task is disabled: keiji task enable lets it run")
-    return Done(id=request.id, lines=tuple(lines))
+    return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming[:3])
 
 
 def _source(desk: Desk, wanted: str) -> Path:
@@ -59,13 +79,16 @@ def _source(desk: Desk, wanted: str) -> Path:
 
 
 async def _recorded(desk: Desk, source: Path) -> Task:
-    """Return the task of a folder, new where it was unknown, named as its .env says."""
+    """Return the task of a folder, new where it was unknown, named as its .env says. Raises InvalidName, TaskExists."""
     values = builds.read_env(source)
     name = names.checked(values.get("NAME") or source.name)
     description = values.get("DESCRIPTION", "")
+    names.check_free(name, source.name, desk.board.names(but=source.name))
     known = desk.board.task(source.name)
     if known is None:
-        return await desk.ledger.do(Store.create_task, name, source.name, description, desk.clock())
+        task = await desk.ledger.do(Store.create_task, name, source.name, description, desk.clock())
+        desk.board.add_task(task)
+        return task
     if (known.name, known.description) != (name, description):
         return await desk.ledger.do(Store.describe, known.slug, name=name, description=description)
     return known

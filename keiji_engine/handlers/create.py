@@ -19,23 +19,21 @@ async def create(desk: Desk, request: Create) -> Done:
     source = desk.paths.source(slug)
     if not desk.paths.tasks.is_dir():
         raise WorkspaceMissing(f"{desk.paths.tasks} is not there", hint="keiji init makes a workspace")
-    known = desk.board.task(slug)
-    if known is not None and known.name != name:
-        raise TaskExists(
-            f"{name!r} would have the folder of the task {known.name!r}: {source}", hint="choose another name"
-        )
-    if known is not None and not request.force:
-        raise TaskExists(
-            f"there is a task {name!r} already, at {source}", hint="--force replaces its sources with the template"
-        )
-    if source.exists() and not request.force:
-        raise TaskExists(
-            f"{source} is there already", hint=f"keiji task build {slug} takes it as it is; --force replaces it"
-        )
-    await asyncio.to_thread(builds.create, source, name, request.description, force=request.force)
-    if known is None:
-        task = await desk.ledger.do(Store.create_task, name, slug, request.description, desk.clock())
-    else:
-        task = await desk.ledger.do(Store.describe, slug, name=name, description=request.description)
-    desk.board.put_task(task)
+    async with desk.alone(slug):
+        names.check_free(name, slug, desk.board.names(but=slug))
+        known = desk.board.task(slug)
+        if known is not None and not request.force:
+            raise TaskExists(
+                f"there is a task {known.name!r} already, at {source}",
+                hint="--force replaces its sources with the template",
+            )
+        if source.exists() and not request.force:
+            raise TaskExists(
+                f"{source} is there already", hint=f"keiji task build {slug} takes it as it is; --force replaces it"
+            )
+        await asyncio.to_thread(builds.create, source, name, request.description, force=request.force)
+        if known is None:
+            desk.board.add_task(await desk.ledger.do(Store.create_task, name, slug, request.description, desk.clock()))
+        else:
+            desk.board.put_task(await desk.ledger.do(Store.describe, slug, name=name, description=request.description))
     return Done(id=request.id, lines=(f"creating task {name}", f"sourcePath: {source}", "ok"))

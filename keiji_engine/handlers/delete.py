@@ -14,19 +14,20 @@ from keiji_engine.storage.store import Store
 
 async def delete(desk: Desk, request: Delete) -> Done:
     """Stop a task, then remove its record, history, logs and link; its builds once nobody can be about to use them."""
-    task = desk.board.find(request.task)
-    # Disabled first: nothing of it may start while its run is being stopped.
-    desk.board.put_task(await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None))
-    await desk.stop_runs(task, "task deleted")
-    await desk.ledger.do(Store.delete_task, task.slug)
-    desk.board.remove(task.slug)
-    kept = await desk.ledger.do(Store.build_hashes)
-    await asyncio.to_thread(_remove_files, desk.paths, task.slug, kept)
-    source = desk.paths.source(task.slug)
-    lines = [f"deleted task {task.name}"]
-    if source.exists():
-        lines.append(f"its sources stay at {source}; keiji task build {task.slug} brings it back")
-    return Done(id=request.id, lines=tuple(lines))
+    async with desk.holding(request.task) as task:
+        desk.check_stoppable(task)
+        # Disabled first: nothing of it may start while its run is being stopped.
+        desk.board.put_task(await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None))
+        await desk.stop_runs(task, "task deleted")
+        await desk.ledger.do(Store.delete_task, task.slug)
+        desk.board.remove(task.slug)
+        kept = await desk.ledger.do(Store.build_hashes)
+        await asyncio.to_thread(_remove_files, desk.paths, task.slug, kept)
+        source = desk.paths.source(task.slug)
+        lines = [f"deleted task {task.name}"]
+        if source.exists():
+            lines.append(f"its sources stay at {source}; keiji task build {task.slug} brings it back")
+        return Done(id=request.id, lines=tuple(lines))
 
 
 def _remove_files(paths: Paths, slug: str, kept: set[str]) -> None:

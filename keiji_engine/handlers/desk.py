@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,6 +19,7 @@ from keiji_engine.board import Board
 from keiji_engine.bus.views import EngineView, ServiceView
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
+from keiji_engine.storage.store import Store
 
 if TYPE_CHECKING:  # a command without an engine runs nothing
     from keiji_engine.runs import Runs
@@ -60,6 +64,23 @@ class Desk:
     journal: Journal
     clock: Callable[[], datetime]
     control: Control | None = None
+    _locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _builders: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+
+    def alone(self, slug: str) -> asyncio.Lock:
+        """Return the lock under which a directive works on a task: one at a time, each sees what the last one did."""
+        return self._locks[slug]
+
+    def building(self, slug: str) -> asyncio.Lock:
+        """Return the lock under which a task is built. Not that of `alone`: a long build must not delay a stop."""
+        return self._builders[slug]
+
+    @contextlib.asynccontextmanager
+    async def holding(self, wanted: str) -> AsyncIterator[Task]:
+        """Give the task of that name or slug, as it is once no other directive works on it. Raises TaskNotFound."""
+        slug = self.board.find(wanted).slug
+        async with self.alone(slug):
+            yield self.board.find(slug)
 
     def engine(self) -> Control:
         """Return the running engine. Raises EngineOffline where none runs."""
@@ -71,7 +92,9 @@ class Desk:
         """Return what starts and stops runs. Raises EngineOffline or ServiceOffline where nothing can."""
         runs = self.engine().runs
         if not runs.is_online:
-            raise ServiceOffline("the runner is stopped, and this needs it", hint="keiji system start starts it")
+            raise ServiceOffline(
+                "the runner is stopped, and this needs it", hint="keiji system start --runner starts it"
+            )
         return runs
 
     def nudge(self) -> None:
@@ -79,21 +102,36 @@ class Desk:
         if self.control is not None:
             self.control.nudge()
 
-    async def stop_runs(self, task: Task, reason: str) -> bool:
-        """Stop what runs or waits of a task, and return whether there was anything.
+    def check_stoppable(self, task: Task) -> None:
+        """Make sure that nothing runs of a task, or that it can be stopped.
 
         Raises:
-            EngineOffline: a run may still be going on, and no engine is there to stop it.
+            EngineOffline: a run may still be going on from before the engine ended.
+            ServiceOffline: one is going on, and the runner is stopped.
         """
-        live = self.board.live_run(task.slug)
-        if self.control is None and live is None:
-            return False
+        if self.board.live_run(task.slug) is None:
+            return
         if self.control is None:
             raise EngineOffline(
                 f"{task.name} may still be running, from before the engine ended; only an engine can stop it",
                 hint="keiji system start, then again",
             )
-        return await self.control.runs.stop(task, reason)
+        self.runs()
+
+    async def stop_runs(self, task: Task, reason: str) -> bool:
+        """Stop what runs or waits of a task, and return whether there was anything. Raises as `check_stoppable`."""
+        cancelled = await self._cancel(task, reason)
+        self.check_stoppable(task)
+        if self.control is None:
+            return cancelled
+        stopped = await self.control.runs.stop(task, reason)
+        # A run that failed just as it was to be stopped has been queued again.
+        return await self._cancel(task, reason) or cancelled or stopped
+
+    async def _cancel(self, task: Task, reason: str) -> bool:
+        cancelled = await self.ledger.do(Store.cancel_queued, task.slug, reason, self.clock())
+        self.board.put_runs(cancelled)
+        return bool(cancelled)
 
     def placed(self, schedule: Schedule) -> tuple[Schedule, datetime | None]:
         """Return a schedule counted from now, in the zone of the workspace, and its next instant."""

@@ -9,13 +9,13 @@ from keiji_engine.storage.store import Store
 
 async def enable(desk: Desk, request: Enable) -> Done:
     """Enable a task; its schedule counts from now. One that is enabled already is left alone."""
-    task = desk.board.find(request.task)
-    if not task.is_disabled:
-        return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
-    schedule, next_at = desk.placed(task.schedule) if task.schedule else (None, None)
-    task = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
-    desk.board.put_task(task)
-    desk.journal.task(task.slug, "task enabled")
-    desk.tell_schedule(task)
-    desk.nudge()
-    return Done(id=request.id, lines=(f"enabled task {task.name}",))
+    async with desk.holding(request.task) as task:
+        if not task.is_disabled:
+            return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
+        schedule, next_at = desk.placed(task.schedule) if task.schedule else (None, None)
+        changed = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
+        desk.board.put_task(changed)
+        desk.journal.task(task.slug, "task enabled")
+        desk.tell_schedule(changed)
+        desk.nudge()
+        return Done(id=request.id, lines=(f"enabled task {task.name}",))

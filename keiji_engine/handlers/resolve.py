@@ -9,9 +9,9 @@ from keiji_engine.storage.store import Store
 
 async def resolve(desk: Desk, request: Resolve) -> Done:
     """Clear IsError and ErrorTxt; history keeps what happened."""
-    task = desk.board.find(request.task)
-    if not task.is_error:
-        return Done(id=request.id, lines=(f"task {task.name} has no error",))
-    cleared = task.error_text
-    desk.board.put_task(await desk.ledger.do(Store.resolve, task.slug))
-    return Done(id=request.id, lines=(f"resolved task {task.name}: {cleared}",))
+    async with desk.holding(request.task) as task:
+        if not task.is_error:
+            return Done(id=request.id, lines=(f"task {task.name} has no error",))
+        cleared = task.error_text
+        desk.board.put_task(await desk.ledger.do(Store.resolve, task.slug))
+        return Done(id=request.id, lines=(f"resolved task {task.name}: {cleared}",))

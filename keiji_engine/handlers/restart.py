@@ -11,9 +11,9 @@ from keiji_engine.storage.store import Store
 
 async def restart(desk: Desk, request: Restart) -> Done:
     """Restart a task. Raises NotBuilt, EngineOffline, ServiceOffline."""
-    task = desk.board.find(request.task)
-    desk.runs()
-    await begin_anew(desk, task)
+    async with desk.holding(request.task) as task:
+        desk.runs()
+        await begin_anew(desk, task)
     lines = [f"restarting task {task.name}"]
     if task.is_disabled:
         lines.append("it is disabled, and stays so until it is enabled")
@@ -24,6 +24,7 @@ async def begin_anew(desk: Desk, task: Task) -> None:
     """Stop the runs of a task, then anchor its schedule at this moment. Raises NotBuilt."""
     if task.schedule is None:
         raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
+    desk.check_stoppable(task)
     await desk.stop_runs(task, "task restarted")
     desk.journal.task(task.slug, "task terminated, exiting...")
     schedule, next_at = desk.placed(task.schedule)

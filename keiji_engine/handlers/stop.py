@@ -9,9 +9,8 @@ from keiji_engine.handlers.desk import Desk
 
 async def stop(desk: Desk, request: StopRun) -> Done:
     """Stop what runs. Raises NotRunning, EngineOffline, ServiceOffline."""
-    task = desk.board.find(request.task)
-    stopped = await desk.runs().stop(task, f"stopped by {request.sender or 'a directive'}")
-    if not stopped:
-        raise NotRunning(f"{task.name} is not running")
-    desk.journal.task(task.slug, "run stopped")
+    async with desk.holding(request.task) as task:
+        desk.runs()
+        if not await desk.stop_runs(task, f"stopped by {request.sender or 'a directive'}"):
+            raise NotRunning(f"{task.name} is not running")
     return Done(id=request.id, lines=(f"stopped task {task.name}",))

@@ -107,6 +107,11 @@ class Runner:
         self._sent.clear()
         self._stops.clear()
 
+    async def wait(self) -> None:
+        """Wait for ever; raises what went wrong once nothing can be heard of new runs any more."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
     async def launch(self, specs: Sequence[RunSpec]) -> None:
         """Have the runs started that are not live yet.
 

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, tzinfo
 from typing import Protocol
 
-from keiji.errors import StorageError
+from keiji.errors import KeijiError
 from keiji.records import Run, Task
 from keiji_engine.scheduler.planner import Plan, plan
 
 # The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
 LONGEST_WAIT = 1.0
-_AFTER_AN_ERROR = 1.0
 
 
 class World(Protocol):
@@ -30,21 +29,25 @@ class Scheduler:
 
     Args:
         world: read before each plan.
-        carry_out: makes a plan true: records it, then starts what is to start. StorageError is tried again.
+        carry_out: makes a plan true: records it, then starts what is to start. What it refuses is tried again.
+        can_run: whether anything can be started now.
         zone: in which reasons give times; called for each plan, since a reload may change it.
         note: takes a line for the log of the service, and its level.
     """
 
     def __init__(
         self,
+        *,
         world: World,
         carry_out: Callable[[Plan], Awaitable[None]],
+        can_run: Callable[[], bool],
         clock: Callable[[], datetime],
         zone: Callable[[], tzinfo],
         note: Callable[[str, str], None],
     ) -> None:
         self._world = world
         self._carry_out = carry_out
+        self._can_run = can_run
         self._clock = clock
         self._zone = zone
         self._note = note
@@ -58,20 +61,34 @@ class Scheduler:
         """Schedule until cancelled."""
         self._note("running start function", "INFO")
         ready()
+        former: Plan | None = None
         while True:
             self._nudged.clear()
-            decided = plan(self._world.tasks(), self._world.open_runs(), self._clock(), self._zone())
-            if decided.claims or decided.begin:
+            decided = plan(
+                self._world.tasks(),
+                self._world.open_runs(),
+                self._clock(),
+                zone=self._zone(),
+                can_run=self._can_run(),
+            )
+            # The same decision again means that it could not be carried out: a loop must not spin on that.
+            if (decided.claims or decided.begin) and decided != former:
+                former = decided
                 await self._settle(decided)
-                continue
-            await self._wait(decided.wake_at)
+            else:
+                former = None
+                await self._wait(None if decided.claims or decided.begin else decided.wake_at)
 
     async def _settle(self, decided: Plan) -> None:
+        work = asyncio.ensure_future(self._carry_out(decided))
         try:
-            await self._carry_out(decided)
-        except StorageError as error:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # What is claimed has to be shown and launched as well, or it would be lost.
+            await asyncio.wait([work])
+            raise
+        except KeijiError as error:
             self._note(f"{_listed(decided)} could not be recorded, trying again: {error.message}", "ERROR")
-            await asyncio.sleep(_AFTER_AN_ERROR)
 
     async def _wait(self, wake_at: datetime | None) -> None:
         seconds = LONGEST_WAIT

@@ -26,11 +26,14 @@ class Plan:
     wake_at: datetime | None
 
 
-def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime, zone: tzinfo = UTC) -> Plan:
+def plan(
+    tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime, *, zone: tzinfo = UTC, can_run: bool = True
+) -> Plan:
     """Decide about everything that is due at ``now``, in due order.
 
     A task whose last run has not ended, or waits to be tried again, skips. Of several instants that passed while
-    nobody looked the latest one runs, and one row stands for the earlier ones. Reasons give times in ``zone``.
+    nobody looked the latest one runs, and one row stands for the earlier ones. Where nothing can be run, what is due
+    is missed, and what is queued waits. Reasons give times in ``zone``.
     """
     by_task: dict[str, Run] = {run.task: run for run in reversed(open_runs)}
     claims: list[Claim] = []
@@ -39,18 +42,18 @@ def plan(tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime, zone: t
         if task.next_at is None or task.schedule is None:
             continue
         if task.next_at <= now:
-            claims += _claims(task, by_task.get(task.slug), now, zone)
+            claims += _claims(task, by_task.get(task.slug), now, zone, can_run=can_run)
             following = claims[-1].next_at
         else:
             following = task.next_at
         if following is not None:
             wake.append(following)
-    begin, waiting = _queued(open_runs, now)
+    begin, waiting = _queued(open_runs, now) if can_run else ((), [])
     wake += waiting
     return Plan(tuple(claims), begin, min(wake, default=None))
 
 
-def _claims(task: Task, open_run: Run | None, now: datetime, zone: tzinfo) -> list[Claim]:
+def _claims(task: Task, open_run: Run | None, now: datetime, zone: tzinfo, *, can_run: bool) -> list[Claim]:
     assert task.schedule is not None
     assert task.next_at is not None
     count, latest = task.schedule.due_until(task.next_at, now)
@@ -67,7 +70,11 @@ def _claims(task: Task, open_run: Run | None, now: datetime, zone: tzinfo) -> li
                 build=task.build,
             )
         )
-    state, reason = (RunState.STARTING, "") if open_run is None else (RunState.SKIPPED, _busy(open_run, task, zone))
+    state, reason = RunState.STARTING, ""
+    if open_run is not None:
+        state, reason = RunState.SKIPPED, _busy(open_run, task, zone)
+    elif not can_run:
+        state, reason = RunState.MISSED, "the runner was stopped"
     claims.append(
         Claim(task=task.slug, scheduled_for=latest, next_at=following, state=state, reason=reason, build=task.build)
     )
