@@ -39,7 +39,7 @@ class EngineNote:
 
 
 @contextlib.contextmanager
-def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 10.0) -> Iterator[None]:
+def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 60.0) -> Iterator[None]:
     """Hold the engine's lock; at most one process does.
 
     Args:
@@ -122,7 +122,7 @@ def write_note(paths: Paths, note: EngineNote) -> None:
     draft.replace(paths.engine)
 
 
-def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 20.0) -> int:
+def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -> int:
     """Start an engine in the background, in a session of its own, and return its pid once it is ready.
 
     Args:

@@ -94,12 +94,6 @@ class AlreadyRunning(KeijiError):
     code = "already-running"
 
 
-class Disabled(KeijiError):
-    """The task is disabled."""
-
-    code = "disabled"
-
-
 class BuildFailed(KeijiError):
     """The build failed."""
 
@@ -136,12 +130,6 @@ class StorageError(KeijiError):
     """The database could not be used."""
 
     code = "storage"
-
-
-class LogError(KeijiError):
-    """The log could not be read or written."""
-
-    code = "log"
 
 
 class ProtocolError(KeijiError):

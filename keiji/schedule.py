@@ -37,6 +37,10 @@ class Schedule(ABC):
     def placed(self, *, anchor: datetime, zone: str) -> Schedule:
         """Return this schedule with its intervals counted from ``anchor`` and its times of day in ``zone``."""
 
+    def in_zone(self, zone: str) -> Schedule:
+        """Return this schedule, placed already, by the clocks of another zone; itself where that changes nothing."""
+        return self
+
     @abstractmethod
     def words(self) -> str:
         """Return it in words: "every 10 seconds", "Fridays at 22:00"."""
@@ -148,6 +152,9 @@ class DayTime(Schedule):
             day += timedelta(days=1)
 
     def placed(self, *, anchor: datetime, zone: str) -> DayTime:
+        return replace(self, zone=zone)
+
+    def in_zone(self, zone: str) -> DayTime:
         return replace(self, zone=zone)
 
     def words(self) -> str:

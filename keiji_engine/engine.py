@@ -68,6 +68,7 @@ class Engine:
         self._only = only
         self._ending = asyncio.Event()
         self._asked = False
+        self._clock = clock
         self._later: set[asyncio.Task[Any]] = set()
 
         self.ledger = Ledger()
@@ -91,10 +92,14 @@ class Engine:
             note=lambda text, level: journal.service("scheduler", text, level),
         )
         self.watcher = Watcher(paths.tasks, self.board.active_files, self.board.put_sources)
-        desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
-        self.dispatcher = Dispatcher(desk, self._tell)
+        self.desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
+        self.dispatcher = Dispatcher(self.desk, self._tell)
         self.bus = BusServer(
-            paths, self.boot, self.dispatcher.answer, LogFiles(paths), lambda text: journal.service("bus", text)
+            paths,
+            self.boot,
+            self.dispatcher.answer,
+            LogFiles(paths, lambda slug: self.board.task(slug) is not None),
+            lambda text: journal.service("bus", text),
         )
         serves = {
             "bus": self.bus.serve,
@@ -121,16 +126,18 @@ class Engine:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_end)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._soon(self._reload()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # nothing to read anew before everything is loaded
         await self.ledger.open(self.settings, self.paths)
         self.journal.service("repo", f"database open ({self.settings.database_kind})")
         await self.board.load(self.ledger)
+        await self._move_to_zone()
         kept = await self.ledger.do(Store.build_hashes)
-        self._soon(asyncio.to_thread(builds.collect, self.paths.builds, kept))
+        self._soon("repo", asyncio.to_thread(builds.collect, self.paths.builds, kept))
         for name in _START_ORDER:
             if name in self._only:
                 await self.services[name].start()
         self._write_note()
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._soon("scheduler", self._reload()))
 
     async def _shutdown(self) -> None:
         self._tell(p.EngineStopping())
@@ -155,20 +162,29 @@ class Engine:
         else:
             await self._apply(loaded)
         for name in _START_ORDER:
-            await self.services[name].start()
+            if not self._ending.is_set():
+                await self.services[name].start()
 
     async def _apply(self, loaded: Settings) -> None:
         if loaded.db_url != self.settings.db_url:
             self.journal.service("repo", "DB_URL has changed; it takes effect when the engine starts anew", "WARN")
-        moved = loaded.time_zone != self.settings.time_zone
         self.settings = loaded
         self.journal.service("scheduler", f"settings read, time zone {loaded.time_zone}")
-        for task in self.board.tasks() if moved else ():
-            if task.schedule is None or task.schedule.type == "HMS":  # intervals know no zone
-                continue
-            schedule = task.schedule.placed(anchor=now(), zone=loaded.time_zone)
-            next_at = None if task.is_disabled else schedule.next_after(now())
-            self.board.put_task(await self.ledger.do(Store.reschedule, task.slug, schedule, next_at))
+        await self._move_to_zone()
+
+    async def _move_to_zone(self) -> None:
+        """Bring schedules into the zone of the settings, where they were placed in another one."""
+        for slug in [task.slug for task in self.board.tasks()]:
+            async with self.desk.alone(slug):
+                task = self.board.task(slug)
+                schedule = task.schedule.in_zone(self.settings.time_zone) if task and task.schedule else None
+                if task is None or schedule is None or schedule == task.schedule:
+                    continue
+                moment = self._clock()
+                is_due = task.next_at is not None and task.next_at <= moment  # then it was due by the old clocks
+                next_at = task.next_at if is_due else schedule.next_after(moment)
+                self.board.put_task(await self.ledger.do(Store.reschedule, slug, schedule, next_at))
+                self.desk.tell_schedule(self.board.find(slug))
         self.nudge()
 
     async def _watch(self, ready: Callable[[], None]) -> None:
@@ -209,13 +225,13 @@ class Engine:
     async def stop_service(self, name: str) -> None:
         service = self._service(name)
         if name == "bus":
-            self._soon(self._after_reply(service.stop))
+            self._soon(name, self._after_reply(service.stop))
         else:
             await service.stop()
 
     async def restart_service(self, name: str) -> None:
         if name == "bus":
-            self._soon(self._after_reply(self._service(name).stop, self._service(name).start))
+            self._soon(name, self._after_reply(self._service(name).stop, self._service(name).start))
         else:
             await self._service(name).stop()
             await self.start_service(name)
@@ -255,15 +271,17 @@ class Engine:
         for step in steps:
             await step()
 
-    def _soon(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _soon(self, service: str, work: Coroutine[Any, Any, Any]) -> None:
+        """Do something beside everything else; should it fail, the log of ``service`` says so."""
+
+        def done(task: asyncio.Task[Any]) -> None:
+            self._later.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self.journal.service(service, str(error) or repr(error), "ERROR")
+
         task = asyncio.create_task(work)
         self._later.add(task)
-        task.add_done_callback(self._later_done)
-
-    def _later_done(self, task: asyncio.Task[Any]) -> None:
-        self._later.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.journal.service("scheduler", str(error) or repr(error), "ERROR")
+        task.add_done_callback(done)
 
 
 def _notify_systemd(state: str) -> None:

@@ -35,7 +35,7 @@ class Journal:
         """Write a line to the log of a service (or of ``repo``, the database)."""
         text = self._write(self._paths.service_log(name), message, level)
         if self._echo:
-            sys.stderr.write(f"{name}: {text}")
+            _say(f"{name}: {text}")
 
     def task(self, slug: str, message: str, level: str = "INFO") -> None:
         """Write a life-cycle line to the log of a task."""
@@ -48,5 +48,10 @@ class Journal:
             with contextlib.closing(logs.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
         except OSError as error:
-            sys.stderr.write(f"keiji-engine: {path} cannot be written: {error}\n")
+            _say(f"keiji-engine: {path} cannot be written: {error}\n")
         return line.decode()
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the terminal that it was started from may be gone
+        sys.stderr.write(text)

@@ -39,4 +39,4 @@ class Ledger:
         """Close the database after what is under way."""
         if self._store is not None:
             await self.do(Store.close)
-        self._thread.shutdown()
+        self._thread.shutdown(wait=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keiji.paths import Paths
 from keiji_engine.runner.logs import LogReader
 
@@ -9,11 +11,15 @@ from keiji_engine.runner.logs import LogReader
 class LogFiles:
     """Reads the log of a task by its slug. A task that never ran has an empty one.
 
+    Args:
+        has: whether there is a task of that slug.
+
     Lines are written as UTF-8; what a crash tore apart is shown as U+FFFD. Positions count the bytes of the log.
     """
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, has: Callable[[str], bool] = lambda _: True) -> None:
         self._paths = paths
+        self.has = has
 
     def size(self, task: str) -> int:
         """Return the position at which the log ends, in bytes."""

@@ -35,6 +35,7 @@ class Service:
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._up = asyncio.Event()
+        self._changing = asyncio.Lock()
         self.view = ServiceView(name=name, status=ServiceStatus.OFFLINE, since=clock())
 
     @property
@@ -43,24 +44,26 @@ class Service:
 
     async def start(self) -> None:
         """Start it, and return when it is up or has failed; does nothing to one that runs."""
-        if self.is_running:
-            return
-        self._up.clear()
-        self._move(ServiceStatus.STARTING)
-        self._task = asyncio.create_task(self._guarded(), name=f"service {self.name}")
-        up = asyncio.create_task(self._up.wait())
-        await asyncio.wait({self._task, up}, return_when=asyncio.FIRST_COMPLETED)
-        up.cancel()
+        async with self._changing:
+            if self.is_running:
+                return
+            self._up.clear()
+            self._move(ServiceStatus.STARTING)
+            self._task = asyncio.create_task(self._guarded(), name=f"service {self.name}")
+            up = asyncio.create_task(self._up.wait())
+            await asyncio.wait({self._task, up}, return_when=asyncio.FIRST_COMPLETED)
+            up.cancel()
 
     async def stop(self) -> None:
         """Stop it, and return when it has."""
-        task, self._task = self._task, None
-        if task is not None and not task.done():
-            self._move(ServiceStatus.STOPPING)
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        self._move(ServiceStatus.OFFLINE)
+        async with self._changing:
+            task, self._task = self._task, None
+            if task is not None and not task.done():
+                self._move(ServiceStatus.STOPPING)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            self._move(ServiceStatus.OFFLINE)
 
     async def _guarded(self) -> None:
         try:

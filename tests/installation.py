@@ -42,6 +42,7 @@ class Installation:
     def __init__(self, root: Path) -> None:
         self.paths = Paths.under(root)
         self.engine: subprocess.Popen[bytes] | None = None
+        self.output: int | None = None
         self.environment = os.environ | {"KEIJI_ROOT": str(root)}
         self.paths.tasks.mkdir(parents=True)
         self.settings()
@@ -116,8 +117,8 @@ class Installation:
                 [sys.executable, "-m", "keiji_engine.main", *arguments],
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=self.output or output,
+                stderr=self.output or output,
             )
         pid = self.engine.pid
         until(lambda: self.engine_is_ready(pid) or self._ended_early(), "the engine is ready")

@@ -5,7 +5,7 @@ from keiji_engine.builds.environment import child_environment, read_env
 from keiji_engine.builds.folders import collect, link
 from keiji_engine.builds.gate import check_syntax
 from keiji_engine.builds.snapshot import changed, fingerprint
-from keiji_engine.builds.template import create, describe
+from keiji_engine.builds.template import create
 
 __all__ = [
     "build",
@@ -14,7 +14,6 @@ __all__ = [
     "child_environment",
     "collect",
     "create",
-    "describe",
     "fingerprint",
     "link",
     "load",

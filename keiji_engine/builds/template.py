@@ -35,14 +35,6 @@ def create(target: Path, name: str, description: str, *, force: bool = False) ->
         raise KeijiError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def describe(folder: Path, name: str, description: str) -> None:
-    """Write a name and description into the ``.env`` of a task, and keep its other values. Raises KeijiError."""
-    try:
-        _put(folder / ".env", _env(name, description, read_env(folder)))
-    except OSError as error:
-        raise KeijiError(f"{folder / '.env'} cannot be written: {error.strerror or error}") from error
-
-
 def _contents(name: str, description: str, others: dict[str, str]) -> dict[str, str]:
     template = files("task_template")
     contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}

@@ -246,7 +246,7 @@ class Done(Reply, frozen=True, kw_only=True, tag="done"):
 
 
 class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
-    """The request was not carried out; nothing changed."""
+    """The request was not carried out, or not to its end; ``message`` says why."""
 
     code: str
     message: str

@@ -23,11 +23,15 @@ from keiji_engine.bus import protocol as p
 _LOG_PACE = 0.05  # seconds; chunks are joined for that long
 _LOG_CHUNK = 32 * 1024
 _LOG_BACKLOG = 1024 * 1024  # a feed that is further behind than this skips to the tail
-_MOST_AT_ONCE = 256  # requests being answered; further ones wait in the socket
+_MOST_AT_ONCE = 1024  # requests being answered; further ones wait in the socket
+_MOST_UNREAD = 50  # replies kept for a client that does not read them
 
 
 class LogSource(Protocol):
     """Where the text of task logs comes from."""
+
+    def has(self, task: str) -> bool:
+        """Return whether there is a task of that slug; what a client sends may be anything."""
 
     def size(self, task: str) -> int:
         """Return the position at which the log ends, in bytes."""
@@ -76,6 +80,7 @@ class BusServer:
         with contextlib.ExitStack() as stack:
             context = stack.enter_context(zmq.asyncio.Context())
             control = stack.enter_context(self._bound(context, zmq.ROUTER, self._paths.control))
+            control.setsockopt(zmq.SNDHWM, _MOST_UNREAD)
             state = stack.enter_context(self._bound(context, zmq.XPUB, self._paths.state))
             log = stack.enter_context(self._bound(context, zmq.XPUB, self._paths.log))
             for tells in (state, log):
@@ -180,18 +185,27 @@ class BusServer:
         while True:
             [subscription, *_] = await log.recv_multipart()
             task = _task_of(subscription[1:])
-            if task is None:
+            if task is None or not self._logs.has(task):
                 continue
             if subscription[:1] == b"\x01":
-                position = self._followed.setdefault(task, self._logs.size(task))
+                position = self._followed.setdefault(task, self._size(task))
                 _send(log, p.log_topic(task), p.LogChunk(task=task, position=position, end=position, text=""))
             else:
                 self._followed.pop(task, None)
 
+    def _size(self, task: str) -> int:
+        try:
+            return self._logs.size(task)
+        except OSError as error:
+            self._note(f"the log of {task} cannot be read: {error}")
+            return 0
+
     async def _feed_logs(self, log: zmq.asyncio.Socket) -> None:
         while True:
             for task, position in list(self._followed.items()):
-                self._followed[task] = self._feed(log, task, position)
+                reached = self._feed(log, task, position)
+                if task in self._followed:
+                    self._followed[task] = reached
             await asyncio.sleep(_LOG_PACE)
 
     def _feed(self, log: zmq.asyncio.Socket, task: str, position: int) -> int:
@@ -209,7 +223,8 @@ class BusServer:
                     break
                 _send(log, p.log_topic(task), p.LogChunk(task=task, position=begin, end=position, text=text))
         except OSError as error:
-            self._note(f"the log of {task} cannot be read: {error}")
+            self._note(f"the log of {task} cannot be read, and is followed no more: {error}")
+            self._followed.pop(task, None)
         return position
 
 
@@ -217,12 +232,7 @@ def _task_of(topic: bytes) -> str | None:
     prefix = b"log/"
     if not topic.startswith(prefix) or not topic.endswith(b"/"):
         return None
-    try:
-        task = topic[len(prefix) : -1].decode()
-    except UnicodeDecodeError:
-        return None
-    # The topic comes from a client and becomes part of a path.
-    return task if task and "/" not in task and "\0" not in task and not task.startswith(".") else None
+    return topic[len(prefix) : -1].decode(errors="replace")
 
 
 def _send(socket: zmq.asyncio.Socket, topic: bytes, message: p.Message) -> None:

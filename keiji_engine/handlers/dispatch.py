@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from keiji.errors import DeadlinePassed, KeijiError
+from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.handlers import queries, services
 from keiji_engine.handlers.build import build
@@ -50,6 +50,7 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.Shutdown: services.shutdown,
 }
 
+_AFTER_AN_ERROR = 1.0
 A_MOMENT = 0.25  # seconds until a directive is answered "accepted"
 LONGEST_LOOK = 5.0  # seconds that a GetDirective may wait
 
@@ -112,9 +113,19 @@ class Dispatcher:
             reply = p.Refused(id=directive.id, code="failed", message=f"internal error: {error!r}")
         stage = "done" if isinstance(reply, p.Done) else "refused"
         lines = reply.lines if isinstance(reply, p.Done) else (reply.message,) if isinstance(reply, p.Refused) else ()
-        await self._desk.ledger.do(Store.settle, directive.id, stage, p.encode(reply)[1], self._desk.clock())
+        await self._settle(directive, stage, reply)
         self._stage(directive, stage, lines)
         return reply
+
+    async def _settle(self, directive: p.Directive, stage: str, reply: p.AnyReply) -> None:
+        """Record the reply, however long that takes: told before, it could be told otherwise by the next engine."""
+        while True:
+            try:
+                body = p.encode(reply)[1]
+                return await self._desk.ledger.do(Store.settle, directive.id, stage, body, self._desk.clock())
+            except StorageError as error:
+                self._desk.journal.service("repo", f"{directive.verb} {directive.target}: {error.message}", "ERROR")
+                await asyncio.sleep(_AFTER_AN_ERROR)
 
     def _stage(self, directive: p.Directive, stage: str, lines: tuple[str, ...]) -> None:
         self._tell(

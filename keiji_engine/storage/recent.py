@@ -13,8 +13,8 @@ from keiji_engine.storage.tables import runs, tasks
 _WITHOUT_PROCESS = (RunState.SKIPPED, RunState.MISSED, RunState.COALESCED)
 
 
-def recent_runs(limit: int, slug: str | None = None) -> sa.Select[Any]:
-    """Return a query for the ``limit`` last ended runs of each task (or of one), oldest first, with the task's slug.
+def recent_runs(limit: int) -> sa.Select[Any]:
+    """Return a query for the ``limit`` last ended runs of each task, oldest first, with the task's slug.
 
     A task without any gives one row in which the columns of the run are NULL.
     """
@@ -29,10 +29,7 @@ def recent_runs(limit: int, slug: str | None = None) -> sa.Select[Any]:
         .scalar_subquery()
     )
     since = sa.func.coalesce(bound, sa.literal(EPOCH, runs.c.finished_at.type)).label("since")
-    owners = sa.select(tasks.c.id, tasks.c.slug, since)
-    if slug is not None:
-        owners = owners.where(tasks.c.slug == slug)
-    owner = owners.cte("owner")
+    owner = sa.select(tasks.c.id, tasks.c.slug, since).cte("owner")
     belongs = sa.and_(runs.c.task_id == owner.c.id, runs.c.finished_at >= owner.c.since, _had_process(runs))
     place = sa.func.row_number().over(
         partition_by=owner.c.id, order_by=(runs.c.finished_at.desc(), runs.c.run_id.desc())

@@ -215,14 +215,6 @@ class RunVerbs:
         with self._database.read() as connection:
             return _by_slug(connection.execute(recent_runs(limit)).mappings())
 
-    def recent_of(self, slug: str, limit: int = 20) -> list[Run]:
-        """Return the same for one task. Raises TaskNotFound."""
-        with self._database.read() as connection:
-            found = _by_slug(connection.execute(recent_runs(limit, slug)).mappings())
-        if slug not in found:
-            raise _no_task(slug)
-        return found[slug]
-
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {"scheduled_for": None, "due_at": None, "reason": "", "attempt": 1, "retry_of": None}
         return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **values}

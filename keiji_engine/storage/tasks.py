@@ -131,13 +131,6 @@ class TaskVerbs:
             if connection.execute(sa.delete(tasks).where(tasks.c.slug == slug)).rowcount == 0:
                 raise _missing(slug)
 
-    def builds(self, slug: str) -> list[Build]:
-        """Return a task's builds, the one that became active last first. Raises TaskNotFound."""
-        with self._database.read() as connection:
-            task = _found(connection, slug)
-            newest = sa.select(builds).where(builds.c.task_id == task.id).order_by(builds.c.activated_at.desc())
-            return [to_build(row) for row in connection.execute(newest).mappings()]
-
     def active_build(self, slug: str) -> Build | None:
         """Return the build that runs when the task does; None before the first one. Raises TaskNotFound."""
         with self._database.read() as connection:

@@ -229,8 +229,8 @@ def test_recent_are_the_last_ended_runs_of_each_task_oldest_first(store: Store) 
     started(store, "calm", 20)
     assert store.recent(5) == {"busy": busy[-5:], "calm": calm, "new": []}
     assert store.recent() == {"busy": busy, "calm": calm, "new": []}
-    assert store.recent_of("busy", 2) == busy[-2:]
-    assert store.recent_of("new") == []
+    assert store.recent(2)["busy"] == busy[-2:]
+    assert store.recent()["new"] == []
 
 
 def test_what_never_had_a_process_is_not_among_the_recent(store: Store) -> None:
@@ -243,8 +243,8 @@ def test_what_never_had_a_process_is_not_among_the_recent(store: Store) -> None:
     passed_over = store.request_run("ping", trigger=Trigger.MANUAL, now=at(43), state=RunState.QUEUED)
     store.finish(result_of(passed_over, RunState.SKIPPED, 44))
     stopped = ended(store, "ping", 50, RunState.STOPPED)
-    assert store.recent_of("ping") == [done, failed, stopped]
-    assert store.recent_of("ping", 2) == [failed, stopped]
+    assert store.recent()["ping"] == [done, failed, stopped]
+    assert store.recent(2)["ping"] == [failed, stopped]
 
 
 def test_runs_that_end_in_the_same_instant_are_all_counted_once(store: Store) -> None:
@@ -252,7 +252,7 @@ def test_runs_that_end_in_the_same_instant_are_all_counted_once(store: Store) ->
     runs = [started(store, "ping", 10 * n) for n in range(1, 6)]
     for run in runs:
         store.finish(result_of(run, RunState.SUCCEEDED, 100))
-    assert [run.run_id for run in store.recent_of("ping", 3)] == [run.run_id for run in runs[-3:]]
+    assert [run.run_id for run in store.recent(3)["ping"]] == [run.run_id for run in runs[-3:]]
 
 
 def test_ids_sort_in_the_order_of_their_making_even_when_the_clock_is_set_back(store: Store) -> None:

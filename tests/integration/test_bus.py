@@ -31,6 +31,9 @@ class Logs:
     def __init__(self) -> None:
         self.data = b""
 
+    def has(self, task: str) -> bool:
+        return task == "ping"
+
     def size(self, task: str) -> int:
         return len(self.data)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
+import zmq
 from installation import EVERY_SECOND, LIMIT, Installation, until
 
 from keiji import daemon
@@ -20,6 +25,7 @@ from keiji.errors import (
     EngineOffline,
     NotBuilt,
     NotRunning,
+    ServiceOffline,
     TaskExists,
     TaskNotFound,
     UsageError,
@@ -360,3 +366,145 @@ def test_the_engine_writes_about_itself_for_those_who_cannot_ask_it(installation
     installation.stop()
     assert not installation.paths.engine.exists()
     assert not daemon.is_running(installation.paths)
+
+
+def test_a_waiting_retry_does_not_keep_the_engine_busy_while_the_runner_is_stopped(installation: Installation) -> None:
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=0.5))")
+    installation.start()
+    installation.do(p.RunTask(task="fails"))
+    until(lambda: installation.task("fails").is_queued)
+    installation.do(p.StopService(service="runner"))
+    due = installation.task("fails").retry_at
+    assert due is not None
+    until(lambda: datetime.now(UTC) > due)
+    assert installation.task("fails").is_queued, "the engine still answers, and the retry still waits"
+    installation.do(p.StartService(service="runner"))
+    assert [run.attempt for run in installation.ended("fails", 2)] == [1, 2]
+
+
+def test_directives_and_the_scheduler_on_the_same_tasks_end_no_service_and_lose_no_task(
+    installation: Installation,
+) -> None:
+    names = [f"task{number}" for number in range(3)]
+    for name in names:
+        installation.build(name, FAILS, EVERY_SECOND, policy="Policy(retry=Retry(tries=9, delay=0))")
+    installation.start()
+    directives = [p.StopRun, p.Restart, p.Disable, p.Enable, p.RunTask, p.Resolve]
+    chance = random.Random(1)
+
+    def bother(name: str) -> None:
+        for _ in range(25):
+            with contextlib.suppress(NotRunning, AlreadyRunning):
+                installation.do(chance.choice(directives)(task=name))
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        list(threads.map(bother, names))
+    snapshot = installation.ask(p.GetSnapshot())
+    assert isinstance(snapshot, p.Snapshot)
+    assert {str(service.status) for service in snapshot.services} == {"online"}
+    for name in names:
+        installation.do(p.Enable(task=name))
+        count = len(installation.runs(name))
+        until(lambda name=name, count=count: len(installation.runs(name)) > count + 1)
+
+
+def test_of_several_who_ask_at_once_for_a_run_one_gets_it(installation: Installation) -> None:
+    installation.build("sleeps", SLEEPS)
+    installation.start()
+
+    def ask(_: int) -> bool:
+        try:
+            installation.do(p.RunTask(task="sleeps"))
+        except AlreadyRunning:
+            return False
+        return True
+
+    with ThreadPoolExecutor(5) as threads:
+        assert sorted(threads.map(ask, range(5))) == [False] * 4 + [True]
+    installation.do(p.Disable(task="sleeps"))
+    assert [run.state for run in installation.runs("sleeps")] == [RunState.STOPPED]
+
+
+def test_what_runs_cannot_be_stopped_without_the_runner_and_nobody_claims_it_was(installation: Installation) -> None:
+    installation.build("sleeps", SLEEPS)
+    installation.start()
+    installation.do(p.RunTask(task="sleeps"))
+    until(lambda: "begun" in installation.log("sleeps"))
+    installation.do(p.StopService(service="runner"))
+    for directive in (p.Delete(task="sleeps"), p.Restart(task="sleeps"), p.BuildTask(task="sleeps", restart=True)):
+        with pytest.raises(ServiceOffline):
+            installation.do(directive)
+    assert "what runs goes on" in installation.do(p.Disable(task="sleeps"))[-1]
+    assert installation.task("sleeps").is_running
+    installation.do(p.StartService(service="runner"))
+    installation.do(p.StopRun(task="sleeps"))
+    assert not installation.task("sleeps").is_running
+
+
+def test_disabling_without_an_engine_cancels_what_waits(installation: Installation) -> None:
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
+    installation.start()
+    installation.do(p.RunTask(task="fails"))
+    until(lambda: installation.task("fails").is_queued)
+    installation.stop()
+    installation.do(p.Disable(task="fails"))
+    view = installation.task("fails")
+    assert (view.is_disabled, view.is_queued) == (True, False)
+
+
+def test_a_name_that_could_be_taken_for_another_task_is_refused(installation: Installation) -> None:
+    installation.build("bar")
+    folder = installation.write("zzz")
+    (folder / ".env").write_text("NAME=bar\n")
+    with pytest.raises(TaskExists, match="could be taken for the task 'bar'"):
+        installation.do(p.BuildTask(task="zzz"))
+    with pytest.raises(TaskNotFound):
+        installation.task("zzz")
+
+
+def test_a_time_zone_that_was_changed_while_no_engine_ran_is_in_force_after_the_start(
+    installation: Installation,
+) -> None:
+    installation.build("weekly", schedule='on.friday.at("22:00")')
+    before = installation.task("weekly").next_execution_time
+    assert before is not None
+    installation.settings(TIME_ZONE="UTC")
+    installation.start()
+    after = installation.task("weekly").next_execution_time
+    assert after is not None
+    assert (after - before).total_seconds() % (24 * 3600) == 3 * 3600
+
+
+def test_following_what_is_no_task_leaves_the_bus_as_it_was(installation: Installation) -> None:
+    installation.build("ping")
+    installation.start()
+    installation.do(p.RunTask(task="ping"))
+    installation.ended("ping")
+    with zmq.Context() as context, context.socket(zmq.SUB) as rude:
+        rude.connect(f"ipc://{installation.paths.log}")
+        for topic in (b"log/" + b"a" * 300 + b"/", b"log/../../x/", b"log/\xff/", b"log/\0/", b"log//", b"log/ping/"):
+            rude.subscribe(topic)
+        assert rude.poll(LIMIT * 1000), "the last topic is that of a task"
+    assert isinstance(installation.ask(p.Ping()), p.Pong)
+
+
+def test_a_terminal_that_goes_away_takes_nothing_of_the_engine_along(installation: Installation) -> None:
+    reading, writing = os.pipe()
+    installation.output = writing
+    installation.start()
+    os.close(reading)
+    os.close(writing)
+    installation.do(p.StopService(service="watcher"))
+    installation.do(p.StartService(service="watcher"))
+    assert installation.stop() == 0
+
+
+def test_a_question_is_answered_while_another_command_builds(installation: Installation) -> None:
+    installation.build("ping")
+    installation.write("slow", "import time\ntime.sleep(3)\ndef function():\n    pass\n")
+    with ThreadPoolExecutor(1) as threads:
+        building = threads.submit(installation.do, p.BuildTask(task="slow"))
+        until(lambda: any(installation.paths.builds.glob(".tmp-*")))
+        assert installation.task("ping").name == "ping"
+        assert not building.done()
+        building.result()

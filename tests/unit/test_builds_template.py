@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keiji.errors import KeijiError, TaskExists
-from keiji_engine.builds import create, describe, read_env
+from keiji_engine.builds import create, read_env
 
 NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", "a" * 100]
 
@@ -50,18 +50,6 @@ def test_force_replaces_the_sources_and_keeps_secrets_and_other_files(tmp_path: 
     assert (target / "function.py").read_text() == original
     assert (target / "words.py").read_text() == "mine, too"
     assert read_env(target) == {"NAME": "New", "DESCRIPTION": "new words", "TOKEN": "s3 # cret"}
-
-
-def test_describing_a_task_changes_nothing_else_of_it(tmp_path: Path) -> None:
-    target = tmp_path / "new"
-    create(target, "new", "")
-    (target / ".env").write_text("NAME=new\nTOKEN=x\n")
-    (target / "function.py").write_text("mine")
-
-    describe(target, "newer", "words")
-
-    assert read_env(target) == {"NAME": "newer", "DESCRIPTION": "words", "TOKEN": "x"}
-    assert (target / "function.py").read_text() == "mine"
 
 
 def test_a_file_in_the_place_of_the_folder_is_not_touched(tmp_path: Path) -> None:
