@@ -49,7 +49,7 @@ def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 60.0) -> Ite
     Raises:
         EngineRunning: another process holds it.
     """
-    paths.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths.make()
     deadline = time.monotonic() + limit
     with contextlib.ExitStack() as locks:
         if holder == COMMAND:

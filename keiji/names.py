@@ -54,6 +54,17 @@ def slug_of(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", folded).strip("_.-")
 
 
+def one_line(text: str) -> str:
+    """Return a description as one line that can be shown anywhere: control characters become blanks."""
+    return " ".join("".join(" " if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text).split())
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Return a key that sorts names as people do: "job 2" before "job 10"."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return (*(int(part) if index % 2 else part for index, part in enumerate(parts)), name)
+
+
 def check_free(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:
     """Make sure that a name leads to one task only: it must be no name and no folder of another, nor its folder a name.
 
@@ -87,8 +98,8 @@ def find(wanted: str, names: Iterable[tuple[str, str]]) -> str:
         if wanted in (name, slug):
             return slug
     by_fold = {text.casefold(): name for name, slug in known for text in (name, slug)}
-    near = difflib.get_close_matches(wanted.casefold(), by_fold, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(wanted.casefold(), by_fold, n=1, cutoff=0.6)
     if near:
         raise TaskNotFound(f"there is no task {wanted!r}", hint=f"did you mean {by_fold[near[0]]!r}?")
-    hint = "keiji task get lists the tasks" if known else "there are none yet: keiji task create NAME makes one"
+    hint = "keiji task list shows all tasks" if known else "there are none yet: keiji task create NAME makes one"
     raise TaskNotFound(f"there is no task {wanted!r}", hint=hint)

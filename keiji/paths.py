@@ -134,16 +134,24 @@ class Paths:
         """Create the folders of the engine's state, those that hold anything private with mode 0700.
 
         Raises:
-            KeijiError: the runtime folder belongs to somebody else.
+            KeijiError: a folder cannot be made, or the runtime folder belongs to somebody else.
         """
         for folder in (self.data, self.runtime):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(folder)
         found = os.lstat(self.runtime)
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
             raise KeijiError(f"{self.runtime} does not belong to you", hint="remove it, or set KEIJI_ROOT elsewhere")
         os.chmod(self.runtime, 0o700)
         for folder in (self.runs, self.database.parent, self.builds, self.links, self.work, self.logs):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(folder)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        hint = "KEIJI_ROOT names another place for everything"
+        raise KeijiError(f"{folder} cannot be made: {error.strerror}", hint=hint) from error
 
 
 def _digest(path: Path) -> str:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from keiji.errors import InvalidSchedule
 
@@ -40,6 +40,12 @@ class Schedule(ABC):
     def in_zone(self, zone: str) -> Schedule:
         """Return this schedule, placed already, by the clocks of another zone; itself where that changes nothing."""
         return self
+
+    def is_same_as(self, other: Schedule) -> bool:
+        """Return whether both say the same, wherever they were placed."""
+        return type(self) is type(other) and self.placed(anchor=EPOCH, zone="UTC") == other.placed(
+            anchor=EPOCH, zone="UTC"
+        )
 
     @abstractmethod
     def words(self) -> str:
@@ -212,7 +218,11 @@ class every:  # noqa: N801 - authors write every(10).seconds, as users of the sc
     interval: int
 
     def __post_init__(self) -> None:
-        Interval(self.interval, "seconds")
+        if isinstance(self.interval, bool) or not isinstance(self.interval, int) or self.interval < 1:
+            raise InvalidSchedule(f"every({self.interval!r}): a whole number of 1 or more is needed")
+
+    def __getattr__(self, unit: str) -> NoReturn:
+        raise AttributeError(f"every({self.interval}).{unit}: the units are {', '.join(UNITS)}")
 
     @property
     def seconds(self) -> Interval:
@@ -255,6 +265,13 @@ class _On:
     friday = OnDay("friday")
     saturday = OnDay("saturday")
     sunday = OnDay("sunday")
+
+    def __getattr__(self, day: str) -> NoReturn:
+        import difflib  # every task imports this module, and hardly one has a wrong day
+
+        near = difflib.get_close_matches(day, DAYS, n=1)
+        hint = f"did you mean on.{near[0]}?" if near else f"the days are {', '.join(DAYS)}"
+        raise AttributeError(f"on.{day}: {hint}")
 
 
 on = _On()

@@ -94,11 +94,16 @@ def load(path: Path) -> Settings:
         InvalidSettings: a line cannot be read; the message has key, value, line and what is allowed.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise InvalidSettings(f"{path} is not there", hint="keiji init writes one and keeps your tasks") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidSettings(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidSettings(f"{path}, line {line}: there is a byte in it that is no UTF-8 text") from error
     return parse(text, str(path))
 
 

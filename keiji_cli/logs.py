@@ -46,7 +46,7 @@ def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
 
     reader, output = LogReader(path), sys.stdout.buffer
     position, text = reader.tail(lines, _MOST_AT_ONCE) if lines else (reader.size(), b"")
-    if not text and not follow:
+    if not reader.size() and not follow:
         click.echo(f"{path} has nothing in it yet", err=True)
     output.write(text)
     output.flush()

@@ -105,6 +105,34 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
+def tasks_table(found: Iterable[TaskView], zone: tzinfo) -> str:
+    """Return one line for each task."""
+    rows = [
+        (task.name, _state(task), task.schedule_words, moment(task.next_execution_time, zone), _last(task))
+        for task in found
+    ]
+    return table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)
+
+
+def _state(task: TaskView) -> str:
+    if task.is_running:
+        return "running"
+    if task.is_disabled:
+        return "disabled"
+    if not task.build:
+        return "not built"
+    if task.is_queued:
+        return "retrying"
+    return "failing" if task.is_error else "waiting"
+
+
+def _last(task: TaskView) -> str:
+    if not task.recent:
+        return ""
+    run = task.recent[-1]
+    return str(run.state) if not run.reason else f"{run.state}: {run.reason}"
+
+
 def size(count: int) -> str:
     """Return a number of bytes in units that people read."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")

@@ -15,6 +15,13 @@ from keiji.paths import Paths
 from keiji_cli import here
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
+
+
+def bus_last(chosen: Iterable[str]) -> list[str]:
+    """Return services in the order in which they can be stopped: nothing can be asked once the bus is down."""
+    return sorted(chosen, key=lambda name: name == "bus")
+
+
 _ALWAYS_ALONG = ("runner", "watcher")  # people start the bus and the scheduler; neither is of use without these
 
 _START_LIMIT = 20.0

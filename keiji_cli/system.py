@@ -70,8 +70,12 @@ def _start_in_engine(paths: Paths, chosen: Sequence[str]) -> None:
 
 def _say_who_is_online(paths: Paths) -> None:
     note = daemon.read_note(paths)
-    online = [name for name in SERVICES if name not in services.down(paths)]
+    down = services.down(paths)
+    online = [name for name in SERVICES if name not in down]
     output.progress(f"engine {note.pid if note else ''}: {', '.join(online) or 'no service'} online")
+    if down:
+        wanted = " ".join(f"--{name}" for name in down)
+        output.progress(f"not running: {', '.join(down)}; keiji system start {wanted} starts them")
 
 
 @system.command()
@@ -81,7 +85,7 @@ def stop(chosen: tuple[str, ...], *, force: bool) -> None:
     """Stop the engine, or some of its services. Live runs go on; the next engine adopts them."""
     paths = here.paths()
     if chosen:
-        for name in chosen:
+        for name in services.bus_last(chosen):
             output.progress(*services.stop_service(paths, name))
     elif daemon.is_running(paths):
         _end(paths, force=force)
@@ -103,7 +107,7 @@ def restart(chosen: tuple[str, ...]) -> None:
     """Stop and start the engine, or some of its services. Live runs go on."""
     paths = here.workspace()
     if chosen:
-        for name in chosen:
+        for name in services.bus_last(chosen):
             output.progress(*services.restart_service(paths, name))
         return
     if daemon.is_running(paths):

@@ -14,6 +14,7 @@ from keiji.names import slug_of
 from keiji_cli import as_json, here, logs, output
 from keiji_cli.groups import Kind
 
+_NONE_YET = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' makes one"
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 
@@ -22,7 +23,7 @@ def _usable(_: click.Context, __: click.Parameter, name: str | None) -> str | No
     if name is None:
         return None
     if not name.strip():
-        raise InvalidName("a task needs a name, and this one is empty", hint="keiji task get lists the tasks")
+        raise InvalidName("a task needs a name, and this one is empty", hint="keiji task list shows all tasks")
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -81,7 +82,22 @@ def get(name: str | None, *, for_programs: bool) -> None:
             click.echo(f"{output.BAR}\n{output.task_block(each, zone)}\n")
         click.echo(output.BAR)
     else:
-        click.echo("there are no tasks yet\nkeiji task create ping_google --desc='pings google' makes one")
+        click.echo(_NONE_YET)
+
+
+@task.command(name="list")
+@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects, as get does.")
+def list_tasks(*, for_programs: bool) -> None:
+    """Show all tasks, a line each."""
+    paths = here.workspace()
+    zone = here.settings(paths).zone
+    found = here.tasks(paths)
+    if for_programs:
+        click.echo(as_json.tasks(found, zone))
+    elif found:
+        click.echo(output.tasks_table(found, zone))
+    else:
+        click.echo(_NONE_YET)
 
 
 @task.command()

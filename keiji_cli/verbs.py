@@ -12,7 +12,8 @@ from keiji.errors import UsageError
 
 VERBS = {
     "task": (
-        "create", "build", "get", "runs", "logs", "enable", "disable", "delete", "resolve", "restart", "run", "stop",
+        "create", "build", "get", "list", "runs", "logs", "enable", "disable", "delete", "resolve", "restart", "run",
+        "stop",
     ),
     "system": ("start", "stop", "restart", "status", "logs", "uninstall"),
 }  # fmt: skip
@@ -41,7 +42,7 @@ def as_words(arguments: Sequence[str]) -> list[str]:
     return [group, *word, *others, *(["--", *names] if names else [])]
 
 
-def nearest(wanted: str, known: Iterable[str], *, nearness: float = 0.5) -> str:
+def nearest(wanted: str, known: Iterable[str], *, nearness: float = 0.6) -> str:
     """Return a hint that has the nearest of ``known``, or all of them where none is near (0 to 1: the same)."""
     import difflib  # of use after a slip only, and 3 ms
 

@@ -109,7 +109,7 @@ class Board:
 
     def views(self) -> tuple[TaskView, ...]:
         """Return every task as people see it, by name."""
-        return tuple(self.view(task.slug) for task in sorted(self.tasks(), key=lambda task: task.name.casefold()))
+        return tuple(self.view(task.slug) for task in sorted(self.tasks(), key=lambda task: names.natural(task.name)))
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 

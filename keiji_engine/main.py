@@ -27,7 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # What a killed engine wrote about itself is untrue from here on.
             paths.engine.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
-            paths.make()
             asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=not options.quiet).run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")

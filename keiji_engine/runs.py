@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from keiji.errors import (
     IllegalTransition,
@@ -193,6 +194,10 @@ class Runs:
         task, build = self._board.task(run.task), self._board.build(run.task)
         if task is None or build is None:
             raise NotBuilt(f"{run.task} has no build")
+        if not Path(build.command[-2]).exists():
+            raise NotBuilt(
+                f"the build {build.hash} of {task.name} is missing; keiji task build {task.slug} makes it anew"
+            )
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,

@@ -44,9 +44,9 @@ def read(arguments: Sequence[str] | None = None) -> Options:
 
 def refusal() -> str:
     """Return why this cannot be shown here, "" where it can."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    if sys.stdin.isatty() and sys.stdout.isatty() and sys.stderr.isatty():
         return ""
     return (
-        "keiji-tui: this needs a terminal, and standard input or output is none\n"
+        "keiji-tui: this needs a terminal, and one of standard input, output and error is none\n"
         "keiji task get and keiji system status show the same as text"
     )

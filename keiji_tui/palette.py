@@ -75,5 +75,7 @@ class Actions(Provider):
 
 
 def _help(action: Action, reason: str) -> str:
+    """Return what stands under an action; the palette reads it as markup, and a reason may have any name in it."""
     risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
-    return f"not now: {reason}" if reason else f"{action.help}{risk}"
+    text = f"not now: {reason}" if reason else f"{action.help}{risk}"
+    return text.replace("[", "\\[")

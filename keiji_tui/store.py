@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from keiji import names
 from keiji_engine.bus.protocol import (
     AnyEvent,
     Delta,
@@ -244,8 +245,8 @@ def _shape(task: TaskView) -> tuple[str, str, bool]:
     return (task.name, task.schedule_words, bool(task.source_changes))
 
 
-def _by_name(task: TaskView) -> tuple[str, str]:
-    return (task.name.casefold(), task.slug)
+def _by_name(task: TaskView) -> tuple[object, ...]:
+    return names.natural(task.name)
 
 
 def _service_order(view: ServiceView) -> tuple[int, str]:

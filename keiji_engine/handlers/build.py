@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from keiji import names
-from keiji.errors import TaskNotFound
+from keiji.errors import BuildFailed
 from keiji.records import Build, Task
+from keiji.schedule import Schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.handlers.desk import Desk
@@ -24,19 +26,19 @@ async def build(desk: Desk, request: BuildTask) -> Done:
         known = desk.board.task(source.name)
         if known is not None and request.restart:
             desk.check_stoppable(known)  # before anything is switched
-        made, upcoming = await builds.build(
+        made, _ = await builds.build(
             source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
         )
         async with desk.alone(source.name):
             lines = await _switch(desk, source, made, restart=request.restart)
     desk.nudge()
-    return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name, upcoming)))
+    return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name)))
 
 
 async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> list[str]:
     """Make a build the active one, and return what to tell of it."""
     task = await _recorded(desk, source)
-    schedule, next_at = desk.placed(made.schedule)
+    schedule, next_at = _placed(desk, task, made)
     task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
     desk.board.put_task(task, made)
     link = desk.paths.link(task.slug)
@@ -58,12 +60,23 @@ async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> li
     return lines
 
 
-def _next(desk: Desk, slug: str, upcoming: list[datetime]) -> str:
+def _placed(desk: Desk, task: Task, made: Build) -> tuple[Schedule, datetime | None]:
+    """Return the placed schedule and its next instant. One that says the same as before goes on as it was.
+
+    Otherwise a task that is built more often than it is due would never run.
+    """
+    if task.schedule is not None and task.next_at is not None and made.schedule.is_same_as(task.schedule):
+        return task.schedule, task.next_at
+    return desk.placed(made.schedule)
+
+
+def _next(desk: Desk, slug: str) -> str:
     task = desk.board.task(slug)
-    if task is not None and task.is_disabled:
+    if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} lets it run"
     zone = desk.settings().zone
-    return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming[:3])
+    upcoming = islice(task.schedule.upcoming(desk.clock()), 3)
+    return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming)
 
 
 def _source(desk: Desk, wanted: str) -> Path:
@@ -74,7 +87,7 @@ def _source(desk: Desk, wanted: str) -> Path:
         return by_hand
     source = desk.paths.source(desk.board.find(wanted).slug)
     if not source.is_dir():
-        raise TaskNotFound(f"the sources of {wanted!r} are not at {source}", hint="put them back, or delete the task")
+        raise BuildFailed(f"the sources of {wanted!r} are not at {source}", hint="put them back, or delete the task")
     return source
 
 
@@ -82,7 +95,7 @@ async def _recorded(desk: Desk, source: Path) -> Task:
     """Return the task of a folder, new where it was unknown, named as its .env says. Raises InvalidName, TaskExists."""
     values = builds.read_env(source)
     name = names.checked(values.get("NAME") or source.name)
-    description = values.get("DESCRIPTION", "")
+    description = names.one_line(values.get("DESCRIPTION", ""))
     names.check_free(name, source.name, desk.board.names(but=source.name))
     known = desk.board.task(source.name)
     if known is None:

@@ -16,6 +16,7 @@ async def create(desk: Desk, request: Create) -> Done:
     """Write the sources of a task and record it. Raises InvalidName, TaskExists, WorkspaceMissing."""
     name = names.checked(request.name)
     slug = names.slug_of(name)
+    description = names.one_line(request.description)
     source = desk.paths.source(slug)
     if not desk.paths.tasks.is_dir():
         raise WorkspaceMissing(f"{desk.paths.tasks} is not there", hint="keiji init makes a workspace")
@@ -31,9 +32,9 @@ async def create(desk: Desk, request: Create) -> Done:
             raise TaskExists(
                 f"{source} is there already", hint=f"keiji task build {slug} takes it as it is; --force replaces it"
             )
-        await asyncio.to_thread(builds.create, source, name, request.description, force=request.force)
+        await asyncio.to_thread(builds.create, source, name, description, force=request.force)
         if known is None:
-            desk.board.add_task(await desk.ledger.do(Store.create_task, name, slug, request.description, desk.clock()))
+            desk.board.add_task(await desk.ledger.do(Store.create_task, name, slug, description, desk.clock()))
         else:
-            desk.board.put_task(await desk.ledger.do(Store.describe, slug, name=name, description=request.description))
+            desk.board.put_task(await desk.ledger.do(Store.describe, slug, name=name, description=description))
     return Done(id=request.id, lines=(f"creating task {name}", f"sourcePath: {source}", "ok"))

@@ -281,7 +281,7 @@ def _by_slug(rows: Any) -> dict[str, list[Run]]:
 
 
 def _no_task(slug: str) -> TaskNotFound:
-    return TaskNotFound(f"there is no task {slug!r}", hint="keiji task get lists the tasks")
+    return TaskNotFound(f"there is no task {slug!r}", hint="keiji task list shows all tasks")
 
 
 def _no_run(run_id: str) -> RunNotFound:

@@ -166,7 +166,7 @@ def _changed(connection: sa.Connection, slug: str, **values: Any) -> Task:
 
 
 def _missing(slug: str) -> TaskNotFound:
-    return TaskNotFound(f"there is no task {slug!r}", hint="keiji task get lists the tasks")
+    return TaskNotFound(f"there is no task {slug!r}", hint="keiji task list shows all tasks")
 
 
 def _taken(connection: sa.Connection, name: str, slug: str) -> TaskExists:

@@ -67,6 +67,8 @@ def _service(view: ServiceView, is_brief: bool, is_live: bool) -> Content:
 
 def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sides]:
     """Return the line of counts, at its fullest first; on the right what the filter is."""
+    if store.engine is None:  # nothing is known yet, and none would be a claim
+        return [(Content.styled("Tasks –", "$text-muted"), Content(""))]
     found = store.counts
     pieces: list[tuple[str, str]] = [("Tasks ", "$text-muted"), (str(found.tasks), "bold")]
     for count, word, style in (

@@ -508,3 +508,34 @@ def test_a_question_is_answered_while_another_command_builds(installation: Insta
         assert installation.task("ping").name == "ping"
         assert not building.done()
         building.result()
+
+
+def test_a_build_of_the_same_schedule_goes_on_counting_and_a_restart_begins_anew(installation: Installation) -> None:
+    installation.build("hourly")
+    installation.start()
+    before = installation.task("hourly").next_execution_time
+    installation.build("hourly", "def function():\n    print('new')\n")
+    assert installation.task("hourly").next_execution_time == before
+    installation.do(p.BuildTask(task="hourly", restart=True))
+    assert installation.task("hourly").next_execution_time != before
+    installation.build("hourly", schedule="every(2).hours")
+    assert installation.task("hourly").schedule_words == "every 2 hours"
+
+
+def test_a_build_that_somebody_removed_is_named_by_the_run_that_needed_it(installation: Installation) -> None:
+    installation.build("ping")
+    installation.start()
+    [build] = installation.paths.builds.iterdir()
+    build.chmod(0o700)
+    build.rename(build.with_name("gone"))
+    installation.do(p.RunTask(task="ping"))
+    run = until(lambda: next((run for run in installation.runs("ping") if run.finished_at), None))
+    assert "is missing; keiji task build ping makes it anew" in run.reason
+    installation.do(p.BuildTask(task="ping"))
+    installation.do(p.RunTask(task="ping"))
+    assert installation.ended("ping", 1, RunState.SUCCEEDED)
+
+
+def test_a_description_is_one_line_whatever_it_was_given_as(installation: Installation) -> None:
+    installation.do(p.Create(name="ping", description="line1\nNAME=evil\n\x1b[31mred"))
+    assert installation.task("ping").description == "line1 NAME=evil [31mred"

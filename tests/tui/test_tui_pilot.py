@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 import pytest
 from fake_link import FakeLink
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
+from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.widgets import Input
 from waiting import until
 
-from keiji.errors import Disabled, KeijiError
+from keiji.errors import AlreadyRunning, KeijiError
 from keiji_engine.bus.protocol import (
     BuildTask,
     Delete,
@@ -192,7 +193,7 @@ async def test_disable_is_pending_until_the_engine_says_otherwise_and_names_its_
 
 async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_pending() -> None:
     app, link = live(task("ping"))
-    link.answer = lambda directive: Disabled("ping [/b] is disabled", hint="keiji task enable ping")
+    link.answer = lambda directive: AlreadyRunning("ping [/b] is disabled", hint="keiji task enable ping")
     async with running(app) as pilot:
         await pilot.press("r")
         await until(pilot, lambda: said(app))
@@ -617,3 +618,19 @@ async def test_a_tick_repaints_nothing_where_nothing_differs() -> None:
         app.board.paint(NOW.replace(second=58))
         assert len(refreshed) < len(tasks())
         assert app.board.query_one("#heading", Line)
+
+
+@pytest.mark.parametrize("name", ["backup [a=b", "[a=b [x", "costs [50%]", "[red]evil [@click=app.quit]z", "a\\[b]"])
+async def test_the_palette_shows_names_as_they_are(name: str) -> None:
+    app, _ = live(task(name, slug="odd", build=None))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda: app.board.situation.task)
+        await pilot.press("ctrl+p")
+
+        def shown() -> str:
+            lists = app.screen.query(CommandList)
+            return "\n".join(
+                str(found.get_option_at_index(index).prompt) for found in lists for index in range(found.option_count)
+            )
+
+        await until(pilot, lambda: f"{name} is not built yet" in shown())

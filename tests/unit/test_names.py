@@ -134,7 +134,7 @@ def test_a_name_that_is_nearly_right_gets_the_one_that_was_probably_meant(wanted
 def test_a_name_like_no_other_gets_the_way_to_the_list() -> None:
     with pytest.raises(TaskNotFound) as caught:
         find("zzz", TASKS)
-    assert "lists the tasks" in caught.value.hint
+    assert "shows all tasks" in caught.value.hint
     with pytest.raises(TaskNotFound) as caught:
         find("zzz", [])
     assert "there are none yet" in caught.value.hint

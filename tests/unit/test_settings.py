@@ -109,8 +109,8 @@ def test_a_file_that_is_not_there_or_not_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"settings\.conf is not there") as caught:
         load(path)
     assert "keiji init" in caught.value.hint
-    path.write_bytes(b"TIME_ZONE=\xff\xfe")
-    with pytest.raises(InvalidSettings, match=r"settings\.conf cannot be read"):
+    path.write_bytes(b"ROTATE_LOGS=1\nTIME_ZONE=\xff\xfe")
+    with pytest.raises(InvalidSettings, match=r"settings\.conf, line 2: there is a byte in it"):
         load(path)
 
 
