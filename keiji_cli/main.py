@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -30,7 +32,8 @@ keiji = Lazy(
 
     A verb may be written either way: keiji task build NAME, or keiji task --build --name=NAME.
     """,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the engine is offline, 4 no such task or run.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the engine is offline, 4 no such task or run, "
+    "130 ended by Ctrl-C.",
     params=[
         click.Option(
             ["--version"],
@@ -84,9 +87,16 @@ def _misused(error: click.ClickException) -> int:
     return _failed(UsageError(error.format_message(), hint=f"{path} --help says what there is"))
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Enter here from the shell."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # whoever was reading has gone
+            code = code or FAILED
+    # Everything is closed by now, and the tidy end of an interpreter takes as long as a command does.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ class Engine:
             # Asked twice: something hangs. Runs are no children of this process and go on either way.
             os._exit(1)
         self._asked = True
-        self.shut_down()
+        self._ending.set()
 
     async def _reload(self) -> None:
         """Read the settings anew and start every service that is not running."""

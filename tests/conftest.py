@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -11,14 +12,28 @@ from pathlib import Path
 import pytest
 from installation import Installation
 
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.storage.store import Store
+
 _MARK = "KEIJI_TEST"
 _LIMIT = 10.0
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with tables and nothing in them, for copying."""
+    paths = Paths.under(tmp_path_factory.mktemp("migrated"))
+    Store.open(Settings(), paths).close()
+    return paths.database
+
+
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation]:
     """A workspace with state and, once started, an engine of its own; all of it is ended with the test."""
     made = Installation(tmp_path / "root")
+    made.paths.make()
+    shutil.copy(migrated_sqlite, made.paths.database)
     yield made
     made.close()
 

@@ -40,10 +40,7 @@ def test_a_task_that_imports_keiji_loads_the_standard_library_only() -> None:
 
 
 def run(*arguments: str) -> str:
-    words = ["keiji", *arguments]
-    return (
-        f"import sys; sys.argv = {words!r}\nfrom keiji_cli.main import main\ntry:\n    main()\nexcept SystemExit: pass"
-    )
+    return f"from keiji_cli.main import run; run({list(arguments)!r})"
 
 
 @pytest.mark.parametrize(

@@ -78,14 +78,6 @@ def migrated_postgresql(postgresql_server: PostgresqlServer, tmp_path_factory: p
     return url
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with tables and nothing in them, for copying."""
-    paths = Paths.under(tmp_path_factory.mktemp("migrated"))
-    Store.open(Settings(), paths).close()
-    return paths.database
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The kind of database; whatever asks for one runs once for each."""
