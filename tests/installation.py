@@ -32,7 +32,7 @@ def until(condition: Callable[[], T], what: str = "", limit: float = LIMIT) -> T
     deadline = time.monotonic() + limit
     while not (met := condition()):
         assert time.monotonic() < deadline, f"not within {limit:g} s: {what or condition}"
-        time.sleep(0.01)
+        time.sleep(0.04)  # most conditions ask the engine, which costs both of us
     return met
 
 

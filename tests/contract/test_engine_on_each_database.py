@@ -42,7 +42,7 @@ def test_lost_connections_cost_no_occurrence(
     installation.build("ping", schedule=EVERY_SECOND)
     installation.start()
     installation.ended("ping", 1)
-    for _ in range(3):
+    for _ in range(2):
         cut_connections()
         count = len(installation.runs("ping"))
         until(lambda count=count: len(installation.runs("ping")) > count)

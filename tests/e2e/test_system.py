@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from e2e.shell import Shell
 from installation import until
-
-from keiji import daemon
 
 
 def statuses(keiji: Shell) -> dict[str, str]:
@@ -76,29 +73,6 @@ def test_without_an_engine_what_needs_one_ends_with_3_and_says_how_to_start_it(k
     for line in ("task run ping", "task stop ping", "task restart ping", "system stop --scheduler"):
         assert "keiji system start" in keiji(line, code=3)
     assert "nothing to stop" in keiji("system stop")
-
-
-def test_a_run_outlives_its_killed_engine_and_is_in_history_after_the_next_start(keiji: Shell) -> None:
-    keiji("init")
-    keiji("task create slow")
-    go_on = keiji.paths.data / "go-on"
-    keiji.write(
-        "slow",
-        function=f"print('begun')\nwhile not os.path.exists({str(go_on)!r}):\n    time.sleep(0.01)\n"
-        "print('ended')\nraise SystemExit(7)",
-        schedule="every(100).hours",
-    )
-    keiji("task build slow")
-    keiji("system start")
-    keiji("task run slow")
-    until(lambda: "begun" in keiji.log("slow"))
-    daemon.send(keiji.paths, signal.SIGKILL)
-    assert daemon.wait_until_gone(keiji.paths, 5)
-    go_on.touch()
-    until(lambda: "ended" in keiji.log("slow"))
-    keiji("system start")
-    until(lambda: keiji.json("task runs slow")[0]["state"] == "failed")
-    assert keiji.json("task runs slow")[0]["exit_code"] == 7
 
 
 def test_stopping_the_engine_leaves_a_live_run_and_uninstall_ends_it(keiji: Shell) -> None:

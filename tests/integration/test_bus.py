@@ -306,7 +306,7 @@ async def test_a_flood_of_logs_delays_no_heartbeat(engine: Engine, paths: Paths)
             engine.logs.data = engine.logs.data[:1] + engine.logs.data  # grows at each look
             return sum(isinstance(update, p.Heartbeat) for update in watcher.seen)
 
-        await until(lambda: beats() >= 3)
+        await until(lambda: beats() >= 2)
         assert LinkState.STALE not in watcher.links()
         following.cancel()
 

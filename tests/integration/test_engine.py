@@ -76,7 +76,7 @@ def test_a_failed_run_is_tried_again_and_then_shows_its_error(installation: Inst
 
 
 def test_a_waiting_retry_outlives_the_engine(installation: Installation) -> None:
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=2))")
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=1))")
     installation.start()
     installation.do(p.RunTask(task="fails"))
     until(lambda: installation.task("fails").is_queued)
@@ -118,7 +118,7 @@ def test_a_disabled_task_is_stopped_and_runs_no_more_until_it_is_enabled(install
     assert "task disabled, exiting..." in installation.log("sleeps")
     count = len(installation.runs("sleeps"))
     installation.build("clock", schedule=EVERY_SECOND)
-    installation.ended("clock", 2)
+    installation.ended("clock", 1)
     assert len(installation.runs("sleeps")) == count
     installation.do(p.Enable(task="sleeps"))
     until(lambda: installation.task("sleeps").is_running)
@@ -501,7 +501,7 @@ def test_a_terminal_that_goes_away_takes_nothing_of_the_engine_along(installatio
 
 def test_a_question_is_answered_while_another_command_builds(installation: Installation) -> None:
     installation.build("ping")
-    installation.write("slow", "import time\ntime.sleep(3)\ndef function():\n    pass\n")
+    installation.write("slow", "import time\ntime.sleep(1.5)\ndef function():\n    pass\n")
     with ThreadPoolExecutor(1) as threads:
         building = threads.submit(installation.do, p.BuildTask(task="slow"))
         until(lambda: any(installation.paths.builds.glob(".tmp-*")))
