@@ -13,6 +13,7 @@ from installation import EVERY_SECOND, LIMIT, Installation
 
 from keiji.states import diagram
 from keiji_engine.bus import protocol as p
+from keiji_tui.keymap import ACTIONS, Risk, shown
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -93,6 +94,20 @@ def test_the_commands_of_the_readme_work_in_their_order(installation: Installati
             (folder / "function.py").write_text(function)
             (folder / "schedule.py").write_text(schedule)
     assert not installation.paths.database.exists()
+
+
+def keys_table() -> str:
+    """Return the table of keys as it has to stand in docs/terminal.md."""
+    rows = ["| where | key | what it does | asks |", "| --- | --- | --- | --- |"]
+    for action in ACTIONS:
+        keys = " ".join(f"`{shown(key)}`" for key in action.keys)
+        asks = "" if action.risk is Risk.NONE else action.risk.value
+        rows.append(f"| {action.place.value} | {keys} | {action.help} | {asks} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_table_of_keys_is_that_of_the_declarations() -> None:
+    assert keys_table() in (DOCS / "terminal.md").read_text()
 
 
 def test_the_diagram_of_states_is_the_table_in_the_code() -> None:
