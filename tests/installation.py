@@ -22,6 +22,8 @@ from keiji_engine.handlers import front
 LIMIT = 20.0
 T = TypeVar("T")
 
+FAILS = "def function():\n    raise ValueError('boom')\n"
+SLEEPS = "import time\ndef function():\n    print('begun', flush=True)\n    time.sleep(60)\n"
 WRITE_NOTHING = "def function():\n    pass\n"
 EVERY_SECOND = "every(1).seconds"
 EVERY_HOUR = "every(1).hours"
