@@ -70,7 +70,7 @@ def _set_up(paths: Paths, task: DemoTask) -> None:
 
 
 def _control_center(paths: Paths) -> None:
-    command = [sys.executable, "-m", "keiji_tui"]
+    command = [sys.executable, "-m", "keiji_tui", "--throw-away"]
     with _terminal_put_back(), subprocess.Popen(command, env=os.environ | daemon.environment_of(paths)) as running:
         try:
             code = running.wait()

@@ -36,6 +36,18 @@ def statuses(paths: Paths) -> list[dict[str, Any]]:
     return [{"name": name} | offline | dict(known.get(name, {})) for name in SERVICES]
 
 
+def answers(paths: Paths, limit: float = 2.0) -> bool:
+    """Return whether the engine answers within ``limit`` seconds; one whose bus is stopped cannot be asked."""
+    from keiji_engine.bus.protocol import Ping
+    from keiji_engine.handlers.front import ask
+
+    try:
+        ask(paths, Ping(), limit=limit)
+    except KeijiError as error:
+        return error.code in {"service-offline", "engine-offline"}
+    return True
+
+
 def down(paths: Paths, wanted: Iterable[str] = SERVICES) -> list[str]:
     """Return those of ``wanted`` that are not online."""
     online = {service["name"] for service in statuses(paths) if service["status"] == "online"}

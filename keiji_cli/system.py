@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from keiji import daemon
-from keiji.errors import UsageError
+from keiji.errors import KeijiError, UsageError
 from keiji.paths import Paths
 from keiji_cli import as_json, here, logs, output, services
 from keiji_cli.groups import Kind
@@ -123,10 +123,22 @@ def status(*, for_programs: bool) -> None:
     paths = here.workspace()
     found = services.statuses(paths)
     note = daemon.read_note(paths) if daemon.is_running(paths) else None
+    is_well = note is None or services.answers(paths)
+    if not is_well:
+        found = [service | {"status": "stale"} for service in found]
     now = datetime.now(UTC)
     if for_programs:
         click.echo(as_json.status(note, found, here.settings(paths).zone, now))
-        return
+    else:
+        _say_status(paths, note, found, now)
+    if note is not None and not is_well:
+        raise KeijiError(
+            f"the engine (pid {note.pid}) does not answer: it is stopped, or it hangs",
+            hint="keiji system stop --force ends it; what runs goes on",
+        )
+
+
+def _say_status(paths: Paths, note: daemon.EngineNote | None, found: list[dict[str, Any]], now: datetime) -> None:
     click.echo(output.services_table((service["name"], service["status"]) for service in found))
     for service in found:
         if service["detail"]:
@@ -135,7 +147,7 @@ def status(*, for_programs: bool) -> None:
         click.echo("no engine is running: keiji system start starts it")
     else:
         up = output.duration((now - datetime.fromisoformat(note.started_at)).total_seconds())
-        click.echo(f"engine {note.pid}, version {note.version}, up {up}")
+        click.echo(f"engine {note.pid}, version {note.version}, up {up}, sockets in {paths.runtime}")
 
 
 @system.command(name="logs")

@@ -127,9 +127,9 @@ def runs(name: str, limit: int, *, for_programs: bool) -> None:
 def show_logs(name: str, lines: int, editor: str | None, *, follow: bool) -> None:
     """Show what the runs of a task printed, and what became of them."""
     paths = here.workspace()
-    path = paths.task_log(slug_of(name))
-    if not path.exists():
-        # Not every name leads to its folder by itself; and where there is no such task, this says so.
+    path = paths.task_log(name) if name == slug_of(name) else None
+    if path is None or not path.exists():
+        # Not every name is that of its folder; and where there is no such task, this says so.
         path = Path(here.tasks(paths, name)[0].log_path)
     logs.show(path, lines=lines, follow=follow, editor=editor)
 

@@ -62,7 +62,7 @@ def uninstall(paths: Paths, *, yes: bool, with_sources: bool) -> None:
         _remove(path)
     if with_sources and sources:
         _remove(paths.workspace)
-    for folder in (paths.links.parent, paths.logs, paths.data):
+    for folder in (paths.links.parent, paths.logs, paths.logs.parent, paths.data):
         with contextlib.suppress(OSError):  # what is left in it is not ours
             folder.rmdir()
     output.progress("uninstall complete")
@@ -82,6 +82,8 @@ def _announce(paths: Paths, state: dict[Path, str], *, with_sources: bool) -> No
     click.echo(output.table(("PATH", "SIZE", "WHAT"), rows))
     if paths.workspace.is_dir() and not with_sources:
         click.echo(f"\nThis stays:\n{paths.workspace}  {output.size(size_of(paths.workspace))}  your workspace")
+    if _database_elsewhere(paths):
+        click.echo("The PostgreSQL database that DB_URL names stays, too, with tasks and history in it.")
     if daemon.is_running(paths) or services.live_runs(paths):
         click.echo("\nThe engine and every live run are stopped first.")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +69,7 @@ class Runs:
         self._happened: asyncio.Queue[RunStarted | RunResult] = asyncio.Queue()
         self._reasons: dict[str, str] = {}
         self._endings: dict[str, asyncio.Event] = {}
+        self._is_in_doubt = False
         self.is_online = False
         self.runner = Runner(paths.runs, self._happened.put_nowait, lambda text: journal.service("runner", text))
 
@@ -76,9 +77,12 @@ class Runs:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt what still runs, then record whatever happens to runs until cancelled."""
-        while not self._happened.empty():  # the run files will tell it again
-            self._happened.get_nowait()
-        await self.runner.start([run.run_id for run in self._board.open_runs() if run.is_live])
+        self._drop_what_is_told_again()
+        open_runs = await self._ledger.do(Store.open_runs)
+        await self.runner.start([run.run_id for run in open_runs if run.is_live])
+        # What ended meanwhile is recorded first: the scheduler must not take it for running.
+        while not self._happened.empty():
+            await self._record(self._happened.get_nowait())
         self.is_online = True
         ready()
         self._nudge()
@@ -89,6 +93,13 @@ class Runs:
         finally:
             self.is_online = False
             await self.runner.stop()
+
+    def _drop_what_is_told_again(self) -> None:
+        """Forget what was not recorded before the service was stopped, as far as run files will tell it anew."""
+        left = [self._happened.get_nowait() for _ in range(self._happened.qsize())]
+        for event in left:
+            if isinstance(event, RunResult) and not (self._paths.runs / event.run_id).exists():
+                self._happened.put_nowait(event)
 
     async def _record_all(self) -> None:
         while True:
@@ -160,35 +171,60 @@ class Runs:
 
     async def carry_out(self, plan: Plan) -> None:
         """Record what the scheduler decided, as far as it is still true, then start what is to start."""
-        runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
+        await self._clear_doubts()
+        with self._doubting():
+            runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
         self._board.put_runs(runs, tasks)
         await self._launch([run for run in runs if run.state == RunState.STARTING])
 
     async def request(self, task: Task) -> Run:
         """Start a run that somebody asked for. Raises NotBuilt, AlreadyRunning."""
-        run = await self._ledger.do(steps.request, task.slug, self._clock())
-        self._board.put_runs([run])
+        await self._clear_doubts()
+        with self._doubting():
+            run, task = await self._ledger.do(steps.request, task.slug, self._clock())
+        self._board.put_runs([run], [task])
         await self._launch([run])
         return run
 
+    @contextlib.contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Note that a transaction failed of which it is not known whether it is in the ledger all the same."""
+        try:
+            yield
+        except StorageError:
+            self._is_in_doubt = True
+            raise
+
+    async def _clear_doubts(self) -> None:
+        """Find runs that are in the ledger while nobody heard of them: nothing was launched for them."""
+        if not self._is_in_doubt:
+            return
+        known = {run.run_id for run in self._board.open_runs()} | self.runner.live
+        unheard = [run for run in await self._ledger.do(Store.open_runs) if run.is_live and run.run_id not in known]
+        self._is_in_doubt = False
+        self._board.put_runs(unheard)
+        for run in unheard:
+            self._could_not_start(run, "the database failed just as it was to be started", RunState.LOST)
+
     async def _launch(self, runs: Sequence[Run]) -> None:
-        specs = []
+        specs: list[RunSpec] = []
+        prepared: list[Run] = []
         for run in runs:
             try:
                 specs.append(self._spec(run))
+                prepared.append(run)
             except (KeijiError, OSError) as error:
-                await self._could_not_start(run, str(error))
+                self._could_not_start(run, str(error))
         try:
             if specs:
                 await self.runner.launch(specs)
         except ServiceOffline as error:
-            for run in runs:
-                await self._could_not_start(run, error.message)
+            for run in prepared:
+                self._could_not_start(run, error.message)
 
-    async def _could_not_start(self, run: Run, reason: str) -> None:
+    def _could_not_start(self, run: Run, reason: str, state: RunState = RunState.FAILED) -> None:
         self._journal.task(run.task, f"the run could not be started: {reason}", "ERROR")
-        now = self._clock()
-        await self._record(RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=now, reason=reason))
+        self._happened.put_nowait(RunResult(run_id=run.run_id, state=state, finished_at=self._clock(), reason=reason))
 
     def _spec(self, run: Run) -> RunSpec:
         task, build = self._board.task(run.task), self._board.build(run.task)
@@ -222,6 +258,7 @@ class Runs:
         Raises:
             ServiceOffline: something runs, and the runner is stopped, or is stopped meanwhile.
         """
+        await self._clear_doubts()
         stopped = False
         # Asked of the ledger, and again: what the scheduler just began may not be on the board yet.
         while live := await self._ledger.do(steps.live, task.slug):

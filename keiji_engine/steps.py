@@ -31,23 +31,18 @@ def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list
     claims = [_unless_running(claim, running) for claim in plan.claims if claim.task in current]
     runs = store.claim(claims, now)
     begun = {run.task for run in runs if run.is_live}
-    moved = {claim.task: claim.next_at for claim in claims}
-    changed = [
-        replace(
-            tasks[slug],
-            next_at=moved.get(slug, tasks[slug].next_at),
-            last_at=now if slug in begun else tasks[slug].last_at,
-        )
-        for slug in first
-        if slug in tasks
-    ]
     due = [run for run in open_runs if run.run_id in plan.begin and run.state == RunState.QUEUED]
     with contextlib.suppress(StorageError):  # they stay queued, and are begun a moment later
         for run in due:
             if run.task not in running | begun and not tasks[run.task].is_disabled:
                 runs.append(store.begin_queued(run.run_id, now))
                 begun.add(run.task)
-    return runs, changed
+    moved = {claim.task: claim.next_at for claim in claims}
+    return runs, [
+        replace(task, next_at=moved.get(slug, task.next_at), last_at=now if slug in begun else task.last_at)
+        for slug, task in tasks.items()
+        if slug in first or slug in begun
+    ]
 
 
 def _unless_running(claim: Claim, running: set[str]) -> Claim:
@@ -56,11 +51,12 @@ def _unless_running(claim: Claim, running: set[str]) -> Claim:
     return claim
 
 
-def request(store: Store, slug: str, now: datetime) -> Run:
+def request(store: Store, slug: str, now: datetime) -> tuple[Run, Task]:
     """Add a run that somebody asked for. Raises AlreadyRunning where the task has a live one, NotBuilt."""
     for run in live(store, slug):
         raise AlreadyRunning(f"{slug} is running already (run {run.run_id})", hint=f"keiji task stop {slug}")
-    return store.request_run(slug, trigger=Trigger.MANUAL, now=now)
+    run = store.request_run(slug, trigger=Trigger.MANUAL, now=now)
+    return run, store.task(slug)
 
 
 def live(store: Store, slug: str) -> list[Run]:

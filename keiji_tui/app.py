@@ -347,6 +347,6 @@ def main() -> int:
     app = ControlCenter(link, home=home, zone=zone, task=options.task, readonly=options.readonly)
     app.run()
     engine = app.store.engine
-    if app.store.link is not LinkState.OFFLINE and engine is not None:
+    if app.store.link is not LinkState.OFFLINE and engine is not None and not options.throw_away:
         sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")
     return app.return_code or 0

@@ -18,11 +18,13 @@ class Options:
 
     Args:
         task: name or slug of the task to open with.
+        throw_away: whether the engine ends with this, so that nothing need be said of it.
     """
 
     paths: Paths
     task: str | None = None
     readonly: bool = False
+    throw_away: bool = False
 
 
 def read(arguments: Sequence[str] | None = None) -> Options:
@@ -36,10 +38,11 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--root", metavar="DIR", help="where the engine's state is, instead of KEIJI_ROOT")
     parser.add_argument("--task", metavar="NAME", help="open with this task selected")
     parser.add_argument("--readonly", action="store_true", help="look only: nothing can be changed")
+    parser.add_argument("--throw-away", action="store_true", help=argparse.SUPPRESS)  # the engine ends with the demo
     parser.add_argument("--version", action="version", version=f"keiji {keiji.__version__}")
     given = parser.parse_args(arguments)
     environ = {**os.environ, "KEIJI_ROOT": given.root} if given.root else dict(os.environ)
-    return Options(Paths.from_environment(environ), given.task, given.readonly)
+    return Options(Paths.from_environment(environ), given.task, given.readonly, given.throw_away)
 
 
 def refusal() -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import zmq
+
 from keiji import daemon
 from keiji.paths import Paths
 from keiji.records import Run
@@ -34,7 +36,7 @@ def until(condition: Callable[[], T], what: str = "", limit: float = LIMIT) -> T
     deadline = time.monotonic() + limit
     while not (met := condition()):
         assert time.monotonic() < deadline, f"not within {limit:g} s: {what or condition}"
-        time.sleep(0.04)  # most conditions ask the engine, which costs both of us
+        time.sleep(0.02)
     return met
 
 
@@ -99,8 +101,18 @@ class Installation:
         return path.read_text() if path.exists() else ""
 
     def ask(self, request: p.AnyRequest) -> p.AnyReply:
-        """Ask as the command line does, with or without an engine."""
-        return front.ask(self.paths, request, sender="test")
+        """Ask as the command line does; a mere question of a running engine on a plain socket, which costs less."""
+        if isinstance(request, p.Directive) or not self.paths.control.exists() or not daemon.is_running(self.paths):
+            return front.ask(self.paths, request, sender="test")
+        with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+            socket.linger = 0
+            socket.connect(f"ipc://{self.paths.control}")
+            socket.send_multipart(p.encode(request))
+            assert socket.poll(LIMIT * 1000), "the engine does not answer"
+            reply = p.decode_reply(socket.recv_multipart())
+        if isinstance(reply, p.Refused):
+            raise reply.error()
+        return reply
 
     def do(self, directive: p.AnyRequest) -> tuple[str, ...]:
         """Have a directive carried out, and return what it says."""

@@ -2,7 +2,7 @@
 
 from keiji_engine.builds.builder import build, load
 from keiji_engine.builds.environment import child_environment, read_env
-from keiji_engine.builds.folders import collect, link
+from keiji_engine.builds.folders import collect, link, remove
 from keiji_engine.builds.gate import check_syntax
 from keiji_engine.builds.snapshot import changed, fingerprint
 from keiji_engine.builds.template import create
@@ -18,4 +18,5 @@ __all__ = [
     "link",
     "load",
     "read_env",
+    "remove",
 ]

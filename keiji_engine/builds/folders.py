@@ -95,6 +95,13 @@ def collect(builds: Path, keep: Collection[str], *, spare: float = _SPARED_SECON
     return removed
 
 
+def remove(builds: Path, hashes: Collection[str]) -> None:
+    """Remove builds at once. They must be in nobody's use any more."""
+    for name in hashes:
+        with suppress(FileNotFoundError):
+            discard(set_aside(builds / name))
+
+
 def _discard_abandoned(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

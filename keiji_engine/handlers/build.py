@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from keiji import names
-from keiji.errors import BuildFailed
+from keiji.errors import BuildFailed, TaskNotFound
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
 from keiji_engine import builds
@@ -26,10 +26,19 @@ async def build(desk: Desk, request: BuildTask) -> Done:
         known = desk.board.task(source.name)
         if known is not None and request.restart:
             desk.check_stoppable(known)  # before anything is switched
-        made, _ = await builds.build(
-            source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
-        )
+        try:
+            made, _ = await builds.build(
+                source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
+            )
+        except BuildFailed as error:
+            if known is None or known.build is None:
+                raise
+            stays = f"the build before it ({known.build}) stays active"
+            raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, stays)))) from error
         async with desk.alone(source.name):
+            current = desk.board.task(source.name)
+            if known is not None and (current is None or current.task_id != known.task_id):
+                raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
             lines = await _switch(desk, source, made, restart=request.restart)
     desk.nudge()
     return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name)))

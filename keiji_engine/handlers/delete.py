@@ -13,16 +13,18 @@ from keiji_engine.storage.store import Store
 
 
 async def delete(desk: Desk, request: Delete) -> Done:
-    """Stop a task, then remove its record, history, logs and link; its builds once nobody can be about to use them."""
+    """Stop a task, then remove its record, history, logs, link and builds."""
     async with desk.holding(request.task) as task:
         desk.check_stoppable(task)
         # Disabled first: nothing of it may start while its run is being stopped.
         desk.board.put_task(await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None))
         await desk.stop_runs(task, "task deleted")
+        had = await desk.ledger.do(Store.builds_of, task.slug)
         await desk.ledger.do(Store.delete_task, task.slug)
         desk.board.remove(task.slug)
-        kept = await desk.ledger.do(Store.build_hashes)
-        await asyncio.to_thread(_remove_files, desk.paths, task.slug, kept)
+        # Tasks with the same sources share a build.
+        unused = had - await desk.ledger.do(Store.build_hashes)
+        await asyncio.to_thread(_remove_files, desk.paths, task.slug, unused)
         source = desk.paths.source(task.slug)
         lines = [f"deleted task {task.name}"]
         if source.exists():
@@ -30,8 +32,8 @@ async def delete(desk: Desk, request: Delete) -> Done:
         return Done(id=request.id, lines=tuple(lines))
 
 
-def _remove_files(paths: Paths, slug: str, kept: set[str]) -> None:
+def _remove_files(paths: Paths, slug: str, unused: set[str]) -> None:
     paths.link(slug).unlink(missing_ok=True)
     shutil.rmtree(paths.task_log(slug).parent, ignore_errors=True)
     shutil.rmtree(paths.work / slug, ignore_errors=True)
-    builds.collect(paths.builds, kept)
+    builds.remove(paths.builds, unused)

@@ -9,9 +9,9 @@ from keiji_engine.storage.store import Store
 
 
 async def disable(desk: Desk, request: Disable) -> Done:
-    """Disable a task; its live run is stopped. One that is disabled already is left alone."""
+    """Disable a task; what runs or waits of it is stopped, also where it was disabled already."""
     async with desk.holding(request.task) as task:
-        if task.is_disabled:
+        if task.is_disabled and not desk.board.open_runs(task.slug):
             return Done(id=request.id, lines=(f"task {task.name} is disabled already",))
         changed = await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None)
         desk.board.put_task(changed)

@@ -17,6 +17,7 @@ from keiji.errors import EngineOffline, EngineRunning
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 
+_QUERY_LIMIT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
@@ -24,7 +25,7 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
     """Have a request carried out, and return the final reply.
 
     Args:
-        limit: seconds to wait for a running engine to carry out a directive.
+        limit: seconds to wait for a running engine; for the answer to a question five at most.
 
     Raises:
         EngineOffline: it needs a running engine, and there is none.
@@ -33,9 +34,8 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
     request = msgspec.structs.replace(request, sender=sender)
     while True:
         if daemon.is_running(paths):
-            with contextlib.suppress(
-                EngineOffline
-            ):  # it ended meanwhile; the ledger keeps the request from acting twice
+            # Should it end meanwhile, the ledger keeps the request from acting twice.
+            with contextlib.suppress(EngineOffline):
                 return asyncio.run(_over_the_bus(paths, request, sender, limit))
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
@@ -55,7 +55,7 @@ async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit:
     async with Client(paths, sender) as client:
         if isinstance(request, p.Directive):
             return await client.settle(request, limit=limit)
-        return await client.ask(request)
+        return await client.ask(request, limit=min(limit, _QUERY_LIMIT))
 
 
 async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:

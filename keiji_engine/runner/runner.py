@@ -95,10 +95,10 @@ class Runner:
     async def stop(self) -> None:
         """End the launcher, once it has begun what it was sent. Runs go on; nothing is told of them any more."""
         launcher, self._launcher = self._launcher, None
-        if self._serving is not None:
-            self._serving.cancel()
-            await asyncio.wait([self._serving])
-            self._serving = None
+        serving, self._serving = self._serving, None  # first of all: nothing more is launched
+        if serving is not None:
+            serving.cancel()
+            await asyncio.wait([serving])
         if launcher is not None:
             await launcher.close()
         self._disarm()

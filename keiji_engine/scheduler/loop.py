@@ -72,12 +72,12 @@ class Scheduler:
                 can_run=self._can_run(),
             )
             # The same decision again means that it could not be carried out: a loop must not spin on that.
-            if (decided.claims or decided.begin) and decided != former:
-                former = decided
+            is_stuck = decided == former
+            former = None if is_stuck else decided
+            if (decided.claims or decided.begin) and not is_stuck:
                 await self._settle(decided)
             else:
-                former = None
-                await self._wait(None if decided.claims or decided.begin else decided.wake_at)
+                await self._wait(decided.wake_at)
 
     async def _settle(self, decided: Plan) -> None:
         work = asyncio.ensure_future(self._carry_out(decided))

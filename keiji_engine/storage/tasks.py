@@ -139,6 +139,12 @@ class TaskVerbs:
             row = connection.execute(active).mappings().one_or_none()
             return to_build(row) if row is not None else None
 
+    def builds_of(self, slug: str) -> set[str]:
+        """Return the hashes of the builds that a task had. Raises TaskNotFound."""
+        with self._database.read() as connection:
+            task = _found(connection, slug)
+            return set(connection.scalars(sa.select(builds.c.hash).where(builds.c.task_id == task.id)))
+
     def build_hashes(self) -> set[str]:
         """Return the hashes of all builds that a task or a run refers to."""
         referred = sa.union(

@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
+from datetime import UTC, datetime
 
 from installation import EVERY_SECOND, Installation, until
 
@@ -68,7 +69,7 @@ def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounte
     names = [f"task{number}" for number in range(4)]
     for name in names:
         installation.build(name, TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
-    for _ in range(4):
+    for _ in range(3):
         installation.start()
         # The worst instants lie around the whole second at which all are due.
         time.sleep(random.uniform(0.0, 1.2))
@@ -119,3 +120,18 @@ def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: 
     note = daemon.read_note(installation.paths)
     assert note is not None
     assert note.pid == pid
+
+
+def test_what_is_due_after_a_restart_is_not_held_up_by_a_run_that_ended_meanwhile(installation: Installation) -> None:
+    installation.build("often", TELLS.format(seconds=1, code=0), "every(3).seconds")
+    installation.start()
+    until(lambda: "begun" in installation.log("often"))
+    installation.kill()
+    due = installation.task("often").next_execution_time
+    assert due is not None
+    until(lambda: datetime.now(UTC) > due)
+    installation.start()
+    until(lambda: len(installation.runs("often")) > 1)
+    first, second = installation.runs("often")[:2]
+    assert (first.state, second.scheduled_for) == (RunState.SUCCEEDED, due)
+    assert second.state in {RunState.STARTING, RunState.RUNNING, RunState.SUCCEEDED}

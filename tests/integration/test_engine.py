@@ -124,6 +124,8 @@ def test_a_build_that_fails_leaves_the_old_one_active(installation: Installation
     folder = installation.write("ping", "def function():\n    print('new'\n")
     with pytest.raises(BuildFailed, match=r"function\.py, line 2: '\(' was never closed"):
         installation.do(p.BuildTask(task="ping", restart=True))
+    with pytest.raises(BuildFailed, match=f"the build before it \\({before}\\) stays active"):
+        installation.do(p.BuildTask(task="ping"))
     assert installation.task("ping").build == before
     installation.do(p.RunTask(task="ping"))
     installation.ended("ping")
@@ -196,3 +198,10 @@ def test_a_build_that_somebody_removed_is_named_by_the_run_that_needed_it(instal
     installation.do(p.BuildTask(task="ping"))
     installation.do(p.RunTask(task="ping"))
     assert installation.ended("ping", 1, RunState.SUCCEEDED)
+
+
+def test_when_a_task_was_last_run_is_told_as_soon_as_it_runs(installation: Installation) -> None:
+    installation.build("sleeps", SLEEPS)
+    installation.start()
+    installation.do(p.RunTask(task="sleeps"))
+    assert installation.task("sleeps").last_execution_time is not None

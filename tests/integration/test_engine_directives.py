@@ -36,6 +36,7 @@ def test_delete_forgets_everything_but_the_sources(installation: Installation) -
     assert not installation.paths.link("sleeps").is_symlink()
     assert not installation.paths.task_log("sleeps").exists()
     assert not any(installation.paths.task_log("sleeps").parent.parent.iterdir())
+    assert not any(installation.paths.builds.iterdir())
 
 
 def test_create_writes_a_task_that_builds_and_runs(installation: Installation) -> None:
@@ -171,3 +172,17 @@ def test_a_question_is_answered_while_another_command_builds(installation: Insta
 def test_a_description_is_one_line_whatever_it_was_given_as(installation: Installation) -> None:
     installation.do(p.Create(name="ping", description="line1\nNAME=evil\n\x1b[31mred"))
     assert installation.task("ping").description == "line1 NAME=evil [31mred"
+
+
+def test_a_task_that_is_deleted_while_it_is_built_stays_deleted(installation: Installation) -> None:
+    installation.build("slow")
+    installation.start()
+    installation.write("slow", "import time\ntime.sleep(1.5)\ndef function():\n    pass\n")
+    with ThreadPoolExecutor(1) as threads:
+        building = threads.submit(installation.do, p.BuildTask(task="slow"))
+        until(lambda: any(installation.paths.builds.glob(".tmp-*")))
+        installation.do(p.Delete(task="slow"))
+        with pytest.raises(TaskNotFound, match="deleted while it was built"):
+            building.result()
+    with pytest.raises(TaskNotFound):
+        installation.task("slow")

@@ -58,21 +58,6 @@ def test_services_stop_and_start_alone(installation: Installation) -> None:
         installation.do(p.StopService(service="schedular"))
 
 
-def test_a_stopped_bus_is_started_again_by_sighup(installation: Installation) -> None:
-    pid = installation.start()
-    installation.do(p.StopService(service="bus"))
-
-    def bus() -> str:
-        note = daemon.read_note(installation.paths)
-        assert note is not None
-        return next(str(service["status"]) for service in note.services if service["name"] == "bus")
-
-    until(lambda: bus() == "offline")
-    os.kill(pid, signal.SIGHUP)
-    until(lambda: bus() == "online")
-    assert isinstance(installation.ask(p.Ping()), p.Pong)
-
-
 def test_what_falls_due_while_the_runner_is_stopped_is_recorded_as_missed(installation: Installation) -> None:
     installation.build("ping", schedule=EVERY_SECOND)
     installation.start()

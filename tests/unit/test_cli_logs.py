@@ -69,9 +69,11 @@ def test_so_many_lines_are_shown_as_are_asked_for(paths: Paths) -> None:
     assert keiji(paths, "task", "logs", "ping", "-n", "2").stdout == "two\nthree\n"
 
 
-def test_the_log_of_a_name_with_blanks_is_found_by_its_name(paths: Paths) -> None:
+@pytest.mark.parametrize("name", ["../my_task", "my [task]", "/my_task"])
+def test_the_log_of_another_task_is_not_shown_for_a_name_that_is_near_its_folder(paths: Paths, name: str) -> None:
     write(paths.task_log("my_task"), "here")
-    assert keiji(paths, "task", "logs", "my [task]").stdout == "here\n"
+    found = keiji(paths, "task", "logs", name)
+    assert (found.returncode, found.stdout) == (4, "")
 
 
 @pytest.mark.parametrize("service", ["bus", "scheduler", "runner", "watcher", "repo"])
