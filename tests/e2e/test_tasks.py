@@ -10,7 +10,7 @@ from e2e.terminal import on_a_terminal
 from installation import until
 
 
-@pytest.mark.parametrize("name", ["my task", "計時 ünï", "[bold]x[prod]", 'it\'s "quoted"', "a" * 100, "100% $HOME;ls"])
+@pytest.mark.parametrize("name", ["計時 ünï [bold]x[prod]", 'it\'s "quoted"', "a" * 100, "100% $HOME;ls"])
 def test_a_name_out_of_the_ordinary_works_everywhere(keiji: Shell, name: str) -> None:
     keiji("init")
     keiji.run("task", "--create", "--name", name, "--desc", name)
@@ -63,36 +63,6 @@ def test_a_syntax_error_fails_the_build_with_its_place_and_the_old_build_goes_on
     assert "function.py" in reason
     assert "line 2" in reason
     assert keiji.task("ping")["build"] == before
-
-
-def test_a_failing_task_is_in_error_until_that_is_resolved(keiji: Shell) -> None:
-    keiji("init")
-    keiji("task create bad")
-    keiji.write("bad", function="raise SystemExit(2)", schedule="every(9).hours")
-    keiji("task build bad")
-    keiji("system start")
-    keiji("task run bad")
-    until(lambda: keiji.task("bad")["is_error"])
-    assert keiji.task("bad")["error_text"]
-    keiji("task --resolve --name=bad")
-    task = keiji.task("bad")
-    assert (task["is_error"], task["error_text"]) == (False, "")
-    (run,) = keiji.json("task runs bad")
-    assert (run["trigger"], run["state"], run["exit_code"], run["attempt"]) == ("manual", "failed", 2, 1)
-
-
-def test_a_live_run_can_be_stopped(keiji: Shell) -> None:
-    keiji("init")
-    keiji("task create slow")
-    keiji.write("slow", function="print('begun', flush=True)\ntime.sleep(600)", schedule="every(9).hours")
-    keiji("task build slow")
-    keiji("system start")
-    keiji("task run slow")
-    until(lambda: "begun" in keiji.log("slow"))
-    assert keiji.task("slow")["is_running"]
-    keiji("task stop slow")
-    assert keiji.json("task runs slow")[0]["state"] == "stopped"
-    assert "not running" in keiji("task stop slow", code=1)
 
 
 def test_commands_at_the_same_time_do_not_get_into_each_others_way(shell: Shell) -> None:

@@ -93,23 +93,6 @@ def test_the_twelve_steps_work_as_typed(shell: Shell) -> None:
     assert [path.name for path in paths.data.iterdir()] == ["workspace"]
 
 
-def test_the_same_verbs_work_as_words(keiji: Shell) -> None:
-    keiji("init")
-    keiji("task create ping")
-    keiji("task build ping")
-    assert fields(keiji("task get ping"))["Name"] == "ping"
-    keiji("system start")
-    keiji("task run ping")
-    until(lambda: keiji.json("task runs ping")[0]["state"] == "succeeded")
-    assert "SUCCEEDED" in keiji("task runs ping")
-    keiji("task restart ping")
-    keiji("task disable ping")
-    keiji("task enable ping")
-    keiji("task resolve ping")
-    keiji("task delete ping --yes")
-    keiji("system stop")
-
-
 def test_a_second_init_changes_nothing_and_says_so(keiji: Shell) -> None:
     keiji("init")
     keiji.paths.settings.write_text(keiji.paths.settings.read_text().replace("ROTATE_LOGS=1", "ROTATE_LOGS=0"))

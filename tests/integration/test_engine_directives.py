@@ -105,7 +105,7 @@ def test_directives_and_the_scheduler_on_the_same_tasks_end_no_service_and_lose_
     chance = random.Random(1)
 
     def bother(name: str) -> None:
-        for _ in range(25):
+        for _ in range(12):
             with contextlib.suppress(NotRunning, AlreadyRunning):
                 installation.do(chance.choice(directives)(task=name))
 

@@ -556,7 +556,7 @@ WILD = [
 ]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (20, 8)])
+@pytest.mark.parametrize("size", [(40, 12)])
 async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None:
     wild = [
         task(name, slug=f"slug_{number}", description=name, schedule_words=name, error_text=name, source_error=name,
