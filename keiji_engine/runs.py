@@ -80,13 +80,13 @@ class Runs:
         self._drop_what_is_told_again()
         open_runs = await self._ledger.do(Store.open_runs)
         await self.runner.start([run.run_id for run in open_runs if run.is_live])
-        # What ended meanwhile is recorded first: the scheduler must not take it for running.
-        while not self._happened.empty():
-            await self._record(self._happened.get_nowait())
-        self.is_online = True
-        ready()
-        self._nudge()
         try:
+            # What ended meanwhile is recorded first: the scheduler must not take it for running.
+            while not self._happened.empty():
+                await self._record(self._happened.get_nowait())
+            self.is_online = True
+            ready()
+            self._nudge()
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._record_all())
                 parts.create_task(self.runner.wait())
@@ -199,8 +199,10 @@ class Runs:
         """Find runs that are in the ledger while nobody heard of them: nothing was launched for them."""
         if not self._is_in_doubt:
             return
+        open_runs = await self._ledger.do(Store.open_runs)
+        # Looked at only now: whatever was claimed before that question is on the board by its answer.
         known = {run.run_id for run in self._board.open_runs()} | self.runner.live
-        unheard = [run for run in await self._ledger.do(Store.open_runs) if run.is_live and run.run_id not in known]
+        unheard = [run for run in open_runs if run.is_live and run.run_id not in known]
         self._is_in_doubt = False
         self._board.put_runs(unheard)
         for run in unheard:
