@@ -4,7 +4,7 @@ Every task imports this package, so it reaches the standard library only.
 """
 
 from keiji.policy import Policy, Retry
-from keiji.schedule import every, on
+from keiji.schedule import cron, every, on, once
 
-__all__ = ["Policy", "Retry", "every", "on"]
+__all__ = ["Policy", "Retry", "cron", "every", "on", "once"]
 __version__ = "0.1.0"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keiji.policy import Policy
 from keiji.schedule import Schedule
@@ -11,11 +12,21 @@ from keiji.states import LIVE, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Nothing that is due is started for now. ``by`` is who asked for it, such as "keiji"."""
+
+    since: datetime
+    reason: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
     """One folder under ``tasks/``, as the engine knows it.
 
     ``schedule`` is placed (anchor, zone) and None until the task is built. ``next_at`` is its next due instant; None
-    while the task is disabled, not built, or never due again.
+    while the task is disabled, not built, or never due again. ``failures`` counts those since the last success;
+    ``held_at`` is when they became too many for its policy.
     """
 
     id: int
@@ -31,6 +42,19 @@ class Task:
     is_disabled: bool = False
     is_error: bool = False
     error_text: str = ""
+    pause: Pause | None = None
+    failures: int = 0
+    held_at: datetime | None = None
+
+    def start_of(self, instant: datetime) -> datetime:
+        """Return when the run for ``instant`` starts: then, or later by the jitter of the policy.
+
+        By how much is drawn from the task and the instant, so that it is the same whenever it is asked for.
+        """
+        if not self.policy.jitter:
+            return instant
+        drawn = random.Random(f"{self.task_id} {instant.timestamp()}").random()
+        return instant + timedelta(seconds=round(drawn * self.policy.jitter, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +86,9 @@ class Run:
         due_at: when a queued run may start.
         reason: what a person reads about its state, such as "still running since 10:00:00".
         attempt: from 1.
+        count: how many due instants this row accounts for. Where they are several, none of them ran, and
+            ``scheduled_for`` is the first of them.
+        scheduled_until: the last of several instants.
         log_start, log_end: positions in the task's log, in bytes.
     """
 
@@ -83,6 +110,8 @@ class Run:
     log_start: int | None = None
     log_end: int | None = None
     build: str | None = None
+    count: int = 1
+    scheduled_until: datetime | None = None
 
     @property
     def is_live(self) -> bool:

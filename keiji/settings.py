@@ -26,12 +26,18 @@ class Settings:
         time_zone: name of the zone in which times of day are meant and shown.
         rotate_logs: whether logs are rotated.
         log_max_size: bytes after which a log is rotated; 0 for never.
+        max_parallel_runs: how many runs may be live at once; 0 for no limit.
+        keep_runs: how many rows of history are kept of each task; 0 for all.
+        keep_days: how many days of history are kept; 0 for all.
     """
 
     db_url: str = field(default="default", repr=False)  # it may hold a password
     time_zone: str = "UTC"
     rotate_logs: bool = True
     log_max_size: int = DEFAULT_LOG_MAX_SIZE
+    max_parallel_runs: int = 100
+    keep_runs: int = 1000
+    keep_days: int = 90
 
     @property
     def zone(self) -> ZoneInfo:
@@ -73,17 +79,23 @@ def _switch(value: str) -> bool:
     raise ValueError("1 (rotate) or 0 (do not)")
 
 
-def _size(value: str) -> int:
-    if value.isascii() and value.isdigit():
-        return int(value)
-    raise ValueError("a number of bytes, 0 or more")
+def _count(of: str, most: int = 10**18) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if value.isascii() and value.isdigit() and int(value[:20]) <= most:
+            return int(value)
+        raise ValueError(f"a number of {of}, 0 or more{f', {most} at most' if most < 10**18 else ''}")
+
+    return read
 
 
 _READERS: Mapping[str, Callable[[str], Any]] = {
     "DB_URL": _db_url,
     "TIME_ZONE": _zone,
     "ROTATE_LOGS": _switch,
-    "LOG_MAX_SIZE": _size,
+    "LOG_MAX_SIZE": _count("bytes"),
+    "MAX_PARALLEL_RUNS": _count("runs", 100_000),
+    "KEEP_RUNS": _count("runs", 10**9),
+    "KEEP_DAYS": _count("days", 36_500),
 }
 
 
@@ -152,6 +164,9 @@ def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/
     return next((name for name in candidates if name in names), "UTC")
 
 
+_DEFAULT = Settings()
+
+
 def template(zone: str) -> str:
     """Return the text of a new ``settings.conf``."""
     return f"""\
@@ -169,4 +184,12 @@ ROTATE_LOGS=1
 
 # The size at which a log is rotated, in bytes; 0 for never.
 LOG_MAX_SIZE={DEFAULT_LOG_MAX_SIZE}
+
+# How many runs may go on at the same time, of all tasks together; what is due beyond that waits for its turn.
+# 0 for no limit.
+MAX_PARALLEL_RUNS={_DEFAULT.max_parallel_runs}
+
+# How much history is kept: the newest runs of each task, and nothing that is older than so many days. 0 for all.
+KEEP_RUNS={_DEFAULT.keep_runs}
+KEEP_DAYS={_DEFAULT.keep_days}
 """

@@ -1,0 +1,67 @@
+"""At one moment, and never again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from keiji.errors import InvalidSchedule
+from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
+
+
+@dataclass(frozen=True)
+class Once(Schedule):
+    """At one moment: by the clocks of its zone, or, where ``moment`` has an offset, wherever one is."""
+
+    type: ClassVar[str] = "Once"
+    moment: datetime
+
+    def _following(self, moment: datetime) -> Iterator[Occurrence]:
+        if self.moment.tzinfo is not None:
+            at = self.moment.astimezone(UTC)
+            return iter([Occurrence(at)] if at > moment else [])
+        from zoneinfo import ZoneInfo
+
+        from keiji.schedule.walltime import occurrences
+
+        place = self.place
+        return occurrences(
+            moment,
+            lambda after: iter([self.moment] if self.moment > after else []),
+            ZoneInfo(place.zone),
+            gap=place.gap or DstGap.AFTER,
+            fold=place.fold or DstFold.FIRST,
+        )
+
+    def words(self) -> str:
+        return f"once at {written(self.moment)}"
+
+    def seed_form(self) -> str:
+        return f"once:{written(self.moment)}"
+
+    def source_form(self) -> str:
+        return f'once("{written(self.moment)}")'
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"type": self.type, "moment": self.moment.isoformat(), "place": self.place.to_dict()}
+
+
+def written(moment: datetime) -> str:
+    """Return a moment as authors write it: "2027-01-01 00:00"."""
+    return moment.isoformat(" ", "auto" if moment.second or moment.microsecond else "minutes")
+
+
+def read_moment(text: object, where: str) -> datetime:
+    """Return the moment that ``text`` tells, without a zone where it has none; ``where`` names it in errors.
+
+    Raises:
+        InvalidSchedule: it is neither text of the form "2027-01-01 00:00" nor a datetime.
+    """
+    if isinstance(text, datetime):
+        return text
+    try:
+        return datetime.fromisoformat(text.strip())  # type: ignore[attr-defined]
+    except (AttributeError, ValueError) as error:
+        raise InvalidSchedule(f'{where}({text!r}): a moment is needed, such as "2027-01-01 00:00"') from error
