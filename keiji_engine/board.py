@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keiji import names
 from keiji.paths import Paths
-from keiji.records import Build, Run, Task
-from keiji.states import ENDED, OPEN, RunState
+from keiji.records import Build, Pause, Run, Task
+from keiji.states import ENDED, OPEN, RunState, Trigger
+from keiji_engine.agenda import Agenda
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_engine.ledger import Ledger
+from keiji_engine.scheduler.loop import Sight
 from keiji_engine.storage.store import Store
 
 if TYPE_CHECKING:  # a command without an engine watches nothing
@@ -41,6 +44,10 @@ class _Place:
     def live(self) -> Run | None:
         return next((run for run in self.open_runs.values() if run.is_live), None)
 
+    @property
+    def queued(self) -> list[Run]:
+        return [run for run in self.open_runs.values() if run.state is RunState.QUEUED]
+
 
 class Board:
     """The engine's picture of the world.
@@ -53,16 +60,19 @@ class Board:
         self._paths = paths
         self._tell = tell
         self._places: dict[str, _Place] = {}
+        self._agenda = Agenda()
+        self.pause: Pause | None = None  # of everything
 
     async def load(self, ledger: Ledger) -> None:
         """Take everything from the ledger; nothing is told."""
         tasks = await ledger.do(Store.tasks)
         recent = await ledger.do(Store.recent, RECENT)
-        self._places = {task.slug: _Place(task) for task in tasks}
-        for slug, place in self._places.items():
-            if place.task.build is not None:
-                place.build = await ledger.do(Store.active_build, slug)
-            place.recent.extend(_recent(run) for run in recent.get(slug, ()))
+        active = await ledger.do(Store.active_builds)
+        self.pause = await ledger.do(Store.pause)
+        self._places = {task.slug: _Place(task, active.get(task.slug)) for task in tasks}
+        for task in tasks:
+            self._agenda.put(task.slug, task.next_at)
+            self._places[task.slug].recent.extend(_recent(run) for run in recent.get(task.slug, ()))
         for run in await ledger.do(Store.open_runs):
             if run.task in self._places:
                 self._places[run.task].open_runs[run.run_id] = run
@@ -98,6 +108,17 @@ class Board:
         places = self._places.values() if slug is None else [self._places[slug]] if slug in self._places else []
         return sorted((run for place in places for run in place.open_runs.values()), key=lambda run: run.run_id)
 
+    def due(self, now: datetime) -> list[str]:
+        """Return the tasks with an instant that is due, in due order."""
+        return self._agenda.look(now)[0]
+
+    def sight(self, now: datetime) -> Sight:
+        """Return what matters to the scheduler."""
+        due, following = self._agenda.look(now)
+        queued = [slug for slug, place in self._places.items() if place.open_runs and place.queued]
+        tasks = tuple(self._places[slug].task for slug in dict.fromkeys((*due, *queued)))
+        return Sight(tasks, tuple(self.open_runs()), following)
+
     def live_run(self, slug: str) -> Run | None:
         """Return the run of a task that has, or is about to have, a process."""
         place = self._places.get(slug)
@@ -116,12 +137,14 @@ class Board:
     def add_task(self, task: Task) -> None:
         """Show a new task."""
         self._places[task.slug] = _Place(task)
+        self._agenda.put(task.slug, task.next_at)
         self._changed(task.slug)
 
     def put_task(self, task: Task, build: Build | None = None) -> None:
         """Show what became of a task, with the build that it switched to, if it did."""
         place = self._places[task.slug]
         place.task = task
+        self._agenda.put(task.slug, task.next_at)
         if build is not None:
             place.build = build
             place.sources = None
@@ -132,6 +155,7 @@ class Board:
         for task in tasks:
             if task.slug in self._places:
                 self._places[task.slug].task = task
+                self._agenda.put(task.slug, task.next_at)
         changed = {task.slug: None for task in tasks}
         for run in runs:
             place = self._places.get(run.task)
@@ -157,6 +181,7 @@ class Board:
 
     def remove(self, slug: str) -> None:
         """Show a task no more."""
+        self._agenda.put(slug, None)
         if self._places.pop(slug, None):
             self._tell(p.TaskRemoved(slug=slug))
 
@@ -181,7 +206,8 @@ def _recent(run: Run) -> RecentRun:
 def _view(place: _Place, paths: Paths) -> TaskView:
     task, schedule = place.task, place.task.schedule
     live = place.live
-    queued = next((run for run in place.open_runs.values() if run.state == RunState.QUEUED), None)
+    queued = min(place.queued, key=lambda run: run.due_at or run.created_at, default=None)
+    is_retry = queued is not None and queued.trigger is Trigger.RETRY
     return TaskView(
         id=task.id,
         task_id=task.task_id,
@@ -205,8 +231,15 @@ def _view(place: _Place, paths: Paths) -> TaskView:
         build=task.build,
         run_id=live.run_id if live else None,
         running_since=(live.started_at or live.created_at) if live else None,
-        retry_at=queued.due_at if queued else None,
+        retry_at=queued.due_at if queued and is_retry else None,
         source_changes=place.sources.changes if place.sources else (),
         source_error=place.sources.error if place.sources else "",
         recent=tuple(place.recent),
+        zone=task.policy.tz or "",
+        running=sum(run.is_live for run in place.open_runs.values()),
+        waiting=queued.reason if queued and not is_retry else "",
+        waiting_until=queued.due_at if queued and not is_retry else None,
+        pause=task.pause,
+        failures=task.failures,
+        held_since=task.held_at,
     )

@@ -17,7 +17,8 @@ from keiji import settings as settings_file
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine import builds
+from keiji.states import ENDED
+from keiji_engine import builds, placing
 from keiji_engine.board import Board
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
@@ -27,8 +28,10 @@ from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
 from keiji_engine.log_source import LogFiles
+from keiji_engine.retention import Retention
 from keiji_engine.runs import Runs
 from keiji_engine.scheduler.loop import Scheduler
+from keiji_engine.scheduler.planner import Conditions
 from keiji_engine.services import Service
 from keiji_engine.storage.store import Store
 from keiji_engine.watcher import Watcher
@@ -86,13 +89,20 @@ class Engine:
         self.scheduler = Scheduler(
             world=self.board,
             carry_out=self.runs.carry_out,
-            can_run=lambda: self.runs.is_online,
+            turn_back=lambda _: placing.turn_back(self.desk),
+            conditions=self._conditions,
             clock=clock,
-            zone=lambda: self.settings.zone,
             note=lambda text, level: journal.service("scheduler", text, level),
         )
         self.watcher = Watcher(paths.tasks, self.board.active_files, self.board.put_sources)
         self.desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
+        self.retention = Retention(
+            self.ledger,
+            lambda: self.settings,
+            lambda: [task.slug for task in self.board.tasks()],
+            clock,
+            lambda text, level: journal.service("repo", text, level),
+        )
         self.dispatcher = Dispatcher(self.desk, self._tell)
         self.bus = BusServer(
             paths,
@@ -130,9 +140,11 @@ class Engine:
         await self.ledger.open(self.settings, self.paths)
         self.journal.service("repo", f"database open ({self.settings.database_kind})")
         await self.board.load(self.ledger)
-        await self._move_to_zone()
+        await placing.look_at_clock(self.desk)
+        await placing.move_to_zone(self.desk)
         kept = await self.ledger.do(Store.build_hashes)
         self._soon("repo", asyncio.to_thread(builds.collect, self.paths.builds, kept))
+        self._pruning = self._soon("repo", self.retention.serve())
         for name in _START_ORDER:
             if name in self._only:
                 await self.services[name].start()
@@ -143,6 +155,8 @@ class Engine:
         self._tell(p.EngineStopping())
         for name in reversed(_START_ORDER):
             await self.services[name].stop()
+        self._pruning.cancel()
+        await asyncio.wait([self._pruning])
         await self.ledger.close()
         self.paths.engine.unlink(missing_ok=True)
 
@@ -170,22 +184,15 @@ class Engine:
             self.journal.service("repo", "DB_URL has changed; it takes effect when the engine starts anew", "WARN")
         self.settings = loaded
         self.journal.service("scheduler", f"settings read, time zone {loaded.time_zone}")
-        await self._move_to_zone()
+        await placing.move_to_zone(self.desk)
 
-    async def _move_to_zone(self) -> None:
-        """Bring schedules into the zone of the settings, where they were placed in another one."""
-        for slug in [task.slug for task in self.board.tasks()]:
-            async with self.desk.alone(slug):
-                task = self.board.task(slug)
-                schedule = task.schedule.in_zone(self.settings.time_zone) if task and task.schedule else None
-                if task is None or schedule is None or schedule == task.schedule:
-                    continue
-                moment = self._clock()
-                is_due = task.next_at is not None and task.next_at <= moment  # then it was due by the old clocks
-                next_at = task.next_at if is_due else schedule.next_after(moment)
-                self.board.put_task(await self.ledger.do(Store.reschedule, slug, schedule, next_at))
-                self.desk.tell_schedule(self.board.find(slug))
-        self.nudge()
+    def _conditions(self) -> Conditions:
+        return Conditions(
+            zone=self.settings.zone,
+            can_run=self.runs.is_online,
+            pause=self.board.pause,
+            max_parallel=self.settings.max_parallel_runs or None,
+        )
 
     async def _watch(self, ready: Callable[[], None]) -> None:
         ready()
@@ -202,7 +209,11 @@ class Engine:
             workspace=str(self.paths.workspace),
             database=self.settings.database_kind,
             time_zone=self.settings.time_zone,
+            pause=self.board.pause,
         )
+
+    def engine_changed(self) -> None:
+        self._tell(p.EngineChanged(engine=self.engine_view()))
 
     def service_views(self) -> tuple[ServiceView, ...]:
         return tuple(self.services[name].view for name in SERVICES)
@@ -247,6 +258,8 @@ class Engine:
     # ── telling ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, event: p.AnyEvent) -> None:
+        if isinstance(event, p.RunChanged) and event.run.state in ENDED:
+            self.retention.added(event.run.task)
         self.bus.publish(event)
 
     def _service_changed(self, view: ServiceView) -> None:
@@ -271,8 +284,8 @@ class Engine:
         for step in steps:
             await step()
 
-    def _soon(self, service: str, work: Coroutine[Any, Any, Any]) -> None:
-        """Do something beside everything else; should it fail, the log of ``service`` says so."""
+    def _soon(self, service: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something beside everything else, and return it; should it fail, the log of ``service`` says so."""
 
         def done(task: asyncio.Task[Any]) -> None:
             self._later.discard(task)
@@ -282,6 +295,7 @@ class Engine:
         task = asyncio.create_task(work)
         self._later.add(task)
         task.add_done_callback(done)
+        return task
 
 
 def _notify_systemd(state: str) -> None:

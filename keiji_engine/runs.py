@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -142,6 +143,11 @@ class Runs:
             delay = (retry.due_at - (run.finished_at or self._clock())).total_seconds()
             tries = task.policy.retry.tries
             self._journal.task(task.slug, f"attempt {retry.attempt} of {tries} in {delay:g} s: {run.reason}")
+        elif task.held_at is not None and task.held_at == run.finished_at:
+            failed = "a failure" if task.failures == 1 else f"{task.failures} failures in a row"
+            self._journal.task(
+                task.slug, f"task held after {failed}; keiji task resolve {task.slug} ends that", "ERROR"
+            )
         self._is_over(run.run_id)
         self._nudge()
 
@@ -164,26 +170,36 @@ class Runs:
             return None
         if result.run_id in self._reasons:
             return None
-        delay = task.policy.retry.delay_after(run.attempt)
+        delay = task.policy.retry.delay_after(run.attempt, drawn=random.random())
         return None if delay is None else result.finished_at + timedelta(seconds=delay)
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def carry_out(self, plan: Plan) -> None:
-        """Record what the scheduler decided, as far as it is still true, then start what is to start."""
+    async def carry_out(self, plan: Plan) -> bool:
+        """Record what the scheduler decided, as far as it is still true, then start and stop what is to.
+
+        Returns whether the ledger changed.
+        """
         await self._clear_doubts()
         with self._doubting():
             runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
         self._board.put_runs(runs, tasks)
         await self._launch([run for run in runs if run.state == RunState.STARTING])
+        for run_id, reason in plan.stop:
+            self._reasons[run_id] = reason
+            self.runner.stop_run(run_id)
+        return bool(runs or tasks)
 
     async def request(self, task: Task) -> Run:
-        """Start a run that somebody asked for. Raises NotBuilt, AlreadyRunning."""
+        """Start a run that somebody asked for, or queue it for a slot. Raises NotBuilt, AlreadyRunning."""
         await self._clear_doubts()
         with self._doubting():
-            run, task = await self._ledger.do(steps.request, task.slug, self._clock())
+            run, task = await self._ledger.do(
+                steps.request, task.slug, self._clock(), self._settings().max_parallel_runs or None
+            )
         self._board.put_runs([run], [task])
-        await self._launch([run])
+        if run.is_live:
+            await self._launch([run])
         return run
 
     @contextlib.contextmanager

@@ -7,61 +7,106 @@ engine is the only writer.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from keiji.errors import AlreadyRunning, StorageError
+from keiji.policy import Overlap
 from keiji.records import Run, RunResult, Task
 from keiji.states import RunState, Trigger
 from keiji_engine.scheduler.planner import Plan
 from keiji_engine.storage.store import Claim, Store
 
+_CAN_START = frozenset({RunState.STARTING, RunState.QUEUED})
+
 
 def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list[Task]]:
     """Make a plan true as far as the ledger still is as the plan saw it; return the runs and tasks that changed.
 
-    A directive may have disabled, moved or deleted a task meanwhile, run it, or cancelled what was queued. Whatever
-    is returned here is in the ledger, and whatever is in the ledger is returned, also where a later step fails.
+    A directive may have disabled, paused, moved or deleted a task meanwhile, run it, or cancelled what was queued.
+    Whatever is returned here is in the ledger, and whatever is in the ledger is returned, also where a later step
+    fails.
     """
-    tasks = {task.slug: task for task in store.tasks()}
-    open_runs = store.open_runs()
-    running = {run.task for run in open_runs if run.is_live}
-    first = {claim.task: claim.scheduled_for for claim in reversed(plan.claims)}
-    current = {slug for slug, due in first.items() if slug in tasks and tasks[slug].next_at == due}
-    claims = [_unless_running(claim, running) for claim in plan.claims if claim.task in current]
+    wanted = {*plan.begin, *(run_id for run_id, _ in plan.give_up)}
+    slugs = set(plan.tasks) | {run.task for run in store.open_runs() if run.run_id in wanted}
+    tasks = {task.slug: task for task in store.tasks(slugs)}
+    open_runs = store.open_runs(slugs)
+    is_paused = store.pause() is not None
+    claims = _still_true(plan, tasks, open_runs, is_paused=is_paused)
     runs = store.claim(claims, now)
+    live = {run.task for run in open_runs if run.is_live}
     begun = {run.task for run in runs if run.is_live}
-    due = [run for run in open_runs if run.run_id in plan.begin and run.state == RunState.QUEUED]
-    with contextlib.suppress(StorageError):  # they stay queued, and are begun a moment later
-        for run in due:
-            if run.task not in running | begun and not tasks[run.task].is_disabled:
+    with contextlib.suppress(StorageError):  # they stay queued, and their time comes a moment later
+        for run in open_runs:
+            task = tasks.get(run.task)
+            if task is None or run.state is not RunState.QUEUED:
+                continue
+            if reason := dict(plan.give_up).get(run.run_id):
+                runs.append(store.skip_queued(run.run_id, reason, now))
+            elif run.run_id in plan.begin and _may_begin(task, live | begun, is_paused=is_paused):
                 runs.append(store.begin_queued(run.run_id, now))
                 begun.add(run.task)
     moved = {claim.task: claim.next_at for claim in claims}
     return runs, [
         replace(task, next_at=moved.get(slug, task.next_at), last_at=now if slug in begun else task.last_at)
         for slug, task in tasks.items()
-        if slug in first or slug in begun
+        if slug in moved or slug in begun
     ]
 
 
-def _unless_running(claim: Claim, running: set[str]) -> Claim:
-    if claim.state == RunState.STARTING and claim.task in running:
-        return replace(claim, state=RunState.SKIPPED, reason="it was already running")
-    return claim
+def _still_true(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], *, is_paused: bool) -> list[Claim]:
+    """Return the claims of tasks of which nothing has changed that mattered; the others are planned anew."""
+    first: dict[str, datetime] = {}
+    for claim in plan.claims:
+        first[claim.task] = min(first.get(claim.task, claim.scheduled_for), claim.scheduled_for)
+    changed = {run.task for run in open_runs if run.run_id not in plan.seen}
+    changed |= {slug for slug, task in tasks.items() if task.next_at != first.get(slug)}
+    starts = {claim.task for claim in plan.claims if claim.state in _CAN_START}
+    changed |= {slug for slug in starts if slug in tasks and _is_kept_back(tasks[slug], is_paused=is_paused)}
+    return [claim for claim in plan.claims if claim.task in tasks and claim.task not in changed]
 
 
-def request(store: Store, slug: str, now: datetime) -> tuple[Run, Task]:
-    """Add a run that somebody asked for. Raises AlreadyRunning where the task has a live one, NotBuilt."""
-    for run in live(store, slug):
-        raise AlreadyRunning(f"{slug} is running already (run {run.run_id})", hint=f"keiji task stop {slug}")
-    run = store.request_run(slug, trigger=Trigger.MANUAL, now=now)
+def _is_kept_back(task: Task, *, is_paused: bool) -> bool:
+    return is_paused or task.pause is not None or task.held_at is not None
+
+
+def _may_begin(task: Task, busy: set[str], *, is_paused: bool) -> bool:
+    if task.is_disabled or is_paused or task.pause is not None:
+        return False
+    return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
+
+
+def request(store: Store, slug: str, now: datetime, max_parallel: int | None) -> tuple[Run, Task]:
+    """Add a run that somebody asked for; where all slots are taken, it waits for one.
+
+    Raises:
+        AlreadyRunning: the task has a live run, and its policy allows none beside it.
+        NotBuilt: it has no build.
+    """
+    task = store.task(slug)
+    open_runs = store.open_runs()
+    live = [run for run in open_runs if run.is_live]
+    own = [run for run in live if run.task == slug]
+    policy = task.policy
+    if own and policy.overlap is not Overlap.ALLOW:
+        raise AlreadyRunning(f"{slug} is running already (run {own[0].run_id})", hint=f"keiji task stop {slug}")
+    if policy.max_parallel is not None and len(own) >= policy.max_parallel:
+        raise AlreadyRunning(
+            f"{slug} is running already, {len(own)} times, as often as its policy allows",
+            hint=f"keiji task stop {slug}",
+        )
+    reason, state = "", RunState.STARTING
+    if max_parallel is not None and len(live) >= max_parallel:
+        state = RunState.QUEUED
+        reason = f"waits for a slot: {max_parallel} runs are going on (MAX_PARALLEL_RUNS)"
+    run = store.request_run(slug, trigger=Trigger.MANUAL, now=now, state=state, reason=reason)
     return run, store.task(slug)
 
 
 def live(store: Store, slug: str) -> list[Run]:
     """Return the runs of a task that have, or are about to have, a process."""
-    return [run for run in store.open_runs() if run.task == slug and run.is_live]
+    return [run for run in store.open_runs([slug]) if run.is_live]
 
 
 def live_ids(store: Store, slug: str) -> set[str]:

@@ -17,11 +17,12 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
 from keiji.errors import BuildFailed, KeijiError
 from keiji.policy import Policy
 from keiji.records import Build
-from keiji.schedule import from_dict
+from keiji.schedule import Once, from_dict
 from keiji_engine.builds import folders, gate, snapshot
 from keiji_engine.builds.environment import child_environment
 
@@ -83,6 +84,7 @@ async def build(
             is_new=not kept,
             limit=limit,
         )
+        upcoming = _upcoming(verdict, now, zone)
         made = Build(
             hash=final.name,
             command=(python, "-I", "-B", "-u", "-X", "utf8", str(final / "entry.py"), "--run"),
@@ -94,8 +96,21 @@ async def build(
         )
         if not kept:
             await _whole(_finish, work, final, made, interpreter, entry)
-    placed = made.schedule.placed(anchor=now, zone=zone)
-    return made, list(islice(placed.upcoming(now), 5))
+    return made, upcoming
+
+
+def _upcoming(verdict: gate.Verdict, now: datetime, zone: str) -> list[datetime]:
+    """Return the next five instants. Raises BuildFailed where there is not even one: that can only be a mistake."""
+    schedule = verdict.schedule.placed(verdict.policy.placement(anchor=now, zone=zone))
+    found = list(islice(schedule.upcoming(now), 5))
+    if not found:
+        place = f"schedule.py, line {verdict.line}" if verdict.line else "schedule.py"
+        if isinstance(schedule, Once):
+            why = f"is in the past (it is {now.astimezone(ZoneInfo(schedule.place.zone)):%Y-%m-%d %H:%M} now)"
+        else:
+            why = "is never due" + (" within not_before and until" if verdict.policy.until else "")
+        raise BuildFailed(f"{place}: {schedule.source_form()} {why}, so the task would never run")
+    return found
 
 
 def load(folder: Path) -> Build:

@@ -51,13 +51,18 @@ def show_schedule(source: str) -> int:
     from itertools import islice
     from zoneinfo import ZoneInfo
 
+    from keiji.policy import Policy
+
     zone = _zone(source)
     sys.path.insert(0, source)
-    schedule = __import__("schedule").schedule()
+    module = __import__("schedule")
+    policy = getattr(module, "policy", None) or Policy()
     now = datetime.now(UTC)
+    schedule = module.schedule().placed(policy.placement(anchor=now, zone=zone))
     print(schedule.words())  # noqa: T201
-    for moment in islice(schedule.placed(anchor=now, zone=zone).upcoming(now), 5):
-        print(moment.astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z"))  # noqa: T201
+    for due in islice(schedule.preview(now), 5):
+        shown = due.at.astimezone(ZoneInfo(schedule.place.zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
+        print(f"{shown}  {due.note}".rstrip())  # noqa: T201
     return 0
 
 

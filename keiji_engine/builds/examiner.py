@@ -83,10 +83,10 @@ class Examiner:
             raise located(file, line, f"{name}() has a yield in it, so calling it would do nothing")
         return found
 
-    def schedule_of(self, module: ModuleType) -> dict[str, Any]:
-        """Call ``schedule()`` and return what it gives, as data."""
+    def schedule_of(self, module: ModuleType) -> tuple[dict[str, Any], int | None]:
+        """Call ``schedule()`` and return what it gives, as data, and the line where it begins."""
         from keiji.errors import InvalidSchedule
-        from keiji.schedule import OnDay, Schedule, every, from_dict
+        from keiji.schedule import OnDays, Schedule, every, from_dict
 
         function = self.callable_of(module, "schedule", "def schedule(): return every(10).seconds")
         line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
@@ -99,8 +99,9 @@ class Examiner:
         if isinstance(value, every):
             wanted = f"every({value.interval}), but not of what: every({value.interval}).seconds"
             raise located("schedule.py", line, f"schedule() returned {wanted}")
-        if isinstance(value, OnDay):
-            wanted = f'on.{value.day} without a time: on.{value.day}.at("22:00")'
+        if isinstance(value, OnDays):
+            days = ".and_.".join(value.days)
+            wanted = f'on.{days} without a time: on.{days}.at("22:00")'
             raise located("schedule.py", line, f"schedule() returned {wanted}")
         if not isinstance(value, Schedule):
             shown = "nothing" if value is None else repr(value)[:80]
@@ -111,7 +112,7 @@ class Examiner:
         except InvalidSchedule as error:
             reason = f"schedule() returned a schedule that keiji cannot keep: {error}"
             raise located("schedule.py", line, reason) from error
-        return kept.to_dict()
+        return kept.to_dict(), line
 
     def policy_of(self, module: ModuleType) -> dict[str, Any]:
         """Return the ``policy`` of ``schedule.py`` as data; the default one where it has none."""
@@ -208,8 +209,9 @@ def examine(examiner: Examiner, report: Report, *, is_new: bool) -> None:
     report.say(stage="importing schedule.py")
     module, _ = examiner.load("schedule")
     report.say(stage="calling schedule()")
-    schedule, policy = examiner.schedule_of(module), examiner.policy_of(module)
-    report.say(passed={"schedule": schedule, "policy": policy, "import_seconds": seconds})
+    schedule, line = examiner.schedule_of(module)
+    policy = examiner.policy_of(module)
+    report.say(passed={"schedule": schedule, "policy": policy, "import_seconds": seconds, "line": line})
 
 
 def _limit(seconds: float) -> None:

@@ -29,11 +29,12 @@ _MOST_OUTPUT = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate learned of sources that passed. ``schedule`` is not placed yet."""
+    """What the gate learned of sources that passed. ``schedule`` is not placed yet; ``line`` is where it is made."""
 
     schedule: Schedule
     policy: Policy
     import_seconds: float
+    line: int | None
 
 
 async def examine(
@@ -104,7 +105,8 @@ def _text(file: IO[bytes]) -> str:
 
 
 def _verdict(passed: dict[str, Any]) -> Verdict:
-    return Verdict(from_dict(passed["schedule"]), Policy.from_dict(passed["policy"]), passed["import_seconds"])
+    policy = Policy.from_dict(passed["policy"])
+    return Verdict(from_dict(passed["schedule"]), policy, passed["import_seconds"], passed["line"])
 
 
 def _author_line(trace: str, roots: tuple[Path, Path]) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 import uuid
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
 
 from keiji.errors import KeijiError, ProtocolError, by_code
-from keiji.records import Run
-from keiji_engine.bus.views import EngineView, ServiceView, TaskView
+from keiji.records import Pause, Run
+from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import EngineView, ServiceView, TaskView, Upcoming
 
 VERSION = b"1"
 LARGEST_REQUEST = 64 * 1024
@@ -93,6 +95,20 @@ class ReadLog(Request, frozen=True, kw_only=True, tag="read-log"):
     limit: int = LARGEST_LOG_SLICE
 
 
+class GetUpcoming(Request, frozen=True, kw_only=True, tag="get-upcoming"):
+    """When a task is due, from ``after`` (now, without it) on. Answered by `UpcomingInstants`."""
+
+    task: str
+    count: int = 10
+    after: datetime | None = None
+
+
+class Explain(Request, frozen=True, kw_only=True, tag="explain"):
+    """Why does a task not run now? Answered by `Explained`."""
+
+    task: str
+
+
 class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
     """How a directive fared; the reply waits up to ``wait`` seconds for its end. Answered as the directive itself."""
 
@@ -157,7 +173,17 @@ class Disable(TaskDirective, frozen=True, kw_only=True, tag="disable"):
 
 
 class Resolve(TaskDirective, frozen=True, kw_only=True, tag="resolve"):
-    """Clear a task's error."""
+    """Clear a task's error, and let it run again where it was held."""
+
+
+class PauseTask(TaskDirective, frozen=True, kw_only=True, tag="pause"):
+    """Start nothing that is due of a task until it is resumed. What runs goes on; what is due is skipped."""
+
+    reason: str = ""
+
+
+class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
+    """Let a paused task go on."""
 
 
 class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
@@ -180,6 +206,16 @@ class StopService(ServiceDirective, frozen=True, kw_only=True, tag="stop-service
 
 class RestartService(ServiceDirective, frozen=True, kw_only=True, tag="restart-service"):
     """Stop and start a service of the engine."""
+
+
+class PauseSystem(Directive, frozen=True, kw_only=True, tag="pause-system"):
+    """Start nothing that is due of any task until the system is resumed."""
+
+    reason: str = ""
+
+
+class ResumeSystem(Directive, frozen=True, kw_only=True, tag="resume-system"):
+    """Let everything go on but for tasks that are paused themselves."""
 
 
 class Shutdown(Directive, frozen=True, kw_only=True, tag="shutdown"):
@@ -212,15 +248,31 @@ class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):
 
 
 class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
-    """The tasks asked for, by name."""
+    """The tasks asked for, by name, and the pause of everything."""
 
     tasks: tuple[TaskView, ...]
+    pause: Pause | None = None
 
 
 class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
     """The runs asked for, newest first."""
 
     runs: tuple[Run, ...]
+
+
+class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
+    """When a task is due; times of day are those of ``zone``."""
+
+    task: str
+    zone: str
+    instants: tuple[Upcoming, ...]
+
+
+class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
+    """Why a task does not run now, what holds it up first."""
+
+    task: str
+    reasons: tuple[Reason, ...]
 
 
 class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):
@@ -287,6 +339,12 @@ class RunChanged(Event, frozen=True, kw_only=True, tag="run-changed"):
     run: Run
 
 
+class EngineChanged(Event, frozen=True, kw_only=True, tag="engine-changed"):
+    """Something about the engine as a whole differs, such as that everything is paused."""
+
+    engine: EngineView
+
+
 class ServiceChanged(Event, frozen=True, kw_only=True, tag="service-changed"):
     """A service moved to another status."""
 
@@ -308,7 +366,9 @@ class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
     """The engine is about to end."""
 
 
-AnyEvent = TaskChanged | TaskRemoved | RunChanged | ServiceChanged | DirectiveChanged | EngineStopping
+AnyEvent = (
+    TaskChanged | TaskRemoved | RunChanged | EngineChanged | ServiceChanged | DirectiveChanged | EngineStopping
+)  # fmt: skip
 
 
 class Delta(Message, frozen=True, kw_only=True, tag="delta"):
@@ -346,10 +406,11 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 
 AnyRequest = (
-    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetDirective | Create | BuildTask | RunTask | StopRun | Restart
-    | Enable | Disable | Resolve | Delete | StartService | StopService | RestartService | Shutdown
+    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | Explain | GetDirective | Create | BuildTask
+    | RunTask | StopRun | Restart | Enable | Disable | Resolve | PauseTask | ResumeTask | Delete | StartService
+    | StopService | RestartService | PauseSystem | ResumeSystem | Shutdown
 )  # fmt: skip
-AnyReply = Pong | Snapshot | Tasks | Runs | LogSlice | Accepted | Done | Refused
+AnyReply = Pong | Snapshot | Tasks | Runs | UpcomingInstants | Explained | LogSlice | Accepted | Done | Refused
 AnyBroadcast = Delta | Heartbeat | Joined | LogChunk
 
 _M = TypeVar("_M")

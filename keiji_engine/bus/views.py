@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from keiji.records import Pause
 from keiji.states import RunState
 
 
@@ -31,7 +32,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine itself. ``boot`` is new at each start."""
+    """The engine itself. ``boot`` is new at each start; while there is a ``pause``, nothing that is due is started."""
 
     pid: int
     version: str
@@ -40,6 +41,7 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     workspace: str
     database: str
     time_zone: str
+    pause: Pause | None = None
 
 
 class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +62,16 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         schedule: the seed's form, such as "units:seconds,interval:10"; "" before the first build.
         schedule_words: the same in words.
-        type: "HMS" or "DayTime"; "" before the first build.
+        type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
+        policy: in words.
+        zone: whose clocks its times of day are by, where the task has one of its own; else "".
         running_since: when the live run began; None while nothing runs.
+        running: how many runs are live.
         retry_at: when a failed run is tried again; None when it is not.
+        waiting: why a run that is due has not begun; "" when none waits.
+        waiting_until: when that one may begin, as far as that is known.
+        pause: while there is one, nothing of it that is due is started.
+        held_since: since when it is held, after ``failures`` failures in a row; None when it is not.
         source_changes: paths in the task's folder that differ from the active build; empty when none do.
         source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
         recent: the last ended runs, oldest first, twenty at most; occurrences without a process are not among them.
@@ -94,6 +103,29 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     source_changes: tuple[str, ...] = ()
     source_error: str = ""
     recent: tuple[RecentRun, ...] = ()
+    zone: str = ""
+    running: int = 0
+    waiting: str = ""
+    waiting_until: datetime | None = None
+    pause: Pause | None = None
+    failures: int = 0
+    held_since: datetime | None = None
+
+
+class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant at which a task is due, or would be.
+
+    Args:
+        at: the instant.
+        starts_at: when the run starts; later than ``at`` by the jitter of the policy.
+        note: what daylight saving does to it, and whatever else is known; "" for nothing.
+        is_skipped: whether it is left out.
+    """
+
+    at: datetime
+    starts_at: datetime
+    note: str = ""
+    is_skipped: bool = False
 
 
 class LinkState(StrEnum):

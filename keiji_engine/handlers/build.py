@@ -12,6 +12,7 @@ from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
+from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.handlers.desk import Desk
@@ -47,6 +48,8 @@ async def build(desk: Desk, request: BuildTask) -> Done:
 async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> list[str]:
     """Make a build the active one, and return what to tell of it."""
     task = await _recorded(desk, source)
+    if task.schedule is None or not made.schedule.is_same_as(task.schedule):
+        task = await desk.settle_overdue(task, RunState.MISSED, "the task got another schedule before it could run")
     schedule, next_at = _placed(desk, task, made)
     task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
     desk.board.put_task(task, made)
@@ -74,9 +77,10 @@ def _placed(desk: Desk, task: Task, made: Build) -> tuple[Schedule, datetime | N
 
     Otherwise a task that is built more often than it is due would never run.
     """
-    if task.schedule is not None and task.next_at is not None and made.schedule.is_same_as(task.schedule):
-        return task.schedule, task.next_at
-    return desk.placed(made.schedule)
+    if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
+        return desk.placed(made.schedule, made.policy)
+    schedule = desk.replaced(task.schedule, made.policy)
+    return schedule, task.next_at if schedule == task.schedule else schedule.next_after(desk.clock())
 
 
 def _next(desk: Desk, slug: str) -> str:

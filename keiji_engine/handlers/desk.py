@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from keiji.errors import EngineOffline, ServiceOffline
 from keiji.paths import Paths
-from keiji.records import Task
+from keiji.policy import Policy
+from keiji.records import Pause, Task
 from keiji.schedule import Schedule
 from keiji.settings import Settings
+from keiji.states import RunState
 from keiji_engine.board import Board
 from keiji_engine.bus.views import EngineView, ServiceView
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
+from keiji_engine.scheduler.occurrences import unstarted
 from keiji_engine.storage.store import Store
 
 if TYPE_CHECKING:  # a command without an engine runs nothing
@@ -39,6 +42,9 @@ class Control(Protocol):
 
     def nudge(self) -> None:
         """Have the scheduler look again."""
+
+    def engine_changed(self) -> None:
+        """Tell everybody how the engine is now."""
 
     def recheck_sources(self, slug: str) -> None:
         """Have the watcher compare the sources of a task with its build."""
@@ -133,11 +139,30 @@ class Desk:
         self.board.put_runs(cancelled)
         return bool(cancelled)
 
-    def placed(self, schedule: Schedule) -> tuple[Schedule, datetime | None]:
-        """Return a schedule counted from now, in the zone of the workspace, and its next instant."""
+    async def settle_overdue(self, task: Task, state: RunState, reason: str) -> Task:
+        """Account for what is due of a task already and will not run any more; return the task as it is then."""
         now = self.clock()
-        placed = schedule.placed(anchor=now, zone=self.settings().time_zone)
+        while claims := unstarted(task, now, state, reason):
+            runs = await self.ledger.do(Store.claim, claims, now)
+            task = await self.ledger.do(Store.task, task.slug)
+            self.board.put_runs(runs, [task])
+        return task
+
+    def put_pause(self, pause: Pause | None) -> None:
+        """Show that everything is paused, or is no more."""
+        self.board.pause = pause
+        if self.control is not None:
+            self.control.engine_changed()
+
+    def placed(self, schedule: Schedule, policy: Policy) -> tuple[Schedule, datetime | None]:
+        """Return a schedule counted from now, placed as its policy and the workspace say, and its next instant."""
+        now = self.clock()
+        placed = schedule.placed(policy.placement(anchor=now, zone=self.settings().time_zone))
         return placed, placed.next_after(now)
+
+    def replaced(self, schedule: Schedule, policy: Policy) -> Schedule:
+        """Return a schedule that goes on counting as it did, placed as its policy and the workspace say by now."""
+        return schedule.placed(policy.placement(anchor=schedule.place.anchor, zone=self.settings().time_zone))
 
     def tell_schedule(self, task: Task) -> None:
         """Write into the task's log when it runs from now on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keiji.errors import EngineOffline, ServiceOffline
+from keiji.states import RunState
 from keiji_engine.bus.protocol import Disable, Done
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.storage.store import Store
@@ -13,6 +14,7 @@ async def disable(desk: Desk, request: Disable) -> Done:
     async with desk.holding(request.task) as task:
         if task.is_disabled and not desk.board.open_runs(task.slug):
             return Done(id=request.id, lines=(f"task {task.name} is disabled already",))
+        await desk.settle_overdue(task, RunState.MISSED, "the task was disabled before it could run")
         changed = await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None)
         desk.board.put_task(changed)
         lines = [f"disabled task {task.name}"]

@@ -21,8 +21,10 @@ from keiji_engine.handlers.delete import delete
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.handlers.disable import disable
 from keiji_engine.handlers.enable import enable
+from keiji_engine.handlers.pause import pause_system, pause_task
 from keiji_engine.handlers.resolve import resolve
 from keiji_engine.handlers.restart import restart
+from keiji_engine.handlers.resume import resume_system, resume_task
 from keiji_engine.handlers.run import run
 from keiji_engine.handlers.stop import stop
 from keiji_engine.storage.store import Store
@@ -34,6 +36,8 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.GetSnapshot: queries.get_snapshot,
     p.GetTasks: queries.get_tasks,
     p.GetRuns: queries.get_runs,
+    p.GetUpcoming: queries.get_upcoming,
+    p.Explain: queries.explain,
     p.ReadLog: queries.read_log,
     p.Create: create,
     p.BuildTask: build,
@@ -43,6 +47,10 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.Enable: enable,
     p.Disable: disable,
     p.Resolve: resolve,
+    p.PauseTask: pause_task,
+    p.ResumeTask: resume_task,
+    p.PauseSystem: pause_system,
+    p.ResumeSystem: resume_system,
     p.Delete: delete,
     p.StartService: services.start_service,
     p.StopService: services.stop_service,

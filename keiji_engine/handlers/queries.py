@@ -1,13 +1,26 @@
-"""ping, get-snapshot, get-tasks, get-runs, read-log: what changes nothing."""
+"""ping, get-snapshot, get-tasks, get-runs, get-upcoming, explain, read-log: what changes nothing."""
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC
+from itertools import islice
+
+import msgspec
+
+from keiji.errors import BuildFailed, NotBuilt
+from keiji.records import Build, Task
+from keiji.schedule import Occurrence
+from keiji_engine import builds
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.reasons import reasons
+from keiji_engine.bus.views import Upcoming
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.log_source import LogFiles
 from keiji_engine.storage.store import Store
 
 MOST_RUNS = 10_000
+MOST_INSTANTS = 1000
 
 
 async def ping(desk: Desk, request: p.Ping) -> p.Pong:
@@ -32,8 +45,9 @@ async def get_snapshot(desk: Desk, request: p.GetSnapshot) -> p.Snapshot:
 async def get_tasks(desk: Desk, request: p.GetTasks) -> p.Tasks:
     """Return one task or all. Raises TaskNotFound."""
     if request.task is None:
-        return p.Tasks(id=request.id, tasks=desk.board.views())
-    return p.Tasks(id=request.id, tasks=(desk.board.view(desk.board.find(request.task).slug),))
+        return p.Tasks(id=request.id, tasks=desk.board.views(), pause=desk.board.pause)
+    found = desk.board.view(desk.board.find(request.task).slug)
+    return p.Tasks(id=request.id, tasks=(found,), pause=desk.board.pause)
 
 
 async def get_runs(desk: Desk, request: p.GetRuns) -> p.Runs:
@@ -41,6 +55,52 @@ async def get_runs(desk: Desk, request: p.GetRuns) -> p.Runs:
     task = desk.board.find(request.task)
     limit = min(max(request.limit, 0), MOST_RUNS)
     return p.Runs(id=request.id, runs=tuple(await desk.ledger.do(Store.runs, task.slug, limit)))
+
+
+async def get_upcoming(desk: Desk, request: p.GetUpcoming) -> p.UpcomingInstants:
+    """Return when a task is due, from the schedule that the scheduler goes by. Raises TaskNotFound, NotBuilt."""
+    task = desk.board.find(request.task)
+    if task.schedule is None:
+        raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
+    zone = task.policy.tz or desk.settings().time_zone
+    after = (request.after or desk.clock()).astimezone(UTC)
+    instants = islice(task.schedule.preview(after), min(max(request.count, 0), MOST_INSTANTS))
+    return p.UpcomingInstants(
+        id=request.id, task=task.slug, zone=zone, instants=tuple(_upcoming(task, instant) for instant in instants)
+    )
+
+
+def _upcoming(task: Task, due: Occurrence) -> Upcoming:
+    starts_at = task.start_of(due.at)
+    late = (starts_at - due.at).total_seconds()
+    notes = [due.note, f"starts {late:g} s later (jitter)" if late and not due.is_skipped else ""]
+    return Upcoming(at=due.at, starts_at=starts_at, note=", ".join(filter(None, notes)), is_skipped=due.is_skipped)
+
+
+async def explain(desk: Desk, request: p.Explain) -> p.Explained:
+    """Say why a task does not run now. Raises TaskNotFound."""
+    view = desk.board.view(desk.board.find(request.task).slug)
+    control = desk.control
+    if control is None and not view.source_changes:
+        # No watcher has compared its sources with its build.
+        build = desk.board.build(view.slug)
+        differing = await asyncio.to_thread(_differing, desk, view.slug, build) if build else ()
+        view = msgspec.structs.replace(view, source_changes=differing)
+    found = reasons(
+        view,
+        control.engine_view() if control else None,
+        control.service_views() if control else (),
+        desk.board.pause,
+        desk.settings().zone,
+    )
+    return p.Explained(id=request.id, task=view.slug, reasons=found)
+
+
+def _differing(desk: Desk, slug: str, build: Build) -> tuple[str, ...]:
+    try:
+        return builds.changed(build.files, builds.fingerprint(desk.paths.source(slug)))
+    except BuildFailed:
+        return ()  # its sources are gone, which a build says when it is asked for
 
 
 async def read_log(desk: Desk, request: p.ReadLog) -> p.LogSlice:

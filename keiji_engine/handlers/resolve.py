@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, Resolve
 from keiji_engine.handlers.desk import Desk
+from keiji_engine.scheduler.reasons import held
 from keiji_engine.storage.store import Store
 
 
 async def resolve(desk: Desk, request: Resolve) -> Done:
-    """Clear IsError and ErrorTxt; history keeps what happened."""
+    """Clear IsError and ErrorTxt, and end a hold; history keeps what happened."""
     async with desk.holding(request.task) as task:
         if not task.is_error:
             return Done(id=request.id, lines=(f"task {task.name} has no error",))
-        cleared = task.error_text
-        desk.board.put_task(await desk.ledger.do(Store.resolve, task.slug))
-        return Done(id=request.id, lines=(f"resolved task {task.name}: {cleared}",))
+        lines = [f"resolved task {task.name}: {task.error_text}"]
+        if task.held_at is not None:
+            # What was due until now stays undone, or a task that fails would begin with what it failed at.
+            await desk.settle_overdue(task, RunState.SKIPPED, held(task, desk.settings().zone))
+            lines.append("it was held, and runs again by its schedule")
+        changed = await desk.ledger.do(Store.resolve, task.slug)
+        desk.board.put_task(changed)
+        desk.tell_schedule(changed)
+        desk.nudge()
+        return Done(id=request.id, lines=tuple(lines))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keiji.errors import NotBuilt
 from keiji.records import Task
+from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, Restart
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.storage.store import Store
@@ -22,12 +23,14 @@ async def restart(desk: Desk, request: Restart) -> Done:
 
 async def begin_anew(desk: Desk, task: Task) -> None:
     """Stop the runs of a task, then anchor its schedule at this moment. Raises NotBuilt."""
-    if task.schedule is None:
+    schedule = task.schedule
+    if schedule is None:
         raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
     desk.check_stoppable(task)
     await desk.stop_runs(task, "task restarted")
     desk.journal.task(task.slug, "task terminated, exiting...")
-    schedule, next_at = desk.placed(task.schedule)
+    task = await desk.settle_overdue(task, RunState.MISSED, "the task was restarted before it could run")
+    schedule, next_at = desk.placed(schedule, task.policy)
     task = await desk.ledger.do(Store.reschedule, task.slug, schedule, next_at)
     desk.board.put_task(task)
     desk.tell_schedule(task)

@@ -5,33 +5,50 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from datetime import datetime, tzinfo
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from keiji.errors import KeijiError
 from keiji.records import Run, Task
-from keiji_engine.scheduler.planner import Plan, plan
+from keiji_engine.scheduler.planner import Conditions, Plan, plan
 
 # The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
 LONGEST_WAIT = 1.0
+# Clocks are kept right by small steps, also backwards; what is set back by more was set by somebody.
+SET_BACK = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What of the world matters at a moment.
+
+    Args:
+        tasks: those that are due, and those with queued runs.
+        open_runs: all runs that have not ended.
+        following: when the first of the other tasks is due.
+    """
+
+    tasks: tuple[Task, ...]
+    open_runs: tuple[Run, ...]
+    following: datetime | None
 
 
 class World(Protocol):
     """What the scheduler looks at."""
 
-    def tasks(self) -> list[Task]: ...
-
-    def open_runs(self) -> list[Run]: ...
+    def sight(self, now: datetime) -> Sight: ...
 
 
 class Scheduler:
     """The loop.
 
     Args:
-        world: read before each plan.
-        carry_out: makes a plan true: records it, then starts what is to start. What it refuses is tried again.
-        can_run: whether anything can be started now.
-        zone: in which reasons give times; called for each plan, since a reload may change it.
+        world: looked at before each plan.
+        carry_out: makes a plan true: records it, then starts what is to start. Returns whether that changed anything.
+            What it refuses is tried again.
+        turn_back: is told when the clock was set back, before the next plan, with the time that was seen last.
+        conditions: called for each plan, since a reload or a directive may change them.
         note: takes a line for the log of the service, and its level.
     """
 
@@ -39,19 +56,20 @@ class Scheduler:
         self,
         *,
         world: World,
-        carry_out: Callable[[Plan], Awaitable[None]],
-        can_run: Callable[[], bool],
+        carry_out: Callable[[Plan], Awaitable[bool]],
+        turn_back: Callable[[datetime], Awaitable[None]],
+        conditions: Callable[[], Conditions],
         clock: Callable[[], datetime],
-        zone: Callable[[], tzinfo],
         note: Callable[[str, str], None],
     ) -> None:
         self._world = world
         self._carry_out = carry_out
-        self._can_run = can_run
+        self._turn_back = turn_back
+        self._conditions = conditions
         self._clock = clock
-        self._zone = zone
         self._note = note
         self._nudged = asyncio.Event()
+        self._seen: datetime | None = None
 
     def nudge(self) -> None:
         """Something changed: look again at once."""
@@ -61,44 +79,56 @@ class Scheduler:
         """Schedule until cancelled."""
         self._note("running start function", "INFO")
         ready()
-        former: Plan | None = None
         while True:
             self._nudged.clear()
-            decided = plan(
-                self._world.tasks(),
-                self._world.open_runs(),
-                self._clock(),
-                zone=self._zone(),
-                can_run=self._can_run(),
-            )
-            # The same decision again means that it could not be carried out: a loop must not spin on that.
-            is_stuck = decided == former
-            former = None if is_stuck else decided
-            if (decided.claims or decided.begin) and not is_stuck:
-                await self._settle(decided)
-            else:
-                await self._wait(decided.wake_at)
+            await self._wait(await self.step())
 
-    async def _settle(self, decided: Plan) -> None:
+    async def step(self) -> float:
+        """Decide and act once; return for how many seconds there is nothing to do, unless somebody nudges."""
+        try:
+            await self._look_at_clock()
+        except KeijiError as error:
+            self._note(f"the clock was set back, and tasks could not be moved yet: {error.message}", "ERROR")
+            return LONGEST_WAIT
+        now = self._clock()
+        sight = self._world.sight(now)
+        decided = plan(sight.tasks, sight.open_runs, now, self._conditions(), following=sight.following)
+        if decided:
+            # A plan that changes nothing was overtaken, or cannot be carried out: a loop must not spin on that.
+            return 0.0 if await self._settle(decided) else LONGEST_WAIT
+        if decided.wake_at is None:
+            return LONGEST_WAIT
+        return min(max((decided.wake_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
+
+    async def _look_at_clock(self) -> None:
+        now, seen = self._clock(), self._seen
+        if seen is not None and now < seen - SET_BACK:
+            self._note(f"the clock was set back by {seen - now}", "WARN")
+            await self._turn_back(seen)
+        self._seen = now
+
+    async def _settle(self, decided: Plan) -> bool:
         work = asyncio.ensure_future(self._carry_out(decided))
         try:
-            await asyncio.shield(work)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
             # What is claimed has to be shown and launched as well, or it would be lost.
             await asyncio.wait([work])
             raise
         except KeijiError as error:
             self._note(f"{_listed(decided)} could not be recorded, trying again: {error.message}", "ERROR")
+            return False
 
-    async def _wait(self, wake_at: datetime | None) -> None:
-        seconds = LONGEST_WAIT
-        if wake_at is not None:
-            seconds = min(max((wake_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
+    async def _wait(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._nudged.wait()
 
 
 def _listed(decided: Plan) -> str:
-    tasks = dict.fromkeys(claim.task for claim in decided.claims)
-    return f"occurrences of {', '.join(tasks)}" if decided.claims else "runs that are due"
+    names = decided.tasks
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return f"occurrences of {shown}" if names else "runs that are due"

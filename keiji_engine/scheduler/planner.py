@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 
-from keiji.records import Run, Task
-from keiji.states import RunState
+from keiji.policy import Overlap
+from keiji.records import Pause, Run, Task
+from keiji.states import RunState, Trigger
+from keiji_engine.scheduler.occurrences import ON_TIME, chosen, unstarted
+from keiji_engine.scheduler.reasons import ago, busy, held, paused, short
 from keiji_engine.storage.store import Claim
+
+BURST = 10  # so many tasks catch up at once; the others follow, as many each second
+_SPREAD = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What holds for all tasks.
+
+    Args:
+        zone: in which reasons give times.
+        can_run: whether anything can be started at all.
+        pause: while there is one, nothing is started.
+        max_parallel: how many runs may be live at once; None for no limit.
+    """
+
+    zone: tzinfo = UTC
+    can_run: bool = True
+    pause: Pause | None = None
+    max_parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,98 +40,241 @@ class Plan:
     """What is to be done now.
 
     Args:
-        claims: one for each due instant, or for a row of instants that a later one stands for.
+        claims: for each due instant, or for a row of them.
         begin: ids of queued runs whose time has come.
+        stop: (id, reason) of live runs that others take the place of.
+        give_up: (id, reason) of queued runs that others take the place of.
         wake_at: the next instant at which anything is due; None when nothing is.
+        seen: ids of the open runs of all tasks that this is about, as they were taken into account.
     """
 
-    claims: tuple[Claim, ...]
-    begin: tuple[str, ...]
-    wake_at: datetime | None
+    claims: tuple[Claim, ...] = ()
+    begin: tuple[str, ...] = ()
+    stop: tuple[tuple[str, str], ...] = ()
+    give_up: tuple[tuple[str, str], ...] = ()
+    wake_at: datetime | None = None
+    seen: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.claims or self.begin or self.stop or self.give_up)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks whose occurrences it decides about, once each."""
+        return list(dict.fromkeys(claim.task for claim in self.claims))
 
 
 def plan(
-    tasks: Iterable[Task], open_runs: Sequence[Run], now: datetime, *, zone: tzinfo = UTC, can_run: bool = True
+    tasks: Iterable[Task],
+    open_runs: Sequence[Run],
+    now: datetime,
+    conditions: Conditions = Conditions(),
+    *,
+    following: datetime | None = None,
 ) -> Plan:
     """Decide about everything that is due at ``now``, in due order.
 
-    A task whose last run has not ended, or waits to be tried again, skips. Of several instants that passed while
-    nobody looked the latest one runs, and one row stands for the earlier ones. Where nothing can be run, what is due
-    is missed, and what is queued waits. Reasons give times in ``zone``.
+    Args:
+        tasks: at least those that are due and those with queued runs.
+        open_runs: all runs that have not ended, in the order in which they came.
+        following: when the first task is due that is not among ``tasks``.
     """
-    by_task: dict[str, Run] = {run.task: run for run in reversed(open_runs)}
-    claims: list[Claim] = []
-    wake: list[datetime] = []
-    for task in sorted(tasks, key=lambda task: (task.next_at or now, task.slug)):
-        if task.next_at is None or task.schedule is None:
-            continue
-        if task.next_at <= now:
-            claims += _claims(task, by_task.get(task.slug), now, zone, can_run=can_run)
-            following = claims[-1].next_at
-        else:
-            following = task.next_at
-        if following is not None:
-            wake.append(following)
-    begin, waiting = _queued(open_runs, now) if can_run else ((), [])
-    wake += waiting
-    return Plan(tuple(claims), begin, min(wake, default=None))
-
-
-def _claims(task: Task, open_run: Run | None, now: datetime, zone: tzinfo, *, can_run: bool) -> list[Claim]:
-    assert task.schedule is not None
-    assert task.next_at is not None
-    count, latest = task.schedule.due_until(task.next_at, now)
-    following = task.schedule.next_after(now)
-    claims = []
-    if count > 1:
-        claims.append(
-            Claim(
-                task=task.slug,
-                scheduled_for=task.next_at,
-                next_at=following,
-                state=RunState.COALESCED,
-                reason=_coalesced(count - 1, latest.astimezone(zone)),
-                build=task.build,
-            )
-        )
-    state, reason = RunState.STARTING, ""
-    if open_run is not None:
-        state, reason = RunState.SKIPPED, _busy(open_run, task, zone)
-    elif not can_run:
-        state, reason = RunState.MISSED, "the runner was stopped"
-    claims.append(
-        Claim(task=task.slug, scheduled_for=latest, next_at=following, state=state, reason=reason, build=task.build)
+    by_slug = {task.slug: task for task in tasks}
+    planner = _Planner(by_slug, open_runs, now, conditions)
+    for task in sorted(by_slug.values(), key=lambda task: (task.next_at or now, task.slug)):
+        if task.next_at is not None and task.schedule is not None:
+            if task.next_at <= now:
+                planner.take(task)
+            else:
+                planner.wake.append(task.next_at)
+    planner.look_at_queue()
+    planner.share_slots()
+    about = {claim.task for claim in planner.claims} | {slug for slug in by_slug if planner.open[slug]}
+    return Plan(
+        tuple(planner.claims),
+        tuple(planner.begin),
+        tuple(planner.stop.items()),
+        tuple(planner.give_up.items()),
+        min((*planner.wake, *([following] if following else [])), default=None),
+        frozenset(run.run_id for run in open_runs if run.task in about),
     )
-    return claims
 
 
-def _coalesced(count: int, latest: datetime) -> str:
-    what = "this occurrence was" if count == 1 else f"this and {count - 1} later occurrences were"
-    return f"{what} not noticed in time; the one of {_short(latest)} stands for {'it' if count == 1 else 'them'}"
+@dataclass(order=True)
+class _Start:
+    """Something that could start now: a queued run, or a claim of this plan. They sort in due order."""
+
+    due: datetime
+    task: str
+    run_id: str = ""
+    claim: int = field(default=-1, compare=False)
 
 
-def _busy(run: Run, task: Task, zone: tzinfo) -> str:
-    if run.state == RunState.QUEUED:
-        when = f" at {_short(run.due_at.astimezone(zone))}" if run.due_at else ""
-        return f"attempt {run.attempt} of {task.policy.retry.tries} is to come{when}"
-    return f"still running since {_short((run.started_at or run.created_at).astimezone(zone))}"
+class _Planner:
+    """A plan in the making."""
 
+    def __init__(self, tasks: dict[str, Task], open_runs: Sequence[Run], now: datetime, conditions: Conditions) -> None:
+        self.tasks = tasks
+        self.now = now
+        self.conditions = conditions
+        self.open: dict[str, list[Run]] = defaultdict(list)
+        for run in open_runs:
+            self.open[run.task].append(run)
+        self.live = sum(run.is_live for run in open_runs)
+        self.caught_up = 0
+        self.started: Counter[str] = Counter()  # by task, what this plan starts
+        self.queued: Counter[str] = Counter()
+        self.claims: list[Claim] = []
+        self.begin: list[str] = []
+        self.stop: dict[str, str] = {}
+        self.give_up: dict[str, str] = {}
+        self.wake: list[datetime] = []
+        self.starts: list[_Start] = []
 
-def _short(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
+    # ── what is due ──────────────────────────────────────────────────────────────────────────────────────────────
 
-
-def _queued(open_runs: Sequence[Run], now: datetime) -> tuple[tuple[str, ...], list[datetime]]:
-    """Return the queued runs to begin now, and when the others are due. One that is blocked waits for a nudge."""
-    live = {run.task for run in open_runs if run.is_live}
-    begin, waiting = [], []
-    for run in sorted(open_runs, key=lambda run: (run.due_at or run.created_at, run.run_id)):
-        if run.state != RunState.QUEUED or run.task in live:
-            continue
-        due_at = run.due_at or run.created_at
-        if due_at <= now:
-            begin.append(run.run_id)
-            live.add(run.task)
+    def take(self, task: Task) -> None:
+        """Decide about every due instant of a task."""
+        conditions, now = self.conditions, self.now
+        if task.held_at is not None:
+            self._pass(unstarted(task, now, RunState.SKIPPED, held(task, conditions.zone)))
+        elif (pause := task.pause or conditions.pause) is not None:
+            whole = " with everything" if task.pause is None else ""
+            self._pass(unstarted(task, now, RunState.SKIPPED, paused(pause, conditions.zone, whole)))
+        elif not conditions.can_run:
+            self._pass(unstarted(task, now, RunState.MISSED, "the runner was stopped"))
         else:
-            waiting.append(due_at)
-    return tuple(begin), waiting
+            due = chosen(task, now, conditions.zone)
+            self.claims += due.passed
+            for number, instant in enumerate(due.chosen):
+                self._run(task, instant, due.next_at, is_last=number == len(due.chosen) - 1, is_first=number == 0)
+            if due.next_at is not None:
+                self.wake.append(due.next_at)
+
+    def _pass(self, claims: tuple[Claim, ...]) -> None:
+        self.claims += claims
+        if claims[-1].next_at is not None:
+            self.wake.append(claims[-1].next_at)
+
+    def _run(self, task: Task, instant: datetime, next_at: datetime | None, *, is_first: bool, is_last: bool) -> None:
+        """Have one instant run: now, later, or not at all, as what runs of the task already allows."""
+        zone = self.conditions.zone
+        claim = Claim(task=task.slug, scheduled_for=instant, next_at=next_at, state=RunState.STARTING, build=task.build)
+        is_late = self.now - instant > ON_TIME
+        if is_late:
+            claim = replace(claim, reason=f"caught up with: it was due {ago(self.now - instant)} before")
+        overlap = task.policy.overlap
+        ahead = self.open[task.slug]
+        if overlap is Overlap.REPLACE and not is_last:
+            reason = "a later one takes its place"
+            self.claims.append(replace(claim, state=RunState.COALESCED, reason=reason))
+        elif overlap is Overlap.SKIP and ahead:
+            self.claims.append(replace(claim, state=RunState.SKIPPED, reason=busy(ahead, task, zone)))
+        elif overlap is Overlap.QUEUE and (full := self._full(task, ahead)):
+            self.claims.append(replace(claim, state=RunState.SKIPPED, reason=full))
+        else:
+            if overlap is Overlap.REPLACE:
+                self._replace(ahead, instant)
+            self._start_or_wait(task, claim, self._start_time(task, instant, is_late=is_late and is_first))
+
+    def _full(self, task: Task, ahead: Sequence[Run]) -> str:
+        waiting = sum(run.state is RunState.QUEUED for run in ahead) + self.queued[task.slug]
+        if waiting < task.policy.queue or not ahead:
+            return ""
+        return f"{waiting} wait already, and its queue takes no more; {busy(ahead, task, self.conditions.zone)}"
+
+    def _replace(self, ahead: Sequence[Run], instant: datetime) -> None:
+        for run in ahead:
+            if run.state is RunState.QUEUED:
+                self.give_up[run.run_id] = f"replaced by the one of {short(instant, self.conditions.zone)}"
+
+    def _start_time(self, task: Task, instant: datetime, *, is_late: bool) -> datetime:
+        start = task.start_of(instant)
+        if is_late:
+            start = max(start, self.now + self.caught_up // BURST * _SPREAD)
+            self.caught_up += 1
+        return start
+
+    def _start_or_wait(self, task: Task, claim: Claim, start: datetime) -> None:
+        """Add a claim that starts now, unless something is to be waited for."""
+        ahead = [run for run in self.open[task.slug] if run.run_id not in self.give_up]
+        if start > self.now:
+            why = f"jitter: it starts at {short(start, self.conditions.zone)}"
+            if task.start_of(claim.scheduled_for) <= self.now:
+                why = f"others catch up as well: it starts at {short(start, self.conditions.zone)}"
+            self._queue(claim, start, why)
+            self.wake.append(start)
+        elif task.policy.overlap is Overlap.ALLOW:
+            live = sum(run.is_live for run in ahead) + self.started[task.slug]
+            if task.policy.max_parallel is not None and live >= task.policy.max_parallel:
+                self._queue(claim, claim.scheduled_for, f"{live} of {task.policy.max_parallel} runs are going on")
+            else:
+                self._start(claim)
+        elif ahead or self.started[task.slug] or self.queued[task.slug]:
+            self._queue(claim, claim.scheduled_for, "waits for the run before it")
+        else:
+            self._start(claim)
+
+    def _queue(self, claim: Claim, due_at: datetime, reason: str) -> None:
+        self.queued[claim.task] += 1
+        self.claims.append(_waiting(claim, due_at, reason))
+
+    def _start(self, claim: Claim) -> None:
+        self.started[claim.task] += 1
+        self.starts.append(_Start(claim.scheduled_for, claim.task, claim=len(self.claims)))
+        self.claims.append(claim)
+
+    # ── what waits ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def look_at_queue(self) -> None:
+        """Find the queued runs that could begin, and what has to end before others can."""
+        if not self.conditions.can_run or self.conditions.pause is not None:
+            return
+        for slug, task in self.tasks.items():
+            if task.pause is not None or task.is_disabled:
+                continue
+            queued = [run for run in self.open[slug] if run.state is RunState.QUEUED and run.run_id not in self.give_up]
+            due = [run for run in queued if _due(run) <= self.now]
+            self.wake += [_due(run) for run in queued if _due(run) > self.now]
+            live = [run for run in self.open[slug] if run.is_live]
+            if task.policy.overlap is Overlap.REPLACE and any(_is_occurrence(run) for run in due):
+                self.stop |= {run.run_id: f"replaced by the one of {self._newest(due)}" for run in live}
+            room = self._room(task, live)
+            for run in sorted(due, key=_due)[:room]:
+                self.starts.append(_Start(_due(run), slug, run.run_id))
+
+    def _newest(self, due: Iterable[Run]) -> str:
+        return short(max(_due(run) for run in due if _is_occurrence(run)), self.conditions.zone)
+
+    def _room(self, task: Task, live: Sequence[Run]) -> int:
+        """Return how many more runs of a task may be live."""
+        starting = self.started[task.slug]
+        if task.policy.overlap is not Overlap.ALLOW:
+            return 0 if live or starting else 1
+        most = task.policy.max_parallel
+        return len(self.open[task.slug]) if most is None else max(most - len(live) - starting, 0)
+
+    def share_slots(self) -> None:
+        """Start what is due in due order, as far as the limit for all tasks allows; the rest waits."""
+        most = self.conditions.max_parallel
+        free = len(self.starts) if most is None else max(most - self.live, 0)
+        in_order = sorted(self.starts)
+        self.begin = [start.run_id for start in in_order[:free] if start.run_id]
+        for start in in_order[free:]:
+            if start.claim >= 0:
+                claim = self.claims[start.claim]
+                reason = f"waits for a slot: {most} runs are going on (MAX_PARALLEL_RUNS)"
+                self.claims[start.claim] = _waiting(claim, claim.scheduled_for, reason)
+
+
+def _waiting(claim: Claim, due_at: datetime, reason: str) -> Claim:
+    reason = f"{claim.reason}; {reason}" if claim.reason else reason
+    return replace(claim, state=RunState.QUEUED, due_at=due_at, reason=reason)
+
+
+def _due(run: Run) -> datetime:
+    return run.due_at or run.created_at
+
+
+def _is_occurrence(run: Run) -> bool:
+    return run.trigger is Trigger.SCHEDULE

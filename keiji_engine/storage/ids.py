@@ -8,6 +8,18 @@ from datetime import datetime, timedelta
 
 from keiji.schedule import EPOCH
 
+_DIGITS = 14
+
+
+def prefix_of(moment: datetime) -> str:
+    """Return what sorts before the id of every run that came to be at ``moment`` or later, and after all others."""
+    return f"{max((moment - EPOCH) // timedelta(microseconds=1), 0):0{_DIGITS}x}"
+
+
+def moment_of(run_id: str) -> datetime:
+    """Return when a run came to be, by its id."""
+    return EPOCH + timedelta(microseconds=int(run_id[:_DIGITS], 16))
+
 
 class RunIds:
     """Gives ids of 26 hexadecimal digits: 14 that tell the microsecond, 12 that are random.
@@ -24,4 +36,4 @@ class RunIds:
         """Return the id of a run that comes to be at ``moment`` (aware)."""
         with self._lock:
             self._last = max(self._last + 1, (moment - EPOCH) // timedelta(microseconds=1))
-            return f"{self._last:014x}{secrets.token_hex(6)}"
+            return f"{self._last:0{_DIGITS}x}{secrets.token_hex(6)}"

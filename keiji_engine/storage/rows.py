@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from keiji.policy import Policy
-from keiji.records import Build, Run, Task
+from keiji.records import Build, Pause, Run, Task
 from keiji.schedule import from_dict
 
-_TASK_AS_IS = tuple({field.name for field in fields(Task)} - {"schedule", "policy"})
+_TASK_AS_IS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause"})
 _RUN_AS_IS = tuple({field.name for field in fields(Run)} - {"task"})
 
 
@@ -43,7 +43,22 @@ def to_task(row: RowMapping) -> Task:
         **values,
         schedule=from_dict(schedule) if schedule is not None else None,
         policy=Policy.from_dict(row["policy"]),
+        pause=to_pause(row["paused"]),
     )
+
+
+def to_pause(data: dict[str, str] | None) -> Pause | None:
+    """Read what `from_pause` wrote."""
+    if data is None:
+        return None
+    return Pause(since=datetime.fromisoformat(data["since"]), reason=data["reason"], by=data["by"])
+
+
+def from_pause(pause: Pause | None) -> dict[str, str] | None:
+    """Return a pause as plain data."""
+    if pause is None:
+        return None
+    return {"since": pause.since.isoformat(), "reason": pause.reason, "by": pause.by}
 
 
 def to_build(row: RowMapping) -> Build:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
+from keiji.policy import Policy
 from keiji.records import Run, RunResult
 from keiji.states import BAD, ENDED, RunState, Trigger, advance
 from keiji_engine.storage.database import Database
@@ -28,8 +29,10 @@ class Claim:
     Args:
         task: slug of the task.
         next_at: the task's next instant once this one is dealt with.
-        state: STARTING, or SKIPPED, MISSED or COALESCED with a ``reason``.
+        state: STARTING; QUEUED; or SKIPPED, MISSED or COALESCED with a ``reason``.
         build: hash of the build that is to run.
+        due_at: when what is QUEUED may start.
+        count: how many instants it is about, from ``scheduled_for`` to ``scheduled_until``.
     """
 
     task: str
@@ -38,6 +41,9 @@ class Claim:
     state: RunState
     reason: str = ""
     build: str | None = None
+    due_at: datetime | None = None
+    count: int = 1
+    scheduled_until: datetime | None = None
 
 
 class RunVerbs:
@@ -72,6 +78,9 @@ class RunVerbs:
                     scheduled_for=claim.scheduled_for,
                     reason=claim.reason,
                     build=claim.build,
+                    due_at=claim.due_at,
+                    count=claim.count,
+                    scheduled_until=claim.scheduled_until,
                 )
                 for claim in claims
             ]
@@ -83,8 +92,10 @@ class RunVerbs:
             _set_each(connection, "last_at", {owners[run.task]: now for run in won if run.is_live})
             return won
 
-    def request_run(self, slug: str, *, trigger: Trigger, now: datetime, state: RunState = RunState.STARTING) -> Run:
-        """Add a run that somebody asked for, of the active build.
+    def request_run(
+        self, slug: str, *, trigger: Trigger, now: datetime, state: RunState = RunState.STARTING, reason: str = ""
+    ) -> Run:
+        """Add a run that somebody asked for, of the active build: STARTING, or QUEUED with a ``reason``.
 
         Raises:
             TaskNotFound: there is no such task.
@@ -97,7 +108,9 @@ class RunVerbs:
             if owner.build is None:
                 raise NotBuilt(f"{owner.name!r} has no build yet", hint=f"keiji task build {slug}")
             due_at = now if state is RunState.QUEUED else None
-            values = self._row(owner.id, now, trigger=trigger, state=state, due_at=due_at, build=owner.build)
+            values = self._row(
+                owner.id, now, trigger=trigger, state=state, due_at=due_at, build=owner.build, reason=reason
+            )
             row = connection.execute(sa.insert(runs).values(values).returning(runs)).mappings().one()
             run = to_run(row, slug)
             if run.is_live:
@@ -115,9 +128,17 @@ class RunVerbs:
             before, owner = _locked(connection, run_id)
             active = sa.select(tasks.c.build).where(tasks.c.id == owner).scalar_subquery()
             state = advance(before.state, RunState.STARTING)
-            run = _moved(connection, before, state=state, build=sa.func.coalesce(active, runs.c.build))
+            build = sa.func.coalesce(active, runs.c.build)
+            run = _moved(connection, before, state=state, build=build, reason="")
             _set_each(connection, "last_at", {owner: now})
             return run
+
+    def skip_queued(self, run_id: str, reason: str, now: datetime) -> Run:
+        """Give up a queued run. Raises RunNotFound, IllegalTransition as `begin_queued` does."""
+        with self._database.write() as connection:
+            before, _ = _locked(connection, run_id)
+            state = advance(before.state, RunState.SKIPPED)
+            return _moved(connection, before, state=state, reason=reason, finished_at=now)
 
     def mark_running(self, run_id: str, started_at: datetime) -> Run:
         """Record that a run has its process. One that is recorded as running already stays as it is.
@@ -136,8 +157,9 @@ class RunVerbs:
     def finish(self, result: RunResult, *, retry_at: datetime | None = None) -> tuple[Run, Run | None]:
         """Record how a run ended, together with what follows from it.
 
-        With ``retry_at`` a queued run is added, one attempt further. Without, a bad end puts its reason on the task;
-        a success takes an earlier one off. Recording the same end again changes nothing.
+        With ``retry_at`` a queued run is added, one attempt further. Without, a bad end puts its reason on the task,
+        and holds it where its policy says so; a success takes an earlier one off. Recording the same end again changes
+        nothing.
 
         Returns:
             The run as stored, and its retry while that is queued.
@@ -156,7 +178,7 @@ class RunVerbs:
                 state=advance(before.state, result.state),
                 started_at=result.started_at or before.started_at,
                 finished_at=result.finished_at,
-                reason=result.reason,
+                reason=result.reason or before.reason,  # that it was caught up with, say
                 exit_code=result.exit_code,
                 signal=result.signal,
                 cpu_seconds=result.cpu_seconds,
@@ -166,9 +188,10 @@ class RunVerbs:
             )
             retry = self._add_retry(connection, run, owner, retry_at) if retry_at is not None else None
             if run.state in BAD and retry is None:
-                _set_error(connection, owner, True, run.reason)
+                _count_failure(connection, owner, run.reason, result.finished_at)
             elif run.state is RunState.SUCCEEDED:
-                _set_error(connection, owner, False, "")
+                change = sa.update(tasks).where(tasks.c.id == owner)
+                connection.execute(change.values(is_error=False, error_text="", failures=0))
             return run, retry
 
     def cancel_queued(self, slug: str, reason: str, now: datetime) -> list[Run]:
@@ -188,10 +211,13 @@ class RunVerbs:
                 for row in waiting
             ]
 
-    def open_runs(self) -> list[Run]:
-        """Return all runs that have not ended, oldest first."""
+    def open_runs(self, slugs: Collection[str] | None = None) -> list[Run]:
+        """Return the runs that have not ended, of some tasks or of all, oldest first."""
+        query = _WITH_SLUG.where(is_open(runs.c.state)).order_by(runs.c.run_id)
+        if slugs is not None:
+            query = query.where(tasks.c.slug.in_(slugs))
         with self._database.read() as connection:
-            rows = connection.execute(_WITH_SLUG.where(is_open(runs.c.state)).order_by(runs.c.run_id)).mappings()
+            rows = connection.execute(query).mappings()
             return [to_run(row, row["slug"]) for row in rows]
 
     def run(self, run_id: str) -> Run:
@@ -216,7 +242,10 @@ class RunVerbs:
             return _by_slug(connection.execute(recent_runs(limit)).mappings())
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
-        defaults = {"scheduled_for": None, "due_at": None, "reason": "", "attempt": 1, "retry_of": None}
+        defaults = {
+            "scheduled_for": None, "scheduled_until": None, "count": 1, "due_at": None, "reason": "", "attempt": 1,
+            "retry_of": None,
+        }  # fmt: skip
         return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **values}
 
     def _add_retry(self, connection: sa.Connection, failed: Run, owner: int, retry_at: datetime) -> Run:
@@ -260,8 +289,15 @@ def _set_each(connection: sa.Connection, column: str, values: dict[int, datetime
         connection.execute(change, [{"owner": owner, "moment": moment} for owner, moment in values.items()])
 
 
-def _set_error(connection: sa.Connection, owner: int, is_error: bool, text: str) -> None:
-    connection.execute(sa.update(tasks).where(tasks.c.id == owner).values(is_error=is_error, error_text=text))
+def _count_failure(connection: sa.Connection, owner: int, text: str, at: datetime) -> None:
+    """Put an error on a task, and hold it where its policy says that this was one too many."""
+    known = sa.select(tasks.c.failures, tasks.c.held_at, tasks.c.policy).where(tasks.c.id == owner)
+    failures, held_at, policy = connection.execute(known).one()
+    hold_after = Policy.from_dict(policy).hold_after
+    if hold_after and failures + 1 >= hold_after:
+        held_at = held_at or at
+    values = {"is_error": True, "error_text": text, "failures": failures + 1, "held_at": held_at}
+    connection.execute(sa.update(tasks).where(tasks.c.id == owner).values(**values))
 
 
 def _require_task(connection: sa.Connection, slug: str) -> int:

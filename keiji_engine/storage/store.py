@@ -10,15 +10,17 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.directives import DirectiveVerbs
+from keiji_engine.storage.history import HistoryVerbs, Recount
 from keiji_engine.storage.ids import RunIds
+from keiji_engine.storage.marks import MarkVerbs
 from keiji_engine.storage.rows import StoredDirective
 from keiji_engine.storage.runs import Claim, RunVerbs
 from keiji_engine.storage.tasks import TaskVerbs
 
-__all__ = ["Claim", "Store", "StoredDirective"]
+__all__ = ["Claim", "Recount", "Store", "StoredDirective"]
 
 
-class Store(TaskVerbs, RunVerbs, DirectiveVerbs):
+class Store(TaskVerbs, RunVerbs, DirectiveVerbs, HistoryVerbs, MarkVerbs):
     """An open database and what can be done with it."""
 
     def __init__(self, database: Database) -> None:

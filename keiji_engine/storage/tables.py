@@ -101,6 +101,9 @@ tasks = sa.Table(
     sa.Column("is_error", sa.Boolean, nullable=False),
     sa.Column("error_text", Words, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
+    sa.Column("paused", Json),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("held_at", Moment),
 )
 
 
@@ -144,10 +147,19 @@ runs = sa.Table(
     sa.Column("log_end", sa.BigInteger),
     sa.Column("build", sa.String(64)),
     sa.Column("retry_of", sa.String(32), unique=True),  # the run that this is another attempt at
+    sa.Column("count", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("scheduled_until", Moment),
     sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),
     sa.Index("runs_open", "run_id"),  # of those alone that is_open() finds
+)
+
+marks = sa.Table(  # what is remembered of the whole system, such as that it is paused
+    "marks",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", Json, nullable=False),
 )
 
 directives = sa.Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +11,10 @@ import sqlalchemy as sa
 
 from keiji.errors import TaskExists, TaskNotFound
 from keiji.policy import Policy
-from keiji.records import Build, Task
+from keiji.records import Build, Pause, Task
 from keiji.schedule import Schedule
 from keiji_engine.storage.database import Database
-from keiji_engine.storage.rows import to_build, to_task
+from keiji_engine.storage.rows import from_pause, to_build, to_task
 from keiji_engine.storage.tables import builds, runs, tasks
 
 
@@ -58,10 +59,11 @@ class TaskVerbs:
                 raise _taken(connection, name, slug)
             return _changed(connection, slug, name=name, description=description)
 
-    def tasks(self) -> list[Task]:
-        """Return all tasks, by name."""
+    def tasks(self, slugs: Collection[str] | None = None) -> list[Task]:
+        """Return some tasks or all of them, by name."""
+        query = sa.select(tasks) if slugs is None else sa.select(tasks).where(tasks.c.slug.in_(slugs))
         with self._database.read() as connection:
-            rows = connection.execute(sa.select(tasks)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         # Sorted here: the order of letters differs between databases, and between the locales of their servers.
         return sorted(map(to_task, rows), key=lambda task: (task.name.casefold(), task.name))
 
@@ -73,7 +75,7 @@ class TaskVerbs:
     def activate(self, slug: str, build: Build, schedule: Schedule, next_at: datetime | None, *, now: datetime) -> Task:
         """Make ``build`` the active one: it, its policy, its placed schedule and the next instant in one step.
 
-        A disabled task stays so and has no next instant; an error is cleared. Raises TaskNotFound.
+        A disabled task stays so and has no next instant; an error is cleared, and a hold with it. Raises TaskNotFound.
         """
         addition = self._database.insert_or_leave(builds)
         with self._database.write() as connection:
@@ -101,6 +103,8 @@ class TaskVerbs:
                 next_at=None if task.is_disabled else next_at,
                 is_error=False,
                 error_text="",
+                failures=0,
+                held_at=None,
             )
 
     def set_enabled(self, slug: str, enabled: bool, schedule: Schedule | None, next_at: datetime | None) -> Task:
@@ -121,9 +125,14 @@ class TaskVerbs:
             return _changed(connection, slug, schedule=schedule.to_dict(), next_at=following)
 
     def resolve(self, slug: str) -> Task:
-        """Clear a task's error. Raises TaskNotFound."""
+        """Clear a task's error, and let it run again where it was held. Raises TaskNotFound."""
         with self._database.write() as connection:
-            return _changed(connection, slug, is_error=False, error_text="")
+            return _changed(connection, slug, is_error=False, error_text="", failures=0, held_at=None)
+
+    def pause_task(self, slug: str, pause: Pause | None) -> Task:
+        """Pause a task, or let it go on. Raises TaskNotFound."""
+        with self._database.write() as connection:
+            return _changed(connection, slug, paused=from_pause(pause))
 
     def delete_task(self, slug: str) -> None:
         """Remove a task with its builds and its history. Raises TaskNotFound."""
@@ -138,6 +147,14 @@ class TaskVerbs:
             active = sa.select(builds).where(builds.c.task_id == task.id, builds.c.hash == task.build)
             row = connection.execute(active).mappings().one_or_none()
             return to_build(row) if row is not None else None
+
+    def active_builds(self) -> dict[str, Build]:
+        """Return the active build of each task that has one, by slug."""
+        query = sa.select(builds, tasks.c.slug).join_from(
+            builds, tasks, sa.and_(builds.c.task_id == tasks.c.id, builds.c.hash == tasks.c.build)
+        )
+        with self._database.read() as connection:
+            return {row["slug"]: to_build(row) for row in connection.execute(query).mappings()}
 
     def builds_of(self, slug: str) -> set[str]:
         """Return the hashes of the builds that a task had. Raises TaskNotFound."""

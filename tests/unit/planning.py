@@ -1,0 +1,51 @@
+"""A world for the planner: tasks and runs at given seconds after noon."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keiji.policy import Policy
+from keiji.records import Run, Task
+from keiji.schedule import Placement, every
+from keiji.states import RunState, Trigger
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """Return the instant so many seconds after START."""
+    return START + timedelta(seconds=seconds)
+
+
+def a_task(slug: str = "ping", seconds: int = 10, **changes: Any) -> Task:
+    """Return a task that is due every so many seconds after START."""
+    schedule = every(seconds).seconds.placed(Placement(anchor=START))
+    task = Task(
+        id=1, task_id=slug, name=slug, slug=slug, schedule=schedule, build="b1", next_at=schedule.next_after(START)
+    )
+    return replace(task, **changes)
+
+
+def with_policy(slug: str = "ping", seconds: int = 10, **policy: Any) -> Task:
+    """Return such a task with a policy."""
+    return a_task(slug, seconds, policy=Policy(**policy))
+
+
+def a_run(state: RunState, run_id: str = "r1", slug: str = "ping", **values: Any) -> Run:
+    """Return a run of a task: live ones began at START, queued ones wait for what ``due_at`` says."""
+    defaults: dict[str, Any] = {
+        "trigger": Trigger.SCHEDULE,
+        "created_at": START,
+        "started_at": START if state is RunState.RUNNING else None,
+    }
+    return Run(run_id=run_id, task=slug, state=state, **(defaults | values))
+
+
+def running(run_id: str = "r1", slug: str = "ping") -> Run:
+    return a_run(RunState.RUNNING, run_id, slug)
+
+
+def queued(due: float, run_id: str = "q1", slug: str = "ping", **values: Any) -> Run:
+    return a_run(RunState.QUEUED, run_id, slug, due_at=at(due), **values)
