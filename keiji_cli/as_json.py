@@ -7,20 +7,25 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from keiji.records import Pause
+
 if TYPE_CHECKING:
     from keiji.daemon import EngineNote
     from keiji.records import Run
-    from keiji_engine.bus.views import TaskView
+    from keiji_engine.bus.views import TaskView, Upcoming
 
 
 TASK = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
     "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
+    "policy", "pause", "held_since", "waiting",
 )  # fmt: skip
 RUN = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
 )  # fmt: skip
+PAUSE = ("since", "reason", "by")
+UPCOMING = ("at", "starts_at", "note", "is_skipped")
 
 
 def tasks(found: Iterable[TaskView], zone: tzinfo) -> str:
@@ -33,8 +38,15 @@ def runs(found: Iterable[Run], zone: tzinfo) -> str:
     return _text([_picked(run, RUN, zone) for run in found])
 
 
-def status(engine: EngineNote | None, services: Iterable[dict[str, Any]], zone: tzinfo, now: datetime) -> str:
-    """Return the engine (or null) and its services."""
+def upcoming(found: Iterable[Upcoming], zone: tzinfo) -> str:
+    """Return instants as a list of objects with the fields `UPCOMING`."""
+    return _text([_picked(instant, UPCOMING, zone) for instant in found])
+
+
+def status(
+    engine: EngineNote | None, services: Iterable[dict[str, Any]], zone: tzinfo, now: datetime, pause: Pause | None
+) -> str:
+    """Return the engine (or null), its services, and the pause of everything (or null)."""
     about = engine and {
         "pid": engine.pid,
         "version": engine.version,
@@ -45,7 +57,7 @@ def status(engine: EngineNote | None, services: Iterable[dict[str, Any]], zone: 
         {"name": service["name"], "status": service["status"], "since": _since(service.get("since"), zone)}
         for service in services
     ]
-    return _text({"engine": about, "services": listed})
+    return _text({"engine": about, "services": listed, "pause": _plain(pause, zone)})
 
 
 def _since(value: str | None, zone: tzinfo) -> str | None:
@@ -53,10 +65,13 @@ def _since(value: str | None, zone: tzinfo) -> str | None:
 
 
 def _picked(record: object, fields: Iterable[str], zone: tzinfo) -> dict[str, Any]:
-    values = ((field, getattr(record, field)) for field in fields)
-    return {
-        field: value.astimezone(zone).isoformat() if isinstance(value, datetime) else value for field, value in values
-    }
+    return {field: _plain(getattr(record, field), zone) for field in fields}
+
+
+def _plain(value: Any, zone: tzinfo) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(zone).isoformat()
+    return _picked(value, PAUSE, zone) if isinstance(value, Pause) else value
 
 
 def _text(data: object) -> str:

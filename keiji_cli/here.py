@@ -9,7 +9,9 @@ from keiji.paths import Paths
 from keiji.settings import Settings, load
 
 if TYPE_CHECKING:
+    from keiji.records import Pause
     from keiji_engine.bus.protocol import AnyReply, AnyRequest
+    from keiji_engine.bus.reasons import Reason
     from keiji_engine.bus.views import TaskView
 
 SENDER = "keiji"
@@ -54,11 +56,26 @@ def carry_out(of: Paths, directive: AnyRequest) -> tuple[str, ...]:
     return reply.lines
 
 
+def explained(of: Paths, name: str) -> tuple[Reason, ...]:
+    """Return why a task does not run now. Raises TaskNotFound, or another KeijiError."""
+    from keiji_engine.bus.protocol import Explain, Explained
+
+    reply = ask(of, Explain(task=name))
+    if not isinstance(reply, Explained):
+        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Explained")
+    return reply.reasons
+
+
 def tasks(of: Paths, name: str | None = None) -> tuple[TaskView, ...]:
     """Return the task called ``name``, or all of them. Raises TaskNotFound, or another KeijiError."""
+    return tasks_and_pause(of, name)[0]
+
+
+def tasks_and_pause(of: Paths, name: str | None = None) -> tuple[tuple[TaskView, ...], Pause | None]:
+    """Return `tasks`, and the pause of everything; None where there is none."""
     from keiji_engine.bus.protocol import GetTasks, Tasks
 
     reply = ask(of, GetTasks(task=name))
     if not isinstance(reply, Tasks):
         raise KeijiError(f"the engine answered {type(reply).__name__} instead of Tasks")
-    return reply.tasks
+    return reply.tasks, reply.pause

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from keiji.records import Run
-    from keiji_engine.bus.views import TaskView
+    from keiji.records import Pause, Run
+    from keiji_engine.bus.views import TaskView, Upcoming
 
 
 BAR = "=" * 100
@@ -59,14 +59,36 @@ def task_notes(task: TaskView, zone: tzinfo) -> str:
     notes = {
         "Runs": task.schedule_words,
         "Policy": task.policy,
+        "Paused": _paused(task.pause, zone),
+        "Held": _held(task, zone),
         "Sources": task.source_path,
         "Build": task.build or "none yet: keiji task build makes one",
         "Running since": moment(task.running_since, zone) if task.running_since else "",
         "Tried again": moment(task.retry_at, zone) if task.retry_at else "",
+        "Waiting": task.waiting,
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
     return "\n".join(f"{name}: {value}" for name, value in notes.items() if value)
+
+
+def _paused(pause: Pause | None, zone: tzinfo) -> str:
+    if pause is None:
+        return ""
+    by = f" by {pause.by}" if pause.by else ""
+    return f"since {moment(pause.since, zone)}{by}" + (f": {pause.reason}" if pause.reason else "")
+
+
+def _held(task: TaskView, zone: tzinfo) -> str:
+    if task.held_since is None:
+        return ""
+    times = "a failure" if task.failures == 1 else f"{task.failures} failures in a row"
+    return f"since {moment(task.held_since, zone)}, after {times}: keiji task resolve {task.slug} ends that"
+
+
+def whole_pause(pause: Pause, zone: tzinfo) -> str:
+    """Return the lines that say that everything is paused."""
+    return f"everything is paused {_paused(pause, zone)}\nkeiji system resume lets it go on"
 
 
 def _plain(value: object) -> str:
@@ -74,20 +96,32 @@ def _plain(value: object) -> str:
 
 
 def runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
-    """Return a table of runs: when, why, how they ended, how long they took."""
+    """Return a table of runs: when they were due and when they began, why, how they ended, how long they took."""
     rows = [
         (
-            moment(run.started_at or run.created_at, zone),
+            moment(run.scheduled_for, zone) if run.scheduled_for else "",
+            moment(run.started_at, zone) if run.started_at else "",
             run.trigger,
             run.state.upper(),
             f"{run.seconds:.2f} s" if run.seconds is not None else "",
             str(run.attempt),
             run.run_id,
-            run.reason,
+            run.reason if run.count == 1 else f"{run.count} until {moment(run.scheduled_until, zone)}: {run.reason}",
         )
         for run in runs
     ]
-    return table(("TIME", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"), rows)
+    return table(("DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"), rows)
+
+
+def upcoming_table(instants: Iterable[Upcoming], zone: tzinfo, now: datetime) -> str:
+    """Return a table of instants: when, in how long, what there is to say of each."""
+    rows = []
+    for instant in instants:
+        day = f"{instant.at.astimezone(zone):%a}"
+        ahead = (instant.at - now).total_seconds()
+        in_words = "" if instant.is_skipped else f"in {duration(ahead)}" if ahead >= 0 else f"{duration(-ahead)} ago"
+        rows.append((day, f"{instant.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}", in_words, instant.note))
+    return table(("DAY", "DUE", "", "NOTE"), rows)
 
 
 def services_table(services: Iterable[tuple[str, str]]) -> str:
@@ -121,8 +155,14 @@ def _state(task: TaskView) -> str:
         return "disabled"
     if not task.build:
         return "not built"
-    if task.is_queued:
+    if task.pause is not None:
+        return "paused"
+    if task.held_since is not None:
+        return "held"
+    if task.retry_at is not None:
         return "retrying"
+    if task.is_queued:
+        return "queued"
     return "failing" if task.is_error else "waiting"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from keiji import daemon
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
+from keiji.records import Pause
 from keiji_cli import here
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
@@ -36,16 +37,19 @@ def statuses(paths: Paths) -> list[dict[str, Any]]:
     return [{"name": name} | offline | dict(known.get(name, {})) for name in SERVICES]
 
 
-def answers(paths: Paths, limit: float = 2.0) -> bool:
-    """Return whether the engine answers within ``limit`` seconds; one whose bus is stopped cannot be asked."""
-    from keiji_engine.bus.protocol import Ping
+def answer(paths: Paths, limit: float = 2.0) -> tuple[bool, Pause | None]:
+    """Return whether the engine answers within ``limit`` seconds, and whether it has paused everything.
+
+    One whose bus is stopped cannot be asked, and counts as one that would answer.
+    """
+    from keiji_engine.bus.protocol import Ping, Pong
     from keiji_engine.handlers.front import ask
 
     try:
-        ask(paths, Ping(), limit=limit)
+        reply = ask(paths, Ping(), limit=limit)
     except KeijiError as error:
-        return error.code in {"service-offline", "engine-offline"}
-    return True
+        return error.code in {"service-offline", "engine-offline"}, None
+    return True, reply.engine.pause if isinstance(reply, Pong) else None
 
 
 def down(paths: Paths, wanted: Iterable[str] = SERVICES) -> list[str]:

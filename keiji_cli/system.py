@@ -123,14 +123,17 @@ def status(*, for_programs: bool) -> None:
     paths = here.workspace()
     found = services.statuses(paths)
     note = daemon.read_note(paths) if daemon.is_running(paths) else None
-    is_well = note is None or services.answers(paths)
+    is_well, pause = services.answer(paths) if note is not None else (True, None)
     if not is_well:
         found = [service | {"status": "stale"} for service in found]
     now = datetime.now(UTC)
+    zone = here.settings(paths).zone
     if for_programs:
-        click.echo(as_json.status(note, found, here.settings(paths).zone, now))
+        click.echo(as_json.status(note, found, zone, now, pause))
     else:
         _say_status(paths, note, found, now)
+        if pause is not None:
+            click.echo(output.whole_pause(pause, zone))
     if note is not None and not is_well:
         raise KeijiError(
             f"the engine (pid {note.pid}) does not answer: it is stopped, or it hangs",
@@ -148,6 +151,23 @@ def _say_status(paths: Paths, note: daemon.EngineNote | None, found: list[dict[s
     else:
         up = output.duration((now - datetime.fromisoformat(note.started_at)).total_seconds())
         click.echo(f"engine {note.pid}, version {note.version}, up {up}, sockets in {paths.runtime}")
+
+
+@system.command()
+@click.option("--reason", default="", help="Why; everybody is shown it.")
+def pause(*, reason: str) -> None:
+    """Start nothing that is due until the system is resumed, whatever restarts meanwhile; what runs goes on."""
+    from keiji_engine.bus.protocol import PauseSystem
+
+    output.progress(*here.carry_out(here.workspace(), PauseSystem(reason=reason)))
+
+
+@system.command()
+def resume() -> None:
+    """Let everything go on but for tasks that are paused themselves. What was due meanwhile is not caught up with."""
+    from keiji_engine.bus.protocol import ResumeSystem
+
+    output.progress(*here.carry_out(here.workspace(), ResumeSystem()))
 
 
 @system.command(name="logs")

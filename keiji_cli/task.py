@@ -72,11 +72,13 @@ def get(name: str | None, *, for_programs: bool) -> None:
     """Show everything about one task, or about all of them."""
     paths = here.workspace()
     zone = here.settings(paths).zone
-    found = here.tasks(paths, name)
+    found, pause = here.tasks_and_pause(paths, name)
     if for_programs:
         click.echo(as_json.tasks(found, zone))
     elif name is not None:
         click.echo(f"{output.task_block(found[0], zone)}\n\n{output.task_notes(found[0], zone)}")
+        if pause is not None:
+            click.echo(output.whole_pause(pause, zone))
     elif found:
         for each in found:
             click.echo(f"{output.BAR}\n{output.task_block(each, zone)}\n")
@@ -91,11 +93,13 @@ def list_tasks(*, for_programs: bool) -> None:
     """Show all tasks, a line each."""
     paths = here.workspace()
     zone = here.settings(paths).zone
-    found = here.tasks(paths)
+    found, pause = here.tasks_and_pause(paths)
     if for_programs:
         click.echo(as_json.tasks(found, zone))
     elif found:
         click.echo(output.tasks_table(found, zone))
+        if pause is not None:
+            click.echo(output.whole_pause(pause, zone))
     else:
         click.echo(_NONE_YET)
 
@@ -119,6 +123,29 @@ def runs(name: str, limit: int, *, for_programs: bool) -> None:
         click.echo(output.runs_table(reply.runs, zone))
     else:
         click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now")
+
+
+@task.command(name="next")
+@about_a_task
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many to show.")
+@click.option("--from", "after", metavar="TIME", help='Begin there instead of now: "2027-03-28", "2027-03-28 01:00".')
+@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
+def show_next(name: str, count: int, after: str | None, *, for_programs: bool) -> None:
+    """Show when a task is due next, and what daylight saving or its policy does to that."""
+    from keiji_cli import upcoming
+
+    paths = here.workspace()
+    click.echo(upcoming.shown(paths, name, count, after, for_programs=for_programs))
+
+
+@task.command()
+@about_a_task
+def explain(name: str) -> None:
+    """Say why a task does not run now, and what to do about it."""
+    for reason in here.explained(here.workspace(), name):
+        click.echo(reason.words)
+        if reason.remedy:
+            click.echo(f"    {reason.remedy}")
 
 
 @task.command(name="logs")
@@ -154,6 +181,25 @@ def disable(name: str) -> None:
 
 @task.command()
 @about_a_task
+@click.option("--reason", default="", help="Why; everybody is shown it.")
+def pause(name: str, reason: str) -> None:
+    """Start nothing that is due of a task until it is resumed; what runs goes on."""
+    from keiji_engine.bus.protocol import PauseTask
+
+    output.progress(*here.carry_out(here.workspace(), PauseTask(task=name, reason=reason)))
+
+
+@task.command()
+@about_a_task
+def resume(name: str) -> None:
+    """Let a paused task go on. What was due meanwhile is not caught up with."""
+    from keiji_engine.bus.protocol import ResumeTask
+
+    output.progress(*here.carry_out(here.workspace(), ResumeTask(task=name)))
+
+
+@task.command()
+@about_a_task
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(name: str, *, yes: bool) -> None:
     """Forget a task: its history, its logs, its builds. The sources stay."""
@@ -172,7 +218,7 @@ def delete(name: str, *, yes: bool) -> None:
 @task.command()
 @about_a_task
 def resolve(name: str) -> None:
-    """Clear a task's error, once its cause is gone."""
+    """Clear a task's error, once its cause is gone; one that was held runs again."""
     from keiji_engine.bus.protocol import Resolve
 
     output.progress(*here.carry_out(here.workspace(), Resolve(task=name)))

@@ -12,14 +12,14 @@ from keiji.errors import UsageError
 
 VERBS = {
     "task": (
-        "create", "build", "get", "list", "runs", "logs", "enable", "disable", "delete", "resolve", "restart", "run",
-        "stop",
+        "create", "build", "get", "list", "runs", "next", "explain", "logs", "enable", "disable", "pause", "resume",
+        "delete", "resolve", "restart", "run", "stop",
     ),
-    "system": ("start", "stop", "restart", "status", "logs", "uninstall"),
+    "system": ("start", "stop", "restart", "status", "pause", "resume", "logs", "uninstall"),
 }  # fmt: skip
 
 # Options that take the next word as their value, whatever that word looks like.
-_TAKE_A_VALUE = frozenset({"--desc", "--lines", "--limit", "-n"})
+_TAKE_A_VALUE = frozenset({"--desc", "--lines", "--limit", "-n", "--count", "--from", "--reason"})
 
 
 def as_words(arguments: Sequence[str]) -> list[str]:

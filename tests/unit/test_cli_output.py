@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from keiji.daemon import EngineNote
-from keiji.records import Run
+from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_cli import as_json, output
-from keiji_engine.bus.views import TaskView
+from keiji_engine.bus.views import TaskView, Upcoming
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 MOMENT = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
@@ -85,17 +87,38 @@ def test_tasks_for_programs_have_the_promised_fields_with_times_in_the_zone_of_t
     assert list(task) == [
         "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
         "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
+        "policy", "pause", "held_since", "waiting",
     ]  # fmt: skip
     assert task["next_execution_time"] == "2026-11-27T22:00:00+03:00"
     assert task["last_execution_time"] is None
     assert task["is_disabled"] is True
+    assert task["pause"] is None
+
+
+def test_a_pause_is_shown_to_people_and_to_programs() -> None:
+    pause = Pause(since=MOMENT, reason="moving house", by="keiji")
+    task = msgspec.structs.replace(TASK, pause=pause, failures=3, held_since=MOMENT)
+    notes = output.task_notes(task, NAIROBI).splitlines()
+    assert "Paused: since 2026-11-27 22:00:00 +0300 by keiji: moving house" in notes
+    assert (
+        "Held: since 2026-11-27 22:00:00 +0300, after 3 failures in a row: keiji task resolve ping_google ends that"
+        in (notes)
+    )
+    assert json.loads(as_json.tasks([task], NAIROBI))[0]["pause"] == {
+        "since": "2026-11-27T22:00:00+03:00",
+        "reason": "moving house",
+        "by": "keiji",
+    }
+    assert output.whole_pause(pause, NAIROBI).startswith(
+        "everything is paused since 2026-11-27 22:00:00 +0300 by keiji: "
+    )
 
 
 def test_runs_for_programs_have_the_promised_fields() -> None:
     (run,) = json.loads(as_json.runs([RUN], NAIROBI))
     assert list(run) == [
         "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-        "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build",
+        "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
     ]  # fmt: skip
     assert (run["trigger"], run["state"], run["exit_code"]) == ("schedule", "failed", 2)
     assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
@@ -104,16 +127,18 @@ def test_runs_for_programs_have_the_promised_fields() -> None:
 def test_the_status_for_programs_has_engine_and_services() -> None:
     note = EngineNote(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
     services = [{"name": "bus", "status": "online", "since": MOMENT.isoformat(), "detail": ""}]
-    status = json.loads(as_json.status(note, services, NAIROBI, MOMENT + timedelta(seconds=90)))
+    status = json.loads(as_json.status(note, services, NAIROBI, MOMENT + timedelta(seconds=90), None))
     assert status == {
         "engine": {"pid": 7, "version": "0.1.0", "boot": "b", "uptime_seconds": 90.0},
         "services": [{"name": "bus", "status": "online", "since": "2026-11-27T22:00:00+03:00"}],
+        "pause": None,
     }
 
 
 def test_the_status_without_an_engine_has_null_for_it() -> None:
-    status = json.loads(as_json.status(None, [{"name": "bus", "status": "offline", "since": None}], NAIROBI, MOMENT))
-    assert status == {"engine": None, "services": [{"name": "bus", "status": "offline", "since": None}]}
+    services = [{"name": "bus", "status": "offline", "since": None}]
+    status = json.loads(as_json.status(None, services, NAIROBI, MOMENT, None))
+    assert status == {"engine": None, "services": services, "pause": None}
 
 
 def test_the_services_table_looks_as_people_know_it() -> None:
@@ -128,11 +153,26 @@ def test_the_services_table_looks_as_people_know_it() -> None:
 
 def test_the_table_of_runs_says_when_how_and_why() -> None:
     header, row = output.runs_table([RUN], NAIROBI).splitlines()
-    assert header.split() == ["TIME", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"]
+    assert header.split() == ["DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"]
     assert row.startswith("2026-11-27 22:00:00 +0300")
     assert "FAILED" in row
     assert "1.50 s" in row
     assert row.endswith("exit code 2")
+
+
+def test_a_row_that_stands_for_several_instants_says_how_many_and_until_when() -> None:
+    several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason="no engine ran")
+    row = output.runs_table([several], NAIROBI).splitlines()[1]
+    assert row.endswith("37 until 2026-11-27 23:00:00 +0300: no engine ran")
+
+
+def test_upcoming_instants_are_shown_with_their_notes_and_how_far_off_they_are() -> None:
+    gap = Upcoming(at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
+    due = Upcoming(at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
+    header, skipped, coming = output.upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
+    assert header.split() == ["DAY", "DUE", "NOTE"]
+    assert skipped.split("  ") == ["Fri", "2026-11-27 22:00:00 EAT", "", "", "", "", "skipped: gap 02:30"]
+    assert coming.split() == ["Sat", "2026-11-28", "00:00:00", "EAT", "in", "2", "h"]
 
 
 @pytest.mark.parametrize(
