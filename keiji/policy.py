@@ -36,7 +36,9 @@ class CatchUp(StrEnum):
 _E = TypeVar("_E", bound=StrEnum)
 
 
-def _number(owner: str, name: str, value: Any, *, least: float, most: float = LONGEST_SECONDS, of: str = " of seconds") -> float:
+def _number(
+    owner: str, name: str, value: Any, *, least: float, most: float = LONGEST_SECONDS, of: str = " of seconds"
+) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise InvalidPolicy(f"{owner}({name}={value!r}): a number{of} from {least:g} to {most:,.0f} is needed")
     return float(value)
@@ -192,7 +194,9 @@ class Policy:
             checked["max_parallel"] = _count("Policy", "max_parallel", self.max_parallel, least=1, most=MOST_PARALLEL)
         if self.catch_up_window is not None:
             longest = 100 * LONGEST_SECONDS
-            checked["catch_up_window"] = _number("Policy", "catch_up_window", self.catch_up_window, least=1, most=longest)
+            checked["catch_up_window"] = _number(
+                "Policy", "catch_up_window", self.catch_up_window, least=1, most=longest
+            )
         if self.dst_gap is not None:
             checked["dst_gap"] = _choice("dst_gap", self.dst_gap, DstGap)
         if self.dst_fold is not None:

@@ -7,7 +7,7 @@ everybody: it is the one place from which views and events of tasks and runs com
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -49,6 +49,25 @@ class _Place:
         return [run for run in self.open_runs.values() if run.state is RunState.QUEUED]
 
 
+class _ActiveFiles(Mapping[str, Mapping[str, str]]):
+    """A view, so that asking about one task does not cost a look at all of them."""
+
+    def __init__(self, places: Mapping[str, _Place]) -> None:
+        self._places = places
+
+    def __getitem__(self, slug: str) -> Mapping[str, str]:
+        build = self._places[slug].build
+        if build is None:
+            raise KeyError(slug)
+        return build.files
+
+    def __iter__(self) -> Iterator[str]:
+        return (slug for slug, place in self._places.items() if place.build is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 class Board:
     """The engine's picture of the world.
 
@@ -60,6 +79,7 @@ class Board:
         self._paths = paths
         self._tell = tell
         self._places: dict[str, _Place] = {}
+        self._busy: set[str] = set()  # the tasks that have open runs
         self._agenda = Agenda()
         self.pause: Pause | None = None  # of everything
 
@@ -76,6 +96,7 @@ class Board:
         for run in await ledger.do(Store.open_runs):
             if run.task in self._places:
                 self._places[run.task].open_runs[run.run_id] = run
+                self._busy.add(run.task)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -99,14 +120,15 @@ class Board:
         place = self._places.get(slug)
         return place.build if place else None
 
-    def active_files(self) -> dict[str, dict[str, str]]:
-        """Return slug → (path → hash) of each active build, for the watcher."""
-        return {slug: place.build.files for slug, place in self._places.items() if place.build}
+    def active_files(self) -> Mapping[str, Mapping[str, str]]:
+        """Return slug → (path → hash) of each active build, for the watcher, which asks often."""
+        return _ActiveFiles(self._places)
 
     def open_runs(self, slug: str | None = None) -> list[Run]:
         """Return the runs that have not ended, of one task or of all, in the order in which they came."""
-        places = self._places.values() if slug is None else [self._places[slug]] if slug in self._places else []
-        return sorted((run for place in places for run in place.open_runs.values()), key=lambda run: run.run_id)
+        slugs = self._busy if slug is None else self._busy & {slug}
+        found = (run for slug in slugs for run in self._places[slug].open_runs.values())
+        return sorted(found, key=lambda run: run.run_id)
 
     def due(self, now: datetime) -> list[str]:
         """Return the tasks with an instant that is due, in due order."""
@@ -115,7 +137,7 @@ class Board:
     def sight(self, now: datetime) -> Sight:
         """Return what matters to the scheduler."""
         due, following = self._agenda.look(now)
-        queued = [slug for slug, place in self._places.items() if place.open_runs and place.queued]
+        queued = [slug for slug in sorted(self._busy) if self._places[slug].queued]
         tasks = tuple(self._places[slug].task for slug in dict.fromkeys((*due, *queued)))
         return Sight(tasks, tuple(self.open_runs()), following)
 
@@ -167,6 +189,10 @@ class Board:
                 place.open_runs.pop(run.run_id, None)
                 if run.state in _SHOWN_AS_RECENT:
                     place.recent.append(_recent(run))
+            if place.open_runs:
+                self._busy.add(run.task)
+            else:
+                self._busy.discard(run.task)
             changed[run.task] = None
             self._tell(p.RunChanged(run=run))
         for slug in changed:
@@ -182,6 +208,7 @@ class Board:
     def remove(self, slug: str) -> None:
         """Show a task no more."""
         self._agenda.put(slug, None)
+        self._busy.discard(slug)
         if self._places.pop(slug, None):
             self._tell(p.TaskRemoved(slug=slug))
 

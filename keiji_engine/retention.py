@@ -17,6 +17,7 @@ from keiji_engine.ledger import Ledger
 from keiji_engine.storage.store import Store
 
 BATCH = 500  # rows that are removed in one transaction
+_TOGETHER = 50  # tasks whose runs are counted in one go
 _PACE = 0.05  # seconds between two looks
 _PERIOD = 60.0  # seconds between two rounds
 
@@ -69,12 +70,16 @@ class Retention:
         if settings.keep_days:
             before = self._clock() - timedelta(days=settings.keep_days)
             await self._while_full(lambda: self._ledger.do(Store.prune_old, before, BATCH))
-        if settings.keep_runs:
-            for slug in self._grown(settings.keep_runs):
-                keep = settings.keep_runs
-                await self._while_full(partial(self._ledger.do, Store.prune_surplus, slug, keep, BATCH))
-                self._added.pop(slug, None)
-                self._looked_at.add(slug)
+        if keep := settings.keep_runs:
+            grown = self._grown(keep)
+            for first in range(0, len(grown), _TOGETHER):
+                slugs = grown[first : first + _TOGETHER]
+                for slug in await self._ledger.do(Store.overfull, slugs, keep):
+                    await self._while_full(partial(self._ledger.do, Store.prune_surplus, slug, keep, BATCH))
+                for slug in slugs:
+                    self._added.pop(slug, None)
+                self._looked_at.update(slugs)
+                await asyncio.sleep(self._pace)
 
     async def _while_full(self, prune: Callable[[], Awaitable[int]]) -> None:
         """Prune a batch after the other for as long as they are full, with room for others in between."""

@@ -28,10 +28,8 @@ def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list
     Whatever is returned here is in the ledger, and whatever is in the ledger is returned, also where a later step
     fails.
     """
-    wanted = {*plan.begin, *(run_id for run_id, _ in plan.give_up)}
-    slugs = set(plan.tasks) | {run.task for run in store.open_runs() if run.run_id in wanted}
-    tasks = {task.slug: task for task in store.tasks(slugs)}
-    open_runs = store.open_runs(slugs)
+    tasks = {task.slug: task for task in store.tasks(plan.about)}
+    open_runs = store.open_runs(plan.about)
     is_paused = store.pause() is not None
     claims = _still_true(plan, tasks, open_runs, is_paused=is_paused)
     runs = store.claim(claims, now)

@@ -2,7 +2,8 @@
 
 An event of the file system means only: look at this task again. What counts is the comparison with the files of the
 active build, so a change that was taken back is none. Events get lost (overflow, network file systems), so everything
-is looked at each minute, too; a look costs one stat per file where nothing changed.
+is looked at each minute, too; a look costs one stat per file where nothing changed. Where there are very many tasks,
+some of them have their turn each minute.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from watchfiles.main import FileChange
 
 from keiji.errors import BuildFailed
 from keiji_engine.builds.gate import check_syntax
-from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_source
+from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_as_in, is_source
+
+AT_ONCE = 1000  # so many tasks are looked at each time that it looks without having been told anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Watcher:
         tell: is called from the event loop with each `SourceState` that differs from what was told before.
         quiet: seconds without an event after which a task is looked at.
         most: seconds after the first event at which it is looked at anyway.
-        recheck: seconds between looks at everything.
+        recheck: seconds between looks at tasks of which nothing was heard, `AT_ONCE` each time.
         glance: seconds between looks whether the folder of tasks is still the one that is watched.
         python: the interpreter that would build.
     """
@@ -99,9 +103,25 @@ class Watcher:
         self._nudge.set()
 
     async def _look_each_interval(self) -> None:
+        self._recheck_all()
+        turn: deque[str] = deque()
         while True:
-            self._recheck_all()
             await asyncio.sleep(self._interval)
+            active = self._active()
+            turn = turn or deque(active)
+            slugs = [turn.popleft() for _ in range(min(AT_ONCE, len(turn)))]
+            await self._recheck(slug for slug in slugs if slug in active)
+
+    async def _recheck(self, slugs: Iterable[str]) -> None:
+        """Have those looked at whose files are not as they were at the last look."""
+        known = {slug: self._caches.get(slug, {}) for slug in slugs}
+        differing = await asyncio.to_thread(
+            lambda: [slug for slug, cache in known.items() if not is_as_in(cache, self._tasks / slug)]
+        )
+        now = asyncio.get_running_loop().time()
+        for slug in differing:
+            self._stirred.setdefault(slug, _Stir(now, now))  # who is writing is waited for
+        self._nudge.set()
 
     def _recheck_all(self) -> None:
         now = asyncio.get_running_loop().time()

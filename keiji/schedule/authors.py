@@ -14,6 +14,12 @@ from keiji.schedule.interval import UNITS, Interval
 from keiji.schedule.once import Once, read_moment
 
 
+def _refuse_special(name: str) -> None:
+    """Say in Python's own way that there is no ``__such__`` thing: its machinery asks for them before there are fields."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+
 @dataclass(frozen=True)
 class every:  # noqa: N801 - authors write every(10).seconds, as users of the schedule library know it
     """Every so many seconds, minutes, hours, days or weeks: ``every(10).seconds``; a day is 24 hours.
@@ -29,6 +35,7 @@ class every:  # noqa: N801 - authors write every(10).seconds, as users of the sc
             raise InvalidSchedule(f"every({self.interval!r}): a whole number of 1 or more is needed")
 
     def __getattr__(self, unit: str) -> NoReturn:
+        _refuse_special(unit)
         raise AttributeError(f"every({self.interval}).{unit}: the units are {', '.join(UNITS)}")
 
     @property
@@ -77,6 +84,7 @@ class OnDays:
         return DayTime(self.days, tuple(map(_time_of_day, clocks)))
 
     def __getattr__(self, name: str) -> NoReturn:
+        _refuse_special(name)
         raise AttributeError(f'on.{".and_.".join(self.days)}.{name}: on.{self.days[0]}.at("22:00"), for example')
 
 
@@ -108,6 +116,7 @@ class On:
     weekends = _Day(*GROUPS["weekends"])
 
     def __getattr__(self, day: str) -> NoReturn:
+        _refuse_special(day)
         import difflib  # every task imports this module, and hardly one has a wrong day
 
         names = (*DAYS, *GROUPS)

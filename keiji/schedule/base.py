@@ -52,6 +52,14 @@ class Placement:
     not_before: datetime | None = None
     until: datetime | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("anchor", "not_before", "until"):
+            moment: datetime | None = getattr(self, name)
+            if moment is not None and moment.utcoffset() is None:
+                raise ValueError(f"{name}={moment}: an instant is needed, and this has no time zone")
+            # In UTC, so that what is added to it is elapsed time and not what clocks show.
+            object.__setattr__(self, name, moment and moment.astimezone(UTC))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data of what is not the default; `from_dict` reads it back."""
         values = {name: getattr(self, name) for name in self.__slots__}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,6 +28,8 @@ _FIELDS = {
     "month": "1-12, jan-dec",
     "day-of-week": "0-7, sun-sat",
 }
+_LONGEST = 1000
+_RANGE_OF_ONE = re.compile(r"(?<![\w-])(\w+)-\1/\d+(?!\w)")
 _ANY_DAY = datetime(2024, 1, 1)
 
 
@@ -51,12 +54,14 @@ class Cron(Schedule):
     def __post_init__(self) -> None:
         if not isinstance(self.expression, str):
             raise InvalidSchedule(f'cron({self.expression!r}): text is needed, such as cron("*/5 9-17 * * mon-fri")')
+        if len(self.expression) > _LONGEST:
+            raise InvalidSchedule(f'cron("{self.expression[:40]}…"): longer than {_LONGEST} characters')
         object.__setattr__(self, "expression", " ".join(self.expression.split()))
         _check(self.expression)
 
     @property
     def _fields(self) -> str:
-        return NICKNAMES.get(self.expression.lower(), self.expression)
+        return _readable(self.expression)
 
     @property
     def _is_by_the_real_clock(self) -> bool:
@@ -96,6 +101,14 @@ class Cron(Schedule):
         return {"type": self.type, "expression": self.expression, "place": self.place.to_dict()}
 
 
+def _readable(expression: str) -> str:
+    """Return the fields of an expression as cronsim reads them.
+
+    It takes a range from a number to itself, with a step, for one without an end; cron takes it for the number.
+    """
+    return _RANGE_OF_ONE.sub(r"\1", NICKNAMES.get(expression.lower(), expression))
+
+
 def _check(expression: str) -> None:
     from cronsim import CronSim, CronSimError
 
@@ -104,7 +117,7 @@ def _check(expression: str) -> None:
         if expression.lower() == "@reboot":
             why = "a restart is no moment that can be told beforehand"
         raise InvalidSchedule(f'cron("{expression}"): {why}')
-    fields = NICKNAMES.get(expression.lower(), expression)
+    fields = _readable(expression)
     try:
         CronSim(fields, _ANY_DAY)
     except CronSimError as error:
@@ -119,6 +132,18 @@ def _explained(error: str, fields: list[str]) -> str:
         )
     names = list(_FIELDS)[6 - len(fields) :]
     name = error.removeprefix("Bad ")
+    if name == "day-of-month" and _is_read([*fields[:-2], "*", fields[-1]]):
+        return f'there is no day "{fields[-3]}" in month "{fields[-2]}"'
     if name not in names:
         return error
     return f'bad {name} "{fields[names.index(name)]}"; it may have {_FIELDS[name]}, and *, lists, ranges, steps'
+
+
+def _is_read(fields: list[str]) -> bool:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        CronSim(" ".join(fields), _ANY_DAY)
+    except CronSimError:
+        return False
+    return True

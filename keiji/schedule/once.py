@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -20,8 +21,10 @@ class Once(Schedule):
 
     def _following(self, moment: datetime) -> Iterator[Occurrence]:
         if self.moment.tzinfo is not None:
-            at = self.moment.astimezone(UTC)
-            return iter([Occurrence(at)] if at > moment else [])
+            with suppress(OverflowError):  # beyond what a calendar can hold
+                at = self.moment.astimezone(UTC)
+                return iter([Occurrence(at)] if at > moment else [])
+            return iter([])
         from zoneinfo import ZoneInfo
 
         from keiji.schedule.walltime import occurrences

@@ -45,7 +45,8 @@ class Plan:
         stop: (id, reason) of live runs that others take the place of.
         give_up: (id, reason) of queued runs that others take the place of.
         wake_at: the next instant at which anything is due; None when nothing is.
-        seen: ids of the open runs of all tasks that this is about, as they were taken into account.
+        about: the tasks that it decides about, or that have open runs.
+        seen: ids of their open runs, as they were taken into account.
     """
 
     claims: tuple[Claim, ...] = ()
@@ -53,6 +54,7 @@ class Plan:
     stop: tuple[tuple[str, str], ...] = ()
     give_up: tuple[tuple[str, str], ...] = ()
     wake_at: datetime | None = None
+    about: frozenset[str] = frozenset()
     seen: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
@@ -89,13 +91,14 @@ def plan(
                 planner.wake.append(task.next_at)
     planner.look_at_queue()
     planner.share_slots()
-    about = {claim.task for claim in planner.claims} | {slug for slug in by_slug if planner.open[slug]}
+    about = frozenset({claim.task for claim in planner.claims} | {slug for slug in by_slug if planner.open[slug]})
     return Plan(
         tuple(planner.claims),
         tuple(planner.begin),
         tuple(planner.stop.items()),
         tuple(planner.give_up.items()),
         min((*planner.wake, *([following] if following else [])), default=None),
+        about,
         frozenset(run.run_id for run in open_runs if run.task in about),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -43,6 +43,18 @@ class HistoryVerbs:
             )
             removed += connection.execute(sa.delete(directives).where(directives.c.id.in_(said.limit(limit)))).rowcount
             return removed
+
+    def overfull(self, slugs: Collection[str], keep: int) -> list[str]:
+        """Return those of some tasks that have more than ``keep`` runs."""
+        counted = (
+            sa.select(tasks.c.slug)
+            .join_from(tasks, runs)
+            .where(tasks.c.slug.in_(slugs))
+            .group_by(tasks.c.slug)
+            .having(sa.func.count() > keep)
+        )
+        with self._database.read() as connection:
+            return sorted(connection.scalars(counted))
 
     def prune_surplus(self, slug: str, keep: int, limit: int) -> int:
         """Remove the oldest runs of a task, ``limit`` at most, as far as it has more than ``keep``; return how many.

@@ -1,0 +1,315 @@
+"""What holds for schedules of every kind, in every zone, whatever is done about daylight saving."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
+from itertools import islice, pairwise, takewhile
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from keiji import every, on
+from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Placement, Schedule
+from keiji.schedule.walltime import occurrences
+
+NOT_PLACES = ("posix/", "right/", "Factory", "localtime", "posixrules")
+ZONES = sorted(name for name in available_timezones() if not name.startswith(NOT_PLACES))
+CHANGING = [
+    "Africa/Cairo",
+    "America/Santiago",
+    "Antarctica/Troll",
+    "Australia/Lord_Howe",
+    "Europe/Dublin",
+    "US/Eastern",
+]
+BEGIN, END = datetime(1970, 1, 2, tzinfo=UTC), datetime(2037, 12, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+@cache
+def changes(zone: str) -> list[datetime]:
+    """Return when clocks were changed, more or less; searched for, since `zoneinfo` does not tell."""
+
+    def offset(moment: datetime) -> timedelta | None:
+        return moment.astimezone(clocks).utcoffset()
+
+    clocks, found = ZoneInfo(zone), []
+    for start, end in pairwise(BEGIN + timedelta(weeks=4 * n) for n in range(68 * 13)):
+        if offset(start) != offset(end):
+            before, after = start, end
+            while after - before > timedelta(minutes=1):
+                middle = before + (after - before) / 2
+                before, after = (middle, after) if offset(middle) == offset(start) else (before, middle)
+            found.append(after.replace(second=0, microsecond=0))
+    return found
+
+
+moments = st.datetimes(BEGIN.replace(tzinfo=None), END.replace(tzinfo=None), timezones=st.just(UTC))
+intervals = st.builds(Interval, interval=st.integers(1, 5000), units=st.sampled_from(sorted(UNITS)))
+dense = st.sampled_from([DAYS, DAYS, DAYS[5:]]) | st.sets(st.sampled_from(DAYS), min_size=1).map(tuple)
+
+
+def day_times(near: datetime) -> st.SearchStrategy[Schedule]:
+    quarters = st.sampled_from([(near + timedelta(minutes=15 * n)).time() for n in range(-3, 5)])
+    return st.builds(DayTime, dense, st.sets(quarters | quarters | st.times(), min_size=1, max_size=6).map(tuple))
+
+
+def days_from(moment: datetime) -> st.SearchStrategy[datetime]:
+    return st.timedeltas(timedelta(days=-30), timedelta(days=30)).map(moment.__add__)
+
+
+crons = st.builds(
+    lambda *fields: Cron(" ".join(filter(None, fields))),
+    st.sampled_from(["", "", "", "*/20", "0", "59", "*"]),
+    st.sampled_from(["*", "*/7", "0", "30", "5,35", "10-20", "1-59/9", "59"]),
+    st.sampled_from(["*", "*/5", "0", "1", "2", "1-3", "23", "2,14", "0-23/6"]),
+    st.sampled_from(["*", "*", "1", "L", "29-31", "*/10", "LW", "15"]),
+    st.sampled_from(["*", "*", "3", "mar,oct", "*/2", "apr-sep"]),
+    st.sampled_from(["*", "*", "sun", "0", "7", "sat,sun", "1-5", "sun#1", "0#1", "0L", "5#5", "*/2"]),
+)
+
+
+@st.composite
+def cases(draw: st.DrawFn, *kinds: type[Schedule]) -> tuple[Schedule, datetime]:
+    """Draw a schedule somewhere, and a moment, mostly near a change of clocks there."""
+    zone = draw(st.sampled_from(ZONES))
+    is_near = bool(changes(zone)) and draw(st.integers(0, 5)) > 0
+    change = draw(st.sampled_from(changes(zone)) if is_near else moments)
+    near = change.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+    quarters = st.sampled_from([timedelta(minutes=15 * n) for n in range(-12, 5)])
+    moment = change + draw(quarters | quarters | st.timedeltas(timedelta(hours=-30), timedelta(hours=30)))
+    moment += draw(st.sampled_from([timedelta(0), TICK, -TICK]))
+    once = (quarters | st.timedeltas(timedelta(0), timedelta(days=40))).map(lambda later: Once(near + later))
+    every_kind = {Interval: intervals, DayTime: day_times(near), Cron: crons, Once: once | st.builds(Once, moments)}
+    schedule = draw(st.one_of([every_kind[kind] for kind in kinds or every_kind]))
+    bounds = st.just(None) if draw(st.integers(0, 3)) else st.none() | days_from(moment)
+    return schedule.placed(
+        Placement(
+            anchor=draw(moments),
+            zone=zone,
+            gap=draw(st.sampled_from([None, *DstGap])),
+            fold=draw(st.sampled_from([None, *DstFold])),
+            not_before=draw(bounds),
+            until=draw(bounds),
+        )
+    ), moment
+
+
+@st.composite
+def days_of_change(draw: st.DrawFn) -> tuple[Schedule, datetime]:
+    """Draw times of day just where clocks are changed, and a moment in the hours before."""
+    zone = draw(st.sampled_from(CHANGING))
+    change = draw(st.sampled_from(changes(zone)))
+    near = change.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+    quarters = st.sampled_from([(near + timedelta(minutes=15 * n)).time() for n in range(-6, 6)])
+    schedule = DayTime(DAYS, tuple(draw(st.sets(quarters, min_size=6))))
+    place = Placement(zone=zone, gap=draw(st.sampled_from(DstGap)), fold=draw(st.sampled_from(DstFold)))
+    return schedule.placed(place), change - draw(st.timedeltas(timedelta(0), timedelta(hours=3)))
+
+
+def law(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Try something with many examples; KEIJI_EXAMPLES says how many times as many as usual."""
+    times = float(os.environ.get("KEIJI_EXAMPLES", "1"))
+    return lambda test: settings(max_examples=int(60 * times))(given(*strategies)(test))
+
+
+def some(schedule: Schedule, moment: datetime, count: int = 4) -> list[datetime]:
+    return list(islice(schedule.upcoming(moment), count))
+
+
+# ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@law(cases() | days_of_change())
+def test_what_comes_next_is_strictly_later_and_in_order_and_in_utc(case: tuple[Schedule, datetime]) -> None:
+    schedule, moment = case
+    found = [moment, *some(schedule, moment, 12)]
+    assert all(sooner < later for sooner, later in pairwise(found))
+    assert all(instant.tzinfo is UTC for instant in found)
+
+
+@law(
+    cases() | days_of_change(),
+    st.timedeltas(timedelta(0), timedelta(days=2)) | st.timedeltas(timedelta(0), timedelta(days=400)),
+)
+def test_a_later_moment_never_has_an_earlier_instant(case: tuple[Schedule, datetime], later: timedelta) -> None:
+    schedule, moment = case
+    sooner, latter = schedule.next_after(moment), schedule.next_after(moment + later)
+    assert latter is None or (sooner is not None and sooner <= latter)
+
+
+@law(cases() | days_of_change(), st.floats(0, 1, exclude_max=True))
+def test_nothing_lies_between_a_moment_and_what_comes_next(case: tuple[Schedule, datetime], part: float) -> None:
+    schedule, moment = case
+    following = schedule.next_after(moment)
+    if following is None:
+        assert schedule.next_after(moment + timedelta(days=20)) is None
+        return
+    for between in (moment + (following - TICK - moment) * part, following - TICK):
+        assert schedule.next_after(between) == following
+
+
+@law(cases() | days_of_change())
+def test_what_is_upcoming_is_one_after_the_other_and_what_a_preview_does_not_skip(
+    case: tuple[Schedule, datetime],
+) -> None:
+    schedule, moment = case
+    one_by_one: list[datetime] = []
+    latest = schedule.next_after(moment)
+    while latest is not None and len(one_by_one) < 6:
+        one_by_one.append(latest)
+        latest = schedule.next_after(latest)
+    assert some(schedule, moment, 6) == one_by_one
+    previewed = (each.at for each in schedule.preview(moment) if not each.is_skipped)
+    assert list(islice(previewed, 6)) == one_by_one
+
+
+@law(cases() | days_of_change())
+def test_a_preview_is_in_order_and_only_where_asked_for_are_times_skipped(case: tuple[Schedule, datetime]) -> None:
+    schedule, moment = case
+    found = list(islice(schedule.preview(moment), 16))
+    assert all(sooner.at <= later.at for sooner, later in pairwise(found))
+    for each in found:
+        assert each.is_skipped == each.note.startswith("skipped: gap ")
+        assert not each.is_skipped or schedule.place.gap is DstGap.SKIP
+
+
+@law(
+    cases(), st.sampled_from(ZONES).map(ZoneInfo) | st.integers(-720, 840).map(lambda n: timezone(timedelta(minutes=n)))
+)
+def test_the_zone_in_which_a_moment_is_written_does_not_matter(
+    case: tuple[Schedule, datetime], elsewhere: ZoneInfo | timezone
+) -> None:
+    schedule, moment = case
+    assert some(schedule, moment.astimezone(elsewhere)) == some(schedule, moment)
+    assert some(schedule, moment.astimezone(ZoneInfo(schedule.place.zone))) == some(schedule, moment)
+
+
+@law(cases(), st.integers(0, 4), st.integers(0, 4), st.sampled_from([timedelta(0), TICK, -TICK]))
+def test_bounds_are_kept_and_belong_to_what_they_bound(
+    case: tuple[Schedule, datetime], first: int, last: int, by: timedelta
+) -> None:
+    schedule, moment = case
+    free = schedule.placed(replace(schedule.place, not_before=None, until=None))
+    instants = some(free, moment, 6)
+    assume(len(instants) > max(first, last))
+    not_before, until = instants[first] + by, instants[last] + by
+    bounded = free.placed(replace(free.place, not_before=not_before, until=until))
+    assert list(bounded.upcoming(moment)) == [each for each in instants if not_before <= each <= until]
+
+
+@law(cases(), st.integers(0, 40), st.timedeltas(timedelta(0), timedelta(days=9)), st.integers(1, 6))
+def test_a_stretch_is_what_counting_gives(
+    case: tuple[Schedule, datetime], later: int, beyond: timedelta, newest: int
+) -> None:
+    schedule, moment = case
+    instants = some(schedule, moment, later + 1)
+    assume(instants)
+    first, moment = instants[0], instants[-1] + beyond
+    counted = [first, *takewhile(lambda instant: instant <= moment, islice(schedule.upcoming(first), 2000))]
+    assume(len(counted) < 2000)
+    older, named = counted[:-newest], tuple(counted[-newest:])
+    found = schedule.stretch(first, moment, newest=newest, most=10_000)
+    assert found == (len(older), older[0] if older else None, older[-1] if older else None, named, None)
+
+
+@law(cases(DayTime, Cron), st.integers(1, 20), st.integers(1, 6))
+def test_a_stretch_that_is_too_long_stops_and_tells_where(
+    case: tuple[Schedule, datetime], most: int, newest: int
+) -> None:
+    schedule, moment = case
+    counted = some(schedule, moment, most + 1)
+    assume(len(counted) == most + 1)
+    *counted, following = counted
+    found = schedule.stretch(counted[0], following + timedelta(days=1), newest=newest, most=most)
+    assert (found.older + len(found.newest), found.following) == (most, following)
+    assert found.newest == tuple(counted[-newest:])
+    # Just before what follows there was no need to stop.
+    enough = schedule.stretch(counted[0], following - TICK, newest=newest, most=most)
+    assert enough == found._replace(following=None)
+
+
+# ── intervals ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@law(cases(Interval), st.integers(0, 1000), st.floats(0, 1, exclude_max=True))
+def test_an_interval_never_drifts_however_late_it_is_looked_at(
+    case: tuple[Interval, datetime], n: int, late: float
+) -> None:
+    schedule = case[0].placed(replace(case[0].place, not_before=None, until=None))
+    anchor, step = schedule.place.anchor, schedule.step
+    late_by = timedelta(microseconds=int(late * (step / TICK)))
+    assume(n * step < timedelta(days=300_000))
+    assert schedule.next_after(anchor + n * step + late_by) == anchor + (n + 1) * step
+
+
+def test_the_thousandth_occurrence_is_a_thousand_steps_after_the_anchor() -> None:
+    anchor = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
+    *_, thousandth = some(every(7).seconds.placed(Placement(anchor=anchor)), anchor, 1000)
+    assert thousandth == anchor + timedelta(seconds=7000)
+
+
+def test_an_interval_is_first_due_one_step_after_its_anchor() -> None:
+    anchor = datetime(2026, 11, 23, 7, tzinfo=UTC)
+    schedule = every(10).minutes.placed(Placement(anchor=anchor))
+    assert schedule.next_after(anchor) == anchor + timedelta(minutes=10)
+    assert schedule.next_after(anchor - timedelta(days=400)) == anchor + timedelta(minutes=10)
+
+
+def test_an_interval_is_counted_no_further_than_its_end() -> None:
+    first = datetime(2026, 11, 23, 7, tzinfo=UTC)
+    schedule = every(1).hours.placed(Placement(until=first + timedelta(hours=3)))
+    found = schedule.stretch(first, first + timedelta(days=1), newest=1, most=1000)
+    assert (found.older, found.newest) == (3, (first + timedelta(hours=3),))
+
+
+def test_an_interval_of_days_knows_no_daylight_saving() -> None:
+    anchor = datetime(2026, 3, 7, 6, 30, tzinfo=UTC)
+    schedule = every(1).days.placed(Placement(anchor=anchor, zone="America/New_York"))
+    assert some(schedule, anchor, 2) == [anchor + timedelta(days=1), anchor + timedelta(days=2)]
+
+
+# ── the work it takes ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@law(st.sampled_from(ZONES), st.data(), st.sampled_from([5, 15, 60, 720]), st.none() | st.sampled_from(DstGap))
+def test_between_two_instants_few_times_of_day_are_looked_at(
+    zone: str, data: st.DataObject, minutes: int, gap: DstGap | None
+) -> None:
+    taken = 0
+
+    def candidates(after: datetime) -> Iterator[datetime]:
+        nonlocal taken
+        shown = after.replace(minute=0, second=0, microsecond=0)
+        while True:
+            shown += timedelta(minutes=minutes)
+            if shown > after:
+                taken += 1
+                yield shown
+
+    start = data.draw(st.sampled_from(changes(zone)) if changes(zone) else moments) - timedelta(hours=13)
+    found = occurrences(start, candidates, ZoneInfo(zone), gap=gap, fold=data.draw(st.sampled_from(DstFold)))
+    # The widest gap is a day, the widest fold seven hours; those are looked at in one go, twice at most, and one more.
+    most = (24 + 2 * 7) * 60 // minutes + 2
+    for each in found:
+        assert taken <= most
+        taken = 0
+        if each.at > start + timedelta(days=2):
+            break
+
+
+@pytest.mark.parametrize("schedule", [on.day.at("00:00"), Cron("* * * * *"), Cron("0 0 29 2 *"), every(1).hours])
+def test_at_the_end_of_the_calendar_there_is_nothing_more(schedule: Schedule) -> None:
+    assert some(schedule, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == []
+
+
+def test_a_day_that_never_comes_is_given_up() -> None:
+    # With * both must fit, and a second Monday is neither the 1st nor the 31st.
+    assert Cron("0 0 */30 * mon#2").next_after(BEGIN) is None
