@@ -66,7 +66,7 @@ class Installation:
         (folder / "function.py").write_text(function)
         policy_line = f"policy = {policy}\n" if policy else ""
         (folder / "schedule.py").write_text(
-            f"from keiji import Policy, Retry, every, on\n\n{policy_line}\ndef schedule():\n    return {schedule}\n"
+            f"from keiji import *\n\n{policy_line}\ndef schedule():\n    return {schedule}\n"
         )
         return folder
 

@@ -58,12 +58,10 @@ def _reasons(
     if task.retry_at is not None:
         yield Reason(words=f"it failed, and is tried again at {_at(task.retry_at, zone)}", remedy="")
     if task.waiting:
-        yield Reason(words=f"one run waits: {task.waiting}")
+        yield Reason(words=f"a run that is due has not begun: {task.waiting}")
     if task.is_running and task.running_since is not None:
-        beside = "" if task.running < 2 else f" ({task.running} at once)"
-        yield Reason(
-            words=f"it does run, since {_at(task.running_since, zone)}{beside}; overlaps: {task.policy.split(',')[0]}"
-        )
+        times = "it is running" if task.running < 2 else f"it is running {task.running} times at once,"
+        yield Reason(words=f"{times} since {_at(task.running_since, zone)} ({task.policy.partition(',')[0]})")
     if task.source_changes:
         changed = ", ".join(task.source_changes)
         words = f"its sources differ from the build that runs: {changed}"

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
 from installation import EVERY_SECOND, Installation, until
 
 from keiji import daemon
+from keiji.records import Run
 from keiji.states import ENDED, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import LinkChanged, LinkState
+
+# How often to kill, times two: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
+EXAMPLES = int(os.environ.get("KEIJI_EXAMPLES", "1"))
 
 # Appends its run to a file, so that a run that happened twice would show.
 TELLS = """
@@ -69,10 +76,12 @@ def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounte
     names = [f"task{number}" for number in range(4)]
     for name in names:
         installation.build(name, TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
-    for _ in range(2):
+    for _ in range(2 * EXAMPLES):
         installation.start()
-        # The worst instants lie around the whole second at which all are due.
-        time.sleep(random.uniform(0.0, 1.2))
+        due = installation.task(names[-1]).next_execution_time
+        assert due is not None
+        # The worst instants lie where all are due: between the claim, the start, and the record of both.
+        time.sleep(max((due - datetime.now(UTC)).total_seconds() + random.uniform(-0.01, 0.08), 0.0))
         installation.kill()
     installation.start()
     for name in names:
@@ -86,6 +95,34 @@ def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounte
         assert {run.run_id for run in runs if run.state == RunState.SUCCEEDED} <= set(ran)
         assert set(ran) <= {run.run_id for run in runs}
         assert {run.state for run in runs} <= ENDED
+        assert_accounted_for(runs)
+
+
+def assert_accounted_for(runs: Sequence[Run]) -> None:
+    """Each second from the first to the last has a row, or is counted in one."""
+    instants = sorted(run.scheduled_for for run in runs if run.scheduled_for is not None)
+    count = sum(run.count for run in runs if run.scheduled_for is not None and run.attempt == 1)
+    assert count == (instants[-1] - instants[0]).total_seconds() + 1
+
+
+@pytest.mark.parametrize("seconds", [2.2] if EXAMPLES == 1 else [2.2, 10.0])
+def test_what_is_due_while_the_engine_sleeps_runs_or_is_accounted_for(
+    installation: Installation, seconds: float
+) -> None:
+    installation.build("ping", TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
+    installation.start()
+    installation.ended("ping", 1)
+    installation.signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    installation.signal(signal.SIGCONT)
+    before = datetime.now(UTC)
+    until(lambda: any(run.scheduled_for and run.scheduled_for > before for run in installation.runs("ping")))
+    installation.do(p.Disable(task="ping"))
+    runs = installation.runs("ping")
+    assert_accounted_for(runs)
+    passed = [run for run in runs if run.state is RunState.COALESCED]
+    assert len(passed) >= int(seconds) - 1
+    assert all("stands for it" in run.reason for run in passed)
 
 
 def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: Installation) -> None:
