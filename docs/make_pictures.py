@@ -48,6 +48,11 @@ def _has_history(app: ControlCenter) -> bool:
     return sum(len(task.recent) for task in app.store.tasks.values()) > 30
 
 
+def _has_ended(app: ControlCenter) -> bool:
+    task = app.store.tasks.get("nightly_backup")
+    return task is not None and bool(task.source_changes) and not task.is_running
+
+
 async def _all(paths: Paths) -> None:
     await picture(paths, "tasks", (120, 30), until=_has_history)
     await picture(paths, "tasks-80x24", (80, 24), until=_has_history)
@@ -60,6 +65,7 @@ async def _all(paths: Paths) -> None:
         (120, 30),
         until=lambda app: any(task.source_changes for task in app.store.tasks.values()),
     )
+    await picture(paths, "why", (120, 36), "p", "w", until=_has_ended)  # last, for the task stays paused
 
 
 def main() -> None:

@@ -18,22 +18,25 @@ from textual.worker import Worker, WorkerState
 
 from keiji.errors import KeijiError
 from keiji.settings import local_zone
-from keiji_engine.bus.protocol import Directive, Snapshot
+from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui import commands, keymap
+from keiji_tui.errands import Errands
 from keiji_tui.keymap import Action, Risk
 from keiji_tui.link.bus import BusLink
 from keiji_tui.link.link import Link, LogPart
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import TaskSelected
+from keiji_tui.messages import TaskSelected, WhyOutdated
 from keiji_tui.options import read, refusal
 from keiji_tui.palette import Actions, Palette
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
-from keiji_tui.screens.runs import MOST, RunsScreen
+from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
+from keiji_tui.screens.why import WhyScreen
 from keiji_tui.store import Store
 from keiji_tui.styles.theme import DARK, FALLBACKS
 
@@ -77,6 +80,7 @@ class ControlCenter(App[None]):
         self._home = home
         self._readonly = readonly
         self._tasks_screen = TasksScreen(self.store, home, readonly=readonly, task=task)
+        self._errands = Errands(link, self.store, self.notify, self._changed)
         self._log_parts: list[LogPart] = []
         self._apply_timer: Timer | None = None
         self._settle_timer: Timer | None = None
@@ -119,7 +123,7 @@ class ControlCenter(App[None]):
             self.set_timer(AGAIN_SECONDS, self._watch)
             self._changed()
         else:
-            self._complain(reason)
+            self._errands.complain(reason)
 
     def _changed(self) -> None:
         if self._apply_timer is None:
@@ -144,6 +148,8 @@ class ControlCenter(App[None]):
     def _paint(self) -> None:
         if self._is_open:
             self.board.paint(self._now())
+            if isinstance(self.screen, WhyScreen):
+                self.screen.paint(self._now())
 
     @property
     def _is_open(self) -> bool:
@@ -199,15 +205,20 @@ class ControlCenter(App[None]):
         if directive is None:
             getattr(self, f"_do_{name.replace('-', '_')}")()
             return
-        about = situation.task or situation.service
-        self._ask_and_send(action, directive, plain(about.name) if about else directive.target)
+        self._ask_and_send(action, directive, commands.about(directive, situation))
 
     def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
         def answered(is_yes: bool | None) -> None:
             if is_yes:
-                self._start(partial(self._send, directive, name))
+                self._start(partial(self._errands.send, directive, name))
 
-        if action.risk in (Risk.CONFIRM, Risk.TYPED):
+        def reasoned(reason: str | None) -> None:
+            if reason is not None:
+                self._start(partial(self._errands.send, commands.because(directive, reason), name))
+
+        if isinstance(directive, PauseSystem):
+            self.push_screen(ReasonScreen(), reasoned)
+        elif action.risk in (Risk.CONFIRM, Risk.TYPED):
             self.push_screen(ConfirmScreen(commands.question(directive, name)), answered)
         else:
             answered(True)
@@ -215,24 +226,6 @@ class ControlCenter(App[None]):
     def _start(self, work: Callable[[], Awaitable[None]], group: str = "directives") -> None:
         """Do ``work`` beside everything else; `on_worker_state_changed` takes care of its failure."""
         self.run_worker(work, name=group, group=group, exit_on_error=False)
-
-    async def _send(self, directive: Directive, name: str) -> None:
-        self.store.sent(directive)
-        self._changed()
-        try:
-            await self._link.send(directive)
-        except KeijiError as error:
-            self._complain(error.message, error.hint)
-        else:
-            command = commands.command_line(directive)
-            self.notify(f"{commands.done(directive, name)}\n$ {plain(command)}", markup=False)
-        finally:
-            self.store.settled(directive)
-            self._changed()
-
-    def _complain(self, message: str, hint: str = "") -> None:
-        lines = [plain(line) for line in (*message.splitlines(), *hint.splitlines()) if line.strip()]
-        self.notify("\n".join(lines), severity="error", timeout=12, markup=False)
 
     def _do_dismiss(self) -> None:
         task = self.board.subject
@@ -249,15 +242,7 @@ class ControlCenter(App[None]):
             self._tasks_screen.table.select(task.slug)
 
     def _do_start_engine(self) -> None:
-        self._start(self._start_engine)
-
-    async def _start_engine(self) -> None:
-        what = "waking" if self.store.engine_lives else "starting"
-        self.notify(f"{what} the engine …\n$ keiji system start", timeout=3, markup=False)
-        try:
-            await self._link.start_engine()
-        except KeijiError as error:
-            self._complain(error.message, error.hint)
+        self._start(self._errands.start_engine)
 
     def _do_tasks(self) -> None:
         self._to_tasks()
@@ -283,13 +268,16 @@ class ControlCenter(App[None]):
     def on_runs_outdated(self) -> None:
         board = self.board
         if isinstance(board, RunsScreen):
-            self._start(partial(self._load_runs, board))
+            self._start(partial(self._errands.load_runs, board))
 
-    async def _load_runs(self, screen: RunsScreen) -> None:
-        try:
-            screen.put(await self._link.runs(screen.slug, MOST))
-        except KeijiError as error:
-            screen.failed(error.message)
+    def _do_why(self) -> None:
+        task = self.board.subject
+        if task is not None:
+            self.push_screen(WhyScreen(self.store, task.slug))
+
+    def on_why_outdated(self, _: WhyOutdated) -> None:
+        if isinstance(self.screen, WhyScreen):
+            self._start(partial(self._errands.explain, self.screen))
 
     def _do_logs(self) -> None:
         self._to_tasks()

@@ -6,15 +6,22 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from keiji_engine.bus.protocol import (
     BuildTask,
     Delete,
     Directive,
     Disable,
+    Done,
     Enable,
+    PauseSystem,
+    PauseTask,
     Resolve,
     Restart,
     RestartService,
+    ResumeSystem,
+    ResumeTask,
     RunTask,
     ServiceDirective,
     StartService,
@@ -23,12 +30,14 @@ from keiji_engine.bus.protocol import (
     TaskDirective,
 )
 from keiji_engine.bus.views import ServiceView, TaskView
-from keiji_tui.keymap import Situation
+from keiji_tui.keymap import BY_ID, Situation
+from keiji_tui.logs.sanitise import plain
 
 SENDER = "keiji-tui"
 
 _TASK_VERBS: dict[str, Callable[[TaskView], Directive]] = {
     "toggle": lambda task: (Enable if task.is_disabled else Disable)(task=task.slug, sender=SENDER),
+    "pause": lambda task: (ResumeTask if task.pause else PauseTask)(task=task.slug, sender=SENDER),
     "restart": lambda task: Restart(task=task.slug, sender=SENDER),
     "run": lambda task: RunTask(task=task.slug, sender=SENDER),
     "stop": lambda task: StopRun(task=task.slug, sender=SENDER),
@@ -41,9 +50,11 @@ _SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
     "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
     "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
 }
+_TELLING = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # whose further lines matter
 _UNDER_WAY = {
     "enable": "enabling", "disable": "disabling", "restart": "restarting", "run": "starting", "stop": "stopping",
     "build": "building", "resolve": "resolving", "delete": "deleting", "start": "starting",
+    "pause": "pausing", "resume": "resuming",
 }  # fmt: skip
 
 
@@ -69,6 +80,8 @@ def directive_for(action: str, situation: Situation) -> Directive | None:
         return _TASK_VERBS[action](situation.task)
     if action in _SERVICE_VERBS and situation.service is not None:
         return _SERVICE_VERBS[action](situation.service)
+    if action == "pause-all":
+        return ResumeSystem(sender=SENDER) if situation.pause else PauseSystem(sender=SENDER)
     return None
 
 
@@ -76,10 +89,29 @@ def command_line(directive: Directive) -> str:
     """Return the command that does the same: "keiji task disable ping_google"."""
     if isinstance(directive, ServiceDirective):
         return f"keiji system {directive.verb.removesuffix('-service')} --{directive.service}"
+    if isinstance(directive, PauseSystem | ResumeSystem):
+        words = ["keiji", "system", directive.verb.removesuffix("-system")]
+        return " ".join(words + _reason(directive))
     words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
     if isinstance(directive, BuildTask) and directive.restart:
         words.append("--restart")
-    return " ".join(words)
+    return " ".join(words + _reason(directive))
+
+
+def _reason(directive: Directive) -> list[str]:
+    reason = directive.reason if isinstance(directive, PauseSystem | PauseTask) else ""
+    return [f"--reason={shlex.quote(reason)}"] if reason else []
+
+
+def about(directive: Directive, situation: Situation) -> str:
+    """Return the name of what a directive is about, for people."""
+    found = situation.task or situation.service
+    return "everything" if not directive.target else plain(found.name) if found else directive.target
+
+
+def because(directive: Directive, reason: str) -> Directive:
+    """Return a directive with the reason that somebody gave for it."""
+    return msgspec.structs.replace(directive, reason=reason)
 
 
 def under_way(verb: str) -> str:
@@ -87,12 +119,27 @@ def under_way(verb: str) -> str:
     return f"{_UNDER_WAY.get(verb, verb)} …"
 
 
-def done(directive: Directive, name: str) -> str:
-    """Return what a person reads when a directive has been carried out, with the way back where there is one."""
+def told(directive: Directive, name: str, done: Done) -> str:
+    """Return all that a person reads when a directive has been carried out: what was done, what else the engine says
+    of it, and the command that does the same."""
+    first = _done(directive, name)
+    if isinstance(directive, RunTask) and done.lines and not done.lines[0].startswith("running"):
+        first = f"{name} is to run; it waits"
+    more = done.lines[1:] if isinstance(directive, _TELLING) else ()
+    return "\n".join(plain(line) for line in (first, *more, f"$ {command_line(directive)}"))
+
+
+def _done(directive: Directive, name: str) -> str:
+    """Return what was done, with the way back where there is one."""
     if isinstance(directive, Disable):
         return f"{name} disabled – e enables it again"
     if isinstance(directive, Enable):
         return f"{name} enabled – e disables it again"
+    if isinstance(directive, PauseTask | PauseSystem):
+        key = BY_ID["pause" if isinstance(directive, PauseTask) else "pause-all"].key
+        return f"{name} paused – {key} resumes it"
+    if isinstance(directive, ResumeTask | ResumeSystem):
+        return f"{name} resumed"
     if isinstance(directive, Delete):
         return f"{name} deleted; its sources are still there"
     if isinstance(directive, BuildTask):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from keiji.records import Pause
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView, TaskView
 
 
@@ -17,6 +18,7 @@ class Risk(Enum):
 
     NONE = "at once"
     UNDOABLE = "at once; the same key undoes it"
+    REASON = "asks for a reason; the same key undoes it"
     CONFIRM = "asks y/n"
     TYPED = "asks for the name"
 
@@ -39,6 +41,7 @@ class Situation:
         task, service: what is selected.
         is_offered: whether the rebuild of ``task`` is being offered.
         offers: whether any rebuild is.
+        pause: that of everything.
     """
 
     link: LinkState = LinkState.LIVE
@@ -48,6 +51,7 @@ class Situation:
     service: ServiceView | None = None
     is_offered: bool = False
     offers: bool = False
+    pause: Pause | None = None
 
 
 Rule = Callable[[Situation], str]
@@ -97,7 +101,8 @@ def _built(task: TaskView) -> str:
 
 
 def _can_run(task: TaskView) -> str:
-    return f"{task.name} is running already" if task.is_running else _built(task)
+    is_single = not task.policy.startswith("overlap allow")  # how many may run beside it, the engine says
+    return f"{task.name} is running already" if task.is_running and is_single else _built(task)
 
 
 def _can_stop(task: TaskView) -> str:
@@ -139,6 +144,16 @@ def _toggle_label(situation: Situation) -> str:
     if situation.task is None:
         return "enable/disable"
     return "enable" if situation.task.is_disabled else "disable"
+
+
+def _pause_label(situation: Situation) -> str:
+    if situation.task is None:
+        return "pause/resume"
+    return "resume" if situation.task.pause else "pause"
+
+
+def _pause_all_label(situation: Situation) -> str:
+    return "resume all" if situation.pause else "pause all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +209,8 @@ _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 ACTIONS: tuple[Action, ...] = (
     Action("toggle", ("e",), "enable/disable", "enable the task, or disable it and stop its run", _T,
            Risk.UNDOABLE, _with_task(_any_task), footer=11, label_now=_toggle_label),
+    Action("pause", ("p",), "pause/resume", "start nothing that is due of the task, or let it go on; what runs goes on",
+           _T, Risk.UNDOABLE, _with_task(_any_task), footer=11, label_now=_pause_label),
     Action("restart", ("R",), "restart", "stop the task's run and count its schedule anew", _T,
            Risk.CONFIRM, _with_task(_can_restart), footer=13),
     Action("run", ("r",), "run", "run the task now, whatever its schedule says", _T,
@@ -208,8 +225,10 @@ ACTIONS: tuple[Action, ...] = (
            Risk.NONE, _offer_anywhere),
     Action("history", ("H", "enter"), "history", "the runs of the task, newest first", _T,
            Risk.NONE, _with_task(_any_task, _reading), footer=17),
-    Action("resolve", ("A",), "resolve", "clear the task's error", _T,
-           Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error")),
+    Action("why", ("w",), "why", "why the task does not run now, when it is due next, and its policy", _T,
+           Risk.NONE, _with_task(_any_task, always), footer=16),
+    Action("resolve", ("A",), "resolve", "clear the task's error; one that is held runs again", _T,
+           Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error"), footer=11),
     Action("delete", ("D",), "delete", "forget the task: record, history, logs and builds; its sources stay", _T,
            Risk.TYPED, _with_task(_any_task), footer=30),
     Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=11),
@@ -237,6 +256,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("logs", ("l", "3"), "log", "the log of the selected task on the whole screen", _E,
            Risk.NONE, _with_task(_any_task, always), footer=16),
     Action("services", ("4",), "services", "bus, scheduler, runner and watcher", _E, footer=32),
+    Action("pause-all", ("P",), "pause/resume all", "start nothing that is due of any task, or let all go on", _E,
+           Risk.REASON, _writing, label_now=_pause_all_label),
     Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E),
     Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),

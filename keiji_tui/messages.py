@@ -33,6 +33,10 @@ class RunsOutdated(Message):
         self.slug = slug
 
 
+class WhyOutdated(Message):
+    """What explains a task is on the screen, and something of it has changed."""
+
+
 class TaskSelected(Message):
     """Another task was selected; ``slug`` is None when there is none."""
 

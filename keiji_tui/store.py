@@ -8,11 +8,13 @@ from enum import Enum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keiji import names
+from keiji.records import Pause
 from keiji_engine.bus.protocol import (
     AnyEvent,
     Delta,
     Directive,
     DirectiveChanged,
+    EngineChanged,
     EngineStopping,
     Heartbeat,
     ServiceChanged,
@@ -20,6 +22,7 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
+from keiji_engine.bus.reasons import Reason, reasons
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.link.link import Update
 
@@ -31,7 +34,10 @@ class TaskState(Enum):
     """What is most worth knowing of a task, as (glyph, word). A glyph is never the colour alone."""
 
     RUNNING = ("▶", "running")
+    HELD = ("■", "held")
+    PAUSED = ("‖", "paused")
     RETRYING = ("↻", "retrying")
+    QUEUED = ("▷", "queued")
     FAILING = ("✗", "failing")
     UNBUILT = ("◌", "not built")
     DISABLED = ("○", "disabled")
@@ -54,8 +60,14 @@ def state_of(task: TaskView) -> TaskState:
         return TaskState.DISABLED
     if task.build is None:
         return TaskState.UNBUILT
-    if task.retry_at is not None or task.is_queued:
+    if task.held_since is not None:
+        return TaskState.HELD
+    if task.pause is not None:
+        return TaskState.PAUSED
+    if task.retry_at is not None:
         return TaskState.RETRYING
+    if task.is_queued or task.waiting:
+        return TaskState.QUEUED
     return TaskState.FAILING if task.is_error else TaskState.IDLE
 
 
@@ -66,6 +78,8 @@ class Counts:
     tasks: int = 0
     running: int = 0
     failing: int = 0
+    held: int = 0
+    paused: int = 0
     disabled: int = 0
     differing: int = 0
 
@@ -143,6 +157,8 @@ class Store:
             self.shape += 1
             self.tasks.pop(event.slug, None)
             self.dismissed.pop(event.slug, None)
+        elif isinstance(event, EngineChanged):
+            self.engine, self._zone = event.engine, None
         elif isinstance(event, ServiceChanged):
             known = {**self.services, event.service.name: event.service}
             self.services = {view.name: view for view in sorted(known.values(), key=_service_order)}
@@ -184,6 +200,11 @@ class Store:
         return self.link is LinkState.LIVE
 
     @property
+    def pause(self) -> Pause | None:
+        """The pause of everything."""
+        return self.engine.pause if self.engine else None
+
+    @property
     def zone(self) -> ZoneInfo:
         """The zone in which times are shown: the engine's; UTC where it is not known here."""
         if self._zone is None:
@@ -196,10 +217,13 @@ class Store:
     @property
     def counts(self) -> Counts:
         states = [state_of(task) for task in self.tasks.values()]
+        enabled = [task for task in self.tasks.values() if not task.is_disabled]
         return Counts(
             tasks=len(states),
             running=states.count(TaskState.RUNNING),
-            failing=sum(task.is_error and not task.is_disabled for task in self.tasks.values()),
+            failing=sum(task.is_error and task.held_since is None for task in enabled),
+            held=sum(task.held_since is not None for task in enabled),
+            paused=sum(task.pause is not None for task in enabled),
             disabled=sum(task.is_disabled for task in self.tasks.values()),
             differing=sum(bool(task.source_changes) for task in self.tasks.values()),
         )
@@ -216,6 +240,17 @@ class Store:
         items = self.pending.values()
         verbs = [item.verb for item in items if item.target in names and item.verb.endswith("-service") == kind]
         return verbs[-1].removesuffix("-service") if verbs else ""
+
+    def pending_of_all(self) -> str:
+        """Return whether everything is being paused or resumed: "pause", "resume" or ""."""
+        verbs = [item.verb for item in self.pending.values() if item.verb.endswith("-system")]
+        return verbs[-1].removesuffix("-system") if verbs else ""
+
+    def reasons(self, task: TaskView) -> tuple[Reason, ...]:
+        """Return why a task does not run now, by what is known here."""
+        is_gone = self.link is LinkState.OFFLINE and not self.engine_lives
+        engine, services = (None, ()) if is_gone else (self.engine, tuple(self.services.values()))
+        return reasons(task, engine, services, self.pause, self.zone)
 
     def is_scheduling(self) -> bool:
         """Return whether anything will be started by itself."""
@@ -241,8 +276,9 @@ def _difference(task: TaskView) -> tuple[str, ...]:
     return (*task.source_changes, task.source_error)
 
 
-def _shape(task: TaskView) -> tuple[str, str, bool]:
-    return (task.name, task.schedule_words, bool(task.source_changes))
+def _shape(task: TaskView) -> tuple[object, ...]:
+    held = task.failures if task.held_since else 0
+    return (task.name, task.schedule_words, bool(task.source_changes), task.pause, held)
 
 
 def _by_name(task: TaskView) -> tuple[object, ...]:

@@ -18,6 +18,13 @@ STOPPED_RUN = "·"
 _DAY_AT = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s at (\d\d:\d\d)")
 _SHORT_UNITS = {" seconds": " s", " minutes": " min", " hours": " h"}
 _UNITS = re.compile("|".join(f"(?<=[0-9]){unit}\\b" for unit in _SHORT_UNITS))
+_WAITS = {
+    "a slot": "slot",
+    "the run before it": "queue",
+    "jitter": "jitter",
+    "others catch up": "catching up",
+    " runs are going on": "parallel limit",
+}
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -48,6 +55,11 @@ def calendar(moment: datetime, now: datetime, zone: tzinfo) -> str:
     if abs(local.date() - today) < timedelta(days=300):
         return f"{local.day} {local:%b %H:%M}"
     return f"{local:%Y-%m-%d}"
+
+
+def since(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return `calendar` without the day where that is today: "10:00", "Fri 22:00"."""
+    return calendar(moment, now, zone).removeprefix("today ")
 
 
 def span(moment: datetime, now: datetime, zone: tzinfo) -> str:
@@ -113,6 +125,13 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def waits_for(reason: str) -> str:
+    """Return in a word or two what a run waits for, from the sentence that the engine gives: "slot", "jitter"."""
+    clause = reason.rpartition("; ")[2]
+    word = next((word for part, word in _WAITS.items() if part in clause), "")
+    return word or clause.partition(":")[0].removeprefix("waits for ").strip()
 
 
 def last(run: RecentRun, now: datetime, zone: tzinfo) -> str:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from keiji import daemon
 from keiji.errors import ProtocolError
 from keiji.paths import Paths
 from keiji.records import Run
-from keiji_engine.bus.protocol import Directive, Done, GetRuns, Runs
+from keiji_engine.bus.protocol import (
+    AnyRequest,
+    Directive,
+    Done,
+    Explain,
+    Explained,
+    GetRuns,
+    GetUpcoming,
+    Reply,
+    Runs,
+    UpcomingInstants,
+)
+from keiji_engine.bus.reasons import Reason
 from keiji_tui.link.link import LogPart, Update
 
 if TYPE_CHECKING:
     from keiji_engine.bus.client import Client
 
 SENDER = "keiji-tui"
+_R = TypeVar("_R", bound=Reply)
 
 
 class BusLink:
@@ -50,11 +63,20 @@ class BusLink:
             yield part
 
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
+        return (await self._ask(GetRuns(task=task, limit=limit, sender=SENDER), Runs)).runs
+
+    async def explain(self, task: str) -> tuple[Reason, ...]:
+        return (await self._ask(Explain(task=task, sender=SENDER), Explained)).reasons
+
+    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+        return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER), UpcomingInstants)
+
+    async def _ask(self, request: AnyRequest, kind: type[_R]) -> _R:
         client = await self._joined()
-        reply = await client.ask(GetRuns(task=task, limit=limit, sender=SENDER))
-        if not isinstance(reply, Runs):
-            raise ProtocolError(f"the engine answered a question about runs with {type(reply).__name__}")
-        return reply.runs
+        reply = await client.ask(request)
+        if not isinstance(reply, kind):
+            raise ProtocolError(f"the engine answered {type(reply).__name__} where {kind.__name__} was asked for")
+        return reply
 
     async def start_engine(self) -> None:
         await asyncio.to_thread(self._start_engine)

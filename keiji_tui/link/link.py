@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from keiji.records import Run
-from keiji_engine.bus.protocol import Delta, Directive, Done, Heartbeat, LogChunk, LogSlice, Snapshot
+from keiji_engine.bus.protocol import Delta, Directive, Done, Heartbeat, LogChunk, LogSlice, Snapshot, UpcomingInstants
+from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import LinkChanged
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
@@ -30,6 +31,14 @@ class Link(Protocol):
 
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
         """Return the runs of a task, newest first. Raises KeijiError."""
+        ...
+
+    async def explain(self, task: str) -> tuple[Reason, ...]:
+        """Return why a task does not run now, what holds it up first. Raises KeijiError."""
+        ...
+
+    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+        """Return the next instants at which a task is due. Raises KeijiError."""
         ...
 
     async def start_engine(self) -> None:

@@ -17,7 +17,7 @@ from keiji_tui.keymap import Action, Place, Situation
 from keiji_tui.messages import BoardOpened
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.heading import banner, counts, heading
+from keiji_tui.widgets.heading import banner, counts, heading, paused
 from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.line import Line
 
@@ -45,6 +45,7 @@ class Board(Screen[None]):
         yield Line(id="heading")
         yield Line(id="counts")
         yield Line(id="banner")
+        yield Line(id="paused")
         yield from self.body()
         yield KeyBar(id="keys")
 
@@ -88,6 +89,7 @@ class Board(Screen[None]):
             service=self.service,
             is_offered=task is not None and store.is_offered(task),
             offers=store.offer(None) is not None,
+            pause=store.pause,
         )
 
     def paint(self, now: datetime) -> None:
@@ -101,6 +103,10 @@ class Board(Screen[None]):
         line.set_class(shown is not None and shown[1], "-offline")
         if shown is not None:
             line.put((shown[0], Content("")))
+        told = paused(store, now, keymap.BY_ID["pause-all"].key if store.is_live and not self.readonly else "")
+        line = self.query_one("#paused", Line)
+        line.set_class(bool(told), "-shown")
+        line.put(*told)
         self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
         self.paint_body(now)
         self.query_one(KeyBar).put(self.keys(), self.situation, self.is_idle)
@@ -111,4 +117,4 @@ class Board(Screen[None]):
 
     def is_idle(self, action: Action) -> bool:
         """Return whether an action is not worth a place at the bottom now."""
-        return action.id == "start-engine" and bool(action.blocked(self.situation))
+        return action.id in ("start-engine", "resolve") and bool(action.blocked(self.situation))

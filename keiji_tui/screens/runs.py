@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.widgets import Static
 
 from keiji.records import Run
 from keiji.states import BAD, RunState
@@ -20,26 +22,30 @@ from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
-from keiji_tui.words import calendar, clock, counted, elapsed, lasting, outcome
+from keiji_tui.words import calendar, clock, counted, elapsed, lasting, outcome, until
 
 MOST = 200
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
-    Column("when", "STARTED", 12, 17, 1),
-    Column("ended", "RESULT", 9, 12, 2),
-    Column("took", "TOOK", 7, 8, 3, right=True),
-    Column("trigger", "BECAUSE", 8, 10, 5),
-    Column("cpu", "CPU", 7, 8, 6, right=True),
-    Column("memory", "MEMORY", 8, 8, 7, right=True),
-    Column("reason", "REASON", 8, 80, 8),
+    Column("due", "DUE", 8, 19, 1),
+    Column("began", "STARTED", 8, 19, 3),
+    Column("ended", "RESULT", 9, 18, 2),
+    Column("took", "TOOK", 6, 8, 4, right=True),
+    Column("trigger", "BECAUSE", 8, 10, 6),
+    Column("cpu", "CPU", 6, 8, 7, right=True),
+    Column("memory", "MEMORY", 7, 8, 8, right=True),
+    Column("reason", "REASON", 16, 120, 5),
 )
+_FITTED = ("due", "began", "ended", "reason")  # as wide as what is in them
 _MARKS = {
     RunState.SUCCEEDED: ("●", "$text-success"),
     RunState.RUNNING: ("▶", "$text-accent"),
     RunState.STARTING: ("▶", "$text-accent"),
-    RunState.QUEUED: ("↻", "$text-warning"),
+    RunState.QUEUED: ("▷", "$text-accent"),
     RunState.STOPPED: ("·", "$text-muted"),
+    RunState.MISSED: ("–", "$text-warning"),
 }
+_NEVER = ("–", "$text-muted")
 
 
 class RunsScreen(Board):
@@ -55,10 +61,15 @@ class RunsScreen(Board):
         self._runs: dict[str, Run] = {}
         self._note = "loading …"
         self._shown_as_of: object = None
+        self._wanted: dict[str, int] = {}
+        self._wanted_on: object = None
+        self._told = ""
 
     def body(self) -> ComposeResult:
         yield Line(id="runs-title")
+        yield Line(id="runs-policy")
         yield Table(COLUMNS, self._cells, id="runs")
+        yield Static(id="run-reason")
 
     @property
     def subject(self) -> TaskView | None:
@@ -71,6 +82,7 @@ class RunsScreen(Board):
         """Show these runs."""
         self._runs = {run.run_id: run for run in runs}
         self._note = counted(len(runs), "run") if len(runs) < MOST else f"the newest {MOST} runs"
+        self._wanted_on = None
         self.post_message(BoardOpened())
 
     def failed(self, reason: str) -> None:
@@ -81,34 +93,99 @@ class RunsScreen(Board):
     def paint_body(self, now: datetime) -> None:
         task = self.subject
         name = plain(task.name) if task else self.slug
-        newest = (task.run_id, task.recent[-1:], task.retry_at) if task else None
+        newest = (
+            (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
+            if task
+            else None
+        )
         if task is not None and newest != self._shown_as_of:
             self._shown_as_of = newest
             self.post_message(RunsOutdated(self.slug))
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         self.query_one("#runs-title", Line).put((title, Content.styled(self._note, "$text-muted")))
-        self.query_one(Table).put(list(self._runs), {"when": 17})
+        rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
+        self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
+        today = now.astimezone(self.store.zone).date()
+        if self._wanted_on != today:
+            self._wanted_on = today
+            rows = [self._cells(run_id) for run_id in self._runs]
+            self._wanted = {column: max((row[column].cell_length for row in rows), default=0) for column in _FITTED}
+        self.query_one(Table).put(list(self._runs), self._wanted)
+        self._paint_reason()
+
+    @on(Table.Selected)
+    def _paint_reason(self) -> None:
+        """Write out the reason of the selected run, which its row may have no room for."""
+        run = self._runs.get(self.query_one(Table).selected or "")
+        text = f"{self._ended_until(run)}: {plain(run.reason)}" if run and run.reason else ""
+        if text != self._told:
+            self._told = text
+            shown = self.query_one("#run-reason", Static)
+            shown.set_class(bool(text), "-shown")
+            shown.update(Content(text))
 
     def _cells(self, run_id: str) -> Mapping[str, Content]:
         run = self._runs.get(run_id)
         if run is None:
             return {}
-        zone, now = self.store.zone, self.now
-        began = run.started_at or run.due_at or run.scheduled_for or run.created_at
-        day = calendar(began, now, zone).rpartition(" ")[0]
-        since = elapsed((now - began).total_seconds()) if run.is_live else ""
+        since = elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in BAD else "$foreground"
         cpu = "" if run.cpu_seconds is None else lasting(run.cpu_seconds)
         return {
-            "mark": Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in BAD else ("–", ""))),
-            "when": Content(f"{'' if day == 'today' else day} {clock(began, zone)}".strip()),
-            "ended": Content.styled(outcome(run.state, run.exit_code, run.signal), bad),
+            "mark": _mark(run),
+            "due": self._due(run),
+            "began": self._began(run),
+            "ended": Content.styled(_ended(run), bad),
             "took": Content(lasting(run.seconds) if run.seconds is not None else since),
             "trigger": Content.styled(_because(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
             "memory": Content.styled(_size(run.peak_memory_bytes), "$text-muted"),
-            "reason": Content.styled(plain(run.reason), "$text-muted"),
+            "reason": Content.styled(self._reason(run), "$text-muted"),
         }
+
+    def _due(self, run: Run) -> Content:
+        """Return when a run was due; one that somebody asked for was not, so that there is only when they did."""
+        if run.scheduled_for is not None:
+            return Content(self._at(run.scheduled_for))
+        return Content.styled(*_NEVER if run.started_at or run.is_live else (self._at(run.created_at), "$text-muted"))
+
+    def _began(self, run: Run) -> Content:
+        """Return when a run began or will begin, with the day where DUE does not say it already."""
+        zone, now = self.store.zone, self.now
+        if run.state is RunState.QUEUED:
+            ahead = until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
+            return Content.styled(ahead, "$text-muted")
+        began = run.started_at or (run.created_at if run.is_live else None)
+        if began is None:
+            return Content.styled(*_NEVER)
+        due = run.scheduled_for
+        is_same_day = due is not None and due.astimezone(zone).date() == began.astimezone(zone).date()
+        return Content(clock(began, zone) if is_same_day else self._at(began))
+
+    def _at(self, moment: datetime) -> str:
+        zone = self.store.zone
+        before, _, last = calendar(moment, self.now, zone).rpartition(" ")
+        day = (before or last).removeprefix("today")
+        return f"{day} {clock(moment, zone)}".strip()
+
+    def _ended_until(self, run: Run) -> str:
+        return _ended(run) + (f" until {self._at(run.scheduled_until)}" if run.scheduled_until else "")
+
+    def _reason(self, run: Run) -> str:
+        until_last = f"until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
+        return ": ".join(filter(None, (until_last, plain(run.reason))))
+
+
+def _mark(run: Run) -> Content:
+    if run.state is RunState.QUEUED and run.attempt > 1:
+        return Content.styled("↻", "$text-warning")
+    return Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in BAD else _NEVER))
+
+
+def _ended(run: Run) -> str:
+    """Return how a run ended, and for how many instants that goes."""
+    word = outcome(run.state, run.exit_code, run.signal)
+    return word if run.count == 1 else f"{word} × {run.count:,}"
 
 
 def _because(run: Run) -> str:

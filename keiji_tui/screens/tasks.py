@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from textual import on
@@ -24,7 +23,7 @@ from keiji_tui.widgets.filter import Filter
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.log_pane import LogPane
 from keiji_tui.widgets.log_view import LogView
-from keiji_tui.widgets.table import Table
+from keiji_tui.widgets.table import Cells, Table
 from keiji_tui.words import listed
 
 
@@ -72,7 +71,7 @@ class TasksScreen(Board):
             return not (self.store.filter or isinstance(self.focused, LogView) or self.has_class("-zoom-table"))
         return (action.id == "logs" and not self.places) or super().is_idle(action)
 
-    def _cells(self, slug: str) -> Mapping[str, Content]:
+    def _cells(self, slug: str) -> Cells:
         task = self.store.tasks.get(slug)
         # What nobody tells any more stands still: it is shown as of when it was true.
         now = self.now if self.store.is_live else self.store.heard_at or self.now

@@ -10,7 +10,7 @@ from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Counts, Store, TaskState
 from keiji_tui.widgets.line import Sides
-from keiji_tui.words import clock, elapsed, short_path
+from keiji_tui.words import clock, elapsed, short_path, since
 
 _GLYPHS = {
     ServiceStatus.ONLINE: ("●", "$text-success"),
@@ -19,6 +19,7 @@ _GLYPHS = {
     ServiceStatus.OFFLINE: ("○", "$text-muted"),
     ServiceStatus.FAILED: ("✗", "$text-error"),
 }
+_ENOUGH = 30  # letters of a reason that are worth more than the moment
 _DOT = (" · ", "$text-disabled")
 
 
@@ -74,6 +75,8 @@ def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sid
     for count, word, style in (
         (found.running, "running", "$text-accent"),
         (found.failing, "failing", "$text-error"),
+        (found.held, "held", "$text-error"),
+        (found.paused, "paused", "$text-warning"),
         (found.disabled, "disabled", "$text-muted"),
         (found.differing, "differ", "$text-warning"),
     ):
@@ -97,6 +100,8 @@ def _marks(found: Counts) -> list[tuple[str, str]]:
     pairs = (
         (TaskState.RUNNING, found.running),
         (TaskState.FAILING, found.failing),
+        (TaskState.HELD, found.held),
+        (TaskState.PAUSED, found.paused),
         (TaskState.DISABLED, found.disabled),
     )
     return [(f"  {state.glyph} {count}", "$text-muted") for state, count in pairs if count]
@@ -118,3 +123,29 @@ def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] 
     if store.link is LinkState.CONNECTING and store.engine is not None:
         return Content("… connecting to the engine"), False
     return None
+
+
+def paused(store: Store, now: datetime, key: str) -> list[Sides]:
+    """Return the line that says that everything is paused, at its fullest first; empty while it is not.
+
+    Args:
+        key: what resumes; "" where it cannot be resumed from here now.
+    """
+    verb = store.pending_of_all()
+    pause = store.pause
+    if pause is None:
+        return [(Content.styled("‖ pausing everything …", "bold"), Content(""))] if verb == "pause" else []
+    when = f" since {since(pause.since, now, store.zone)}"
+    by = f" by {plain(pause.by)}" if pause.by else ""
+    reason = f": {plain(pause.reason)}" if pause.reason else ""
+    right = Content.assemble((key, "bold $key"), " resumes") if key else Content("")
+    if verb:
+        right = Content("pausing …" if verb == "pause" else "resuming …")
+    whole = ("‖ everything is paused", "bold")
+    ending = Content.assemble(" – ", right) if right else right
+    return [
+        (Content.assemble(whole, when, by, reason, ending), Content("")),
+        (Content.assemble(whole, when, reason, ending), Content("")),
+        (Content.assemble(whole, when, plain(reason, _ENOUGH)), right),
+        (Content.assemble(("‖ all paused", "bold"), reason or when), right),
+    ]

@@ -20,7 +20,8 @@ from keiji_tui.keymap import Place
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import GAP, Column, widths
 
-Cells = Mapping[str, Content]
+Cell = Content | Sequence[Content]  # of several, the first one that fits is shown
+Cells = Mapping[str, Cell]
 _HEADER = 1
 
 
@@ -180,7 +181,7 @@ class Table(ScrollView, can_focus=True):
     def _line(self, cells: Cells) -> Content:
         parts: list[Content | str] = []
         for column, width in self._shown:
-            cell = cells.get(column.id, _NOTHING)
+            cell = _fitting(cells.get(column.id, _NOTHING), width)
             if column.keeps_end and cell.cell_length > width:
                 cell = cell[len(cell) - width :]
             cell = cell.truncate(width, ellipsis=not column.is_mark)
@@ -207,3 +208,9 @@ class Table(ScrollView, can_focus=True):
 
 
 _NOTHING = Content("")
+
+
+def _fitting(cell: Cell, width: int) -> Content:
+    if isinstance(cell, Content):
+        return cell
+    return next((content for content in cell if content.cell_length <= width), cell[-1])

@@ -14,13 +14,14 @@ from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Store, TaskState, state_of
 from keiji_tui.widgets.columns import Column
-from keiji_tui.words import FAILED_RUN, brief, elapsed, last, lasting, sparkline, until
+from keiji_tui.widgets.table import Cell
+from keiji_tui.words import FAILED_RUN, brief, elapsed, last, lasting, sparkline, until, waits_for
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
     Column("name", "NAME", 8, 40, 1),
     Column("schedule", "SCHEDULE", 9, 24, 3),
-    Column("next", "NEXT", 11, 16, 2),
+    Column("next", "NEXT", 11, 30, 2),
     Column("last", "LAST", 12, 20, 4),
     Column("took", "TOOK", 6, 7, 6, right=True),
     Column("runs", "LAST 20 RUNS", 12, 20, 8, keeps_end=True),
@@ -28,27 +29,33 @@ COLUMNS = (
 )
 COLOURS = {
     TaskState.RUNNING: "$text-accent",
+    TaskState.HELD: "$text-error",
+    TaskState.PAUSED: "$text-warning",
     TaskState.RETRYING: "$text-warning",
+    TaskState.QUEUED: "$text-accent",
     TaskState.FAILING: "$text-error",
     TaskState.UNBUILT: "$text-muted",
     TaskState.DISABLED: "$text-disabled",
     TaskState.IDLE: "$text-success",
 }
+_NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
 _DIFFERS = "◆ sources differ"
 
 
 def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
-    """Return how many cells the names and schedules of ``tasks`` would take."""
+    """Return how many cells the content of columns would take: names, schedules, and states that last."""
     names = schedules = 0
-    differs = 1
+    differs, following = 1, _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
         schedules = max(schedules, cell_len(brief(plain(task.schedule_words))))
         differs = len(_DIFFERS) if task.source_changes else differs
-    return {"name": names, "schedule": schedules, "next": 14, "last": 14, "source": differs}
+        if task.pause is not None or task.held_since is not None:
+            following = max(following, _kept_back(task)[0].cell_length)
+    return {"name": names, "schedule": schedules, "next": following, "last": 14, "source": differs}
 
 
-def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Content]:
+def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
     """Return a task's cells by the id of their column."""
     state = state_of(task)
     colour = COLOURS[state]
@@ -71,16 +78,23 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Content]:
     }
 
 
-def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Content:
+def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell:
     verb = store.pending_of(task)
     if verb:
         return Content.styled(under_way(verb), "$text-warning")
     if state is TaskState.RUNNING:
         since = task.running_since
-        text = f"running {elapsed((now - since).total_seconds())}" if since else "running"
-        return Content.styled(text, COLOURS[state])
+        count = f"{task.running} running" if task.running > 1 else "running"
+        texts = (f"{count} {elapsed((now - since).total_seconds())}", count) if since else (count,)
+        return [Content.styled(text, COLOURS[state]) for text in texts]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
         return Content.styled(state.word, "$text-disabled")
+    if state in (TaskState.HELD, TaskState.PAUSED):
+        return _kept_back(task)
+    if store.pause is not None:
+        return Content.styled("paused", "$text-disabled")
+    if state is TaskState.QUEUED:
+        return _waiting(task, store, now)
     if task.retry_at is not None:
         return Content.styled(f"retry {until(task.retry_at, now, store.zone)}", COLOURS[TaskState.RETRYING])
     if not store.is_scheduling():
@@ -88,6 +102,27 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cont
     if task.next_execution_time is None:
         return Content.styled("never", "$text-disabled")
     return Content(until(task.next_execution_time, now, store.zone))
+
+
+def _kept_back(task: TaskView) -> list[Content]:
+    """Return that a task is held or paused, at its fullest first."""
+    if task.held_since is not None:
+        failures = "1 failure" if task.failures == 1 else f"{task.failures} failures"
+        texts, state = [f"held after {failures}", f"held, {failures}", "held"], TaskState.HELD
+    else:
+        reason = plain(task.pause.reason) if task.pause else ""
+        texts, state = [f"paused: {reason}" if reason else "paused"], TaskState.PAUSED
+    return [Content.styled(text, COLOURS[state]) for text in texts]
+
+
+def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
+    """Return what the run that is due waits for, at its fullest first."""
+    reason = plain(waits_for(task.waiting))
+    texts = [f"waits: {reason}" if reason else TaskState.QUEUED.word]
+    if reason and task.waiting_until is not None and task.waiting_until > now:
+        when = until(task.waiting_until, now, store.zone)
+        texts = [f"waits: {reason}, {when}", f"{reason} {when}", f"waits {when}", *texts]
+    return [Content.styled(text, COLOURS[TaskState.QUEUED]) for text in texts]
 
 
 def _runs(task: TaskView, colour: str) -> Content:

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 from keiji.errors import EngineOffline, KeijiError
 from keiji.records import Run
-from keiji_engine.bus.protocol import AnyEvent, Delta, Directive, Done, LogChunk, Snapshot
-from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_engine.bus.protocol import AnyEvent, Delta, Directive, Done, LogChunk, Snapshot, UpcomingInstants
+from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import LinkChanged, LinkState, Upcoming
 from keiji_tui.link.link import LogPart, Update
 
 
@@ -34,7 +35,11 @@ class FakeLink:
         self.answer: Callable[[Directive], KeijiError | None] = lambda directive: None
         self.hold = asyncio.Event()
         self.hold.set()
+        self.lines: tuple[str, ...] = ()
         self.history: tuple[Run, ...] = ()
+        self.reasons: tuple[Reason, ...] = ()
+        self.instants: tuple[Upcoming, ...] = ()
+        self.zone = "Africa/Nairobi"
         self.is_offline = any(isinstance(u, LinkChanged) and u.state is LinkState.OFFLINE for u in script[-1:])
         self.is_closed = False
 
@@ -76,7 +81,7 @@ class FakeLink:
         error = self.answer(directive)
         if error is not None:
             raise error
-        return Done(id=directive.id)
+        return Done(id=directive.id, lines=self.lines)
 
     async def follow(self, task: str) -> AsyncIterator[LogPart]:
         self.followed.append(task)
@@ -91,6 +96,16 @@ class FakeLink:
 
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
         return self.history[:limit]
+
+    async def explain(self, task: str) -> tuple[Reason, ...]:
+        if self.is_offline:
+            raise EngineOffline
+        return self.reasons
+
+    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+        if self.is_offline:
+            raise EngineOffline
+        return UpcomingInstants(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
 
     async def start_engine(self) -> None:
         self.starts += 1

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fake_link import FakeLink
 
-from keiji.records import Run
+from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_engine.bus.protocol import LogSlice, Snapshot
-from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, RecentRun, ServiceStatus, ServiceView, TaskView
+from keiji_engine.bus.reasons import reasons
+from keiji_engine.bus.views import (
+    EngineView,
+    LinkChanged,
+    LinkState,
+    RecentRun,
+    ServiceStatus,
+    ServiceView,
+    TaskView,
+    Upcoming,
+)
 from keiji_tui.app import ControlCenter
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
+NAIROBI = ZoneInfo("Africa/Nairobi")
 HOME = "/home/user"
 FAILED, OK = RunState.FAILED, RunState.SUCCEEDED
 
@@ -25,6 +37,9 @@ def before(**span: float) -> datetime:
 
 def after(**span: float) -> datetime:
     return NOW + timedelta(**span)
+
+
+PAUSE = Pause(since=NOW - timedelta(minutes=31, seconds=57), reason="the disk is being replaced", by="keiji")
 
 
 def recent(*seconds: float | str, ended: datetime = NOW, exit_code: int = 2) -> tuple[RecentRun, ...]:
@@ -54,6 +69,7 @@ def task(name: str, **changes: Any) -> TaskView:
         "schedule": "units:seconds,interval:10",
         "schedule_words": "every 10 seconds",
         "type": "HMS",
+        "policy": "overlap skip, catch up latest",
         "build": "b" * 64,
         "next_execution_time": after(seconds=4),
     }
@@ -81,6 +97,28 @@ def tasks() -> tuple[TaskView, ...]:
     )  # fmt: skip
 
 
+def kept_back() -> tuple[TaskView, ...]:
+    """Return tasks that do not start when they are due, each for another reason, and one that runs twice."""
+    return (
+        task("export", schedule_words="Mondays at 06:00", pause=Pause(since=before(hours=3), by="keiji"),
+             recent=recent(3.4, 3.3, 3.4, ended=before(hours=30))),
+        task("import_orders", schedule_words="at 02:30 on the last Sunday of the month", zone="Europe/Berlin",
+             policy="overlap skip, catch up latest, jitter 5 s, held after 3 failures, by the clocks of Europe/Berlin",
+             next_execution_time=datetime(2026, 11, 29, 1, 30, tzinfo=UTC), is_error=True, error_text="exit code 2",
+             failures=3, held_since=before(minutes=21), recent=recent(8, 9, "x", "x", "x", ended=before(minutes=21))),
+        task("invoices", schedule_words="every 20 seconds", is_queued=True, waiting_until=before(seconds=3),
+             waiting="waits for a slot: 4 runs are going on (MAX_PARALLEL_RUNS)",
+             recent=recent(.4, .4, .4, .4, ended=before(seconds=23))),
+        task("mail", schedule_words="every hour", is_queued=True, waiting_until=after(seconds=40),
+             waiting="jitter: it starts at 2026-11-24 13:32:37 EAT", recent=recent(2, 2, ended=before(hours=1))),
+        task("ping_google", recent=recent(.2, .2, .2, ended=before(seconds=6))),
+        task("report", schedule_words="weekdays at 06:00", pause=PAUSE, is_error=True, error_text="exit code 2",
+             recent=recent(3.4, "x", ended=before(hours=3))),
+        task("thumbnails", schedule_words="every minute", is_running=True, running=2, running_since=before(seconds=131),
+             policy="overlap allow 3 at once, catch up latest", recent=recent(61, 62, 61, ended=before(minutes=2))),
+    )  # fmt: skip
+
+
 def services(**changes: ServiceStatus) -> tuple[ServiceView, ...]:
     return tuple(
         ServiceView(
@@ -93,23 +131,26 @@ def services(**changes: ServiceStatus) -> tuple[ServiceView, ...]:
     )
 
 
+def engine(**changes: Any) -> EngineView:
+    known: dict[str, Any] = {
+        "pid": 4242, "version": "0.1.0", "boot": "boot-1", "started_at": before(hours=2),
+        "workspace": f"{HOME}/keiji", "database": "sqlite", "time_zone": "Africa/Nairobi",
+    }  # fmt: skip
+    return EngineView(**{**known, **changes})
+
+
 def snapshot(
-    some: Sequence[TaskView] | None = None, parts: Sequence[ServiceView] | None = None, *, boot: str = "boot-1"
+    some: Sequence[TaskView] | None = None,
+    parts: Sequence[ServiceView] | None = None,
+    *,
+    boot: str = "boot-1",
+    pause: Pause | None = None,
 ) -> Snapshot:
-    engine = EngineView(
-        pid=4242,
-        version="0.1.0",
-        boot=boot,
-        started_at=before(hours=2),
-        workspace=f"{HOME}/keiji",
-        database="sqlite",
-        time_zone="Africa/Nairobi",
-    )
     return Snapshot(
         id="snapshot",
         boot=boot,
         seq=0,
-        engine=engine,
+        engine=engine(boot=boot, pause=pause),
         services=tuple(services() if parts is None else parts),
         tasks=tuple(tasks() if some is None else some),
     )
@@ -148,26 +189,46 @@ def history() -> tuple[Run, ...]:
         began = before(minutes=10 * number)
         known: dict[str, Any] = {
             "run_id": f"{number:032x}", "task": "ping_google", "trigger": Trigger.SCHEDULE, "state": state,
-            "created_at": began, "started_at": began, "finished_at": began + timedelta(seconds=1.5),
+            "created_at": began, "scheduled_for": began, "started_at": began + timedelta(seconds=0.3),
+            "finished_at": began + timedelta(seconds=1.8),
             "exit_code": 0, "cpu_seconds": 0.21, "peak_memory_bytes": 31 * 1024**2,
         }  # fmt: skip
         return Run(**{**known, **changes})
 
     return (
-        run(0, RunState.RUNNING, finished_at=None, exit_code=None, trigger=Trigger.MANUAL, cpu_seconds=None,
-            peak_memory_bytes=None),
+        run(0, RunState.RUNNING, started_at=NOW, finished_at=None, exit_code=None, trigger=Trigger.MANUAL,
+            scheduled_for=None, cpu_seconds=None, peak_memory_bytes=None),
         run(1, RunState.SUCCEEDED),
-        run(2, RunState.FAILED, exit_code=2, reason="exit code 2", attempt=2, trigger=Trigger.RETRY),
+        run(2, RunState.FAILED, exit_code=2, reason="exit code 2", attempt=2, trigger=Trigger.RETRY,
+            started_at=before(minutes=19), finished_at=before(minutes=19) + timedelta(seconds=1.5)),
         run(3, RunState.FAILED, exit_code=None, signal=9, reason="killed by SIGKILL"),
         run(4, RunState.SKIPPED, started_at=None, finished_at=None, exit_code=None, cpu_seconds=None,
             peak_memory_bytes=None, reason="still running since 13:01:57"),
+        run(16, RunState.MISSED, started_at=None, finished_at=None, exit_code=None, cpu_seconds=None,
+            peak_memory_bytes=None, count=37, scheduled_until=before(minutes=50),
+            reason="it was not noticed in time, and longer ago than the 3600 s of catch_up_window"),
         run(200, RunState.STOPPED, exit_code=None, reason="stopped by keiji-tui"),
     )  # fmt: skip
 
 
+def explained(link: FakeLink, view: TaskView) -> None:
+    """Let the engine say why a task does not run, and that it is due on the last Sundays of months."""
+    link.reasons = reasons(view, engine(), services(), None, NAIROBI)
+    link.zone = "Europe/Berlin"
+    days = ((2026, 11, 29), (2026, 12, 27), (2027, 1, 31), (2027, 2, 28), (2027, 3, 28), (2027, 4, 25), (2027, 5, 30))
+    due = [datetime(*day, 2, 30, tzinfo=ZoneInfo(link.zone)).astimezone(UTC) for day in days]
+    first = Upcoming(at=due[0], starts_at=due[0] + timedelta(seconds=4.2), note="starts 4.2 s later (jitter)")
+    gap = Upcoming(at=due[4], starts_at=due[4], note="skipped: gap 02:30", is_skipped=True)
+    known = {0: first, 4: gap}
+    link.instants = tuple(known.get(number, Upcoming(at=at, starts_at=at)) for number, at in enumerate(due))
+
+
 def live(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:
     """Return a terminal on an engine with these tasks (or those of the picture), and the link to play it."""
-    link = FakeLink(snapshot(some or None), LinkChanged(LinkState.LIVE), logs={"ping_google": [ping_log()]})
+    pause = options.pop("pause", None)
+    link = FakeLink(
+        snapshot(some or None, pause=pause), LinkChanged(LinkState.LIVE), logs={"ping_google": [ping_log()]}
+    )
     link.history = history()
     return center(link, **options), link
 

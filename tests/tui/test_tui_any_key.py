@@ -7,18 +7,20 @@ import random
 
 import pytest
 from fake_link import FakeLink
-from scenes import live, snapshot, task, tasks
+from scenes import PAUSE, engine, kept_back, live, snapshot, task, tasks
 from textual import events
 from waiting import until
 
-from keiji_engine.bus.protocol import TaskChanged, TaskRemoved
+from keiji_engine.bus.protocol import EngineChanged, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.keymap import ACTIONS
+from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.why import WhyScreen
 
 LEAVING = {"q"}
 TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")
 KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING) + list(TYPED)
-PRESSES = 100
+OPENED = {"w": WhyScreen, "P": ReasonScreen}  # from where on the keys are pressed
 
 
 def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
@@ -30,21 +32,25 @@ def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
         lambda: link.come_back(snapshot(tasks(), boot=f"boot-{number}")),
         lambda: link.come_back(snapshot([], boot=f"boot-{number}")),
         lambda: link.happen(TaskRemoved(slug=slug)),
+        lambda: link.happen(EngineChanged(engine=engine(pause=chance.choice([None, PAUSE])))),
+        lambda: link.happen(TaskChanged(task=chance.choice(kept_back()))),
         lambda: link.happen(TaskChanged(task=task(slug, source_changes=chance.choice([(), ("a.py",)])))),
     ]
     if chance.random() < 0.2:
         chance.choice(deeds)()
 
 
-@pytest.mark.parametrize("seed", [2])
-async def test_any_key_in_any_order_leaves_it_running(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "first", "presses"), [(2, "w", 60), (4, "P", 40)])
+async def test_any_key_in_any_order_leaves_it_running(seed: int, first: str, presses: int) -> None:
     chance = random.Random(seed)
     app, link = live()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
-        await until(pilot, lambda: app.store.tasks)
+        await until(pilot, lambda: app._is_open and app.board.subject)
         driver = app._driver
         assert driver is not None
-        for number in range(PRESSES):
+        await pilot.press(first)
+        await until(pilot, lambda: isinstance(app.screen, OPENED[first]))
+        for number in range(presses):
             key = chance.choice(KEYS)
             driver.send_message(events.Key(key, key if len(key) == 1 else None))
             disturb(chance, link, number)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 from fake_link import FakeLink
+from piloting import Size, choose, log, running, said, sees, table, text_of, verbs
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
 from textual.command import CommandList
-from textual.pilot import Pilot
 from textual.widgets import Input
 from waiting import until
 
 from keiji.errors import AlreadyRunning, KeijiError
+from keiji.records import Pause
 from keiji_engine.bus.protocol import (
     BuildTask,
     Delete,
-    Directive,
     Disable,
     Enable,
     LogChunk,
@@ -28,63 +27,15 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
-from keiji_tui.app import ControlCenter
+from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus, Upcoming
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.log_view import LogView
 from keiji_tui.widgets.table import Table
-
-Size = tuple[int, int]
-
-
-@asynccontextmanager
-async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[Pilot[None]]:
-    async with app.run_test(size=size, notifications=True) as pilot:
-        await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
-        if app.store.tasks:
-            await until(pilot, lambda: table(app).selected, "a task is selected")
-            await until(pilot, lambda: table(app).size.height == app._tasks_screen._table_height, "the room is shared")
-        yield pilot
-
-
-def table(app: ControlCenter) -> Table:
-    return app.board.query_one(Table)
-
-
-def log(app: ControlCenter) -> LogView:
-    return app._tasks_screen.query_one(LogView)
-
-
-def text_of(app: ControlCenter) -> str:
-    """Return what is on the screen, a line of it on each line."""
-    width, height = app.size
-    lines = app.screen._compositor.render_strips()
-    assert len(lines) == height
-    assert all(strip.cell_length == width for strip in lines)
-    return "\n".join(strip.text for strip in lines)
-
-
-def said(app: ControlCenter) -> list[str]:
-    return [notification.message for notification in app._notifications]
-
-
-def verbs(link: FakeLink) -> list[type[Directive]]:
-    return [type(directive) for directive in link.sent]
-
-
-def sees(app: ControlCenter, *words: str) -> Callable[[], bool]:
-    return lambda: all(word in text_of(app) for word in words)
-
-
-async def choose(pilot: Pilot[None], app: ControlCenter, slug: str) -> None:
-    table(app).select(slug)
-    await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == slug)
-
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -249,8 +200,8 @@ async def test_readonly_sends_nothing() -> None:
     app, link = live(readonly=True)
     async with running(app) as pilot:
         await until(pilot, sees(app, "read-only"))
-        await pilot.press("e", "r", "b", "D", "R", "x")
-        await until(pilot, lambda: len(said(app)) == 6)
+        await pilot.press("e", "r", "b", "D", "R", "x", "p", "P")
+        await until(pilot, lambda: len(said(app)) == 8)
         assert not link.sent
 
 
@@ -494,7 +445,10 @@ async def test_the_history_of_a_task_is_one_key_away() -> None:
     async with running(app) as pilot:
         await pilot.press("H")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
-        await until(pilot, sees(app, "6 runs", "SIGKILL", "retry 1", "still running since"))
+        await until(pilot, sees(app, "7 runs", "SIGKILL", "retry 1", "still running since", "missed × 37"))
+        assert "every 10 seconds · overlap skip, catch up latest" in text_of(app)
+        table(app).select(f"{16:032x}")
+        await until(pilot, sees(app, "missed × 37 until 12:41:57: it was not noticed in time"))
         await pilot.press("escape")
         await until(pilot, sees(app, "SCHEDULE"))
 
@@ -504,10 +458,10 @@ async def test_the_history_grows_while_it_is_looked_at() -> None:
     link.history = link.history[3:]
     async with running(app) as pilot:
         await pilot.press("H")
-        await until(pilot, sees(app, "3 runs"))
+        await until(pilot, sees(app, "4 runs"))
         link.history = history()
         link.happen(TaskChanged(task=task("ping_google", run_id="another", is_running=True)))
-        await until(pilot, sees(app, "6 runs", "running"))
+        await until(pilot, sees(app, "7 runs", "running"))
 
 
 async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> None:
@@ -560,12 +514,17 @@ WILD = [
 async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None:
     wild = [
         task(name, slug=f"slug_{number}", description=name, schedule_words=name, error_text=name, source_error=name,
-             source_changes=(name,) if number % 2 else (), is_error=True)
+             source_changes=(name,) if number % 2 else (), is_error=True, policy=name, waiting=name, zone=name,
+             pause=Pause(since=NOW, reason=name, by=name) if number % 3 else None)
         for number, name in enumerate(WILD)
     ]  # fmt: skip
     lines = [(1.0, "INFO", name.replace("\\", "\\\\").replace('"', '\\"')) for name in [*WILD, "y" * 10_000]]
     logs = {f"slug_{number}": [logged(*lines, slug=f"slug_{number}")] for number in range(len(WILD))}
-    link = FakeLink(snapshot(wild), LinkChanged(LinkState.LIVE), logs=logs)
+    pause = Pause(since=NOW, reason="".join(WILD), by=WILD[0])
+    link = FakeLink(snapshot(wild, pause=pause), LinkChanged(LinkState.LIVE), logs=logs)
+    link.reasons = tuple(Reason(words=name, remedy=name) for name in WILD)
+    link.instants = tuple(Upcoming(at=NOW, starts_at=NOW, note=name) for name in WILD)
+    link.zone = "[/b]"
     link.answer = lambda directive: KeijiError("[/b] \x1b[2J failed", hint="[red]")
     app = center(link)
     async with running(app, size) as pilot:
@@ -579,7 +538,7 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
             await pilot.press("b", "D")
             assert "\x1b" not in text_of(app)
             await pilot.press("escape")
-        for key in ("R", "question_mark", "4", "H", "colon"):
+        for key in ("R", "question_mark", "4", "H", "colon", "w"):
             await pilot.press(key)
             text_of(app)
             await pilot.press("escape")

@@ -139,6 +139,9 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
             await link.send(RunTask(task="nothing"))
         with pytest.raises(TaskNotFound):
             await link.runs("nothing", 5)
+        for ask in (link.explain("nothing"), link.upcoming("nothing", 5)):
+            with pytest.raises(TaskNotFound):
+                await ask
         daemon.send(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
         assert not gone.engine_lives

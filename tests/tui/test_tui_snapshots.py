@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 from fake_link import FakeLink
-from scenes import center, live, ping_log, services, snapshot, task, tasks
+from scenes import PAUSE, center, explained, kept_back, live, ping_log, services, snapshot, task, tasks
 from textual.pilot import Pilot
 from waiting import until
 
 from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
 from keiji_tui.app import ControlCenter
+from keiji_tui.screens.why import WhyScreen
 from keiji_tui.widgets.log_view import LogView
 
 Compare = Callable[..., bool]
@@ -62,10 +63,11 @@ def test_tasks_without_colours(snap_compare: Compare, monkeypatch: pytest.Monkey
         (("D",), (80, 24)),
         (("slash", "p", "i"), (80, 24)),
         (("tab", "ctrl+u"), (80, 20)),
-        (("H",), (100, 24)),
+        (("H", *"jjjjj"), (100, 24)),
         (("colon",), (80, 24)),
+        (("P", "d"), (80, 24)),
     ],
-    ids=["help", "confirm", "delete", "filter", "log", "history", "palette"],
+    ids=["help", "confirm", "delete", "filter", "log", "history", "palette", "pause-all"],
 )
 def test_a_key(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, int]) -> None:
     assert snap_compare(live(task="ping_google")[0], terminal_size=size, run_before=settled(*keys))
@@ -74,6 +76,37 @@ def test_a_key(snap_compare: Compare, keys: tuple[str, ...], size: tuple[int, in
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)], ids=["80x24", "120x40"])
 def test_rebuild_offer(snap_compare: Compare, size: tuple[int, int]) -> None:
     assert snap_compare(edited(), terminal_size=size, run_before=settled())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (40, 24)], ids=["80x24", "40x24"])
+def test_tasks_that_are_kept_back(snap_compare: Compare, size: tuple[int, int]) -> None:
+    assert snap_compare(live(*kept_back(), task="ping_google")[0], terminal_size=size, run_before=settled())
+
+
+def test_everything_is_paused(snap_compare: Compare) -> None:
+    app, _ = live(task="ping_google", pause=PAUSE)
+    assert snap_compare(app, terminal_size=(80, 24), run_before=settled())
+
+
+def test_everything_is_paused_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app, _ = live(*kept_back(), task="ping_google", pause=PAUSE)
+    assert snap_compare(app, terminal_size=(100, 24), run_before=settled())
+
+
+@pytest.mark.parametrize("size", [(80, 34), (40, 24)], ids=["80x34", "40x24"])
+def test_why(snap_compare: Compare, size: tuple[int, int]) -> None:
+    held = kept_back()[1]
+    app, link = live(*kept_back(), task=held.slug)
+    explained(link, held)
+
+    async def asked(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.board.subject == held)
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._upcoming)
+        await settled(lines=0)(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=asked)
 
 
 def test_services(snap_compare: Compare) -> None:

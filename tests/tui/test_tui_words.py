@@ -8,13 +8,26 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from rich.cells import cell_len
-from scenes import recent, services, task
+from scenes import PAUSE, recent, services, task
 
 from keiji.states import RunState
-from keiji_engine.bus.protocol import BuildTask, Delete, Disable, RestartService, RunTask, StopService
+from keiji_engine.bus.protocol import (
+    BuildTask,
+    Delete,
+    Disable,
+    Done,
+    PauseSystem,
+    PauseTask,
+    RestartService,
+    ResumeSystem,
+    ResumeTask,
+    RunTask,
+    StopService,
+)
 from keiji_engine.bus.views import LinkState
 from keiji_tui import commands, words
 from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
+from keiji_tui.store import TaskState, state_of
 from keiji_tui.widgets.columns import GAP, widths
 from keiji_tui.widgets.task_row import COLUMNS
 
@@ -79,6 +92,48 @@ def test_how_long_something_took(seconds: float, said: str) -> None:
 )
 def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
     assert words.outcome(state, exit_code, number) == said
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("waits for a slot: 4 runs are going on (MAX_PARALLEL_RUNS)", "slot"),
+        ("waits for the run before it", "queue"),
+        ("jitter: it starts at 2026-11-24 13:32:37 EAT", "jitter"),
+        ("caught up with: it was due 3 h before; others catch up as well: it starts at 2026-11-24", "catching up"),
+        ("3 of 3 runs are going on", "parallel limit"),
+        ("waits for the moon: it is new", "the moon"),
+        ("", ""),
+    ],
+)
+def test_what_a_run_waits_for_in_a_word(reason: str, said: str) -> None:
+    assert words.waits_for(reason) == said
+
+
+EVERYTHING = {
+    TaskState.RUNNING: {"is_running": True},
+    TaskState.DISABLED: {"is_disabled": True},
+    TaskState.UNBUILT: {"build": None},
+    TaskState.HELD: {"held_since": NOW, "failures": 3},
+    TaskState.PAUSED: {"pause": PAUSE},
+    TaskState.RETRYING: {"retry_at": NOW, "is_queued": True},
+    TaskState.QUEUED: {"is_queued": True, "waiting": "waits for the run before it"},
+    TaskState.FAILING: {"is_error": True},
+    TaskState.IDLE: {},
+}
+
+
+@pytest.mark.parametrize("state", EVERYTHING, ids=lambda state: state.word)
+def test_of_all_that_is_true_of_a_task_what_matters_most_is_its_state(state: TaskState) -> None:
+    from_here_on = list(EVERYTHING)[list(EVERYTHING).index(state) :]
+    true_of_it = {name: value for each in from_here_on for name, value in EVERYTHING[each].items()}
+    assert state_of(task("ping", **true_of_it)) is state
+    assert cell_len(state.glyph) == 1
+
+
+def test_every_state_has_a_glyph_of_its_own() -> None:
+    assert set(EVERYTHING) == set(TaskState)
+    assert len({state.glyph for state in TaskState}) == len(TaskState)
 
 
 def test_a_sparkline_shows_what_took_longer_than_usual_and_what_failed() -> None:
@@ -161,6 +216,15 @@ def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, obje
     assert reason in BY_ID[action].blocked(Situation(task=task("ping", **changes)))
 
 
+def test_a_task_that_may_run_beside_itself_can_be_run_while_it_runs() -> None:
+    running = task("ping", is_running=True, policy="overlap allow 3 at once, catch up latest")
+    assert BY_ID["run"].blocked(Situation(task=running)) == ""
+
+
+def test_why_can_be_asked_without_an_engine() -> None:
+    assert BY_ID["why"].blocked(Situation(link=LinkState.OFFLINE, readonly=True, task=task("ping"))) == ""
+
+
 def test_an_engine_is_started_only_where_none_answers() -> None:
     assert BY_ID["start-engine"].blocked(Situation(link=LinkState.OFFLINE)) == ""
     assert BY_ID["start-engine"].blocked(Situation(link=LinkState.STALE)) == "the engine is running"
@@ -181,10 +245,22 @@ def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for
         (RunTask(task="it's [b]"), """keiji task run 'it'"'"'s [b]'"""),
         (RestartService(service="scheduler"), "keiji system restart --scheduler"),
         (StopService(service="bus"), "keiji system stop --bus"),
+        (PauseTask(task="ping"), "keiji task pause ping"),
+        (ResumeTask(task="ping"), "keiji task resume ping"),
+        (PauseSystem(reason="it's [b]"), """keiji system pause --reason='it'"'"'s [b]'"""),
+        (ResumeSystem(), "keiji system resume"),
     ],
 )
 def test_each_directive_names_its_equal_on_the_command_line(directive: Disable, line: str) -> None:
     assert commands.command_line(directive) == line
+
+
+def test_what_the_engine_says_beyond_what_was_done_is_told() -> None:
+    done = Done(id="1", lines=("resumed task ping", "everything is paused, so it does not run yet"))
+    told = commands.told(ResumeTask(task="ping"), "ping", done)
+    assert told == "ping resumed\neverything is paused, so it does not run yet\n$ keiji task resume ping"
+    waits = Done(id="1", lines=("task ping waits for a slot (run 01)",))
+    assert commands.told(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
 
 
 def test_only_a_delete_has_to_be_typed() -> None:

@@ -1,0 +1,152 @@
+"""Why a task does not run now and what to do about it, when it is due next, and its policy.
+
+What is known here is shown at once; what the engine answers takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import ClassVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from keiji_engine.bus.protocol import UpcomingInstants
+from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import LinkState, Upcoming
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.messages import BoardOpened, WhyOutdated
+from keiji_tui.screens.page import Page, hanging, section, title
+from keiji_tui.store import Store
+from keiji_tui.words import elapsed, until
+
+INSTANTS = 10
+_SOON = 3600  # seconds; in how long is said only of what comes before
+
+
+class WhyScreen(Page):
+    """Reasons, instants and policy of one task."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "dismiss", "close", show=False)]
+
+    def __init__(self, store: Store, slug: str) -> None:
+        super().__init__()
+        self.slug = slug
+        self._store = store
+        self._now = datetime.fromtimestamp(0, UTC)
+        self._reasons: tuple[Reason, ...] | None = None
+        self._upcoming: UpcomingInstants | None = None
+        self._note = ""
+        self._no_upcoming = "asking …"
+        self._as_of: object = None
+        self._is_asking = False
+
+    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.post_message(BoardOpened())
+
+    def paint(self, now: datetime) -> None:
+        """Bring it up to the store as of ``now``."""
+        store, self._now = self._store, now
+        as_of = (store.tasks.get(self.slug), store.link, store.engine, tuple(store.services.values()))
+        if not self._is_asking and as_of != self._as_of:
+            self._as_of = as_of
+            if store.is_live:
+                self._is_asking = True
+                self.post_message(WhyOutdated())
+            else:
+                self._reasons = None
+                self.no_upcoming("not known while the engine does not answer")
+        self.show()
+
+    def put_reasons(self, found: tuple[Reason, ...]) -> None:
+        """Show what the engine says."""
+        self._reasons, self._note = found, ""
+
+    def guessing(self, note: str) -> None:
+        """Show what is known here, and why it is not what the engine says."""
+        self._reasons, self._note = None, plain(note)
+
+    def put_upcoming(self, found: UpcomingInstants) -> None:
+        """Show these instants."""
+        self._upcoming, self._is_asking = found, False
+        self.post_message(BoardOpened())
+
+    def no_upcoming(self, note: str) -> None:
+        """Say why there are none to show."""
+        self._upcoming, self._no_upcoming, self._is_asking = None, plain(note), False
+        self.post_message(BoardOpened())
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def text(self, width: int) -> Content:
+        task = self._store.tasks.get(self.slug)
+        if task is None:
+            return Content("\n\n").join([title("why ", self.slug), Content("there is no such task any more")])
+        parts = [title("why ", plain(task.name))]
+        note = self._staleness() or self._note
+        if note:
+            parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
+        parts.append(Content(""))
+        for reason in self._reasons if self._reasons is not None else self._store.reasons(task):
+            parts += _told(reason, width)
+        is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
+        parts += self._next("would be, if it ran" if is_kept_back else "", width)
+        parts.append(section("Schedule"))
+        parts += hanging(Content("  "), plain(task.schedule_words) or "none before the first build", width, "")
+        parts.append(section("Policy"))
+        parts += hanging(Content("  "), plain(task.policy) or "none before the first build", width, "")
+        return Content("\n").join(parts)
+
+    def _staleness(self) -> str:
+        store = self._store
+        if store.is_live or store.heard_at is None:
+            return ""
+        what = "is offline" if store.link is LinkState.OFFLINE and not store.engine_lives else "does not answer"
+        return f"the engine {what}; this is what was known {elapsed(store.silent_seconds(self._now))} ago"
+
+    def _next(self, note: str, width: int) -> Iterator[Content]:
+        found = self._upcoming
+        if found is None:
+            yield section("Next")
+            yield from hanging(Content("  "), self._no_upcoming, width, "$text-muted")
+            return
+        zone = _zone(found.zone, self._store.zone)
+        yield section("Next")
+        note = " · ".join(filter(None, (f"by the clocks of {plain(found.zone)}", note)))
+        yield from hanging(Content("  "), note, width, "$text-muted")
+        if not found.instants:
+            yield Content.styled("  never again", "$text-muted")
+        yield from self._instants(found.instants, zone, width)
+
+    def _instants(self, instants: Iterable[Upcoming], zone: ZoneInfo, width: int) -> Iterator[Content]:
+        local = [instant.at.astimezone(zone) for instant in instants]
+        has_seconds = any(moment.second for moment in local)
+        has_change = len({moment.utcoffset() for moment in local}) > 1
+        has_year = local[-1:] and local[-1].year != self._now.astimezone(zone).year
+        for moment, instant in zip(local, instants, strict=True):
+            day = f"{moment:%a} {moment.day:2} {moment:%b}" + (f" {moment.year}" if has_year else "")
+            at = f"  {day} {moment:%H:%M:%S}" if has_seconds else f"  {day} {moment:%H:%M}"
+            at += f" {moment:%Z}".ljust(5) if has_change else ""
+            is_soon = (instant.at - self._now).total_seconds() < _SOON and not instant.is_skipped
+            ahead = f"{until(instant.at, self._now, zone):10}" if is_soon else ""
+            style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
+            first = Content.assemble((f"{at}  ", style), (ahead, "$text-muted"))
+            yield from hanging(first, plain(instant.note), width, noted)
+
+
+def _told(reason: Reason, width: int) -> Iterator[Content]:
+    yield from hanging(Content("• "), plain(reason.words), width, "")
+    if reason.remedy:
+        yield from hanging(Content.styled("  $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
+
+
+def _zone(name: str, otherwise: ZoneInfo) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return otherwise

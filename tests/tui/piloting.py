@@ -1,0 +1,62 @@
+"""What tests of the terminal do with it, and see of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fake_link import FakeLink
+from textual.pilot import Pilot
+from waiting import until
+
+from keiji_engine.bus.protocol import Directive
+from keiji_engine.bus.views import LinkState
+from keiji_tui.app import ControlCenter
+from keiji_tui.widgets.log_view import LogView
+from keiji_tui.widgets.table import Table
+
+Size = tuple[int, int]
+
+
+@asynccontextmanager
+async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[Pilot[None]]:
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
+        if app.store.tasks:
+            await until(pilot, lambda: table(app).selected, "a task is selected")
+            await until(pilot, lambda: table(app).size.height == app._tasks_screen._table_height, "the room is shared")
+        yield pilot
+
+
+def table(app: ControlCenter) -> Table:
+    return app.board.query_one(Table)
+
+
+def log(app: ControlCenter) -> LogView:
+    return app._tasks_screen.query_one(LogView)
+
+
+def text_of(app: ControlCenter) -> str:
+    """Return what is on the screen, a line of it on each line."""
+    width, height = app.size
+    lines = app.screen._compositor.render_strips()
+    assert len(lines) == height
+    assert all(strip.cell_length == width for strip in lines)
+    return "\n".join(strip.text for strip in lines)
+
+
+def said(app: ControlCenter) -> list[str]:
+    return [notification.message for notification in app._notifications]
+
+
+def verbs(link: FakeLink) -> list[type[Directive]]:
+    return [type(directive) for directive in link.sent]
+
+
+def sees(app: ControlCenter, *words: str) -> Callable[[], bool]:
+    return lambda: all(word in text_of(app) for word in words)
+
+
+async def choose(pilot: Pilot[None], app: ControlCenter, slug: str) -> None:
+    table(app).select(slug)
+    await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == slug)
