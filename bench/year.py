@@ -34,7 +34,7 @@ def main() -> int:
     folder = tempfile.mkdtemp(prefix="keiji-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     began = time.perf_counter()
     try:
-        simulation = Simulation(Path(folder), tasks=tasks, seed=1, limit=50)
+        simulation = Simulation(Path(folder), tasks=tasks, seed=1, limit=200)
         left = [BEGIN + timedelta(days=days * place / PLACES) for place in range(1, PLACES + 1)]
 
         def told() -> None:

@@ -155,10 +155,10 @@ def _state(task: TaskView) -> str:
         return "disabled"
     if not task.build:
         return "not built"
-    if task.pause is not None:
-        return "paused"
     if task.held_since is not None:
         return "held"
+    if task.pause is not None:
+        return "paused"
     if task.retry_at is not None:
         return "retrying"
     if task.is_queued:

@@ -47,14 +47,14 @@ def _reasons(
         yield Reason(words="it has no build yet", remedy=f"keiji task build {slug}")
     if task.is_disabled:
         yield Reason(words="it is disabled", remedy=f"keiji task enable {slug}")
-    if pause is not None:
-        yield Reason(words=f"everything is {_paused(pause, zone)}", remedy="keiji system resume")
-    if task.pause is not None:
-        yield Reason(words=f"it is {_paused(task.pause, zone)}", remedy=f"keiji task resume {slug}")
     if task.held_since is not None:
         failed = "it failed" if task.failures == 1 else f"it failed {task.failures} times in a row"
         words = f"it is held since {_at(task.held_since, zone)}, because {failed}: {task.error_text}"
         yield Reason(words=words, remedy=f"keiji task resolve {slug}")
+    if pause is not None:
+        yield Reason(words=f"everything is {_paused(pause, zone)}", remedy="keiji system resume")
+    if task.pause is not None:
+        yield Reason(words=f"it is {_paused(task.pause, zone)}", remedy=f"keiji task resume {slug}")
     if task.retry_at is not None:
         yield Reason(words=f"it failed, and is tried again at {_at(task.retry_at, zone)}", remedy="")
     if task.waiting:

@@ -45,7 +45,7 @@ class Plan:
         stop: (id, reason) of live runs that others take the place of.
         give_up: (id, reason) of queued runs that others take the place of.
         wake_at: the next instant at which anything is due; None when nothing is.
-        about: the tasks that it decides about, or that have open runs.
+        about: the tasks that it decides about.
         seen: ids of their open runs, as they were taken into account.
     """
 
@@ -91,14 +91,15 @@ def plan(
                 planner.wake.append(task.next_at)
     planner.look_at_queue()
     planner.share_slots()
-    about = frozenset({claim.task for claim in planner.claims} | {slug for slug in by_slug if planner.open[slug]})
+    moved = {*planner.begin, *planner.give_up}
+    about = {claim.task for claim in planner.claims} | {run.task for run in open_runs if run.run_id in moved}
     return Plan(
         tuple(planner.claims),
         tuple(planner.begin),
         tuple(planner.stop.items()),
         tuple(planner.give_up.items()),
         min((*planner.wake, *([following] if following else [])), default=None),
-        about,
+        frozenset(about),
         frozenset(run.run_id for run in open_runs if run.task in about),
     )
 
