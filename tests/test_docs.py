@@ -6,11 +6,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
 from installation import EVERY_SECOND, LIMIT, Installation
 
+from keiji.policy import Policy
+from keiji.schedule import EPOCH, Schedule
+from keiji.settings import template
 from keiji.states import diagram
 from keiji_engine.bus import protocol as p
 from keiji_tui.keymap import ACTIONS, Risk, shown
@@ -46,6 +50,32 @@ def test_every_message_has_its_line_on_the_page() -> None:
     text = (DOCS / "protocol.md").read_text()
     for message in (*get_args(p.AnyRequest), *get_args(p.AnyReply), *get_args(p.AnyBroadcast), *get_args(p.AnyEvent)):
         assert f"`{tag(message)}`" in text, message
+
+
+def test_the_examples_of_schedules_and_policies_are_what_they_say() -> None:
+    schedules, policy = blocks("time.md", "python")
+    names: dict[str, object] = {}
+    exec(policy, names)
+    lines = schedules.splitlines()
+    exec(lines[0], names)
+    found = [eval(line, names) for line in lines[2:]]
+    assert len(found) == 10
+    assert all(isinstance(schedule, Schedule) for schedule in found)
+    for schedule in found:
+        place = Policy().placement(anchor=EPOCH, zone="Africa/Nairobi")
+        assert schedule.placed(place).next_after(EPOCH) is not None
+
+
+def test_the_page_on_time_names_every_choice_of_a_policy() -> None:
+    text = (DOCS / "time.md").read_text()
+    for field in fields(Policy):
+        assert f"`{field.name}" in text, field.name
+
+
+def test_the_readme_names_every_setting() -> None:
+    text = (DOCS.parent / "README.md").read_text()
+    for key in re.findall(r"^(\w+)=", template("UTC"), re.MULTILINE):
+        assert f"`{key}`" in text, key
 
 
 def test_the_client_of_ten_lines_lists_the_tasks(installation: Installation) -> None:
