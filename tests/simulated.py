@@ -91,7 +91,7 @@ class Simulation:
     Args:
         limit: how many runs may be live at once; 0 for no limit.
         begin: when time begins.
-        schedule: makes the schedule of the task of that number, where it is not to be any.
+        schedule: makes the schedule of the task of that number, where it is not to be any; so does ``policy``.
         durations: seconds that runs take; one is drawn for each.
     """
 
@@ -104,6 +104,7 @@ class Simulation:
         limit: int = 0,
         begin: datetime = BEGIN,
         schedule: Callable[[int], Schedule] | None = None,
+        policy: Callable[[], Policy] | None = None,
         durations: Sequence[float] = DURATIONS,
     ) -> None:
         self.begin = begin
@@ -125,7 +126,8 @@ class Simulation:
         self.foreseen: tuple[str, datetime, tuple[Upcoming, ...]] | None = None
         self.foreseen_right = 0
         for number in range(tasks):
-            self._add_task(number, schedule(number) if schedule else self._schedule(number), self._policy())
+            chosen = schedule(number) if schedule else self._schedule(number)
+            self._add_task(number, chosen, policy() if policy else self._policy())
 
     def _add_task(self, number: int, schedule: Schedule, policy: Policy) -> None:
         slug = f"task{number:04}"
@@ -216,15 +218,25 @@ class Simulation:
                 await self._look_ahead()
                 told()
                 continue
-            following = [trouble, until, *(end for end, _, _ in self.ends[:1])]
-            sight = self.board.sight(self.now)
-            following += [sight.following] if sight.following else []
-            following += [run.due_at for run in sight.open_runs if run.due_at and run.due_at > self.now]
-            self.now = max(min(following), self.now + _TICK)
+            self._go_on(trouble, until)
         self.crash_at = None
         await self._settle()
         for tally in self.tallies.values():
             tally.settle(self.now)
+
+    async def pass_time(self, until: datetime) -> None:
+        """Let time pass without trouble, after a boot."""
+        while self.now < until:
+            await self._settle()
+            self._go_on(until)
+
+    def _go_on(self, *moments: datetime) -> None:
+        """Let time pass until one of ``moments``, or until there is something to do."""
+        sight = self.board.sight(self.now)
+        following = [*moments, *(end for end, _, _ in self.ends[:1])]
+        following += [sight.following] if sight.following else []
+        following += [run.due_at for run in sight.open_runs if run.due_at and run.due_at > self.now]
+        self.now = max(min(following), self.now + _TICK)
 
     async def _settle_quietly(self) -> None:
         """Settle, whatever was to crash; that is put off."""

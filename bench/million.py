@@ -1,0 +1,62 @@
+"""What a million occurrences cost the scheduler, and what they leave in memory: python bench/million.py
+
+A thousand tasks are due every minute, and their runs take an hour, so that most occurrences are skipped: claimed,
+explained and recorded in a real database. Ends with 1 where memory has grown between the first tenth and the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from keiji import Policy, every
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from simulated import BEGIN, Simulation
+from year import memory
+
+TASKS = 1000
+OCCURRENCES = 1_000_000
+GROWTH_LIMIT = 5.0  # MiB; what a tenth of a million rows would take is twenty times that
+
+
+def main() -> int:
+    """Simulate and print; return the exit code."""
+    folder = tempfile.mkdtemp(prefix="keiji-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    minutes = OCCURRENCES // TASKS
+    try:
+        simulation = Simulation(
+            Path(folder),
+            tasks=TASKS,
+            seed=1,
+            schedule=lambda _: every(1).minutes,
+            policy=Policy,
+            durations=(3601.0,),
+        )
+        for tally in simulation.tallies.values():
+            tally.schedule = None  # a tally of a million instants would be what grows
+        asyncio.run(simulation.boot())
+        sizes = []
+        began = time.perf_counter()
+        for tenth in range(1, 11):
+            asyncio.run(simulation.pass_time(BEGIN + timedelta(minutes=minutes * tenth / 10)))
+            sizes.append(memory())
+            print(f"{TASKS * minutes * tenth // 10:>9} occurrences  {sizes[-1]:>6.1f} MiB", flush=True)
+        took = time.perf_counter() - began
+        counted = sum(run.count for slug in simulation.tallies for run in simulation.store.runs(slug, 10**6))
+    finally:
+        shutil.rmtree(folder)
+    print(
+        f"{counted} rows, {counted / took:,.0f} a second; limit: {GROWTH_LIMIT:g} MiB more than after the first tenth"
+    )
+    return int(sizes[-1] - sizes[0] > GROWTH_LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
