@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # a command without an engine watches nothing
     from keiji_engine.watcher import SourceState
 
 RECENT = 20
+MOST_DUE = 100  # tasks that are decided about in one go, so that nobody waits for long after a long stop
 _SHOWN_AS_RECENT = ENDED - {RunState.SKIPPED, RunState.MISSED, RunState.COALESCED}
 
 
@@ -137,6 +138,7 @@ class Board:
     def sight(self, now: datetime) -> Sight:
         """Return what matters to the scheduler."""
         due, following = self._agenda.look(now)
+        due = due[:MOST_DUE]
         queued = [slug for slug in sorted(self._busy) if self._places[slug].queued]
         tasks = tuple(self._places[slug].task for slug in dict.fromkeys((*due, *queued)))
         return Sight(tasks, tuple(self.open_runs()), following)

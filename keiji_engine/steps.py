@@ -13,9 +13,9 @@ from datetime import datetime
 
 from keiji.errors import AlreadyRunning, StorageError
 from keiji.policy import Overlap
-from keiji.records import Run, RunResult, Task
+from keiji.records import Pause, Run, RunResult, Task
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.planner import Plan
+from keiji_engine.scheduler.planner import Plan, is_kept_back
 from keiji_engine.storage.store import Claim, Store
 
 _CAN_START = frozenset({RunState.STARTING, RunState.QUEUED})
@@ -30,8 +30,8 @@ def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list
     """
     tasks = {task.slug: task for task in store.tasks(plan.about)}
     open_runs = store.open_runs(plan.about)
-    is_paused = store.pause() is not None
-    claims = _still_true(plan, tasks, open_runs, is_paused=is_paused)
+    pause = store.pause()
+    claims = _still_true(plan, tasks, open_runs, pause)
     runs = store.claim(claims, now)
     live = {run.task for run in open_runs if run.is_live}
     begun = {run.task for run in runs if run.is_live}
@@ -42,7 +42,7 @@ def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list
                 continue
             if reason := dict(plan.give_up).get(run.run_id):
                 runs.append(store.skip_queued(run.run_id, reason, now))
-            elif run.run_id in plan.begin and _may_begin(task, live | begun, is_paused=is_paused):
+            elif run.run_id in plan.begin and _may_begin(run, task, pause, live | begun):
                 runs.append(store.begin_queued(run.run_id, now))
                 begun.add(run.task)
     moved = {claim.task: claim.next_at for claim in claims}
@@ -53,7 +53,7 @@ def settle_due(store: Store, plan: Plan, now: datetime) -> tuple[list[Run], list
     ]
 
 
-def _still_true(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], *, is_paused: bool) -> list[Claim]:
+def _still_true(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], pause: Pause | None) -> list[Claim]:
     """Return the claims of tasks of which nothing has changed that mattered; the others are planned anew."""
     first: dict[str, datetime] = {}
     for claim in plan.claims:
@@ -61,16 +61,12 @@ def _still_true(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], *,
     changed = {run.task for run in open_runs if run.run_id not in plan.seen}
     changed |= {slug for slug, task in tasks.items() if task.next_at != first.get(slug)}
     starts = {claim.task for claim in plan.claims if claim.state in _CAN_START}
-    changed |= {slug for slug in starts if slug in tasks and _is_kept_back(tasks[slug], is_paused=is_paused)}
+    changed |= {slug for slug in starts if slug in tasks and is_kept_back(tasks[slug], pause)}
     return [claim for claim in plan.claims if claim.task in tasks and claim.task not in changed]
 
 
-def _is_kept_back(task: Task, *, is_paused: bool) -> bool:
-    return is_paused or task.pause is not None or task.held_at is not None
-
-
-def _may_begin(task: Task, busy: set[str], *, is_paused: bool) -> bool:
-    if task.is_disabled or is_paused or task.pause is not None:
+def _may_begin(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> bool:
+    if task.is_disabled or (is_kept_back(task, pause) and run.trigger is not Trigger.MANUAL):
         return False
     return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
 

@@ -125,7 +125,7 @@ class _Planner:
         for run in open_runs:
             self.open[run.task].append(run)
         self.live = sum(run.is_live for run in open_runs)
-        self.caught_up = 0
+        self.caught_up = sum(_catches_up(run) and _due(run) > now - _SPREAD for run in open_runs)
         self.started: Counter[str] = Counter()  # by task, what this plan starts
         self.queued: Counter[str] = Counter()
         self.claims: list[Claim] = []
@@ -232,12 +232,14 @@ class _Planner:
 
     def look_at_queue(self) -> None:
         """Find the queued runs that could begin, and what has to end before others can."""
-        if not self.conditions.can_run or self.conditions.pause is not None:
+        if not self.conditions.can_run:
             return
         for slug, task in self.tasks.items():
-            if task.pause is not None or task.is_disabled:
+            if task.is_disabled:
                 continue
             queued = [run for run in self.open[slug] if run.state is RunState.QUEUED and run.run_id not in self.give_up]
+            if is_kept_back(task, self.conditions.pause):
+                queued = [run for run in queued if run.trigger is Trigger.MANUAL]
             due = [run for run in queued if _due(run) <= self.now]
             self.wake += [_due(run) for run in queued if _due(run) > self.now]
             live = [run for run in self.open[slug] if run.is_live]
@@ -278,6 +280,16 @@ def _waiting(claim: Claim, due_at: datetime, reason: str) -> Claim:
 
 def _due(run: Run) -> datetime:
     return run.due_at or run.created_at
+
+
+def _catches_up(run: Run) -> bool:
+    """Return whether a run was late when it was claimed; what is queued for a slot counts by its instant."""
+    return run.scheduled_for is not None and run.created_at - run.scheduled_for > ON_TIME
+
+
+def is_kept_back(task: Task, pause: Pause | None) -> bool:
+    """Return whether nothing of a task begins but what somebody asks for."""
+    return pause is not None or task.pause is not None or task.held_at is not None
 
 
 def _is_occurrence(run: Run) -> bool:

@@ -168,6 +168,13 @@ def test_a_queued_run_waits_while_there_is_a_pause() -> None:
     assert plan([a_task(seconds=1000)], [queued(5)], at(6), Conditions(pause=PAUSE)).begin == ()
 
 
+def test_a_queued_run_waits_while_its_task_is_held_but_what_somebody_asked_for_begins() -> None:
+    held = a_task(seconds=1000, held_at=at(1), failures=3)
+    assert plan([held], [queued(5)], at(6)).begin == ()
+    for world in (held, a_task(seconds=1000, pause=PAUSE)):
+        assert plan([world], [queued(5, trigger=Trigger.MANUAL)], at(6)).begin == ("q1",)
+
+
 def test_beyond_the_limit_for_all_what_is_due_waits_in_due_order_and_says_so() -> None:
     tasks = [a_task(f"t{number}", next_at=at(10 - number)) for number in range(4)]
     decided = plan(tasks, [running(slug="other")], at(10), Conditions(max_parallel=3))
@@ -208,6 +215,15 @@ def test_after_a_long_stop_many_tasks_do_not_all_start_at_once() -> None:
     assert len(starting) == BURST
     assert waiting == [at(10_001)] * BURST + [at(10_002)] * 5
     assert all("others catch up as well" in claim.reason for claim in decided.claims if claim not in starting)
+
+
+def test_what_catches_up_later_lines_up_behind_those_that_do_already() -> None:
+    late = {"scheduled_for": at(-500), "created_at": at(9_999.5)}
+    ahead = [queued(10_001 + number // BURST, f"q{number}", f"other{number}", **late) for number in range(BURST + 3)]
+    [claim] = plan([a_task(seconds=7200)], ahead, at(10_000)).claims
+    assert claim.due_at == at(10_001)
+    [claim] = plan([a_task(seconds=7200)], ahead[: BURST - 1], at(10_000)).claims
+    assert claim.state is RunState.STARTING
 
 
 # ── laws ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
