@@ -58,6 +58,15 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a run has got, as it says itself: from 0 to 1, or None where it only says that it goes on."""
+
+    fraction: float | None = None
+    words: str = ""
+    is_failing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """An immutable copy of a task, ready to run.
 

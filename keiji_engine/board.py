@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from keiji import names
 from keiji.paths import Paths
-from keiji.records import Build, Pause, Run, Task
+from keiji.records import Build, Pause, Progress, Run, Task
 from keiji.states import ENDED, OPEN, RunState, Trigger
 from keiji_engine.agenda import Agenda
 from keiji_engine.bus import protocol as p
@@ -40,6 +40,7 @@ class _Place:
     open_runs: dict[str, Run] = field(default_factory=dict)
     recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
     sources: SourceState | None = None
+    progress: Progress | None = None  # of the live run
 
     @property
     def live(self) -> Run | None:
@@ -195,10 +196,22 @@ class Board:
                 self._busy.add(run.task)
             else:
                 self._busy.discard(run.task)
+            if place.live is None:
+                place.progress = None
             changed[run.task] = None
             self._tell(p.RunChanged(run=run))
         for slug in changed:
             self._changed(slug)
+
+    def put_progress(self, told: Mapping[str, Progress]) -> None:
+        """Show how far runs have got, by their ids."""
+        for slug in sorted(self._busy):
+            place = self._places[slug]
+            live = place.live
+            now = told.get(live.run_id) if live else None
+            if now != place.progress:
+                place.progress = now
+                self._changed(slug)
 
     def put_sources(self, state: SourceState) -> None:
         """Show whether the sources of a task differ from its build."""
@@ -271,4 +284,5 @@ def _view(place: _Place, paths: Paths) -> TaskView:
         pause=task.pause,
         failures=task.failures,
         held_since=task.held_at,
+        progress=place.progress,
     )

@@ -31,6 +31,7 @@ from keiji_engine import builds, steps
 from keiji_engine.board import Board
 from keiji_engine.journal import Journal
 from keiji_engine.ledger import Ledger
+from keiji_engine.runner import progress
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 from keiji_engine.scheduler.planner import Plan
@@ -38,6 +39,7 @@ from keiji_engine.storage.store import Store
 
 _AFTER_AN_ERROR = 1.0
 _TELL_AGAIN = 0.5
+_PROGRESS_SECONDS = 0.5  # between looks at how far runs have got
 _TRIED_AGAIN = BAD - {RunState.LOST}  # a lost run may have done its work
 
 
@@ -90,6 +92,7 @@ class Runs:
             self._nudge()
             async with asyncio.TaskGroup() as parts:
                 parts.create_task(self._record_all())
+                parts.create_task(self._watch_progress())
                 parts.create_task(self.runner.wait())
         finally:
             self.is_online = False
@@ -105,6 +108,12 @@ class Runs:
     async def _record_all(self) -> None:
         while True:
             await self._record(await self._happened.get())
+
+    async def _watch_progress(self) -> None:
+        while True:
+            if self.runner.live:
+                self._board.put_progress(dict(progress.read_all(self._paths.runs)))
+            await asyncio.sleep(_PROGRESS_SECONDS)
 
     async def _record(self, event: RunStarted | RunResult) -> None:
         """Record until it is recorded: a database that is away holds this up, and loses nothing."""

@@ -230,6 +230,14 @@ class Simulation:
             await self._settle()
             self._go_on(until)
 
+    def forget(self) -> None:
+        """Drop the notes on what happened, which grow as the engine must not."""
+        self.launched.clear()
+        self.began.clear()
+        for tally in self.tallies.values():
+            tally.schedule = None
+            tally.ran.clear()
+
     def _go_on(self, *moments: datetime) -> None:
         """Let time pass until one of ``moments``, or until there is something to do."""
         sight = self.board.sight(self.now)

@@ -15,7 +15,7 @@ from keiji.schedule.once import Once, read_moment
 
 
 def _refuse_special(name: str) -> None:
-    """Say in Python's own way that there is no ``__such__`` thing: its machinery asks for them before there are fields."""
+    """Say in Python's own way that there is no ``__such__`` thing: it asks for them before there are any fields."""
     if name.startswith("__"):
         raise AttributeError(name)
 

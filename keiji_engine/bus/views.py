@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from keiji.records import Pause
+from keiji.records import Pause, Progress
 from keiji.states import RunState
 
 
@@ -72,6 +72,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
         waiting_until: when that one may begin, as far as that is known.
         pause: while there is one, nothing of it that is due is started.
         held_since: since when it is held, after ``failures`` failures in a row; None when it is not.
+        progress: how far the live run has got, where it says so.
         source_changes: paths in the task's folder that differ from the active build; empty when none do.
         source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
         recent: the last ended runs, oldest first, twenty at most; occurrences without a process are not among them.
@@ -110,6 +111,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause | None = None
     failures: int = 0
     held_since: datetime | None = None
+    progress: Progress | None = None
 
 
 class Upcoming(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from pathlib import Path
 from keiji.errors import KeijiError, ServiceOffline
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner import adopt, runfile
+from keiji_engine.runner import adopt, progress, runfile
 from keiji_engine.runner.adopt import Alive
 from keiji_engine.runner.connection import Launcher
 from keiji_engine.runner.spec import RunSpec
@@ -151,6 +151,7 @@ class Runner:
     def forget(self, run_id: str) -> None:
         """Remove the run's file: its result is recorded."""
         (self._runs / run_id).unlink(missing_ok=True)
+        progress.write(progress.path_of(self._runs, run_id), None)
 
     async def _serve(self, launcher: Launcher) -> None:
         """Hear what launchers say; replace the one that dies."""

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
 
-from keiji.records import RunResult
+from keiji.records import Progress, RunResult
 from keiji.states import BAD, RunState
-from keiji_engine.runner import runfile
+from keiji_engine.runner import progress, runfile
 from keiji_engine.runner.child import Child
 from keiji_engine.runner.lines import Stream, line
 from keiji_engine.runner.logs import LogWriter
@@ -45,7 +45,7 @@ def look_after(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
     started_at = datetime.now(UTC)
     file = runfile.create(folder, spec, started_at)
     began()
-    shim = _Shim(spec, started_at, bell)
+    shim = _Shim(spec, started_at, bell, progress.path_of(folder, spec.run_id))
     try:
         result = shim.run()
     except Exception as error:  # noqa: BLE001  # whatever happens here, the run must not be without a result
@@ -94,13 +94,14 @@ class _Pipe:
         self.descriptor, self.write = os.pipe()
         os.set_blocking(self.descriptor, False)
         self.stream = Stream(level, run)
+        self.sifter = progress.Sifter()
         self.is_open = True
         self.last = b""  # the end of what was printed
         self.flush_at: float | None = None
 
 
 class _Shim:
-    def __init__(self, spec: RunSpec, started_at: datetime, bell: _Bell) -> None:
+    def __init__(self, spec: RunSpec, started_at: datetime, bell: _Bell, told: Path) -> None:
         self.spec = spec
         self.started_at = started_at
         self.bell = bell
@@ -118,6 +119,10 @@ class _Shim:
         self.began = now
         self.stop_at = None if spec.timeout is None else now + spec.timeout
         self.kill_at: float | None = None
+        self.progress: Progress | None = None
+        self.told = told  # where it says how far it has got
+        self.tell_at: float | None = None  # when there is news of that to be written
+        self.told_at = 0.0
 
     def run(self) -> RunResult:
         pipes = (_Pipe("INFO", self.spec.run_id), _Pipe("ERROR", self.spec.run_id))
@@ -157,6 +162,9 @@ class _Shim:
                     poll.unregister(descriptor)
             self._keep_limits(child)
             now = time.monotonic()
+            if self.tell_at is not None and self.tell_at <= now:
+                self.tell_at, self.told_at = None, now
+                progress.write(self.told, self.progress)
             for pipe in pipes:
                 if pipe.flush_at is not None and pipe.flush_at <= now:
                     pipe.flush_at = None
@@ -164,7 +172,7 @@ class _Shim:
 
     def _patience(self, pipes: tuple[_Pipe, _Pipe]) -> int | None:
         """Return for how many milliseconds nothing has to be done unless something happens."""
-        moments = [self.stop_at, self.kill_at, *(pipe.flush_at for pipe in pipes)]
+        moments = [self.stop_at, self.kill_at, self.tell_at, *(pipe.flush_at for pipe in pipes)]
         waiting = [moment for moment in moments if moment is not None]
         return max(0, int((min(waiting) - time.monotonic()) * 1000) + 1) if waiting else None
 
@@ -189,17 +197,23 @@ class _Shim:
             chunk = os.read(pipe.descriptor, CHUNK)
         except BlockingIOError:
             return 0
+        count = len(chunk)
         if not chunk:
             pipe.is_open = False
+            self._append(pipe.stream.feed(pipe.sifter.rest(), self._now()))
             self._append(pipe.stream.flush(self._now(), ended=True))
             return 0
+        chunk = pipe.sifter.sift(chunk)
+        if pipe.sifter.is_new:
+            pipe.sifter.is_new, self.progress = False, pipe.sifter.latest
+            self.tell_at = max(self.told_at + progress.INTERVAL, time.monotonic())
         pipe.last = (pipe.last + chunk)[-4096:]
         self._append(pipe.stream.feed(chunk, self._now()))
         if not pipe.stream.is_partial:
             pipe.flush_at = None
         elif pipe.flush_at is None:
             pipe.flush_at = time.monotonic() + PARTIAL_SECONDS
-        return len(chunk)
+        return count
 
     def _drain(self, pipe: _Pipe) -> None:
         left = _MOST_LEFT
@@ -230,6 +244,7 @@ class _Shim:
 
     def _ended(self, code: int | None, detail: str) -> RunResult:
         """Say in the log how it ended, and return the result."""
+        progress.write(self.told, None)
         finished_at = datetime.now(UTC)
         state, reason = self._verdict(code, detail)
         if self.unlogged:

@@ -174,3 +174,33 @@ def test_why_a_task_does_not_run_is_told_with_and_without_an_engine(installation
     assert reasons(installation, "ping").startswith("the scheduler is offline")
     installation.do(p.Disable(task="ping"))
     assert "it is disabled" in reasons(installation, "ping")
+
+
+TELLS_PROGRESS = """
+import time
+from keiji import progress
+def function():
+    for step in range(1, 200):
+        progress(step / 200, f"step {step}")
+        time.sleep(0.05)
+"""
+
+
+def test_how_far_a_run_has_got_is_seen_while_it_runs_by_the_next_engine_too_and_not_in_its_log(
+    installation: Installation,
+) -> None:
+    installation.build("tells", TELLS_PROGRESS)
+    installation.start()
+    installation.do(p.RunTask(task="tells"))
+    first = until(lambda: installation.task("tells").progress)
+    assert first.fraction is not None
+    assert first.words == f"step {round(first.fraction * 200)}"
+    installation.kill()
+    installation.start()
+    later = until(lambda: installation.task("tells").progress)
+    assert later.fraction is not None
+    assert later.fraction > first.fraction
+    installation.do(p.StopRun(task="tells"))
+    assert installation.task("tells").progress is None
+    assert "step" not in installation.log("tells")
+    assert list((installation.paths.runtime / "progress").iterdir()) == []
