@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from keiji.errors import KeijiError, UsageError
+from keiji.errors import InvalidSchedule, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_cli import as_json, here, output
@@ -32,16 +32,17 @@ def shown(paths: Paths, name: str, count: int, after: str | None, *, for_program
         return as_json.upcoming(reply.instants, zone)
     if not reply.instants:
         return f"{reply.task} is never due {'after that' if moment else 'again'}"
-    return output.upcoming_table(reply.instants, zone, datetime.now(UTC))
+    shown = output.upcoming_table(reply.instants, zone, datetime.now(UTC))
+    return f"{shown}\nnone of this runs while {reply.unless}" if reply.unless else shown
 
 
 def _moment(text: str, settings: Settings) -> datetime:
+    from keiji.schedule.once import read_moment
     from keiji.schedule.walltime import instant_of
 
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError as error:
-        raise UsageError(
-            f"--from {text!r} is no moment", hint='it looks like "2027-03-28", "2027-03-28 01:00" or "…T01:00+02:00"'
-        ) from error
+        moment = read_moment(text, "--from")
+    except InvalidSchedule as error:
+        hint = 'it looks like "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
+        raise UsageError(error.message, hint=hint) from error
     return moment if moment.tzinfo is not None else instant_of(moment, settings.zone)

@@ -89,7 +89,7 @@ class Engine:
         self.scheduler = Scheduler(
             world=self.board,
             carry_out=self.runs.carry_out,
-            turn_back=lambda _: placing.turn_back(self.desk),
+            turn_back=lambda seen: placing.turn_back(self.desk, seen),
             conditions=self._conditions,
             clock=clock,
             note=lambda text, level: journal.service("scheduler", text, level),

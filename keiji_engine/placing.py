@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from keiji.schedule import Interval, Schedule
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.scheduler.occurrences import MOST_AT_ONCE
-from keiji_engine.storage.store import Recount, Store
+from keiji_engine.storage.store import Recount, Store, TurnBack
+
+_TOGETHER = 200  # tasks that are moved in one transaction, so that nobody waits for long
 
 
 async def move_to_zone(desk: Desk) -> None:
@@ -17,42 +20,29 @@ async def move_to_zone(desk: Desk) -> None:
             task = desk.board.task(slug)
             if task is None or task.schedule is None:
                 continue
-            schedule = desk.replaced(task.schedule, task.policy)
-            if schedule == task.schedule:
-                continue
-            moment = desk.clock()
-            is_due = task.next_at is not None and task.next_at <= moment  # then it was due by the old clocks
-            next_at = task.next_at if is_due else schedule.next_after(moment)
-            desk.board.put_task(await desk.ledger.do(Store.reschedule, slug, schedule, next_at))
-            desk.tell_schedule(desk.board.find(slug))
+            schedule, next_at = desk.moved(task, task.policy)
+            if schedule != task.schedule:
+                desk.board.put_task(await desk.ledger.do(Store.reschedule, slug, schedule, next_at))
+                desk.tell_schedule(desk.board.find(slug))
     desk.nudge()
 
 
-async def turn_back(desk: Desk) -> None:
-    """Let tasks go on from now, after the clock was set back.
+async def turn_back(desk: Desk, seen: datetime) -> None:
+    """Let everything go on from now, after the clock was set back from ``seen``.
 
-    What ran does not run again: its instant has a row. What lies ahead again and did not run is due again. Intervals
-    count anew from now, for it is elapsed time that they measure.
+    What ran does not run again: its instant has a row. What lies ahead again and did not run is due again; what waits
+    for a moment waits no longer than it would have. Intervals count anew from now, for they measure elapsed time.
+
+    No task is held meanwhile: a directive that comes first has placed its task by the clock as it is, and wins.
     """
-    for slug in [task.slug for task in desk.board.tasks()]:
-        async with desk.alone(slug):
-            task = desk.board.task(slug)
-            if task is None or task.schedule is None or task.is_disabled:
-                continue
-            now = desk.clock()
-            schedule = task.schedule
-            following = schedule.next_after(now)
-            if following is None or (task.next_at is not None and task.next_at <= following):
-                continue
-            if isinstance(schedule, Interval):
-                schedule, following = desk.placed(schedule, task.policy)
-            changed = await desk.ledger.do(
-                Store.turn_back, slug, now, schedule, following, _recount(task.schedule, now)
-            )
-            if changed is not None:
-                desk.board.put_task(changed)
-                desk.journal.task(slug, "the clock was set back", "WARN")
-                desk.tell_schedule(changed)
+    moves = list(_moves(desk))
+    for first in range(0, len(moves), _TOGETHER):
+        for task in await desk.ledger.do(Store.turn_back, desk.clock(), moves[first : first + _TOGETHER]):
+            desk.board.put_task(task)
+            if not task.is_disabled:
+                desk.journal.task(task.slug, "the clock was set back", "WARN")
+                desk.tell_schedule(task)
+    desk.board.put_runs(await desk.ledger.do(Store.hasten_queued, desk.clock(), seen))
     desk.nudge()
 
 
@@ -61,7 +51,22 @@ async def look_at_clock(desk: Desk) -> None:
     newest = await desk.ledger.do(Store.newest_moment)
     if desk.clock() < newest:
         desk.journal.service("scheduler", f"the clock was set back: something was recorded at {newest}", "WARN")
-        await turn_back(desk)
+        await turn_back(desk, newest)
+
+
+def _moves(desk: Desk) -> Iterator[TurnBack]:
+    now = desk.clock()
+    for task in desk.board.tasks():
+        if task.schedule is None:
+            continue
+        schedule, following = task.schedule, task.schedule.next_after(now)
+        if task.is_disabled:
+            following = None  # but rows ahead of now would keep it from running once it is enabled
+        elif following is None or (task.next_at is not None and task.next_at <= following):
+            continue
+        elif isinstance(schedule, Interval):
+            schedule, following = desk.placed(schedule, task.policy)
+        yield TurnBack(task.slug, task.next_at, schedule, following, _recount(task.schedule, now))
 
 
 def _recount(schedule: Schedule, now: datetime) -> Recount:

@@ -6,6 +6,7 @@ Little by little, so that nothing that is due waits for it.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
@@ -19,6 +20,8 @@ from keiji_engine.storage.store import Store
 BATCH = 500  # rows that are removed in one transaction
 _TOGETHER = 50  # tasks whose runs are counted in one go
 _PACE = 0.05  # seconds between two looks
+_LEAP = 3600.0  # by so many seconds more than went by a clock is set forth, or the machine slept
+_UNSURE = 3600.0  # seconds after that in which nothing is too old
 _PERIOD = 60.0  # seconds between two rounds
 
 
@@ -49,6 +52,8 @@ class Retention:
         self._note = note
         self._pace = pace
         self._period = period
+        self._steady = time.monotonic()  # since when the clock has not been set forth
+        self._shown: tuple[datetime, float] | None = None
         self._added: Counter[str] = Counter()
         self._looked_at: set[str] = set()
 
@@ -67,7 +72,7 @@ class Retention:
 
     async def _round(self) -> None:
         settings = self._settings()
-        if settings.keep_days:
+        if settings.keep_days and self._is_clock_steady():
             before = self._clock() - timedelta(days=settings.keep_days)
             await self._while_full(lambda: self._ledger.do(Store.prune_old, before, BATCH))
         if keep := settings.keep_runs:
@@ -80,6 +85,16 @@ class Retention:
                     self._added.pop(slug, None)
                 self._looked_at.update(slugs)
                 await asyncio.sleep(self._pace)
+
+    def _is_clock_steady(self) -> bool:
+        """Return whether the clock has gone on evenly for a while: one set wrong for a minute must not cost a history."""
+        now, ticks = self._clock(), time.monotonic()
+        if self._shown is not None:
+            before, ticks_before = self._shown
+            if (now - before).total_seconds() - (ticks - ticks_before) > _LEAP:
+                self._steady = ticks + _UNSURE
+        self._shown = now, ticks
+        return ticks >= self._steady
 
     async def _while_full(self, prune: Callable[[], Awaitable[int]]) -> None:
         """Prune a batch after the other for as long as they are full, with room for others in between."""

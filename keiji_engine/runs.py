@@ -190,13 +190,16 @@ class Runs:
         Returns whether the ledger changed.
         """
         await self._clear_doubts()
-        with self._doubting():
-            runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
+        runs: list[Run] = []
+        tasks: list[Task] = []
+        if plan.about:
+            with self._doubting():
+                runs, tasks = await self._ledger.do(steps.settle_due, plan, self._clock())
         self._board.put_runs(runs, tasks)
         await self._launch([run for run in runs if run.state == RunState.STARTING])
         for run_id, reason in plan.stop:
-            self._reasons[run_id] = reason
-            self.runner.stop_run(run_id)
+            if self.runner.stop_run(run_id):
+                self._reasons.setdefault(run_id, reason)
         return bool(runs or tasks)
 
     async def request(self, task: Task) -> Run:

@@ -16,6 +16,7 @@ from keiji.policy import Overlap
 from keiji.records import Pause, Run, RunResult, Task
 from keiji.states import RunState, Trigger
 from keiji_engine.scheduler.planner import Plan, is_kept_back
+from keiji_engine.scheduler.reasons import no_slot
 from keiji_engine.storage.store import Claim, Store
 
 _CAN_START = frozenset({RunState.STARTING, RunState.QUEUED})
@@ -66,7 +67,7 @@ def _still_true(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], pa
 
 
 def _may_begin(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> bool:
-    if task.is_disabled or (is_kept_back(task, pause) and run.trigger is not Trigger.MANUAL):
+    if is_kept_back(task, pause) and run.trigger is not Trigger.MANUAL:
         return False
     return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
 
@@ -93,7 +94,7 @@ def request(store: Store, slug: str, now: datetime, max_parallel: int | None) ->
     reason, state = "", RunState.STARTING
     if max_parallel is not None and len(live) >= max_parallel:
         state = RunState.QUEUED
-        reason = f"waits for a slot: {max_parallel} runs are going on (MAX_PARALLEL_RUNS)"
+        reason = no_slot(max_parallel)
     run = store.request_run(slug, trigger=Trigger.MANUAL, now=now, state=state, reason=reason)
     return run, store.task(slug)
 

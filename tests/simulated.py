@@ -195,8 +195,8 @@ class Simulation:
         for run in self.store.open_runs():
             if run.is_live and run.run_id not in live:  # claimed, and never handed on
                 self._finish(run.run_id, RunState.LOST)
-        if self.now < self.store.newest_moment():
-            await self._turned_back(self.now)
+        if self.now < (newest := self.store.newest_moment()):
+            await self._turned_back(self.now, newest)
 
     async def run(self, until: datetime, *, told: Callable[[], None] = lambda: None) -> None:
         """Let time pass; ``told`` is called now and then."""
@@ -308,14 +308,15 @@ class Simulation:
         self.board.put_runs([run, retry] if retry else [run], [task])
         self.stopped.discard(run_id)
 
-    async def _turned_back(self, seen: datetime) -> None:
+    async def _turned_back(self, seen: datetime, recorded: datetime | None = None) -> None:
+        """Go on from an earlier time than was ``seen``, or, at a boot, than what is ``recorded``."""
         for tally in self.tallies.values():
             tally.settle(seen)
         for run in self.store.open_runs():  # what waits is going to run, even where it is ahead again
             if run.scheduled_for is not None:
                 self.tallies[run.task].ran.add(run.scheduled_for)
         before = {task.slug: task for task in self.board.tasks()}
-        await placing.turn_back(self.desk)
+        await placing.turn_back(self.desk, recorded or seen)
         for slug, task in ((task.slug, task) for task in self.board.tasks()):
             assert task.schedule is not None
             if not task.is_disabled and (task != before[slug] or not isinstance(task.schedule, Interval)):

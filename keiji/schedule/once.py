@@ -12,6 +12,9 @@ from keiji.errors import InvalidSchedule
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
 
 
+YEARS = (1900, 9000)  # a calendar ends, and zones and intervals have to fit in
+
+
 @dataclass(frozen=True)
 class Once(Schedule):
     """At one moment: by the clocks of its zone, or, where ``moment`` has an offset, wherever one is."""
@@ -60,11 +63,12 @@ def read_moment(text: object, where: str) -> datetime:
     """Return the moment that ``text`` tells, without a zone where it has none; ``where`` names it in errors.
 
     Raises:
-        InvalidSchedule: it is neither text of the form "2027-01-01 00:00" nor a datetime.
+        InvalidSchedule: it is neither text of the form "2027-01-01 00:00" nor a datetime, or lies beyond `YEARS`.
     """
-    if isinstance(text, datetime):
-        return text
     try:
-        return datetime.fromisoformat(text.strip())  # type: ignore[attr-defined]
+        moment = text if isinstance(text, datetime) else datetime.fromisoformat(text.strip())  # type: ignore[attr-defined]
     except (AttributeError, ValueError) as error:
         raise InvalidSchedule(f'{where}({text!r}): a moment is needed, such as "2027-01-01 00:00"') from error
+    if not YEARS[0] <= moment.year <= YEARS[1]:
+        raise InvalidSchedule(f"{where}({text!r}): a moment from the years {YEARS[0]} to {YEARS[1]} is needed")
+    return moment

@@ -261,11 +261,55 @@ class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
 
 
 class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
-    """When a task is due; times of day are those of ``zone``."""
+    """When a task is due; times of day are those of ``zone``. ``unless`` says why none of it will run, as things are."""
 
     task: str
     zone: str
     instants: tuple[Upcoming, ...]
+    unless: str = ""
+
+
+class Agenda(Reply, frozen=True, kw_only=True, tag="agenda"):
+    """When all tasks are due, in order.
+
+    Args:
+        until: up to when the instants are complete.
+        often: the tasks that are due too often for a line each, by name; none of ``instants`` is theirs.
+    """
+
+    until: datetime
+    instants: tuple[AgendaInstant, ...]
+    often: tuple[AgendaOften, ...]
+
+
+class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
+    """The build that runs of a task begin with.
+
+    Args:
+        import_seconds: how long its module took to import when it was built.
+        files: how many source files it has.
+    """
+
+    task: str
+    hash: str
+    created_at: datetime
+    import_seconds: float
+    files: int
+
+
+class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
+    """How sources differ from the build ``build``, by file; ``note`` says what is left out."""
+
+    task: str
+    build: str
+    files: tuple[FileDifference, ...]
+    note: str = ""
+
+
+class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
+    """Directives of the ledger, newest first."""
+
+    directives: tuple[DirectiveView, ...]
 
 
 class Explained(Reply, frozen=True, kw_only=True, tag="explained"):

@@ -21,7 +21,12 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reasons(
-    task: TaskView, engine: EngineView | None, services: Iterable[ServiceView], pause: Pause | None, zone: tzinfo
+    task: TaskView,
+    engine: EngineView | None,
+    services: Iterable[ServiceView],
+    pause: Pause | None,
+    zone: tzinfo,
+    now: datetime | None = None,
 ) -> tuple[Reason, ...]:
     """Return why a task does not run now, what holds it up first.
 
@@ -29,12 +34,18 @@ def reasons(
         engine: None where none runs.
         pause: that of everything.
         zone: in which times are given.
+        now: None where it is not known; what has passed is told apart from what is to come by it.
     """
-    return tuple(_reasons(task, engine, services, pause, zone))
+    return tuple(_reasons(task, engine, services, pause, zone, now))
 
 
 def _reasons(
-    task: TaskView, engine: EngineView | None, services: Iterable[ServiceView], pause: Pause | None, zone: tzinfo
+    task: TaskView,
+    engine: EngineView | None,
+    services: Iterable[ServiceView],
+    pause: Pause | None,
+    zone: tzinfo,
+    now: datetime | None,
 ) -> Iterator[Reason]:
     slug = task.slug
     if engine is None:
@@ -56,9 +67,13 @@ def _reasons(
     if task.pause is not None:
         yield Reason(words=f"it is {_paused(task.pause, zone)}", remedy=f"keiji task resume {slug}")
     if task.retry_at is not None:
-        yield Reason(words=f"it failed, and is tried again at {_at(task.retry_at, zone)}", remedy="")
+        when = "as soon as there is room" if now and task.retry_at <= now else f"at {_at(task.retry_at, zone)}"
+        yield Reason(words=f"it failed, and is tried again {when}")
     if task.waiting:
-        yield Reason(words=f"a run that is due has not begun: {task.waiting}")
+        # What is said of it was said when it was put into the queue.
+        is_past = now is not None and task.waiting_until is not None and task.waiting_until <= now
+        why = "it begins as soon as there is room" if is_past and "it starts at" in task.waiting else task.waiting
+        yield Reason(words=f"a run that is due has not begun: {why}")
     if task.is_running and task.running_since is not None:
         times = "it is running" if task.running < 2 else f"it is running {task.running} times at once,"
         yield Reason(words=f"{times} since {_at(task.running_since, zone)} ({task.policy.partition(',')[0]})")

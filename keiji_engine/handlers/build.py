@@ -79,8 +79,7 @@ def _placed(desk: Desk, task: Task, made: Build) -> tuple[Schedule, datetime | N
     """
     if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
         return desk.placed(made.schedule, made.policy)
-    schedule = desk.replaced(task.schedule, made.policy)
-    return schedule, task.next_at if schedule == task.schedule else schedule.next_after(desk.clock())
+    return desk.moved(task, made.policy)
 
 
 def _next(desk: Desk, slug: str) -> str:

@@ -160,9 +160,16 @@ class Desk:
         placed = schedule.placed(policy.placement(anchor=now, zone=self.settings().time_zone))
         return placed, placed.next_after(now)
 
-    def replaced(self, schedule: Schedule, policy: Policy) -> Schedule:
-        """Return a schedule that goes on counting as it did, placed as its policy and the workspace say by now."""
-        return schedule.placed(policy.placement(anchor=schedule.place.anchor, zone=self.settings().time_zone))
+    def moved(self, task: Task, policy: Policy) -> tuple[Schedule, datetime | None]:
+        """Return a task's schedule, counting as it did, placed as a policy and the workspace say, and its next instant.
+
+        What is due already was so by the old place, and stays.
+        """
+        assert task.schedule is not None
+        anchor, now = task.schedule.place.anchor, self.clock()
+        schedule = task.schedule.placed(policy.placement(anchor=anchor, zone=self.settings().time_zone))
+        is_due = task.next_at is not None and task.next_at <= now
+        return schedule, task.next_at if is_due or schedule == task.schedule else schedule.next_after(now)
 
     def tell_schedule(self, task: Task) -> None:
         """Write into the task's log when it runs from now on."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from keiji import names
 from keiji.records import Pause
+from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, PauseSystem, PauseTask
 from keiji_engine.handlers.desk import Desk
 from keiji_engine.storage.store import Store
+
+_BEFORE = "it was paused before it could run"
 
 
 async def pause_task(desk: Desk, request: PauseTask) -> Done:
     """Pause a task; one that is paused keeps the moment, and gets the new reason."""
     async with desk.holding(request.task) as task:
+        if task.pause is None and desk.board.pause is None:
+            await desk.settle_overdue(task, RunState.MISSED, _BEFORE)
         pause = _pause(desk, task.pause, request)
         desk.board.put_task(await desk.ledger.do(Store.pause_task, task.slug, pause))
         desk.journal.task(task.slug, f"task paused{_because(pause)}")
@@ -24,6 +29,12 @@ async def pause_task(desk: Desk, request: PauseTask) -> Done:
 async def pause_system(desk: Desk, request: PauseSystem) -> Done:
     """Pause everything."""
     async with desk.alone(""):
+        if desk.board.pause is None and desk.control is None:
+            # No engine has looked at what was due before; one that runs is about to.
+            for slug in desk.board.due(desk.clock()):
+                task = desk.board.task(slug)
+                if task is not None and task.pause is None:
+                    await desk.settle_overdue(task, RunState.MISSED, _BEFORE)
         pause = _pause(desk, desk.board.pause, request)
         await desk.ledger.do(Store.set_pause, pause)
         desk.put_pause(pause)

@@ -62,12 +62,27 @@ async def get_upcoming(desk: Desk, request: p.GetUpcoming) -> p.UpcomingInstants
     task = desk.board.find(request.task)
     if task.schedule is None:
         raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
-    zone = task.policy.tz or desk.settings().time_zone
     after = (request.after or desk.clock()).astimezone(UTC)
-    instants = islice(task.schedule.preview(after), min(max(request.count, 0), MOST_INSTANTS))
+    known = await desk.ledger.do(Store.rows_ahead, task.slug, after)  # after the clock was set back
+    instants = (due for due in task.schedule.preview(after) if due.is_skipped or due.at not in known)
     return p.UpcomingInstants(
-        id=request.id, task=task.slug, zone=zone, instants=tuple(_upcoming(task, instant) for instant in instants)
+        id=request.id,
+        task=task.slug,
+        zone=task.policy.tz or desk.settings().time_zone,
+        instants=tuple(_upcoming(task, due) for due in islice(instants, min(max(request.count, 0), MOST_INSTANTS))),
+        unless=_kept_back(desk, task),
     )
+
+
+def _kept_back(desk: Desk, task: Task) -> str:
+    """Return why none of a task's instants will run, as things are; "" where they will."""
+    if task.is_disabled:
+        return "it is disabled"
+    if task.held_at is not None:
+        return "it is held"
+    if task.pause is not None:
+        return "it is paused"
+    return "everything is paused" if desk.board.pause is not None else ""
 
 
 def _upcoming(task: Task, due: Occurrence) -> Upcoming:
@@ -92,6 +107,7 @@ async def explain(desk: Desk, request: p.Explain) -> p.Explained:
         control.service_views() if control else (),
         desk.board.pause,
         desk.settings().zone,
+        desk.clock(),
     )
     return p.Explained(id=request.id, task=view.slug, reasons=found)
 

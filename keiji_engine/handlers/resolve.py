@@ -12,7 +12,7 @@ from keiji_engine.storage.store import Store
 async def resolve(desk: Desk, request: Resolve) -> Done:
     """Clear IsError and ErrorTxt, and end a hold; history keeps what happened."""
     async with desk.holding(request.task) as task:
-        if not task.is_error:
+        if not task.is_error and task.held_at is None:
             return Done(id=request.id, lines=(f"task {task.name} has no error",))
         lines = [f"resolved task {task.name}: {task.error_text}"]
         if task.held_at is not None:

@@ -93,12 +93,19 @@ class Scheduler:
         now = self._clock()
         sight = self._world.sight(now)
         decided = plan(sight.tasks, sight.open_runs, now, self._conditions(), following=sight.following)
-        if decided:
-            # A plan that changes nothing was overtaken, or cannot be carried out: a loop must not spin on that.
-            return 0.0 if await self._settle(decided) else LONGEST_WAIT
-        if decided.wake_at is None:
-            return LONGEST_WAIT
-        return min(max((decided.wake_at - self._clock()).total_seconds(), 0.0), LONGEST_WAIT)
+        if decided and await self._settle(decided):
+            return 0.0
+        return self._until(decided.wake_at, is_stuck=bool(decided))
+
+    def _until(self, wake_at: datetime | None, *, is_stuck: bool) -> float:
+        """Return how long to wait for what is due next.
+
+        A plan that changed nothing was overtaken, or cannot be carried out: a loop must not spin on that.
+        """
+        seconds = LONGEST_WAIT if wake_at is None else (wake_at - self._clock()).total_seconds()
+        if seconds <= 0:
+            return LONGEST_WAIT if is_stuck else 0.0
+        return min(seconds, LONGEST_WAIT)
 
     async def _look_at_clock(self) -> None:
         now, seen = self._clock(), self._seen

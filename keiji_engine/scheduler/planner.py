@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from keiji.policy import Overlap
 from keiji.records import Pause, Run, Task
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.occurrences import ON_TIME, chosen, unstarted
-from keiji_engine.scheduler.reasons import ago, busy, held, paused, short
+from keiji_engine.scheduler.occurrences import MOST_AT_ONCE, ON_TIME, chosen, unstarted
+from keiji_engine.scheduler.reasons import ago, busy, held, no_slot, paused, short
 from keiji_engine.storage.store import Claim
 
+MOST_ROWS = 5_000  # of one plan, and so of one transaction
 BURST = 10  # so many tasks catch up at once; the others follow, as many each second
 _SPREAD = timedelta(seconds=1)
+_RUNNER_RESTARTS = timedelta(seconds=5)  # for so long what is due waits for a runner that was stopped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +86,14 @@ def plan(
     by_slug = {task.slug: task for task in tasks}
     planner = _Planner(by_slug, open_runs, now, conditions)
     for task in sorted(by_slug.values(), key=lambda task: (task.next_at or now, task.slug)):
-        if task.next_at is not None and task.schedule is not None:
-            if task.next_at <= now:
-                planner.take(task)
-            else:
-                planner.wake.append(task.next_at)
+        if task.next_at is None or task.schedule is None:
+            continue
+        if task.next_at > now:
+            planner.wake.append(task.next_at)
+        elif planner.has_time:
+            planner.take(task)
+        else:
+            planner.wake.append(now)
     planner.look_at_queue()
     planner.share_slots()
     moved = {*planner.begin, *planner.give_up}
@@ -134,6 +139,12 @@ class _Planner:
         self.give_up: dict[str, str] = {}
         self.wake: list[datetime] = []
         self.starts: list[_Start] = []
+        self.cost = 0
+
+    @property
+    def has_time(self) -> bool:
+        """Whether more can be decided in one go, without anybody having to wait for it."""
+        return self.cost < MOST_AT_ONCE and len(self.claims) < MOST_ROWS
 
     # ── what is due ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,81 +157,112 @@ class _Planner:
             whole = " with everything" if task.pause is None else ""
             self._pass(unstarted(task, now, RunState.SKIPPED, paused(pause, conditions.zone, whole)))
         elif not conditions.can_run:
-            self._pass(unstarted(task, now, RunState.MISSED, "the runner was stopped"))
+            if task.next_at is not None and now - task.next_at < _RUNNER_RESTARTS:
+                self.wake.append(task.next_at + _RUNNER_RESTARTS)
+            else:
+                self._pass(unstarted(task, now, RunState.MISSED, "the runner was stopped"))
         else:
-            due = chosen(task, now, conditions.zone)
+            due = chosen(task, now, conditions.zone, is_continued=self._is_continued(task))
+            self.cost += due.cost
             self.claims += due.passed
-            for number, instant in enumerate(due.chosen):
-                self._run(task, instant, due.next_at, is_last=number == len(due.chosen) - 1, is_first=number == 0)
+            start = now
+            for instant in due.chosen:
+                start = self._run(task, instant, due.next_at, start, is_last=instant == due.chosen[-1])
             if due.next_at is not None:
                 self.wake.append(due.next_at)
 
+    def _is_continued(self, task: Task) -> bool:
+        """Return whether a run has begun already for earlier instants of a stop so long that it is not counted yet."""
+        assert task.next_at is not None
+        if self.now - task.next_at <= ON_TIME:
+            return False
+        began = task.last_at is not None and task.last_at >= task.next_at
+        return began or any(_catches_up(run) for run in self.open[task.slug])
+
     def _pass(self, claims: tuple[Claim, ...]) -> None:
+        self.cost += sum(claim.count for claim in claims)
         self.claims += claims
         if claims[-1].next_at is not None:
             self.wake.append(claims[-1].next_at)
 
-    def _run(self, task: Task, instant: datetime, next_at: datetime | None, *, is_first: bool, is_last: bool) -> None:
-        """Have one instant run: now, later, or not at all, as what runs of the task already allows."""
+    def _run(
+        self, task: Task, instant: datetime, next_at: datetime | None, after: datetime, *, is_last: bool
+    ) -> datetime:
+        """Have one instant run: now, later, or not at all, as what runs of the task already allows.
+
+        Args:
+            after: when the one before it starts, of those that are caught up with.
+
+        Returns:
+            When it starts, as far as that is up to time alone.
+        """
         zone = self.conditions.zone
         claim = Claim(task=task.slug, scheduled_for=instant, next_at=next_at, state=RunState.STARTING, build=task.build)
-        is_late = self.now - instant > ON_TIME
-        if is_late:
-            claim = replace(claim, reason=f"caught up with: it was due {ago(self.now - instant)} before")
-        overlap = task.policy.overlap
-        ahead = self.open[task.slug]
+        overlap, ahead = task.policy.overlap, self.open[task.slug]
         if overlap is Overlap.REPLACE and not is_last:
-            reason = "a later one takes its place"
-            self.claims.append(replace(claim, state=RunState.COALESCED, reason=reason))
-        elif overlap is Overlap.SKIP and ahead:
+            self.claims.append(replace(claim, state=RunState.COALESCED, reason="a later one takes its place"))
+            return after
+        if overlap is Overlap.SKIP and ahead:
             self.claims.append(replace(claim, state=RunState.SKIPPED, reason=busy(ahead, task, zone)))
-        elif overlap is Overlap.QUEUE and (full := self._full(task, ahead)):
-            self.claims.append(replace(claim, state=RunState.SKIPPED, reason=full))
-        else:
-            if overlap is Overlap.REPLACE:
-                self._replace(ahead, instant)
-            self._start_or_wait(task, claim, self._start_time(task, instant, is_late=is_late and is_first))
+            return after
+        start = task.start_of(instant)
+        if self.now - instant > ON_TIME:
+            claim = replace(claim, reason=f"caught up with: it was due {ago(self.now - instant)} before")
+            start = max(start, self._slot(task, after))
+        if overlap is Overlap.REPLACE:
+            self._replace(ahead, instant)
+        self._start_or_wait(task, claim, start)
+        return start
 
-    def _full(self, task: Task, ahead: Sequence[Run]) -> str:
-        waiting = sum(run.state is RunState.QUEUED for run in ahead) + self.queued[task.slug]
-        if waiting < task.policy.queue or not ahead:
-            return ""
-        return f"{waiting} wait already, and its queue takes no more; {busy(ahead, task, self.conditions.zone)}"
+    def _slot(self, task: Task, after: datetime) -> datetime:
+        """Return when the next one that catches up may start, so that not all do at once.
+
+        Runs of one task that wait for each other need one slot for all of them.
+        """
+        is_behind = self.started[task.slug] + self.queued[task.slug] > 0 and task.policy.overlap is not Overlap.ALLOW
+        if is_behind:
+            return after
+        slot = self.now + self.caught_up // BURST * _SPREAD
+        self.caught_up += 1
+        return slot
 
     def _replace(self, ahead: Sequence[Run], instant: datetime) -> None:
         for run in ahead:
             if run.state is RunState.QUEUED:
                 self.give_up[run.run_id] = f"replaced by the one of {short(instant, self.conditions.zone)}"
 
-    def _start_time(self, task: Task, instant: datetime, *, is_late: bool) -> datetime:
-        start = task.start_of(instant)
-        if is_late:
-            start = max(start, self.now + self.caught_up // BURST * _SPREAD)
-            self.caught_up += 1
-        return start
-
     def _start_or_wait(self, task: Task, claim: Claim, start: datetime) -> None:
         """Add a claim that starts now, unless something is to be waited for."""
         ahead = [run for run in self.open[task.slug] if run.run_id not in self.give_up]
+        policy, started, queued = task.policy, self.started[task.slug], self.queued[task.slug]
         if start > self.now:
-            why = f"jitter: it starts at {short(start, self.conditions.zone)}"
-            if task.start_of(claim.scheduled_for) <= self.now:
-                why = f"others catch up as well: it starts at {short(start, self.conditions.zone)}"
-            self._queue(claim, start, why)
+            why = "jitter" if task.start_of(claim.scheduled_for) > self.now else "others catch up as well"
+            self._queue(task, claim, start, f"{why}: it starts at {short(start, self.conditions.zone)}")
             self.wake.append(start)
-        elif task.policy.overlap is Overlap.ALLOW:
-            live = sum(run.is_live for run in ahead) + self.started[task.slug]
-            if task.policy.max_parallel is not None and live >= task.policy.max_parallel:
-                self._queue(claim, claim.scheduled_for, f"{live} of {task.policy.max_parallel} runs are going on")
+        elif policy.overlap is Overlap.ALLOW:
+            # What waits already and could begin goes first.
+            taken = sum(run.is_live or _due(run) <= self.now for run in ahead) + started + queued
+            if policy.max_parallel is not None and taken >= policy.max_parallel:
+                live = sum(run.is_live for run in ahead) + started
+                self._queue(task, claim, claim.scheduled_for, f"{live} of {policy.max_parallel} runs are going on")
             else:
                 self._start(claim)
-        elif ahead or self.started[task.slug] or self.queued[task.slug]:
-            self._queue(claim, claim.scheduled_for, "waits for the run before it")
+        elif ahead or started or queued:
+            self._queue(task, claim, claim.scheduled_for, "waits for the run before it")
         else:
             self._start(claim)
 
-    def _queue(self, claim: Claim, due_at: datetime, reason: str) -> None:
-        self.queued[claim.task] += 1
+    def _queue(self, task: Task, claim: Claim, due_at: datetime, reason: str) -> None:
+        """Add a claim that waits, unless too many do already."""
+        ahead = self.open[task.slug]
+        waiting = sum(run.state is RunState.QUEUED for run in ahead) + self.queued[task.slug]
+        if task.policy.overlap in {Overlap.QUEUE, Overlap.ALLOW} and waiting >= task.policy.queue:
+            full = f"{waiting} wait already, and its queue takes no more"
+            if any(run.is_live for run in ahead):
+                full = f"{full}; {busy(ahead, task, self.conditions.zone)}"
+            self.claims.append(replace(claim, state=RunState.SKIPPED, reason=full))
+            return
+        self.queued[task.slug] += 1
         self.claims.append(_waiting(claim, due_at, reason))
 
     def _start(self, claim: Claim) -> None:
@@ -235,8 +277,6 @@ class _Planner:
         if not self.conditions.can_run:
             return
         for slug, task in self.tasks.items():
-            if task.is_disabled:
-                continue
             queued = [run for run in self.open[slug] if run.state is RunState.QUEUED and run.run_id not in self.give_up]
             if is_kept_back(task, self.conditions.pause):
                 queued = [run for run in queued if run.trigger is Trigger.MANUAL]
@@ -245,8 +285,10 @@ class _Planner:
             live = [run for run in self.open[slug] if run.is_live]
             if task.policy.overlap is Overlap.REPLACE and any(_is_occurrence(run) for run in due):
                 self.stop |= {run.run_id: f"replaced by the one of {self._newest(due)}" for run in live}
-            room = self._room(task, live)
-            for run in sorted(due, key=_due)[:room]:
+            if task.policy.overlap is not Overlap.ALLOW and any(run.attempt > 1 and run not in due for run in queued):
+                # The run before is not over as long as it is to be tried again.
+                due = [run for run in due if run.trigger is Trigger.MANUAL]
+            for run in sorted(due, key=_due)[: self._room(task, live)]:
                 self.starts.append(_Start(_due(run), slug, run.run_id))
 
     def _newest(self, due: Iterable[Run]) -> str:
@@ -269,12 +311,11 @@ class _Planner:
         for start in in_order[free:]:
             if start.claim >= 0:
                 claim = self.claims[start.claim]
-                reason = f"waits for a slot: {most} runs are going on (MAX_PARALLEL_RUNS)"
-                self.claims[start.claim] = _waiting(claim, claim.scheduled_for, reason)
+                self.claims[start.claim] = _waiting(claim, claim.scheduled_for, no_slot(most or 0))
 
 
 def _waiting(claim: Claim, due_at: datetime, reason: str) -> Claim:
-    reason = f"{claim.reason}; {reason}" if claim.reason else reason
+    reason = "; ".join(filter(None, (claim.reason, reason)))
     return replace(claim, state=RunState.QUEUED, due_at=due_at, reason=reason)
 
 
@@ -289,7 +330,7 @@ def _catches_up(run: Run) -> bool:
 
 def is_kept_back(task: Task, pause: Pause | None) -> bool:
     """Return whether nothing of a task begins but what somebody asks for."""
-    return pause is not None or task.pause is not None or task.held_at is not None
+    return task.is_disabled or pause is not None or task.pause is not None or task.held_at is not None
 
 
 def _is_occurrence(run: Run) -> bool:

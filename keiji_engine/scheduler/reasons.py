@@ -37,6 +37,11 @@ def paused(pause: Pause, zone: tzinfo, whole: str = "") -> str:
     return f"paused{whole} since {short(pause.since, zone)}{f': {pause.reason}' if pause.reason else ''}"
 
 
+def no_slot(most: int) -> str:
+    """Return why something waits while as many runs are live as may be."""
+    return f"waits for a slot: {most} {'run is' if most == 1 else 'runs are'} going on (MAX_PARALLEL_RUNS)"
+
+
 def ago(late: timedelta) -> str:
     """Return how late something is, in one unit."""
     seconds = int(late.total_seconds())

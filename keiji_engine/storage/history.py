@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from keiji.records import Task
+from keiji.records import Run, Task
 from keiji.schedule import EPOCH, Schedule
 from keiji.states import OPEN, RunState
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.ids import moment_of, prefix_of
-from keiji_engine.storage.rows import to_task
+from keiji_engine.storage.rows import to_run, to_task
 from keiji_engine.storage.tables import directives, runs, tasks
 
 _NEVER_RAN = (RunState.SKIPPED, RunState.MISSED, RunState.COALESCED)
 
 Recount = Callable[[datetime], tuple[int, datetime]]
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBack:
+    """How a task goes on after the clock was set back.
+
+    Args:
+        next_at: as it was; where it is another one by now, the task has been moved already.
+        schedule, following: by which it goes on, and when it is due next.
+        recount: returns, for the first instant of a row that stands for several, how many of them are not ahead, and
+            the last of those.
+    """
+
+    slug: str
+    next_at: datetime | None
+    schedule: Schedule
+    following: datetime | None
+    recount: Recount
 
 
 class HistoryVerbs:
@@ -79,30 +98,51 @@ class HistoryVerbs:
         run = moment_of(newest_run) if newest_run else None
         return max((moment for moment in (run, *others) if moment is not None), default=EPOCH)
 
-    def turn_back(
-        self, slug: str, now: datetime, schedule: Schedule, next_at: datetime | None, recount: Recount
-    ) -> Task | None:
-        """Let a task go on from ``now``, which lies before what was seen already; return it, None where it is gone.
+    def turn_back(self, now: datetime, moves: Sequence[TurnBack]) -> list[Task]:
+        """Let tasks go on from ``now``, which lies before what was seen already; return those that do.
 
         Occurrences that lie ahead again and never ran are no longer accounted for. Those that ran keep their rows, by
-        which they do not run again.
-
-        Args:
-            recount: returns, for the first instant of a row that stands for several, how many of them are not ahead,
-                and the last of those.
+        which they do not run again. A task that somebody has moved meanwhile is left alone.
         """
-        own = sa.select(tasks.c.id).where(tasks.c.slug == slug).scalar_subquery()
-        mine = sa.and_(runs.c.task_id == own, runs.c.state.in_(_NEVER_RAN))
-        spanning = sa.select(runs.c.run_id, runs.c.scheduled_for).where(
-            mine, runs.c.scheduled_for <= now, runs.c.scheduled_until > now
-        )
-        following = sa.case((tasks.c.is_disabled, None), else_=sa.literal(next_at, tasks.c.next_at.type))
-        change = sa.update(tasks).where(tasks.c.slug == slug).values(schedule=schedule.to_dict(), next_at=following)
         with self._database.write() as connection:
-            connection.execute(sa.delete(runs).where(mine, runs.c.scheduled_for > now))
-            for row in connection.execute(spanning).all():
-                count, until = recount(row.scheduled_for)
-                shrunk = sa.update(runs).where(runs.c.run_id == row.run_id)
-                connection.execute(shrunk.values(count=count, scheduled_until=until if count > 1 else None))
-            changed = connection.execute(change.returning(tasks)).mappings().one_or_none()
-            return to_task(changed) if changed is not None else None
+            return [task for move in moves if (task := _turned_back(connection, now, move)) is not None]
+
+    def hasten_queued(self, now: datetime, seen: datetime) -> list[Run]:
+        """After the clock was set back from ``seen`` to ``now``, let nothing wait longer than it would.
+
+        Returns the runs that changed.
+        """
+        waiting = sa.select(runs, tasks.c.slug).join_from(runs, tasks)
+        waiting = waiting.where(runs.c.state == RunState.QUEUED, runs.c.due_at > now)
+        with self._database.write() as connection:
+            found = connection.execute(waiting).mappings().all()
+            hastened = []
+            for row in found:
+                due_at = max(row["due_at"] - (seen - now), now)
+                change = sa.update(runs).where(runs.c.run_id == row["run_id"]).values(due_at=due_at).returning(runs)
+                hastened.append(to_run(connection.execute(change).mappings().one(), row["slug"]))
+            return hastened
+
+    def rows_ahead(self, slug: str, moment: datetime) -> set[datetime]:
+        """Return the instants of a task after ``moment`` that have a row: the clock was past them before."""
+        own = sa.select(runs.c.scheduled_for).join_from(runs, tasks)
+        with self._database.read() as connection:
+            return set(connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
+
+
+def _turned_back(connection: sa.Connection, now: datetime, move: TurnBack) -> Task | None:
+    task = connection.execute(sa.select(tasks).where(tasks.c.slug == move.slug).with_for_update()).mappings().first()
+    if task is None or task["next_at"] != move.next_at:
+        return None
+    mine = sa.and_(runs.c.task_id == task["id"], runs.c.state.in_(_NEVER_RAN))
+    connection.execute(sa.delete(runs).where(mine, runs.c.scheduled_for > now))
+    spanning = sa.select(runs.c.run_id, runs.c.scheduled_for).where(
+        mine, runs.c.scheduled_for <= now, runs.c.scheduled_until > now
+    )
+    for row in connection.execute(spanning).all():
+        count, until = move.recount(row.scheduled_for)
+        shrunk = sa.update(runs).where(runs.c.run_id == row.run_id)
+        connection.execute(shrunk.values(count=count, scheduled_until=until if count > 1 else None))
+    change = sa.update(tasks).where(tasks.c.id == task["id"]).returning(tasks)
+    change = change.values(schedule=move.schedule.to_dict(), next_at=move.following)
+    return to_task(connection.execute(change).mappings().one())

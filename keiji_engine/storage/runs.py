@@ -190,7 +190,8 @@ class RunVerbs:
             if run.state in BAD and retry is None:
                 _count_failure(connection, owner, run.reason, result.finished_at)
             elif run.state is RunState.SUCCEEDED:
-                change = sa.update(tasks).where(tasks.c.id == owner)
+                # A hold, and why there is one, is for somebody to look at; a run by hand does not end it.
+                change = sa.update(tasks).where(tasks.c.id == owner, tasks.c.held_at.is_(None))
                 connection.execute(change.values(is_error=False, error_text="", failures=0))
             return run, retry
 

@@ -9,7 +9,7 @@ from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, en
 from keiji.policy import Policy
 from keiji.records import Pause
 from keiji.states import RunState
-from keiji_engine.storage.store import Claim, Store
+from keiji_engine.storage.store import Claim, Store, TurnBack
 
 PAUSE = Pause(since=NOW, reason="moving [house] 計時", by="keiji")
 
@@ -127,10 +127,13 @@ def test_failures_in_a_row_hold_a_task_where_its_policy_says_so(store: Store) ->
     assert store.task("ping").failures == 0
     for seconds in (30, 40, 50):
         ended(store, "ping", seconds, RunState.FAILED)
+    error = store.task("ping").error_text
     task = store.task("ping")
     assert (task.failures, task.held_at) == (3, at(41))
     ended(store, "ping", 60, RunState.SUCCEEDED)
-    assert store.task("ping").held_at == at(41), "a hold lasts until somebody ends it"
+    held = store.task("ping")
+    assert held.held_at == at(41), "a hold lasts until somebody ends it"
+    assert (held.failures, held.is_error, held.error_text) == (3, True, error)
     resolved = store.resolve("ping")
     assert (resolved.failures, resolved.held_at, resolved.is_error) == (0, None, False)
 
@@ -150,13 +153,16 @@ def recount(first: datetime) -> tuple[int, datetime]:
     return int((at(55) - first).total_seconds() // 10) + 1, at(50)
 
 
+def turn_back(next_at: datetime, slug: str = "ping") -> TurnBack:
+    return TurnBack(slug, next_at, EVERY_TEN, at(60), recount)
+
+
 def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran_keeps_its_row(store: Store) -> None:
     built_task(store)
     store.claim([several(10, 40)], at(45))
     ran = ended(store, "ping", 60)
     store.claim([claim_of("ping", 70, RunState.SKIPPED, "busy"), several(80, 120)], at(125))
-    task = store.turn_back("ping", at(55), EVERY_TEN, at(60), recount)
-    assert task is not None
+    [task] = store.turn_back(at(55), [turn_back(at(130))])
     assert task.next_at == at(60)
     assert [(run.scheduled_for, run.count) for run in reversed(store.runs("ping", 9))] == [(at(10), 4), (at(60), 1)]
     won = store.claim([claim_of("ping", 60), claim_of("ping", 70)], at(71))
@@ -167,10 +173,26 @@ def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran
 def test_a_row_that_reaches_over_the_present_is_cut_there(store: Store) -> None:
     built_task(store)
     [row] = store.claim([several(10, 120)], at(125))
-    store.turn_back("ping", at(55), EVERY_TEN, at(60), recount)
+    store.turn_back(at(55), [turn_back(at(130))])
     cut = store.run(row.run_id)
     assert (cut.count, cut.scheduled_until) == (5, at(50))
-    assert store.turn_back("gone", at(55), EVERY_TEN, at(60), recount) is None
+
+
+def test_a_task_that_was_moved_meanwhile_or_is_gone_is_left_alone(store: Store) -> None:
+    built_task(store)
+    store.claim([claim_of("ping", 70, RunState.SKIPPED, "busy")], at(70))
+    assert store.turn_back(at(55), [turn_back(at(999)), turn_back(at(80), "gone")]) == []
+    assert len(store.runs("ping", 9)) == 1
+    assert store.rows_ahead("ping", at(55)) == {at(70)}
+    assert store.rows_ahead("ping", at(70)) == set()
+
+
+def test_what_waits_for_a_moment_waits_no_longer_after_the_clock_was_set_back(store: Store) -> None:
+    built_task(store)
+    store.finish(result_of(started(store, "ping", 10), RunState.FAILED, 11), retry_at=at(90))
+    [hastened] = store.hasten_queued(at(-1000), at(30))
+    assert hastened.due_at == at(-1000 + 60)
+    assert store.hasten_queued(at(100), at(200)) == []
 
 
 def test_the_newest_moment_is_that_of_the_newest_record(store: Store) -> None:

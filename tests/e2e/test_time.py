@@ -51,7 +51,7 @@ def test_the_next_instants_are_shown_with_what_daylight_saving_does_to_them(ping
 def test_a_time_that_is_none_and_a_task_that_is_not_built_are_refused(ping: Shell) -> None:
     assert "keiji task build ping" in ping("task next ping", code=1)
     ping("task build ping")
-    assert "--from 'soon' is no moment" in ping("task next ping --from soon", code=2)
+    assert "--from('soon'): a moment is needed" in ping("task next ping --from soon", code=2)
     assert "0 is not in the range" in ping("task next ping --count 0", code=2)
     assert "did you mean 'ping'" in ping("task next pong", code=4)
 
@@ -89,6 +89,7 @@ def test_a_pause_is_shown_wherever_tasks_are_shown_and_ends_when_it_is_told_to(p
     assert "Paused: since" in ping("task get ping")
     assert ping.task("ping")["pause"]["reason"] == "a broken disk"
     assert " paused " in ping("task list")
+    assert ping("task next ping").splitlines()[-1] == "none of this runs while it is paused"
     assert "still paused by themselves: ping" in ping("system resume")
     assert "the system is not paused" in ping("system resume")
     assert "resumed task ping" in ping("task resume ping")

@@ -57,7 +57,9 @@ def test_all_run_up_to_the_cap_and_those_are_the_newest() -> None:
     due = due_of(with_policy(catch_up="all", catch_up_cap=3), 55)
     assert due.chosen == (at(30), at(40), at(50))
     assert states(due) == [(RunState.MISSED, 1)] * 2
-    assert due.passed[0].reason == "it was not noticed in time, and 3 later ones are caught up with (catch_up_cap)"
+    assert due.passed[0].reason == (
+        "it was not noticed in time, and no more than the 3 newest are caught up with (catch_up_cap)"
+    )
 
 
 def test_what_lies_outside_the_window_is_missed() -> None:
@@ -79,7 +81,14 @@ def test_the_earliest_of_very_many_runs_though_it_has_no_row_among_the_newest() 
     assert (due.passed[0].scheduled_for, due.passed[0].count) == (at(2), 10_000 - NAMED - 1)
     due = due_of(with_policy(catch_up="earliest", catch_up_window=5000, seconds=1), 10_000)
     assert due.chosen == (at(5000),)
-    assert (due.passed[0].scheduled_for, due.passed[0].count) == (at(1), 10_000 - NAMED - 1)
+    outside, inside, *_ = due.passed
+    assert (outside.state, outside.scheduled_for, outside.scheduled_until, outside.count) == (
+        RunState.MISSED,
+        at(1),
+        at(4999),
+        4999,
+    )
+    assert (inside.state, inside.scheduled_for, inside.count) == (RunState.COALESCED, at(5001), 4900)
 
 
 def test_an_endless_number_is_accounted_for_piece_by_piece() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,9 +12,11 @@ from planning import START, a_task, at, queued, running, with_policy
 
 from keiji.policy import Policy, Retry
 from keiji.records import Pause, Run, Task
-from keiji.schedule import Placement, on
+from keiji.schedule import Placement, cron, on
 from keiji.states import RunState, Trigger
+from keiji_engine.scheduler.occurrences import MOST_AT_ONCE
 from keiji_engine.scheduler.planner import BURST, Conditions, Plan, plan
+from keiji_engine.storage.store import Claim
 
 PAUSE = Pause(since=at(1), reason="moving house", by="keiji")
 
@@ -95,9 +98,15 @@ def test_a_task_that_is_held_skips_until_somebody_resolves_it() -> None:
 
 
 def test_without_a_runner_what_is_due_is_missed_and_what_is_queued_waits() -> None:
-    decided = plan([a_task()], [queued(5, slug="other")], at(10), Conditions(can_run=False))
+    decided = plan([a_task()], [queued(5, slug="other")], at(16), Conditions(can_run=False))
     assert ends(decided) == [("ping", RunState.MISSED)]
     assert decided.begin == ()
+
+
+def test_a_runner_that_is_only_restarted_is_waited_for() -> None:
+    decided = plan([a_task()], [], at(12), Conditions(can_run=False))
+    assert not decided
+    assert decided.wake_at == at(15)
 
 
 # ── overlap ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -131,6 +140,26 @@ def test_a_replacement_waits_while_the_old_run_is_stopped_and_begins_when_it_has
 def test_a_replacement_takes_the_place_of_what_waits_too() -> None:
     decided = plan([with_policy(overlap="replace")], [running(), queued(5)], at(10))
     assert decided.give_up == (("q1", "replaced by the one of 2026-03-01 12:00:10 UTC"),)
+
+
+def test_while_a_retry_is_to_come_what_is_queued_behind_it_waits() -> None:
+    retry = queued(60, "q1", trigger=Trigger.RETRY, attempt=2)
+    task = with_policy(overlap="queue", seconds=1000)
+    assert plan([task], [retry, queued(5, "q2")], at(6)).begin == ()
+    assert plan([task], [retry, queued(5, "q2")], at(60)).begin == ("q2",)
+
+
+def test_a_queue_is_bounded_also_where_overlap_is_allowed() -> None:
+    task = with_policy(overlap="allow", max_parallel=1, queue=2)
+    [claim] = plan([task], [running(), queued(1), queued(2, "q2")], at(10)).claims
+    assert claim.state is RunState.SKIPPED
+    assert claim.reason.startswith("2 wait already, and its queue takes no more; still running since")
+
+
+def test_what_waits_goes_before_what_is_due_in_the_same_moment() -> None:
+    decided = plan([with_policy(overlap="allow", max_parallel=1)], [queued(1)], at(10))
+    assert decided.begin == ("q1",)
+    assert ends(decided) == [("ping", RunState.QUEUED)]
 
 
 def test_a_retry_replaces_nothing() -> None:
@@ -171,7 +200,7 @@ def test_a_queued_run_waits_while_there_is_a_pause() -> None:
 def test_a_queued_run_waits_while_its_task_is_held_but_what_somebody_asked_for_begins() -> None:
     held = a_task(seconds=1000, held_at=at(1), failures=3)
     assert plan([held], [queued(5)], at(6)).begin == ()
-    for world in (held, a_task(seconds=1000, pause=PAUSE)):
+    for world in (held, a_task(seconds=1000, pause=PAUSE), a_task(is_disabled=True, next_at=None)):
         assert plan([world], [queued(5, trigger=Trigger.MANUAL)], at(6)).begin == ("q1",)
 
 
@@ -215,6 +244,51 @@ def test_after_a_long_stop_many_tasks_do_not_all_start_at_once() -> None:
     assert len(starting) == BURST
     assert waiting == [at(10_001)] * BURST + [at(10_002)] * 5
     assert all("others catch up as well" in claim.reason for claim in decided.claims if claim not in starting)
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue", "replace", "allow"])
+def test_catching_up_with_all_is_spread_as_well_and_in_order(overlap: str) -> None:
+    tasks = [
+        with_policy(f"t{number:02}", seconds=3600, catch_up="all", catch_up_cap=5, overlap=overlap)
+        for number in range(BURST * 3)
+    ]
+    now = at(50_000)
+    decided = plan(tasks, [], now)
+    starting = [claim for claim in decided.claims if claim.state is RunState.STARTING]
+    assert len(starting) == BURST
+    for task in tasks:
+        mine = [claim for claim in decided.claims if claim.task == task.slug and not is_passed(claim)]
+        times = [max(claim.due_at or now, now) for claim in mine]
+        assert times == sorted(times), "a later instant must not start before an earlier one"
+
+
+def is_passed(claim: Claim) -> bool:
+    return claim.state in {RunState.MISSED, RunState.COALESCED}
+
+
+@pytest.mark.parametrize(("catch_up", "expected"), [("latest", 1), ("none", 1), ("earliest", 1), ("all", 3)])
+def test_a_stop_so_long_that_it_is_counted_in_pieces_is_still_one_stop(catch_up: str, expected: int) -> None:
+    schedule = cron("* * * * * *").placed(Placement())
+    task = with_policy(catch_up=catch_up, catch_up_cap=3, overlap="queue")
+    task = replace(task, schedule=schedule, next_at=at(1))
+    now, launched, count, pieces = at(MOST_AT_ONCE * 2.5), 0, 0, 0
+    while task.next_at is not None and task.next_at <= now:
+        decided = plan([task], [], now)
+        started = [claim for claim in decided.claims if not is_passed(claim)]
+        launched += len(started)
+        count += sum(claim.count for claim in decided.claims)
+        task = replace(task, next_at=decided.claims[0].next_at, last_at=now if started else task.last_at)
+        pieces += 1
+    assert (launched, count, pieces) == (expected, MOST_AT_ONCE * 2.5, 3)
+
+
+def test_no_plan_takes_long_what_is_left_has_the_next_turn() -> None:
+    schedule = cron("* * * * *").placed(Placement())
+    tasks = [replace(a_task(f"t{number}"), schedule=schedule, next_at=at(60)) for number in range(20)]
+    now = at(60 * 5000)
+    decided = plan(tasks, [], now)
+    assert 2 <= len(decided.tasks) <= 6
+    assert decided.wake_at == now
 
 
 def test_what_catches_up_later_lines_up_behind_those_that_do_already() -> None:

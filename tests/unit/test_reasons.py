@@ -75,6 +75,20 @@ def test_each_cause_is_told_with_its_remedy(changes: dict[str, Any], expected: l
     assert told(task) == [*expected, *([DUE] if task.next_execution_time else [])]
 
 
+def test_what_has_passed_is_told_apart_from_what_is_to_come() -> None:
+    waits = msgspec.structs.replace(TASK, waiting="jitter: it starts at 07:00:05", waiting_until=NOW)
+    retries = msgspec.structs.replace(TASK, retry_at=NOW)
+    for later, waiting, retry in (
+        (-1, "jitter: it starts at 07:00:05", "at 2026-11-23 07:00:00 UTC"),
+        (1, "it begins as soon as there is room", "as soon as there is room"),
+    ):
+        now = NOW + timedelta(seconds=later)
+        [reason, _] = reasons(waits, ENGINE, SERVICES, None, UTC, now)
+        assert reason.words == f"a run that is due has not begun: {waiting}"
+        [reason, _] = reasons(retries, ENGINE, SERVICES, None, UTC, now)
+        assert reason.words == f"it failed, and is tried again {retry}"
+
+
 def test_the_engine_and_its_services_come_first() -> None:
     assert told(engine=None, services=())[0] == ("the engine is offline: nothing runs", "keiji system start")
     failed = msgspec.structs.replace(SERVICES[2], status=ServiceStatus.FAILED, detail="no space left")

@@ -162,7 +162,7 @@ REFUSED = {
     'cron("*/0 * * * *")': f'cron("*/0 * * * *"): bad minute "*/0"; it may have 0-59{TAIL}',
     'cron("0 24 * * *")': f'cron("0 24 * * *"): bad hour "24"; it may have 0-23{TAIL}',
     'cron("0 0 0 * *")': f'cron("0 0 0 * *"): bad day-of-month "0"; it may have 1-31, L{TAIL}',
-    'cron("0 0 30 2 *")': f'cron("0 0 30 2 *"): bad day-of-month "30"; it may have 1-31, L{TAIL}',
+    'cron("0 0 30 2 *")': 'cron("0 0 30 2 *"): there is no day "30" in month "2"',
     'cron("0 0 1 13 *")': f'cron("0 0 1 13 *"): bad month "13"; it may have 1-12, jan-dec{TAIL}',
     'cron("0 0 * * x")': f'cron("0 0 * * x"): bad day-of-week "x"; it may have 0-7, sun-sat{TAIL}',
     "cron(5)": 'cron(5): text is needed, such as cron("*/5 9-17 * * mon-fri")',

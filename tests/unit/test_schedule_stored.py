@@ -40,7 +40,7 @@ schedules = (
         st.sets(st.times(), min_size=1, max_size=4).map(tuple),
     )
     | st.builds(Cron, st.sampled_from(LINES))
-    | st.builds(Once, SECONDS | st.datetimes(timezones=st.just(UTC)) | st.datetimes(datetime(1990, 1, 1)))
+    | st.builds(Once, SECONDS | instants | st.datetimes(datetime(1990, 1, 1), datetime(9000, 12, 31)))
     | st.builds(lambda moment, offset: Once(moment.replace(tzinfo=offset)), SECONDS, OFFSETS)
 )
 placements = st.builds(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from planning import a_task, at
+from planning import a_task, at, queued, running, with_policy
 
 from keiji.errors import StorageError
-from keiji.records import Task
+from keiji.records import Run, Task
 from keiji_engine.scheduler.loop import LONGEST_WAIT, Scheduler, Sight
 from keiji_engine.scheduler.planner import Conditions, Plan
 
@@ -23,6 +23,8 @@ class World:
         self.turned: list[datetime] = []
         self.notes: list[str] = []
         self.changes = True
+        self.open_runs: tuple[Run, ...] = ()
+        self.following: datetime | None = None
         self.fails: Callable[[], None] = lambda: None
         self.scheduler = Scheduler(
             world=self,
@@ -34,7 +36,7 @@ class World:
         )
 
     def sight(self, now: datetime) -> Sight:
-        return Sight((self.task,), (), None)
+        return Sight((self.task,), self.open_runs, self.following)
 
     async def carry_out(self, plan: Plan) -> bool:
         self.plans.append(plan)
@@ -67,6 +69,15 @@ async def test_a_plan_that_was_overtaken_is_not_tried_again_at_once() -> None:
     world = World()
     world.changes = False
     assert await world.step_at(10) == LONGEST_WAIT
+
+
+async def test_while_a_run_that_is_replaced_ends_the_others_are_on_time() -> None:
+    world = World(with_policy(overlap="replace", seconds=1000))
+    world.open_runs = (running(), queued(10))
+    world.following = at(10.5)
+    world.changes = False
+    assert await world.step_at(10.25) == 0.25
+    assert world.plans[0].stop
 
 
 async def test_a_database_that_is_away_is_waited_for_and_said() -> None:
