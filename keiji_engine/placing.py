@@ -65,7 +65,7 @@ def _moves(desk: Desk) -> Iterator[TurnBack]:
         elif following is None or (task.next_at is not None and task.next_at <= following):
             continue
         elif isinstance(schedule, Interval):
-            schedule, following = desk.placed(schedule, task.policy)
+            schedule, following = desk.placed(schedule, task.policy, now)
         yield TurnBack(task.slug, task.next_at, schedule, following, _recount(task.schedule, now))
 
 

@@ -48,9 +48,11 @@ async def build(desk: Desk, request: BuildTask) -> Done:
 async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> list[str]:
     """Make a build the active one, and return what to tell of it."""
     task = await _recorded(desk, source)
+    now = desk.clock()
     if task.schedule is None or not made.schedule.is_same_as(task.schedule):
-        task = await desk.settle_overdue(task, RunState.MISSED, "the task got another schedule before it could run")
-    schedule, next_at = _placed(desk, task, made)
+        reason = "the task got another schedule before it could run"
+        task = await desk.settle_overdue(task, RunState.MISSED, reason, now)
+    schedule, next_at = _placed(desk, task, made, now)
     task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
     desk.board.put_task(task, made)
     link = desk.paths.link(task.slug)
@@ -72,13 +74,13 @@ async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> li
     return lines
 
 
-def _placed(desk: Desk, task: Task, made: Build) -> tuple[Schedule, datetime | None]:
+def _placed(desk: Desk, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
     """Return the placed schedule and its next instant. One that says the same as before goes on as it was.
 
     Otherwise a task that is built more often than it is due would never run.
     """
     if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
-        return desk.placed(made.schedule, made.policy)
+        return desk.placed(made.schedule, made.policy, now)
     return desk.moved(task, made.policy)
 
 

@@ -139,9 +139,11 @@ class Desk:
         self.board.put_runs(cancelled)
         return bool(cancelled)
 
-    async def settle_overdue(self, task: Task, state: RunState, reason: str) -> Task:
-        """Account for what is due of a task already and will not run any more; return the task as it is then."""
-        now = self.clock()
+    async def settle_overdue(self, task: Task, state: RunState, reason: str, now: datetime) -> Task:
+        """Account for what is due of a task at ``now`` and will not run any more; return the task as it is then.
+
+        Who places its schedule anew then does so at the same ``now``: nothing is due in between.
+        """
         while claims := unstarted(task, now, state, reason):
             runs = await self.ledger.do(Store.claim, claims, now)
             task = await self.ledger.do(Store.task, task.slug)
@@ -154,9 +156,8 @@ class Desk:
         if self.control is not None:
             self.control.engine_changed()
 
-    def placed(self, schedule: Schedule, policy: Policy) -> tuple[Schedule, datetime | None]:
-        """Return a schedule counted from now, placed as its policy and the workspace say, and its next instant."""
-        now = self.clock()
+    def placed(self, schedule: Schedule, policy: Policy, now: datetime) -> tuple[Schedule, datetime | None]:
+        """Return a schedule counted from ``now``, placed as its policy and the workspace say, and its next instant."""
         placed = schedule.placed(policy.placement(anchor=now, zone=self.settings().time_zone))
         return placed, placed.next_after(now)
 

@@ -14,7 +14,8 @@ async def disable(desk: Desk, request: Disable) -> Done:
     async with desk.holding(request.task) as task:
         if task.is_disabled and not desk.board.open_runs(task.slug):
             return Done(id=request.id, lines=(f"task {task.name} is disabled already",))
-        await desk.settle_overdue(task, RunState.MISSED, "the task was disabled before it could run")
+        reason = "the task was disabled before it could run"
+        await desk.settle_overdue(task, RunState.MISSED, reason, desk.clock())
         changed = await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None)
         desk.board.put_task(changed)
         lines = [f"disabled task {task.name}"]

@@ -12,7 +12,7 @@ async def enable(desk: Desk, request: Enable) -> Done:
     async with desk.holding(request.task) as task:
         if not task.is_disabled:
             return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
-        schedule, next_at = desk.placed(task.schedule, task.policy) if task.schedule else (None, None)
+        schedule, next_at = desk.placed(task.schedule, task.policy, desk.clock()) if task.schedule else (None, None)
         changed = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
         desk.board.put_task(changed)
         desk.journal.task(task.slug, "task enabled")

@@ -16,7 +16,7 @@ async def pause_task(desk: Desk, request: PauseTask) -> Done:
     """Pause a task; one that is paused keeps the moment, and gets the new reason."""
     async with desk.holding(request.task) as task:
         if task.pause is None and desk.board.pause is None:
-            await desk.settle_overdue(task, RunState.MISSED, _BEFORE)
+            await desk.settle_overdue(task, RunState.MISSED, _BEFORE, desk.clock())
         pause = _pause(desk, task.pause, request)
         desk.board.put_task(await desk.ledger.do(Store.pause_task, task.slug, pause))
         desk.journal.task(task.slug, f"task paused{_because(pause)}")
@@ -34,7 +34,7 @@ async def pause_system(desk: Desk, request: PauseSystem) -> Done:
             for slug in desk.board.due(desk.clock()):
                 task = desk.board.task(slug)
                 if task is not None and task.pause is None:
-                    await desk.settle_overdue(task, RunState.MISSED, _BEFORE)
+                    await desk.settle_overdue(task, RunState.MISSED, _BEFORE, desk.clock())
         pause = _pause(desk, desk.board.pause, request)
         await desk.ledger.do(Store.set_pause, pause)
         desk.put_pause(pause)

@@ -17,7 +17,7 @@ async def resolve(desk: Desk, request: Resolve) -> Done:
         lines = [f"resolved task {task.name}: {task.error_text}"]
         if task.held_at is not None:
             # What was due until now stays undone, or a task that fails would begin with what it failed at.
-            await desk.settle_overdue(task, RunState.SKIPPED, held(task, desk.settings().zone))
+            await desk.settle_overdue(task, RunState.SKIPPED, held(task, desk.settings().zone), desk.clock())
             lines.append("it was held, and runs again by its schedule")
         changed = await desk.ledger.do(Store.resolve, task.slug)
         desk.board.put_task(changed)

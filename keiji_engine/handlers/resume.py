@@ -51,4 +51,4 @@ async def resume_system(desk: Desk, request: ResumeSystem) -> Done:
 
 
 async def _settle(desk: Desk, task: Task, pause: Pause, whole: str = "") -> None:
-    await desk.settle_overdue(task, RunState.SKIPPED, paused(pause, desk.settings().zone, whole))
+    await desk.settle_overdue(task, RunState.SKIPPED, paused(pause, desk.settings().zone, whole), desk.clock())
