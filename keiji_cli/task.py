@@ -44,12 +44,14 @@ def task() -> None:
 @task.command()
 @about_a_task
 @click.option("--desc", default="", help="What the task is for.")
+@click.option("--schedule", default="", help="When it runs, as in its schedule.py: 'every(5).minutes'.")
 @click.option("--force", is_flag=True, help="Start again from the template, replacing the sources that are there.")
-def create(name: str, desc: str, *, force: bool) -> None:
+def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
     """Make a new task from the template, in a folder of its own."""
     from keiji_engine.bus.protocol import Create
 
-    output.progress(*here.carry_out(here.workspace(), Create(name=name, description=desc, force=force)))
+    request = Create(name=name, description=desc, schedule=schedule, force=force)
+    output.progress(*here.carry_out(here.workspace(), request))
 
 
 @task.command()

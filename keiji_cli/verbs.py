@@ -19,7 +19,7 @@ VERBS = {
 }  # fmt: skip
 
 # Options that take the next word as their value, whatever that word looks like.
-_TAKE_A_VALUE = frozenset({"--desc", "--lines", "--limit", "-n", "--count", "--from", "--reason"})
+_TAKE_A_VALUE = frozenset({"--desc", "--schedule", "--lines", "--limit", "-n", "--count", "--from", "--reason"})
 
 
 def as_words(arguments: Sequence[str]) -> list[str]:

@@ -87,7 +87,7 @@ class Retention:
                 await asyncio.sleep(self._pace)
 
     def _is_clock_steady(self) -> bool:
-        """Return whether the clock has gone on evenly for a while: one set wrong for a minute must not cost a history."""
+        """Return whether the clock has gone on evenly for a while: set wrong for a minute, it must cost no history."""
         now, ticks = self._clock(), time.monotonic()
         if self._shown is not None:
             before, ticks_before = self._shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 from contextlib import suppress
@@ -11,13 +12,15 @@ from pathlib import Path
 from keiji.errors import KeijiError, TaskExists
 from keiji_engine.builds.environment import quoted, read_env
 
+_SCHEDULE = re.compile(r"^    return .+$", re.MULTILINE)  # what comes first in the template is what holds
 SOURCES = ("function.py", "schedule.py", "main.py")
 
 
-def create(target: Path, name: str, description: str, *, force: bool = False) -> None:
+def create(target: Path, name: str, description: str, *, schedule: str = "", force: bool = False) -> None:
     """Make the folder ``target`` for a new task.
 
     Args:
+        schedule: the source of its schedule, as `Schedule.source_form` returns it; "" for that of the template.
         force: replace the template's files where they are there; other files, and other values in ``.env``, stay.
 
     Raises:
@@ -30,14 +33,16 @@ def create(target: Path, name: str, description: str, *, force: bool = False) ->
             raise TaskExists(f"{target} is there already", hint="--force replaces its sources by new ones")
         others = read_env(target) if target.is_dir() else {}
         target.parent.mkdir(parents=True, exist_ok=True)
-        _replace(target, _contents(name, description, others))
+        _replace(target, _contents(name, description, schedule, others))
     except OSError as error:
         raise KeijiError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _contents(name: str, description: str, others: dict[str, str]) -> dict[str, str]:
+def _contents(name: str, description: str, schedule: str, others: dict[str, str]) -> dict[str, str]:
     template = files("task_template")
     contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
+    if schedule:
+        contents["schedule.py"] = _SCHEDULE.sub(lambda _: f"    return {schedule}", contents["schedule.py"], count=1)
     return contents | {".env": _env(name, description, others)}
 
 

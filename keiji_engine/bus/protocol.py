@@ -15,7 +15,16 @@ import msgspec
 from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.records import Pause, Run
 from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import EngineView, ServiceView, TaskView, Upcoming
+from keiji_engine.bus.views import (
+    AgendaInstant,
+    AgendaOften,
+    DirectiveView,
+    EngineView,
+    FileDifference,
+    ServiceView,
+    TaskView,
+    Upcoming,
+)
 
 VERSION = b"1"
 LARGEST_REQUEST = 64 * 1024
@@ -103,10 +112,35 @@ class GetUpcoming(Request, frozen=True, kw_only=True, tag="get-upcoming"):
     after: datetime | None = None
 
 
+class GetAgenda(Request, frozen=True, kw_only=True, tag="get-agenda"):
+    """When all tasks are due within the next ``hours``, merged. Answered by `Agenda`."""
+
+    hours: int = 24
+    limit: int = 2000
+
+
 class Explain(Request, frozen=True, kw_only=True, tag="explain"):
     """Why does a task not run now? Answered by `Explained`."""
 
     task: str
+
+
+class GetBuild(Request, frozen=True, kw_only=True, tag="get-build"):
+    """The active build of a task. Answered by `ActiveBuild`."""
+
+    task: str
+
+
+class GetDifference(Request, frozen=True, kw_only=True, tag="get-difference"):
+    """How the sources in a task's folder differ from its active build. Answered by `Difference`."""
+
+    task: str
+
+
+class GetDirectives(Request, frozen=True, kw_only=True, tag="get-directives"):
+    """The ledger, newest first. Answered by `Directives`."""
+
+    limit: int = 200
 
 
 class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
@@ -117,6 +151,9 @@ class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
 
 
 # ── requests: directives ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_OF_EVERY_DIRECTIVE = {"id", "sender", "deadline", "task", "service", "name"}
 
 
 class Directive(Request, frozen=True, kw_only=True):
@@ -131,6 +168,12 @@ class Directive(Request, frozen=True, kw_only=True):
         """What it is about: the name of a task or service; "" for the engine itself."""
         return str(getattr(self, "task", "") or getattr(self, "service", "") or getattr(self, "name", ""))
 
+    @property
+    def options(self) -> dict[str, str | bool]:
+        """What it says beyond its verb and target, where that is not what goes without saying."""
+        said = {field.name: field for field in msgspec.structs.fields(self) if field.name not in _OF_EVERY_DIRECTIVE}
+        return {name: getattr(self, name) for name, field in said.items() if getattr(self, name) != field.default}
+
 
 class TaskDirective(Directive, frozen=True, kw_only=True):
     """A directive about one task, by name or slug."""
@@ -139,11 +182,16 @@ class TaskDirective(Directive, frozen=True, kw_only=True):
 
 
 class Create(Directive, frozen=True, kw_only=True, tag="create"):
-    """Make a new task from the template; ``force`` replaces the sources that are there."""
+    """Make a new task from the template; ``force`` replaces the sources that are there.
+
+    Args:
+        schedule: as in a schedule.py, such as ``every(5).minutes``; "" for that of the template.
+    """
 
     name: str
     description: str = ""
     force: bool = False
+    schedule: str = ""
 
 
 class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
@@ -261,7 +309,7 @@ class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
 
 
 class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
-    """When a task is due; times of day are those of ``zone``. ``unless`` says why none of it will run, as things are."""
+    """When a task is due, by the clocks of ``zone``. ``unless`` says why none of it will run, as things are."""
 
     task: str
     zone: str
@@ -396,7 +444,7 @@ class ServiceChanged(Event, frozen=True, kw_only=True, tag="service-changed"):
 
 
 class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"):
-    """A directive was accepted, done or refused; ``lines`` are for people."""
+    """A directive was accepted, done or refused; ``lines`` are for people, ``options`` what it says beyond its verb."""
 
     directive: str
     verb: str
@@ -404,6 +452,7 @@ class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"
     stage: str
     sender: str = ""
     lines: tuple[str, ...] = ()
+    options: dict[str, str | bool] = {}
 
 
 class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
@@ -450,11 +499,15 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 
 AnyRequest = (
-    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | Explain | GetDirective | Create | BuildTask
-    | RunTask | StopRun | Restart | Enable | Disable | Resolve | PauseTask | ResumeTask | Delete | StartService
-    | StopService | RestartService | PauseSystem | ResumeSystem | Shutdown
+    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetAgenda | Explain | GetBuild | GetDifference
+    | GetDirectives | GetDirective | Create | BuildTask | RunTask | StopRun | Restart | Enable | Disable | Resolve
+    | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
+    | Shutdown
 )  # fmt: skip
-AnyReply = Pong | Snapshot | Tasks | Runs | UpcomingInstants | Explained | LogSlice | Accepted | Done | Refused
+AnyReply = (
+    Pong | Snapshot | Tasks | Runs | UpcomingInstants | Agenda | Explained | ActiveBuild | Difference | Directives
+    | LogSlice | Accepted | Done | Refused
+)  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Joined | LogChunk
 
 _M = TypeVar("_M")

@@ -26,6 +26,7 @@ def reasons(
     services: Iterable[ServiceView],
     pause: Pause | None,
     zone: tzinfo,
+    *,
     now: datetime | None = None,
 ) -> tuple[Reason, ...]:
     """Return why a task does not run now, what holds it up first.
@@ -36,7 +37,7 @@ def reasons(
         zone: in which times are given.
         now: None where it is not known; what has passed is told apart from what is to come by it.
     """
-    return tuple(_reasons(task, engine, services, pause, zone, now))
+    return tuple(_reasons(task, engine, services, pause, zone, now=now))
 
 
 def _reasons(
@@ -45,6 +46,7 @@ def _reasons(
     services: Iterable[ServiceView],
     pause: Pause | None,
     zone: tzinfo,
+    *,
     now: datetime | None,
 ) -> Iterator[Reason]:
     slug = task.slug

@@ -44,7 +44,11 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause | None = None
 
 
-class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
+# ``gc=False`` below: what is frozen and made of leaves is in no cycle, and a look at two hundred thousand runs of ten
+# thousand tasks would stop whoever shows them for a fifth of a second, again and again.
+
+
+class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """As much of an ended run as a table shows."""
 
     run_id: str
@@ -56,7 +60,7 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class TaskView(msgspec.Struct, frozen=True, kw_only=True):
+class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A task as people and programs see it.
 
     Args:
@@ -128,6 +132,59 @@ class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
     starts_at: datetime
     note: str = ""
     is_skipped: bool = False
+
+
+class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
+    """A directive in the ledger.
+
+    Args:
+        target: the task or service that it is about, as it was named; "" for everything.
+        options: what it says beyond that, such as ``{"restart": true}``.
+        stage: "accepted", "done", "refused", or "lost": the engine ended while it carried it out.
+        lines: what was said of it, for people; a long text is cut, and says so.
+    """
+
+    id: str
+    verb: str
+    target: str
+    sender: str
+    stage: str
+    received_at: datetime
+    settled_at: datetime | None = None
+    lines: tuple[str, ...] = ()
+    options: dict[str, str | bool] = {}
+
+
+class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """How a source file differs from what the active build has of it.
+
+    Args:
+        change: "added", "removed", "edited", or "mode" where only its being executable differs.
+        lines: a unified diff without its heading; empty where there is a ``note`` instead.
+        note: why the lines are not shown, or not all of them.
+    """
+
+    path: str
+    change: str
+    lines: tuple[str, ...] = ()
+    note: str = ""
+
+
+class AgendaInstant(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant at which a task is due; fields as those of `Upcoming`."""
+
+    task: str
+    at: datetime
+    starts_at: datetime
+    note: str = ""
+    is_skipped: bool = False
+
+
+class AgendaOften(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that is due too often for a line each: ``next_at`` is its next instant."""
+
+    task: str
+    next_at: datetime
 
 
 class LinkState(StrEnum):

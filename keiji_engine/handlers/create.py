@@ -6,6 +6,7 @@ import asyncio
 
 from keiji import names
 from keiji.errors import TaskExists, WorkspaceMissing
+from keiji.schedule.written import read_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
 from keiji_engine.handlers.desk import Desk
@@ -13,10 +14,11 @@ from keiji_engine.storage.store import Store
 
 
 async def create(desk: Desk, request: Create) -> Done:
-    """Write the sources of a task and record it. Raises InvalidName, TaskExists, WorkspaceMissing."""
+    """Write the sources of a task and record it. Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing."""
     name = names.checked(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
+    schedule = read_schedule(request.schedule).source_form() if request.schedule.strip() else ""
     source = desk.paths.source(slug)
     if not desk.paths.tasks.is_dir():
         raise WorkspaceMissing(f"{desk.paths.tasks} is not there", hint="keiji init makes a workspace")
@@ -32,7 +34,7 @@ async def create(desk: Desk, request: Create) -> Done:
             raise TaskExists(
                 f"{source} is there already", hint=f"keiji task build {slug} takes it as it is; --force replaces it"
             )
-        await asyncio.to_thread(builds.create, source, name, description, force=request.force)
+        await asyncio.to_thread(builds.create, source, name, description, schedule=schedule, force=request.force)
         if known is None:
             desk.board.add_task(await desk.ledger.do(Store.create_task, name, slug, description, desk.clock()))
         else:

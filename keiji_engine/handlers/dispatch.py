@@ -15,10 +15,13 @@ import msgspec
 from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.handlers import queries, services
+from keiji_engine.handlers.agenda import get_agenda
 from keiji_engine.handlers.build import build
 from keiji_engine.handlers.create import create
 from keiji_engine.handlers.delete import delete
 from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.difference import get_build, get_difference
+from keiji_engine.handlers.directives import LOST, get_directives, lines_of
 from keiji_engine.handlers.disable import disable
 from keiji_engine.handlers.enable import enable
 from keiji_engine.handlers.pause import pause_system, pause_task
@@ -37,7 +40,11 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.GetTasks: queries.get_tasks,
     p.GetRuns: queries.get_runs,
     p.GetUpcoming: queries.get_upcoming,
+    p.GetAgenda: get_agenda,
     p.Explain: queries.explain,
+    p.GetBuild: get_build,
+    p.GetDifference: get_difference,
+    p.GetDirectives: get_directives,
     p.ReadLog: queries.read_log,
     p.Create: create,
     p.BuildTask: build,
@@ -98,7 +105,13 @@ class Dispatcher:
         # Entered before the first await: the same id may arrive again meanwhile.
         known: asyncio.Future[bytes | None] = asyncio.ensure_future(
             self._desk.ledger.do(
-                Store.remember, directive.id, directive.verb, directive.target, directive.sender, received
+                Store.remember,
+                directive.id,
+                directive.verb,
+                directive.target,
+                directive.sender,
+                received,
+                options=directive.options,
             )
         )
         task = asyncio.create_task(self._carry_out(directive, known), name=f"{directive.verb} {directive.target}")
@@ -120,7 +133,7 @@ class Dispatcher:
             self._desk.journal.service("bus", f"{directive.verb} {directive.target}: {error!r}", "ERROR")
             reply = p.Refused(id=directive.id, code="failed", message=f"internal error: {error!r}")
         stage = "done" if isinstance(reply, p.Done) else "refused"
-        lines = reply.lines if isinstance(reply, p.Done) else (reply.message,) if isinstance(reply, p.Refused) else ()
+        lines = lines_of(reply)
         await self._settle(directive, stage, reply)
         self._stage(directive, stage, lines)
         return reply
@@ -144,6 +157,7 @@ class Dispatcher:
                 sender=directive.sender,
                 stage=stage,
                 lines=lines,
+                options=directive.options,
             )
         )
 
@@ -167,8 +181,8 @@ def _stored(directive_id: str, reply: bytes) -> p.AnyReply:
     return p.Refused(
         id=directive_id,
         code="failed",
-        message="the engine ended while it carried this out, and may have done a part of it",
-        hint="look at the task, and ask again if it was not done",
+        message=LOST[0],
+        hint=LOST[1],
     )
 
 

@@ -107,7 +107,7 @@ async def explain(desk: Desk, request: p.Explain) -> p.Explained:
         control.service_views() if control else (),
         desk.board.pause,
         desk.settings().zone,
-        desk.clock(),
+        now=desk.clock(),
     )
     return p.Explained(id=request.id, task=view.slug, reasons=found)
 

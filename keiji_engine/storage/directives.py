@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -18,8 +19,20 @@ class DirectiveVerbs:
 
     _database: Database
 
-    def remember(self, directive_id: str, verb: str, target: str, sender: str, received_at: datetime) -> bytes | None:
+    def remember(
+        self,
+        directive_id: str,
+        verb: str,
+        target: str,
+        sender: str,
+        received_at: datetime,
+        *,
+        options: Mapping[str, str | bool] | None = None,
+    ) -> bytes | None:
         """Enter a directive into the ledger.
+
+        Args:
+            options: what it says beyond verb and target.
 
         Returns:
             None when it is new. Otherwise its reply; b"" while it is being carried out.
@@ -32,6 +45,7 @@ class DirectiveVerbs:
             stage=ACCEPTED,
             reply=b"",
             received_at=received_at,
+            options=dict(options) if options else None,
         )
         known = sa.select(directives.c.reply).where(directives.c.id == directive_id)
         with self._database.write() as connection:
@@ -45,6 +59,12 @@ class DirectiveVerbs:
         change = sa.update(directives).where(pending).values(stage=stage, reply=reply, settled_at=at)
         with self._database.write() as connection:
             connection.execute(change)
+
+    def directives(self, limit: int) -> list[StoredDirective]:
+        """Return the directives that came last, newest first."""
+        query = sa.select(directives).order_by(directives.c.received_at.desc(), directives.c.id.desc()).limit(limit)
+        with self._database.read() as connection:
+            return [to_directive(row) for row in connection.execute(query).mappings()]
 
     def directive(self, directive_id: str) -> StoredDirective | None:
         """Return a directive of the ledger; None when it is not there."""

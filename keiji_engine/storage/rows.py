@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ class StoredDirective:
         target: the task or service that it is about; "" for the engine itself.
         stage: "accepted" until it is settled, then what became of it.
         reply: the encoded reply; b"" until it is settled.
+        options: what it says beyond verb and target.
     """
 
     id: str
@@ -34,6 +35,7 @@ class StoredDirective:
     reply: bytes
     received_at: datetime
     settled_at: datetime | None
+    options: dict[str, str | bool] = field(default_factory=dict)
 
 
 def to_task(row: RowMapping) -> Task:
@@ -79,4 +81,4 @@ def to_run(row: RowMapping, slug: str) -> Run:
 
 
 def to_directive(row: RowMapping) -> StoredDirective:
-    return StoredDirective(**row)
+    return StoredDirective(**{**row, "options": row["options"] or {}})

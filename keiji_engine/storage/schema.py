@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from keiji.errors import StorageError
 
-REVISIONS = ("0001", "0002")  # oldest first; each is a file in migrations/versions
+REVISIONS = ("0001", "0002", "0003")  # oldest first; each is a file in migrations/versions
 HEAD = REVISIONS[-1]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")

@@ -173,4 +173,5 @@ directives = sa.Table(
     sa.Column("reply", sa.LargeBinary, nullable=False),
     sa.Column("received_at", Moment, nullable=False),
     sa.Column("settled_at", Moment),
+    sa.Column("options", Json),
 )

@@ -45,6 +45,20 @@ def test_directives_outlive_the_task_that_they_were_about(store: Store) -> None:
     assert store.remember("d1", "delete", "ping", "", at(2)) == b"gone"
 
 
+def test_the_ledger_is_read_newest_first_with_what_each_directive_said(store: Store) -> None:
+    assert store.directives(10) == []
+    store.remember("d1", "build", "ping", "keiji", NOW, options={"restart": True})
+    store.remember("d3", "pause-system", "", "keiji", at(2), options={"reason": "it's [ü]"})
+    store.remember("d2", "run", "ping", "keiji", at(1))
+    found = store.directives(10)
+    assert [(each.id, each.options) for each in found] == [
+        ("d3", {"reason": "it's [ü]"}),
+        ("d2", {}),
+        ("d1", {"restart": True}),
+    ]
+    assert store.directives(2) == found[:2]
+
+
 def test_of_two_who_bring_the_same_directive_at_once_one_is_first(open_store) -> None:
     stores = [open_store(), open_store()]
     together = Barrier(2)

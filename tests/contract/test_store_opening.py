@@ -104,7 +104,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(empty: Setti
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"schema 9999, which a newer keiji made; .* up to 0002"):
+        with pytest.raises(StorageError, match=r"schema 9999, which a newer keiji made; .* up to 0003"):
             Store.open(empty, paths)
     with database.read() as connection:
         assert schema.revision(connection) == "9999"

@@ -83,9 +83,9 @@ def test_what_has_passed_is_told_apart_from_what_is_to_come() -> None:
         (1, "it begins as soon as there is room", "as soon as there is room"),
     ):
         now = NOW + timedelta(seconds=later)
-        [reason, _] = reasons(waits, ENGINE, SERVICES, None, UTC, now)
+        [reason, _] = reasons(waits, ENGINE, SERVICES, None, UTC, now=now)
         assert reason.words == f"a run that is due has not begun: {waiting}"
-        [reason, _] = reasons(retries, ENGINE, SERVICES, None, UTC, now)
+        [reason, _] = reasons(retries, ENGINE, SERVICES, None, UTC, now=now)
         assert reason.words == f"it failed, and is tried again {retry}"
 
 

@@ -1,0 +1,50 @@
+"""get-build, get-difference: the active build of a task, and how its sources differ from it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from keiji.errors import BuildFailed, NotBuilt
+from keiji.records import Build, Task
+from keiji_engine import builds
+from keiji_engine.builds.difference import difference
+from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import FileDifference
+from keiji_engine.handlers.desk import Desk
+
+
+async def get_build(desk: Desk, request: p.GetBuild) -> p.ActiveBuild:
+    """Return what is known of the active build. Raises TaskNotFound, NotBuilt."""
+    task, build = _built(desk, request.task)
+    return p.ActiveBuild(
+        id=request.id,
+        task=task.slug,
+        hash=build.hash,
+        created_at=build.created_at,
+        import_seconds=build.import_seconds,
+        files=len(build.files),
+    )
+
+
+async def get_difference(desk: Desk, request: p.GetDifference) -> p.Difference:
+    """Compare a task's folder with its build. Raises TaskNotFound, NotBuilt, BuildFailed where it cannot be read."""
+    task, build = _built(desk, request.task)
+    files, note = await asyncio.to_thread(_compare, desk, task.slug, build)
+    return p.Difference(id=request.id, task=task.slug, build=build.hash, files=files, note=note)
+
+
+def _built(desk: Desk, wanted: str) -> tuple[Task, Build]:
+    task = desk.board.find(wanted)
+    build = desk.board.build(task.slug)
+    if build is None:
+        raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
+    return task, build
+
+
+def _compare(desk: Desk, slug: str, build: Build) -> tuple[tuple[FileDifference, ...], str]:
+    made = desk.paths.builds / build.hash / "src"
+    if not made.is_dir():
+        raise BuildFailed(f"the build {build.hash} is not there any more", hint=f"keiji task build {slug}")
+    folder = desk.paths.source(slug)
+    files, note = difference(made, build.files, folder, builds.fingerprint(folder))
+    return tuple(FileDifference(path=f.path, change=f.change, lines=f.lines, note=f.note) for f in files), note
