@@ -78,31 +78,30 @@ def test_the_readme_names_every_setting() -> None:
         assert f"`{key}`" in text, key
 
 
-def test_the_client_of_ten_lines_lists_the_tasks(installation: Installation) -> None:
+def test_the_client_of_ten_lines_lists_the_tasks_and_the_one_that_listens_prints_events(
+    installation: Installation,
+) -> None:
     installation.build("ping")
+    installation.build("tick", schedule=EVERY_SECOND)
     installation.start()
-    program = blocks("protocol.md", "python")[0]
-    assert len([line for line in program.splitlines() if line]) <= 10
-    printed = subprocess.run(
-        [sys.executable, "-c", program, installation.paths.runtime],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=True,
-    ).stdout
-    assert printed.startswith("ping every hour 20")
-
-
-def test_the_listening_client_prints_events(installation: Installation) -> None:
-    installation.build("ping", schedule=EVERY_SECOND)
-    installation.start()
-    program = blocks("protocol.md", "python")[1]
+    lists, listens = blocks("protocol.md", "python")[:2]
+    assert len([line for line in lists.splitlines() if line]) <= 10
     with subprocess.Popen(
-        [sys.executable, "-c", program, installation.paths.runtime], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", listens, installation.paths.runtime], stdout=subprocess.PIPE, text=True
     ) as listening:
-        assert listening.stdout is not None
-        first, second = listening.stdout.readline().split(), listening.stdout.readline().split()
-        listening.terminate()
+        try:
+            printed = subprocess.run(
+                [sys.executable, "-c", lists, installation.paths.runtime],
+                capture_output=True,
+                text=True,
+                timeout=LIMIT,
+                check=True,
+            ).stdout
+            assert listening.stdout is not None
+            first, second = listening.stdout.readline().split(), listening.stdout.readline().split()
+        finally:
+            listening.kill()
+    assert printed.startswith("ping every hour 20")
     assert int(second[0]) == int(first[0]) + 1
     assert first[1] in {"run-changed", "task-changed"}
 

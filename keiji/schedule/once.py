@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from keiji.errors import InvalidSchedule
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
 
-
 YEARS = (1900, 9000)  # a calendar ends, and zones and intervals have to fit in
 
 

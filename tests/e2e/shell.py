@@ -16,6 +16,8 @@ from keiji import daemon
 from keiji.paths import Paths
 from keiji_cli import main, services
 
+_STARTS = {"start", "--start", "restart", "--restart", "uninstall", "--uninstall"}
+
 
 class Shell:
     """Runs ``keiji`` with an installation that lies in ``root`` alone.
@@ -35,7 +37,7 @@ class Shell:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run a command that has to end with ``code`` and return what it printed: its errors where it fails."""
-        if self._processes or arguments[0] == "system":
+        if self._processes or (arguments[0] == "system" and _STARTS & set(arguments)):
             ended, shown, complaint = self._in_a_process(arguments)
         else:
             ended, shown, complaint = self._here(arguments)

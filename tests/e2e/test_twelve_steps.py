@@ -14,8 +14,8 @@ def fields(block: str) -> dict[str, str]:
     return dict(line.partition(": ")[::2] for line in lines)
 
 
-def test_the_twelve_steps_work_as_typed(shell: Shell) -> None:
-    keiji, paths = shell, shell.paths
+def test_the_twelve_steps_work_as_typed(keiji: Shell) -> None:
+    paths = keiji.paths
 
     # 1: a workspace
     shown = keiji("init")

@@ -8,9 +8,8 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-import pytest
 from installation import EVERY_SECOND, Installation, until
 
 from keiji import daemon
@@ -21,6 +20,8 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 
 # How often to kill, times two: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
 EXAMPLES = int(os.environ.get("KEIJI_EXAMPLES", "1"))
+
+SLEEPS = 2.2 if EXAMPLES == 1 else 10.0  # seconds
 
 # Appends its run to a file, so that a run that happened twice would show.
 TELLS = """
@@ -35,38 +36,36 @@ def function():
 """
 
 
-def test_a_run_outlives_the_engine_and_its_end_is_in_history_after_the_next_start(installation: Installation) -> None:
-    installation.build("long", TELLS.format(seconds=1.5, code=7))
+def test_runs_outlive_the_engine_and_the_next_one_records_their_end_or_can_still_stop_them(
+    installation: Installation,
+) -> None:
+    installation.build("short", TELLS.format(seconds=1.0, code=7))
+    installation.build("long", TELLS.format(seconds=60, code=0))
     installation.start()
-    installation.do(p.RunTask(task="long"))
-    until(lambda: "begun" in installation.log("long"))
+    for slug in ("long", "short"):
+        installation.do(p.RunTask(task=slug))
+    for slug in ("long", "short"):
+        until(lambda slug=slug: "begun" in installation.log(slug))
     installation.kill()
-    until(lambda: 'msg="ended"' in installation.log("long"))
-    until(lambda: all(file.read_bytes().count(b"\n") >= 2 for file in installation.paths.runs.iterdir()))
+    until(lambda: 'msg="ended"' in installation.log("short"))
+    until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in installation.paths.runs.iterdir()))
     installation.start()
-    [run] = installation.ended("long")
+
+    [run] = installation.ended("short")
     assert (run.state, run.exit_code) == (RunState.FAILED, 7)
     assert run.finished_at is not None
     assert run.started_at is not None
-    assert 1.4 < (run.finished_at - run.started_at).total_seconds() < 10
-    text = installation.log("long").encode()
+    assert 0.9 < (run.finished_at - run.started_at).total_seconds() < 10
+    text = installation.log("short").encode()
     assert run.log_start is not None
     assert b'msg="begun"' in text[run.log_start : run.log_end]
     assert b'msg="ended"' in text[run.log_start : run.log_end]
-    assert list(installation.paths.runs.iterdir()) == []
 
-
-def test_a_live_run_is_adopted_and_can_still_be_stopped(installation: Installation) -> None:
-    installation.build("long", TELLS.format(seconds=60, code=0))
-    installation.start()
-    installation.do(p.RunTask(task="long"))
-    until(lambda: "begun" in installation.log("long"))
-    installation.kill()
-    installation.start()
     assert installation.task("long").is_running
     installation.do(p.StopRun(task="long"))
     [run] = installation.ended("long")
     assert run.state == RunState.STOPPED
+    until(lambda: list(installation.paths.runs.iterdir()) == [])
 
 
 def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounted_for(
@@ -105,43 +104,32 @@ def assert_accounted_for(runs: Sequence[Run]) -> None:
     assert count == (instants[-1] - instants[0]).total_seconds() + 1
 
 
-@pytest.mark.parametrize("seconds", [2.2] if EXAMPLES == 1 else [2.2, 10.0])
-def test_what_is_due_while_the_engine_sleeps_runs_or_is_accounted_for(
-    installation: Installation, seconds: float
+def test_an_engine_that_hangs_is_no_longer_trusted_comes_back_and_accounts_for_what_was_due_meanwhile(
+    installation: Installation,
 ) -> None:
-    installation.build("ping", TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
-    installation.start()
-    installation.ended("ping", 1)
-    installation.signal(signal.SIGSTOP)
-    time.sleep(seconds)
-    installation.signal(signal.SIGCONT)
-    before = datetime.now(UTC)
-    until(lambda: any(run.scheduled_for and run.scheduled_for > before for run in installation.runs("ping")))
-    installation.do(p.Disable(task="ping"))
-    runs = installation.runs("ping")
-    assert_accounted_for(runs)
-    passed = [run for run in runs if run.state is RunState.COALESCED]
-    assert len(passed) >= int(seconds) - 1
-    assert all("stands for it" in run.reason for run in passed)
-
-
-def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: Installation) -> None:
     import asyncio
 
     from keiji_engine.bus.client import Client
 
+    installation.build("ping", TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
     pid = installation.start()
+    installation.ended("ping", 1)
+    asleep: list[datetime] = []
 
     async def watch() -> list[LinkState]:
         seen = []
-        async with Client(installation.paths, "test") as client, asyncio.timeout(20):
+        async with Client(installation.paths, "test") as client, asyncio.timeout(SLEEPS + 20):
             async for update in client.watch():
                 if not isinstance(update, LinkChanged):
                     continue
                 seen.append(update.state)
                 if seen[-2:] == [LinkState.CONNECTING, LinkState.LIVE]:
                     installation.signal(signal.SIGSTOP)
+                    asleep.append(datetime.now(UTC))
                 if update.state == LinkState.OFFLINE:
+                    while datetime.now(UTC) < asleep[0] + timedelta(seconds=SLEEPS):
+                        await asyncio.sleep(0.02)
+                    asleep.append(datetime.now(UTC))
                     installation.signal(signal.SIGCONT)
                 if LinkState.OFFLINE in seen and update.state == LinkState.LIVE:
                     return seen
@@ -158,17 +146,26 @@ def test_an_engine_that_hangs_is_no_longer_trusted_and_comes_back(installation: 
     assert note is not None
     assert note.pid == pid
 
+    awake = asleep[1]
+    until(lambda: any(run.scheduled_for and run.scheduled_for > awake for run in installation.runs("ping")))
+    installation.do(p.Disable(task="ping"))
+    runs = installation.runs("ping")
+    assert_accounted_for(runs)
+    passed = [run for run in runs if run.state is RunState.COALESCED]
+    assert len(passed) >= int(SLEEPS) - 1
+    assert all("stands for it" in run.reason for run in passed)
+
 
 def test_what_is_due_after_a_restart_is_not_held_up_by_a_run_that_ended_meanwhile(installation: Installation) -> None:
     installation.build("often", TELLS.format(seconds=1, code=0), "every(3).seconds")
     installation.start()
+    installation.do(p.RunTask(task="often"))
     until(lambda: "begun" in installation.log("often"))
     installation.kill()
     due = installation.task("often").next_execution_time
     assert due is not None
-    until(lambda: datetime.now(UTC) > due)
+    until(lambda: 'msg="ended"' in installation.log("often") and datetime.now(UTC) > due)
     installation.start()
-    until(lambda: len(installation.runs("often")) > 1)
-    first, second = installation.runs("often")[:2]
-    assert (first.state, second.scheduled_for) == (RunState.SUCCEEDED, due)
+    second = until(lambda: next((run for run in installation.runs("often") if run.scheduled_for == due), None))
+    assert installation.runs("often")[0].state == RunState.SUCCEEDED
     assert second.state in {RunState.STARTING, RunState.RUNNING, RunState.SUCCEEDED}

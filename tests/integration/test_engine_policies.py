@@ -32,6 +32,16 @@ def rows(installation: Installation, slug: str, state: RunState, count: int = 1)
     return until(found, f"{count} {state} of {slug}")
 
 
+def began(installation: Installation, slug: str, count: int) -> list[Run]:
+    """Wait until so many runs of a task have begun, and return them, oldest first."""
+
+    def found() -> list[Run]:
+        runs = [run for run in installation.runs(slug) if run.started_at]
+        return runs if len(runs) >= count else []
+
+    return until(found, f"{count} runs of {slug}")
+
+
 def overlapped(first: Run, second: Run) -> bool:
     assert first.finished_at is not None
     assert second.started_at is not None
@@ -51,7 +61,7 @@ def test_what_is_due_while_a_run_goes_on_is_skipped_queued_replaces_it_or_runs_b
     rows(installation, "replace", RunState.RUNNING)
     assert rows(installation, "allow", RunState.QUEUED)[0].reason == "2 of 2 runs are going on"
     assert installation.task("allow").running == 2
-    one, two = until(lambda: [run for run in installation.runs("queue") if run.started_at][:2])
+    one, two = began(installation, "queue", 2)[:2]
     assert not overlapped(one, two)
     assert one.scheduled_for is not None
     assert two.scheduled_for == one.scheduled_for + timedelta(seconds=1)
@@ -136,10 +146,15 @@ def test_what_is_foreseen_is_what_happens_and_jitter_is_foreseen_too(installatio
     installation.build("ping", schedule='cron("* * * * * *")', policy="Policy(jitter=0.5, overlap='queue')")
     reply = installation.ask(p.GetUpcoming(task="ping", count=30))
     assert isinstance(reply, p.UpcomingInstants)
-    installation.start()
-    runs = installation.ended("ping", 2)
     foreseen = {instant.at: instant.starts_at for instant in reply.instants}
-    for run in runs:
+    installation.start()
+
+    def ran() -> list[Run]:
+        """Return the runs of what was due after it was foreseen, once there are two; one may be overdue by now."""
+        runs = [run for run in installation.ended("ping") if run.scheduled_for and run.scheduled_for >= min(foreseen)]
+        return runs if len(runs) >= 2 else []
+
+    for run in until(ran):
         assert run.scheduled_for in foreseen
         assert run.started_at is not None
         assert run.started_at >= foreseen[run.scheduled_for]

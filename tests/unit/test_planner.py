@@ -342,6 +342,15 @@ def test_every_instant_up_to_now_is_accounted_for_once_and_limits_hold(
         assert task.schedule is not None
         mine = [claim for claim in decided.claims if claim.task == task.slug]
         due = list(iter_due(task, seconds))
+        if (
+            not can_run
+            and task.held_at is None
+            and task.pause is None
+            and task.next_at
+            and now - task.next_at < at(5) - at(0)
+        ):
+            assert mine == [], "a runner that is only restarted is waited for"
+            continue
         assert sum(claim.count for claim in mine) == len(due)
         assert len({claim.scheduled_for for claim in mine}) == len(mine)
         assert {claim.scheduled_for for claim in mine} <= set(due)
