@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,29 +17,34 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from keiji.errors import KeijiError
 from keiji.settings import local_zone
 from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui import commands, keymap
+from keiji_tui import commands, keyfile, keymap, rebinding, remembered
+from keiji_tui.editor import in_editor
 from keiji_tui.errands import Errands
 from keiji_tui.keymap import Action, Risk
 from keiji_tui.link.bus import BusLink
-from keiji_tui.link.link import Link, LogPart
+from keiji_tui.link.link import Link
+from keiji_tui.list_keys import ListKeys
+from keiji_tui.log_openings import LogOpenings
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected, WhyOutdated
-from keiji_tui.options import read, refusal
+from keiji_tui.options import read, refusal, unknown_theme
 from keiji_tui.palette import Actions, Palette
 from keiji_tui.screens.board import Board
+from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.log import LogScreen
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.store import Store
-from keiji_tui.styles.theme import DARK, FALLBACKS
+from keiji_tui.styles.theme import DARK, OURS, names_of_ours, shaded
+from keiji_tui.together import TOGETHER
 
 APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most
 SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log
@@ -46,7 +52,7 @@ AGAIN_SECONDS = 1.0
 _BREATH = 64  # updates after which keys get a turn
 
 
-class ControlCenter(App[None]):
+class ControlCenter(LogOpenings, ListKeys):
     """The terminal.
 
     Args:
@@ -55,7 +61,13 @@ class ControlCenter(App[None]):
         home: the person's home, shown as ``~``.
         zone: the name of this machine's time zone.
         task: the task to select at first, by name or slug.
+        run: the run of it whose log is to be opened: its id or the beginning of that, "last" or "failed".
         readonly: whether nothing may be changed.
+        keys: those that actions have instead of the usual ones, by the id of the action.
+        complaints: what is to be told at once, such as lines of the file of keys that were not followed.
+        theme: the one to begin with, where there is such a one; else ours.
+        remember: is told which theme somebody has chosen.
+        edit: opens a file for somebody to edit and returns when they are done; raises KeijiError, saying why not.
     """
 
     TITLE = "keiji"
@@ -71,32 +83,54 @@ class ControlCenter(App[None]):
         home: str = "",
         zone: str = "UTC",
         task: str | None = None,
+        run: str | None = None,
         readonly: bool = False,
+        keys: Mapping[str, tuple[str, ...]] | None = None,
+        complaints: Sequence[str] = (),
+        theme: str = "",
+        remember: Callable[[str], None] = lambda _: None,
+        edit: Callable[[App[None], Path], None] = in_editor,
     ) -> None:
+        keymap.bind(keys or {})
         super().__init__()
+        if keys:
+            # All of them, so that what shares a key with one that has moved keeps it.
+            self.set_keymap({action.id: ",".join(action.keys) for action in keymap.ACTIONS})
+        self._complaints = complaints
+        self._remember = remember
+        self._edit = edit
         self.store = Store(local_zone=zone)
         self._link = link
         self._now = clock
         self._home = home
         self._readonly = readonly
         self._tasks_screen = TasksScreen(self.store, home, readonly=readonly, task=task)
-        self._errands = Errands(link, self.store, self.notify, self._changed)
-        self._log_parts: list[LogPart] = []
+        show = self.show_failed_build
+        self._errands = Errands(link, self.store, self.notify, self._changed, clock=clock, show_failed_build=show)
+        self._run_asked_for = (task, run) if task and run else None
         self._apply_timer: Timer | None = None
         self._settle_timer: Timer | None = None
-        self.register_theme(DARK)
-        self.theme = DARK.name
+        for ours in OURS:
+            self.register_theme(ours)
+        self.theme = theme if theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
         return self._tasks_screen
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return FALLBACKS
+        return names_of_ours(self.current_theme)
+
+    def get_css_variables(self) -> dict[str, str]:
+        self.theme_variables = shaded(super().get_css_variables())
+        return self.theme_variables
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
 
     def on_mount(self) -> None:
         self._tick()
+        for complaint in self._complaints:
+            self.notify(plain(complaint), severity="warning", timeout=12, markup=False)
+        self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
         self.call_after_refresh(self._watch)
 
     def _watch(self) -> None:
@@ -107,7 +141,9 @@ class ControlCenter(App[None]):
         async for update in self._link.updates():
             self.store.apply(update, self._now())
             if isinstance(update, Snapshot):
+                gc.freeze()  # what is there now, the toolkit with it, stays: looking through it again would be a stall
                 self._follow()
+                self._follow_logs()
             self._changed()
             count += 1
             if count % _BREATH == 0:
@@ -131,9 +167,6 @@ class ControlCenter(App[None]):
 
     def _apply(self) -> None:
         self._apply_timer = None
-        parts, self._log_parts = self._log_parts, []
-        if parts and self._is_open:
-            self._tasks_screen.log_pane.add(parts)
         self._paint()
 
     def _tick(self) -> None:
@@ -148,7 +181,7 @@ class ControlCenter(App[None]):
     def _paint(self) -> None:
         if self._is_open:
             self.board.paint(self._now())
-            if isinstance(self.screen, WhyScreen):
+            if isinstance(self.screen, WhyScreen | SaidScreen):
                 self.screen.paint(self._now())
 
     @property
@@ -163,7 +196,7 @@ class ControlCenter(App[None]):
 
     def on_task_selected(self, event: TaskSelected) -> None:
         task = self.store.tasks.get(event.slug or "")
-        self._log_parts.clear()
+        self.workers.cancel_group(self, "log")
         self._tasks_screen.log_pane.show(event.slug or "", task.name if task else "")
         self._paint()
         if self._settle_timer is not None:
@@ -176,17 +209,7 @@ class ControlCenter(App[None]):
         task = self._tasks_screen.subject
         self.workers.cancel_group(self, "log")
         if task is not None:
-            self._start(partial(self._take_log, task.slug), "log")
-
-    async def _take_log(self, slug: str) -> None:
-        try:
-            async for part in self._link.follow(slug):
-                self._log_parts.append(part)
-                self._changed()
-                if len(self._log_parts) % _BREATH == 0:
-                    await asyncio.sleep(0)
-        except KeijiError as error:
-            self._tasks_screen.log_pane.failed(error.message)
+            self._start(partial(self._tasks_screen.log_pane.follow, self._link), "log")
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,9 +220,12 @@ class ControlCenter(App[None]):
             name = "start-engine"
         action = keymap.BY_ID[name]
         situation = board.situation
+        if name in TOGETHER and board is self._tasks_screen and self.store.marks:
+            self._ask_together(action, situation)
+            return
         reason = action.blocked(situation)
         if reason:
-            self.notify(plain(reason), title=f"{action.label}: not now", severity="warning", markup=False)
+            self._refuse(action, reason)
             return
         directive = commands.directive_for(name, situation)
         if directive is None:
@@ -297,11 +323,14 @@ class ControlCenter(App[None]):
             self._tasks_screen.zoom()
 
     def _do_back(self) -> None:
-        if self.board is not self._tasks_screen:
-            self._to_tasks()
-        else:
-            self._tasks_screen.back()
+        board = self.board
+        if isinstance(board, LogScreen) and board.back():
+            return
+        if board is self._tasks_screen:
+            board.back()
             self._paint()
+        while self.board is board is not self._tasks_screen:
+            self.pop_screen()
 
     def _do_help(self) -> None:
         board = self.board
@@ -330,10 +359,19 @@ def main() -> int:
     if reason:
         sys.stderr.write(f"{reason}\n")
         return 2
-    link = BusLink(options.paths)
-    home, zone = str(Path.home()), local_zone()
-    app = ControlCenter(link, home=home, zone=zone, task=options.task, readonly=options.readonly)
+    data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
+    app = ControlCenter(
+        BusLink(options.paths), home=str(Path.home()), zone=local_zone(), task=options.task, run=options.run,
+        readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
+        theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
+    )  # fmt: skip
+    unknown = unknown_theme(options.theme, app.available_themes)
+    if unknown:
+        sys.stderr.write(f"{unknown}\n")
+        return 2
     app.run()
+    for complaint in bound.complaints:
+        sys.stderr.write(f"{plain(complaint)}\n")
     engine = app.store.engine
     if app.store.link is not LinkState.OFFLINE and engine is not None and not options.throw_away:
         sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import msgspec
 
 from keiji_engine.bus.protocol import (
+    AnyRequest,
     BuildTask,
+    Create,
     Delete,
     Directive,
     Disable,
@@ -24,6 +27,7 @@ from keiji_engine.bus.protocol import (
     ResumeTask,
     RunTask,
     ServiceDirective,
+    Shutdown,
     StartService,
     StopRun,
     StopService,
@@ -49,6 +53,9 @@ _SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
     "start-service": lambda service: StartService(service=service.name, sender=SENDER),
     "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
     "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
+}
+_BY_VERB: dict[str, type[Directive]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest) if issubclass(kind, Directive)
 }
 _TELLING = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # whose further lines matter
 _UNDER_WAY = {
@@ -89,13 +96,31 @@ def command_line(directive: Directive) -> str:
     """Return the command that does the same: "keiji task disable ping_google"."""
     if isinstance(directive, ServiceDirective):
         return f"keiji system {directive.verb.removesuffix('-service')} --{directive.service}"
+    if isinstance(directive, Shutdown):
+        return "keiji system stop"
     if isinstance(directive, PauseSystem | ResumeSystem):
         words = ["keiji", "system", directive.verb.removesuffix("-system")]
         return " ".join(words + _reason(directive))
     words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
     if isinstance(directive, BuildTask) and directive.restart:
         words.append("--restart")
+    if isinstance(directive, Create):
+        said = {"desc": directive.description, "schedule": directive.schedule}
+        words += [f"--{name}={shlex.quote(value)}" for name, value in said.items() if value]
+        words += ["--force"] if directive.force else []
     return " ".join(words + _reason(directive))
+
+
+def command_of(verb: str, target: str, options: Mapping[str, str | bool]) -> str:
+    """Return the command that does what somebody asked for, by what a ledger tells; "" for what is not known here."""
+    kind = _BY_VERB.get(verb)
+    if kind is None:
+        return ""
+    name = next((field for field in ("task", "service", "name") if field in kind.__struct_fields__), "")
+    try:
+        return command_line(msgspec.convert({**options, **({name: target} if name else {})}, kind))
+    except msgspec.ValidationError:  # of another version of keiji
+        return ""
 
 
 def _reason(directive: Directive) -> list[str]:
@@ -132,9 +157,9 @@ def told(directive: Directive, name: str, done: Done) -> str:
 def _done(directive: Directive, name: str) -> str:
     """Return what was done, with the way back where there is one."""
     if isinstance(directive, Disable):
-        return f"{name} disabled – e enables it again"
+        return f"{name} disabled – {BY_ID['toggle'].key} enables it again"
     if isinstance(directive, Enable):
-        return f"{name} enabled – e disables it again"
+        return f"{name} enabled – {BY_ID['toggle'].key} disables it again"
     if isinstance(directive, PauseTask | PauseSystem):
         key = BY_ID["pause" if isinstance(directive, PauseTask) else "pause-all"].key
         return f"{name} paused – {key} resumes it"

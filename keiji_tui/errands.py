@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from textual.notifications import SeverityLevel
 
-from keiji.errors import KeijiError
-from keiji_engine.bus.protocol import Directive
+from keiji.errors import BuildFailed, KeijiError
+from keiji.names import slug_of
+from keiji_engine.bus.protocol import BuildTask, Directive, Done
 from keiji_tui import commands
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.new_task import Draft
+from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.runs import MOST, RunsScreen
 from keiji_tui.screens.why import INSTANTS, WhyScreen
 from keiji_tui.store import Store
+from keiji_tui.together import Plan, Result, told
+
+_AT_ONCE = 8  # directives of several tasks that are under way beside each other
 
 
 class Notify(Protocol):
@@ -30,13 +39,26 @@ class Errands:
 
     Args:
         changed: to be called where something is to be painted.
+        clock: returns what time it is.
+        show_failed_build: shows what a build of a task said; returns False where that would be in somebody's way.
     """
 
-    def __init__(self, link: Link, store: Store, notify: Notify, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        link: Link,
+        store: Store,
+        notify: Notify,
+        changed: Callable[[], None],
+        *,
+        clock: Callable[[], datetime],
+        show_failed_build: Callable[[str], bool],
+    ) -> None:
         self._link = link
         self._store = store
         self._notify = notify
         self._changed = changed
+        self._now = clock
+        self._show_failed_build = show_failed_build
 
     def complain(self, message: str, hint: str = "") -> None:
         """Tell of a failure."""
@@ -45,17 +67,62 @@ class Errands:
 
     async def send(self, directive: Directive, name: str) -> None:
         """Have a directive about ``name`` carried out."""
-        self._store.sent(directive)
-        self._changed()
         try:
-            done = await self._link.send(directive)
+            done = await self._carry_out(directive)
+        except BuildFailed as error:
+            if not self._show_failed_build(directive.target):
+                self.complain(f"{name}: {error.message}", f"{BY_ID['output'].key} shows all that the build said")
         except KeijiError as error:
             self.complain(error.message, error.hint)
         else:
             self._notify(commands.told(directive, name, done), markup=False)
+
+    async def _carry_out(self, directive: Directive) -> Done:
+        """Send a directive, and note in the store what becomes of it. Raises KeijiError."""
+        self._store.sent(directive)
+        self._store.book.sent(directive, self._now())
+        self._changed()
+        try:
+            done = await self._link.send(directive)
+        except KeijiError as error:
+            self._store.book.failed(directive, error, self._now())
+            raise
+        else:
+            self._store.book.done(directive, done.lines, self._now())
+            return done
         finally:
             self._store.settled(directive)
             self._changed()
+
+    async def send_all(self, plan: Plan) -> None:
+        """Have one directive for each of several tasks carried out, a few at a time, and tell what came of it."""
+        turn = asyncio.Semaphore(_AT_ONCE)
+
+        async def step(directive: Directive, name: str) -> Result:
+            async with turn:
+                try:
+                    await self._carry_out(directive)
+                except KeijiError as error:
+                    return Result(name, plain(error.message))
+            return Result(name)
+
+        results = await asyncio.gather(*(step(directive, name) for directive, name in plan.steps))
+        words, has_failed = told(plan, results)
+        severity: SeverityLevel = "error" if has_failed else "information"
+        self._notify(words, severity=severity, timeout=12 if has_failed else None, markup=False)
+
+    async def create(self, screen: NewTaskScreen, draft: Draft, is_made: Callable[[str], None]) -> None:
+        """Have a task made and built; what was typed stays on the screen where it cannot be made."""
+        directive = draft.directive()
+        try:
+            await self._carry_out(directive)
+        except KeijiError as error:
+            screen.failed("\n".join(filter(None, (error.message, error.hint))))
+            return
+        slug = slug_of(directive.name)
+        is_made(slug)
+        screen.made()
+        await self.send(BuildTask(task=slug, sender=commands.SENDER), plain(directive.name))
 
     async def start_engine(self) -> None:
         """Start an engine, or what is stopped of one."""

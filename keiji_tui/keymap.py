@@ -5,7 +5,7 @@ Footer, help, palette and bindings all come from `ACTIONS`. Pure: no toolkit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,8 +28,12 @@ class Place(Enum):
 
     EVERYWHERE = "everywhere"
     LIST = "lists"
+    TASKS = "list of tasks"
     TASK = "task"
+    RUN = "run"
     LOG = "log"
+    TEXT = "text"
+    LEDGER = "directive"
     SERVICE = "service"
 
 
@@ -78,8 +82,11 @@ def _reading(situation: Situation) -> str:
 
 
 def _offline(situation: Situation) -> str:
+    key = BY_ID["start-engine"].key
     return (
-        "the engine does not answer – s wakes it" if situation.engine_lives else "the engine is offline – s starts it"
+        f"the engine does not answer – {key} wakes it"
+        if situation.engine_lives
+        else f"the engine is offline – {key} starts it"
     )
 
 
@@ -97,7 +104,7 @@ def _any_task(_: TaskView) -> str:
 
 
 def _built(task: TaskView) -> str:
-    return "" if task.build else f"{task.name} is not built yet – b builds it"
+    return "" if task.build else f"{task.name} is not built yet – {BY_ID['build'].key} builds it"
 
 
 def _can_run(task: TaskView) -> str:
@@ -111,7 +118,7 @@ def _can_stop(task: TaskView) -> str:
 
 
 def _can_restart(task: TaskView) -> str:
-    return f"{task.name} is disabled – e enables it" if task.is_disabled else _built(task)
+    return f"{task.name} is disabled – {BY_ID['toggle'].key} enables it" if task.is_disabled else _built(task)
 
 
 def _with_service(*fitting: ServiceStatus) -> Rule:
@@ -124,6 +131,12 @@ def _with_service(*fitting: ServiceStatus) -> Rule:
     return rule
 
 
+def _can_edit(situation: Situation) -> str:
+    if situation.task is None:
+        return "no task is selected"
+    return "this is a read-only terminal (--readonly)" if situation.readonly else ""
+
+
 def _can_start_engine(situation: Situation) -> str:
     if situation.readonly:
         return "this is a read-only terminal (--readonly)"
@@ -133,7 +146,8 @@ def _can_start_engine(situation: Situation) -> str:
 def _offer_here(situation: Situation) -> str:
     if situation.is_offered:
         return ""
-    return "u goes to the task whose sources differ" if situation.offers else "no sources differ from their build"
+    there = f"{BY_ID['offered'].key} goes to the task whose sources differ"
+    return there if situation.offers else "no sources differ from their build"
 
 
 def _offer_anywhere(situation: Situation) -> str:
@@ -161,7 +175,7 @@ class Action:
     """Something that a key does.
 
     Args:
-        keys: as the toolkit names them; the first is shown.
+        usual: its keys as long as nobody binds others, as the toolkit names them; the first is shown.
         label: a word or two for the footer.
         help: a sentence for help and palette.
         blocked: why not now, "" when it is allowed.
@@ -171,7 +185,7 @@ class Action:
     """
 
     id: str
-    keys: tuple[str, ...]
+    usual: tuple[str, ...]
     label: str
     help: str
     place: Place
@@ -180,6 +194,11 @@ class Action:
     call: str = ""
     footer: int = 0
     label_now: Callable[[Situation], str] | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its keys: those of the person's file, or else the usual ones."""
+        return _bound.get(self.id, self.usual)
 
     @property
     def key(self) -> str:
@@ -191,18 +210,29 @@ class Action:
         return self.label_now(situation) if self.label_now else self.label
 
 
-_NAMES = {
+_bound: dict[str, tuple[str, ...]] = {}  # by id; one person sits before one terminal, and all that is shown asks here
+
+
+def bind(keys: Mapping[str, tuple[str, ...]]) -> None:
+    """Give actions, by their id, other keys than the usual ones; all others have the usual ones from now on."""
+    _bound.clear()
+    _bound.update(keys)
+
+
+NAMES = {
     "question_mark": "?", "colon": ":", "slash": "/", "ctrl+p": "^p", "ctrl+d": "^d", "ctrl+u": "^u",
     "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓", "ctrl+q": "^q", "full_stop": ".",
+    "left_square_bracket": "[", "right_square_bracket": "]", "ampersand": "&", "ctrl+s": "^s",
 }  # fmt: skip
 
 
 def shown(key: str) -> str:
     """Return a key as people write it: "?" for "question_mark"."""
-    return _NAMES.get(key, key)
+    return NAMES.get(key, key)
 
 
 _E, _L, _T, _G, _S = Place.EVERYWHERE, Place.LIST, Place.TASK, Place.LOG, Place.SERVICE
+_A, _X, _D = Place.TASKS, Place.TEXT, Place.LEDGER
 _RUNNING = (ServiceStatus.ONLINE, ServiceStatus.STARTING)
 _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 
@@ -219,11 +249,17 @@ ACTIONS: tuple[Action, ...] = (
            Risk.CONFIRM, _with_task(_can_stop), footer=14),
     Action("build", ("b",), "build", "build the task's sources; where they differ, also restart it", _T,
            Risk.NONE, _with_task(_any_task), footer=15),
-    Action("dismiss", ("d",), "dismiss", "put the rebuild offer aside until the sources change again", _T,
+    Action("difference", ("d",), "difference", "how the sources of the task differ from its build, by file", _T,
+           Risk.NONE, _with_task(_built, _reading)),
+    Action("dismiss", ("L",), "later", "put the rebuild offer aside until the sources change again", _T,
            Risk.NONE, _offer_here),
+    Action("output", ("B",), "build output", "what the last build of the task said, all of it", _T,
+           Risk.NONE, _with_task(_any_task, always)),
     Action("offered", ("u",), "go to offer", "go to the task whose sources differ from its build", _T,
            Risk.NONE, _offer_anywhere),
-    Action("history", ("H", "enter"), "history", "the runs of the task, newest first", _T,
+    Action("detail", ("enter",), "detail", "everything about the task on one page", _T,
+           Risk.NONE, _with_task(_any_task, always), footer=18),
+    Action("history", ("H",), "history", "the runs of the task, newest first", _T,
            Risk.NONE, _with_task(_any_task, _reading), footer=17),
     Action("why", ("w",), "why", "why the task does not run now, when it is due next, and its policy", _T,
            Risk.NONE, _with_task(_any_task, always), footer=16),
@@ -231,19 +267,62 @@ ACTIONS: tuple[Action, ...] = (
            Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error"), footer=11),
     Action("delete", ("D",), "delete", "forget the task: record, history, logs and builds; its sources stay", _T,
            Risk.TYPED, _with_task(_any_task), footer=30),
+    Action("edit", ("E",), "edit", "open the task's function.py in $VISUAL or $EDITOR", _T, Risk.NONE, _can_edit),
+    Action("mark", ("space",), "mark", "mark the task and go on to the next; task keys are about all that are marked",
+           _A, Risk.NONE, _with_task(_any_task, always)),
+    Action("status", ("f",), "status", "show only what runs; then what fails, is held or paused, disabled, differs, "
+           "is not built; then all", _A),
+    Action("sort", ("S",), "sort", "sort by the next column: name, next run, last run, duration, state", _A),
+    Action("reverse", ("I",), "reverse", "sort the other way round", _A),
+    Action("copy", ("y",), "copy name", "copy the name of the task, or of all that are marked", _A,
+           Risk.NONE, _with_task(_any_task, always)),
+    Action("copy-command", ("Y",), "copy command", "copy the command that runs the task, or all that are marked", _A,
+           Risk.NONE, _with_task(_any_task, always)),
+    Action("new-task", ("N",), "new task", "make a task: its name, what it is for, when it runs", _A,
+           Risk.NONE, _writing, footer=31),
     Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=11),
     Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=12),
     Action("restart-service", ("R",), "restart", "stop and start the service", _S,
            Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=13),
+    Action("run-log", ("enter",), "log", "the log at the run; of one that failed, at its last error line", Place.RUN,
+           footer=11),
     Action("follow", ("f", "G", "end"), "follow", "go to the end of the log and stay there", _G, call="follow",
            footer=10),
     Action("log-top", ("g", "home"), "oldest", "go to the oldest line that is kept", _G, call="to_top"),
-    Action("log-down", ("j", "down"), "down", "one line down", _G, call="lines(1)", footer=12),
-    Action("log-up", ("k", "up"), "up", "one line up; following stops", _G, call="lines(-1)", footer=11),
+    Action("log-find", ("slash",), "find", "look for a regular expression, from here back and then on", _G,
+           call="pane('find')", footer=11),
+    Action("log-next", ("n",), "next", "the next match, further down", _G, call="pane('next')", footer=11),
+    Action("log-previous", ("N",), "previous", "the match before, further up", _G, call="pane('previous')",
+           footer=11),
+    Action("log-filter", ("ampersand",), "only", "only lines with a regular expression; ! in front: all but those", _G,
+           call="pane('filter')", footer=12),
+    Action("log-stream", ("O",), "out/err", "what was printed to standard output, to standard error, both", _G,
+           call="pane('stream')", footer=16),
+    Action("log-previous-run", ("left_square_bracket",), "↑ run", "where this run begins, then the run before", _G,
+           call="pane('previous_run')", footer=13),
+    Action("log-next-run", ("right_square_bracket",), "↓ run", "where the next run begins", _G,
+           call="pane('next_run')", footer=13),
+    Action("log-wrap", ("w",), "wrap", "long lines on several rows, or cut off", _G, call="wrap", footer=14),
+    Action("log-times", ("t",), "times", "the time of each line, with the date, or not at all", _G, call="times",
+           footer=15),
+    Action("log-copy", ("y",), "copy", "copy what is selected, or the line that was found, or what is visible", _G,
+           call="pane('copy')", footer=17),
+    Action("log-save", ("ctrl+s",), "save", "save the run on the screen, or all that the filter shows, to a file", _G,
+           call="pane('save')", footer=18),
+    Action("log-pager", ("o",), "pager", "open the log in $PAGER", _G, call="pane('pager')", footer=19),
+    Action("log-down", ("j", "down"), "down", "one line down", _G, call="lines(1)"),
+    Action("log-up", ("k", "up"), "up", "one line up; following stops", _G, call="lines(-1)"),
     Action("log-half-down", ("ctrl+d", "pagedown"), "half a page", "half a page down", _G, call="half(1)"),
     Action("log-half-up", ("ctrl+u", "pageup"), "half a page up", "half a page up", _G, call="half(-1)"),
     Action("log-right", ("right",), "right", "show what is cut off on the right", _G, call="pan(16)"),
     Action("log-left", ("left",), "left", "back to the left", _G, call="pan(-16)"),
+    Action("said", ("enter",), "all of it", "everything that was said of the directive", _D, footer=11),
+    Action("next-part", ("right_square_bracket",), "next file", "where the next part or file begins", _X,
+           call="part(1)", footer=11),
+    Action("previous-part", ("left_square_bracket",), "previous file", "where this part or the one before it begins",
+           _X, call="part(-1)"),
+    Action("text-right", ("right",), "right", "show what is cut off on the right", _X, call="pan(16)"),
+    Action("text-left", ("left",), "left", "back to the left", _X, call="pan(-16)"),
     Action("down", ("j", "down"), "down", "one row down", _L, call="rows(1)"),
     Action("up", ("k", "up"), "up", "one row up", _L, call="rows(-1)"),
     Action("first", ("g", "home"), "first", "the first row", _L, call="to_row(0)"),
@@ -256,10 +335,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("logs", ("l", "3"), "log", "the log of the selected task on the whole screen", _E,
            Risk.NONE, _with_task(_any_task, always), footer=16),
     Action("services", ("4",), "services", "bus, scheduler, runner and watcher", _E, footer=32),
+    Action("ledger", ("5",), "ledger", "everything that the engine was asked to do, and what became of it", _E,
+           footer=33),
+    Action("upcoming", ("6",), "next 24 h", "when all tasks are due within the next 24 hours", _E, footer=34),
     Action("pause-all", ("P",), "pause/resume all", "start nothing that is due of any task, or let all go on", _E,
            Risk.REASON, _writing, label_now=_pause_all_label),
     Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E),
     Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
+    Action("theme", ("T",), "theme", "choose the colours; they are remembered", _E),
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),
     Action("start-engine", ("s",), "start engine", "start the engine in the background, or what is stopped of it", _E,
            Risk.NONE, _can_start_engine, footer=10),

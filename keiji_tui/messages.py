@@ -25,6 +25,10 @@ class FilterLeft(Message):
         self.is_kept = is_kept
 
 
+class LogOpened(Message):
+    """A screen with a log came up, and nobody tells it yet what is in that."""
+
+
 class RunsOutdated(Message):
     """A task whose runs are on the screen has begun or ended one."""
 

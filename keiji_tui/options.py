@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import keiji
 from keiji.paths import Paths
+from keiji_tui import keyfile
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,15 @@ class Options:
 
     Args:
         task: name or slug of the task to open with.
+        run: the run of that task whose log to open with.
         throw_away: whether the engine ends with this, so that nothing need be said of it.
     """
 
     paths: Paths
     task: str | None = None
+    run: str | None = None
     readonly: bool = False
+    theme: str = ""
     throw_away: bool = False
 
 
@@ -37,12 +42,32 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("--root", metavar="DIR", help="where the engine's state is, instead of KEIJI_ROOT")
     parser.add_argument("--task", metavar="NAME", help="open with this task selected")
+    parser.add_argument(
+        "--run", metavar="RUN", help="with --task: open its log at this run: how its id begins, last, or failed"
+    )
     parser.add_argument("--readonly", action="store_true", help="look only: nothing can be changed")
+    parser.add_argument("--theme", metavar="NAME", default="", help="the colours; T inside shows all and remembers one")
+    parser.add_argument("--keys", action="store_true", help="print all keys, as a keys.conf to begin with, and end")
     parser.add_argument("--throw-away", action="store_true", help=argparse.SUPPRESS)  # the engine ends with the demo
     parser.add_argument("--version", action="version", version=f"keiji {keiji.__version__}")
     given = parser.parse_args(arguments)
     environ = {**os.environ, "KEIJI_ROOT": given.root} if given.root else dict(os.environ)
-    return Options(Paths.from_environment(environ), given.task, given.readonly, given.throw_away)
+    if given.run and not given.task:
+        parser.error("--run needs --task")
+    if given.keys:
+        sys.stdout.write(keyfile.written())
+        parser.exit()
+    paths = Paths.from_environment(environ)
+    return Options(paths, given.task, given.run, given.readonly, given.theme, given.throw_away)
+
+
+def unknown_theme(name: str, known: Iterable[str]) -> str:
+    """Return what to say where there is no theme of that name, "" where there is."""
+    names = sorted(known)
+    if not name or name in names:
+        return ""
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"keiji-tui: there is no theme {name!r}; " + (f"did you mean {near[0]}?" if near else ", ".join(names))
 
 
 def refusal() -> str:

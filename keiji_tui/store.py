@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from keiji import names
 from keiji.records import Pause
 from keiji_engine.bus.protocol import (
     AnyEvent,
@@ -24,64 +22,13 @@ from keiji_engine.bus.protocol import (
 )
 from keiji_engine.bus.reasons import Reason, reasons
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
+from keiji_tui.book import Book
 from keiji_tui.link.link import Update
+from keiji_tui.listing import Listing, name_key
+from keiji_tui.states import Counts, Tally
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
 _UNDER_WAY = frozenset({"sent", "accepted"})
-
-
-class TaskState(Enum):
-    """What is most worth knowing of a task, as (glyph, word). A glyph is never the colour alone."""
-
-    RUNNING = ("▶", "running")
-    HELD = ("■", "held")
-    PAUSED = ("‖", "paused")
-    RETRYING = ("↻", "retrying")
-    QUEUED = ("▷", "queued")
-    FAILING = ("✗", "failing")
-    UNBUILT = ("◌", "not built")
-    DISABLED = ("○", "disabled")
-    IDLE = ("●", "waiting")
-
-    @property
-    def glyph(self) -> str:
-        return self.value[0]
-
-    @property
-    def word(self) -> str:
-        return self.value[1]
-
-
-def state_of(task: TaskView) -> TaskState:
-    """Return the state in which a table shows a task."""
-    if task.is_running:
-        return TaskState.RUNNING
-    if task.is_disabled:
-        return TaskState.DISABLED
-    if task.build is None:
-        return TaskState.UNBUILT
-    if task.held_since is not None:
-        return TaskState.HELD
-    if task.pause is not None:
-        return TaskState.PAUSED
-    if task.retry_at is not None:
-        return TaskState.RETRYING
-    if task.is_queued or task.waiting:
-        return TaskState.QUEUED
-    return TaskState.FAILING if task.is_error else TaskState.IDLE
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many tasks there are, and how many of them are worth a word."""
-
-    tasks: int = 0
-    running: int = 0
-    failing: int = 0
-    held: int = 0
-    paused: int = 0
-    disabled: int = 0
-    differing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +49,8 @@ class Store:
         services: by name, in the order in which they are shown.
         pending: by the id of the directive.
         dismissed: slug → the source changes (and error) that a person has seen and put aside.
-        filter: what a task's name has to contain.
+        marks: slugs of the tasks that directives are about together, in the order in which they were marked.
+        listing: which tasks are shown, and in which order.
         local_zone: the zone of this machine, for as long as no engine has told its own.
         shape: counts up whenever what decides the widths of columns may differ.
     """
@@ -116,10 +64,14 @@ class Store:
     tasks: dict[str, TaskView] = field(default_factory=dict)
     pending: dict[str, Pending] = field(default_factory=dict)
     dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    filter: str = ""
+    marks: dict[str, None] = field(default_factory=dict)
+    listing: Listing = field(default_factory=Listing)
     local_zone: str = "UTC"
     shape: int = 0
+    book: Book = field(default_factory=Book)
     _zone: ZoneInfo | None = None
+    _tally: Tally = field(default_factory=Tally)
+    _differing: dict[str, None] = field(default_factory=dict)
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
 
@@ -147,6 +99,12 @@ class Store:
         self.engine, self._zone = snapshot.engine, None
         self.services = {view.name: view for view in sorted(snapshot.services, key=_service_order)}
         self.tasks = {task.slug: task for task in sorted(snapshot.tasks, key=_by_name)}
+        self.marks = {slug: None for slug in self.marks if slug in self.tasks}
+        self._tally = Tally()
+        for task in self.tasks.values():
+            self._tally.add(task)
+        self._differing = {slug: None for slug, task in self.tasks.items() if task.source_changes}
+        self.listing.reset()
         self.link, self.link_reason = LinkState.LIVE, ""
         self.shape += 1
 
@@ -154,15 +112,14 @@ class Store:
         if isinstance(event, TaskChanged):
             self._task_changed(event.task)
         elif isinstance(event, TaskRemoved):
-            self.shape += 1
-            self.tasks.pop(event.slug, None)
-            self.dismissed.pop(event.slug, None)
+            self._task_removed(event.slug)
         elif isinstance(event, EngineChanged):
             self.engine, self._zone = event.engine, None
         elif isinstance(event, ServiceChanged):
             known = {**self.services, event.service.name: event.service}
             self.services = {view.name: view for view in sorted(known.values(), key=_service_order)}
         elif isinstance(event, DirectiveChanged):
+            self.book.happened(event, self.heard_at or datetime.fromtimestamp(0, UTC))
             if event.stage in _UNDER_WAY:
                 self.pending[event.directive] = Pending(event.verb, event.target)
             else:
@@ -177,6 +134,24 @@ class Store:
             self.shape += 1
         if known is None or known.name != task.name:
             self.tasks = {view.slug: view for view in sorted(self.tasks.values(), key=_by_name)}
+        if known is not None:
+            self._tally.take(known)
+        self._tally.add(task)
+        self.listing.put(task)
+        if task.source_changes:
+            self._differing[task.slug] = None
+        else:
+            self._differing.pop(task.slug, None)
+
+    def _task_removed(self, slug: str) -> None:
+        known = self.tasks.pop(slug, None)
+        if known is None:
+            return
+        self.shape += 1
+        self._tally.take(known)
+        self.listing.drop(slug)
+        for remembered in (self.dismissed, self._differing, self.marks):
+            remembered.pop(slug, None)
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,6 +167,19 @@ class Store:
         """Put the rebuild offer of a task aside until its sources change again."""
         if slug in self.tasks:
             self.dismissed[slug] = _difference(self.tasks[slug])
+
+    def mark(self, slug: str) -> None:
+        """Mark a task, or take its mark away."""
+        if slug in self.marks:
+            del self.marks[slug]
+        elif slug in self.tasks:
+            self.marks[slug] = None
+
+    def unmark(self) -> bool:
+        """Take all marks away; return whether there was one."""
+        had_some = bool(self.marks)
+        self.marks.clear()
+        return had_some
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,22 +204,24 @@ class Store:
 
     @property
     def counts(self) -> Counts:
-        states = [state_of(task) for task in self.tasks.values()]
-        enabled = [task for task in self.tasks.values() if not task.is_disabled]
-        return Counts(
-            tasks=len(states),
-            running=states.count(TaskState.RUNNING),
-            failing=sum(task.is_error and task.held_since is None for task in enabled),
-            held=sum(task.held_since is not None for task in enabled),
-            paused=sum(task.pause is not None for task in enabled),
-            disabled=sum(task.is_disabled for task in self.tasks.values()),
-            differing=sum(bool(task.source_changes) for task in self.tasks.values()),
-        )
+        return self._tally.counts
+
+    @property
+    def filter(self) -> str:
+        """What a task's name has to contain."""
+        return self.listing.filter
+
+    @filter.setter
+    def filter(self, text: str) -> None:
+        self.listing.filter = text
 
     def shown(self) -> list[str]:
-        """Return the slugs of the tasks that the filter lets through, by name."""
-        wanted = self.filter.casefold()
-        return [slug for slug, task in self.tasks.items() if wanted in task.name.casefold() or wanted in slug]
+        """Return the slugs of the tasks that are to be shown, in order; the same list while nothing differs."""
+        return self.listing.of(self.tasks)
+
+    def named(self, name: str) -> TaskView | None:
+        """Return the task of that slug or name; None where there is none (any more)."""
+        return self.tasks.get(name) or next((task for task in self.tasks.values() if task.name == name), None)
 
     def pending_of(self, target: TaskView | ServiceView) -> str:
         """Return the verb that is under way for a task or service, "" when there is none."""
@@ -260,8 +250,9 @@ class Store:
     def offer(self, selected: str | None) -> TaskView | None:
         """Return the task whose rebuild is to be offered, the selected one before any other."""
         first = self.tasks.get(selected or "")
-        candidates = [first, *self.tasks.values()] if first else list(self.tasks.values())
-        return next((task for task in candidates if self.is_offered(task)), None)
+        if first is not None and self.is_offered(first):
+            return first
+        return next((task for slug in self._differing if self.is_offered(task := self.tasks[slug])), None)
 
     def is_offered(self, task: TaskView) -> bool:
         """Return whether a task's sources differ from its build in a way that nobody has put aside."""
@@ -282,7 +273,7 @@ def _shape(task: TaskView) -> tuple[object, ...]:
 
 
 def _by_name(task: TaskView) -> tuple[object, ...]:
-    return names.natural(task.name)
+    return name_key(task.name)
 
 
 def _service_order(view: ServiceView) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from keiji import daemon
@@ -12,18 +13,29 @@ from keiji.errors import ProtocolError
 from keiji.paths import Paths
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
+    ActiveBuild,
+    Agenda,
     AnyRequest,
+    Difference,
     Directive,
+    Directives,
     Done,
     Explain,
     Explained,
+    GetAgenda,
+    GetBuild,
+    GetDifference,
+    GetDirectives,
     GetRuns,
     GetUpcoming,
+    LogSlice,
+    ReadLog,
     Reply,
     Runs,
     UpcomingInstants,
 )
 from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import DirectiveView
 from keiji_tui.link.link import LogPart, Update
 
 if TYPE_CHECKING:
@@ -31,6 +43,7 @@ if TYPE_CHECKING:
 
 SENDER = "keiji-tui"
 _R = TypeVar("_R", bound=Reply)
+_LAST_LINES = 1000  # of a log that is opened; more is read when somebody gets there
 
 
 class BusLink:
@@ -62,6 +75,13 @@ class BusLink:
         async for part in client.follow(task):
             yield part
 
+    async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
+        request = ReadLog(task=task, position=position, lines=_LAST_LINES, limit=limit, sender=SENDER)
+        return await self._ask(request, LogSlice)
+
+    def log_path(self, task: str) -> Path:
+        return self._paths.task_log(task)
+
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
         return (await self._ask(GetRuns(task=task, limit=limit, sender=SENDER), Runs)).runs
 
@@ -70,6 +90,18 @@ class BusLink:
 
     async def upcoming(self, task: str, count: int) -> UpcomingInstants:
         return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER), UpcomingInstants)
+
+    async def agenda(self) -> Agenda:
+        return await self._ask(GetAgenda(sender=SENDER), Agenda)
+
+    async def active_build(self, task: str) -> ActiveBuild:
+        return await self._ask(GetBuild(task=task, sender=SENDER), ActiveBuild)
+
+    async def difference(self, task: str) -> Difference:
+        return await self._ask(GetDifference(task=task, sender=SENDER), Difference)
+
+    async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
+        return (await self._ask(GetDirectives(limit=limit, sender=SENDER), Directives)).directives
 
     async def _ask(self, request: AnyRequest, kind: type[_R]) -> _R:
         client = await self._joined()

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Protocol
 
 from keiji.records import Run
-from keiji_engine.bus.protocol import Delta, Directive, Done, Heartbeat, LogChunk, LogSlice, Snapshot, UpcomingInstants
+from keiji_engine.bus.protocol import (
+    ActiveBuild,
+    Agenda,
+    Delta,
+    Difference,
+    Directive,
+    Done,
+    Heartbeat,
+    LogChunk,
+    LogSlice,
+    Snapshot,
+    UpcomingInstants,
+)
 from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import LinkChanged
+from keiji_engine.bus.views import DirectiveView, LinkChanged
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
 LogPart = LogSlice | LogChunk
@@ -29,6 +42,14 @@ class Link(Protocol):
         """Tell the last lines of a task's log, then what is added. Raises KeijiError where there is no engine."""
         ...
 
+    async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
+        """Return ``limit`` bytes at most of a task's log, from a position on; None for its end. Raises KeijiError."""
+        ...
+
+    def log_path(self, task: str) -> Path:
+        """Return where the newest part of a task's log is on this machine."""
+        ...
+
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
         """Return the runs of a task, newest first. Raises KeijiError."""
         ...
@@ -39,6 +60,22 @@ class Link(Protocol):
 
     async def upcoming(self, task: str, count: int) -> UpcomingInstants:
         """Return the next instants at which a task is due. Raises KeijiError."""
+        ...
+
+    async def agenda(self) -> Agenda:
+        """Return when all tasks are due within the coming day. Raises KeijiError."""
+        ...
+
+    async def active_build(self, task: str) -> ActiveBuild:
+        """Return the build that runs of a task begin with. Raises KeijiError, also where there is none."""
+        ...
+
+    async def difference(self, task: str) -> Difference:
+        """Return how the sources of a task differ from its build. Raises KeijiError."""
+        ...
+
+    async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
+        """Return the ledger, newest first. Raises KeijiError."""
         ...
 
     async def start_engine(self) -> None:

@@ -14,9 +14,13 @@ from keiji_tui.screens.page import Page, hanging, section, title
 _KEYS = 13
 _TITLES = {
     Place.TASK: "The selected task",
+    Place.TASKS: "The list of tasks",
     Place.SERVICE: "The selected service",
+    Place.RUN: "The selected run",
     Place.LIST: "Lists",
     Place.LOG: "Logs",
+    Place.TEXT: "This text",
+    Place.LEDGER: "The selected directive",
     Place.EVERYWHERE: "Everywhere",
 }
 

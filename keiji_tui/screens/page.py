@@ -44,6 +44,8 @@ class Page(Modal[None]):
 
     def show(self) -> None:
         """Write the text anew where it differs; where one has scrolled to is kept."""
+        if not self.query("#page"):
+            return  # told before it is there; `on_mount` comes
         text = self.text(max(_NARROWEST, min(int(self.app.size.width * _SHARE), _WIDTH) - _FRAME))
         if self._shown is None or not text.is_same(self._shown):
             self._shown = text

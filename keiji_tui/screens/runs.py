@@ -13,6 +13,7 @@ from textual.widgets import Static
 from keiji.records import Run
 from keiji.states import BAD, RunState
 from keiji_engine.bus.views import TaskView
+from keiji_tui import durations
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, RunsOutdated
@@ -31,9 +32,10 @@ COLUMNS = (
     Column("began", "STARTED", 8, 19, 3),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 4, right=True),
-    Column("trigger", "BECAUSE", 8, 10, 6),
-    Column("cpu", "CPU", 6, 8, 7, right=True),
-    Column("memory", "MEMORY", 7, 8, 8, right=True),
+    Column("factor", "× USUAL", 7, 7, 6, right=True),
+    Column("trigger", "BECAUSE", 8, 10, 7),
+    Column("cpu", "CPU", 6, 8, 8, right=True),
+    Column("memory", "MEMORY", 7, 8, 9, right=True),
     Column("reason", "REASON", 16, 120, 5),
 )
 _FITTED = ("due", "began", "ended", "reason")  # as wide as what is in them
@@ -48,17 +50,24 @@ _MARKS = {
 _NEVER = ("–", "$text-muted")
 
 
+class RunTable(Table):
+    """A table with the keys of the run that is selected, which go before those of its task."""
+
+    BINDINGS = bindings(Place.RUN)
+
+
 class RunsScreen(Board):
     """A row for each run of one task."""
 
     BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.TASK,)
+    ABOUT = (Place.RUN, Place.TASK)
     AUTO_FOCUS = "#runs"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
         self._runs: dict[str, Run] = {}
+        self._usual: float | None = None
         self._note = "loading …"
         self._shown_as_of: object = None
         self._wanted: dict[str, int] = {}
@@ -68,7 +77,7 @@ class RunsScreen(Board):
     def body(self) -> ComposeResult:
         yield Line(id="runs-title")
         yield Line(id="runs-policy")
-        yield Table(COLUMNS, self._cells, id="runs")
+        yield RunTable(COLUMNS, self._cells, id="runs")
         yield Static(id="run-reason")
 
     @property
@@ -76,11 +85,22 @@ class RunsScreen(Board):
         return self.store.tasks.get(self.slug)
 
     def is_idle(self, action: Action) -> bool:
-        return action.id == "history" or super().is_idle(action)
+        return action.id in ("history", "detail") or super().is_idle(action)
+
+    @property
+    def run(self) -> Run | None:
+        """The run that is selected."""
+        return self._runs.get(self.query_one(Table).selected or "")
+
+    @on(Table.Chosen)
+    async def _row_chosen(self, event: Table.Chosen) -> None:
+        event.stop()
+        await self.app.run_action("act('run-log')")
 
     def put(self, runs: Sequence[Run]) -> None:
         """Show these runs."""
         self._runs = {run.run_id: run for run in runs}
+        self._usual = durations.usual(runs)
         self._note = counted(len(runs), "run") if len(runs) < MOST else f"the newest {MOST} runs"
         self._wanted_on = None
         self.post_message(BoardOpened())
@@ -101,7 +121,8 @@ class RunsScreen(Board):
         if task is not None and newest != self._shown_as_of:
             self._shown_as_of = newest
             self.post_message(RunsOutdated(self.slug))
-        title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
+        usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
+        title = Content.assemble(("history ", "$text-muted"), (name, "bold"), (usual, "$text-muted"))
         self.query_one("#runs-title", Line).put((title, Content.styled(self._note, "$text-muted")))
         rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
@@ -137,11 +158,20 @@ class RunsScreen(Board):
             "began": self._began(run),
             "ended": Content.styled(_ended(run), bad),
             "took": Content(lasting(run.seconds) if run.seconds is not None else since),
+            "factor": self._factor(run),
             "trigger": Content.styled(_because(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
             "memory": Content.styled(_size(run.peak_memory_bytes), "$text-muted"),
             "reason": Content.styled(self._reason(run), "$text-muted"),
         }
+
+    def _factor(self, run: Run) -> Content:
+        """Return how far a run was from the median of those that went well; one that goes on tells as it goes."""
+        seconds = run.seconds if run.state is RunState.SUCCEEDED else None
+        if run.state is RunState.RUNNING and run.started_at is not None:
+            seconds = max(0.0, (self.now - run.started_at).total_seconds())
+        text = durations.times(seconds, self._usual)
+        return Content.styled(text, durations.style(seconds, self._usual))
 
     def _due(self, run: Run) -> Content:
         """Return when a run was due; one that somebody asked for was not, so that there is only when they did."""

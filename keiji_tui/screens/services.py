@@ -39,7 +39,7 @@ _DUTIES = {
 class ServicesScreen(Board):
     """A row for each service."""
 
-    BINDINGS = bindings(Place.SERVICE)
+    BINDINGS = bindings(Place.SERVICE, Place.EVERYWHERE)  # both, since one of each has the same key
     ABOUT = (Place.SERVICE,)
     AUTO_FOCUS = "#services"
 

@@ -12,10 +12,11 @@ from textual.widgets import Static
 from keiji_engine.bus.views import TaskView
 from keiji_tui import keymap
 from keiji_tui.keymap import Action, Place
+from keiji_tui.listing import Sort
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, FilterChanged, FilterLeft, TaskSelected
 from keiji_tui.screens.board import Board
-from keiji_tui.screens.welcome import welcome
+from keiji_tui.screens.welcome import nothing_shown, welcome
 from keiji_tui.store import Store
 from keiji_tui.widgets import task_row
 from keiji_tui.widgets.bindings import bindings
@@ -30,13 +31,15 @@ from keiji_tui.words import listed
 class TasksScreen(Board):
     """The table of tasks over the log of the selected one."""
 
-    BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.TASK,)
+    BINDINGS = bindings(Place.TASK, Place.TASKS)
+    ABOUT = (Place.TASK, Place.TASKS)
     AUTO_FOCUS = "#tasks"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, task: str | None = None) -> None:
         super().__init__(store, home, readonly=readonly)
+        self.log_pane = LogPane(id="log-pane")
         self._asked_for = task
+        self._awaited = ""
         self._table_height = 0
         self._shape = -1
         self._wanted: dict[str, int] = {}
@@ -46,15 +49,11 @@ class TasksScreen(Board):
         yield Table(task_row.COLUMNS, self._cells, id="tasks")
         yield Static(id="welcome")
         yield Line(id="offer")
-        yield LogPane(id="log-pane")
+        yield self.log_pane
 
     @property
     def table(self) -> Table:
         return self.query_one(Table)
-
-    @property
-    def log_pane(self) -> LogPane:
-        return self.query_one(LogPane)
 
     @property
     def subject(self) -> TaskView | None:
@@ -64,12 +63,17 @@ class TasksScreen(Board):
     def places(self) -> tuple[Place, ...]:
         if self.has_class("-welcome"):
             return ()
-        return (Place.LOG,) if isinstance(self.focused, LogView) else self.ABOUT
+        return (Place.LOG,) if self.log_pane.has_focus_within else self.ABOUT
 
     def is_idle(self, action: Action) -> bool:
         if action.id == "back":
-            return not (self.store.filter or isinstance(self.focused, LogView) or self.has_class("-zoom-table"))
-        return (action.id == "logs" and not self.places) or super().is_idle(action)
+            return not (
+                self.store.listing.hides
+                or self.store.marks
+                or self.log_pane.has_focus_within
+                or self.has_class("-zoom-table")
+            )
+        return (action.id == "logs" and not self.places) or self.log_pane.is_idle(action) or super().is_idle(action)
 
     def _cells(self, slug: str) -> Cells:
         task = self.store.tasks.get(slug)
@@ -98,13 +102,18 @@ class TasksScreen(Board):
             self.table.focus()  # it loses the focus while it is hidden
         if self._shape != store.shape:
             self._shape, self._wanted = store.shape, task_row.wanted(store.tasks.values())
-        self.table.put(store.shown(), self._wanted)
+        listing = store.listing
+        self.table.nothing = nothing_shown(store)
+        self.table.put(store.shown(), self._wanted, marked=store.marks, sorted_by=(listing.sort.column, listing.falls))
         if self._asked_for and store.tasks:
             slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
             if slug is None:
                 self.app.notify(f"there is no task {plain(self._asked_for)}", severity="warning", markup=False)
             self.table.select(slug or "")
             self._asked_for = None
+        if self._awaited in store.tasks:
+            self.table.select(self._awaited)
+            self._awaited = ""
         self._share_room()
         self._paint_offer()
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
@@ -126,7 +135,11 @@ class TasksScreen(Board):
             return [_keys(("offered", "goes there"))]
         if self.store.pending_of(offer) == "build":
             return [Content.styled("building …", "$text-warning")]
-        return [_keys(("build", "rebuild and restart"), ("dismiss", "dismiss")), _keys(("build", "rebuild"))]
+        return [
+            _keys(("difference", "shows it"), ("build", "rebuild and restart"), ("dismiss", "later")),
+            _keys(("difference", "shows it"), ("build", "rebuild")),
+            _keys(("build", "rebuild")),
+        ]
 
     # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -138,7 +151,15 @@ class TasksScreen(Board):
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        await self.app.run_action("act('history')")
+        await self.app.run_action("act('detail')")
+
+    @on(Table.TitleClicked)
+    def _title_clicked(self, event: Table.TitleClicked) -> None:
+        event.stop()
+        sort = next((sort for sort in Sort if sort.column == event.column), None)
+        if sort is not None:
+            self.store.listing.sort_by(sort)
+            self.paint(self.now)
 
     @on(FilterChanged)
     def _filter_changed(self, event: FilterChanged) -> None:
@@ -154,6 +175,11 @@ class TasksScreen(Board):
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
+    def await_task(self, slug: str) -> None:
+        """Select a task as soon as there is one of that name, and hide nothing that could be it."""
+        self._awaited = slug
+        self.drop_filter()
+
     def open_filter(self) -> None:
         """Let a filter be typed."""
         line = self.query_one(Filter)
@@ -162,11 +188,23 @@ class TasksScreen(Board):
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""
-        was_set = bool(self.store.filter)
+        was_set = self.store.listing.show_all()
         self.query_one(Filter).value = ""
-        self.store.filter = ""
         self.paint(self.now)
         return was_set
+
+    def mark(self) -> None:
+        """Mark the selected task or take its mark away, and go on to the next one."""
+        if self.table.selected is not None:
+            self.store.mark(self.table.selected)
+            self.table.action_rows(1)
+            self.paint(self.now)
+
+    @property
+    def subjects(self) -> list[TaskView]:
+        """The tasks that are marked, or else the selected one."""
+        marked = [self.store.tasks[slug] for slug in self.store.marks]
+        return marked or ([self.subject] if self.subject else [])
 
     def other_pane(self) -> None:
         """Move the focus from the table to the log and back."""
@@ -189,6 +227,8 @@ class TasksScreen(Board):
 
     def back(self) -> bool:
         """Undo one thing that hides something; return whether there was one."""
+        if self.log_pane.has_focus_within and self.log_pane.back():
+            return True
         if self.has_class("-zoom-log") or self.has_class("-zoom-table"):
             self.remove_class("-zoom-log", "-zoom-table")
             self.table.focus()
@@ -196,7 +236,11 @@ class TasksScreen(Board):
         if isinstance(self.focused, LogView):
             self.table.focus()
             return True
-        return self.drop_filter()
+        if self.drop_filter():
+            return True
+        has_unmarked = self.store.unmark()
+        self.paint(self.now)
+        return has_unmarked
 
 
 def _keys(*pairs: tuple[str, str]) -> Content:

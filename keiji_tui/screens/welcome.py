@@ -6,6 +6,7 @@ from textual.content import Content
 
 from keiji_engine.bus.views import LinkState
 from keiji_tui.keymap import BY_ID
+from keiji_tui.listing import Only
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.store import Store
 
@@ -18,7 +19,18 @@ def welcome(store: Store, *, readonly: bool) -> Content | None:
         return _no_engine(store, readonly=readonly)
     if store.engine is None:
         return Content.styled("connecting to the engine …", "$text-muted")
-    return _no_tasks()
+    return _no_tasks(readonly=readonly)
+
+
+def nothing_shown(store: Store) -> Content:
+    """Return what stands in the table where there are tasks and all of them are hidden."""
+    listing = store.listing
+    kind = f"{listing.only.word} " if listing.only is not Only.ALL else ""
+    text = f" with “{plain(listing.filter, 40)}”" if listing.filter else ""
+    return Content.assemble(
+        (f"   no task is {kind.strip()}{text}" if kind else f"   no task{text}", "$text-muted"),
+        (" – ", "$text-muted"), (BY_ID["back"].key, "bold $key"), (" shows all", "$text-muted"),
+    )  # fmt: skip
 
 
 def _title(text: str) -> tuple[str, str]:
@@ -45,9 +57,11 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
     )  # fmt: skip
 
 
-def _no_tasks() -> Content:
+def _no_tasks(*, readonly: bool) -> Content:
+    here = ("", "") if readonly else (BY_ID["new-task"].key, "bold $key")
     return Content.assemble(
         _title("There are no tasks yet."),
+        here, "" if readonly else "  makes one: what it is called, and when it runs\n\n",
         "On the command line:\n\n",
         ('keiji task create ping_google --desc="pings google"', "$text-accent"), "\n",
         ("    writes function.py (what) and schedule.py (when) for you to fill in\n", "$text-muted"),

@@ -5,25 +5,24 @@ What is known here is shown at once; what the engine answers takes its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from keiji_engine.bus.protocol import UpcomingInstants
 from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import LinkState, Upcoming
+from keiji_engine.bus.views import LinkState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, WhyOutdated
+from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.page import Page, hanging, section, title
 from keiji_tui.store import Store
-from keiji_tui.words import elapsed, until
+from keiji_tui.words import elapsed
 
 INSTANTS = 10
-_SOON = 3600  # seconds; in how long is said only of what comes before
 
 
 class WhyScreen(Page):
@@ -115,38 +114,16 @@ class WhyScreen(Page):
             yield section("Next")
             yield from hanging(Content("  "), self._no_upcoming, width, "$text-muted")
             return
-        zone = _zone(found.zone, self._store.zone)
+        zone = zone_of(found.zone, self._store.zone)
         yield section("Next")
         note = " · ".join(filter(None, (f"by the clocks of {plain(found.zone)}", note)))
         yield from hanging(Content("  "), note, width, "$text-muted")
         if not found.instants:
             yield Content.styled("  never again", "$text-muted")
-        yield from self._instants(found.instants, zone, width)
-
-    def _instants(self, instants: Iterable[Upcoming], zone: ZoneInfo, width: int) -> Iterator[Content]:
-        local = [instant.at.astimezone(zone) for instant in instants]
-        has_seconds = any(moment.second for moment in local)
-        has_change = len({moment.utcoffset() for moment in local}) > 1
-        has_year = local[-1:] and local[-1].year != self._now.astimezone(zone).year
-        for moment, instant in zip(local, instants, strict=True):
-            day = f"{moment:%a} {moment.day:2} {moment:%b}" + (f" {moment.year}" if has_year else "")
-            at = f"  {day} {moment:%H:%M:%S}" if has_seconds else f"  {day} {moment:%H:%M}"
-            at += f" {moment:%Z}".ljust(5) if has_change else ""
-            is_soon = (instant.at - self._now).total_seconds() < _SOON and not instant.is_skipped
-            ahead = f"{until(instant.at, self._now, zone):10}" if is_soon else ""
-            style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
-            first = Content.assemble((f"{at}  ", style), (ahead, "$text-muted"))
-            yield from hanging(first, plain(instant.note), width, noted)
+        yield from instants(found.instants, zone, self._now, width)
 
 
 def _told(reason: Reason, width: int) -> Iterator[Content]:
     yield from hanging(Content("• "), plain(reason.words), width, "")
     if reason.remedy:
         yield from hanging(Content.styled("  $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
-
-
-def _zone(name: str, otherwise: ZoneInfo) -> ZoneInfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return otherwise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.color import Color
 from textual.theme import Theme
 
 DARK = Theme(
@@ -37,5 +38,63 @@ DARK = Theme(
     },
 )
 
-# Names that our own style sheets use and a theme of the toolkit does not have.
-FALLBACKS = {"row-selected": "$panel", "row-focused": "$primary 30%", "key": "$text-primary"}
+LIGHT = Theme(
+    name="keiji-light",
+    dark=False,
+    primary="#2f5f8f",
+    secondary="#667085",
+    accent="#1f6f8b",
+    foreground="#1f2630",
+    background="#f7f6f3",
+    surface="#efede8",
+    panel="#e4e2db",
+    success="#3d7a3a",
+    warning="#9a6a00",
+    error="#b3363b",
+    variables={
+        "text-muted": "#5b6472",
+        "text-disabled": "#7a828e",
+        "text-success": "#3d7a3a",
+        "text-warning": "#8a5f00",
+        "text-error": "#b3363b",
+        "text-accent": "#1f6f8b",
+        "row-selected": "#e4e2db",
+        "row-focused": "#cfdcea",
+        "key": "#274a6d",
+        "scrollbar": "#c9c6bd",
+        "scrollbar-background": "#f7f6f3",
+        "scrollbar-background-hover": "#f7f6f3",
+        "scrollbar-background-active": "#f7f6f3",
+        "scrollbar-hover": "#b3b0a6",
+        "scrollbar-active": "#9c998f",
+        "scrollbar-corner-color": "#f7f6f3",
+    },
+)
+
+OURS = (DARK, LIGHT)
+
+
+def names_of_ours(theme: Theme) -> dict[str, str]:
+    """Return values for the names that our own style sheets use and a theme of the toolkit does not have."""
+    colours = theme.to_color_system().generate()
+    if colours["panel"] == "transparent":  # those that leave colours to the terminal have no shades
+        return {"row-selected": "ansi_bright_black", "row-focused": "ansi_blue", "key": "ansi_default"}
+    return {
+        "row-selected": colours["panel"],
+        "row-focused": colours["primary-muted"],
+        "key": colours["text-primary"],
+    }
+
+
+def shaded(variables: dict[str, str]) -> dict[str, str]:
+    """Return a theme's variables with colours in place of "auto 60%", which is a shade in style sheets alone.
+
+    Our text is content with styles of its own, in which it would be as bright as everything else.
+    """
+    found = dict(variables)
+    for name in ("text-muted", "text-disabled"):
+        word, _, share = variables[name].partition(" ")
+        if word == "auto" and share.endswith("%"):
+            behind, before = (Color.parse(variables[each]) for each in ("background", "foreground"))
+            found[name] = behind.blend(before, float(share[:-1]) / 100).hex
+    return found

@@ -10,6 +10,13 @@ from keiji_tui.keymap import Place, of
 def bindings(*places: Place) -> list[BindingType]:
     """Return the bindings of some places; what no widget does by itself goes to the terminal's one action."""
     return [
-        Binding(",".join(action.keys), action.call or f"app.act('{action.id}')", action.label, show=False, id=action.id)
+        Binding(
+            # A terminal whose keys are others lays these over the usual ones, by their ids.
+            ",".join(action.usual),
+            action.call or f"app.act('{action.id}')",
+            action.label,
+            show=False,
+            id=action.id,
+        )
         for action in of(*places)
     ]

@@ -7,8 +7,11 @@ from datetime import datetime
 from textual.content import Content
 
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
+from keiji_tui.keymap import BY_ID
+from keiji_tui.listing import Only, Sort
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.store import Counts, Store, TaskState
+from keiji_tui.states import Counts, TaskState
+from keiji_tui.store import Store
 from keiji_tui.widgets.line import Sides
 from keiji_tui.words import clock, elapsed, short_path, since
 
@@ -84,16 +87,38 @@ def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sid
             pieces += [_DOT, (f"{word} {count}", style if count else "$text-disabled")]
     full = Content.assemble(*pieces)
     short = Content.assemble(*pieces[:2], *_marks(found))
-    if store.filter:
-        wanted = plain(store.filter, 40)
-        right = Content.assemble(
-            (f"{len(store.shown())} of {found.tasks} with ", "$text-muted"), (f"“{wanted}”", "$text-warning"),
-            (" esc shows all", "$text-muted"),
-        )  # fmt: skip
-    else:
-        mark = "read-only  " if readonly else ""
-        right = Content.assemble((mark, "$text-warning"), (filter_key, "$key"), (" filter", "$text-muted"))
-    return [(full, right), (full, Content("")), (short, right), (short, Content(""))]
+    rights = _shown(store, filter_key, readonly=readonly)
+    if store.marks or store.listing.hides:  # that not all is shown, or more than one is meant, is worth more
+        least = Content.assemble(*pieces[:2])
+        return [(left, right) for right in rights for left in (full, short, least)]
+    return [(full, rights[0]), (full, Content("")), (short, rights[0]), (short, Content(""))]
+
+
+def _shown(store: Store, filter_key: str, *, readonly: bool) -> list[Content]:
+    """Return which tasks are shown, in which order, and how many are marked, at its fullest first."""
+    listing, muted = store.listing, "$text-muted"
+    parts: list[list[tuple[str, str]]] = []
+    if store.marks:
+        parts.append([(f"{len(store.marks):,} marked", "bold $text-warning")])
+    if listing.hides:
+        parts.append([(f"{len(store.shown()):,} of {store.counts.tasks:,}", muted)])
+        if listing.only is not Only.ALL:
+            parts[-1].append((f" {listing.only.word}", "$text-warning"))
+        if listing.filter:
+            parts[-1] += [(" with ", muted), (f"“{plain(listing.filter, 40)}”", "$text-warning")]
+    brief = Content(" · ").join(Content.assemble(*part) for part in parts)
+    if listing.sort is not Sort.NAME or listing.falls:
+        parts.append([(f"by {listing.sort.word} {'↓' if listing.falls else '↑'}", muted)])
+    ordered = Content(" · ").join(Content.assemble(*part) for part in parts)
+    if brief:
+        hint = (f" {BY_ID['back'].key} {'shows all' if listing.hides else 'unmarks'}", muted)
+        return [Content.assemble(ordered, hint), Content.assemble(brief, hint), brief]
+    mark = "read-only  " if readonly else ""
+    return [
+        Content.assemble(
+            (mark, "$text-warning"), ordered, "  " if ordered else "", (filter_key, "$key"), (" filter", muted)
+        )
+    ]
 
 
 def _marks(found: Counts) -> list[tuple[str, str]]:
@@ -111,10 +136,10 @@ def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] 
     """Return what stands over old data, and whether the engine is gone; None while all is well."""
     if store.link is LinkState.OFFLINE:
         if store.engine_lives:
-            wake = "" if readonly else " – s wakes it"
+            wake = "" if readonly else f" – {BY_ID['start-engine'].key} wakes it"
             return Content.assemble(("✗ not connected", "bold"), f": {plain(store.link_reason)}{wake}"), True
         known = f" – last heard {elapsed(store.silent_seconds(now))} ago" if store.heard_at else ""
-        start = "" if readonly else " – s starts it"
+        start = "" if readonly else f" – {BY_ID['start-engine'].key} starts it"
         return Content.assemble(("✗ engine offline", "bold"), start, (known, "$text-muted")), True
     if store.link is LinkState.STALE:
         return Content.assemble(

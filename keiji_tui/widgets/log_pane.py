@@ -1,67 +1,105 @@
-"""The log of the selected task under a line that says whose it is and whether it follows."""
+"""A log under a line that says whose it is and where in it one is, over the line in which something is asked of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import date, tzinfo
+from functools import partial
 
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
-from keiji_engine.bus.protocol import LogChunk
-from keiji_tui.link.link import LogPart
+from keiji.errors import KeijiError
+from keiji.records import Run
+from keiji_tui.keymap import BY_ID, Action
+from keiji_tui.link.link import Link
+from keiji_tui.logs.asked import Locate, Sift, Stream
+from keiji_tui.logs.matcher import Matcher, PatternFailed
+from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.logs.slices import Read
 from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.log_ask import LogAsk
+from keiji_tui.widgets.log_deeds import LogDeeds
 from keiji_tui.widgets.log_view import LogView
 from keiji_tui.words import counted
 
+_BREATH = 64  # parts after which keys get a turn
+_WIDEST = 30  # letters of an expression in the title
+
 
 class LogPane(Vertical):
-    """A titled log."""
+    """A titled log, with all that can be done with one."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._slug = ""
+        self.matcher = Matcher()
+        self.reader = LogReader(self.matcher, self._changed)
+        self.slug = ""
+        self.pattern = ""
+        self.link: Link | None = None
+        self._deeds = LogDeeds(self)
         self._whose = ""
         self._trouble = ""
+        self._note = ""
         self._is_live = True
+        self._is_locating = False
+        self._line = Line(id="log-title")
+        self.view = LogView(self.reader, id="log")
+        self.ask = LogAsk()
 
     def compose(self) -> ComposeResult:
-        yield Line(id="log-title")
-        yield LogView(id="log")
+        yield self._line
+        yield self.view
+        yield self.ask
 
     @property
-    def view(self) -> LogView:
-        return self.query_one(LogView)
+    def read(self) -> Read | None:
+        """The way to the file; None before there was any."""
+        return partial(self.link.read, self.slug) if self.link is not None and self.slug else None
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def show(self, task: str, name: str) -> None:
         """Show the log of another task, empty until its lines come."""
-        if task != self._slug:
-            self.view.clear()
-        self._slug, self._whose, self._trouble = task, plain(name), ""
+        if task != self.slug:
+            self._deeds.stop()
+            self.ask.close()
+            self.pattern, self._note = "", ""
+            self.reader.forget()
+            self.view.start_over()
+        self.slug, self._whose, self._trouble = task, plain(name), ""
         self._title()
 
-    def failed(self, reason: str) -> None:
-        """Say why no lines come."""
-        self._trouble = plain(reason).rstrip(".")
-        self._title()
+    async def follow(self, link: Link) -> None:
+        """Show what is in the log and what comes, until this is cancelled or there is no engine any more."""
+        self.link = link
+        if not self.slug:
+            return
+        read = partial(link.read, self.slug)
+        attending = asyncio.create_task(self.reader.attend(read))
+        try:
+            count = 0
+            async for part in link.follow(self.slug):
+                self._trouble = ""
+                self.reader.take(part)
+                count += 1
+                if count % _BREATH == 0:
+                    await asyncio.sleep(0)
+                if attending.done():
+                    attending.result()
+        except KeijiError as error:
+            self._trouble = plain(error.message).rstrip(".")
+            self._title()
+        finally:
+            attending.cancel()
 
-    def add(self, parts: Iterable[LogPart]) -> None:
-        """Take in what the link told of this task's log."""
-        for part in parts:
-            if self._is_new_log(part):
-                self.view.clear()
-            self.view.add(part.position, part.end, part.text)
-        self._trouble = ""
-        self._title()
-
-    def _is_new_log(self, part: LogPart) -> bool:
-        """Return whether the log was deleted and begun anew, so that positions count from the start again."""
-        end = self.view.buffer.end
-        if end is None:
-            return False
-        return part.end <= end and bool(part.text) if isinstance(part, LogChunk) else part.size < end
+    def open_at(self, run: Run) -> None:
+        """Go to a run: where it begins, or to the last error line of one that failed."""
+        self._deeds.open_at(run)
 
     def at(self, zone: tzinfo, today: date, *, is_live: bool) -> None:
         """Show times in ``zone``; ``is_live`` says whether anything can come at all."""
@@ -70,22 +108,143 @@ class LogPane(Vertical):
             self._is_live = is_live
             self._title()
 
-    def on_log_view_changed(self) -> None:
+    def back(self) -> bool:
+        """Undo one thing: a search under way, what is typed or looked for, the filter; return whether there was any."""
+        if self._deeds.stop() or self.reader.halt():
+            self.tell("stopped")
+            return True
+        if self.ask.is_open:
+            self._close_ask()
+            return True
+        if self.pattern:
+            self.look_for("")
+            return True
+        if not self.reader.sift.is_all:
+            self.reader.filter(Sift())
+            self.view.refill()
+            return True
+        return False
+
+    def is_idle(self, action: Action) -> bool:
+        """Return whether an action is not worth a place at the bottom now."""
+        return action.id in ("log-next", "log-previous") and not self.pattern
+
+    def look_for(self, pattern: str) -> None:
+        """Highlight what matches; "" for nothing."""
+        self.pattern, self._note = pattern, ""
+        if not pattern:
+            self.view.here = None
+        self.view.mark({} if pattern else None)
+        self._locate()
         self._title()
 
-    def _title(self) -> None:
+    def tell(self, note: str) -> None:
+        """Say something in the title until something else is done."""
+        self._note = note
+        self._title()
+
+    def on_unmount(self) -> None:
+        self.matcher.close()
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _changed(self) -> None:
+        if self.view.is_mounted:
+            self.view.refill()
+
+    @on(LogView.Changed)
+    def _view_changed(self) -> None:
+        self._title()
+        self._locate()
+
+    def _locate(self) -> None:
+        if self.pattern and not self._is_locating and any(True for _ in self.view.unmarked()):
+            self._is_locating = True
+            locate: Callable[[], Awaitable[None]] = self._locate_all
+            self.run_worker(locate, group="locate", exit_on_error=False)
+
+    async def _locate_all(self) -> None:
+        """Find out where the lines on the screen match, while there are any of which that is not known."""
         view = self.view
-        if self._trouble:
-            right = Content.styled(self._trouble, "$text-warning")
-        elif view.following and not self._is_live:
-            right = Content.styled("waiting for the engine", "$text-muted")
-        elif view.following:
-            right = Content.styled("following", "$text-success")
-        elif view.unseen:
-            right = Content.styled(f"+{counted(view.unseen, 'line')} · f follows", "$text-warning")
-        else:
-            right = Content.styled("paused · f follows", "$text-muted")
+        try:
+            while self.pattern and (raws := list(dict.fromkeys(view.unmarked()))):
+                spans = view.spans
+                found = await self.matcher.ask(Locate(raws, self.pattern))
+                if spans is not None and spans is view.spans:
+                    spans.update(zip(raws, found.spans, strict=True))
+                    view.refresh()
+        except PatternFailed as error:
+            self.look_for("")
+            self.tell(error.message)
+        finally:
+            self._is_locating = False
+
+    def on_log_view_wanted(self, event: LogView.Wanted) -> None:
+        event.stop()
+        if not self.slug:
+            return
+        self._note = ""
+        self._deeds.do(event.what)
+        self._title()
+
+    def on_log_ask_typed(self, event: LogAsk.Typed) -> None:
+        event.stop()
+        self._deeds.typed(event.asked, event.text)
+
+    def on_log_ask_taken(self, event: LogAsk.Taken) -> None:
+        event.stop()
+        self._deeds.taken(event.asked, event.text)
+
+    def on_log_ask_left(self, event: LogAsk.Left) -> None:
+        event.stop()
+        if not self._deeds.stop():
+            self._close_ask()
+
+    def _close_ask(self) -> None:
+        self.ask.close()
+        self.view.focus()
+
+    # ── the title ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _title(self) -> None:
         name = Content.assemble(("log ", "$text-muted"), (self._whose, "bold"))
-        empty = "" if len(view.buffer) or self._trouble or not self._slug else "  nothing printed yet"
-        full = Content.assemble(name, (empty, "$text-disabled"))
-        self.query_one(Line).put((full, right), (name, right))
+        is_empty = not len(self.reader.buffer) and self.reader.sift.is_all and self.slug
+        empty = "  nothing printed yet" if is_empty and not self._trouble and self.reader.buffer.end is not None else ""
+        full = Content.assemble(name, *self._asked(), (empty, "$text-disabled"))
+        rights = list(self._state())
+        self._line.put(*((left, right) for right in rights for left in (full, name)))
+
+    def _asked(self) -> Iterable[tuple[str, str]]:
+        sift = self.reader.sift
+        if sift.stream is not Stream.BOTH:
+            yield f"  {sift.stream} only", "$text-warning"
+        if sift.pattern:
+            yield ("  without " if sift.inverted else "  only "), "$text-muted"
+            yield f"“{plain(sift.pattern, _WIDEST)}”", "$text-warning"
+        if self.pattern:
+            yield "  find ", "$text-muted"
+            yield f"“{plain(self.pattern, _WIDEST)}”", "$text-warning"
+
+    def _state(self) -> Iterable[Content]:
+        """Yield what is said on the right, at its fullest first."""
+        reader, buffer = self.reader, self.reader.buffer
+        under_way = self._deeds.progress or (
+            f"filtering … {reader.progress:.0%}" if reader.is_scanning and reader.progress < 1 else ""
+        )
+        follow = BY_ID["follow"].key
+        trouble = self._trouble or plain(reader.trouble)
+        if under_way:
+            yield Content.styled(f"{under_way} · {BY_ID['back'].key} stops", "$text-accent")
+        elif trouble or self._note:
+            yield Content.styled(trouble or self._note, "$text-warning")
+        elif reader.following:
+            words = ("following", "$text-success") if self._is_live else ("waiting for the engine", "$text-muted")
+            yield Content.styled(*words)
+        else:
+            oldest = buffer.oldest or 0
+            share = (self.view.bottom - oldest) / max(1, buffer.size - oldest)
+            place = f"{min(1.0, max(0.0, share)):.0%}"
+            unseen = f"+{counted(reader.unseen, 'line')}" if reader.unseen else ""
+            style = "$text-warning" if unseen else "$text-muted"
+            yield Content.styled(" · ".join(filter(None, (place, unseen, f"{follow} follows"))), style)
+            yield Content.styled(unseen or place, style)

@@ -5,7 +5,7 @@ Selection and scroll belong to a key and stay with it through filter, sort and r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events
@@ -22,6 +22,7 @@ from keiji_tui.widgets.columns import GAP, Column, widths
 
 Cell = Content | Sequence[Content]  # of several, the first one that fits is shown
 Cells = Mapping[str, Cell]
+Painted = tuple[Content, str] | None  # what a line has, and in which style; None for nothing
 _HEADER = 1
 
 
@@ -66,51 +67,97 @@ class Table(ScrollView, can_focus=True):
         def control(self) -> Table:
             return self.table
 
+    class TitleClicked(Message):
+        """The title of a column was clicked."""
+
+        def __init__(self, table: Table, column: str) -> None:
+            super().__init__()
+            self.table = table
+            self.column = column
+
+        @property
+        def control(self) -> Table:
+            return self.table
+
     def __init__(self, columns: Sequence[Column], describe: Callable[[str], Cells], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._columns = columns
         self._describe = describe
+        self._room = 0
+        self._given: Sequence[str] = ()
         self._keys: list[str] = []
         self._places: dict[str, int] = {}
         self._wanted: dict[str, int] = {}
         self._shown: list[tuple[Column, int]] = []
-        self._painted: dict[str, Content] = {}
+        self._painted: dict[int, tuple[Content, str]] = {}  # by the line under the titles
+        self._fresh: dict[str, Content] = {}  # rows as they are to be until the next look at them
+        self._marked: Collection[str] = ()
+        self._sorted: tuple[str, bool] = ("", False)
         self.selected: str | None = None
+        self.nothing = Content("")  # what stands in place of rows where there are none
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(self, keys: Sequence[str], wanted: Mapping[str, int] | None = None) -> None:
+    def put(
+        self,
+        keys: Sequence[str],
+        wanted: Mapping[str, int] | None = None,
+        *,
+        marked: Collection[str] = (),
+        sorted_by: tuple[str, bool] = ("", False),
+    ) -> None:
         """Show the rows of ``keys`` in that order; repaint those that differ from what is on the screen.
 
         Args:
             wanted: cells that the content of a column would take, where that is known.
+            marked: keys of rows that bear a mark.
+            sorted_by: the column that the order is that of, and whether it falls.
         """
+        self._marked = marked
+        if sorted_by != self._sorted:
+            self._sorted = sorted_by
+            self.refresh_line(self.scroll_offset.y)
         if wanted is not None and wanted != self._wanted:
             self._wanted = dict(wanted)
             self._lay_out()
-        if keys == self._keys:
+        if keys is self._given or keys == self._keys:
             self.repaint()
             return
         place = self._places.get(self.selected or "", 0)
-        offset = place - self.scroll_offset.y
-        self._keys = list(keys)
-        self._places = {key: index for index, key in enumerate(self._keys)}
-        self._painted.clear()
+        kept, offset = self._anchor(place)
+        self._given, self._keys = keys, list(keys)
+        self._places = dict(zip(keys, range(len(keys)), strict=True))
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
         if self.selected not in self._places:
             self._select(min(place, len(self._keys) - 1))
-        elif self._places[self.selected] != place:
-            self.scroll_to(y=max(0, self._places[self.selected] - offset), animate=False, immediate=True, force=True)
-        self.refresh()
+        elif kept in self._places:
+            self.scroll_to(y=max(0, self._places[kept] - offset), animate=False, immediate=True, force=True)
+        self.repaint()
+
+    def _anchor(self, place: int) -> tuple[str, int]:
+        """Return the row that is to stay where it is on the screen, and where: the selected one if it is in view."""
+        top = self.scroll_offset.y
+        shown = place if top <= place < top + self.size.height - _HEADER else top
+        return (self._keys[shown] if shown < len(self._keys) else "", shown - top)
 
     def repaint(self) -> None:
-        """Refresh those visible rows that would look different now."""
+        """Refresh those lines that would look different now: a line costs a third of a millisecond to paint."""
+        self._fresh.clear()
         top = self.scroll_offset.y
-        for index in range(top, min(top + self.size.height, len(self._keys))):
-            key = self._keys[index]
-            painted = self._painted.get(key)
-            if painted is not None and not self._row(key).is_same(painted):
-                self.refresh_line(index + _HEADER)
+        for y in range(self.size.height - _HEADER):
+            painted = self._painted.get(y)
+            if painted is not None and not _are_same(painted, self._due(top + y)):
+                self.refresh_line(top + y + _HEADER)
+
+    def _due(self, index: int) -> Painted:
+        """Return what there is to be in the row of ``index``, and in which style."""
+        if index >= len(self._keys):
+            return (self.nothing, "row") if not self._keys and index == 1 else None
+        key = self._keys[index]
+        content = self._fresh.get(key)
+        if content is None:
+            content = self._fresh[key] = self._row(key)
+        return content, "selected" if key == self.selected else "row"
 
     def select(self, key: str) -> None:
         """Select the row of ``key``, where there is one."""
@@ -151,6 +198,8 @@ class Table(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         index = self.scroll_offset.y + event.y - _HEADER
+        if event.y < _HEADER:
+            self._click_title(event.x)
         if event.y < _HEADER or index >= len(self._keys):
             return
         if event.chain > 1:
@@ -158,27 +207,48 @@ class Table(ScrollView, can_focus=True):
         else:
             self._select(index)
 
+    def _click_title(self, x: int) -> None:
+        end = 1
+        for column, width in self._shown:
+            end += width + GAP
+            if x < end:
+                self.post_message(self.TitleClicked(self, column.id))
+                return
+
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def on_resize(self) -> None:
         self._lay_out()
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
-        self._reveal()
+        # Lines at the top come and go: whoever has scrolled away from the selection is left there.
+        before, self._room = self._room, self.size.height - _HEADER
+        if before < 1 or 0 <= self._places.get(self.selected or "", 0) - self.scroll_offset.y < before:
+            self._reveal()
 
     def _lay_out(self) -> None:
         self._shown = widths(self._columns, self._wanted, max(1, self.scrollable_content_region.width - 2))
         self._painted.clear()
+        self._fresh.clear()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._painted.clear()
+        self._fresh.clear()
 
     def _row(self, key: str) -> Content:
-        cells = self._describe(key)
-        return self._line(cells)
+        return self._line(self._describe(key), _MARK if key in self._marked else _NO_MARK)
 
-    def _line(self, cells: Cells) -> Content:
+    def _titles(self) -> Content:
+        titles = {}
+        for column, width in self._shown:
+            arrow = ("↓" if self._sorted[1] else "↑") if column.id == self._sorted[0] else ""
+            gap = " " if arrow and len(column.title) + 2 <= width and column.title else ""
+            title = column.title[: width - len(arrow)]
+            titles[column.id] = Content.assemble(title, gap, (arrow, "$text-accent"))
+        return self._line(titles, _NO_MARK)
+
+    def _line(self, cells: Cells, mark: Content) -> Content:
         parts: list[Content | str] = []
         for column, width in self._shown:
             cell = _fitting(cells.get(column.id, _NOTHING), width)
@@ -187,20 +257,18 @@ class Table(ScrollView, can_focus=True):
             cell = cell.truncate(width, ellipsis=not column.is_mark)
             padding = " " * (width - cell.cell_length)
             parts += [padding, cell, " " * GAP] if column.right else [cell, padding, " " * GAP]
-        return Content.assemble(" ", *parts[:-1])
+        return Content.assemble(mark, *parts[:-1])
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
-        index = self.scroll_offset.y + y - _HEADER
         if y < _HEADER:
-            titles = {column.id: Content(column.title[:width]) for column, width in self._shown}
-            content, name = self._line(titles), "title"
-        elif index < len(self._keys):
-            key = self._keys[index]
-            content, name = self._row(key), "selected" if key == self.selected else "row"
-            self._painted[key] = content
+            due: Painted = (self._titles(), "title")
         else:
+            due = self._due(self.scroll_offset.y + y - _HEADER)
+            self._painted[y - _HEADER] = due if due is not None else _BLANK
+        if due is None:
             return Strip.blank(width, self.rich_style)
+        content, name = due
         style = self.get_visual_style(f"table--{name}")
         strips = content.render_strips(width, 1, style, RenderOptions(self._get_style, {"text_wrap": "nowrap"}))
         strip = strips[0] if strips else Strip.blank(width, style.rich_style)
@@ -208,9 +276,16 @@ class Table(ScrollView, can_focus=True):
 
 
 _NOTHING = Content("")
+_BLANK = (_NOTHING, "")
+_NO_MARK, _MARK = Content(" "), Content.styled("*", "bold $text-warning")
 
 
 def _fitting(cell: Cell, width: int) -> Content:
     if isinstance(cell, Content):
         return cell
     return next((content for content in cell if content.cell_length <= width), cell[-1])
+
+
+def _are_same(painted: tuple[Content, str], due: Painted) -> bool:
+    content, name = due or _BLANK
+    return painted[1] == name and painted[0].is_same(content)

@@ -12,7 +12,8 @@ from keiji.states import RunState
 from keiji_engine.bus.views import TaskView
 from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.store import Store, TaskState, state_of
+from keiji_tui.states import TaskState, state_of
+from keiji_tui.store import Store
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.table import Cell
 from keiji_tui.words import FAILED_RUN, brief, elapsed, last, lasting, sparkline, until, waits_for

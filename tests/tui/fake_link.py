@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
 
 from keiji.errors import EngineOffline, KeijiError
 from keiji.records import Run
-from keiji_engine.bus.protocol import AnyEvent, Delta, Directive, Done, LogChunk, Snapshot, UpcomingInstants
+from keiji.schedule import EPOCH
+from keiji_engine.bus.protocol import (
+    ActiveBuild,
+    Agenda,
+    AnyEvent,
+    Delta,
+    Difference,
+    Directive,
+    Done,
+    LogChunk,
+    LogSlice,
+    Snapshot,
+    UpcomingInstants,
+)
 from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import LinkChanged, LinkState, Upcoming
+from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState, Upcoming
 from keiji_tui.link.link import LogPart, Update
 
 
@@ -27,6 +43,10 @@ class FakeLink:
             self._updates.put_nowait(update)
         self._logs = logs or {}
         self._followers: dict[str, asyncio.Queue[LogPart]] = {}
+        self.files: dict[str, bytes] = {}  # slug → the whole log, where it is more than what `follow` tells
+        self.oldest: dict[str, int] = {}  # slug → the position before which nothing of it is kept any more
+        self.reads: list[int | None] = []
+        self.log_folder = Path("/nonexistent")
         self.seq = 0
         self.boot = "boot-1"
         self.sent: list[Directive] = []
@@ -40,6 +60,12 @@ class FakeLink:
         self.reasons: tuple[Reason, ...] = ()
         self.instants: tuple[Upcoming, ...] = ()
         self.zone = "Africa/Nairobi"
+        self.ledger: tuple[DirectiveView, ...] = ()
+        self.differing: Difference | KeijiError = Difference(id="d", task="", build="3f9a2c1e00000000", files=())
+        self.build = ActiveBuild(
+            id="b", task="", hash="3f9a2c1e00000000", created_at=EPOCH, import_seconds=0.04, files=2
+        )
+        self.day = Agenda(id="a", until=EPOCH, instants=(), often=())
         self.is_offline = any(isinstance(u, LinkChanged) and u.state is LinkState.OFFLINE for u in script[-1:])
         self.is_closed = False
 
@@ -94,6 +120,34 @@ class FakeLink:
         while True:
             yield await queue.get()
 
+    async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
+        """Return what LogReader of the engine does: whole lines, unless one alone is longer than ``limit``."""
+        self.reads.append(position)
+        if self.is_offline:
+            raise EngineOffline
+        data = self.files.get(task) or self._told(task)
+        oldest = self.oldest.get(task, 0)
+        begin = max(0, len(data) - limit) if position is None else min(position, len(data))
+        if position is None and begin > oldest:
+            begin = data.find(b"\n", begin) + 1 or len(data)
+        begin = max(begin, oldest)
+        found = data[begin : begin + limit]
+        found = found[: found.rfind(b"\n") + 1] or (found if len(found) == limit else b"")
+        text = found.decode(errors="replace")
+        return LogSlice(id="read", task=task, position=begin, end=begin + len(found), size=len(data), text=text)
+
+    def _told(self, task: str) -> bytes:
+        """Return the log that the parts which were told make up."""
+        data = bytearray()
+        for part in self._logs.get(task, []):
+            if part.position == 0:
+                data.clear()
+            data[part.position :] = bytes(max(0, part.position - len(data))) + part.text.encode()
+        return bytes(data)
+
+    def log_path(self, task: str) -> Path:
+        return self.log_folder / f"{task}.log"
+
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
         return self.history[:limit]
 
@@ -106,6 +160,28 @@ class FakeLink:
         if self.is_offline:
             raise EngineOffline
         return UpcomingInstants(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
+
+    async def agenda(self) -> Agenda:
+        if self.is_offline:
+            raise EngineOffline
+        return self.day
+
+    async def active_build(self, task: str) -> ActiveBuild:
+        if self.is_offline:
+            raise EngineOffline
+        return msgspec.structs.replace(self.build, task=task)
+
+    async def difference(self, task: str) -> Difference:
+        if self.is_offline:
+            raise EngineOffline
+        if isinstance(self.differing, KeijiError):
+            raise self.differing
+        return msgspec.structs.replace(self.differing, task=task)
+
+    async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
+        if self.is_offline:
+            raise EngineOffline
+        return self.ledger[:limit]
 
     async def start_engine(self) -> None:
         self.starts += 1

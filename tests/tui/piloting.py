@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fake_link import FakeLink
+from textual.events import Key
+from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from waiting import until
 
@@ -26,6 +28,25 @@ async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[P
             await until(pilot, lambda: table(app).selected, "a task is selected")
             await until(pilot, lambda: table(app).size.height == app._tasks_screen._table_height, "the room is shared")
         yield pilot
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys, each once the one before was dealt with.
+
+    The pilot's own way to press waits after each key, twice, until the whole process has been idle for a while.
+    """
+    for key in keys:
+        is_sign = len(key) == 1
+        event = Key(_character_to_key(key) if is_sign and not key.isalnum() else key, key if is_sign else None)
+        pilot.app.post_message(event.set_sender(pilot.app))
+        await settle(pilot)
+
+
+async def settle(pilot: Pilot[None]) -> None:
+    """Let all that is on the screen deal with what was posted, with what that posted, and with what that did."""
+    for _ in range(3):
+        await pilot._wait_for_screen()
+    await pilot.app.animator.wait_until_complete()
 
 
 def table(app: ControlCenter) -> Table:

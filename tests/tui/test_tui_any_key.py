@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import pytest
+from answers import day, differing, ledger
 from fake_link import FakeLink
 from scenes import PAUSE, engine, kept_back, live, snapshot, task, tasks
 from textual import events
@@ -14,13 +15,14 @@ from waiting import until
 from keiji_engine.bus.protocol import EngineChanged, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.keymap import ACTIONS
+from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.why import WhyScreen
 
 LEAVING = {"q"}
 TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")
 KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING) + list(TYPED)
-OPENED = {"w": WhyScreen, "P": ReasonScreen}  # from where on the keys are pressed
+OPENED = {"w": WhyScreen, "P": ReasonScreen, "N": NewTaskScreen}  # from where on the keys are pressed
 
 
 def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
@@ -40,10 +42,11 @@ def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
         chance.choice(deeds)()
 
 
-@pytest.mark.parametrize(("seed", "first", "presses"), [(2, "w", 60), (4, "P", 40)])
+@pytest.mark.parametrize(("seed", "first", "presses"), [(2, "w", 60), (4, "P", 40), (6, "N", 80)])
 async def test_any_key_in_any_order_leaves_it_running(seed: int, first: str, presses: int) -> None:
     chance = random.Random(seed)
     app, link = live()
+    link.ledger, link.differing, link.day = ledger(), differing(), day()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
         await until(pilot, lambda: app._is_open and app.board.subject)
         driver = app._driver

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piloting import choose, running, said, sees, text_of, verbs
+from piloting import choose, press, running, said, sees, text_of, verbs
 from scenes import NOW, PAUSE, engine, explained, kept_back, live, task
 from textual.containers import VerticalScroll
 from textual.widgets import Input
@@ -20,7 +20,7 @@ async def test_a_task_is_paused_at_once_and_the_same_key_undoes_it() -> None:
     app, link = live(task("ping"))
     link.hold.clear()
     async with running(app) as pilot:
-        await pilot.press("p")
+        await press(pilot, "p")
         await until(pilot, sees(app, "pausing …"))
         link.lines = ("paused task ping", "what runs of it goes on")
         link.hold.set()
@@ -28,16 +28,16 @@ async def test_a_task_is_paused_at_once_and_the_same_key_undoes_it() -> None:
         assert said(app) == ["ping paused – p resumes it\nwhat runs of it goes on\n$ keiji task pause ping"]
         link.happen(TaskChanged(task=task("ping", pause=Pause(since=NOW, reason="[/b] too slow"))))
         await until(pilot, sees(app, "‖  ping", "paused: [/b] too slow", "paused 1", "p resume"))
-        await pilot.press("p")
+        await press(pilot, "p")
         await until(pilot, lambda: verbs(link) == [PauseTask, ResumeTask])
 
 
 async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> None:
     app, link = live(task("ping"), task("pong", is_running=True, running_since=NOW))
     async with running(app) as pilot:
-        await pilot.press("P")
+        await press(pilot, "P")
         await until(pilot, lambda: isinstance(app.screen, ReasonScreen))
-        await pilot.press(*"q P", "enter")
+        await press(pilot, *"q P", "enter")
         await until(pilot, lambda: verbs(link) == [PauseSystem])
         assert isinstance(link.sent[0], PauseSystem)
         assert link.sent[0].reason == "q P"
@@ -46,13 +46,13 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
         line = "‖ everything is paused since 13:00 by keiji: the disk is being replaced – P resumes"
         await until(pilot, sees(app, line, "every 10 s  paused", "running 0 s"))
-        await pilot.press("H")
+        await press(pilot, "H")
         await until(pilot, sees(app, line))
-        await pilot.press("4")
+        await press(pilot, "4")
         await until(pilot, sees(app, line))
         await pilot.resize_terminal(40, 24)
         await until(pilot, sees(app, "‖ all paused: the disk is b…", "P resumes"))
-        await pilot.press("P")
+        await press(pilot, "P")
         await until(pilot, lambda: verbs(link) == [PauseSystem, ResumeSystem])
         link.happen(EngineChanged(engine=engine()))
         await until(pilot, lambda: "is paused" not in text_of(app))
@@ -62,9 +62,9 @@ async def test_the_reason_may_be_empty_and_escape_or_cancel_do_nothing() -> None
     app, link = live(task("ping"))
     async with running(app) as pilot:
         for keys, sent in ((["escape"], []), (["x", "tab", "enter"], []), (["enter"], [""])):
-            await pilot.press("P")
+            await press(pilot, "P")
             await until(pilot, lambda: isinstance(app.screen, ReasonScreen) and app.screen.query_one(Input).has_focus)
-            await pilot.press(*keys)
+            await press(pilot, *keys)
             await until(pilot, lambda: not isinstance(app.screen, ReasonScreen))
             await until(pilot, lambda wanted=sent: len(link.sent) == len(wanted))
             assert [directive.reason for directive in link.sent if isinstance(directive, PauseSystem)] == sent
@@ -75,10 +75,10 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
     explained(link, kept_back()[1])
     async with running(app, (80, 44)) as pilot:
         await choose(pilot, app, "import_orders")
-        await pilot.press("w")
+        await press(pilot, "w")
         await until(pilot, sees(app, "times in a row: exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
-        assert "overlap skip, catch up latest, jitter 5 s" in text_of(app)
+        await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5 s"))
         link.reasons = (Reason(words="something else [/b]", remedy="keiji [red]"),)
         link.happen(TaskChanged(task=task("import_orders")))
         await until(pilot, sees(app, "• something else [/b]", "$ keiji [red]"))
@@ -90,13 +90,14 @@ async def test_why_is_scrolled_and_closed_by_keys() -> None:
     explained(link, kept_back()[0])
     async with running(app, (60, 16)) as pilot:
         for key in ("escape", "q", "w"):
-            await pilot.press("w")
+            await press(pilot, "w")
             await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._upcoming)
             page = app.screen.query_one(VerticalScroll)
             await until(pilot, lambda page=page: page.max_scroll_y > 3)
-            await pilot.press("j", "down", "k")
-            await until(pilot, lambda page=page: page.scroll_offset.y == 1)
-            await pilot.press(key)
+            for move, line in (("j", 1), ("down", 2), ("k", 1)):
+                await press(pilot, move)
+                await until(pilot, lambda page=page, line=line: page.scroll_offset.y == line)
+            await press(pilot, key)
             await until(pilot, lambda: not isinstance(app.screen, WhyScreen))
         assert app.is_running
 
@@ -105,7 +106,7 @@ async def test_why_is_told_from_what_is_known_while_the_engine_is_away() -> None
     app, link = live(*kept_back())
     explained(link, kept_back()[0])
     async with running(app, (80, 44)) as pilot:
-        await pilot.press("w")
+        await press(pilot, "w")
         await until(pilot, sees(app, "Sun 29 Nov 2026"))
         link.tell(LinkChanged(LinkState.STALE, "late"))
         await until(pilot, sees(app, "! the engine does not answer", "not known while the engine does not answer"))

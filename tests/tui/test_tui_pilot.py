@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from fake_link import FakeLink
-from piloting import Size, choose, log, running, said, sees, table, text_of, verbs
+from piloting import Size, choose, log, press, running, said, sees, table, text_of, verbs
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
 from textual.command import CommandList
 from textual.widgets import Input
@@ -30,6 +30,7 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus, Upcoming
 from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -79,33 +80,33 @@ async def test_keys_move_through_the_table() -> None:
     app, _ = live(*[task(f"task_{number:02}") for number in range(60)])
     async with running(app) as pilot:
         for keys, expected in [("j", "task_01"), ("k", "task_00"), ("G", "task_59"), ("g", "task_00")]:
-            await pilot.press(keys)
+            await press(pilot, keys)
             await until(pilot, lambda wanted=expected: table(app).selected == wanted, expected)
-        await pilot.press("ctrl+d")
+        await press(pilot, "ctrl+d")
         half = table(app).selected
         assert half is not None
         assert half > "task_03"
-        await pilot.press("ctrl+u", "up", "ctrl+u")
+        await press(pilot, "ctrl+u", "up", "ctrl+u")
         assert table(app).selected == "task_00"
 
 
-async def test_a_click_selects_and_a_second_one_opens_the_history() -> None:
+async def test_a_click_selects_and_a_second_one_opens_its_page() -> None:
     app, link = live(task("a"), task("b"), task("c"))
     async with running(app) as pilot:
         await pilot.click(Table, offset=(5, 2))
         await until(pilot, lambda: table(app).selected == "b")
         await pilot.click(Table, offset=(5, 2), times=2)
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         assert not link.sent
 
 
 async def test_the_filter_hides_and_shows_again() -> None:
     app, _ = live()
     async with running(app) as pilot:
-        await pilot.press("slash", *"pin")
+        await press(pilot, "slash", *"pin")
         await until(pilot, sees(app, "1 of 7"))
         assert app.store.shown() == ["ping_google"]
-        await pilot.press("enter", "j", "escape")
+        await press(pilot, "enter", "j", "escape")
         await until(pilot, lambda: len(app.store.shown()) == 7)
         assert table(app).selected == "ping_google"
 
@@ -113,11 +114,11 @@ async def test_the_filter_hides_and_shows_again() -> None:
 async def test_letters_typed_into_the_filter_are_no_directives() -> None:
     app, link = live()
     async with running(app) as pilot:
-        await pilot.press("slash", *"erxbDq")
+        await press(pilot, "slash", *"erxbDq")
         assert app.is_running
         assert not link.sent
         assert app.store.filter == "erxbDq"
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await until(pilot, lambda: app.store.filter == "")
 
 
@@ -128,7 +129,7 @@ async def test_disable_is_pending_until_the_engine_says_otherwise_and_names_its_
     app, link = live(task("ping"))
     link.hold.clear()
     async with running(app) as pilot:
-        await pilot.press("e")
+        await press(pilot, "e")
         await until(pilot, sees(app, "disabling …"))
         assert not app.store.tasks["ping"].is_disabled
         link.happen(TaskChanged(task=task("ping", is_disabled=True)))
@@ -138,7 +139,7 @@ async def test_disable_is_pending_until_the_engine_says_otherwise_and_names_its_
         assert "e enables it again" in said(app)[0]
         assert "keiji task disable ping" in said(app)[0]
         await until(pilot, lambda: app.store.tasks["ping"].is_disabled)
-        await pilot.press("e")
+        await press(pilot, "e")
         await until(pilot, lambda: verbs(link) == [Disable, Enable])
 
 
@@ -146,7 +147,7 @@ async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_pending() -> No
     app, link = live(task("ping"))
     link.answer = lambda directive: AlreadyRunning("ping [/b] is disabled", hint="keiji task enable ping")
     async with running(app) as pilot:
-        await pilot.press("r")
+        await press(pilot, "r")
         await until(pilot, lambda: said(app))
         assert said(app) == ["ping [/b] is disabled\nkeiji task enable ping"]
         assert verbs(link) == [RunTask]
@@ -156,25 +157,25 @@ async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_pending() -> No
 async def test_restart_asks_and_the_focus_is_on_cancel() -> None:
     app, link = live(task("ping"))
     async with running(app) as pilot:
-        await pilot.press("R")
+        await press(pilot, "R")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
         await until(pilot, sees(app, "keiji task restart ping"))
-        await pilot.press("enter")
+        await press(pilot, "enter")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not link.sent
-        await pilot.press("R", "y")
+        await press(pilot, "R", "y")
         await until(pilot, lambda: verbs(link) == [Restart])
 
 
 async def test_delete_wants_the_name() -> None:
     app, link = live(task("ping [b]", slug="ping_b"))
     async with running(app) as pilot:
-        await pilot.press("D")
+        await press(pilot, "D")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await pilot.press("y", "enter")
+        await press(pilot, "y", "enter")
         assert isinstance(app.screen, ConfirmScreen)
         app.screen.query_one(Input).value = "ping [b]"
-        await pilot.press("enter")
+        await press(pilot, "enter")
         await until(pilot, lambda: verbs(link) == [Delete])
         assert link.sent[0].target == "ping_b"
 
@@ -182,7 +183,7 @@ async def test_delete_wants_the_name() -> None:
 async def test_a_key_that_is_not_available_says_why() -> None:
     app, link = live(task("ping", build=None))
     async with running(app) as pilot:
-        await pilot.press("r", "x", "R")
+        await press(pilot, "r", "x", "R")
         await until(pilot, lambda: len(said(app)) == 3)
         assert said(app)[0] == "ping is not built yet – b builds it"
         assert not link.sent
@@ -200,7 +201,7 @@ async def test_readonly_sends_nothing() -> None:
     app, link = live(readonly=True)
     async with running(app) as pilot:
         await until(pilot, sees(app, "read-only"))
-        await pilot.press("e", "r", "b", "D", "R", "x", "p", "P")
+        await press(pilot, "e", "r", "b", "D", "R", "x", "p", "P")
         await until(pilot, lambda: len(said(app)) == 8)
         assert not link.sent
 
@@ -215,7 +216,7 @@ async def test_an_edit_is_marked_and_offered_and_accepting_builds_and_restarts()
         link.happen(TaskChanged(task=task("b", source_changes=("function.py",))))
         await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources differ"))
         assert app.focused is table(app)
-        await pilot.press("b")
+        await press(pilot, "b")
         await until(pilot, lambda: link.sent)
         directive = link.sent[0]
         assert isinstance(directive, BuildTask)
@@ -228,7 +229,7 @@ async def test_an_offer_can_be_dismissed_and_comes_back_with_another_edit() -> N
     app, link = live(task("a", source_changes=("function.py",)))
     async with running(app) as pilot:
         await until(pilot, sees(app, "sources of a differ"))
-        await pilot.press("d")
+        await press(pilot, "L")
         await until(pilot, lambda: "sources of a differ" not in text_of(app))
         error = "function.py, line 3: invalid syntax"
         link.happen(TaskChanged(task=task("a", source_changes=("function.py",), source_error=error)))
@@ -239,10 +240,10 @@ async def test_an_offer_for_another_task_leads_there_and_b_builds_the_selected_o
     app, link = live(task("a"), task("z", source_changes=("schedule.py",)))
     async with running(app) as pilot:
         await until(pilot, sees(app, "sources of z differ", "goes there"))
-        await pilot.press("b")
+        await press(pilot, "b")
         await until(pilot, lambda: link.sent)
         assert link.sent[0].target == "a"
-        await pilot.press("u")
+        await press(pilot, "u")
         await until(pilot, lambda: table(app).selected == "z")
 
 
@@ -270,13 +271,13 @@ async def test_a_reader_who_scrolled_up_is_left_there_and_told_what_came() -> No
     app = center(link)
     async with running(app) as pilot:
         await until(pilot, sees(app, "line 99"))
-        await pilot.press("tab", "ctrl+u", "k")
+        await press(pilot, "tab", "ctrl+u", "k")
         await until(pilot, lambda: not log(app).following)
-        top = log(app).scroll_offset.y
+        top = log(app).top
         link.print(chunk("a", first.end, "new 1", "new 2", "new 3"))
         await until(pilot, sees(app, "+3 lines"))
-        assert log(app).scroll_offset.y == top
-        await pilot.press("f")
+        assert log(app).top == top
+        await press(pilot, "f")
         await until(pilot, sees(app, "new 3", "following"))
 
 
@@ -286,11 +287,11 @@ async def test_the_line_that_is_read_stays_when_old_ones_are_dropped() -> None:
     app = center(link)
     async with running(app) as pilot:
         await until(pilot, sees(app, "line 4999"))
-        await pilot.press("tab", "ctrl+u")
-        at_top = log(app).buffer[log(app).scroll_offset.y]
+        await press(pilot, "tab", "ctrl+u")
+        at_top = log(app).top
         link.print(chunk("a", first.end, *(f"new {number}" for number in range(500))))
         await until(pilot, sees(app, "+500 lines"))
-        assert log(app).buffer[log(app).scroll_offset.y] == at_top
+        assert log(app).top == at_top
         assert len(log(app).buffer) == 5000
 
 
@@ -317,13 +318,13 @@ async def test_a_log_that_was_deleted_and_begun_anew_replaces_the_old_one() -> N
 async def test_the_log_takes_the_whole_screen_and_gives_it_back() -> None:
     app, _ = live(task="ping_google")
     async with running(app) as pilot:
-        await pilot.press("l")
+        await press(pilot, "l")
         await until(pilot, lambda: "SCHEDULE" not in text_of(app))
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await until(pilot, sees(app, "SCHEDULE", "Pinging"))
-        await pilot.press("z")
+        await press(pilot, "z")
         await until(pilot, lambda: "Pinging" not in text_of(app))
-        await pilot.press("z")
+        await press(pilot, "z")
         await until(pilot, sees(app, "Pinging"))
 
 
@@ -338,10 +339,10 @@ async def test_the_terminal_survives_the_engine_and_keeps_its_place() -> None:
         await until(pilot, sees(app, "stale 0 s"))
         link.die()
         await until(pilot, sees(app, "engine offline", "s starts it", "report", "bus ?"))
-        await pilot.press("r")
+        await press(pilot, "r")
         await until(pilot, lambda: said(app))
         assert said(app) == ["the engine is offline – s starts it"]
-        await pilot.press("s")
+        await press(pilot, "s")
         await until(pilot, lambda: link.starts == 1)
         link.come_back(snapshot(tasks(), boot="boot-2"))
         await until(pilot, lambda: "engine offline" not in text_of(app))
@@ -368,11 +369,11 @@ async def test_without_an_engine_the_key_that_starts_one_is_shown() -> None:
     app = center(link)
     async with running(app) as pilot:
         await until(pilot, sees(app, "No engine is running.", "s  starts it"))
-        await pilot.press("s")
+        await press(pilot, "s")
         await until(pilot, lambda: link.starts == 1)
         link.come_back(snapshot([task("ping")]))
         await until(pilot, sees(app, "ping", "every 10 s"))
-        await pilot.press("r")
+        await press(pilot, "r")
         await until(pilot, lambda: verbs(link) == [RunTask])
 
 
@@ -383,7 +384,7 @@ async def test_an_engine_that_does_not_start_is_told_with_what_it_said() -> None
 
     app = center(Broken(LinkChanged(LinkState.OFFLINE, "no engine is running")))
     async with running(app) as pilot:
-        await pilot.press("s")
+        await press(pilot, "s")
         await until(pilot, lambda: any("settings.conf, line 3: [oops]" in text for text in said(app)))
 
 
@@ -425,31 +426,31 @@ async def test_a_failure_of_the_link_itself_is_shown_and_tried_again() -> None:
 async def test_services_can_be_stopped_and_started() -> None:
     app, link = live()
     async with running(app) as pilot:
-        await pilot.press("4")
+        await press(pilot, "4")
         await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
         await until(pilot, sees(app, "scheduler", "online", "starts runs when they are due"))
-        await pilot.press("j", "x", "y")
+        await press(pilot, "j", "x", "y")
         await until(pilot, lambda: link.sent)
         assert isinstance(link.sent[0], StopService)
         assert link.sent[0].service == "scheduler"
         link.happen(ServiceChanged(service=services(scheduler=ServiceStatus.OFFLINE)[1]))
         await until(pilot, sees(app, "scheduler ○ offline"))
-        await pilot.press("s")
+        await press(pilot, "s")
         await until(pilot, lambda: len(link.sent) == 2)
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await until(pilot, sees(app, "scheduler off"))
 
 
 async def test_the_history_of_a_task_is_one_key_away() -> None:
     app, _ = live(task="ping_google")
     async with running(app) as pilot:
-        await pilot.press("H")
+        await press(pilot, "H")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         await until(pilot, sees(app, "7 runs", "SIGKILL", "retry 1", "still running since", "missed × 37"))
         assert "every 10 seconds · overlap skip, catch up latest" in text_of(app)
         table(app).select(f"{16:032x}")
         await until(pilot, sees(app, "missed × 37 until 12:41:57: it was not noticed in time"))
-        await pilot.press("escape")
+        await press(pilot, "escape")
         await until(pilot, sees(app, "SCHEDULE"))
 
 
@@ -457,7 +458,7 @@ async def test_the_history_grows_while_it_is_looked_at() -> None:
     app, link = live(task="ping_google")
     link.history = link.history[3:]
     async with running(app) as pilot:
-        await pilot.press("H")
+        await press(pilot, "H")
         await until(pilot, sees(app, "4 runs"))
         link.history = history()
         link.happen(TaskChanged(task=task("ping_google", run_id="another", is_running=True)))
@@ -467,28 +468,28 @@ async def test_the_history_grows_while_it_is_looked_at() -> None:
 async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> None:
     app, _ = live(task="ping_google")
     async with running(app, (120, 60)) as pilot:
-        await pilot.press("question_mark")
+        await press(pilot, "question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await until(pilot, sees(app, "The selected task", "not now: ping_google is not running"))
-        await pilot.press("escape", "tab", "question_mark")
+        await press(pilot, "escape", "tab", "question_mark")
         await until(pilot, sees(app, "Logs", "following stops"))
 
 
 async def test_the_palette_offers_every_action_of_the_screen() -> None:
     app, link = live(task="ping_google")
     async with running(app, (120, 40)) as pilot:
-        await pilot.press("colon")
+        await press(pilot, "colon")
         await until(pilot, sees(app, "enable/disable"))
-        await pilot.press(*"run the")
+        await press(pilot, *"run the")
         await until(pilot, sees(app, "run: run the task now"))
-        await pilot.press("enter")
+        await press(pilot, "enter")
         await until(pilot, lambda: verbs(link) == [RunTask])
 
 
 async def test_leaving_closes_the_link() -> None:
     app, link = live()
     async with running(app) as pilot:
-        await pilot.press("q")
+        await press(pilot, "q")
         await until(pilot, lambda: not app.is_running or link.is_closed)
     assert link.is_closed
     assert not link.sent
@@ -535,13 +536,13 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
             assert "\x1b" not in text_of(app)
         for number in (0, 6):
             await choose(pilot, app, f"slug_{number}")
-            await pilot.press("b", "D")
+            await press(pilot, "b", "D")
             assert "\x1b" not in text_of(app)
-            await pilot.press("escape")
+            await press(pilot, "escape")
         for key in ("R", "question_mark", "4", "H", "colon", "w"):
-            await pilot.press(key)
+            await press(pilot, key)
             text_of(app)
-            await pilot.press("escape")
+            await press(pilot, "escape")
 
 
 async def test_the_selected_row_stays_in_view_when_the_terminal_gets_smaller() -> None:
@@ -584,7 +585,7 @@ async def test_the_palette_shows_names_as_they_are(name: str) -> None:
     app, _ = live(task(name, slug="odd", build=None))
     async with app.run_test(size=(120, 40)) as pilot:
         await until(pilot, lambda: app.board.situation.task)
-        await pilot.press("ctrl+p")
+        await press(pilot, "ctrl+p")
 
         def shown() -> str:
             lists = app.screen.query(CommandList)

@@ -142,6 +142,12 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
         for ask in (link.explain("nothing"), link.upcoming("nothing", 5)):
             with pytest.raises(TaskNotFound):
                 await ask
+        for query in (link.active_build("nothing"), link.difference("nothing")):
+            with pytest.raises(TaskNotFound):
+                await query
+        [refused] = await link.directives(10)
+        assert (refused.verb, refused.stage, refused.sender) == ("run", "refused", "keiji-tui")
+        assert (await link.agenda()).instants == ()
         daemon.send(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
         assert not gone.engine_lives

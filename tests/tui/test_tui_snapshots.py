@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from fake_link import FakeLink
+from piloting import press, settle
 from scenes import PAUSE, center, explained, kept_back, live, ping_log, services, snapshot, task, tasks
 from textual.pilot import Pilot
 from waiting import until
@@ -28,11 +29,10 @@ def settled(*keys: str, lines: int = 10) -> Callable[[Pilot[None]], Awaitable[No
         await until(pilot, lambda: app.store.link is not LinkState.CONNECTING)
         if app.store.tasks:
             await until(pilot, lambda: len(app._tasks_screen.query_one(LogView).buffer) == lines)
-        for key in keys:
-            await pilot.press(key)
+        await press(pilot, *keys)
         await until(pilot, lambda: app._apply_timer is None)
         app.board.paint(app._now())
-        await pilot.pause()
+        await settle(pilot)
 
     return before
 
@@ -102,7 +102,7 @@ def test_why(snap_compare: Compare, size: tuple[int, int]) -> None:
 
     async def asked(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: app.board.subject == held)
-        await pilot.press("w")
+        await press(pilot, "w")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen) and app.screen._upcoming)
         await settled(lines=0)(pilot)
 

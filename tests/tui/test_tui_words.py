@@ -27,7 +27,7 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import LinkState
 from keiji_tui import commands, words
 from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
-from keiji_tui.store import TaskState, state_of
+from keiji_tui.states import TaskState, state_of
 from keiji_tui.widgets.columns import GAP, widths
 from keiji_tui.widgets.task_row import COLUMNS
 

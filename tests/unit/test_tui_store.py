@@ -23,7 +23,8 @@ from keiji_engine.bus.protocol import (
     TaskRemoved,
 )
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
-from keiji_tui.store import Counts, Store, TaskState, state_of
+from keiji_tui.states import Counts, TaskState, state_of
+from keiji_tui.store import Store
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 

@@ -1,0 +1,242 @@
+"""How long the terminal keeps people waiting: python bench/terminal.py [TASKS]
+
+Headless, on the scripted link of the tests: the first paint of a new process with 300 tasks; then, with ten thousand,
+scrolling, filtering, sorting, and 5,000 changes of state a second. A stall is the longest time in which the interface
+could not have dealt with a key; behind it is how much of its own work that was, which is all that counts on a machine
+that has other things to do. Ends with 1 where a limit is passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / each) for each in ("", "tui")]
+
+PAINT_TASKS, PAINTS, PAINT_LIMIT = 300, 5, 500.0
+STALL_LIMIT = 100.0  # milliseconds, for all that a person does
+FLOOD_STALL_LIMIT, FRESH_LIMIT = 50.0, 200.0
+CHANGES, FLOOD_SECONDS = 5000, 5.0
+SIZE = (160, 50)
+
+
+def many(count: int) -> list[Any]:
+    """Return so many tasks in every state, with histories."""
+    from scenes import PAUSE, recent, task
+
+    now, chance = datetime.now(UTC), random.Random(1)
+    odd: list[dict[str, Any]] = [
+        {"is_disabled": True}, {"pause": PAUSE}, {"is_error": True}, {"build": None},
+        {"source_changes": ("function.py",)}, {"is_running": True, "running_since": now},
+    ]  # fmt: skip
+    return [
+        task(
+            f"task {number} of {number % 7}", slug=f"task_{number:05}",
+            next_execution_time=now + timedelta(seconds=chance.randrange(86400)),
+            recent=recent(*(chance.random() * 9 for _ in range(20)), ended=now),
+            **(odd[number % len(odd)] if number % 9 == 0 else {}),
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+class Watch:
+    """Notices for how long the loop did nothing else."""
+
+    def __init__(self) -> None:
+        self.worst = self.work = 0.0
+
+    async def run(self) -> None:
+        while True:
+            before, worked = time.perf_counter(), time.thread_time()
+            await asyncio.sleep(0.001)
+            self.worst = max(self.worst, (time.perf_counter() - before - 0.001) * 1000)
+            self.work = max(self.work, (time.thread_time() - worked) * 1000)
+
+
+@asynccontextmanager
+async def terminal(count: int) -> AsyncIterator[tuple[Any, Any, Any]]:
+    """Yield a terminal that shows so many tasks, its link and its pilot."""
+    from fake_link import FakeLink
+    from scenes import snapshot
+    from waiting import until
+
+    from keiji_engine.bus.views import LinkChanged, LinkState
+    from keiji_tui.app import ControlCenter
+
+    link = FakeLink(snapshot(many(count)), LinkChanged(LinkState.LIVE))
+    app = ControlCenter(link)
+    async with app.run_test(size=SIZE) as pilot:
+        await until(pilot, lambda: app._is_open and app.board.subject)
+        await pilot.pause()
+        yield app, link, pilot
+
+
+async def watched(deed: Callable[[], Awaitable[None]]) -> Watch:
+    """Return what was noticed while something was done."""
+    watch = Watch()
+    watching = asyncio.create_task(watch.run())
+    await deed()
+    await asyncio.sleep(0.2)
+    watching.cancel()
+    return watch
+
+
+async def by_hand(count: int) -> AsyncIterator[tuple[str, Watch, float]]:
+    """Yield what a person does with many tasks: its name, its worst stall and its limit."""
+    from piloting import press
+
+    async with terminal(count) as (_, _, pilot):
+        deeds = {
+            "moving by rows": ["j"] * 60 + ["k"] * 30,
+            "moving by half pages": ["ctrl+d"] * 40 + ["ctrl+u"] * 20,
+            "first and last": ["G", "g"] * 10,
+            "filtering": ["slash", *"task 99", "backspace", "backspace", *"12", "enter", "escape"],
+            "sorting": ["S"] * 5 + ["I", "I"],
+            "kinds": ["f"] * 7,
+            "marking": ["space"] * 20 + ["escape"],
+        }
+        for name, keys in deeds.items():
+            yield name, await watched(lambda keys=keys: press(pilot, *keys)), STALL_LIMIT  # type: ignore[misc]
+
+
+async def flood(count: int, keys: tuple[str, ...]) -> tuple[Watch, float, float]:
+    """Return (what was noticed, worst delay of what is newest, changes per second) while states change all the time."""
+    import msgspec
+    from piloting import press
+
+    from keiji_engine.bus.protocol import TaskChanged
+
+    chance, delays, told = random.Random(2), [0.0], 0
+    async with terminal(count) as (app, link, pilot):
+        await press(pilot, *keys)
+        table = app._tasks_screen.table
+        watched_slug = table.selected
+        others = [slug for slug in app.store.tasks if slug != watched_slug]
+
+        def change(slug: str, **changes: Any) -> None:
+            link.happen(TaskChanged(task=msgspec.structs.replace(app.store.tasks[slug], **changes)))
+
+        async def probe() -> None:
+            for number in range(int(FLOOD_SECONDS * 4)):
+                error = f"{number} running"
+                began = time.perf_counter()
+                change(watched_slug, is_running=True, running=1000 + number, running_since=datetime.now(UTC))
+                while f"{1000 + number} running" not in _painted(table, watched_slug):
+                    await asyncio.sleep(0.002)
+                    assert time.perf_counter() - began < 5, error
+                delays.append((time.perf_counter() - began) * 1000)
+                await asyncio.sleep(0.15)
+
+        async def pour() -> None:
+            nonlocal told
+            began = time.perf_counter()
+            while (passed := time.perf_counter() - began) < FLOOD_SECONDS:
+                for _ in range(min(200, int(passed * CHANGES) - told)):
+                    now, running = datetime.now(UTC), chance.random() < 0.5
+                    change(
+                        chance.choice(others),
+                        is_running=running, running_since=now if running else None, is_error=chance.random() < 0.3,
+                        next_execution_time=now + timedelta(seconds=chance.randrange(600)),
+                    )  # fmt: skip
+                    told += 1
+                await asyncio.sleep(0.005)
+
+        async def both() -> None:
+            pouring = asyncio.create_task(pour())
+            await probe()
+            await pouring
+
+        began = time.perf_counter()
+        stall = await watched(both)
+        spent = min(FLOOD_SECONDS, time.perf_counter() - began)
+    return stall, max(delays), told / spent
+
+
+def _painted(table: Any, slug: str) -> str:
+    place = table._places.get(slug, -1) - table.scroll_offset.y
+    content, _ = table._painted.get(place, (None, ""))
+    return content.plain if content is not None else ""
+
+
+def paint() -> None:
+    """Run a terminal until its first row is on the screen, say so, and leave."""
+    from fake_link import FakeLink
+    from scenes import snapshot
+
+    import keiji_tui
+    from keiji_engine.bus.views import LinkChanged, LinkState
+    from keiji_tui.app import ControlCenter
+
+    class Once(ControlCenter):
+        CSS_PATH = [Path(keiji_tui.__file__).parent / ControlCenter.CSS_PATH]  # noqa: RUF012 - as the toolkit has it
+
+        def _apply(self) -> None:
+            super()._apply()
+            if self.store.tasks:
+                self.call_after_refresh(self._say)
+
+        def _say(self) -> None:
+            if self._tasks_screen.table._painted:
+                print("painted", flush=True)
+                self.exit()
+            else:
+                self.call_after_refresh(self._say)
+
+    Once(FakeLink(snapshot(many(PAINT_TASKS)), LinkChanged(LinkState.LIVE))).run(headless=True, size=SIZE)
+
+
+def first_paint() -> float:
+    """Return after how many milliseconds a new process has painted its first rows."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    command = [sys.executable, __file__, "--paint"]
+    began = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if "painted" in line:
+                taken = (time.perf_counter() - began) * 1000
+                child.stdout.read()
+                return taken
+    raise RuntimeError("nothing was painted")
+
+
+def line(name: str, value: float, limit: float, work: float | None = None) -> bool:
+    """Print a line of the table; return whether the limit is kept."""
+    is_kept = value <= limit
+    own = "" if work is None else f"own work {work:6.1f} ms"
+    verdict = "ok" if is_kept else "TOO SLOW"
+    print(f"{name:<44} {value:8.1f} ms   limit {limit:4.0f} ms   {verdict:8} {own}".rstrip(), flush=True)
+    return is_kept
+
+
+async def measured(count: int) -> bool:
+    """Measure all of it; return whether all limits are kept."""
+    busy = os.getloadavg()[0]
+    print(f"load {busy:.1f} on {os.cpu_count()} cores" + ("; figures are not to be trusted" if busy > 1.5 else ""))
+    first_paint()  # compiles what has changed
+    kept = [line(f"first paint, {PAINT_TASKS} tasks", median(first_paint() for _ in range(PAINTS)), PAINT_LIMIT)]
+    async for name, stall, limit in by_hand(count):
+        kept.append(line(f"stall: {name}, {count:,} tasks", stall.worst, limit, stall.work))
+    for name, keys in (("by name", ()), ("by next run", ("S",)), ("running only", ("f",))):
+        stall, delay, rate = await flood(count, keys)
+        kept.append(line(f"stall: {rate:,.0f} changes/s, {name}", stall.worst, FLOOD_STALL_LIMIT, stall.work))
+        kept.append(line(f"newest state shown: {name}", delay, FRESH_LIMIT))
+    return all(kept)
+
+
+if __name__ == "__main__":
+    if "--paint" in sys.argv:
+        paint()
+    else:
+        sys.exit(0 if asyncio.run(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)) else 1)

@@ -1,0 +1,120 @@
+"""What keys do with the list of tasks: its order, marks, copying, and one directive for several tasks."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from textual.app import App
+from textual.theme import ThemeProvider
+
+from keiji.errors import KeijiError
+from keiji_tui import together
+from keiji_tui.errands import Errands
+from keiji_tui.keymap import Action, Situation
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.new_task import Draft
+from keiji_tui.palette import Palette
+from keiji_tui.screens.board import Board
+from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.new_task import NewTaskScreen
+from keiji_tui.screens.tasks import TasksScreen
+from keiji_tui.store import Store
+
+
+class ListKeys(App[None]):
+    """The part of the terminal that sorts, marks and copies."""
+
+    store: Store
+    _draft = Draft()
+    _errands: Errands
+    _tasks_screen: TasksScreen
+
+    _now: Callable[[], datetime]
+    _edit: Callable[[App[None], Path], None]
+
+    @property
+    @abstractmethod
+    def board(self) -> Board:
+        """The full screen that is on top."""
+
+    @abstractmethod
+    def _paint(self) -> None:
+        """Bring the screen up to the store."""
+
+    @abstractmethod
+    def _start(self, work: Callable[[], Awaitable[None]], group: str = ...) -> None:
+        """Do ``work`` beside everything else."""
+
+    # ── the file of a task, colours, a new task ──────────────────────────────────────────────────────────────────────
+
+    def _do_edit(self) -> None:
+        task = self.board.subject
+        if task is None:
+            return
+        try:
+            self._edit(self, Path(task.source_path) / "function.py")
+        except KeijiError as error:
+            self._errands.complain(error.message, error.hint)
+
+    def _do_theme(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(providers=[ThemeProvider], placeholder="the name of a theme …"))
+
+    def _do_new_task(self) -> None:
+        def make(screen: NewTaskScreen, draft: Draft) -> None:
+            self._start(partial(self._errands.create, screen, draft, self._tasks_screen.await_task))
+
+        def closed(draft: Draft | None) -> None:
+            self._draft = draft or Draft()
+
+        self.push_screen(NewTaskScreen(self.store, self._now, self._draft, make), closed)
+
+    # ── several tasks ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask_together(self, action: Action, situation: Situation) -> None:
+        plan = together.plan(action, situation, self._tasks_screen.subjects)
+        if not plan.steps:
+            self._refuse(action, plan.left_out[0][1])
+            return
+
+        def answered(is_yes: bool | None) -> None:
+            if is_yes:
+                self._start(partial(self._errands.send_all, plan))
+
+        self.push_screen(ConfirmScreen(together.question(plan)), answered)
+
+    def _refuse(self, action: Action, reason: str) -> None:
+        self.notify(plain(reason), title=f"{action.label}: not now", severity="warning", markup=False)
+
+    # ── order, marks, copies ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do_status(self) -> None:
+        self.store.listing.next_only(self.store.tasks.values())
+        self._paint()
+
+    def _do_sort(self) -> None:
+        self.store.listing.next_sort()
+        self._paint()
+
+    def _do_reverse(self) -> None:
+        self.store.listing.sort_by(self.store.listing.sort)
+        self._paint()
+
+    def _do_mark(self) -> None:
+        self._tasks_screen.mark()
+
+    def _do_copy(self) -> None:
+        self._copy(together.names_of(self._tasks_screen.subjects))
+
+    def _do_copy_command(self) -> None:
+        self._copy(together.commands_of(self._tasks_screen.subjects))
+
+    def _copy(self, text: str) -> None:
+        self.copy_to_clipboard(text)
+        lines = text.splitlines()
+        more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
+        self.notify(f"copied: {plain(lines[0])}{more}" if lines else "nothing to copy", timeout=3, markup=False)

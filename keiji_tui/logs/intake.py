@@ -1,0 +1,55 @@
+"""What came in of a log and was not shown yet: the newest of it, whatever the speed at which it comes. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from keiji_tui.logs.lines import Piece
+
+MOST_LETTERS = 512 * 1024
+
+
+class Intake:
+    """Pieces in the order of the file; where they are too many the oldest go, and are read from the file if needed."""
+
+    def __init__(self, most: int = MOST_LETTERS) -> None:
+        self._most = most
+        self._pieces: deque[Piece] = deque()
+        self._letters = 0
+        self.end: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._pieces.clear()
+        self._letters, self.end = 0, None
+
+    def add(self, position: int, end: int, text: str) -> None:
+        """Take in what was appended."""
+        if not text:
+            return
+        self._pieces.append(Piece(position, end, text))
+        self._letters += len(text)
+        self.end = end
+        while self._letters > self._most and len(self._pieces) > 1:
+            self._letters -= len(self._pieces.popleft().text)
+
+    def look_at(self, position: int, end: int, text: str) -> None:
+        """Take in what the end of the log looks like, even where that is empty."""
+        self._pieces.append(Piece(position, end, text))
+        self._letters += len(text)
+        self.end = end
+
+    def pop(self) -> Piece:
+        """Return the oldest pieces that follow each other without a gap, as one."""
+        first = self._pieces.popleft()
+        self._letters -= len(first.text)
+        texts, end = [first.text], first.end
+        while self._pieces and self._pieces[0].position == end:
+            piece = self._pieces.popleft()
+            self._letters -= len(piece.text)
+            texts.append(piece.text)
+            end = piece.end
+        return Piece(first.position, end, "".join(texts))

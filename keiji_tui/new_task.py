@@ -1,0 +1,91 @@
+"""A task that is being thought up: what was typed, what it would mean, and what is wrong with it. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+from zoneinfo import ZoneInfo
+
+from keiji import names
+from keiji.errors import InvalidSchedule, KeijiError
+from keiji.schedule import Placement
+from keiji.schedule.written import read_schedule
+from keiji_engine.bus.protocol import Create
+from keiji_engine.bus.views import TaskView, Upcoming
+from keiji_tui.commands import SENDER
+
+SHOWN = 5  # instants
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What somebody has typed so far."""
+
+    name: str = ""
+    description: str = ""
+    schedule: str = "every(10).minutes"
+
+    def directive(self) -> Create:
+        """Return what makes the task."""
+        return Create(
+            name=self.name.strip(),
+            description=self.description.strip(),
+            schedule=self.schedule.strip(),
+            sender=SENDER,
+        )
+
+    def command(self) -> str:
+        """Return the command that does the same."""
+        words = ["keiji", "task", "create", shlex.quote(self.name.strip())]
+        if self.description.strip():
+            words.append(f"--desc={shlex.quote(self.description.strip())}")
+        return " ".join([*words, f"--schedule={shlex.quote(self.schedule.strip())}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a schedule means.
+
+    Args:
+        words: the schedule in words.
+        instants: the next ones.
+        error: why there are none, and a hint.
+    """
+
+    words: str = ""
+    instants: tuple[Upcoming, ...] = ()
+    error: str = ""
+
+
+def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
+    """Return what a schedule means for a task that is made ``now``."""
+    try:
+        read = read_schedule(schedule)
+        placed = read.placed(Placement(anchor=now, zone=zone.key))
+        found = tuple(
+            Upcoming(at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
+            for each in islice(placed.preview(now), SHOWN)
+        )
+    except InvalidSchedule as error:
+        return Preview(error="\n".join(filter(None, (error.message, error.hint))))
+    if not found:
+        return Preview(read.words(), error="it is never due from now on")
+    return Preview(read.words(), found)
+
+
+def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:
+    """Return why there cannot be a new task of that name; "" where there can."""
+    try:
+        slug = names.slug_of(names.checked(name))
+        names.check_free(name.strip(), slug, [(task.name, task.slug) for task in tasks])
+    except KeijiError as error:
+        return error.message
+    return ""
+
+
+def kept(draft: Draft, field: str, text: str) -> Draft:
+    """Return a draft of which one field has another text."""
+    return replace(draft, **{field: text})

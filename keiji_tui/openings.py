@@ -1,0 +1,89 @@
+"""What opens the screens that ask the engine: the ledger, the coming day, and a task's page, difference and build."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from textual.app import App
+
+from keiji_tui.link.link import Link
+from keiji_tui.screens.asking import Outdated
+from keiji_tui.screens.board import Board
+from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.difference import DifferenceScreen
+from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.store import Store
+
+
+class Openings(App[None]):
+    """The part of the terminal that opens screens and has them asked."""
+
+    store: Store
+    _link: Link
+    _home: str
+    _readonly: bool
+
+    @property
+    @abstractmethod
+    def board(self) -> Board:
+        """The full screen that is on top."""
+
+    @abstractmethod
+    def _to_tasks(self) -> None:
+        """Close what lies over the tasks."""
+
+    @abstractmethod
+    def _start(self, work: Callable[[], Awaitable[None]], group: str = ...) -> None:
+        """Do ``work`` beside everything else."""
+
+    def on_outdated(self, event: Outdated) -> None:
+        event.stop()
+        self._start(partial(event.load, self._link), "asking")
+
+    # ── what keys do ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do_ledger(self) -> None:
+        if not isinstance(self.board, LedgerScreen):
+            self._to_tasks()
+            self.push_screen(LedgerScreen(self.store, self._home, readonly=self._readonly))
+
+    def _do_upcoming(self) -> None:
+        if not isinstance(self.board, UpcomingScreen):
+            self._to_tasks()
+            self.push_screen(UpcomingScreen(self.store, self._home, readonly=self._readonly))
+
+    def _do_detail(self) -> None:
+        self._open_about_task(DetailScreen)
+
+    def _do_difference(self) -> None:
+        self._open_about_task(DifferenceScreen)
+
+    def _open_about_task(self, kind: type[DetailScreen] | type[DifferenceScreen]) -> None:
+        task = self.board.subject
+        if task is None or isinstance(self.board, kind):
+            return
+        below = next((s for s in self.screen_stack if isinstance(s, kind)), None)
+        while below is not None and below in self.screen_stack:
+            self.pop_screen()  # going round from one to the other must not pile them up
+        self.push_screen(kind(self.store, self._home, readonly=self._readonly, slug=task.slug))
+
+    def _do_said(self) -> None:
+        board = self.board
+        if isinstance(board, LedgerScreen) and board.entry is not None:
+            self.push_screen(SaidScreen(self.store, board.entry.id))
+
+    def _do_output(self) -> None:
+        task = self.board.subject
+        if task is not None:
+            self.push_screen(BuildOutputScreen(self.store, task.slug))
+
+    def show_failed_build(self, slug: str) -> bool:
+        """Show what a build said that failed; return False where somebody is about something else."""
+        if not isinstance(self.screen, Board):
+            return False
+        self.push_screen(BuildOutputScreen(self.store, slug))
+        return True

@@ -1,0 +1,204 @@
+"""Everything about one task on one page; the keys of the task work here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from keiji.errors import NotBuilt
+from keiji.states import RunState
+from keiji_engine.bus.protocol import ActiveBuild, UpcomingInstants
+from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.views import RecentRun, TaskView
+from keiji_tui import durations
+from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.link.link import Link
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.screens.instants import instants, zone_of
+from keiji_tui.screens.page import hanging, section
+from keiji_tui.states import TaskState, state_of
+from keiji_tui.store import Store
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.sheet import Sheet
+from keiji_tui.widgets.task_row import COLOURS
+from keiji_tui.words import FAILED_RUN, ago, calendar, counted, elapsed, lasting, outcome, short_path, sparkline, until
+
+INSTANTS = 10
+_RUNS = 5  # of the last ones that have a line each
+_LABEL = 13
+_WIDEST = 100  # letters of a line that are still read with ease
+
+
+class DetailScreen(AskingBoard):
+    """State, times, build, sources, runs and places of a task."""
+
+    BINDINGS = bindings(Place.TASK)
+    ABOUT = (Place.TASK,)
+    AUTO_FOCUS = "#detail"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self.slug = slug
+        self._reasons: tuple[Reason, ...] | None = None
+        self._upcoming: UpcomingInstants | None = None
+        self._build: ActiveBuild | None = None
+
+    def body(self) -> ComposeResult:
+        yield Line(id="detail-title")
+        yield Sheet(id="detail")
+
+    @property
+    def subject(self) -> TaskView | None:
+        return self.store.tasks.get(self.slug)
+
+    def is_idle(self, action: Action) -> bool:
+        return action.id in ("detail", "services") or super().is_idle(action)
+
+    async def ask(self, link: Link) -> None:
+        self._reasons = await link.explain(self.slug)
+        try:
+            self._upcoming = await link.upcoming(self.slug, INSTANTS)
+            self._build = await link.active_build(self.slug)
+        except NotBuilt:
+            self._upcoming = self._build = None
+
+    def paint_body(self, now: datetime) -> None:
+        task, store = self.subject, self.store
+        if task is not None:
+            # All that the answers depend on; a run that begins or ends moves the next instant, too.
+            self.ask_where_changed((task, store.engine, tuple(store.services.values())))
+        name = plain(task.name) if task else plain(self.slug)
+        standing = self.standing if self.trouble or not store.is_live else ""
+        state = Content.styled(standing, "$text-warning")
+        self.query_one("#detail-title", Line).put((Content.assemble(("task ", "$text-muted"), (name, "bold")), state))
+        width = max(12, min(self.query_one(Sheet).size.width - 3, _WIDEST))
+        # What nobody tells any more stands still: it is shown as of when it was true.
+        as_of = now if store.is_live else store.heard_at or now
+        lines = list(self._lines(task, as_of, width)) if task else [Content("there is no such task any more")]
+        self.query_one(Sheet).put(lines, [number for number, line in enumerate(lines) if not line])
+
+    def on_resize(self) -> None:
+        if self.is_ready:
+            self.paint_body(self.now)
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        yield from self._state(task, now, width)
+        if task.description:
+            yield from _row("what for", plain(task.description), width)
+        yield from _section("Schedule")
+        yield from _row("when", plain(task.schedule_words) or "none before the first build", width)
+        yield from _row("as written", plain(task.schedule), width, "$text-muted")
+        yield from _row("zone", self._zone(task), width, "$text-muted")
+        yield from _row("policy", plain(task.policy) or "none before the first build", width)
+        yield from self._next(task, now, width)
+        yield from _section("Build and sources")
+        yield from self._built(task, now, width)
+        yield from self._sources(task, width)
+        yield from _section("Runs")
+        yield from self._runs(task, now, width)
+        yield from _section("Places")
+        for label, path in (("log", task.log_path), ("executable", task.executable), ("sources", task.source_path)):
+            yield from _row(label, plain(short_path(path, self.home)) if path else "", width, "$text-muted")
+
+    def _state(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        state = state_of(task)
+        word = state.word
+        if task.running_since is not None:
+            word += f" for {elapsed((now - task.running_since).total_seconds())}"
+            word += f", {task.running} at once" if task.running > 1 else ""
+        if state is TaskState.IDLE and task.next_execution_time is not None:
+            word += f", due {until(task.next_execution_time, now, self.store.zone)}"
+        yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
+        known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task)
+        for reason in known:
+            yield from hanging(Content("  • "), plain(reason.words), width, "")
+            if reason.remedy:
+                yield from hanging(Content.styled("    $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
+
+    def _zone(self, task: TaskView) -> str:
+        if task.zone:
+            return f"{plain(task.zone)}, its own"
+        return f"{plain(self.store.engine.time_zone)}, the workspace's" if self.store.engine else ""
+
+    def _next(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        found = self._upcoming
+        is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
+        yield from _section("Next ten" + (", if it ran" if is_kept_back else ""))
+        if found is None:
+            unknown = "none before the first build" if task.build is None else self.standing
+            yield from hanging(Content("  "), unknown, width, "$text-muted")
+            return
+        if not found.instants:
+            yield Content.styled("  never again", "$text-muted")
+        ahead = tuple(instant for instant in found.instants if instant.at > now) or found.instants
+        yield from instants(ahead, zone_of(found.zone, self.store.zone), now, width)
+
+    def _built(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        build = self._build
+        if task.build is None:
+            yield from _row("build", f"none yet – {BY_ID['build'].key} builds it", width, "$text-warning")
+            return
+        yield from _row("build", plain(task.build), width)
+        if build is None or build.hash != task.build:
+            return
+        made = f"{calendar(build.created_at, now, self.store.zone)}, {ago(build.created_at, now, self.store.zone)}"
+        took = f"{build.import_seconds * 1000:.0f} ms" if build.import_seconds < 1 else lasting(build.import_seconds)
+        yield from _row("built", f"{made}; {counted(build.files, 'file')}, imported in {took}", width)
+
+    def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
+        if not task.source_changes:
+            text, style = ("as in the build", "$text-muted") if task.build else ("", "")
+            yield from _row("sources", text, width, style)
+            return
+        paths = ", ".join(plain(path) for path in task.source_changes[:20])
+        more = len(task.source_changes) - 20
+        text = f"◆ differ: {paths}" + (f" and {more} more" if more > 0 else "")
+        yield from _row("sources", text, width, "$text-warning")
+        yield from _row("error", plain(task.source_error), width, "$text-error")
+        keys = f"{BY_ID['difference'].key} shows the difference, {BY_ID['build'].key} builds and restarts"
+        yield from _row("", keys, width, "$text-muted")
+
+    def _runs(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        if not task.recent:
+            yield from hanging(Content("  "), f"it never ran – {BY_ID['run'].key} runs it now", width, "$text-muted")
+            return
+        bars = [
+            (letter, "$text-error" if letter == FAILED_RUN else "$primary")
+            for letter in sparkline(task.recent[-max(1, width - _LABEL - 2) :])
+        ]
+        yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), *bars)
+        usually = durations.usual(task.recent)
+        if usually is not None:
+            yield from _row("usually", f"{lasting(usually)} (the median of those that went well)", width)
+        for run in reversed(task.recent[-_RUNS:]):
+            yield from self._run(run, usually, now, width)
+        yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
+
+    def _run(self, run: RecentRun, usually: float | None, now: datetime, width: int) -> Iterator[Content]:
+        is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)
+        took = lasting(run.seconds) if run.seconds is not None else ""
+        factor = durations.times(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
+        first = Content.assemble(
+            (f"  {ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),
+            (f"{outcome(run.state, run.exit_code, run.signal):10} ", "$text-error" if is_bad else ""),
+            f"{took:>7} ",
+            (f"{factor:<6}", durations.style(run.seconds, usually)),
+        )
+        yield from hanging(first, plain(run.reason) if is_bad else "", width, "$text-muted")
+
+
+def _section(name: str) -> Iterator[Content]:
+    yield Content("")
+    yield section(name)[1:]
+
+
+def _row(label: str, text: str, width: int, style: str = "") -> Iterator[Content]:
+    if text:
+        yield from hanging(Content.styled(f"  {label:{_LABEL - 2}}", "$text-muted"), text, width, style)

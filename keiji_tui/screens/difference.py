@@ -1,0 +1,131 @@
+"""How the sources of a task differ from its active build, by file; from here they are built."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from keiji_engine.bus.protocol import Difference
+from keiji_engine.bus.views import FileDifference, TaskView
+from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.link.link import Link
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.store import Store
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.sheet import Sheet
+from keiji_tui.words import counted
+
+_LONGEST = 1100
+_STYLES = {"+": "$text-success", "-": "$text-error", "@": "$text-accent", "\\": "$text-muted"}
+_CHANGES = {
+    "added": ("+ new", "$text-success"),
+    "removed": ("- removed", "$text-error"),
+    "edited": ("~ edited", "$text-warning"),
+    "mode": ("~ mode", "$text-warning"),
+}
+
+
+class DifferenceScreen(AskingBoard):
+    """A unified diff of each file that differs."""
+
+    BINDINGS = bindings(Place.TASK)
+    ABOUT = (Place.TASK,)
+    AUTO_FOCUS = "#difference"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self.slug = slug
+        self._found: Difference | None = None
+        self._shown: object = None
+
+    def body(self) -> ComposeResult:
+        yield Line(id="difference-title")
+        yield Line(id="difference-error")
+        yield Sheet(id="difference")
+
+    @property
+    def subject(self) -> TaskView | None:
+        return self.store.tasks.get(self.slug)
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place.TEXT, *self.ABOUT)
+
+    def is_idle(self, action: Action) -> bool:
+        if action.id in ("difference", "logs", "history", "why", "delete", "run", "restart", "pause", "toggle", "stop"):
+            return True
+        return super().is_idle(action)
+
+    async def ask(self, link: Link) -> None:
+        self._found = await link.difference(self.slug)
+
+    def paint_body(self, now: datetime) -> None:
+        task, found = self.subject, self._found
+        if task is not None:
+            self.ask_where_changed((task.build, task.source_changes, task.source_error))
+        title = Content.assemble(
+            ("difference ", "$text-muted"), (plain(task.name) if task else plain(self.slug), "bold")
+        )
+        brief = Content.styled(self._sum(found) if found else "", "$text-muted")
+        state = Content.styled(self.standing, "$text-warning" if self.trouble else "$text-muted")
+        right = Content("  ").join(part for part in (brief, state) if part)
+        self.query_one("#difference-title", Line).put((title, right), (title, state if self.standing else brief))
+        error = plain(task.source_error) if task else ""
+        line = self.query_one("#difference-error", Line)
+        line.set_class(bool(error), "-shown")
+        line.put((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
+        # What was asked for again may say the same; whole texts are compared only where they are not the same object.
+        as_of = (found, self.has_answer, self.standing, task is None)
+        if as_of != self._shown:
+            self._shown = as_of
+            lines, parts = self._lines(task, found)
+            self.query_one(Sheet).put(lines, parts)
+
+    def _sum(self, found: Difference) -> str:
+        lines = [line for file in found.files for line in file.lines]
+        added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
+        return f"{counted(len(found.files), 'file')}, +{added:,} -{removed:,} against {plain(found.build)}"
+
+    def _lines(self, task: TaskView | None, found: Difference | None) -> tuple[list[Content], list[int]]:
+        if task is None:
+            return [Content("there is no such task any more")], []
+        if found is None:
+            lines = [Content.styled(self.standing, "$text-warning" if self.trouble else "$text-muted")]
+            if self.trouble:
+                lines += [Content(""), Content.assemble((BY_ID["build"].key, "bold $key"), "  builds what is there")]
+            return lines, []
+        if not found.files:
+            return [
+                Content.styled("Nothing differs.", "bold"),
+                Content(""),
+                Content(f"The sources are those of the build {plain(found.build)}, which is the active one."),
+                Content.assemble((BY_ID["edit"].key, "bold $key"), "  edits them" if "edit" in BY_ID else ""),
+            ], []
+        return _told(found)
+
+
+def _told(found: Difference) -> tuple[list[Content], list[int]]:
+    lines: list[Content] = []
+    parts: list[int] = []
+    for file in found.files:
+        if lines:
+            lines.append(Content(""))
+        parts.append(len(lines))
+        lines += _file(file)
+    if found.note:
+        lines += [Content(""), Content.styled(plain(found.note), "$text-warning")]
+    return lines, parts
+
+
+def _file(file: FileDifference) -> list[Content]:
+    word, style = _CHANGES.get(file.change, (file.change, ""))
+    heading = Content.assemble((f"{word} ", style), (plain(file.path), "bold"))
+    lines = [heading if not file.note else Content.assemble(heading, (f"  {plain(file.note)}", "$text-warning"))]
+    for line in file.lines:
+        sign, text = line[:1], plain(line[1:], _LONGEST)
+        lines.append(Content.styled(f"{sign}{text}", _STYLES.get(sign, "$text-muted")))
+    return lines

@@ -1,0 +1,42 @@
+"""The next instants of a task as lines of text. Content only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from textual.content import Content
+
+from keiji_engine.bus.views import Upcoming
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.page import hanging
+from keiji_tui.words import until
+
+_SOON = 3600  # seconds; in how long is said only of what comes before
+
+
+def instants(found: Iterable[Upcoming], zone: ZoneInfo, now: datetime, width: int) -> Iterator[Content]:
+    """Yield a line for each instant, by the clocks of ``zone``; longer notes take several."""
+    found = tuple(found)
+    local = [instant.at.astimezone(zone) for instant in found]
+    has_seconds = any(moment.second for moment in local)
+    has_change = len({moment.utcoffset() for moment in local}) > 1
+    has_year = local[-1:] and local[-1].year != now.astimezone(zone).year
+    for moment, instant in zip(local, found, strict=True):
+        day = f"{moment:%a} {moment.day:2} {moment:%b}" + (f" {moment.year}" if has_year else "")
+        at = f"  {day} {moment:%H:%M:%S}" if has_seconds else f"  {day} {moment:%H:%M}"
+        at += f" {moment:%Z}".ljust(5) if has_change else ""
+        is_soon = (instant.at - now).total_seconds() < _SOON and not instant.is_skipped
+        ahead = f"{until(instant.at, now, zone):10}" if is_soon else ""
+        style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
+        first = Content.assemble((f"{at}  ", style), (ahead, "$text-muted"))
+        yield from hanging(first, plain(instant.note), width, noted)
+
+
+def zone_of(name: str, otherwise: ZoneInfo) -> ZoneInfo:
+    """Return a zone by its name; ``otherwise`` where that is not known here."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return otherwise

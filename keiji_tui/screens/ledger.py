@@ -1,0 +1,194 @@
+"""The ledger: every directive, newest first, with its stages, what was said of it, and its command-line equal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from keiji_engine.bus.views import TaskView
+from keiji_tui import book
+from keiji_tui.book import Entry
+from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.link.link import Link
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.screens.page import hanging
+from keiji_tui.store import Store
+from keiji_tui.widgets.bindings import bindings
+from keiji_tui.widgets.columns import Column
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.table import Table
+from keiji_tui.words import calendar, clock, counted, lasting
+
+ASKED = 200
+COLUMNS = (
+    Column("mark", "", 1, 1, 0),
+    Column("when", "WHEN", 8, 12, 1),
+    Column("what", "DIRECTIVE", 12, 48, 2),
+    Column("stage", "STAGE", 8, 10, 3),
+    Column("sender", "WHO", 9, 14, 4),
+    Column("said", "WHAT IT SAID", 12, 100, 5),
+    Column("command", "ON THE COMMAND LINE", 24, 60, 6),
+)
+_MARKS = {
+    book.SENT: ("…", "$text-warning"),
+    book.ACCEPTED: ("◐", "$text-warning"),
+    book.DONE: ("●", "$text-success"),
+    book.REFUSED: ("✗", "$text-error"),
+    book.LOST: ("?", "$text-error"),
+    book.UNANSWERED: ("?", "$text-error"),
+}
+_SHARE = 0.4  # of the screen for what is written out, as the style sheet has it
+
+
+class LedgerScreen(AskingBoard):
+    """A row for each directive, whoever sent it."""
+
+    BINDINGS = bindings(Place.LEDGER)
+    ABOUT = (Place.LEDGER,)
+    AUTO_FOCUS = "#ledger"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self._wanted: dict[str, int] = {}
+        self._wanted_as_of: object = None
+
+    def body(self) -> ComposeResult:
+        yield Line(id="ledger-title")
+        yield Static(id="ledger-empty", classes="empty")
+        yield Table(COLUMNS, self._cells, id="ledger")
+        yield Static(id="ledger-entry", classes="written-out")
+
+    @property
+    def entry(self) -> Entry | None:
+        """The selected directive."""
+        return self.store.book.entries.get(self.query_one(Table).selected or "")
+
+    @property
+    def subject(self) -> TaskView | None:
+        entry = self.entry
+        return self.store.named(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
+
+    def is_idle(self, action: Action) -> bool:
+        if action.id == "said":
+            return self.entry is None
+        return action.id in ("ledger", "logs") or super().is_idle(action)
+
+    async def ask(self, link: Link) -> None:
+        self.store.book.take(await link.directives(ASKED))
+
+    def paint_body(self, now: datetime) -> None:
+        store = self.store
+        self.ask_where_changed(store.engine.boot if store.engine else None)
+        keys = store.book.order()
+        note = " · ".join(filter(None, (counted(len(keys), "directive") if keys else "", self.standing)))
+        title = Content.styled("ledger", "bold")
+        self.query_one("#ledger-title", Line).put((title, Content.styled(note, "$text-muted")))
+        as_of = (store.book.changes, now.astimezone(store.zone).date())
+        if self._wanted_as_of != as_of:
+            self._wanted_as_of = as_of
+            rows = [self._cells(key) for key in keys]
+            self._wanted = {
+                column.id: max((row[column.id].cell_length for row in rows), default=0) for column in COLUMNS[1:]
+            }
+        self.set_class(not keys, "-empty")
+        if keys and self.focused is None:
+            self.query_one(Table).focus()  # it cannot have the focus while it is hidden
+        if not keys:
+            self.put("#ledger-empty", self._nothing())
+        self.query_one(Table).put(keys, self._wanted)
+        self._write_out()
+
+    def on_resize(self) -> None:
+        self._write_out()
+
+    def _nothing(self) -> Content:
+        if not self.has_answer:
+            return Content.styled(self.standing, "$text-muted")
+        return Content.assemble(
+            ("Nobody has asked for anything yet.\n\n", "bold"),
+            "What you do with a key, and what others do on the command line, is listed here with its stages.\n\n",
+            (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ",
+            (BY_ID["run"].key, "bold $key"), " there runs one",
+        )  # fmt: skip
+
+    @on(Table.Chosen)
+    async def _row_chosen(self, event: Table.Chosen) -> None:
+        event.stop()
+        await self.app.run_action("act('said')")
+
+    @on(Table.Selected)
+    def _write_out(self) -> None:
+        """Write out the selected directive, for which its row may have no room."""
+        entry = self.entry
+        self.query_one("#ledger-entry").set_class(entry is not None, "-shown")
+        self.put("#ledger-entry", Content("\n").join(self._lines(entry)) if entry is not None else Content(""))
+
+    def _lines(self, entry: Entry) -> list[Content]:
+        width = max(12, self.size.width - 4)
+        lines = list(hanging(Content(""), self.stages(entry), width, "$text-muted"))
+        said = [line for text in entry.lines for line in hanging(Content(""), plain(text, 2000), width, "")]
+        command = list(hanging(Content.styled("$ ", "$text-muted"), plain(entry.command), width, "$text-accent"))
+        room = max(2, int(self.size.height * _SHARE) - len(lines) - len(command))
+        if len(said) > room:
+            left = len(said) - room + 1
+            said = [
+                *said[: room - 1],
+                Content.styled(f"{counted(left, 'more line')} – enter shows all", "$text-warning"),
+            ]
+        lines += said
+        return lines + (command if entry.command else [])
+
+    def stages(self, entry: Entry) -> str:
+        """Return what has become of a directive so far, in a sentence."""
+        who = f" by {plain(entry.sender)}" if entry.sender else ""
+        begun = f"asked {self._at(entry.at)}{who}"
+        if entry.settled_at is not None:
+            took = lasting(max(0.0, (entry.settled_at - entry.at).total_seconds()))
+            return f"{begun}, {entry.stage} after {took}"
+        words = {
+            book.SENT: "sent; the engine has not answered yet",
+            book.ACCEPTED: "accepted, being carried out",
+            book.LOST: "accepted, and lost with the engine that did it",
+            book.UNANSWERED: "sent, and nobody answered",
+        }
+        return f"{begun}, {words.get(entry.stage, entry.stage)}"
+
+    def _cells(self, key: str) -> Mapping[str, Content]:
+        entry = self.store.book.entries.get(key)
+        if entry is None:
+            return {}
+        mark, style = _MARKS.get(entry.stage, ("·", "$text-muted"))
+        is_bad = style == "$text-error"
+        return {
+            "mark": Content.styled(mark, style),
+            "when": Content.styled(self._when(entry.at), "$text-muted"),
+            "what": Content.assemble((f"{plain(entry.verb)} ", "bold"), plain(entry.target)),
+            "stage": Content.styled(entry.stage, style),
+            "sender": Content.styled(plain(entry.sender), "$text-muted"),
+            "said": Content.styled(plain(_gist(entry)), "$text-error" if is_bad else ""),
+            "command": Content.styled(plain(entry.command), "$text-muted"),
+        }
+
+    def _when(self, moment: datetime) -> str:
+        """Return when something was, to the second where that was today."""
+        at = calendar(moment, self.now, self.store.zone)
+        return clock(moment, self.store.zone) if at.startswith("today") else at
+
+    def _at(self, moment: datetime) -> str:
+        zone = self.store.zone
+        before, _, last = calendar(moment, self.now, zone).rpartition(" ")
+        day = (before or last).removeprefix("today")
+        return f"{day} {clock(moment, zone)}".strip()
+
+
+def _gist(entry: Entry) -> str:
+    """Return the line that says most: the first; of a build that went well, the last, which says when it is due."""
+    if not entry.lines:
+        return ""
+    return entry.lines[-1 if entry.verb == "build" and entry.stage == book.DONE else 0]

@@ -1,0 +1,83 @@
+"""The log of a task on a screen of its own, opened at one of its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+
+from textual.app import ComposeResult
+from textual.content import Content
+
+from keiji.records import Run
+from keiji.states import BAD
+from keiji_engine.bus.views import TaskView
+from keiji_tui.keymap import Action, Place
+from keiji_tui.link.link import Link
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.messages import LogOpened
+from keiji_tui.screens.board import Board
+from keiji_tui.store import Store
+from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.log_pane import LogPane
+from keiji_tui.words import calendar, clock, lasting, outcome
+
+
+class LogScreen(Board):
+    """A log. Where the run failed, its last error line is what one sees."""
+
+    ABOUT = (Place.LOG,)
+    AUTO_FOCUS = "LogView"
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str, run: Run) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self.slug = slug
+        self._run = run
+        self.log_pane = LogPane(id="log-pane")
+
+    def body(self) -> ComposeResult:
+        yield Line(id="log-run")
+        yield self.log_pane
+
+    @property
+    def subject(self) -> TaskView | None:
+        return self.store.tasks.get(self.slug)
+
+    def is_idle(self, action: Action) -> bool:
+        return action.id in ("logs", "services") or self.log_pane.is_idle(action) or super().is_idle(action)
+
+    def on_mount(self) -> None:
+        task = self.subject
+        self.log_pane.show(self.slug, task.name if task else self.slug)
+        self.post_message(LogOpened())
+
+    def follow(self, link: Link) -> None:
+        """Show what is in the log and what comes; from the run on, at first."""
+        if self.log_pane.link is None:
+            self.log_pane.link = link
+            self.log_pane.open_at(self._run)
+        follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, link)
+        self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)
+
+    def back(self) -> bool:
+        """Undo one thing in the log; return whether there was one."""
+        return self.log_pane.back()
+
+    def paint_body(self, now: datetime) -> None:
+        store = self.store
+        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+        self.query_one("#log-run", Line).put((self._about(now), Content("")))
+
+    def _about(self, now: datetime) -> Content:
+        run, zone = self._run, self.store.zone
+        parts = [("run ", "$text-muted"), (run.run_id[:8], "bold")]
+        if run.started_at is not None:
+            day = calendar(run.started_at, now, zone).rpartition(" ")[0].removeprefix("today")
+            parts.append((f"  {day} {clock(run.started_at, zone)}".rstrip(), "$text-muted"))
+        style = "$text-error" if run.state in BAD else "$foreground"
+        parts.append((f"  {outcome(run.state, run.exit_code, run.signal)}", style))
+        if run.seconds is not None:
+            parts.append((f" after {lasting(run.seconds)}", "$text-muted"))
+        if run.reason:
+            parts.append((f"  {plain(run.reason)}", "$text-muted"))
+        return Content.assemble(*parts)

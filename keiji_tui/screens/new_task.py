@@ -1,0 +1,163 @@
+"""A new task: its name, what it is for, and when it runs, with what that means as one types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from datetime import datetime
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Button, Input, Static
+
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.new_task import Draft, Preview, kept, preview, wrong_with
+from keiji_tui.screens.instants import instants
+from keiji_tui.screens.modal import Modal
+from keiji_tui.store import Store
+
+_LABELS = {"name": "name", "description": "for", "schedule": "when"}
+_HOLDERS = {
+    "name": "such as ping_google",
+    "description": "what it does; may be empty",
+    "schedule": 'every(10).seconds · on.friday.at("22:00") · cron("…")',
+}
+_FRAME = 8  # cells of border and padding
+
+Make = Callable[["NewTaskScreen", Draft], None]
+
+
+class NewTaskScreen(Modal[Draft]):
+    """Returns what was typed, so that it is there again the next time; an empty draft when the task was made.
+
+    Args:
+        draft: what the fields begin with.
+        make: has the engine make the task, and says `failed` or `made`.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "cancel", show=False),
+        Binding("down", "app.focus_next", "next", show=False),
+        Binding("up", "app.focus_previous", "previous", show=False),
+    ]
+
+    def __init__(self, store: Store, clock: Callable[[], datetime], draft: Draft, make: Make) -> None:
+        super().__init__()
+        self._store = store
+        self._now = clock
+        self._make = make
+        self._refused = ""
+        self._is_being_made = False
+        self.draft = draft
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog -wide", id="new-task", can_focus=False):
+            yield Static(Content.styled("New task", "bold"))
+            for each in fields(Draft):
+                with Horizontal(classes="field"):
+                    yield Static(Content.styled(_LABELS[each.name], "$text-muted"), classes="label")
+                    typed = getattr(self.draft, each.name)
+                    field = Input(typed, placeholder=_HOLDERS[each.name], compact=True, id=each.name)
+                    field.cursor_blink = False
+                    yield field
+            yield Static(id="preview")
+            yield Static(id="wrong")
+            with Horizontal(classes="buttons"):
+                yield Button(Content.assemble(("esc", "bold $key"), " Cancel"), id="no", compact=True)
+                yield Button(Content.assemble(("enter", "bold $key"), " Create"), id="yes", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one("#name", Input).focus()
+        self._show()
+
+    def on_resize(self) -> None:
+        self._show()
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _show(self) -> None:
+        found = preview(self.draft.schedule, self._now(), self._store.zone)
+        self.query_one("#preview", Static).update(self._previewed(found))
+        self.query_one("#wrong", Static).update(self._noted(is_clear=not found.error))
+        self.query_one("#yes", Button).disabled = bool(found.error or self._wrong_name or self._is_being_made)
+
+    @property
+    def _wrong_name(self) -> str:
+        return wrong_with(self.draft.name, self._store.tasks.values())
+
+    def _previewed(self, found: Preview) -> Content:
+        width = max(20, min(int(self.app.size.width * 0.96), 76) - _FRAME)
+        lines = [Content.styled(found.words, "bold")] if found.words else []
+        if found.error:
+            lines += [Content.styled(plain(line), "$text-warning") for line in found.error.splitlines()]
+        lines += instants(found.instants, self._store.zone, self._now(), width)
+        return Content("\n").join(lines)
+
+    def _noted(self, *, is_clear: bool) -> Content:
+        """Return what stands against making it, or else the command that does the same."""
+        if self._is_being_made:
+            return Content.styled("creating and building …", "$text-warning")
+        if self._refused:
+            return Content.styled(f"✗ {self._refused}", "$text-error")
+        wrong = self._wrong_name if self.draft.name.strip() else ""
+        if wrong:
+            return Content.styled(plain(wrong), "$text-warning")
+        if not self.draft.name.strip():
+            return Content.styled("it needs a name", "$text-muted")
+        command = plain(self.draft.command())
+        return Content.assemble(("$ ", "$text-muted"), (command, "$text-accent")) if is_clear else Content("")
+
+    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        clean = "".join(letter for letter in event.value if letter.isprintable())
+        if clean != event.value:
+            event.input.value = clean  # what was pasted would go to the terminal as it is; this comes here again
+            return
+        self.draft = kept(self.draft, event.input.id or "", event.value)
+        self._refused = ""
+        self._show()
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        self._create()
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "no":
+            self.action_cancel()
+        else:
+            self._create()
+
+    def _create(self) -> None:
+        """Make the task where nothing stands against it; else go to where it does."""
+        if self._is_being_made:
+            return
+        if self._wrong_name:
+            self.query_one("#name", Input).focus()
+        elif preview(self.draft.schedule, self._now(), self._store.zone).error:
+            self.query_one("#schedule", Input).focus()
+        else:
+            self._is_being_made = True
+            self._show()
+            self._make(self, self.draft)
+
+    def action_cancel(self) -> None:
+        """Close; what was typed is there again the next time."""
+        self.dismiss(self.draft)
+
+    def failed(self, reason: str) -> None:
+        """Say why the task was not made; everything that was typed stays."""
+        self._is_being_made = False
+        self._refused = "\n".join(plain(line) for line in reason.splitlines())
+        if self.is_mounted and self.is_current:
+            self._show()
+
+    def made(self) -> None:
+        """Close: the task is there."""
+        self.dismiss(Draft())

@@ -1,0 +1,130 @@
+"""What an engine would answer about its ledger, a difference, a build and the coming day, at the moment of `scenes`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from scenes import NOW, before, task
+
+from keiji_engine.bus.protocol import ActiveBuild, Agenda, Difference
+from keiji_engine.bus.views import AgendaInstant, AgendaOften, DirectiveView, FileDifference, TaskView
+
+FAILURE = (
+    "function.py, line 3: invalid syntax",
+    "        print('hello'",
+    "             ^",
+    "SyntaxError: '(' was never closed",
+    "the build before it (3f9a2c1e00000000) stays active",
+)
+BUILT = (
+    "task found , building...",
+    "scheduling function... every 10 seconds",
+    "sourcePath: /home/user/keiji/tasks/ping_google",
+    "executable path /home/user/.local/share/keiji/exec/tasks/ping_google",
+    "executable created (build 3f9a2c1e00000000)",
+    "task saved",
+    "next: Tue 2026-11-24 13:32:01, Tue 2026-11-24 13:32:11, Tue 2026-11-24 13:32:21",
+)
+
+
+def ledger() -> tuple[DirectiveView, ...]:
+    """Return what somebody and others asked of an engine, newest first."""
+
+    def view(number: int, verb: str, target: str, *lines: str, **changes: object) -> DirectiveView:
+        at = before(minutes=7 * number)
+        known: dict[str, object] = {"sender": "keiji-tui", "stage": "done", "settled_at": at + timedelta(seconds=0.012)}
+        return DirectiveView(
+            id=f"directive-{number}", verb=verb, target=target, received_at=at, lines=lines, **{**known, **changes}
+        )  # type: ignore[arg-type]
+
+    return (
+        view(0, "build", "ping_google", stage="accepted", settled_at=None),
+        view(1, "build", "report", *FAILURE, stage="refused", settled_at=before(minutes=6, seconds=58.6)),
+        view(2, "disable", "scrape", "disabled task scrape"),
+        view(3, "build", "ping_google", *BUILT, sender="keiji", settled_at=before(minutes=20, seconds=57.2)),
+        view(4, "run", "weekly_prod_報告", "running task weekly [prod] 報告 (run 0660f23f)", sender="cron [ci]"),
+        view(5, "pause-system", "", "paused everything", sender="keiji"),
+        view(6, "resume-system", "", "resumed everything", sender="keiji"),
+        view(30, "restart-service", "scheduler", "restarted scheduler"),
+        view(400, "delete", "old_one", "the engine ended while it carried this out, and may have done a part of it",
+             "look at the task, and ask again if it was not done", stage="lost", settled_at=None),
+    )  # fmt: skip
+
+
+def differing() -> Difference:
+    """Return a difference with every kind of file."""
+    function = FileDifference(
+        path="function.py",
+        change="edited",
+        lines=(
+            "@@ -1,7 +1,8 @@",
+            " import requests",
+            " ",
+            " def function():",
+            '-    print("Pinging Google....")',
+            "-    answer = requests.get('https://www.google.com', timeout=5)",
+            '+    """Say [bold]hello[/bold] to Google, and how long that took."""',
+            '+    print("Pinging Google ....", flush=True)',
+            "+    answer = requests.get('https://www.google.com', timeout=5, headers={'User-Agent': 'keiji'}, "
+            "allow_redirects=False)",
+            '     print("status: ", answer.status_code)',
+            " \treturn answer.ok",
+            "\\ no newline at the end of the file",
+        ),
+    )
+    return Difference(
+        id="difference",
+        task="ping_google",
+        build="3f9a2c1e00000000",
+        files=(
+            function,
+            FileDifference(path="logo.png", change="edited", note="binary"),
+            FileDifference(
+                path="old/[b]helper[/b].py", change="removed", lines=("@@ -1,2 +0,0 @@", "-x = 1", "-y = 2")
+            ),
+            FileDifference(path="prod.env", change="added", note="not shown: it may hold secrets"),
+            FileDifference(path="schedule.py", change="mode", note="is executable now"),
+        ),
+    )
+
+
+def build(name: str = "b" * 64) -> ActiveBuild:
+    return ActiveBuild(
+        id="build", task="", hash=name, created_at=before(days=3, hours=2), import_seconds=0.043, files=4
+    )
+
+
+def daily() -> tuple[TaskView, ...]:
+    """Return tasks that are due at times of a day."""
+    return (
+        task("backup", schedule_words="every day at 22:00", next_execution_time=datetime(2026, 11, 24, 19, tzinfo=UTC)),
+        task("invoices", schedule_words="every day at 22:00", next_execution_time=None, is_disabled=True),
+        task("mail", schedule_words="every 3 hours"),
+        task("ping_google"),
+        task("report", schedule_words="weekdays at 06:00", zone="Europe/Berlin"),
+        task("thumbnails", schedule_words="every minute", next_execution_time=NOW + timedelta(seconds=3)),
+        task("weekly [prod] 報告", slug="weekly", schedule_words="every day at 22:00"),
+    )
+
+
+def day() -> Agenda:
+    """Return when those are due."""
+
+    def due(slug: str, at: datetime, note: str = "", *, is_skipped: bool = False) -> AgendaInstant:
+        return AgendaInstant(task=slug, at=at, starts_at=at, note=note, is_skipped=is_skipped)
+
+    night = datetime(2026, 11, 24, 19, tzinfo=UTC)
+    mails = [due("mail", datetime(2026, 11, 24, 10, 45, tzinfo=UTC) + timedelta(hours=3 * n)) for n in range(8)]
+    others = [
+        due("backup", night, "starts 4.2 s later (jitter)"),
+        due("invoices", night),
+        due("weekly", night),
+        due("report", datetime(2026, 11, 25, 1, 30, tzinfo=UTC), "skipped: gap 02:30", is_skipped=True),
+        due("report", datetime(2026, 11, 25, 5, tzinfo=UTC)),
+    ]
+    often = (
+        AgendaOften(task="ping_google", next_at=NOW + timedelta(seconds=4)),
+        AgendaOften(task="thumbnails", next_at=NOW + timedelta(seconds=3)),
+    )
+    instants = tuple(sorted((*mails, *others), key=lambda each: (each.at, each.task)))
+    return Agenda(id="agenda", until=NOW + timedelta(days=1), instants=instants, often=often)

@@ -1,0 +1,129 @@
+"""A new task: what is typed is read as one types, nothing of it is lost, and the engine makes and builds it."""
+
+from __future__ import annotations
+
+import pytest
+from piloting import press, running, said, sees, table, text_of, verbs
+from scenes import live, task
+from textual.widgets import Input
+from waiting import until
+
+from keiji.errors import BuildFailed, TaskExists
+from keiji_engine.bus.protocol import BuildTask, Create, TaskChanged
+from keiji_engine.bus.views import LinkState
+from keiji_tui.app import ControlCenter
+from keiji_tui.screens.new_task import NewTaskScreen
+
+
+def opened(app: ControlCenter) -> bool:
+    return isinstance(app.screen, NewTaskScreen) and app.screen.query_one("#name", Input).has_focus
+
+
+def typed(app: ControlCenter, field: str, text: str) -> None:
+    app.screen.query_one(f"#{field}", Input).value = text
+
+
+async def test_a_task_is_made_built_and_selected() -> None:
+    app, link = live(task("a"), task("zz"))
+    async with running(app, (80, 24)) as pilot:
+        await press(pilot, "slash", "z", "enter", "N")
+        await until(pilot, lambda: opened(app))
+        await press(pilot, *"ping_it")
+        typed(app, "description", "what [/b] it is for")
+        typed(app, "schedule", 'on.friday.at("22:00")')
+        await until(pilot, sees(app, "Fridays at 22:00", "Fri 27 Nov", "22:00", "--schedule="))
+        await press(pilot, "enter")
+        await until(pilot, lambda: verbs(link) == [Create, BuildTask])
+        made, built = link.sent
+        assert isinstance(made, Create)
+        assert (made.name, made.description, made.schedule) == (
+            "ping_it", "what [/b] it is for", 'on.friday.at("22:00")',
+        )  # fmt: skip
+        assert built.target == "ping_it"
+        link.happen(TaskChanged(task=task("ping_it")))
+        await until(pilot, lambda: table(app).selected == "ping_it")
+        assert not app.store.filter, "nothing hides it"
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        assert app.screen.query_one("#name", Input).value == ""
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        ("every(10)", "a unit is missing"),
+        ("on.firday", "did you mean on.friday?"),
+        ("__import__('os')", "__import__ is not known here"),
+        ("[/b]", "cannot be read"),
+        ('once("2001-01-01 00:00")', "it is never due from now on"),
+        ("", "a schedule is needed"),
+        ("every(10).seconds", "every 10 seconds"),
+        ('cron("30 2 * * *")', "at 02:30 every day"),
+    ],
+)
+async def test_the_schedule_is_read_as_it_is_typed(schedule: str, words: str) -> None:
+    app, link = live(task("a"))
+    async with running(app, (40, 24)) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        typed(app, "name", "b")
+        typed(app, "schedule", schedule)
+        await until(pilot, lambda: words.split(maxsplit=1)[0] in text_of(app), words)
+        await until(pilot, lambda: words in " ".join(text_of(app).replace("│", "").split()), words)
+        if "every" not in words:
+            await press(pilot, "enter")
+            await until(pilot, lambda: app.screen.query_one("#schedule", Input).has_focus)
+            assert not link.sent
+
+
+@pytest.mark.parametrize("name", ["a", "../x", "[/b] \x1b[2J", "", "-x"])
+async def test_a_name_that_cannot_be_is_told_and_goes_nowhere(name: str) -> None:
+    app, link = live(task("a"))
+    async with running(app) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        typed(app, "name", name)
+        await press(pilot, "tab", "tab", "enter")
+        await until(pilot, lambda: app.screen.query_one("#name", Input).has_focus)
+        assert "\x1b" not in text_of(app)
+        assert not link.sent
+
+
+async def test_what_was_typed_stays_when_the_engine_refuses_and_when_one_leaves() -> None:
+    app, link = live(task("a"))
+    link.answer = lambda directive: TaskExists("there is [/b] already", hint="another name")
+    async with running(app) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        await press(pilot, *"ping", "enter")
+        await until(pilot, sees(app, "✗ there is [/b] already", "another name"))
+        assert app.screen.query_one("#name", Input).value == "ping"
+        await press(pilot, "escape")
+        await until(pilot, lambda: not isinstance(app.screen, NewTaskScreen))
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app) and app.screen.query_one("#name", Input).value == "ping")
+        link.answer = lambda directive: BuildFailed("boom") if isinstance(directive, BuildTask) else None
+        await press(pilot, "enter")
+        await until(pilot, lambda: verbs(link)[1:] == [Create, BuildTask])
+
+
+async def test_a_second_enter_makes_no_second_task() -> None:
+    app, link = live(task("a"))
+    link.hold.clear()
+    async with running(app) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        await press(pilot, *"ping", "enter", "enter", "enter")
+        await until(pilot, sees(app, "creating and building …"))
+        assert verbs(link) == [Create]
+        link.hold.set()
+        await until(pilot, lambda: verbs(link) == [Create, BuildTask])
+
+
+async def test_without_an_engine_there_is_no_new_task() -> None:
+    app, link = live(task("a"))
+    async with running(app) as pilot:
+        link.die()
+        await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
+        await press(pilot, "N")
+        await until(pilot, lambda: said(app) == ["the engine is offline – s starts it"])

@@ -1,0 +1,175 @@
+"""Lines of a log by their position, and the part of them that is in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keiji_engine.bus.protocol import LogSlice
+from keiji_tui.logs.buffer import MARGIN, LogBuffer
+from keiji_tui.logs.intake import Intake
+from keiji_tui.logs.lines import LONGEST_KEPT, Line, Piece, split, whole_lines
+from keiji_tui.logs.slices import back, backwards, forwards
+
+
+def file_of(data: bytes, oldest: int = 0):  # type: ignore[no-untyped-def]
+    """Return what reads ``data`` as the engine reads a log."""
+
+    async def read(position: int | None, limit: int) -> LogSlice:
+        begin = min(max(position or 0, oldest), len(data))
+        found = data[begin : begin + limit]
+        found = found[: found.rfind(b"\n") + 1] or (found if len(found) == limit else b"")
+        text = found.decode(errors="replace")
+        return LogSlice(id="r", task="a", position=begin, end=begin + len(found), size=len(data), text=text)
+
+    return read
+
+
+def raws(lines: list[Line]) -> list[str]:
+    return [line.raw for line in lines]
+
+
+def test_lines_have_their_positions_in_bytes() -> None:
+    text = "one\nzwölf\n報告\n"
+    lines = split(Piece(100, 100 + len(text.encode()), text))
+    assert [(line.position, line.end, line.raw) for line in lines] == [
+        (100, 104, "one"), (104, 111, "zwölf"), (111, 118, "報告"),
+    ]  # fmt: skip
+
+
+def test_a_piece_from_the_middle_begins_with_its_first_whole_line() -> None:
+    data = "報告報告\nabc\ndef\n".encode()[1:]
+    text = data.decode(errors="replace")
+    lines = split(whole_lines(Piece(1, 1 + len(data), text)))
+    assert [(line.position, line.raw) for line in lines] == [(13, "abc"), (17, "def")]
+
+
+def test_a_piece_of_one_endless_line_is_a_line() -> None:
+    lines = split(whole_lines(Piece(10, 30, "x" * 20)))
+    assert [(line.position, line.end, line.is_open) for line in lines] == [(10, 30, True)]
+
+
+def test_what_a_crash_tore_apart_does_not_move_what_comes_after_the_piece() -> None:
+    data = b"good\nbad \xe5\xa0\nmore\n"
+    lines = split(Piece(0, len(data), data.decode(errors="replace")))
+    assert lines[-1].end == len(data)
+    assert all(line.position < line.end for line in lines)
+
+
+def test_a_line_that_came_in_two_pieces_is_one() -> None:
+    buffer = LogBuffer()
+    buffer.append(split(Piece(0, 6, "one\ntw")), 0, 6)
+    buffer.append(split(Piece(6, 14, "o\nthree\n")), 6, 14)
+    assert raws(list(buffer)) == ["one", "two", "three"]
+    assert (buffer.begin, buffer.end) == (0, 14)
+
+
+def test_a_buffer_says_what_is_missing() -> None:
+    buffer = LogBuffer()
+    buffer.append(split(Piece(0, 4, "one\n")), 0, 4)
+    buffer.append(split(Piece(1004, 1008, "two\n")), 1004, 1008)
+    assert raws(list(buffer)) == ["one", "… 1,000 bytes were skipped …", "two"]
+    assert buffer[1].is_note
+
+
+def numbered(first: int, last: int) -> list[Line]:
+    return [Line(number * 10, number * 10 + 10, f"{number:09}") for number in range(first, last)]
+
+
+def test_a_buffer_drops_at_the_end_that_nobody_heads_for() -> None:
+    buffer = LogBuffer(most=5)
+    buffer.append(numbered(10, 20), 100, 200)
+    assert (buffer.begin, buffer.end, len(buffer)) == (150, 200, 5)
+    buffer.prepend(numbered(12, 15), 120)
+    assert (buffer.begin, buffer.end, len(buffer)) == (120, 170, 5)
+    assert buffer.is_full
+    assert not buffer.is_at_end
+
+
+def test_a_buffer_is_bounded_by_letters_as_well() -> None:
+    buffer = LogBuffer(letters=100)
+    buffer.append([Line(n, n + 1, "x" * 40) for n in range(10)], 0, 10)
+    assert (len(buffer), buffer.begin) == (2, 8)
+    buffer.prepend([Line(7, 8, "y" * 90)], 7)
+    assert raws(list(buffer)) == ["y" * 90]
+    assert len(split(Piece(0, 100_000, "z" * 100_000))[0].raw) == LONGEST_KEPT
+
+
+def test_positions_between_lines_belong_to_the_line_before() -> None:
+    buffer = LogBuffer()
+    buffer.append(numbered(3, 6), 30, 60)
+    assert [buffer.index(position) for position in (0, 30, 39, 40, 59, 999)] == [0, 0, 0, 1, 2, 2]
+
+
+def test_a_margin_is_counted_in_lines_or_in_letters() -> None:
+    buffer = LogBuffer()
+    buffer.append(numbered(0, 2 * MARGIN + 2), 0, (2 * MARGIN + 2) * 10)
+    middle = (MARGIN + 1) * 10
+    assert buffer.has_margin_before(middle)
+    assert buffer.has_margin_behind(middle)
+    assert not buffer.has_margin_before(middle - 20)
+
+
+def test_an_intake_joins_what_belongs_together_and_keeps_the_newest() -> None:
+    intake = Intake(most=20)
+    for begin in range(0, 60, 10):
+        intake.add(begin, begin + 10, "x" * 9 + "\n")
+    assert intake.end == 60
+    piece = intake.pop()
+    assert (piece.position, piece.end, len(piece.text)) == (40, 60, 20)
+    assert not intake
+    intake.add(70, 80, "y" * 9 + "\n")
+    intake.add(90, 100, "z" * 9 + "\n")
+    assert intake.pop().end == 80
+
+
+logs = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=30), max_size=60)
+
+
+@given(logs, st.integers(1, 200))
+def test_all_of_a_log_is_read_backwards_once(lines: list[str], limit: int) -> None:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    longest = max((len(line.encode()) for line in lines), default=0) + 1
+
+    async def everything() -> list[str]:
+        found: list[str] = []
+        before = len(data)
+        while before > 0:
+            piece, is_oldest = await back(file_of(data), before, max(limit, longest))
+            assert piece is not None
+            assert piece.end == before
+            found[:0] = raws(split(piece))
+            before = piece.position
+            assert is_oldest == (before == 0)
+        return found
+
+    assert asyncio.run(everything()) == lines
+
+
+@given(st.lists(st.binary(max_size=80), max_size=20), st.integers(1, 60))
+def test_reading_backwards_comes_to_an_end_whatever_is_in_the_file(parts: list[bytes], limit: int) -> None:
+    data = b"\n".join(parts) + b"\n"
+
+    async def steps() -> None:
+        before = len(data)
+        while before > 0:
+            piece, _ = await back(file_of(data), before, limit)
+            if piece is None:
+                return
+            assert piece.position < before
+            before = piece.position
+
+    asyncio.run(steps())
+
+
+async def test_a_log_is_gone_through_in_both_directions_up_to_where_it_was_pruned() -> None:
+    data = b"".join(b"%06d\n" % number for number in range(200_000))
+    read = file_of(data, oldest=7 * 1_000)
+    down = [line.raw async for piece in forwards(read, 0) for line in split(piece)]
+    up = [line.raw async for piece in backwards(read, len(data)) for line in reversed(split(piece))]
+    assert down == up[::-1]
+    assert (down[0], down[-1], len(down)) == ("001000", "199999", 199_000)
+    some = [line.raw async for piece in forwards(read, 7 * 5_000, 7 * 5_003) for line in split(piece)]
+    assert some == ["005000", "005001", "005002"]

@@ -1,0 +1,128 @@
+"""What the process that matches lines answers, and how it is ended when it takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+import time
+
+import msgspec
+import pytest
+
+from keiji_tui.logs.asked import ALL, Answer, Check, Choose, Locate, Print, Question, Sift, Stream
+from keiji_tui.logs.matcher import Matcher, PatternFailed
+from keiji_tui.logs.matching import answer, serve, shown
+
+TEXT = (
+    'time=2026-11-24T13:31:57.164+03:00 level=INFO run=1 msg="status:  200"\n'
+    'time=2026-11-24T13:31:58.164+03:00 level=ERROR run=1 msg="say \\"no\\" \\x1b[31min r\\x1b[1med\\x1b[0m"\n'
+    'time=2026-11-24T13:31:59.164+03:00 level=INFO run=2 msg="a tab\\tand 報告" more=1\n'
+    "something else\n"
+    'time=2026-11-24T13:32:00.164+03:00 level=INFO msg="task ping: every hour"\n'
+)
+
+
+def chosen(find: str = "", sift: Sift = ALL) -> list[int]:
+    return answer(Choose(TEXT, sift, find)).chosen
+
+
+def test_an_expression_is_looked_for_in_what_is_shown() -> None:
+    assert chosen("status:  200$") == [0]
+    assert chosen('say "no" in red') == [1]
+    assert chosen("報告") == [2]
+    assert chosen("^something") == [3]
+    assert chosen("level") == []
+    assert chosen() == [0, 1, 2, 3, 4]
+
+
+def test_case_counts_where_there_is_a_capital() -> None:
+    assert chosen("STATUS") == []
+    assert chosen("sTaTus".lower()) == [0]
+
+
+def test_a_filter_lets_lines_through_or_keeps_them_back() -> None:
+    assert chosen(sift=Sift("a")) == [0, 1, 2, 4]
+    assert chosen(sift=Sift("a", inverted=True)) == [3]
+    assert chosen("2", Sift("status")) == [0]
+    assert Sift.typed("!a", Stream.ERR) == Sift("a", True, Stream.ERR)
+    assert Sift.typed("!", Stream.BOTH).is_all
+
+
+def test_output_and_errors_are_told_apart_by_their_level() -> None:
+    assert chosen(sift=Sift(stream=Stream.ERR)) == [1]
+    assert chosen(sift=Sift(stream=Stream.OUT)) == [0, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "find", ["needle", "nee-dle 1/2", "NEEDLE", "Needle", "^a n.*2$", r"\ba\b", "2$", "n[e]+dle", "(?=a)a", ".*+", "x"]
+)
+def test_a_text_that_is_passed_over_as_a_whole_has_no_match_in_any_line(find: str) -> None:
+    said = "a needle, a NEEDLE, a nee-dle 1/2"
+    text = f'time=2026-11-24T13:31:57.164+03:00 level=INFO run=1 msg="{said}"\n'
+    pattern = re.compile(find, 0 if find != find.lower() else re.IGNORECASE)
+    assert bool(answer(Choose(text, ALL, find)).chosen) == bool(pattern.search(said))
+
+
+def test_matches_are_placed_in_what_is_shown() -> None:
+    lines = TEXT.splitlines()
+    spans = answer(Locate(lines, "red|a")).spans
+    assert spans == [[(2, 3)], [(1, 2), (12, 15)], [(0, 1), (3, 4), (8, 9)], [], [(1, 2)]]
+    assert answer(Locate(["abc"], "x*")).spans == [[]]
+
+
+def test_lines_are_printed_for_a_file_as_they_are_shown() -> None:
+    text = answer(Print(TEXT, ALL, run="1")).text
+    assert text.splitlines() == [
+        "2026-11-24T13:31:57.164+03:00 INFO  status:  200",
+        '2026-11-24T13:31:58.164+03:00 ERROR say "no" in red',
+    ]
+    assert answer(Print(TEXT, Sift("something"))).text == "something else\n"
+
+
+def test_what_is_shown_has_no_colours_and_no_escape_sequences() -> None:
+    assert shown("\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07") == "red"
+    assert shown("plain") == "plain"
+
+
+def exchange(*questions: Question) -> list[Answer]:
+    source, sink = io.BytesIO(), io.BytesIO()
+    for question in questions:
+        body = msgspec.msgpack.encode(question)
+        source.write(len(body).to_bytes(4, "big") + body)
+    source.seek(0)
+    serve(source, sink)
+    sink.seek(0)
+    found = []
+    while header := sink.read(4):
+        found.append(msgspec.msgpack.decode(sink.read(int.from_bytes(header, "big")), type=Answer))
+    return found
+
+
+def test_what_is_no_expression_is_answered_by_why_and_the_next_question_as_usual() -> None:
+    wrong, right, hungry = exchange(Check("(a"), Choose(TEXT, ALL, "status"), Check("a{99999999999}"))
+    assert wrong.error.startswith("missing )")
+    assert right.chosen == [0]
+    assert hungry.error
+
+
+async def test_a_matcher_goes_on_after_an_expression_that_took_for_ever() -> None:
+    matcher = Matcher()
+    try:
+        line = f'time=2026-11-24T13:31:57+03:00 level=INFO run=1 msg="{"a" * 60}b"\n'
+        asking = asyncio.create_task(matcher.ask(Choose(line, ALL, "(a+)+$")))
+        while matcher.busy_seconds < 0.1:
+            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert (await matcher.ask(Choose(line, ALL, "ab$"))).chosen == [0]
+        assert time.monotonic() - began < 2.0
+        with pytest.raises(PatternFailed, match="missing"):
+            await matcher.ask(Check("(a"))
+        with pytest.raises(PatternFailed, match="too long"):
+            await matcher.ask(Choose(line, ALL, "(a+)+$"))
+        assert (await matcher.ask(Check("a"))).error == ""
+    finally:
+        matcher.close()
