@@ -40,6 +40,7 @@ COLOURS = {
     TaskState.IDLE: "$text-success",
 }
 _NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
+_BAR = 10  # cells of the bar that shows how far a run has got
 _DIFFERS = "◆ sources differ"
 
 
@@ -86,8 +87,8 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if state is TaskState.RUNNING:
         since = task.running_since
         count = f"{task.running} running" if task.running > 1 else "running"
-        texts = (f"{count} {elapsed((now - since).total_seconds())}", count) if since else (count,)
-        return [Content.styled(text, COLOURS[state]) for text in texts]
+        took = f"{count} {elapsed((now - since).total_seconds())}" if since else count
+        return [Content.styled(text, COLOURS[state]) for text in (*_progress(task, took), took, count)]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
         return Content.styled(state.word, "$text-disabled")
     if state in (TaskState.HELD, TaskState.PAUSED):
@@ -103,6 +104,20 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if task.next_execution_time is None:
         return Content.styled("never", "$text-disabled")
     return Content(until(task.next_execution_time, now, store.zone))
+
+
+def _progress(task: TaskView, took: str) -> list[str]:
+    """Return how far the run has got, as it says itself, at its fullest first; nothing where it says nothing."""
+    told = task.progress
+    if told is None:
+        return []
+    words = plain(told.words)
+    if told.fraction is None:
+        return [f"{took} {words}"] if words else []
+    filled = round(told.fraction * _BAR)
+    bar = f"{'▓' * filled}{'░' * (_BAR - filled)} {told.fraction:.0%}"
+    texts = [f"{took} {bar} {words}", f"{took} {words} {told.fraction:.0%}"] if words else []
+    return [*texts, f"{took} {bar}", bar, f"{took} {told.fraction:.0%}"]
 
 
 def _kept_back(task: TaskView) -> list[Content]:

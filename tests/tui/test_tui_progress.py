@@ -1,0 +1,43 @@
+"""How far a run has got, in the table: as much of it as there is room for."""
+
+from __future__ import annotations
+
+import pytest
+from scenes import NOW, before, task
+
+from keiji.records import Progress
+from keiji_tui.store import Store
+from keiji_tui.widgets.task_row import cells
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (None, ["running 2m 11s", "running"]),
+        (
+            Progress(fraction=0.61),
+            [
+                "running 2m 11s ▓▓▓▓▓▓░░░░ 61%",
+                "▓▓▓▓▓▓░░░░ 61%",
+                "running 2m 11s 61%",
+                "running 2m 11s",
+                "running",
+            ],
+        ),
+        (Progress(words="copying [b]\x1b[2J"), ["running 2m 11s copying [b]", "running 2m 11s", "running"]),
+    ],
+)
+def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None, expected: list[str]) -> None:
+    running = task("backup", is_running=True, running=1, running_since=before(seconds=131), progress=progress)
+    shown = cells(running, Store(), NOW)["next"]
+    assert isinstance(shown, list)
+    assert [content.plain for content in shown] == expected
+
+
+def test_words_are_shown_where_there_is_room() -> None:
+    told = Progress(fraction=1.0, words="the last part")
+    running = task("backup", is_running=True, running=1, running_since=before(seconds=131), progress=told)
+    shown = cells(running, Store(), NOW)["next"]
+    assert isinstance(shown, list)
+    assert shown[0].plain == "running 2m 11s ▓▓▓▓▓▓▓▓▓▓ 100% the last part"
+    assert shown[3].plain == "▓▓▓▓▓▓▓▓▓▓ 100%"
