@@ -34,7 +34,7 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
         assert "keiji task build report" in shown
         assert "function.py, line 3: invalid syntax" in shown
         assert "Sun 14:51" in shown
-        assert app.focused is table(app)
+        await until(pilot, lambda: app.focused is table(app))
         table(app).select("directive-30")
         await until(pilot, sees(app, "by keiji-tui, done after 0.01 s", "$ keiji system restart --scheduler"))
 
@@ -81,6 +81,7 @@ async def test_what_others_do_comes_as_it_happens_and_the_selection_stays() -> N
     async with running(app) as pilot:
         await press(pilot, "5")
         await until(pilot, sees(app, "9 directives"))
+        await until(pilot, lambda: app.focused is table(app))
         await press(pilot, "j", "j")
         await until(pilot, lambda: table(app).selected == "directive-2")
         link.happen(
