@@ -19,7 +19,7 @@ from keiji_tui.logs.asked import Answer, Check, Choose, Locate, Question, Sift, 
 from keiji_tui.logs.logfmt import parse, unquoted
 from keiji_tui.logs.sanitise import LONGEST_LINE, coloured
 
-LIMIT_SECONDS = 3.0
+LIMIT_SECONDS = 1.5
 HEADER = 4  # bytes in front of a message: its length
 _LINE = re.compile(r'time=(\S+) level=(\S+)(?: run=(\S+))? msg=("[^"\\]*(?:\\.[^"\\]*)*")(?: more=1)?')
 _SGR = re.compile(r"\x1b\[[0-9;]*m")

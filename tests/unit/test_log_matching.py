@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import re
-import time
 
 import msgspec
 import pytest
@@ -113,12 +112,10 @@ async def test_a_matcher_goes_on_after_an_expression_that_took_for_ever() -> Non
         asking = asyncio.create_task(matcher.ask(Choose(line, ALL, "(a+)+$")))
         while matcher.busy_seconds < 0.1:
             await asyncio.sleep(0.01)
-        began = time.monotonic()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert (await matcher.ask(Choose(line, ALL, "ab$"))).chosen == [0]
-        assert time.monotonic() - began < 2.0
         with pytest.raises(PatternFailed, match="missing"):
             await matcher.ask(Check("(a"))
         with pytest.raises(PatternFailed, match="too long"):
