@@ -83,10 +83,10 @@ def memory(pid: int) -> int:
 def wait_until_calm(pid: int) -> float:
     """Wait until what a start leaves to be done in the background is done; return the seconds of CPU that took."""
     spent = cpu(pid)
-    for _ in range(180):
+    for _ in range(60):
         before = cpu(pid)
-        time.sleep(1)
-        if cpu(pid) - before < 0.1:
+        time.sleep(3)
+        if cpu(pid) - before < 0.06:
             break
     return cpu(pid) - spent
 

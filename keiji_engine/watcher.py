@@ -24,7 +24,7 @@ from keiji.errors import BuildFailed
 from keiji_engine.builds.gate import check_syntax
 from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_as_in, is_source
 
-AT_ONCE = 1000  # so many tasks are looked at each time that it looks without having been told anything
+AT_ONCE = 300  # so many tasks are looked at each time that it looks without having been told anything
 
 
 @dataclass(frozen=True, slots=True)
