@@ -281,6 +281,10 @@ class LogView(Widget, can_focus=True):
     def on_resize(self) -> None:
         self.refill()
 
+    def on_show(self) -> None:
+        # What came while it was hidden was laid out for the room that it had then.
+        self.refill()
+
     # ── copying ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def selection_updated(self, selection: Selection | None) -> None:
