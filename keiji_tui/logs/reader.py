@@ -145,6 +145,10 @@ class LogReader:
             self._goal = place
         self._wake.set()
 
+    def try_again(self) -> None:
+        """Load what could not be loaded, as the engine answers again."""
+        self._wake.set()
+
     def halt(self) -> bool:
         """Stop looking for more that the filter lets through; return whether that was under way."""
         was_scanning, self.is_scanning = self.is_scanning, False
@@ -171,6 +175,7 @@ class LogReader:
             era = self._era
             try:
                 while await self._step(read):
+                    self.trouble = ""
                     self._show()
                     await asyncio.sleep(0)
             except KeijiError as error:

@@ -248,7 +248,7 @@ class LogDeeds:
             text = "\n".join(plain_message(line) for line in lines)
         pane.app.copy_to_clipboard(text)
         count = text.count("\n") + 1 if text else 0
-        pane.tell(f"copied {counted(count, 'line')}" if count else "nothing to copy")
+        self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
 
     async def _save_to(self, text: str) -> None:
         pane, read = self._pane, self._pane.read
@@ -273,7 +273,7 @@ class LogDeeds:
             return
         self._done_typing()
         what = f"run {extent.run[:8]}, " if extent.run else ""
-        pane.tell(f"saved {what}{counted(count, 'line')} to {plain(str(path), 60)}")
+        self._notify(f"saved {what}{counted(count, 'line')}\n{plain(str(path))}")
 
     async def _extent(self) -> Extent:
         """Return what is to be saved: all that the filter lets through, or else the run that is on the screen."""
@@ -307,6 +307,9 @@ class LogDeeds:
             pane.tell(plain(f"{command[0]}: {error.strerror or error}"))
         pane.app.refresh()
 
+    def _notify(self, words: str) -> None:
+        self._pane.app.notify(words, timeout=3, markup=False)
+
     # ── what takes long ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, deed: Callable[[], Awaitable[object]]) -> None:
@@ -326,8 +329,10 @@ class LogDeeds:
                 self._pane.view.refill()
 
     def _advance(self, doing: str, share: float) -> None:
-        self.progress = f"{doing} … {min(1.0, share):.0%}"
-        self._pane.view.post_message(self._pane.view.Changed())
+        told = f"{doing} … {min(1.0, share):.0%}"
+        if told != self.progress:
+            self.progress = told
+            self._pane.view.post_message(self._pane.view.Changed())
 
 
 def _pattern(asked: Asked, text: str) -> str:

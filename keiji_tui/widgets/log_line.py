@@ -61,7 +61,7 @@ def head(line: Line, times: Times, zone: tzinfo | None, today: date | None, *, i
 
 def message(line: Line) -> Text:
     """Return the message, safe to show; not to be changed."""
-    return Text(line.raw) if line.is_note else _decoded(parsed(line.raw).message)
+    return Text(line.raw, end="") if line.is_note else _decoded(parsed(line.raw).message)
 
 
 def plain_message(line: Line) -> str:
@@ -77,4 +77,6 @@ def parsed(raw: str) -> LogLine:
 
 @lru_cache(maxsize=1024)
 def _decoded(text: str) -> Text:
-    return AnsiDecoder().decode_line(coloured(text))
+    decoded = AnsiDecoder().decode_line(coloured(text))
+    decoded.end = ""
+    return decoded

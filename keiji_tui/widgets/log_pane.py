@@ -29,6 +29,7 @@ from keiji_tui.words import counted
 
 _BREATH = 64  # parts after which keys get a turn
 _WIDEST = 30  # letters of an expression in the title
+_NARROW = 40  # cells for what is told, where there are not enough
 
 
 class LogPane(Vertical):
@@ -106,6 +107,8 @@ class LogPane(Vertical):
         self.view.at(zone, today)
         if is_live != self._is_live:
             self._is_live = is_live
+            if is_live:
+                self.reader.try_again()
             self._title()
 
     def back(self) -> bool:
@@ -236,7 +239,9 @@ class LogPane(Vertical):
         if under_way:
             yield Content.styled(f"{under_way} · {BY_ID['back'].key} stops", "$text-accent")
         elif trouble or self._note:
-            yield Content.styled(trouble or self._note, "$text-warning")
+            told = Content.styled(trouble or self._note, "$text-warning")
+            yield told
+            yield told.truncate(_NARROW, ellipsis=True)
         elif reader.following:
             words = ("following", "$text-success") if self._is_live else ("waiting for the engine", "$text-muted")
             yield Content.styled(*words)

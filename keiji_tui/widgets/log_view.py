@@ -21,7 +21,8 @@ from keiji_tui.logs.lines import Line
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.log_layout import Row, rows_before, rows_from, thumb
-from keiji_tui.widgets.log_line import MARKS, NARROW, Times, head, kind, message, plain_message
+from keiji_tui.widgets.log_line import NARROW, Times, head, message, plain_message
+from keiji_tui.widgets.log_paint import row_segments, style_of
 
 Spans = list[tuple[int, int]]
 _BAR = 1  # cells of the scroll bar
@@ -67,9 +68,10 @@ class LogView(Widget, can_focus=True):
         self.times = Times.CLOCK
         self.land_at = 0.0  # how far down the screen the line comes to stand that is gone to
         self._anchor: tuple[int, int] = (0, 0)  # the position of the first line, and which of its rows is the first
-        self._rows: list[Row] = []
-        self._inner: frozenset[int] = frozenset()  # the positions of the lines on the screen, without first and last
-        self._pan = 0
+        self._rows: list[tuple[Line, int]] = []  # on the screen, of which line, and which of its rows
+        self.lines_shown: list[Line] = []  # the lines of these, the first one perhaps from its middle on
+        self._base: Style | None = None
+        self.pan = 0
         self._zone: tzinfo | None = None
         self._today: date | None = None
         self._is_dragged = False
@@ -90,7 +92,7 @@ class LogView(Widget, can_focus=True):
 
     def start_over(self) -> None:
         """Be ready for another log."""
-        self.here, self.spans, self._anchor, self._pan = None, None, (0, 0), 0
+        self.here, self.spans, self._anchor, self.pan = None, None, (0, 0), 0
         self.refill()
 
     def at(self, zone: tzinfo, today: date) -> None:
@@ -98,12 +100,6 @@ class LogView(Widget, can_focus=True):
         if (zone, today) != (self._zone, self._today):
             self._zone, self._today = zone, today
             self.refresh()
-
-    @property
-    def lines_shown(self) -> list[Line]:
-        """The lines on the screen, the first one perhaps from its middle on."""
-        indexes = dict.fromkeys(index for index, _ in self._rows)
-        return [self.buffer[index] for index in indexes if index < len(self.buffer)]
 
     @property
     def top(self) -> int:
@@ -126,9 +122,8 @@ class LogView(Widget, can_focus=True):
         landed, self._reader.landed = self._reader.landed, None
         if landed is not None and len(self.buffer):
             self._land(self.buffer.index(landed))
-        self._lay_out()
-        lines = self.lines_shown
-        self._inner = frozenset(line.position for line in lines[1:-1])
+        self._rows = [(self.buffer[index], row) for index, row in self._lay_out()]
+        self.lines_shown = lines = list(dict.fromkeys(line for line, _ in self._rows))
         if lines or heading:
             first, last = (lines[0].position, lines[-1].position) if lines else (self.top, self.bottom)
             self._reader.look(first, last, heading)
@@ -138,31 +133,35 @@ class LogView(Widget, can_focus=True):
     def _land(self, index: int) -> None:
         """Have a line on the screen; one that is looked for and is on it already stays where it is."""
         position = self.buffer[index].position
-        if position != self.here or position not in self._inner:
+        if position != self.here or all(line.position != position for line in self.lines_shown[1:-1]):
             above = self._rows_before(index, 0, int(self.size.height * self.land_at))
             index, row = above[0] if above else (index, 0)
             self._anchor = (self.buffer[index].position, row)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> list[Row]:
+        """Return what is to be on the screen."""
         buffer, height = self.buffer, self.size.height
         if not len(buffer) or not height:
-            self._rows = []
-            return
+            return []
         if self.following:
-            self._rows = self._rows_before(len(buffer), 0, height)
-            return
-        index = buffer.index(self._anchor[0])
-        row = min(self._anchor[1], self._height(index) - 1)
-        self._rows = self._rows_from(index, row, height)
-        if len(self._rows) < height and buffer.is_at_end:
-            self._rows = self._rows_before(len(buffer), 0, height)
-            self._hold()
+            return self._rows_before(len(buffer), 0, height)
+        rows = self._rows_from(*self._place(), height)
+        if len(rows) < height and buffer.is_at_end:
+            rows = self._rows_before(len(buffer), 0, height)
+            index, row = rows[0]
+            self._anchor = (buffer[index].position, row)
+        return rows
+
+    def _place(self) -> Row:
+        """Return where in what is loaded the anchor is."""
+        index = self.buffer.index(self._anchor[0])
+        return index, min(self._anchor[1], self._height(index) - 1)
 
     def _hold(self) -> None:
         """Stay at the row that is the first one now."""
         if self._rows:
-            index, row = self._rows[0]
-            self._anchor = (self.buffer[index].position, row)
+            line, row = self._rows[0]
+            self._anchor = (line.position, row)
 
     def _rows_from(self, index: int, row: int, count: int) -> list[Row]:
         return rows_from(index, row, count, len(self.buffer), self._height)
@@ -174,11 +173,11 @@ class LogView(Widget, can_focus=True):
         if not self.is_wrapped:
             return 1
         line = self.buffer[index]
-        return max(1, ceil(message(line).cell_len / self._room(line)))
+        return max(1, ceil(message(line).cell_len / self.room(line)))
 
-    def _room(self, line: Line) -> int:
+    def room(self, line: Line) -> int:
         """Return how many cells there are for a message."""
-        return max(8, self.size.width - _BAR - len(self._head(line)) - 2)
+        return max(8, self.size.width - _BAR - len(self.head(line)) - 2)
 
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -205,9 +204,10 @@ class LogView(Widget, can_focus=True):
 
     def action_lines(self, count: int) -> None:
         """Scroll by so many rows."""
-        if not self._rows:
+        self._hold()
+        if not len(self.buffer):
             return
-        index, row = self._rows[0]
+        index, row = self._place()
         if count < 0:
             before = self._rows_before(index, row, -count)
             target = before[0] if before else (index, row)
@@ -228,13 +228,13 @@ class LogView(Widget, can_focus=True):
 
     def action_pan(self, cells: int) -> None:
         """Show what is further to the right, or to the left."""
-        self._pan = max(0, self._pan + cells)
+        self.pan = max(0, self.pan + cells)
         self.refresh()
 
     def action_wrap(self) -> None:
         """Show long lines on several rows, or cut off."""
         self._hold()
-        self.is_wrapped, self._pan = not self.is_wrapped, 0
+        self.is_wrapped, self.pan = not self.is_wrapped, 0
         self.refill()
 
     def action_times(self) -> None:
@@ -303,53 +303,16 @@ class LogView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = max(0, self.size.width - _BAR)
-        base = self.rich_style
-        if y < len(self._rows) and self._rows[y][0] < len(self.buffer):
-            strip = self._row_strip(*self._rows[y], width, base)
-        else:
-            strip = Strip.blank(width, base)
-        return Strip.join([strip.adjust_cell_length(width, base), self._bar(y, base)])
+        base = self._base = self._base or self.rich_style
+        segments = row_segments(self, *self._rows[y], width, base) if y < len(self._rows) else [Segment("", base)]
+        return Strip.join([Strip(segments).adjust_cell_length(width, base), self._bar(y, base)])
 
-    def _row_strip(self, index: int, row: int, width: int, base: Style) -> Strip:
-        line = self.buffer[index]
-        name = kind(line)
-        if line.position == self.here:
-            base += self._style("here")
-        before = self._head(line)
-        style = base + self._style(name)
-        if row:
-            segments = [Segment(" " * (len(before) + 2), base)]
-        else:
-            segments = [Segment(before, base + self._style("time")), Segment(f"{MARKS[name]} ", style)]
-        room = max(0, width - len(before) - 2)
-        begin = row * self._room(line) if self.is_wrapped else self._pan
-        whole = self._message(line, style)
-        shown = whole.crop(begin, begin + room)
-        if not self.is_wrapped and whole.cell_length > begin + room > 0:
-            shown = Strip.join([whole.crop(begin, begin + room - 1), Strip([Segment("›", base)])])
-        offset = len(whole.crop(0, begin).text) if begin else 0
-        joined = Strip.join([Strip(segments), shown.apply_offsets(offset, line.position)])
-        return joined.extend_cell_length(width, base)
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._base = None
 
-    def _message(self, line: Line, style: Style) -> Strip:
-        text = message(line)
-        spans = self.spans.get(line.raw, []) if self.spans else []
-        selection = self.text_selection
-        span = selection.get_span(line.position) if selection is not None else None
-        if spans or span:
-            text = text.copy()
-            for begin, end in spans:
-                text.stylize(self._style("match"), begin, end)
-            if span:
-                chosen = self.screen.get_component_rich_style("screen--selection")
-                text.stylize(chosen, span[0], len(text) if span[1] < 0 else span[1])
-        text.end = ""
-        return Strip(Segment.apply_style(text.render(self.app.console), style))
-
-    def _style(self, name: str) -> Style:
-        return self.get_component_rich_style(f"log--{name}", partial=True)
-
-    def _head(self, line: Line) -> str:
+    def head(self, line: Line) -> str:
+        """Return what stands before the mark of a line."""
         return head(line, self.times, self._zone, self._today, is_narrow=self.size.width < NARROW)
 
     def _bar(self, y: int, base: Style) -> Strip:
@@ -359,7 +322,7 @@ class LogView(Widget, can_focus=True):
         oldest = (buffer.begin or 0) if buffer.oldest is None else buffer.oldest
         bottom = buffer.size if self.following else self.bottom
         is_thumb = y in thumb(self.top, bottom, oldest, buffer.size, self.size.height)
-        return Strip.blank(_BAR, base + self._style("bar") if is_thumb else base)
+        return Strip.blank(_BAR, base + style_of(self, "bar") if is_thumb else base)
 
     # ── what is looked for ───────────────────────────────────────────────────────────────────────────────────────────
 

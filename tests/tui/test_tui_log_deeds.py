@@ -18,6 +18,7 @@ from waiting import until
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_tui.app import ControlCenter
+from keiji_tui.options import read
 from keiji_tui.screens.log import LogScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.widgets.log_ask import LogAsk
@@ -110,6 +111,15 @@ async def test_the_program_opens_at_a_run(wanted: str, words: str) -> None:
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.log_pane.view.lines_shown)
         await until(pilot, sees(app, words))
+
+
+def test_a_run_is_asked_for_together_with_its_task(capsys: pytest.CaptureFixture[str]) -> None:
+    options = read(["--task", "a", "--run", "failed"])
+    assert (options.task, options.run) == ("a", "failed")
+    with pytest.raises(SystemExit) as ended:
+        read(["--run", "failed"])
+    assert ended.value.code == 2
+    assert "--run needs --task" in capsys.readouterr().err
 
 
 async def test_a_run_that_there_is_not_is_said_to_be_none() -> None:

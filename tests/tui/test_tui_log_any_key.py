@@ -1,0 +1,58 @@
+"""Nothing that a person can press in a log ends the program, whatever the log and the engine do meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from scenes import center, snapshot, task
+from test_tui_log_reading import grow, lines, long_log
+from textual import events
+from waiting import until
+
+from keiji_engine.bus.protocol import LogChunk
+from keiji_tui.keymap import Place, of
+
+TYPED = ("enter", "escape", "escape", "a", "1", "(", "!", "backspace", "tab", "l", "H")
+KEYS = [*sorted({key for action in of(Place.LOG) for key in action.keys}), *TYPED]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_any_key_in_a_log(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chance = random.Random(seed)
+    link = long_log(lines(0, 20_000))
+    app = center(link)
+
+    def shrink() -> None:
+        link.files["a"] = b""
+        link.print(LogChunk(task="a", position=0, end=0, text="", anew=True))
+
+    def prune() -> None:
+        link.oldest["a"] = link.files["a"].find(b"\n", len(link.files["a"]) // 2) + 1
+
+    deeds = [
+        lambda: grow(link, lines(0, 3_000)),
+        lambda: grow(link, lines(0, 10), is_told=False),
+        shrink,
+        prune,
+        link.die,
+        lambda: link.come_back(snapshot([task("a")], boot="boot-2")),
+    ]
+    async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
+        await until(pilot, lambda: app._is_open and app.board.subject)
+        driver = app._driver
+        assert driver is not None
+        await pilot.press("l")
+        for _ in range(150):
+            key = chance.choice(KEYS)
+            driver.send_message(events.Key(key, key if len(key) == 1 else None))
+            if chance.random() < 0.1:
+                chance.choice(deeds)()
+            await asyncio.sleep(0 if chance.random() < 0.5 else 0.01)
+        await pilot.pause()
+        assert app._exception is None
+        assert not [note for note in app._notifications if note.severity == "error"]
+        assert app.screen_stack
