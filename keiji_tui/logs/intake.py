@@ -26,30 +26,26 @@ class Intake:
         self._pieces.clear()
         self._letters, self.end = 0, None
 
-    def add(self, position: int, end: int, text: str) -> None:
+    def add(self, piece: Piece) -> None:
         """Take in what was appended."""
-        if not text:
+        if not piece.text:
             return
-        self._pieces.append(Piece(position, end, text))
-        self._letters += len(text)
-        self.end = end
+        self.look_at(piece)
         while self._letters > self._most and len(self._pieces) > 1:
             self._letters -= len(self._pieces.popleft().text)
 
-    def look_at(self, position: int, end: int, text: str) -> None:
+    def look_at(self, piece: Piece) -> None:
         """Take in what the end of the log looks like, even where that is empty."""
-        self._pieces.append(Piece(position, end, text))
-        self._letters += len(text)
-        self.end = end
+        self._pieces.append(piece)
+        self._letters += len(piece.text)
+        self.end = piece.end
 
     def pop(self) -> Piece:
         """Return the oldest pieces that follow each other without a gap, as one."""
         first = self._pieces.popleft()
-        self._letters -= len(first.text)
-        texts, end = [first.text], first.end
-        while self._pieces and self._pieces[0].position == end:
-            piece = self._pieces.popleft()
-            self._letters -= len(piece.text)
-            texts.append(piece.text)
-            end = piece.end
-        return Piece(first.position, end, "".join(texts))
+        rest: list[Piece] = []
+        while self._pieces and self._pieces[0].position == (rest[-1] if rest else first).end:
+            rest.append(self._pieces.popleft())
+        piece = first.joined(rest)
+        self._letters -= len(piece.text)
+        return piece

@@ -7,6 +7,7 @@ stands for it in the text; so where a piece does not begin with a line, its line
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,42 +44,52 @@ class Piece:
             return self
         return Piece(position, self.end, self.text.encode()[position - self.position :].decode(errors="replace"))
 
+    def until(self, end: int) -> Piece:
+        """Return the part before ``end``: what begins further on than asked also reaches further."""
+        if self.end <= end:
+            return self
+        return Piece(self.position, end, self.text.encode()[: end - self.position].decode(errors="replace"))
+
+    def whole(self) -> Piece:
+        """Return it without the line in the middle of which it begins.
+
+        One without any newline stays as it is, for a line that is longer than what is read at once.
+        """
+        first = self.text.find("\n") + 1
+        if first in (0, len(self.text)):
+            return self
+        text = self.text[first:]
+        return Piece(max(self.position, self.end - _size(text)), self.end, text)
+
+    def lines(self) -> list[Line]:
+        """Return the lines of a piece that begins with one."""
+        if not self.text:
+            return []
+        parts = self.text.split("\n")
+        last = parts.pop()
+        is_ascii = self.text.isascii()
+        lines = []
+        position = self.position
+        for part in parts:
+            end = min(position + (len(part) if is_ascii else _size(part)) + 1, self.end)
+            lines.append(Line(position, end, part[:LONGEST_KEPT]))
+            position = end
+        if last:
+            lines.append(Line(position, self.end, last[:LONGEST_KEPT], is_open=True))
+        elif lines and lines[-1].end != self.end:  # what a crash tore apart has another length than what stands for it
+            lines[-1] = Line(lines[-1].position, self.end, lines[-1].raw)
+        return lines
+
+    def joined(self, rest: Sequence[Piece]) -> Piece:
+        """Return it with the pieces that follow it without a gap."""
+        if not rest:
+            return self
+        return Piece(self.position, rest[-1].end, "".join((self.text, *(piece.text for piece in rest))))
+
 
 def skipped(begin: int, end: int) -> Line:
     """Return what stands where nothing is kept of the file between two positions."""
     return Line(begin, end, f"… {end - begin:,} bytes were skipped …", is_note=True)
-
-
-def whole_lines(piece: Piece) -> Piece:
-    """Return a piece that begins in the middle of a line without the rest of that line.
-
-    One without any newline stays as it is, for a line that is longer than what is read at once.
-    """
-    first = piece.text.find("\n") + 1
-    if first in (0, len(piece.text)):
-        return piece
-    text = piece.text[first:]
-    return Piece(max(piece.position, piece.end - _size(text)), piece.end, text)
-
-
-def split(piece: Piece) -> list[Line]:
-    """Return the lines of a piece that begins with one."""
-    if not piece.text:
-        return []
-    parts = piece.text.split("\n")
-    last = parts.pop()
-    is_ascii = piece.text.isascii()
-    lines = []
-    position = piece.position
-    for part in parts:
-        end = min(position + (len(part) if is_ascii else _size(part)) + 1, piece.end)
-        lines.append(Line(position, end, part[:LONGEST_KEPT]))
-        position = end
-    if last:
-        lines.append(Line(position, piece.end, last[:LONGEST_KEPT], is_open=True))
-    elif lines and lines[-1].end != piece.end:  # what a crash tore apart is longer or shorter than what stands for it
-        lines[-1] = Line(lines[-1].position, piece.end, lines[-1].raw)
-    return lines
 
 
 def _size(text: str) -> int:

@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from keiji.errors import KeijiError
-from keiji_engine.bus.protocol import LogChunk, LogSlice
 from keiji_tui.logs.asked import ALL, Choose, Sift
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.intake import Intake
-from keiji_tui.logs.lines import Line, Piece, skipped, split, whole_lines
+from keiji_tui.logs.lines import Line, Piece, skipped
 from keiji_tui.logs.matcher import Matcher, PatternFailed
-from keiji_tui.logs.slices import PAGE, SCAN, Read, back, piece_of
+from keiji_tui.logs.source import PAGE, SCAN, Source, Told
 
 PACE_SECONDS = 0.05  # what comes in is applied together, this often at most
 
@@ -74,20 +73,19 @@ class LogReader:
         self._goal = self.landed = self._stuck_at = None
         self._is_halted = self.is_scanning = False
 
-    def take(self, part: LogSlice | LogChunk) -> None:
-        """Take in what the link told; it is shown with whatever else comes within a moment."""
+    def take(self, told: Told) -> None:
+        """Take in what the source told; it is shown with whatever else comes within a moment."""
         self.trouble = ""
-        if self._is_begun_anew(part):
+        if self._is_begun_anew(told):
             self._begin_anew()
-        size = part.size if isinstance(part, LogSlice) else part.end
-        self.buffer.size = max(self.buffer.size, size)
+        self.buffer.size = max(self.buffer.size, told.size)
         self._stuck_at = None
-        if isinstance(part, LogSlice):
-            self._intake.look_at(part.position, part.end, part.text)
+        if told.is_look:
+            self._intake.look_at(told.piece)
         else:
             if not self.following:
-                self.unseen += part.text.count("\n")
-            self._intake.add(part.position, part.end, part.text)
+                self.unseen += told.piece.text.count("\n")
+            self._intake.add(told.piece)
         if self._pace is None:
             self._pace = asyncio.get_running_loop().call_later(PACE_SECONDS, self._paced)
 
@@ -95,14 +93,15 @@ class LogReader:
         self._pace = None
         self._wake.set()
 
-    def _is_begun_anew(self, part: LogSlice | LogChunk) -> bool:
+    def _is_begun_anew(self, told: Told) -> bool:
         """Return whether the log was deleted, so that positions count from the start again."""
         known = max(self.buffer.end or 0, self._intake.end or 0)
         if not known:
             return False
-        if isinstance(part, LogSlice):
-            return part.size < known
-        return part.anew or (part.position == 0 and part.end <= known and bool(part.text))
+        if told.is_look:
+            return told.size < known
+        piece = told.piece
+        return told.anew or (piece.position == 0 and piece.end <= known and bool(piece.text))
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,7 +165,7 @@ class LogReader:
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def attend(self, read: Read) -> NoReturn:
+    async def attend(self, source: Source) -> NoReturn:
         """Load what is wanted, for as long as this is not cancelled."""
         self._wake.set()
         while True:
@@ -174,7 +173,7 @@ class LogReader:
             self._wake.clear()
             era = self._era
             try:
-                while await self._step(read):
+                while await self._step(source):
                     self.trouble = ""
                     self._show()
                     await asyncio.sleep(0)
@@ -192,11 +191,11 @@ class LogReader:
             self._shown, self._shown_at = self.buffer.version, now
             self._changed()
 
-    async def _step(self, read: Read) -> bool:
+    async def _step(self, source: Source) -> bool:
         """Do the most urgent thing; return whether there was any."""
         buffer = self.buffer
         if self._goal is not None:
-            await self._jump(read, self._goal)
+            await self._jump(source, self._goal)
             return True
         if self._intake:
             await self._apply()
@@ -204,20 +203,20 @@ class LogReader:
         if buffer.end is None:
             return False
         if buffer.oldest is None:
-            buffer.oldest = (await read(0, 1)).position
+            buffer.oldest = await source.oldest()
             return True
         may_forward, may_back = (not buffer.is_full or self._heading == way for way in (1, -1))
         if not buffer.is_at_end and self._stuck_at != buffer.end:
             if self.following:
-                await self._catch_up(read)
+                await self._catch_up(source)
                 return True
             if may_forward and not self._is_halted and not buffer.has_margin_behind(self._seen[1]):
                 self.is_scanning = not self.sift.is_all
-                await self._forward(read)
+                await self._forward(source)
                 return True
         if may_back and not self._is_halted and not buffer.is_at_start and not buffer.has_margin_before(self._seen[0]):
             self.is_scanning = not self.sift.is_all
-            await self._back(read)
+            await self._back(source)
             return True
         return False
 
@@ -230,8 +229,8 @@ class LogReader:
                 return
             if piece.position > buffer.end:
                 if self.following and self.sift.is_all:  # what was passed over is in the file
-                    piece = piece if piece.text.startswith("time=") else whole_lines(piece)
-                    buffer.reset(split(piece), piece.position, piece.end)
+                    piece = piece if piece.text.startswith("time=") else piece.whole()
+                    buffer.reset(piece.lines(), piece.position, piece.end)
                 return
             piece = piece.behind(buffer.end)
         lines = await self._let_through(piece)
@@ -245,34 +244,34 @@ class LogReader:
     def _may_grow(self) -> bool:
         return not self.buffer.is_full and not self.buffer.has_margin_behind(self._seen[1])
 
-    async def _catch_up(self, read: Read) -> None:
+    async def _catch_up(self, source: Source) -> None:
         buffer, era = self.buffer, self._era
         if not self.sift.is_all or buffer.size - (buffer.end or 0) <= PAGE:
-            await self._forward(read)
+            await self._forward(source)
             return
-        found = await read(None, PAGE)
+        piece, size = await source.last(PAGE)
         if era == self._era and self.following:
-            buffer.size = max(buffer.size, found.size)
-            buffer.reset(split(piece_of(found)), found.position, found.end)
+            buffer.size = max(buffer.size, size)
+            buffer.reset(piece.lines(), piece.position, piece.end)
             if not len(buffer):
                 self._stuck_at = buffer.end
 
-    async def _forward(self, read: Read) -> None:
+    async def _forward(self, source: Source) -> None:
         begin, era = self.buffer.end or 0, self._era
-        found = await read(begin, PAGE if self.sift.is_all else SCAN)
+        piece, size = await source.after(begin, PAGE if self.sift.is_all else SCAN)
         if era != self._era:
             return
-        self.buffer.size = max(self.buffer.size, found.size)
-        if found.end <= begin:
+        self.buffer.size = max(self.buffer.size, size)
+        if piece.end <= begin:
             self._stuck_at = begin
             return
-        lines = await self._let_through(piece_of(found))
+        lines = await self._let_through(piece)
         if era == self._era and self.buffer.end == begin:
-            self.buffer.append(lines, found.position, found.end)
+            self.buffer.append(lines, piece.position, piece.end)
 
-    async def _back(self, read: Read) -> None:
+    async def _back(self, source: Source) -> None:
         before, era = self.buffer.begin or 0, self._era
-        piece, is_oldest = await back(read, before, PAGE if self.sift.is_all else SCAN)
+        piece, is_oldest = await source.before(before, PAGE if self.sift.is_all else SCAN)
         if piece is None:
             self.buffer.oldest = before
             return
@@ -284,25 +283,21 @@ class LogReader:
                 lines = [*lines, skipped(piece.end, before)]
             self.buffer.prepend(lines, piece.position)
 
-    async def _jump(self, read: Read, goal: int) -> None:
+    async def _jump(self, source: Source, goal: int) -> None:
         buffer, era = self.buffer, self._era
-        at = max(0, goal - PAGE)
-        found = await read(at, 2 * PAGE)
-        piece = piece_of(found)
-        if found.position == at > 0:
-            piece = whole_lines(piece)
+        (piece, size), place = await source.around(goal)
         shown = await self._let_through(piece)
         if era != self._era or self._goal != goal:
             return
-        if found.position > goal:
-            buffer.oldest = found.position
-        buffer.size = max(buffer.size, found.size)
+        if piece.position > goal:
+            buffer.oldest = piece.position
+        buffer.size = max(buffer.size, size)
         buffer.reset(shown, piece.position, piece.end)
-        self._goal, self.landed, self._seen = None, goal, (goal, goal)
+        self._goal, self.landed, self._seen = None, place, (place, place)
 
     async def _let_through(self, piece: Piece) -> list[Line]:
         if self.sift.is_all or not piece.text:
-            return split(piece)
+            return piece.lines()
         chosen = (await self._matcher.ask(Choose(piece.text, self.sift))).chosen
-        lines = split(piece) if chosen else []
+        lines = piece.lines() if chosen else []
         return [lines[number] for number in chosen]

@@ -9,10 +9,10 @@ from typing import NamedTuple, TextIO
 
 from keiji.records import Run
 from keiji_tui.logs.asked import ALL, Choose, Print, Sift
-from keiji_tui.logs.lines import split
 from keiji_tui.logs.logfmt import parse
 from keiji_tui.logs.matcher import Matcher
-from keiji_tui.logs.slices import Read, backwards, forwards
+from keiji_tui.logs.slices import backwards, forwards
+from keiji_tui.logs.source import Source
 
 _MOST_FOR_ERROR = 4  # slices at the end of a run in which its last error line is looked for
 
@@ -28,35 +28,35 @@ class Extent(NamedTuple):
 Progress = Callable[[int], None]  # told the position that was reached
 
 
-async def find_back(read: Read, matcher: Matcher, what: Choose, before: int, progress: Progress) -> int | None:
+async def find_back(source: Source, matcher: Matcher, what: Choose, before: int, progress: Progress) -> int | None:
     """Return where the last line before a position begins that has ``what.find`` in it. Raises KeijiError."""
-    async with aclosing(backwards(read, before)) as pieces:  # type: ignore[type-var]
+    async with aclosing(backwards(source, before)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             found = await matcher.ask(Choose(piece.text, what.sift, what.find))
             if found.chosen:
-                return split(piece)[found.chosen[-1]].position
+                return piece.lines()[found.chosen[-1]].position
             progress(piece.position)
     return None
 
 
-async def find_on(read: Read, matcher: Matcher, what: Choose, begin: int, progress: Progress) -> int | None:
+async def find_on(source: Source, matcher: Matcher, what: Choose, begin: int, progress: Progress) -> int | None:
     """Return where the first line from a position on begins that has ``what.find`` in it. Raises KeijiError."""
-    async with aclosing(forwards(read, begin)) as pieces:  # type: ignore[type-var]
+    async with aclosing(forwards(source, begin)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             found = await matcher.ask(Choose(piece.text, what.sift, what.find))
             if found.chosen:
-                return split(piece)[found.chosen[0]].position
+                return piece.lines()[found.chosen[0]].position
             progress(piece.end)
     return None
 
 
 async def save(
-    read: Read, matcher: Matcher, file: TextIO, extent: Extent, progress: Progress, *, sift: Sift = ALL
+    source: Source, matcher: Matcher, file: TextIO, extent: Extent, progress: Progress, *, sift: Sift = ALL
 ) -> int:
     """Write lines as they are shown to a file, and return how many. Raises KeijiError and OSError."""
     begin, end, run = extent
     count = 0
-    async with aclosing(forwards(read, begin, end)) as pieces:  # type: ignore[type-var]
+    async with aclosing(forwards(source, begin, end)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             text = (await matcher.ask(Print(piece.text, sift, run))).text
             await asyncio.to_thread(file.write, text)
@@ -65,15 +65,15 @@ async def save(
     return count
 
 
-async def last_error(read: Read, run: Run) -> int | None:
+async def last_error(source: Source, run: Run) -> int | None:
     """Return where the last line begins that a run printed as an error, or else its last line. Raises KeijiError."""
     if run.log_end is None:
         return run.log_start
     last = None
     slices = 0
-    async with aclosing(backwards(read, run.log_end)) as pieces:  # type: ignore[type-var]
+    async with aclosing(backwards(source, run.log_end)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
-            for line in reversed(split(piece)):
+            for line in reversed(piece.lines()):
                 said = parse(line.raw)
                 if said.run != run.run_id:
                     continue

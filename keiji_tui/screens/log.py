@@ -53,8 +53,9 @@ class LogScreen(Board):
 
     def follow(self, link: Link) -> None:
         """Show what is in the log and what comes; from the run on, at first."""
-        if self.log_pane.link is None:
-            self.log_pane.link = link
+        is_first = self.log_pane.source is None
+        self.log_pane.connect(link)
+        if is_first:
             self.log_pane.open_at(self._run)
         follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, link)
         self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)

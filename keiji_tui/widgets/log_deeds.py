@@ -162,8 +162,8 @@ class LogDeeds:
 
     async def _search(self, *, backwards: bool, place: int, otherwise: str = "") -> bool:
         """Go to the nearest match on one side of a place; return whether there is one."""
-        pane, read = self._pane, self._pane.read
-        if read is None:
+        pane, source = self._pane, self._pane.source
+        if source is None:
             return False
         buffer = pane.reader.buffer
         oldest = buffer.oldest or 0
@@ -174,7 +174,7 @@ class LogDeeds:
             self._advance("searching", abs(place - position) / whole)
 
         self._advance("searching", 0.0)
-        found = await (find_back if backwards else find_on)(read, pane.matcher, what, place, reached)
+        found = await (find_back if backwards else find_on)(source, pane.matcher, what, place, reached)
         if found is not None:
             self._go_to(found, 0.4)
         elif otherwise:
@@ -193,10 +193,10 @@ class LogDeeds:
         self._begin(partial(self._open_at, run))
 
     async def _open_at(self, run: Run) -> None:
-        read = self._pane.read
-        if read is None:
+        source = self._pane.source
+        if source is None:
             return
-        place = await last_error(read, run) if run.state in BAD else run.log_start
+        place = await last_error(source, run) if run.state in BAD else run.log_start
         if place is None:
             self._pane.tell("the log has nothing of this run" if run.log_end is None else "not in the log any more")
         else:
@@ -210,9 +210,9 @@ class LogDeeds:
 
     async def _other_run(self, *, backwards: bool) -> None:
         pane, view = self._pane, self._pane.view
-        if pane.link is None:
+        if pane.source is None:
             return
-        starts = [run.log_start for run in await pane.link.runs(pane.slug, MOST_RUNS) if run.log_start is not None]
+        starts = [run.log_start for run in await pane.source.runs(MOST_RUNS) if run.log_start is not None]
         starts += self._loaded_starts()
         place = view.here if view.here is not None and view.is_here_visible else view.top
         if backwards:
@@ -251,9 +251,9 @@ class LogDeeds:
         self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
 
     async def _save_to(self, text: str) -> None:
-        pane, read = self._pane, self._pane.read
+        pane, source = self._pane, self._pane.source
         path = Path(text).expanduser()
-        if read is None or not text:
+        if source is None or not text:
             return
         if path.exists() and self._overwrite != path:
             self._overwrite = path
@@ -267,7 +267,7 @@ class LogDeeds:
         self._advance("saving", 0.0)
         try:
             with await asyncio.to_thread(path.open, "w", encoding="utf-8") as file:
-                count = await save(read, pane.matcher, file, extent, reached, sift=pane.reader.sift)
+                count = await save(source, pane.matcher, file, extent, reached, sift=pane.reader.sift)
         except OSError as error:
             pane.ask.complain(f"{error.strerror or error}")
             return
@@ -282,17 +282,17 @@ class LogDeeds:
         begin, end = buffer.oldest or 0, buffer.size
         lines = [line for line in view.lines_shown if not view.is_here_visible or line.position == view.here]
         run_id = next(filter(None, (parsed(line.raw).run for line in reversed(lines))), "")
-        if not pane.reader.sift.is_all or not run_id or pane.link is None:
+        if not pane.reader.sift.is_all or not run_id or pane.source is None:
             return Extent(begin, end)
-        run = next((run for run in await pane.link.runs(pane.slug, MOST_RUNS) if run.run_id == run_id), None)
+        run = next((run for run in await pane.source.runs(MOST_RUNS) if run.run_id == run_id), None)
         if run is not None and run.log_start is not None:
             begin, end = max(begin, run.log_start), min(end, run.log_end or end)
         return Extent(begin, end, run_id)
 
     def _pager(self) -> None:
         pane = self._pane
-        path = pane.link.log_path(pane.slug) if pane.link is not None else None
-        if path is None or not path.exists():
+        paths = pane.source.paths() if pane.source is not None else []
+        if not paths:
             pane.tell("there is no file of it here")
             return
         command = shlex.split(os.environ.get("PAGER", "")) or ["less"]
@@ -300,7 +300,7 @@ class LogDeeds:
             command.append("+G")
         try:
             with pane.app.suspend():
-                subprocess.run([*command, str(path)], check=False)
+                subprocess.run([*command, *map(str, paths)], check=False)
         except SuspendNotSupported:
             pane.tell("this terminal cannot be given to another program")
         except OSError as error:

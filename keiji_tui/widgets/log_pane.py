@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import date, tzinfo
-from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
@@ -20,7 +19,7 @@ from keiji_tui.logs.asked import Locate, Sift, Stream
 from keiji_tui.logs.matcher import Matcher, PatternFailed
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.logs.slices import Read
+from keiji_tui.logs.source import Source, TaskLog
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.log_ask import LogAsk
 from keiji_tui.widgets.log_deeds import LogDeeds
@@ -41,7 +40,7 @@ class LogPane(Vertical):
         self.reader = LogReader(self.matcher, self._changed)
         self.slug = ""
         self.pattern = ""
-        self.link: Link | None = None
+        self.source: Source | None = None  # None before there was any engine
         self._deeds = LogDeeds(self)
         self._whose = ""
         self._trouble = ""
@@ -57,11 +56,6 @@ class LogPane(Vertical):
         yield self.view
         yield self.ask
 
-    @property
-    def read(self) -> Read | None:
-        """The way to the file; None before there was any."""
-        return partial(self.link.read, self.slug) if self.link is not None and self.slug else None
-
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def show(self, task: str, name: str) -> None:
@@ -70,23 +64,29 @@ class LogPane(Vertical):
             self._deeds.stop()
             self.ask.close()
             self.pattern, self._note = "", ""
+            self.source = None
             self.reader.forget()
             self.view.start_over()
         self.slug, self._whose, self._trouble = task, plain(name), ""
         self._title()
 
+    def connect(self, link: Link) -> None:
+        """Let the log be read over a link from now on."""
+        if self.source is None and self.slug:
+            self.source = TaskLog(link, self.slug)
+
     async def follow(self, link: Link) -> None:
         """Show what is in the log and what comes, until this is cancelled or there is no engine any more."""
-        self.link = link
-        if not self.slug:
+        self.connect(link)
+        source = self.source
+        if source is None:
             return
-        read = partial(link.read, self.slug)
-        attending = asyncio.create_task(self.reader.attend(read))
+        attending = asyncio.create_task(self.reader.attend(source))
         try:
             count = 0
-            async for part in link.follow(self.slug):
+            async for told in source.follow():
                 self._trouble = ""
-                self.reader.take(part)
+                self.reader.take(told)
                 count += 1
                 if count % _BREATH == 0:
                     await asyncio.sleep(0)

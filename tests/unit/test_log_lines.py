@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from keiji_engine.bus.protocol import LogSlice
 from keiji_tui.logs.buffer import MARGIN, LogBuffer
 from keiji_tui.logs.intake import Intake
-from keiji_tui.logs.lines import LONGEST_KEPT, Line, Piece, split, whole_lines
-from keiji_tui.logs.slices import back, backwards, forwards
+from keiji_tui.logs.lines import LONGEST_KEPT, Line, Piece
+from keiji_tui.logs.source import back
 
 
 def file_of(data: bytes, oldest: int = 0):  # type: ignore[no-untyped-def]
@@ -33,7 +33,7 @@ def raws(lines: list[Line]) -> list[str]:
 
 def test_lines_have_their_positions_in_bytes() -> None:
     text = "one\nzwölf\n報告\n"
-    lines = split(Piece(100, 100 + len(text.encode()), text))
+    lines = Piece(100, 100 + len(text.encode()), text).lines()
     assert [(line.position, line.end, line.raw) for line in lines] == [
         (100, 104, "one"), (104, 111, "zwölf"), (111, 118, "報告"),
     ]  # fmt: skip
@@ -42,34 +42,34 @@ def test_lines_have_their_positions_in_bytes() -> None:
 def test_a_piece_from_the_middle_begins_with_its_first_whole_line() -> None:
     data = "報告報告\nabc\ndef\n".encode()[1:]
     text = data.decode(errors="replace")
-    lines = split(whole_lines(Piece(1, 1 + len(data), text)))
+    lines = Piece(1, 1 + len(data), text).whole().lines()
     assert [(line.position, line.raw) for line in lines] == [(13, "abc"), (17, "def")]
 
 
 def test_a_piece_of_one_endless_line_is_a_line() -> None:
-    lines = split(whole_lines(Piece(10, 30, "x" * 20)))
+    lines = Piece(10, 30, "x" * 20).whole().lines()
     assert [(line.position, line.end, line.is_open) for line in lines] == [(10, 30, True)]
 
 
 def test_what_a_crash_tore_apart_does_not_move_what_comes_after_the_piece() -> None:
     data = b"good\nbad \xe5\xa0\nmore\n"
-    lines = split(Piece(0, len(data), data.decode(errors="replace")))
+    lines = Piece(0, len(data), data.decode(errors="replace")).lines()
     assert lines[-1].end == len(data)
     assert all(line.position < line.end for line in lines)
 
 
 def test_a_line_that_came_in_two_pieces_is_one() -> None:
     buffer = LogBuffer()
-    buffer.append(split(Piece(0, 6, "one\ntw")), 0, 6)
-    buffer.append(split(Piece(6, 14, "o\nthree\n")), 6, 14)
+    buffer.append(Piece(0, 6, "one\ntw").lines(), 0, 6)
+    buffer.append(Piece(6, 14, "o\nthree\n").lines(), 6, 14)
     assert raws(list(buffer)) == ["one", "two", "three"]
     assert (buffer.begin, buffer.end) == (0, 14)
 
 
 def test_a_buffer_says_what_is_missing() -> None:
     buffer = LogBuffer()
-    buffer.append(split(Piece(0, 4, "one\n")), 0, 4)
-    buffer.append(split(Piece(1004, 1008, "two\n")), 1004, 1008)
+    buffer.append(Piece(0, 4, "one\n").lines(), 0, 4)
+    buffer.append(Piece(1004, 1008, "two\n").lines(), 1004, 1008)
     assert raws(list(buffer)) == ["one", "… 1,000 bytes were skipped …", "two"]
     assert buffer[1].is_note
 
@@ -94,7 +94,7 @@ def test_a_buffer_is_bounded_by_letters_as_well() -> None:
     assert (len(buffer), buffer.begin) == (2, 8)
     buffer.prepend([Line(7, 8, "y" * 90)], 7)
     assert raws(list(buffer)) == ["y" * 90]
-    assert len(split(Piece(0, 100_000, "z" * 100_000))[0].raw) == LONGEST_KEPT
+    assert len(Piece(0, 100_000, "z" * 100_000).lines()[0].raw) == LONGEST_KEPT
 
 
 def test_positions_between_lines_belong_to_the_line_before() -> None:
@@ -115,13 +115,13 @@ def test_a_margin_is_counted_in_lines_or_in_letters() -> None:
 def test_an_intake_joins_what_belongs_together_and_keeps_the_newest() -> None:
     intake = Intake(most=20)
     for begin in range(0, 60, 10):
-        intake.add(begin, begin + 10, "x" * 9 + "\n")
+        intake.add(Piece(begin, begin + 10, "x" * 9 + "\n"))
     assert intake.end == 60
     piece = intake.pop()
     assert (piece.position, piece.end, len(piece.text)) == (40, 60, 20)
     assert not intake
-    intake.add(70, 80, "y" * 9 + "\n")
-    intake.add(90, 100, "z" * 9 + "\n")
+    intake.add(Piece(70, 80, "y" * 9 + "\n"))
+    intake.add(Piece(90, 100, "z" * 9 + "\n"))
     assert intake.pop().end == 80
 
 
@@ -140,7 +140,7 @@ def test_all_of_a_log_is_read_backwards_once(lines: list[str], limit: int) -> No
             piece, is_oldest = await back(file_of(data), before, max(limit, longest))
             assert piece is not None
             assert piece.end == before
-            found[:0] = raws(split(piece))
+            found[:0] = raws(piece.lines())
             before = piece.position
             assert is_oldest == (before == 0)
         return found
@@ -162,14 +162,3 @@ def test_reading_backwards_comes_to_an_end_whatever_is_in_the_file(parts: list[b
             before = piece.position
 
     asyncio.run(steps())
-
-
-async def test_a_log_is_gone_through_in_both_directions_up_to_where_it_was_pruned() -> None:
-    data = b"".join(b"%06d\n" % number for number in range(200_000))
-    read = file_of(data, oldest=7 * 1_000)
-    down = [line.raw async for piece in forwards(read, 0) for line in split(piece)]
-    up = [line.raw async for piece in backwards(read, len(data)) for line in reversed(split(piece))]
-    assert down == up[::-1]
-    assert (down[0], down[-1], len(down)) == ("001000", "199999", 199_000)
-    some = [line.raw async for piece in forwards(read, 7 * 5_000, 7 * 5_003) for line in split(piece)]
-    assert some == ["005000", "005001", "005002"]
