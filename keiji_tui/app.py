@@ -36,7 +36,7 @@ from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
-from keiji_tui.screens.log import LogScreen
+from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -197,7 +197,7 @@ class ControlCenter(LogOpenings, ListKeys):
     def on_task_selected(self, event: TaskSelected) -> None:
         task = self.store.tasks.get(event.slug or "")
         self.workers.cancel_group(self, "log")
-        self._tasks_screen.log_pane.show(event.slug or "", task.name if task else "")
+        self._tasks_screen.log_pane.show({task.slug: task.name} if task else {})
         self._paint()
         if self._settle_timer is not None:
             self._settle_timer.stop()
@@ -305,10 +305,6 @@ class ControlCenter(LogOpenings, ListKeys):
         if isinstance(self.screen, WhyScreen):
             self._start(partial(self._errands.explain, self.screen))
 
-    def _do_logs(self) -> None:
-        self._to_tasks()
-        self._tasks_screen.open_log()
-
     def _do_filter(self) -> None:
         self._to_tasks()
         self._tasks_screen.open_filter()
@@ -324,7 +320,7 @@ class ControlCenter(LogOpenings, ListKeys):
 
     def _do_back(self) -> None:
         board = self.board
-        if isinstance(board, LogScreen) and board.back():
+        if isinstance(board, LogBoard) and board.back():
             return
         if board is self._tasks_screen:
             board.back()

@@ -8,11 +8,12 @@ from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji.states import BAD
 from keiji_tui.logs.sanitise import plain
+from keiji_tui.logs.source import MOST_RUNS
 from keiji_tui.messages import LogOpened
 from keiji_tui.openings import Openings
-from keiji_tui.screens.log import LogScreen
+from keiji_tui.screens.log import LogBoard, MergedLogScreen, RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
-from keiji_tui.widgets.log_deeds import MOST_RUNS
+from keiji_tui.screens.tasks import TasksScreen
 
 LAST, FAILED = "last", "failed"
 
@@ -20,6 +21,7 @@ LAST, FAILED = "last", "failed"
 class LogOpenings(Openings):
     """The part of the terminal that opens logs at runs."""
 
+    _tasks_screen: TasksScreen
     _run_asked_for: tuple[str, str] | None = None  # the task and the run that it was started with
 
     def on_log_opened(self, event: LogOpened) -> None:
@@ -28,11 +30,19 @@ class LogOpenings(Openings):
     def _follow_logs(self) -> None:
         """Follow the log of every screen that shows one, on an engine that has just been joined or before."""
         for screen in self.screen_stack:
-            if isinstance(screen, LogScreen) and screen.is_mounted:
+            if isinstance(screen, LogBoard) and screen.is_mounted:
                 screen.follow(self._link)
         if self._run_asked_for is not None:
             asked, self._run_asked_for = self._run_asked_for, None
             self._start(partial(self._open_asked, *asked))
+
+    def _do_logs(self) -> None:
+        marked = {slug: self.store.tasks[slug].name for slug in self.store.marks}
+        if len(marked) > 1 and self.board is self._tasks_screen:
+            self.push_screen(MergedLogScreen(self.store, self._home, readonly=self._readonly, tasks=marked))
+        elif not isinstance(self.board, MergedLogScreen):
+            self._to_tasks()
+            self._tasks_screen.open_log()
 
     def _do_run_log(self) -> None:
         board = self.board
@@ -43,7 +53,7 @@ class LogOpenings(Openings):
             self._open_log(run)
 
     def _open_log(self, run: Run) -> None:
-        self.push_screen(LogScreen(self.store, self._home, readonly=self._readonly, slug=run.task, run=run))
+        self.push_screen(RunLogScreen(self.store, self._home, readonly=self._readonly, run=run))
 
     async def _open_asked(self, name: str, wanted: str) -> None:
         slug = next((slug for slug, task in self.store.tasks.items() if name in (slug, task.name)), None)

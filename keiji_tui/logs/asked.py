@@ -64,11 +64,16 @@ class Locate(msgspec.Struct, frozen=True, tag=True):
 
 
 class Print(msgspec.Struct, frozen=True, tag=True):
-    """The lines of ``text`` that are shown, and belong to ``run`` unless that is "", as text for a file."""
+    """The lines of ``text`` that are shown, and belong to ``run`` unless that is "", as text for a file.
+
+    Args:
+        names: what stands before each line of ``text``, where there is anything to tell them apart.
+    """
 
     text: str
     sift: Sift = ALL
     run: str = ""
+    names: list[str] = []
 
 
 Question = Check | Choose | Locate | Print

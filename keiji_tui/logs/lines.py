@@ -21,6 +21,7 @@ class Line(NamedTuple):
         raw: as it stands in the file, up to `LONGEST_KEPT` letters.
         is_open: whether its end is still to come.
         is_note: whether the terminal says it, of a place where lines are missing.
+        task: of which task it is, by its slug, where there are several.
     """
 
     position: int
@@ -28,6 +29,7 @@ class Line(NamedTuple):
     raw: str
     is_open: bool = False
     is_note: bool = False
+    task: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,11 @@ def parse(line: str) -> LogLine:
     )
 
 
+def moment_of(line: str) -> datetime | None:
+    """Return when a line was printed; None where it does not say."""
+    return _moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
+
+
 def unquoted(text: str) -> str:
     """Return what a quoted value stands for."""
     return _ESCAPE.sub(_letter, text[1:-1])

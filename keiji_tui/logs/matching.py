@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from keiji_tui.logs.asked import Answer, Check, Choose, Locate, Question, Sift, Stream
+from keiji_tui.logs.asked import Answer, Check, Choose, Locate, Print, Question, Sift, Stream
 from keiji_tui.logs.logfmt import parse, unquoted
 from keiji_tui.logs.sanitise import LONGEST_LINE, coloured
 
@@ -52,8 +52,7 @@ def answer(question: Question) -> Answer:
     if isinstance(question, Locate):
         found = compiled(question.pattern)
         return Answer(spans=[_spans(found, raw) for raw in question.lines])
-    kept = (line for _, line in _chosen(question.text, question.sift, ""))
-    return Answer(text="".join(_printed(line) for line in kept if not question.run or parse(line).run == question.run))
+    return Answer(text="".join(_lines_to_print(question)))
 
 
 def _chosen(text: str, sift: Sift, find: str) -> Iterator[tuple[int, str]]:
@@ -98,6 +97,12 @@ def _has_not(text: str, pattern: str) -> bool:
 def _spans(pattern: re.Pattern[str], raw: str) -> list[tuple[int, int]]:
     text = shown(parse(raw).message, LONGEST_LINE)
     return [match.span() for match in pattern.finditer(text) if match.end() > match.start()]
+
+
+def _lines_to_print(asked: Print) -> Iterator[str]:
+    for number, line in _chosen(asked.text, asked.sift, ""):
+        if not asked.run or parse(line).run == asked.run:
+            yield f"{asked.names[number]} {_printed(line)}" if asked.names else _printed(line)
 
 
 def _printed(line: str) -> str:

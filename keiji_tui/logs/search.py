@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
 from keiji.records import Run
@@ -14,6 +15,7 @@ from keiji_tui.logs.matcher import Matcher
 from keiji_tui.logs.slices import backwards, forwards
 from keiji_tui.logs.source import Source
 
+NO_NAMES: Mapping[str, str] = MappingProxyType({})
 _MOST_FOR_ERROR = 4  # slices at the end of a run in which its last error line is looked for
 
 
@@ -51,14 +53,25 @@ async def find_on(source: Source, matcher: Matcher, what: Choose, begin: int, pr
 
 
 async def save(
-    source: Source, matcher: Matcher, file: TextIO, extent: Extent, progress: Progress, *, sift: Sift = ALL
+    source: Source,
+    matcher: Matcher,
+    file: TextIO,
+    extent: Extent,
+    progress: Progress,
+    *,
+    sift: Sift = ALL,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> int:
-    """Write lines as they are shown to a file, and return how many. Raises KeijiError and OSError."""
+    """Write lines as they are shown to a file, with the names of tasks before them where there are any to tell apart.
+
+    Returns how many lines it were. Raises KeijiError and OSError.
+    """
     begin, end, run = extent
     count = 0
     async with aclosing(forwards(source, begin, end)) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
-            text = (await matcher.ask(Print(piece.text, sift, run))).text
+            before = [names[line.task] for line in piece.lines()] if names else []
+            text = (await matcher.ask(Print(piece.text, sift, run, before))).text
             await asyncio.to_thread(file.write, text)
             count += text.count("\n")
             progress(piece.end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -13,6 +13,7 @@ from keiji_tui.logs.lines import Piece
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
 SCAN = LARGEST_LOG_SLICE  # where most of what is read is not shown
+MOST_RUNS = 1000
 
 # From where on, or None for the last lines, and how many bytes. Raises KeijiError.
 Read = Callable[[int | None, int], Awaitable[LogSlice]]
@@ -66,8 +67,12 @@ class Source(Protocol):
         """Return what lies on both sides of a position, from a line on, and where that position has come to be."""
         ...
 
-    async def runs(self, limit: int) -> Sequence[Run]:
+    async def runs(self) -> Sequence[Run]:
         """Return the runs that printed it, newest first."""
+        ...
+
+    async def run_beside(self, position: int, *, backwards: bool) -> int | None:
+        """Return where the nearest run begins before a position, or behind it; None where there is none."""
         ...
 
     def paths(self) -> list[Path]:
@@ -106,12 +111,23 @@ class TaskLog:
         found = _found(await self._read(at, 2 * PAGE))
         return (Found(found.piece.whole(), found.size) if found.piece.position == at > 0 else found), position
 
-    async def runs(self, limit: int) -> Sequence[Run]:
-        return await self._link.runs(self.slug, limit)
+    async def runs(self) -> Sequence[Run]:
+        return await self._link.runs(self.slug, MOST_RUNS)
+
+    async def run_beside(self, position: int, *, backwards: bool) -> int | None:
+        starts = [run.log_start for run in await self.runs() if run.log_start is not None]
+        return nearest(starts, position, backwards=backwards)
 
     def paths(self) -> list[Path]:
         path = self._link.log_path(self.slug)
         return [path] if path.exists() else []
+
+
+def nearest(places: Iterable[int], position: int, *, backwards: bool) -> int | None:
+    """Return which place comes next before a position, or behind it."""
+    if backwards:
+        return max((place for place in places if place < position), default=None)
+    return min((place for place in places if place > position), default=None)
 
 
 async def back(read: Read, before: int, limit: int) -> tuple[Piece | None, bool]:

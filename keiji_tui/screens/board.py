@@ -74,6 +74,11 @@ class Board(Screen[None]):
         return None
 
     @property
+    def has_list_keys(self) -> bool:
+        """Whether the keys that filter and unmark tasks do so here."""
+        return True
+
+    @property
     def places(self) -> tuple[Place, ...]:
         """What the keys at the bottom are about, by focus."""
         return self.ABOUT
@@ -96,7 +101,7 @@ class Board(Screen[None]):
         """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
         store, self.now = self.store, now
         self.query_one("#heading", Line).put(*heading(store, now, self.home))
-        self.query_one("#counts", Line).put(*counts(store, keymap.BY_ID["filter"].key, readonly=self.readonly))
+        self.query_one("#counts", Line).put(*counts(store, has_hints=self.has_list_keys, readonly=self.readonly))
         shown = banner(store, now, self.readonly)
         line = self.query_one("#banner", Line)
         line.set_class(shown is not None, "-shown")

@@ -1,8 +1,9 @@
-"""The log of a task on a screen of its own, opened at one of its runs."""
+"""A log on a screen of its own: that of a task, opened at one of its runs, or those of several tasks as one."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -23,40 +24,37 @@ from keiji_tui.widgets.log_pane import LogPane
 from keiji_tui.words import calendar, clock, lasting, outcome
 
 
-class LogScreen(Board):
-    """A log. Where the run failed, its last error line is what one sees."""
+class LogBoard(Board):
+    """A log of one task or of several."""
 
     ABOUT = (Place.LOG,)
     AUTO_FOCUS = "LogView"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str, run: Run) -> None:
+    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
-        self.slug = slug
-        self._run = run
         self.log_pane = LogPane(id="log-pane")
 
     def body(self) -> ComposeResult:
-        yield Line(id="log-run")
         yield self.log_pane
 
     @property
-    def subject(self) -> TaskView | None:
-        return self.store.tasks.get(self.slug)
+    @abstractmethod
+    def shown(self) -> Mapping[str, str]:
+        """The tasks whose log it is: slug → name."""
+
+    @property
+    def has_list_keys(self) -> bool:
+        return False
 
     def is_idle(self, action: Action) -> bool:
         return action.id in ("logs", "services") or self.log_pane.is_idle(action) or super().is_idle(action)
 
     def on_mount(self) -> None:
-        task = self.subject
-        self.log_pane.show(self.slug, task.name if task else self.slug)
+        self.log_pane.show(self.shown)
         self.post_message(LogOpened())
 
     def follow(self, link: Link) -> None:
-        """Show what is in the log and what comes; from the run on, at first."""
-        is_first = self.log_pane.source is None
-        self.log_pane.connect(link)
-        if is_first:
-            self.log_pane.open_at(self._run)
+        """Show what is in the log and what comes."""
         follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, link)
         self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)
 
@@ -67,6 +65,37 @@ class LogScreen(Board):
     def paint_body(self, now: datetime) -> None:
         store = self.store
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+
+
+class RunLogScreen(LogBoard):
+    """The log of a task at a run. Where that failed, its last error line is what one sees."""
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, run: Run) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self._run = run
+
+    def body(self) -> ComposeResult:
+        yield Line(id="log-run")
+        yield from super().body()
+
+    @property
+    def subject(self) -> TaskView | None:
+        return self.store.tasks.get(self._run.task)
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        slug, task = self._run.task, self.subject
+        return {slug: task.name if task else slug}
+
+    def follow(self, link: Link) -> None:
+        is_first = self.log_pane.source is None
+        self.log_pane.connect(link)
+        if is_first:
+            self.log_pane.open_at(self._run)
+        super().follow(link)
+
+    def paint_body(self, now: datetime) -> None:
+        super().paint_body(now)
         self.query_one("#log-run", Line).put((self._about(now), Content("")))
 
     def _about(self, now: datetime) -> Content:
@@ -82,3 +111,15 @@ class LogScreen(Board):
         if run.reason:
             parts.append((f"  {plain(run.reason)}", "$text-muted"))
         return Content.assemble(*parts)
+
+
+class MergedLogScreen(LogBoard):
+    """The logs of several tasks, in the order of their times."""
+
+    def __init__(self, store: Store, home: str, *, readonly: bool, tasks: Mapping[str, str]) -> None:
+        super().__init__(store, home, readonly=readonly)
+        self._tasks = tasks
+
+    @property
+    def shown(self) -> Mapping[str, str]:
+        return self._tasks

@@ -60,6 +60,10 @@ class TasksScreen(Board):
         return self.store.tasks.get(self.table.selected or "")
 
     @property
+    def has_list_keys(self) -> bool:
+        return not self.log_pane.has_focus_within
+
+    @property
     def places(self) -> tuple[Place, ...]:
         if self.has_class("-welcome"):
             return ()

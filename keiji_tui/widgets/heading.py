@@ -69,8 +69,12 @@ def _service(view: ServiceView, is_brief: bool, is_live: bool) -> Content:
     return Content.assemble((f"{plain(view.name)} ", "$text-muted"), mark, (word, "$text-muted"))
 
 
-def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sides]:
-    """Return the line of counts, at its fullest first; on the right what the filter is."""
+def counts(store: Store, *, has_hints: bool, readonly: bool = False) -> list[Sides]:
+    """Return the line of counts, at its fullest first; on the right what the filter is.
+
+    Args:
+        has_hints: whether the keys of the list work where this is shown.
+    """
     if store.engine is None:  # nothing is known yet, and none would be a claim
         return [(Content.styled("Tasks –", "$text-muted"), Content(""))]
     found = store.counts
@@ -87,14 +91,14 @@ def counts(store: Store, filter_key: str, *, readonly: bool = False) -> list[Sid
             pieces += [_DOT, (f"{word} {count}", style if count else "$text-disabled")]
     full = Content.assemble(*pieces)
     short = Content.assemble(*pieces[:2], *_marks(found))
-    rights = _shown(store, filter_key, readonly=readonly)
+    rights = _shown(store, has_hints=has_hints, readonly=readonly)
     if store.marks or store.listing.hides:  # that not all is shown, or more than one is meant, is worth more
         least = Content.assemble(*pieces[:2])
         return [(left, right) for right in rights for left in (full, short, least)]
     return [(full, rights[0]), (full, Content("")), (short, rights[0]), (short, Content(""))]
 
 
-def _shown(store: Store, filter_key: str, *, readonly: bool) -> list[Content]:
+def _shown(store: Store, *, has_hints: bool, readonly: bool) -> list[Content]:
     """Return which tasks are shown, in which order, and how many are marked, at its fullest first."""
     listing, muted = store.listing, "$text-muted"
     parts: list[list[tuple[str, str]]] = []
@@ -110,15 +114,14 @@ def _shown(store: Store, filter_key: str, *, readonly: bool) -> list[Content]:
     if listing.sort is not Sort.NAME or listing.falls:
         parts.append([(f"by {listing.sort.word} {'↓' if listing.falls else '↑'}", muted)])
     ordered = Content(" · ").join(Content.assemble(*part) for part in parts)
+    if brief and not has_hints:
+        return [ordered, brief]
     if brief:
         hint = (f" {BY_ID['back'].key} {'shows all' if listing.hides else 'unmarks'}", muted)
         return [Content.assemble(ordered, hint), Content.assemble(brief, hint), brief]
     mark = "read-only  " if readonly else ""
-    return [
-        Content.assemble(
-            (mark, "$text-warning"), ordered, "  " if ordered else "", (filter_key, "$key"), (" filter", muted)
-        )
-    ]
+    keys = [("  " if ordered else "", ""), (BY_ID["filter"].key, "$key"), (" filter", muted)] if has_hints else []
+    return [Content.assemble((mark, "$text-warning"), ordered, *keys)]
 
 
 def _marks(found: Counts) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import subprocess
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -23,14 +24,14 @@ from keiji_tui.logs.asked import Check, Choose, Sift, Stream
 from keiji_tui.logs.matcher import PatternFailed
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.logs.search import Extent, find_back, find_on, last_error, save
+from keiji_tui.logs.source import nearest
 from keiji_tui.widgets.log_ask import Asked
-from keiji_tui.widgets.log_line import parsed, plain_message
+from keiji_tui.widgets.log_line import parsed
 from keiji_tui.words import counted
 
 if TYPE_CHECKING:
     from keiji_tui.widgets.log_pane import LogPane
 
-MOST_RUNS = 1000
 _STREAMS = {Stream.BOTH: Stream.OUT, Stream.OUT: Stream.ERR, Stream.ERR: Stream.BOTH}
 
 
@@ -74,7 +75,7 @@ class LogDeeds:
 
     def _save(self) -> None:
         self._overwrite = None
-        self._pane.ask.open(Asked.SAVE, str(Path.cwd() / f"{self._pane.slug}.txt"))
+        self._pane.ask.open(Asked.SAVE, str(Path.cwd() / f"{'-'.join(self._pane.slugs[:3])}.txt"))
 
     def typed(self, asked: Asked, text: str) -> None:
         """Say at once what is wrong with an expression."""
@@ -212,13 +213,10 @@ class LogDeeds:
         pane, view = self._pane, self._pane.view
         if pane.source is None:
             return
-        starts = [run.log_start for run in await pane.source.runs(MOST_RUNS) if run.log_start is not None]
-        starts += self._loaded_starts()
         place = view.here if view.here is not None and view.is_here_visible else view.top
-        if backwards:
-            found = max((start for start in starts if start < place), default=None)
-        else:
-            found = min((start for start in starts if start > place), default=None)
+        known = await pane.source.run_beside(place, backwards=backwards)
+        starts = [*self._loaded_starts(), *([] if known is None else [known])]
+        found = nearest(starts, place, backwards=backwards)
         if found is None:
             pane.tell("no earlier run" if backwards else "no later run")
         else:
@@ -226,14 +224,14 @@ class LogDeeds:
 
     def _loaded_starts(self) -> list[int]:
         """Return where runs begin in what is loaded: the engine knows that of a run only when it has ended."""
-        seen: set[str] = set()
+        seen: dict[str, set[str]] = defaultdict(set)  # by task
         starts = []
         for line in self._pane.reader.buffer:
             run = "" if line.is_note else parsed(line.raw).run
-            if run and run not in seen:
-                if seen:  # the first one may have begun before what is loaded
+            if run and run not in seen[line.task]:
+                if seen[line.task]:  # the first one may have begun before what is loaded
                     starts.append(line.position)
-                seen.add(run)
+                seen[line.task].add(run)
         return starts
 
     # ── taking it elsewhere ──────────────────────────────────────────────────────────────────────────────────────────
@@ -245,7 +243,7 @@ class LogDeeds:
             lines = view.lines_shown
             if view.is_here_visible:
                 lines = [line for line in lines if line.position == view.here]
-            text = "\n".join(plain_message(line) for line in lines)
+            text = "\n".join(map(view.words, lines))
         pane.app.copy_to_clipboard(text)
         count = text.count("\n") + 1 if text else 0
         self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
@@ -267,7 +265,8 @@ class LogDeeds:
         self._advance("saving", 0.0)
         try:
             with await asyncio.to_thread(path.open, "w", encoding="utf-8") as file:
-                count = await save(source, pane.matcher, file, extent, reached, sift=pane.reader.sift)
+                sift, names = pane.reader.sift, pane.view.names
+                count = await save(source, pane.matcher, file, extent, reached, sift=sift, names=names)
         except OSError as error:
             pane.ask.complain(f"{error.strerror or error}")
             return
@@ -276,15 +275,15 @@ class LogDeeds:
         self._notify(f"saved {what}{counted(count, 'line')}\n{plain(str(path))}")
 
     async def _extent(self) -> Extent:
-        """Return what is to be saved: all that the filter lets through, or else the run that is on the screen."""
+        """Return what is to be saved: all that the filter lets through, or of one log the run that is on the screen."""
         pane = self._pane
         buffer, view = pane.reader.buffer, pane.view
         begin, end = buffer.oldest or 0, buffer.size
         lines = [line for line in view.lines_shown if not view.is_here_visible or line.position == view.here]
         run_id = next(filter(None, (parsed(line.raw).run for line in reversed(lines))), "")
-        if not pane.reader.sift.is_all or not run_id or pane.source is None:
+        if not pane.reader.sift.is_all or not run_id or pane.source is None or len(pane.slugs) > 1:
             return Extent(begin, end)
-        run = next((run for run in await pane.source.runs(MOST_RUNS) if run.run_id == run_id), None)
+        run = next((run for run in await pane.source.runs() if run.run_id == run_id), None)
         if run is not None and run.log_start is not None:
             begin, end = max(begin, run.log_start), min(end, run.log_end or end)
         return Extent(begin, end, run_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, tzinfo
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -17,12 +18,14 @@ from keiji_tui.keymap import BY_ID, Action
 from keiji_tui.link.link import Link
 from keiji_tui.logs.asked import Locate, Sift, Stream
 from keiji_tui.logs.matcher import Matcher, PatternFailed
+from keiji_tui.logs.merged import MergedLog
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.logs.source import Source, TaskLog
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.log_ask import LogAsk
 from keiji_tui.widgets.log_deeds import LogDeeds
+from keiji_tui.widgets.log_line import plain_message
 from keiji_tui.widgets.log_view import LogView
 from keiji_tui.words import counted
 
@@ -38,14 +41,15 @@ class LogPane(Vertical):
         super().__init__(id=id)
         self.matcher = Matcher()
         self.reader = LogReader(self.matcher, self._changed)
-        self.slug = ""
+        self.slugs: tuple[str, ...] = ()
         self.pattern = ""
         self.source: Source | None = None  # None before there was any engine
         self._deeds = LogDeeds(self)
-        self._whose = ""
+        self._whose = [""]
         self._trouble = ""
         self._note = ""
         self._is_live = True
+        self._revealed: int | None = None  # the line that was looked for, once its match has been on the screen
         self._is_locating = False
         self._line = Line(id="log-title")
         self.view = LogView(self.reader, id="log")
@@ -58,22 +62,30 @@ class LogPane(Vertical):
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def show(self, task: str, name: str) -> None:
-        """Show the log of another task, empty until its lines come."""
-        if task != self.slug:
+    def show(self, tasks: Mapping[str, str]) -> None:
+        """Show the log of another task, or of several as one, empty until lines come.
+
+        Args:
+            tasks: slug → name.
+        """
+        names = {slug: plain(name) for slug, name in tasks.items()}
+        if tuple(names) != self.slugs:
             self._deeds.stop()
             self.ask.close()
             self.pattern, self._note = "", ""
             self.source = None
             self.reader.forget()
             self.view.start_over()
-        self.slug, self._whose, self._trouble = task, plain(name), ""
+            self.view.names = names if len(names) > 1 else {}
+        self.slugs, self._trouble = tuple(names), ""
+        every = list(names.values())
+        self._whose = [", ".join(every)] if len(every) < 2 else [", ".join(every), f"of {len(every)} tasks"]
         self._title()
 
     def connect(self, link: Link) -> None:
         """Let the log be read over a link from now on."""
-        if self.source is None and self.slug:
-            self.source = TaskLog(link, self.slug)
+        if self.source is None and self.slugs:
+            self.source = TaskLog(link, *self.slugs) if len(self.slugs) == 1 else MergedLog(link, self.slugs)
 
     async def follow(self, link: Link) -> None:
         """Show what is in the log and what comes, until this is cancelled or there is no engine any more."""
@@ -158,6 +170,7 @@ class LogPane(Vertical):
     @on(LogView.Changed)
     def _view_changed(self) -> None:
         self._title()
+        self._reveal()
         self._locate()
 
     def _locate(self) -> None:
@@ -175,6 +188,7 @@ class LogPane(Vertical):
                 found = await self.matcher.ask(Locate(raws, self.pattern))
                 if spans is not None and spans is view.spans:
                     spans.update(zip(raws, found.spans, strict=True))
+                    self._reveal()
                     view.refresh()
         except PatternFailed as error:
             self.look_for("")
@@ -182,9 +196,18 @@ class LogPane(Vertical):
         finally:
             self._is_locating = False
 
+    def _reveal(self) -> None:
+        """Have the first match in the line that was looked for on the screen, once."""
+        view = self.view
+        line = next((line for line in view.lines_shown if line.position == view.here), None)
+        spans = view.spans.get(line.raw) if line is not None and view.spans else None
+        if line is not None and spans and self._revealed != view.here:
+            self._revealed = view.here
+            view.show_cells(line, *(cell_len(plain_message(line)[:letters]) for letters in spans[0]))
+
     def on_log_view_wanted(self, event: LogView.Wanted) -> None:
         event.stop()
-        if not self.slug:
+        if not self.slugs:
             return
         self._note = ""
         self._deeds.do(event.what)
@@ -210,12 +233,13 @@ class LogPane(Vertical):
     # ── the title ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _title(self) -> None:
-        name = Content.assemble(("log ", "$text-muted"), (self._whose, "bold"))
-        is_empty = not len(self.reader.buffer) and self.reader.sift.is_all and self.slug
+        kind = "logs " if len(self.slugs) > 1 else "log "
+        names = [Content.assemble((kind, "$text-muted"), (whose, "bold")) for whose in self._whose]
+        is_empty = not len(self.reader.buffer) and self.reader.sift.is_all and self.slugs
         empty = "  nothing printed yet" if is_empty and not self._trouble and self.reader.buffer.end is not None else ""
-        full = Content.assemble(name, *self._asked(), (empty, "$text-disabled"))
-        rights = list(self._state())
-        self._line.put(*((left, right) for right in rights for left in (full, name)))
+        told = list(self._asked())
+        lefts = [*(Content.assemble(name, *told, (empty, "$text-disabled")) for name in names), names[-1]]
+        self._line.put(*((left, right) for right in self._state() for left in lefts))
 
     def _asked(self) -> Iterable[tuple[str, str]]:
         sift = self.reader.sift

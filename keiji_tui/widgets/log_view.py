@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, tzinfo
 from math import ceil
 from typing import ClassVar
@@ -13,29 +13,29 @@ from textual import events
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
-from textual.widget import Widget
 
 from keiji_tui.keymap import Place
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.lines import Line
 from keiji_tui.logs.reader import LogReader
+from keiji_tui.logs.search import NO_NAMES
 from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.log_layout import Row, rows_before, rows_from, thumb
+from keiji_tui.widgets.log_bar import BAR, LogBar
+from keiji_tui.widgets.log_layout import Row, rows_before, rows_from
 from keiji_tui.widgets.log_line import NARROW, Times, head, message, plain_message
-from keiji_tui.widgets.log_paint import row_segments, style_of
+from keiji_tui.widgets.log_paint import TASKS, name_width, row_segments
 
 Spans = list[tuple[int, int]]
-_BAR = 1  # cells of the scroll bar
 _MOST_SPANS = 4_000
 
 
-class LogView(Widget, can_focus=True):
+class LogView(LogBar, can_focus=True):
     """The rows of a log around one place in it, which is kept by its position in the file."""
 
     BINDINGS = bindings(Place.LOG)
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "log--time", "log--text", "log--error", "log--warning", "log--keiji", "log--note", "log--match", "log--here",
-        "log--bar",
+        "log--bar", "log--mark", *TASKS,
     }  # fmt: skip
     DEFAULT_CSS = """
     LogView { height: 1fr; }
@@ -46,6 +46,13 @@ class LogView(Widget, can_focus=True):
     LogView > .log--note { color: $text-muted; text-style: italic; }
     LogView > .log--match { color: $warning; text-style: bold reverse; }
     LogView > .log--here { background: $row-focused; }
+    LogView > .log--mark { color: $text-accent; }
+    LogView > .log--task-1 { color: $primary; }
+    LogView > .log--task-2 { color: $success; }
+    LogView > .log--task-3 { color: $warning; }
+    LogView > .log--task-4 { color: $text-accent; }
+    LogView > .log--task-5 { color: $secondary; }
+    LogView > .log--task-6 { color: $foreground; }
     LogView > .log--bar { background: $scrollbar; }
     """
 
@@ -74,7 +81,8 @@ class LogView(Widget, can_focus=True):
         self.pan = 0
         self._zone: tzinfo | None = None
         self._today: date | None = None
-        self._is_dragged = False
+        self.marks: set[int] = set()  # where the lines end under which somebody drew one
+        self.names: Mapping[str, str] = NO_NAMES  # slug → name, where there are several tasks
 
     @property
     def buffer(self) -> LogBuffer:
@@ -93,6 +101,7 @@ class LogView(Widget, can_focus=True):
     def start_over(self) -> None:
         """Be ready for another log."""
         self.here, self.spans, self._anchor, self.pan = None, None, (0, 0), 0
+        self.marks.clear()
         self.refill()
 
     def at(self, zone: tzinfo, today: date) -> None:
@@ -112,6 +121,10 @@ class LogView(Widget, can_focus=True):
         """The position behind the last line on the screen."""
         lines = self.lines_shown
         return lines[-1].end if lines else self.buffer.end or 0
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        return (self.top, self.bottom) if self._rows else (0, 0)
 
     @property
     def is_here_visible(self) -> bool:
@@ -170,14 +183,28 @@ class LogView(Widget, can_focus=True):
         return rows_before(index, row, count, self._height)
 
     def _height(self, index: int) -> int:
-        if not self.is_wrapped:
-            return 1
         line = self.buffer[index]
-        return max(1, ceil(message(line).cell_len / self.room(line)))
+        return self._text_height(line) + (line.end in self.marks)
+
+    def _text_height(self, line: Line) -> int:
+        return max(1, ceil(message(line).cell_len / self.room(line))) if self.is_wrapped else 1
+
+    def is_mark(self, line: Line, row: int) -> bool:
+        """Return whether a row is not of the line itself, but what somebody drew under it."""
+        return line.end in self.marks and row == self._text_height(line)
 
     def room(self, line: Line) -> int:
         """Return how many cells there are for a message."""
-        return max(8, self.size.width - _BAR - len(self.head(line)) - 2)
+        return max(8, self.size.width - BAR - self.indent(line))
+
+    def indent(self, line: Line) -> int:
+        """Return how many cells stand before a message."""
+        return len(self.head(line)) + name_width(self) + 2
+
+    def words(self, line: Line) -> str:
+        """Return a line as it is copied: its message, and the task where there are several."""
+        name = self.names.get(line.task, "")
+        return f"{name}: {plain_message(line)}" if name else plain_message(line)
 
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,8 +219,11 @@ class LogView(Widget, can_focus=True):
 
     def action_to_top(self) -> None:
         """Go to the oldest line that is kept."""
+        self.go_to_top_at(0)
+
+    def go_to_top_at(self, position: int) -> None:
         self.land_at = 0.0
-        self.go_to(0)
+        self.go_to(position)
 
     def go_to(self, position: int) -> None:
         """Go to a place in the file; it comes into view when it was read."""
@@ -231,6 +261,13 @@ class LogView(Widget, can_focus=True):
         self.pan = max(0, self.pan + cells)
         self.refresh()
 
+    def show_cells(self, line: Line, begin: int, end: int) -> None:
+        """Have some cells of a message on the screen, however far right they are."""
+        room = self.room(line) - 1
+        if not self.is_wrapped and (begin < self.pan or end > self.pan + room):
+            self.pan = 0 if end <= room else max(0, min(begin, end - room * 2 // 3))
+            self.refresh()
+
     def action_wrap(self) -> None:
         """Show long lines on several rows, or cut off."""
         self._hold()
@@ -243,6 +280,20 @@ class LogView(Widget, can_focus=True):
         self.times = self.times.next
         self.refill()
 
+    def action_mark(self) -> None:
+        """Draw a line under the last one on the screen, or take that away."""
+        if self.lines_shown:
+            self.marks ^= {int(self.lines_shown[-1].end)}
+            self._hold()
+            self.refill()
+
+    def action_to_mark(self) -> None:
+        """Go to the nearest mark above the screen, or else to the newest one."""
+        above = [mark for mark in self.marks if mark <= self.top]
+        if self.marks:
+            self.land_at = 0.5
+            self.go_to(max(above or self.marks) - 1)
+
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.action_lines(-3)
@@ -250,33 +301,6 @@ class LogView(Widget, can_focus=True):
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
         self.action_lines(3)
-
-    def on_mouse_down(self, event: events.MouseDown) -> None:
-        if event.x >= self.size.width - _BAR:
-            event.stop()
-            self._is_dragged = True
-            self.capture_mouse()
-            self._drag_to(event.y)
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        if self._is_dragged:
-            event.stop()
-            self._drag_to(event.y)
-
-    def on_mouse_up(self, event: events.MouseUp) -> None:
-        if self._is_dragged:
-            event.stop()
-            self._is_dragged = False
-            self.release_mouse()
-
-    def _drag_to(self, y: int) -> None:
-        height, buffer = max(2, self.size.height), self.buffer
-        oldest = buffer.oldest or 0
-        if y >= height - 1:
-            self.action_follow()
-        else:
-            self.land_at = 0.0
-            self.go_to(oldest + (buffer.size - oldest) * max(0, y) // (height - 1))
 
     def on_resize(self) -> None:
         self.refill()
@@ -302,10 +326,10 @@ class LogView(Widget, can_focus=True):
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def render_line(self, y: int) -> Strip:
-        width = max(0, self.size.width - _BAR)
+        width = max(0, self.size.width - BAR)
         base = self._base = self._base or self.rich_style
         segments = row_segments(self, *self._rows[y], width, base) if y < len(self._rows) else [Segment("", base)]
-        return Strip.join([Strip(segments).adjust_cell_length(width, base), self._bar(y, base)])
+        return Strip.join([Strip(segments).adjust_cell_length(width, base), self.bar(y, base)])
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
@@ -314,15 +338,6 @@ class LogView(Widget, can_focus=True):
     def head(self, line: Line) -> str:
         """Return what stands before the mark of a line."""
         return head(line, self.times, self._zone, self._today, is_narrow=self.size.width < NARROW)
-
-    def _bar(self, y: int, base: Style) -> Strip:
-        buffer = self.buffer
-        if not self._rows or (buffer.oldest is None and not self.following):
-            return Strip.blank(_BAR, base)
-        oldest = (buffer.begin or 0) if buffer.oldest is None else buffer.oldest
-        bottom = buffer.size if self.following else self.bottom
-        is_thumb = y in thumb(self.top, bottom, oldest, buffer.size, self.size.height)
-        return Strip.blank(_BAR, base + style_of(self, "bar") if is_thumb else base)
 
     # ── what is looked for ───────────────────────────────────────────────────────────────────────────────────────────
 

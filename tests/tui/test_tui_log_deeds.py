@@ -19,7 +19,7 @@ from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_tui.app import ControlCenter
 from keiji_tui.options import read
-from keiji_tui.screens.log import LogScreen
+from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.widgets.log_ask import LogAsk
 from keiji_tui.widgets.log_view import LogView
@@ -87,7 +87,7 @@ async def test_a_run_that_failed_is_opened_at_its_last_error_line() -> None:
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.run)
         await press(pilot, *"j" * 16, "enter")
         await until(pilot, sees(app, "✗ ValueError: boom", "run 03030303", "exit 1"))
-        assert isinstance(app.screen, LogScreen)
+        assert isinstance(app.screen, RunLogScreen)
         view = app.screen.query_one(LogView)
         assert view.is_here_visible
         assert "boom" in view.buffer[view.buffer.index(view.here or 0)].raw
@@ -109,7 +109,7 @@ async def test_a_run_that_went_well_is_opened_at_its_first_line() -> None:
 async def test_the_program_opens_at_a_run(wanted: str, words: str) -> None:
     app = center(with_runs(), task="a", run=wanted)
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.log_pane.view.lines_shown)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.lines_shown)
         await until(pilot, sees(app, words))
 
 
@@ -132,7 +132,7 @@ async def test_a_log_at_a_run_goes_on_when_the_engine_is_back() -> None:
     link = with_runs()
     app = center(link, task="a", run="failed")
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.log_pane.view.is_here_visible)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_here_visible)
         link.die()
         await until(pilot, sees(app, "engine offline", "boom"))
         asked_before = len(link.followed)

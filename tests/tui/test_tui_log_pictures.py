@@ -16,7 +16,7 @@ from waiting import until
 
 from keiji.states import RunState
 from keiji_tui.app import ControlCenter
-from keiji_tui.screens.log import LogScreen
+from keiji_tui.screens.log import RunLogScreen
 
 Compare = Callable[..., bool]
 LINES = (
@@ -97,7 +97,7 @@ def test_at_a_run_that_failed(snap_compare: Compare, size: tuple[int, int]) -> N
     app = center(link(), task="a", run="0505")
 
     async def opened(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, LogScreen) and app.screen.log_pane.view.is_here_visible)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_here_visible)
         await until(pilot, lambda: app._apply_timer is None)
         app.board.paint(app._now())
         await settle(pilot)

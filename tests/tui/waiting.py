@@ -13,6 +13,11 @@ LIMIT = 8.0
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], what: str = "") -> None:
     """Let the terminal run until ``condition`` holds; fails after a limit."""
+    await eventually(condition, what)
+
+
+async def eventually(condition: Callable[[], object], what: str = "") -> None:
+    """Let whatever runs here run until ``condition`` holds; fails after a limit."""
     deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what or condition}"
