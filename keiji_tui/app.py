@@ -21,9 +21,9 @@ from keiji.settings import local_zone
 from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui import commands, keyfile, keymap, rebinding, remembered
-from keiji_tui.editor import in_editor
 from keiji_tui.errands import Errands
-from keiji_tui.keymap import Action, Risk
+from keiji_tui.key_order import KeyOrder
+from keiji_tui.keymap import Action
 from keiji_tui.link.bus import BusLink
 from keiji_tui.link.link import Link
 from keiji_tui.list_keys import ListKeys
@@ -32,6 +32,7 @@ from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected, WhyOutdated
 from keiji_tui.options import read, refusal, unknown_theme
 from keiji_tui.palette import Actions, Palette
+from keiji_tui.programs import in_editor
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
@@ -52,7 +53,7 @@ AGAIN_SECONDS = 1.0
 _BREATH = 64  # updates after which keys get a turn
 
 
-class ControlCenter(LogOpenings, ListKeys):
+class ControlCenter(KeyOrder, LogOpenings, ListKeys):
     """The terminal.
 
     Args:
@@ -234,20 +235,24 @@ class ControlCenter(LogOpenings, ListKeys):
         self._ask_and_send(action, directive, commands.about(directive, situation))
 
     def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
+        def send(directive: Directive) -> None:
+            self._errands.begin(directive)
+            self._start(partial(self._errands.send, directive, name))
+
         def answered(is_yes: bool | None) -> None:
             if is_yes:
-                self._start(partial(self._errands.send, directive, name))
+                send(directive)
 
         def reasoned(reason: str | None) -> None:
             if reason is not None:
-                self._start(partial(self._errands.send, commands.because(directive, reason), name))
+                send(commands.because(directive, reason))
 
         if isinstance(directive, PauseSystem):
             self.push_screen(ReasonScreen(), reasoned)
-        elif action.risk in (Risk.CONFIRM, Risk.TYPED):
+        elif action.is_asked(self.board.situation):
             self.push_screen(ConfirmScreen(commands.question(directive, name)), answered)
         else:
-            answered(True)
+            send(directive)
 
     def _start(self, work: Callable[[], Awaitable[None]], group: str = "directives") -> None:
         """Do ``work`` beside everything else; `on_worker_state_changed` takes care of its failure."""
@@ -340,6 +345,10 @@ class ControlCenter(LogOpenings, ListKeys):
         """Show the palette."""
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette())
+
+    def action_help_quit(self) -> None:
+        """Say how to leave, to somebody who presses what ends other programs."""
+        self.notify(f"{keymap.BY_ID['quit'].key} leaves; the engine and its tasks keep running", markup=False)
 
     def _do_quit(self) -> None:
         self.exit()

@@ -184,6 +184,9 @@ def question(directive: Directive, name: str) -> Question:
         return Question(f"Delete {name}?", consequence, command, "Delete", typed=name)
     if isinstance(directive, StopRun):
         return Question(f"Stop {name}?", "Its run is ended, or its retry given up.", command, "Stop")
+    if isinstance(directive, Disable):
+        consequence = "Its run that is under way is ended. Nothing of it starts until it is enabled again."
+        return Question(f"Disable {name}?", consequence, command, "Disable")
     if isinstance(directive, Restart):
         consequence = "A run that is under way is ended; the schedule counts anew from now."
         return Question(f"Restart {name}?", consequence, command, "Restart")

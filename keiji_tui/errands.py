@@ -65,8 +65,15 @@ class Errands:
         lines = [plain(line) for line in (*message.splitlines(), *hint.splitlines()) if line.strip()]
         self._notify("\n".join(lines), severity="error", timeout=12, markup=False)
 
+    def begin(self, *directives: Directive) -> None:
+        """Note that directives are on their way, before anything else can be asked for."""
+        for directive in directives:
+            self._store.sent(directive)
+            self._store.book.sent(directive, self._now())
+        self._changed()
+
     async def send(self, directive: Directive, name: str) -> None:
-        """Have a directive about ``name`` carried out."""
+        """Have a directive about ``name`` carried out, of which `begin` was told."""
         try:
             done = await self._carry_out(directive)
         except BuildFailed as error:
@@ -79,9 +86,6 @@ class Errands:
 
     async def _carry_out(self, directive: Directive) -> Done:
         """Send a directive, and note in the store what becomes of it. Raises KeijiError."""
-        self._store.sent(directive)
-        self._store.book.sent(directive, self._now())
-        self._changed()
         try:
             done = await self._link.send(directive)
         except KeijiError as error:
@@ -114,6 +118,7 @@ class Errands:
     async def create(self, screen: NewTaskScreen, draft: Draft, is_made: Callable[[str], None]) -> None:
         """Have a task made and built; what was typed stays on the screen where it cannot be made."""
         directive = draft.directive()
+        self.begin(directive)
         try:
             await self._carry_out(directive)
         except KeijiError as error:
@@ -122,7 +127,9 @@ class Errands:
         slug = slug_of(directive.name)
         is_made(slug)
         screen.made()
-        await self.send(BuildTask(task=slug, sender=commands.SENDER), plain(directive.name))
+        build = BuildTask(task=slug, sender=commands.SENDER)
+        self.begin(build)
+        await self.send(build, plain(directive.name))
 
     async def start_engine(self) -> None:
         """Start an engine, or what is stopped of one."""

@@ -18,6 +18,7 @@ class Risk(Enum):
 
     NONE = "at once"
     UNDOABLE = "at once; the same key undoes it"
+    ENDING = "at once, the same key undoes it; asks y/n where that ends a run"
     REASON = "asks for a reason; the same key undoes it"
     CONFIRM = "asks y/n"
     TYPED = "asks for the name"
@@ -46,6 +47,7 @@ class Situation:
         is_offered: whether the rebuild of ``task`` is being offered.
         offers: whether any rebuild is.
         pause: that of everything.
+        pending: what is under way of ``task``: "disable".
     """
 
     link: LinkState = LinkState.LIVE
@@ -56,6 +58,7 @@ class Situation:
     is_offered: bool = False
     offers: bool = False
     pause: Pause | None = None
+    pending: str = ""
 
 
 Rule = Callable[[Situation], str]
@@ -97,6 +100,17 @@ def _with_task(check: Callable[[TaskView], str], link: Rule = _writing) -> Rule:
         return link(situation) or check(situation.task)
 
     return rule
+
+
+def _settled(*verbs: str) -> Rule:
+    """Return what refuses a second go while the first one is under way: it would be about a state that is passing."""
+    rule = _with_task(_any_task)
+
+    def settled(situation: Situation) -> str:
+        is_passing = situation.task is not None and situation.pending in verbs
+        return rule(situation) or (f"{situation.pending} is under way" if is_passing else "")
+
+    return settled
 
 
 def _any_task(_: TaskView) -> str:
@@ -205,6 +219,12 @@ class Action:
         """The first key, as people write it."""
         return shown(self.keys[0])
 
+    def is_asked(self, situation: Situation) -> bool:
+        """Return whether somebody is asked before it is done."""
+        if self.risk is Risk.ENDING:
+            return situation.task is not None and situation.task.is_running and not situation.task.is_disabled
+        return self.risk in (Risk.CONFIRM, Risk.TYPED)
+
     def named(self, situation: Situation) -> str:
         """Return the label as it is now."""
         return self.label_now(situation) if self.label_now else self.label
@@ -238,9 +258,9 @@ _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 
 ACTIONS: tuple[Action, ...] = (
     Action("toggle", ("e",), "enable/disable", "enable the task, or disable it and stop its run", _T,
-           Risk.UNDOABLE, _with_task(_any_task), footer=11, label_now=_toggle_label),
+           Risk.ENDING, _settled("enable", "disable"), footer=11, label_now=_toggle_label),
     Action("pause", ("p",), "pause/resume", "start nothing that is due of the task, or let it go on; what runs goes on",
-           _T, Risk.UNDOABLE, _with_task(_any_task), footer=11, label_now=_pause_label),
+           _T, Risk.UNDOABLE, _settled("pause", "resume"), footer=11, label_now=_pause_label),
     Action("restart", ("R",), "restart", "stop the task's run and count its schedule anew", _T,
            Risk.CONFIRM, _with_task(_can_restart), footer=13),
     Action("run", ("r",), "run", "run the task now, whatever its schedule says", _T,
@@ -351,8 +371,8 @@ ACTIONS: tuple[Action, ...] = (
            Risk.NONE, _can_start_engine, footer=10),
     Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E, footer=20),
     Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=1),
-    Action("palette", ("ctrl+p", "colon"), "palette", "every action by its name", _E, footer=2),
-    Action("quit", ("q",), "quit", "leave; the engine and its tasks keep running", _E, footer=3),
+    Action("palette", ("ctrl+p", "colon", "full_stop"), "palette", "every action by its name", _E, footer=2),
+    Action("quit", ("q", "ctrl+q"), "quit", "leave; the engine and its tasks keep running", _E, footer=3),
 )  # fmt: skip
 
 BY_ID = {action.id: action for action in ACTIONS}

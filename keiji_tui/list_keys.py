@@ -83,6 +83,7 @@ class ListKeys(App[None]):
 
         def answered(is_yes: bool | None) -> None:
             if is_yes:
+                self._errands.begin(*(directive for directive, _ in plan.steps))
                 self._start(partial(self._errands.send_all, plan))
 
         self.push_screen(ConfirmScreen(together.question(plan)), answered)

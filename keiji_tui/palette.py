@@ -10,9 +10,11 @@ from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.fuzzy import Matcher
 
-from keiji_tui.keymap import Action, Risk, of
+from keiji_tui.keymap import Action, Place, Risk, of
 from keiji_tui.screens.board import Board
+from keiji_tui.widgets.log_view import LogView
 
 
 class Palette(CommandPalette):
@@ -49,29 +51,40 @@ class Actions(Provider):
 
     async def discover(self) -> Hits:
         for action, reason in self._offered():
-            yield DiscoveryHit(self._shown(action), partial(self._do, action), action.help, _help(action, reason))
+            shown = Content.assemble((f"{action.key:4}", "$text-muted"), action.label)
+            yield DiscoveryHit(shown, partial(self._do, action), action.label, _help(action, reason))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for action, reason in self._offered():
-            text = f"{action.label}: {action.help}"
-            score = matcher.match(text)
+            score = _score(matcher, query, action)
             if score > 0:
-                yield Hit(score, matcher.highlight(text), partial(self._do, action), text, _help(action, reason))
+                shown = Content.assemble((f"{action.key:4}", "$text-muted"), matcher.highlight(action.label))
+                yield Hit(score, shown, partial(self._do, action), action.label, _help(action, reason))
 
     def _offered(self) -> Iterator[tuple[Action, str]]:
         screen = self.screen
         if not isinstance(screen, Board):
             return
         for action in of(*screen.places, *screen.ABOUT, *screen.ALWAYS):
-            if not action.call and action.id != "palette":
+            is_here = not action.call or (action.place is Place.LOG and isinstance(screen.focused, LogView))
+            if is_here and action.id != "palette":
                 yield action, action.blocked(screen.situation)
 
-    def _shown(self, action: Action) -> Content:
-        return Content.assemble((f"{action.key:4}", "$text-muted"), f"{action.label}")
-
     async def _do(self, action: Action) -> None:
-        await self.app.run_action(f"act('{action.id}')")
+        if action.call:
+            await self.app.run_action(action.call, self.screen.focused)
+        else:
+            await self.app.run_action(f"act('{action.id}')")
+
+
+def _score(matcher: Matcher, query: str, action: Action) -> float:
+    """Return how well an action fits: its name before what it does, and what does harm behind all else."""
+    name = matcher.match(action.label)
+    if name and action.label.startswith(query.casefold()):
+        name += 1
+    asks = 0.5 if action.risk in (Risk.CONFIRM, Risk.TYPED, Risk.ENDING) else 1
+    return max(name, matcher.match(action.help) / 4) * asks
 
 
 def _help(action: Action, reason: str) -> str:

@@ -48,7 +48,7 @@ class ConfirmScreen(Modal[bool]):
                 yield yes
 
     def on_mount(self) -> None:
-        self.query_one(Input if self._question.typed else "#no").focus()
+        self.set_focus(self.query_one(Input if self._question.typed else "#no"))
 
     def action_answer(self, is_yes: bool) -> None:
         """Close with an answer; y alone does not do where the name has to be typed."""

@@ -71,7 +71,7 @@ class NewTaskScreen(Modal[Draft]):
                 yield Button(Content.assemble(("enter", "bold $key"), " Create"), id="yes", compact=True)
 
     def on_mount(self) -> None:
-        self.query_one("#name", Input).focus()
+        self.set_focus(self.query_one("#name", Input))
         self._show()
 
     def on_resize(self) -> None:
@@ -139,9 +139,9 @@ class NewTaskScreen(Modal[Draft]):
         if self._is_being_made:
             return
         if self._wrong_name:
-            self.query_one("#name", Input).focus()
+            self.set_focus(self.query_one("#name", Input))
         elif preview(self.draft.schedule, self._now(), self._store.zone).error:
-            self.query_one("#schedule", Input).focus()
+            self.set_focus(self.query_one("#schedule", Input))
         else:
             self._is_being_made = True
             self._show()

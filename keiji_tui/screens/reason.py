@@ -47,7 +47,7 @@ class ReasonScreen(Modal[str | None]):
 
     def on_mount(self) -> None:
         self._show_command("")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
 
     def _show_command(self, reason: str) -> None:
         command = plain(command_line(PauseSystem(reason=reason)))

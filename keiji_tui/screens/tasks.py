@@ -103,7 +103,7 @@ class TasksScreen(Board):
         if text is not None:
             self.query_one("#welcome", Static).update(text)
         elif self.focused is None:
-            self.table.focus()  # it loses the focus while it is hidden
+            self.set_focus(self.table)  # it loses the focus while it is hidden
         if self._shape != store.shape:
             self._shape, self._wanted = store.shape, task_row.wanted(store.tasks.values())
         listing = store.listing
@@ -175,7 +175,7 @@ class TasksScreen(Board):
         if not event.is_kept:
             self.drop_filter()
         self.query_one(Filter).remove_class("-shown")
-        self.table.focus()
+        self.set_focus(self.table)
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,7 +188,7 @@ class TasksScreen(Board):
         """Let a filter be typed."""
         line = self.query_one(Filter)
         line.add_class("-shown")
-        line.focus()
+        self.set_focus(line)
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""
@@ -214,10 +214,10 @@ class TasksScreen(Board):
         """Move the focus from the table to the log and back."""
         if isinstance(self.focused, LogView):
             self.remove_class("-zoom-log")
-            self.table.focus()
+            self.set_focus(self.table)
         else:
             self.remove_class("-zoom-table")
-            self.query_one(LogView).focus()
+            self.set_focus(self.query_one(LogView))
 
     def zoom(self) -> None:
         """Give the focused pane the whole screen, or take it back."""
@@ -227,7 +227,7 @@ class TasksScreen(Board):
         """Give the log the whole screen."""
         self.remove_class("-zoom-table")
         self.add_class("-zoom-log")
-        self.query_one(LogView).focus()
+        self.set_focus(self.query_one(LogView))
 
     def back(self) -> bool:
         """Undo one thing that hides something; return whether there was one."""
@@ -235,10 +235,10 @@ class TasksScreen(Board):
             return True
         if self.has_class("-zoom-log") or self.has_class("-zoom-table"):
             self.remove_class("-zoom-log", "-zoom-table")
-            self.table.focus()
+            self.set_focus(self.table)
             return True
         if isinstance(self.focused, LogView):
-            self.table.focus()
+            self.set_focus(self.table)
             return True
         if self.drop_filter():
             return True

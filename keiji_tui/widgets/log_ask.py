@@ -76,7 +76,7 @@ class LogAsk(Vertical):
         field.select_on_focus = asked is not Asked.SAVE
         self.complain("")
         self.add_class("-shown")
-        field.focus()
+        self.screen.set_focus(field)
 
     def close(self) -> None:
         """Take the line away."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
-import subprocess
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from textual.app import SuspendNotSupported
 from textual.worker import Worker
 
 from keiji.errors import KeijiError
@@ -25,6 +21,7 @@ from keiji_tui.logs.matcher import PatternFailed
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.logs.search import Extent, find_back, find_on, last_error, save
 from keiji_tui.logs.source import nearest
+from keiji_tui.programs import in_pager
 from keiji_tui.widgets.log_ask import Asked
 from keiji_tui.widgets.log_line import parsed
 from keiji_tui.words import counted
@@ -114,7 +111,7 @@ class LogDeeds:
 
     def _done_typing(self) -> None:
         self._pane.ask.close()
-        self._pane.view.focus()
+        self._pane.screen.set_focus(self._pane.view)
 
     async def _filter_by(self, text: str) -> None:
         pane = self._pane
@@ -294,16 +291,10 @@ class LogDeeds:
         if not paths:
             pane.tell("there is no file of it here")
             return
-        command = shlex.split(os.environ.get("PAGER", "")) or ["less"]
-        if Path(command[0]).name == "less" and len(command) == 1:
-            command.append("+G")
         try:
-            with pane.app.suspend():
-                subprocess.run([*command, *map(str, paths)], check=False)
-        except SuspendNotSupported:
-            pane.tell("this terminal cannot be given to another program")
-        except OSError as error:
-            pane.tell(plain(f"{command[0]}: {error.strerror or error}"))
+            in_pager(pane.app, paths)
+        except KeijiError as error:
+            pane.tell(plain(error.message))
         pane.app.refresh()
 
     def _notify(self, words: str) -> None:

@@ -52,7 +52,7 @@ class LogPane(Vertical):
         self._revealed: int | None = None  # the line that was looked for, once its match has been on the screen
         self._is_locating = False
         self._line = Line(id="log-title")
-        self.view = LogView(self.reader, id="log")
+        self.view = LogView(self.reader, self._do, id="log")
         self.ask = LogAsk()
 
     def compose(self) -> ComposeResult:
@@ -205,12 +205,11 @@ class LogPane(Vertical):
             self._revealed = view.here
             view.show_cells(line, *(cell_len(plain_message(line)[:letters]) for letters in spans[0]))
 
-    def on_log_view_wanted(self, event: LogView.Wanted) -> None:
-        event.stop()
+    def _do(self, what: str) -> None:
         if not self.slugs:
             return
         self._note = ""
-        self._deeds.do(event.what)
+        self._deeds.do(what)
         self._title()
 
     def on_log_ask_typed(self, event: LogAsk.Typed) -> None:
@@ -228,7 +227,7 @@ class LogPane(Vertical):
 
     def _close_ask(self) -> None:
         self.ask.close()
-        self.view.focus()
+        self.screen.set_focus(self.view)
 
     # ── the title ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, tzinfo
 from math import ceil
 from typing import ClassVar
@@ -30,7 +30,11 @@ _MOST_SPANS = 4_000
 
 
 class LogView(LogBar, can_focus=True):
-    """The rows of a log around one place in it, which is kept by its position in the file."""
+    """The rows of a log around one place in it, which is kept by its position in the file.
+
+    Args:
+        wanted: told what somebody wants of the log that is not done by scrolling.
+    """
 
     BINDINGS = bindings(Place.LOG)
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -59,16 +63,10 @@ class LogView(LogBar, can_focus=True):
     class Changed(Message):
         """What is on the screen is something else, or somebody reads elsewhere."""
 
-    class Wanted(Message):
-        """Somebody pressed the key of what the pane around this does."""
-
-        def __init__(self, what: str) -> None:
-            super().__init__()
-            self.what = what
-
-    def __init__(self, reader: LogReader, *, id: str | None = None) -> None:
+    def __init__(self, reader: LogReader, wanted: Callable[[str], None], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._reader = reader
+        self._wanted = wanted
         self.here: int | None = None  # the line that was looked for
         self.spans: dict[str, Spans] | None = None  # by line: where what is looked for is in it
         self.is_wrapped = False
@@ -209,8 +207,8 @@ class LogView(LogBar, can_focus=True):
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_pane(self, what: str) -> None:
-        """Tell the pane around this of its key."""
-        self.post_message(self.Wanted(what))
+        """Tell the pane around this of its key, at once: it may open a line for the very next one."""
+        self._wanted(what)
 
     def action_follow(self) -> None:
         """Go to the end and stay there."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fake_link import FakeLink
+from textual.command import CommandList
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
@@ -64,6 +65,12 @@ def text_of(app: ControlCenter) -> str:
     assert len(lines) == height
     assert all(strip.cell_length == width for strip in lines)
     return "\n".join(strip.text for strip in lines)
+
+
+def found(app: ControlCenter) -> list[str]:
+    """Return what the palette offers."""
+    lists = app.screen.query(CommandList)
+    return [str(each.get_option_at_index(index).prompt) for each in lists for index in range(each.option_count)]
 
 
 def said(app: ControlCenter) -> list[str]:

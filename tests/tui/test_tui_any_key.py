@@ -1,29 +1,176 @@
-"""Nothing that a person can press ends the program: keys in random order while the engine comes, goes and changes."""
+"""Nothing that a person can press ends the program: every key, on every screen, in every state of the link."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from answers import day, differing, ledger
 from fake_link import FakeLink
-from scenes import PAUSE, engine, kept_back, live, snapshot, task, tasks
+from piloting import log, settle, table
+from scenes import PAUSE, center, engine, kept_back, live, snapshot, task, tasks
 from textual import events
-from waiting import until
+from textual.pilot import Pilot
+from textual.screen import Screen
+from waiting import eventually, until
 
 from keiji_engine.bus.protocol import EngineChanged, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_tui.app import ControlCenter
 from keiji_tui.keymap import ACTIONS
+from keiji_tui.palette import Palette
+from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.difference import DifferenceScreen
+from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.screens.tasks import TasksScreen
+from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
 
-LEAVING = {"q"}
-TYPED = ("y", "n", "a", "[", "space", "shift+tab", "backspace", "escape", "escape")
-KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING) + list(TYPED)
-OPENED = {"w": WhyScreen, "P": ReasonScreen, "N": NewTaskScreen}  # from where on the keys are pressed
+# Each key in each state of the link, and not one for each action in one state that chance chooses:
+# KEIJI_EXAMPLES=4 python -m pytest tests/tui/test_tui_any_key.py -o timeout=0; more goes through them again.
+TIMES = float(os.environ.get("KEIJI_EXAMPLES", "1")) / 4
+LEAVING = {"q", "ctrl+q"}
+TYPED = ("y", "n", "a", "(", "!", "1", "shift+tab", "backspace", "delete", "ctrl+c", "ctrl+a", "f1", "é")
+KEYS = sorted({key for action in ACTIONS for key in action.keys} - LEAVING | set(TYPED))
+
+
+def one_for_each(chance: random.Random) -> list[str]:
+    """Return a key for each action, in any order: those of several places share most of them."""
+    keys = {chance.choice([*(key for key in action.keys if key not in LEAVING), "escape"]) for action in ACTIONS}
+    every = sorted(keys | set(TYPED))
+    chance.shuffle(every)
+    return every
+
+
+SCREENS: dict[str, tuple[tuple[str, ...], type[Screen[None]]]] = {
+    "tasks": ((), TasksScreen),
+    "filter": (("slash",), TasksScreen),
+    "marks": (("space", "space"), TasksScreen),
+    "log": (("l",), TasksScreen),
+    "find": (("l", "slash"), TasksScreen),
+    "save": (("l", "ctrl+s"), TasksScreen),
+    "logs": (("space", "space", "l"), MergedLogScreen),
+    "detail": (("enter",), DetailScreen),
+    "runs": (("H",), RunsScreen),
+    "run": (("H", "j", "enter"), RunLogScreen),
+    "why": (("w",), WhyScreen),
+    "difference": (("d",), DifferenceScreen),
+    "output": (("B",), BuildOutputScreen),
+    "services": (("4",), ServicesScreen),
+    "ledger": (("5",), LedgerScreen),
+    "said": (("5", "j", "enter"), SaidScreen),
+    "upcoming": (("6",), UpcomingScreen),
+    "help": (("question_mark",), HelpScreen),
+    "palette": (("colon",), Palette),
+    "themes": (("T",), Palette),
+    "new": (("N",), NewTaskScreen),
+    "reason": (("P",), ReasonScreen),
+    "stop": (("R",), ConfirmScreen),
+    "delete": (("D",), ConfirmScreen),
+}
+
+
+class Person:
+    """Somebody at a terminal that is in one state of its link."""
+
+    def __init__(self, app: ControlCenter, link: FakeLink, pilot: Pilot[None]) -> None:
+        self.app, self.link, self._pilot = app, link, pilot
+
+    def send(self, key: str) -> None:
+        """Press a key and wait for nothing."""
+        driver = self.app._driver
+        assert driver is not None
+        driver.send_message(events.Key(key, key if len(key) == 1 else None))
+
+    async def press(self, key: str) -> None:
+        """Press a key, and wait until it has had its effect."""
+        self.send(key)
+        await self._pilot._wait_for_screen()
+        assert self.app._exception is None
+
+    async def be(self, state: LinkState) -> None:
+        """Have the link in a state."""
+        if state is LinkState.LIVE:
+            self.link.come_back(snapshot(tasks()))
+        elif state is LinkState.OFFLINE:
+            self.link.die()
+        else:
+            self.link.tell(LinkChanged(state, "late"))
+        await self.until(lambda: self.app.store.link is state)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        await eventually(condition, f"{self.app.screen} {self.app.focused}")
+
+    async def open(self, keys: tuple[str, ...], screen: type[Screen[None]]) -> None:
+        """Go to a screen from wherever this is."""
+        app = self.app
+        await self.be(LinkState.LIVE)
+        while len(app.screen_stack) > 1:
+            top = app.screen
+            await self.until(lambda top=top: top.is_mounted)
+            top.dismiss()
+            await self.until(lambda top=top: app.screen is not top)
+        app._tasks_screen.remove_class("-zoom-log", "-zoom-table")
+        app._tasks_screen.log_pane.ask.close()
+        app.store.unmark()
+        app._tasks_screen.drop_filter()
+        app._tasks_screen.set_focus(app._tasks_screen.table)
+        app._tasks_screen.table.select("ping_google")
+        for key in keys:
+            await self.until(lambda: app.screen.is_mounted)
+            if isinstance(app.screen, RunsScreen | LedgerScreen):
+                await self.until(lambda: table(app).selected)
+            await self.press(key)
+        await self.until(lambda: type(app.screen) is screen and app.screen.is_mounted)
+        assert app._exception is None
+
+
+async def everything_on(
+    opening: tuple[str, ...], screen: type[Screen[None]], person: Person, chance: random.Random
+) -> None:
+    """Press the keys on one screen."""
+    app = person.app
+    states = list(LinkState)
+    few = one_for_each(chance)
+    for number, state in enumerate(states):
+        keys = KEYS * round(TIMES) if TIMES >= 1 else few[number :: len(states)]
+        chance.shuffle(keys)
+        is_open = False
+        for key in keys:
+            if not is_open:
+                await person.open(opening, screen)
+                await person.be(state)
+            await person.press(key)
+            if not app.is_running:  # the palette has "quit", too
+                return
+            is_open = type(app.screen) is screen
+
+
+@pytest.mark.parametrize("name", SCREENS)
+async def test_every_key_on_every_screen_leaves_it_running(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the keys may well save something
+    chance = random.Random(name)
+    app, link = live(task="ping_google")
+    link.ledger, link.differing, link.day = ledger(), differing(), day()
+    async with app.run_test(size=chance.choice([(80, 24), (40, 10), (160, 45)]), notifications=True) as pilot:
+        await until(pilot, lambda: app._is_open and app.board.subject and log(app).lines_shown)
+        await everything_on(*SCREENS[name], Person(app, link, pilot), chance)
+        assert app._exception is None
+        assert app.return_code in (None, 0)
 
 
 def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
@@ -43,27 +190,34 @@ def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
         chance.choice(deeds)()
 
 
-@pytest.mark.parametrize(("seed", "first", "presses"), [(2, "w", 60), (4, "P", 40), (6, "N", 80)])
-async def test_any_key_in_any_order_leaves_it_running(
-    seed: int, first: str, presses: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seed", range(max(1, round(TIMES * 4))))
+async def test_keys_in_any_order_while_the_engine_does_anything(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # the keys may well save something
+    monkeypatch.chdir(tmp_path)
     chance = random.Random(seed)
     app, link = live()
     link.ledger, link.differing, link.day = ledger(), differing(), day()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
         await until(pilot, lambda: app._is_open and app.board.subject)
-        driver = app._driver
-        assert driver is not None
-        await pilot.press(first)
-        await until(pilot, lambda: isinstance(app.screen, OPENED[first]))
-        for number in range(presses):
-            key = chance.choice(KEYS)
-            driver.send_message(events.Key(key, key if len(key) == 1 else None))
+        person = Person(app, link, pilot)
+        for number in range(200):
+            person.send(chance.choice([*KEYS, "escape", "escape"]))
             disturb(chance, link, number)
             await asyncio.sleep(0 if chance.random() < 0.7 else 0.01)
-        await pilot.pause()
+        await settle(pilot)
         assert app._exception is None
         # Only the palette's own "quit" ends it; a screen that still has something on it was not closed by accident.
         assert app.return_code in (None, 0)
         assert app.screen_stack
+
+
+@pytest.mark.parametrize("state", [None, LinkState.OFFLINE])
+async def test_every_key_where_there_is_no_task_or_no_engine(state: LinkState | None, tmp_path: Path) -> None:
+    link = FakeLink(snapshot([]), LinkChanged(LinkState.LIVE)) if state is None else FakeLink(LinkChanged(state))
+    app = center(link)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app._is_open)
+        person = Person(app, link, pilot)
+        for key in random.Random(1).sample(KEYS, len(KEYS)):
+            await person.press(key)

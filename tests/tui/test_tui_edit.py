@@ -12,7 +12,7 @@ from waiting import until
 from keiji.errors import KeijiError
 from keiji_engine.bus.protocol import TaskChanged
 from keiji_tui.app import ControlCenter
-from keiji_tui.editor import in_editor
+from keiji_tui.programs import in_editor
 
 
 async def test_e_opens_the_function_and_then_the_rebuild_is_offered(tmp_path: Path) -> None:
@@ -45,7 +45,8 @@ async def test_without_an_editor_it_is_said_what_to_set(monkeypatch: pytest.Monk
     [
         ("vi 'x", True, "cannot be read: No closing quotation"),
         ("vi", False, "function.py is not there"),
-        ("vi", True, "this terminal cannot be handed to an editor"),
+        ("true", True, "this terminal cannot be handed to another program"),
+        ("/no/such -w", True, "/no/such cannot be started: there is no such program"),
     ],
 )
 async def test_why_it_cannot_be_edited_is_said(

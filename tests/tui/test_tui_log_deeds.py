@@ -227,17 +227,22 @@ async def test_a_file_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
         assert app.screen.query_one(LogAsk).query_one(Input).has_focus
 
 
-async def test_the_pager_is_said_to_be_impossible_where_it_is(tmp_path: Path) -> None:
+async def test_the_pager_is_said_to_be_impossible_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = with_runs()
     app = center(link)
     async with running(app) as pilot:
         await opened(pilot, app, "line 0009999")
+        monkeypatch.setenv("PAGER", "true")
         await press(pilot, "o")
         await until(pilot, sees(app, "there is no file of it here"))
         link.log_folder = tmp_path
         (tmp_path / "a.log").write_text("x\n")
         await press(pilot, "o")
-        await until(pilot, sees(app, "cannot be given to another program"))
+        await until(pilot, sees(app, "cannot be handed to another program"))
+        for pager, reason in (("/no/such", "there is no such program"), ("less 'x", "No closing quotation")):
+            monkeypatch.setenv("PAGER", pager)
+            await press(pilot, "o")
+            await until(pilot, sees(app, reason))
 
 
 async def test_long_lines_are_wrapped_and_times_go_through_their_forms() -> None:

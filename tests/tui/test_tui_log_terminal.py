@@ -45,13 +45,16 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
     pager = tmp_path / "pager"
     pager.write_text('#!/bin/sh\necho "PAGER of $1"; tail -n 1 "$1" > "$0.seen"\n')
     pager.chmod(0o755)
+    editor = tmp_path / "editor"
+    editor.write_bytes(b"\x7fELF is this not")  # there, and cannot be run
+    editor.chmod(0o755)
     main, end = pty.openpty()
     os.set_blocking(main, False)
     child = subprocess.Popen(
         [sys.executable, "-m", "keiji_tui", "--task", "breaks", "--run", run.run_id[:10]],
         stdin=end, stdout=end, stderr=end, start_new_session=True, cwd=tmp_path,
         env={**installation.environment, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30",
-             "PAGER": str(pager)},
+             "PAGER": str(pager), "VISUAL": str(editor)},
     )  # fmt: skip
     os.close(end)
     try:
@@ -64,6 +67,8 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
         os.write(main, b"\x13")
         _read_until(main, "save to")
         _press_until(main, b"\r", "saved run")
+        os.write(main, b"1")
+        _press_until(main, b"E", "Exec format")
         os.write(main, b"q")
         _drain(main, child)
         assert child.wait(LIMIT) == 0

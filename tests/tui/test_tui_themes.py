@@ -5,20 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from piloting import press, running, sees, text_of
+from piloting import found, press, running, sees, text_of
 from scenes import kept_back, live
-from textual.command import CommandList, CommandPalette
+from textual.command import CommandPalette
 from waiting import until
 
 from keiji_tui import remembered
-from keiji_tui.app import ControlCenter
 from keiji_tui.options import unknown_theme
-
-
-def found(app: ControlCenter) -> list[str]:
-    """Return what the palette offers."""
-    lists = app.screen.query(CommandList)
-    return [str(each.get_option_at_index(index).prompt) for each in lists for index in range(each.option_count)]
 
 
 async def test_every_theme_shows_the_same_words() -> None:
@@ -46,7 +39,7 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
         await press(pilot, "down", "enter")
         await until(pilot, lambda: chosen == ["keiji-light"], str(chosen))
         await press(pilot, "colon", *"theme")
-        await until(pilot, lambda: any("theme: choose the colours" in offer for offer in found(app)))
+        await until(pilot, lambda: any("choose the colours" in offer for offer in found(app)))
         await press(pilot, "enter")
         await until(pilot, lambda: "nord" in found(app))
     app, _ = live(theme="keiji-light", remember=chosen.append)
