@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from watchfiles import Change, awatch
+from watchfiles import Change, watch
 from watchfiles.main import FileChange
 
 from keiji.errors import BuildFailed
@@ -144,18 +146,20 @@ class Watcher:
     async def _listen_to(self, watched: tuple[int, int]) -> None:
         """Take in events for as long as the folder of tasks is the one that is ``watched``."""
         self._roots = (self._tasks, self._tasks.resolve())  # some systems tell of the one, some of the other
-        events = awatch(
+        ended = threading.Event()
+        events = watch(
             self._tasks,
             watch_filter=self._concerns,
             debounce=200,
             step=100,  # it looks whether it is to end this often, so less would be busier
+            stop_event=ended,
             rust_timeout=int(self._glance * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
         )
         is_new = True
-        async with aclosing(events):
-            async for changes in events:
+        async with aclosing(_from_thread(events, ended)) as told:
+            async for changes in told:
                 if is_new:
                     self._recheck_all()  # what happened between the last look and now was told to nobody
                     is_new = False
@@ -218,6 +222,23 @@ class Watcher:
         if self._told.get(slug, (before, SourceState(slug))) != (before, state):
             self._told[slug] = (before, state)
             self._tell(state)
+
+
+async def _from_thread(
+    events: Generator[set[FileChange], None, None], ended: threading.Event
+) -> AsyncGenerator[set[FileChange], None]:
+    """Yield ``events``, waited for in a thread.
+
+    The package has its own way to do so, which loads another toolkit beside asyncio: a tenth of an engine's start.
+    """
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "watch")
+    try:
+        while (changes := await loop.run_in_executor(thread, next, events, None)) is not None:
+            yield changes
+    finally:
+        ended.set()  # which is noticed at the next step: nobody has to wait for that
+        thread.submit(events.close)
+        thread.shutdown(wait=False)
 
 
 def _compare(source: Path, before: dict[str, str], cache: dict[str, Hashed], python: str) -> SourceState:
