@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,11 +67,21 @@ def _db_url(value: str) -> str:
 
 
 def _zone(value: str) -> str:
+    if value in _listed_zones():
+        return value
     names = available_timezones()
     if value in names:
         return value
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
     raise ValueError("a zone as Continent/City" + (f"; did you mean {near[0]}?" if near else " (Africa/Nairobi)"))
+
+
+def _listed_zones() -> Collection[str]:
+    """Return the names that tzdata lists; to find all those of the system, every file of it would be opened."""
+    try:
+        return resources.files("tzdata").joinpath("zones").read_text("utf-8").split()
+    except (ImportError, OSError):
+        return ()
 
 
 def _switch(value: str) -> bool:
@@ -160,8 +171,7 @@ def _without_password(text: str) -> str:
 def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/localtime")) -> str:
     """Return the name of this machine's time zone, "UTC" where it cannot be told."""
     candidates = [environ.get("TZ", "").removeprefix(":"), str(link.resolve()).partition("zoneinfo/")[2]]
-    names = available_timezones()
-    return next((name for name in candidates if name in names), "UTC")
+    return next((name for name in candidates if name in _listed_zones() or name in available_timezones()), "UTC")
 
 
 _DEFAULT = Settings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import example, given
@@ -128,6 +129,11 @@ def test_any_text_is_read_or_refused_with_its_line(text: str) -> None:
     except InvalidSettings as error:
         told = error.message
     assert told == "" or told.startswith("settings.conf, line ")
+
+
+def test_each_zone_of_the_system_is_a_zone() -> None:
+    for name in available_timezones():
+        assert parse(f"TIME_ZONE={name}").time_zone == name
 
 
 def test_the_machines_zone_is_that_of_tz_or_of_its_link(tmp_path: Path) -> None:
