@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -12,12 +13,16 @@ from keiji import __version__, daemon
 from keiji import settings as settings_file
 from keiji.errors import KeijiError
 from keiji.paths import Paths
-from keiji_engine.engine import SERVICES, Engine
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise."""
-    options = _parser().parse_args(arguments)
+    gc.disable()  # nothing that is loaded here is garbage: looking for some would be a tenth of a start
+    from keiji_engine.engine import SERVICES, Engine
+
+    gc.freeze()
+    gc.enable()
+    options = _parser(SERVICES).parse_args(arguments)
     for name, value in (("KEIJI_ROOT", options.root), ("KEIJI_WORKSPACE", options.workspace)):
         if value:
             os.environ[name] = value
@@ -38,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os._exit(0)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keiji-engine",
         description="Runs the tasks of a workspace on time. SIGTERM ends it gracefully (live runs go on), a second one "
@@ -47,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")
     parser.add_argument(
-        "--only", action="append", choices=SERVICES, help="start this service only; repeat it for several"
+        "--only", action="append", choices=services, help="start this service only; repeat it for several"
     )
     parser.add_argument("--quiet", action="store_true", help="write to the logs of the services alone")
     parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
