@@ -60,9 +60,9 @@ def one_line(text: str) -> str:
 
 
 def natural(name: str) -> tuple[object, ...]:
-    """Return a key that sorts names as people do: "job 2" before "job 10"."""
+    """Return a key that sorts names as people do: "job" before "job 2" before "job 10"."""
     parts = re.split(r"([0-9]+)", name.casefold())
-    return (*(int(part) if index % 2 else part for index, part in enumerate(parts)), name)
+    return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
 def check_free(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from keiji.errors import InvalidName, TaskNotFound
-from keiji.names import LONGEST_NAME, LONGEST_SLUG_BYTES, checked, find, slug_of
+from keiji.names import LONGEST_NAME, LONGEST_SLUG_BYTES, checked, find, natural, slug_of
 from keiji.paths import Paths
 
 ALLOWED = {
@@ -138,3 +138,14 @@ def test_a_name_like_no_other_gets_the_way_to_the_list() -> None:
     with pytest.raises(TaskNotFound) as caught:
         find("zzz", [])
     assert "there are none yet" in caught.value.hint
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["jobs", "job 10", "job", "job 2 b", "2", "Job 2"]
+    assert sorted(names, key=natural) == ["2", "job", "Job 2", "job 2 b", "job 10", "jobs"]
+
+
+@given(st.text(st.sampled_from("aB10 ²٣")), st.text(st.sampled_from("aB10 ²٣")))
+@example("ping2", "ping")
+def test_of_two_names_one_comes_first(one: str, other: str) -> None:
+    assert (natural(one) < natural(other)) + (natural(other) < natural(one)) == (one != other)
