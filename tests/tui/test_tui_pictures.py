@@ -9,7 +9,7 @@ import answers
 import pytest
 from answers import FAILURE, daily, day, differing, ledger
 from fake_link import FakeLink
-from piloting import press, settle
+from piloting import log, press, settle
 from scenes import before, explained, kept_back, live, recent, task
 from textual.pilot import Pilot
 from waiting import until
@@ -149,6 +149,7 @@ def test_a_failed_build(snap_compare: Compare, size: Size) -> None:
     link.answer = lambda directive: BuildFailed("\n".join(FAILURE[:-1]), hint=FAILURE[-1])
 
     async def failed(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.store.tasks and len(log(app).buffer) == 10, "the log below has its lines")
         await opened(app, "b")(pilot)
         await until(pilot, lambda: isinstance(app.screen, BuildOutputScreen))
         await settle(pilot)
@@ -160,6 +161,7 @@ def test_what_a_build_said(snap_compare: Compare) -> None:
     app, _ = playing(task="ping_google")
 
     async def asked(pilot: Pilot[None]) -> None:
+        await until(pilot, lambda: app.store.tasks and len(log(app).buffer) == 10, "the log below has its lines")
         await opened(app, "B")(pilot)
         await until(pilot, lambda: isinstance(app.screen, BuildOutputScreen) and app.screen.entry)
         await opened(app)(pilot)
