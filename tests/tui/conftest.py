@@ -22,6 +22,8 @@ def snap_compare(snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPa
     The toolkit would wait, five times over, until the whole process has been idle for a while.
     """
     monkeypatch.setattr(_doc, "take_svg_screenshot", _picture)
+    for patience in ("SETTLE_SECONDS", "APPLY_SECONDS"):  # a picture shows what came of it, not how long that took
+        monkeypatch.setattr(f"keiji_tui.app.{patience}", 0.001)
     return snap_compare
 
 
