@@ -37,20 +37,19 @@ class KeyBar(Widget):
         width = self.size.width
         here = [_part(*item) for item in self._shown if item[0].footer >= FIRST_LEFT]
         always = [_part(*item) for item in self._shown if item[0].footer < FIRST_LEFT]
-        while len(always) > 1 and _total(here) + _total(always) > width:
+        while len(always) > 1 and _needed(here + always) > width:
             always.pop()
-        while here and _total(here) + _total(always) > width:
+        while here and _needed(here + always) > width:
             here.pop()
-        gap = " " * max(0, width - _total(here) - _total(always) + len(GAP))
-        return Content.assemble(*here, gap, *always)
+        ahead, behind = Content(GAP).join(here), Content(GAP).join(always)
+        return Content.assemble(ahead, " " * (width - ahead.cell_length - behind.cell_length), behind)
 
 
-def _total(parts: Sequence[Content]) -> int:
-    return sum(part.cell_length for part in parts)
+def _needed(parts: Sequence[Content]) -> int:
+    return sum(part.cell_length + len(GAP) for part in parts) - len(GAP)
 
 
 def _part(action: Action, label: str, is_allowed: bool) -> Content:
     click = Style.from_meta({"@click": f"app.act('{action.id}')"}) if not action.call else Style()
     key_style, style = ("bold $key", "$text-muted") if is_allowed else ("$text-disabled", "$text-disabled")
-    text = Content.assemble((action.key, key_style), " ", (label, style))
-    return Content.assemble(text.stylize(click), GAP)
+    return Content.assemble((action.key, key_style), " ", (label, style)).stylize(click)

@@ -24,6 +24,7 @@ from keiji_engine.bus.views import (
     Upcoming,
 )
 from keiji_tui.app import ControlCenter
+from keiji_tui.link.link import LogPart
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -226,9 +227,9 @@ def explained(link: FakeLink, view: TaskView) -> None:
 def live(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:
     """Return a terminal on an engine with these tasks (or those of the picture), and the link to play it."""
     pause = options.pop("pause", None)
-    link = FakeLink(
-        snapshot(some or None, pause=pause), LinkChanged(LinkState.LIVE), logs={"ping_google": [ping_log()]}
-    )
+    told = snapshot(some or None, pause=pause)
+    logs: dict[str, list[LogPart]] = {view.slug: [logged(slug=view.slug)] for view in told.tasks}
+    link = FakeLink(told, LinkChanged(LinkState.LIVE), logs=logs | {"ping_google": [ping_log()]})
     link.history = history()
     return center(link, **options), link
 

@@ -1,169 +1,154 @@
-"""Pictures of screens that ask the engine. Look at each before accepting it: ``pytest tests/tui --snapshot-update``."""
+"""Pictures of every screen. Look at each before accepting it: ``pytest tests/tui --snapshot-update``."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-import answers
 import pytest
-from answers import FAILURE, daily, day, differing, ledger
-from fake_link import FakeLink
-from piloting import log, press, settle
-from scenes import before, explained, kept_back, live, recent, task
+import staging as s
+import staging_logs as logs
+from piloting import text_of
+from staging import Stage
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
-from waiting import until
+from textual.screen import Screen
+from textual.widgets import Input
 
-from keiji.errors import BuildFailed
-from keiji_engine.bus.views import LinkState, TaskView
 from keiji_tui.app import ControlCenter
+from keiji_tui.palette import Palette
 from keiji_tui.screens.asking import AskingBoard
-from keiji_tui.screens.build_output import BuildOutputScreen
-from keiji_tui.widgets.table import Table
+from keiji_tui.screens.board import Board
+from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.difference import DifferenceScreen
+from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.log import LogBoard
+from keiji_tui.screens.modal import Modal
+from keiji_tui.screens.page import Page
+from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.widgets.keybar import KeyBar
+from keiji_tui.widgets.line import Line
 
-Compare = Callable[..., bool]
-Size = tuple[int, int]
-SIZES = [(80, 24), (40, 24), (120, 40)]
-
-
-def size_of(size: Size) -> str:
-    return f"{size[0]}x{size[1]}"
-
-
-def playing(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:
-    app, link = live(*some, **options)
-    link.ledger, link.differing, link.day, link.build = ledger(), differing(), day(), answers.build()
-    return app, link
-
-
-def opened(app: ControlCenter, *keys: str, then: Callable[[], object] = lambda: None) -> Callable[..., Awaitable[None]]:
-    """Return what presses ``keys``, waits for what the screen has asked for, does ``then``, and has all painted."""
-
-    async def run(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: app.store.tasks and app._tasks_screen.table.selected)
-        await settle(pilot)
-        await press(pilot, *keys[:1])
-        board = app.board
-        await until(pilot, lambda: not isinstance(board, AskingBoard) or (board.has_answer and not board.is_asking))
-        board.paint(app._now())
-        await settle(pilot)
-        await press(pilot, *keys[1:])
-        then()
-        await until(pilot, lambda: app._apply_timer is None)
-        app.board.paint(app._now())
-        await settle(pilot)
-
-    return run
-
-
-def choosing(app: ControlCenter, key: str) -> Callable[[], None]:
-    return lambda: app.board.query_one(Table).select(key)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=size_of)
-def test_ledger(snap_compare: Compare, size: Size) -> None:
-    app, _ = playing()
-    assert snap_compare(app, terminal_size=size, run_before=opened(app, "5", then=choosing(app, "directive-1")))
-
-
-def test_ledger_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app, _ = playing()
-    assert snap_compare(app, terminal_size=(80, 24), run_before=opened(app, "5", then=choosing(app, "directive-0")))
-
-
-def test_an_empty_ledger(snap_compare: Compare) -> None:
-    app, _ = live()
-    assert snap_compare(app, terminal_size=(80, 24), run_before=opened(app, "5"))
-
-
-@pytest.mark.parametrize("size", SIZES, ids=size_of)
-def test_upcoming(snap_compare: Compare, size: Size) -> None:
-    app, _ = playing(*daily())
-    assert snap_compare(app, terminal_size=size, run_before=opened(app, "6", "j", "j"))
-
-
-def test_upcoming_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app, _ = playing(*daily())
-    assert snap_compare(app, terminal_size=(80, 24), run_before=opened(app, "6"))
-
-
-def failing() -> TaskView:
-    """Return a task of which there is much to say."""
-    return task(
-        "import_orders",
-        schedule_words="at 02:30 on the last Sunday of the month",
-        schedule="cron:30 2 * * L7",
-        zone="Europe/Berlin",
-        policy="overlap skip, catch up latest, held after 3 failures",
-        description="brings orders in from the shop",
-        source_changes=("function.py",),
-        build="3f9a2c1e00000000",
-        recent=recent(8, 9, 8, 8, 25, 8, "x", "x", "x", ended=before(minutes=21)),
-        is_error=True,
-        held_since=before(minutes=21),
-        failures=3,
-        log_path="/home/user/.local/state/keiji/log/tasks/import_orders/import_orders.log",
-        executable="/home/user/.local/share/keiji/exec/tasks/import_orders",
-        source_path="/home/user/keiji/tasks/import_orders",
-    )
+# Everything is looked at as wide and as narrow as terminals mostly are, and once of both without colours.
+SCREENS: dict[str, tuple[Callable[[], Stage], str]] = {
+    "tasks": (s.pressed(), "80x24 120x40-mono 40x24 160x45 250x40"),
+    "tasks-stale": (s.stale, "80x24-mono 120x40"),
+    "tasks-offline": (s.offline, "80x24 120x40-mono 100x24-light"),
+    "tasks-filtered": (s.pressed("f", "f", "slash", "e"), "80x24 120x40-mono"),
+    "tasks-marked": (s.pressed("S", "I", "k", "space", "space", "k"), "80x24-mono 120x40 40x24 250x30"),
+    "tasks-kept-back": (s.held_back, "80x24 120x40-mono 40x24"),
+    "tasks-paused": (s.paused, "80x24-mono 120x40 40x24"),
+    "tasks-edited": (s.edited, "80x24 120x40-mono 100x24-light"),
+    "detail": (s.detail, "80x24-mono 120x40 40x24 80x60 250x40"),
+    "runs": (s.board("H", *"jjjjj", shows=RunsScreen), "80x24 120x40-mono 40x24 250x40"),
+    "log": (logs.reading(), "80x24-mono 120x40"),
+    "log-found": (logs.reading("g", r"slash orders.*\d+"), "80x24 120x40-mono 40x24 100x24-light"),
+    "log-filtered": (logs.reading("ampersand error", "w", "t"), "80x24 120x40-mono"),
+    "log-of-a-failed-run": (logs.failed_run, "80x24-mono 120x40"),
+    "log-of-several": (logs.merged, "80x24 120x40-mono 40x24"),
+    "services": (s.some_services, "80x24 120x40-mono 40x24"),
+    "ledger": (s.board("5", shows=LedgerScreen, row="directive-1"), "80x24-mono 120x40 40x24 250x40"),
+    "upcoming": (s.board("6", "j", "j", shows=UpcomingScreen), "80x24 120x40-mono 40x24 250x40 100x24-light"),
+    "difference": (s.board("d", shows=DifferenceScreen), "80x24-mono 120x40 40x24 100x24-light"),
+    "build-failed": (s.failed_build, "80x24 120x40-mono 40x24"),
+    "build-said": (s.board("B", shows=BuildOutputScreen), "80x24-mono 120x40"),
+    "said": (s.board("5", "j", "enter", shows=SaidScreen), "80x24 120x40-mono"),
+    "help": (s.pressed("question_mark", shows=HelpScreen), "80x24-mono 120x40 40x24"),
+    "no-engine": (s.no_engine, "80x24 120x40-mono 40x24"),
+    "no-tasks": (s.no_tasks, "80x24-mono 120x40 40x24"),
+    "confirm": (s.pressed("R", shows=ConfirmScreen), "80x24 120x40-mono"),
+    "confirm-typed": (s.pressed("D", *"ping_google", shows=ConfirmScreen), "80x24-mono 120x40 40x24"),
+    "confirm-many": (s.many_marked, "80x24 120x40-mono"),
+    "pause-all": (s.pressed("P", *"disk", shows=ReasonScreen), "80x24-mono 120x40"),
+    "new-task": (s.new_task('on.weekdays.at("6:00", "18:00")'), "80x24 120x40-mono 40x24 100x24-light"),
+    "why": (s.why, "80x24-mono 120x40 40x24"),
+    "palette": (s.pressed("colon", shows=Palette), "80x24 120x40-mono 40x24"),
+}
+# What differs from one of the above in a detail.
+DETAILS: dict[str, tuple[Callable[[], Stage], str]] = {
+    "names-of-every-kind": (s.odd_names, "80x24 40x24"),
+    "none-of-a-kind": (s.pressed("f", "slash", *"zzz", "enter"), "80x24"),
+    "readonly": (s.readonly, "80x24"),
+    "refused": (s.pressed("A"), "80x24"),
+    "log-below": (s.pressed("tab", "ctrl+u"), "80x20"),
+    "log-of-no-expression": (logs.reading("slash", "(", "a"), "80x24"),
+    "detail-offline": (lambda: s.offline("enter", shows=DetailScreen, of=s.failing()), "80x24"),
+    "ledger-empty": (s.board("5", shows=LedgerScreen, asked_nothing=True), "80x24"),
+    "no-answer": (s.no_answer, "80x24"),
+    "new-task-wrong": (s.new_task("on.firday"), "80x24 40x24"),
+    "tasks-nord": (s.pressed(), "100x24-nord"),
+    "tasks-ansi": (s.pressed(), "100x24-ansi"),
+}
+THEMES = {"light": "keiji-light", "nord": "nord", "ansi": "ansi-dark"}
+EVERY = [
+    (f"{name}-{look}", made, look) for name, (made, looks) in (SCREENS | DETAILS).items() for look in looks.split()
+]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (80, 60), (40, 24)], ids=size_of)
-def test_detail(snap_compare: Compare, size: Size) -> None:
-    app, link = playing(failing())
-    explained(link, kept_back()[1])
-    link.build = answers.build(failing().build or "")
-    assert snap_compare(app, terminal_size=size, run_before=opened(app, "enter"))
+@pytest.fixture(autouse=True)
+def _no_waiting_for_idleness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a scene waits for is there when it was played; that the whole process is idle costs a third of a second."""
+
+    async def at_once(*_: float) -> None:
+        return
+
+    monkeypatch.setattr("textual.pilot.wait_for_idle", at_once)
 
 
-def test_detail_while_the_engine_is_away(snap_compare: Compare) -> None:
-    app, link = playing(failing())
-    explained(link, kept_back()[1])
+@pytest.mark.parametrize(("made", "look"), [each[1:] for each in EVERY], ids=[each[0] for each in EVERY])
+def test_picture(
+    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, made: Callable[[], Stage], look: str
+) -> None:
+    size, _, colours = look.partition("-")
+    if colours == "mono":
+        monkeypatch.setenv("NO_COLOR", "1")
+    stage = made()
+    if colours in THEMES:
+        stage.app.theme = THEMES[colours]
 
-    async def gone(pilot: Pilot[None]) -> None:
-        await opened(app, "enter")(pilot)
-        link.die()
-        await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
-        await opened(app)(pilot)
+    async def played(pilot: Pilot[None]) -> None:
+        await stage.play(pilot)
+        assert type(stage.app.screen) is stage.shows
+        assert_within_the_screen(stage.app)
 
-    assert snap_compare(app, terminal_size=(80, 24), run_before=gone)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=size_of)
-def test_difference(snap_compare: Compare, size: Size) -> None:
-    app, _ = playing(task="ping_google")
-    assert snap_compare(app, terminal_size=size, run_before=opened(app, "d"))
-
-
-def test_difference_without_colours(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    app, _ = playing(task="ping_google")
-    assert snap_compare(app, terminal_size=(80, 24), run_before=opened(app, "d"))
+    assert snap_compare(stage.app, terminal_size=tuple(map(int, size.split("x"))), run_before=played)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (40, 24)], ids=size_of)
-def test_a_failed_build(snap_compare: Compare, size: Size) -> None:
-    app, link = playing(task="ping_google")
-    link.answer = lambda directive: BuildFailed("\n".join(FAILURE[:-1]), hint=FAILURE[-1])
-
-    async def failed(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: app.store.tasks and len(log(app).buffer) == 10, "the log below has its lines")
-        await opened(app, "b")(pilot)
-        await until(pilot, lambda: isinstance(app.screen, BuildOutputScreen))
-        await settle(pilot)
-
-    assert snap_compare(app, terminal_size=size, run_before=failed)
+def assert_within_the_screen(app: ControlCenter) -> None:
+    """Fail where anything is wider than the screen; lines that could be wider are cut where they can tell of it."""
+    visible_screen_stack.set(app._background_screens)  # else a dialog would be painted over nothing
+    text_of(app)  # which looks at how wide its lines are
+    for widget in app.screen.walk_children():
+        region = widget.region
+        assert 0 <= region.x <= region.right <= app.size.width, widget
+        assert isinstance(widget, Input) or not widget.show_horizontal_scrollbar, widget
+        if isinstance(widget, Line | KeyBar) and region:
+            assert widget.render().cell_length <= widget.size.width, widget
 
 
-def test_what_a_build_said(snap_compare: Compare) -> None:
-    app, _ = playing(task="ping_google")
+def every_kind(of: type[Screen[Any]]) -> Iterator[type[Screen[Any]]]:
+    for kind in of.__subclasses__():
+        yield from every_kind(kind)
+        if kind.__module__.startswith("keiji_tui"):
+            yield kind
 
-    async def asked(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: app.store.tasks and len(log(app).buffer) == 10, "the log below has its lines")
-        await opened(app, "B")(pilot)
-        await until(pilot, lambda: isinstance(app.screen, BuildOutputScreen) and app.screen.entry)
-        await opened(app)(pilot)
 
-    assert snap_compare(app, terminal_size=(80, 24), run_before=asked)
+def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
+    for name, (_, looks) in SCREENS.items():
+        sizes = [look.partition("-")[::2] for look in looks.split()[:2]]
+        assert [size for size, _ in sizes] == ["80x24", "120x40"], name
+        assert sorted(colours for _, colours in sizes) == ["", "mono"], name
+    seen = {made().shows for made, _ in SCREENS.values()}
+    assert seen == set(every_kind(Screen)) - {AskingBoard, Board, LogBoard, Modal, Page}, "what the others are made of"
+
+
+def test_there_is_no_picture_of_what_is_no_more() -> None:
+    folder = Path(__file__).parent / "__snapshots__"
+    assert {file.parent.name for file in folder.rglob("*.svg")} == {Path(__file__).stem}
+    assert {file.stem for file in folder.rglob("*.svg")} == {f"test_picture[{name}]" for name, _, _ in EVERY}

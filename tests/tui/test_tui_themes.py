@@ -17,7 +17,7 @@ from keiji_tui.options import unknown_theme
 async def test_every_theme_shows_the_same_words() -> None:
     app, _ = live(*kept_back(), task="export")
     async with running(app) as pilot:
-        await until(pilot, sees(app, "export", "held after 3 failures"))
+        await until(pilot, sees(app, "export", "held after 3 failures", "nothing printed yet"))
         words = text_of(app)
         assert {"keiji", "keiji-light", "textual-light", "nord"} <= {*app.available_themes}
         for name in app.available_themes:
