@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
-from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, ProviderSource
 from textual.content import Content
 from textual.fuzzy import Matcher
 
@@ -24,6 +24,14 @@ class Palette(CommandPalette):
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
     ]
+
+    def __init__(
+        self,
+        providers: ProviderSource | None = None,
+        *,
+        placeholder: str = "an action, by its name or by what it does",
+    ) -> None:
+        super().__init__(providers, placeholder=placeholder)
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()
@@ -70,6 +78,9 @@ class Actions(Provider):
             is_here = not action.call or (action.place is Place.LOG and isinstance(screen.focused, LogView))
             if is_here and action.id != "palette":
                 yield action, action.blocked(screen.situation)
+
+    def _shown(self, action: Action) -> Content:
+        return Content.assemble((f"{action.key:5}  ", "bold $key"), f"{action.label}")
 
     async def _do(self, action: Action) -> None:
         if action.call:

@@ -49,7 +49,7 @@ class DetailScreen(AskingBoard):
         self._build: ActiveBuild | None = None
 
     def body(self) -> ComposeResult:
-        yield Line(id="detail-title")
+        yield Line(id="detail-title", classes="title")
         yield Sheet(id="detail")
 
     @property

@@ -43,7 +43,7 @@ class DifferenceScreen(AskingBoard):
         self._shown: object = None
 
     def body(self) -> ComposeResult:
-        yield Line(id="difference-title")
+        yield Line(id="difference-title", classes="title")
         yield Line(id="difference-error")
         yield Sheet(id="difference")
 

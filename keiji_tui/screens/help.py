@@ -11,7 +11,8 @@ from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.page import Page, hanging, section, title
 
-_KEYS = 13
+_KEYS, _FEW_KEYS = 13, 4  # cells; where there is little room, longer keys push aside what they do
+_NARROW = 50
 _TITLES = {
     Place.TASK: "The selected task",
     Place.TASKS: "The list of tasks",
@@ -47,8 +48,9 @@ class HelpScreen(Page):
         reason = action.blocked(self._situation)
         risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
         key_style, style = ("$text-disabled", "$text-disabled") if reason else ("bold $key", "$foreground")
-        keys = " ".join(shown(key) for key in action.keys).ljust(_KEYS)
+        column = _KEYS if width >= _NARROW else _FEW_KEYS
+        keys = " ".join(shown(key) for key in action.keys).ljust(column - 1) + " "
         lines = [*hanging(Content.styled(keys, key_style), action.help + risk, width, style)]
         if reason:
-            lines += hanging(Content(" " * _KEYS), f"not now: {plain(reason)}", width, "$text-warning")
+            lines += hanging(Content(" " * column), f"not now: {plain(reason)}", width, "$text-warning")
         return lines

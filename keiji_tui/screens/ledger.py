@@ -59,7 +59,7 @@ class LedgerScreen(AskingBoard):
         self._wanted_as_of: object = None
 
     def body(self) -> ComposeResult:
-        yield Line(id="ledger-title")
+        yield Line(id="ledger-title", classes="title")
         yield Static(id="ledger-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="ledger")
         yield Static(id="ledger-entry", classes="written-out")

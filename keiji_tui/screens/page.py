@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from keiji_tui.screens.modal import Modal
 
-_WIDTH, _SHARE, _FRAME = 76, 0.96, 8  # as the style sheet has them; the frame with room for a scroll bar
+_WIDTH, _SHARE, _FRAME = 104, 0.96, 7  # as the style sheet has them; the frame with the scroll bar
 _NARROWEST, _INDENT = 12, 4
 
 
@@ -33,7 +33,7 @@ class Page(Modal[None]):
     _shown: Content | None = None
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog -wide", can_focus=False):
+        with VerticalScroll(classes="dialog -page", can_focus=False):
             yield Static(id="page")
 
     def on_mount(self) -> None:

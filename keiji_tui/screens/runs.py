@@ -32,7 +32,7 @@ COLUMNS = (
     Column("began", "STARTED", 8, 19, 3),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 4, right=True),
-    Column("factor", "× USUAL", 7, 7, 6, right=True),
+    Column("factor", "×USUAL", 6, 6, 6, right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
     Column("cpu", "CPU", 6, 8, 8, right=True),
     Column("memory", "MEMORY", 7, 8, 9, right=True),
@@ -75,7 +75,7 @@ class RunsScreen(Board):
         self._told = ""
 
     def body(self) -> ComposeResult:
-        yield Line(id="runs-title")
+        yield Line(id="runs-title", classes="title")
         yield Line(id="runs-policy")
         yield RunTable(COLUMNS, self._cells, id="runs")
         yield Static(id="run-reason")
@@ -122,8 +122,12 @@ class RunsScreen(Board):
             self._shown_as_of = newest
             self.post_message(RunsOutdated(self.slug))
         usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
-        title = Content.assemble(("history ", "$text-muted"), (name, "bold"), (usual, "$text-muted"))
-        self.query_one("#runs-title", Line).put((title, Content.styled(self._note, "$text-muted")))
+        title, note = (
+            Content.assemble(("history ", "$text-muted"), (name, "bold")),
+            Content.styled(self._note, "$text-muted"),
+        )
+        whole = Content.assemble(title, (usual, "$text-muted"))
+        self.query_one("#runs-title", Line).put((whole, note), (title, note))
         rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.widgets import Static
 
-from keiji_engine.bus.views import ServiceView
+from keiji_engine.bus.views import ServiceStatus, ServiceView
 from keiji_tui.commands import under_way
 from keiji_tui.keymap import Action, Place
 from keiji_tui.logs.sanitise import plain
@@ -45,10 +47,12 @@ class ServicesScreen(Board):
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
+        self._told = Content("")
 
     def body(self) -> ComposeResult:
+        yield Line(id="services-title", classes="title")
         yield Table(COLUMNS, self._cells, id="services")
-        yield Line(id="engine")
+        yield Static(id="service", classes="written-out")
 
     @property
     def service(self) -> ServiceView | None:
@@ -58,14 +62,30 @@ class ServicesScreen(Board):
         return action.id in ("services", "logs") or super().is_idle(action)
 
     def paint_body(self, now: datetime) -> None:
-        self.query_one(Table).put(list(self.store.services))
         engine = self.store.engine
-        if engine is None:
-            self.query_one("#engine", Line).put((Content.styled("no engine was seen yet", "$text-muted"), Content("")))
-            return
-        up = elapsed((now - engine.started_at).total_seconds())
-        text = f"engine {plain(engine.version)} · pid {engine.pid} · up {up}"
-        self.query_one("#engine", Line).put((Content.styled(text, "$text-muted"), Content("")))
+        texts = ["no engine was seen yet"]
+        if engine is not None:
+            up = elapsed((now - engine.started_at).total_seconds())
+            texts = [f"engine {plain(engine.version)} · pid {engine.pid} · up {up}", f"pid {engine.pid} · up {up}"]
+        title = Content.styled("services", "bold")
+        self.query_one("#services-title", Line).put(*((title, Content.styled(text, "$text-muted")) for text in texts))
+        self.query_one(Table).put(list(self.store.services))
+        self._write_out()
+
+    @on(Table.Selected)
+    def _write_out(self) -> None:
+        """Write out what the selected service does and how it does, for which its row may have no room."""
+        view = self.service
+        lines = []
+        if view is not None:
+            lines.append(Content.styled(f"{plain(view.name)} {_DUTIES.get(view.name, '')}".strip(), "$text-muted"))
+            is_bad = view.status is ServiceStatus.FAILED
+            lines += [Content.styled(plain(view.detail, 2000), "$text-error" if is_bad else "")] if view.detail else []
+        text = Content("\n").join(lines)
+        if not text.is_same(self._told):
+            self._told = text
+            self.query_one("#service", Static).update(text)
+            self.query_one("#service").set_class(bool(lines), "-shown")
 
     def _cells(self, name: str) -> Mapping[str, Content]:
         view = self.store.services.get(name)

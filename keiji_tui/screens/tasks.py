@@ -6,8 +6,9 @@ from datetime import datetime
 
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Label, Static
 
 from keiji_engine.bus.views import TaskView
 from keiji_tui import keymap
@@ -45,7 +46,9 @@ class TasksScreen(Board):
         self._wanted: dict[str, int] = {}
 
     def body(self) -> ComposeResult:
-        yield Filter(id="filter")
+        with Horizontal(id="filter-line"):
+            yield Label("filter")
+            yield Filter(id="filter")
         yield Table(task_row.COLUMNS, self._cells, id="tasks")
         yield Static(id="welcome")
         yield Line(id="offer")
@@ -174,8 +177,8 @@ class TasksScreen(Board):
     def _filter_left(self, event: FilterLeft) -> None:
         if not event.is_kept:
             self.drop_filter()
-        self.query_one(Filter).remove_class("-shown")
-        self.set_focus(self.table)
+        self.query_one("#filter-line").remove_class("-shown")
+        self.table.focus()
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,9 +189,8 @@ class TasksScreen(Board):
 
     def open_filter(self) -> None:
         """Let a filter be typed."""
-        line = self.query_one(Filter)
-        line.add_class("-shown")
-        self.set_focus(line)
+        self.query_one("#filter-line").add_class("-shown")
+        self.query_one(Filter).focus()
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""

@@ -71,7 +71,7 @@ class UpcomingScreen(AskingBoard):
         self._wanted: dict[str, int] = {}
 
     def body(self) -> ComposeResult:
-        yield Line(id="upcoming-title")
+        yield Line(id="upcoming-title", classes="title")
         yield Static(id="upcoming-hours")
         yield Static(id="upcoming-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="upcoming")
@@ -96,9 +96,10 @@ class UpcomingScreen(AskingBoard):
             boot = store.engine.boot if store.engine else ""
             self.ask_where_changed((boot, hash(tasks), int(now.timestamp()) // AGAIN_SECONDS))
         self._arrange(as_of)
-        note = " · ".join(filter(None, (self._sum(), self.standing)))
-        title = Content.assemble(("next 24 hours", "bold"))
-        self.query_one("#upcoming-title", Line).put((title, Content.styled(note, "$text-muted")))
+        whole = " · ".join(filter(None, (self._sum(), self.standing)))
+        title = Content.styled("next 24 hours", "bold")
+        notes = (whole, self.standing or self._sum().partition(",")[0], "")
+        self.query_one("#upcoming-title", Line).put(*((title, Content.styled(note, "$text-muted")) for note in notes))
         self.set_class(not self._keys, "-empty")
         if self._keys and self.focused is None:
             self.query_one(Table).focus()  # it cannot have the focus while it is hidden

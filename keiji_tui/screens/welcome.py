@@ -64,7 +64,7 @@ def _no_tasks(*, readonly: bool) -> Content:
         here, "" if readonly else "  makes one: what it is called, and when it runs\n\n",
         "On the command line:\n\n",
         ('keiji task create ping_google --desc="pings google"', "$text-accent"), "\n",
-        ("    writes function.py (what) and schedule.py (when) for you to fill in\n", "$text-muted"),
-        ("keiji task build ping_google", "$text-accent"), "\n",
-        ("    makes it ready to run; it appears here at once", "$text-muted"),
+        ("keiji task build ping_google", "$text-accent"), "\n\n",
+        ("The first writes function.py (what) and schedule.py (when) for you to fill in. The second makes it ready "
+         "to run; it appears here at once.", "$text-muted"),
     )  # fmt: skip

@@ -19,15 +19,16 @@ DARK = Theme(
     warning="#d9b36c",
     error="#e07a7a",
     variables={
-        "text-muted": "#8a94a3",
+        "text-muted": "#99a3b2",
         "text-disabled": "#687180",
         "text-success": "#8bb87a",
         "text-warning": "#d9b36c",
         "text-error": "#e88a8a",
         "text-accent": "#8fb8c9",
         "row-selected": "#222832",
-        "row-focused": "#2c3f55",
+        "row-focused": "#263a52",
         "key": "#b9c7dc",
+        "bar": "#7aa2c8",
         "scrollbar": "#2b3340",
         "scrollbar-background": "#14171c",
         "scrollbar-background-hover": "#14171c",
@@ -48,19 +49,20 @@ LIGHT = Theme(
     background="#f7f6f3",
     surface="#efede8",
     panel="#e4e2db",
-    success="#3d7a3a",
+    success="#2f6a2d",
     warning="#9a6a00",
-    error="#b3363b",
+    error="#a82c32",
     variables={
-        "text-muted": "#5b6472",
+        "text-muted": "#525b69",
         "text-disabled": "#7a828e",
-        "text-success": "#3d7a3a",
-        "text-warning": "#8a5f00",
-        "text-error": "#b3363b",
-        "text-accent": "#1f6f8b",
+        "text-success": "#2f6a2d",
+        "text-warning": "#7a5400",
+        "text-error": "#a82c32",
+        "text-accent": "#1a637d",
         "row-selected": "#e4e2db",
         "row-focused": "#cfdcea",
         "key": "#274a6d",
+        "bar": "#2f5f8f",
         "scrollbar": "#c9c6bd",
         "scrollbar-background": "#f7f6f3",
         "scrollbar-background-hover": "#f7f6f3",
@@ -78,11 +80,17 @@ def names_of_ours(theme: Theme) -> dict[str, str]:
     """Return values for the names that our own style sheets use and a theme of the toolkit does not have."""
     colours = theme.to_color_system().generate()
     if colours["panel"] == "transparent":  # those that leave colours to the terminal have no shades
-        return {"row-selected": "ansi_bright_black", "row-focused": "ansi_blue", "key": "ansi_default"}
+        return {
+            "row-selected": "ansi_bright_black",
+            "row-focused": "ansi_blue",
+            "key": "ansi_default",
+            "bar": "ansi_default",
+        }
     return {
         "row-selected": colours["panel"],
         "row-focused": colours["primary-muted"],
         "key": colours["text-primary"],
+        "bar": colours["primary"],
     }
 
 

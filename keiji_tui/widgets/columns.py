@@ -20,6 +20,7 @@ class Column:
         right: whether it is aligned on the right.
         is_mark: whether its first letter alone says it too, so that it is cut without an ellipsis.
         keeps_end: whether it is cut at its beginning; for content of letters that are one cell wide.
+        grows: whether it takes what no other column wants, up to its ``most``: it has more to say now and then.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Column:
     right: bool = False
     is_mark: bool = False
     keeps_end: bool = False
+    grows: bool = False
 
 
 def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
@@ -53,6 +55,11 @@ def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int)
         if column.id in given:
             more = goal[column.id] - given[column.id]
             more = min(spare, more) if more <= spare or not column.is_mark else 0
+            given[column.id] += more
+            spare -= more
+    for column in columns:
+        if column.grows and column.id in given:
+            more = max(0, min(spare, column.most - given[column.id]))
             given[column.id] += more
             spare -= more
     return [(column, given[column.id]) for column in columns if column.id in given]

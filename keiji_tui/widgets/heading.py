@@ -24,6 +24,7 @@ _GLYPHS = {
 }
 _ENOUGH = 30  # letters of a reason that are worth more than the moment
 _DOT = (" · ", "$text-disabled")
+_UNKNOWN = Content.styled("?", "$text-muted")
 
 
 def service_mark(status: ServiceStatus) -> Content:
@@ -41,9 +42,13 @@ def heading(store: Store, now: datetime, home: str) -> list[Sides]:
     where = plain(short_path(engine.workspace, home))
     places = [(where, engine.database, engine.time_zone), (where, engine.time_zone), (where,), ()]
     lefts = [_joined(name, tuple(plain(part) for part in parts if part)) for parts in places]
-    worded, brief = (_services(store, is_brief) for is_brief in (False, True))
-    rights = [Content.assemble(services, "   ", time) for services in (worded, brief)]
-    return [*((left, rights[0]) for left in lefts[:3]), *((left, rights[1]) for left in lefts)]
+    worded, brief = (Content.assemble(_services(store, is_brief), "   ", time) for is_brief in (False, True))
+    marks = Content.assemble(Content(" ").join(_mark(view, store) for view in store.services.values()), "   ", time)
+    return [
+        *((left, worded) for left in lefts[:3]),
+        *((left, brief) for left in lefts),
+        *((left, marks) for left in lefts[2:]),
+    ]
 
 
 def _joined(name: Content, parts: tuple[str, ...]) -> Content:
@@ -56,16 +61,20 @@ def _joined(name: Content, parts: tuple[str, ...]) -> Content:
 def _services(store: Store, is_brief: bool) -> Content:
     pieces: list[Content | str] = []
     for view in store.services.values():
-        pieces += [" " if is_brief else "  " if pieces else "", _service(view, is_brief, store.is_live)]
+        pieces += [" " if is_brief else "  " if pieces else "", _service(view, store, is_brief)]
     return Content.assemble(*pieces)
 
 
-def _service(view: ServiceView, is_brief: bool, is_live: bool) -> Content:
-    is_well = view.status is ServiceStatus.ONLINE
-    mark = service_mark(view.status) if is_live else Content.styled("?", "$text-muted")
-    if is_brief and (is_well or not is_live):
+def _mark(view: ServiceView, store: Store) -> Content:
+    return service_mark(view.status) if store.is_live else _UNKNOWN
+
+
+def _service(view: ServiceView, store: Store, is_brief: bool) -> Content:
+    is_quiet = view.status is ServiceStatus.ONLINE or not store.is_live
+    mark = _mark(view, store)
+    if is_brief and is_quiet:
         return mark
-    word = "" if is_well or not is_live else f" {view.status}"
+    word = "" if is_quiet else f" {view.status}"
     return Content.assemble((f"{plain(view.name)} ", "$text-muted"), mark, (word, "$text-muted"))
 
 

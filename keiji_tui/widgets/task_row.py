@@ -22,7 +22,7 @@ COLUMNS = (
     Column("state", "", 1, 1, 0),
     Column("name", "NAME", 8, 40, 1),
     Column("schedule", "SCHEDULE", 9, 24, 3),
-    Column("next", "NEXT", 11, 30, 2),
+    Column("next", "NEXT", 11, 30, 2, grows=True),
     Column("last", "LAST", 12, 20, 4),
     Column("took", "TOOK", 6, 7, 6, right=True),
     Column("runs", "LAST 20 RUNS", 12, 20, 8, keeps_end=True),
@@ -75,7 +75,7 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
             last(recent, now, store.zone) if recent else "never ran", "$text-error" if is_bad else quiet
         ),
         "took": Content.styled(took, quiet),
-        "runs": _runs(task, "$text-disabled" if is_off else "$primary"),
+        "runs": _runs(task, "$text-disabled" if is_off else "$bar"),
         "source": _source(task, store),
     }
 
@@ -86,8 +86,8 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
         return Content.styled(under_way(verb), "$text-warning")
     if state is TaskState.RUNNING:
         since = task.running_since
-        count = f"{task.running} running" if task.running > 1 else "running"
-        took = f"{count} {elapsed((now - since).total_seconds())}" if since else count
+        count, gap = (f"{task.running} running", ", ") if task.running > 1 else ("running", " ")
+        took = f"{count}{gap}{elapsed((now - since).total_seconds())}" if since else count
         return [Content.styled(text, COLOURS[state]) for text in (*_progress(task, took), took, count)]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
         return Content.styled(state.word, "$text-disabled")

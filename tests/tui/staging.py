@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -275,6 +275,24 @@ def board(*keys: str, shows: type[Screen[Any]], row: str = "", asked_nothing: bo
     return made
 
 
+def runs() -> Stage:
+    """Show a history that is long enough for what is usual; one run took three times as long."""
+    app, link = playing()
+    earlier = link.history[1]
+    link.history += tuple(
+        replace(
+            earlier,
+            run_id=f"{number:032x}",
+            scheduled_for=before(hours=number),
+            started_at=before(hours=number),
+            finished_at=before(hours=number) + timedelta(seconds=4.6 if number == 35 else 1.4 + number % 3 / 10),
+        )
+        for number in range(34, 80)
+    )
+    return stage(app, "H", *"jjjjj", shows=RunsScreen)
+
+
 def some_services() -> Stage:
     parts = services(scheduler=ServiceStatus.OFFLINE, watcher=ServiceStatus.FAILED)
-    return stage(center(FakeLink(snapshot(parts=parts), LinkChanged(LinkState.LIVE))), "4", shows=ServicesScreen)
+    link = FakeLink(snapshot(parts=parts), LinkChanged(LinkState.LIVE))
+    return stage(center(link), "4", *"jjj", shows=ServicesScreen)

@@ -10,7 +10,7 @@ from scenes import before, center
 from staging import Stage, stage
 from test_tui_log_deeds import run
 from test_tui_log_finding import asked
-from test_tui_log_merged import three
+from test_tui_log_merged import LINES, three
 from test_tui_log_reading import LINE, long_log
 from textual.pilot import Pilot
 from waiting import until
@@ -18,6 +18,7 @@ from waiting import until
 from keiji.states import RunState
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
+from keiji_tui.widgets.log_view import LogView
 
 _WORDS = (
     ("INFO", r"\x1b[32mGET\x1b[0m /orders/{0} 200 in 41 ms"),
@@ -77,4 +78,8 @@ def failed_run() -> Stage:
 
 
 def merged() -> Stage:
-    return stage(center(three()), "space", "space", "space", "l", shows=MergedLogScreen)
+    async def read(pilot: Pilot[None]) -> None:
+        view = pilot.app.screen.query_one(LogView)
+        await until(pilot, lambda: view.lines_shown and f"line {LINES - 1} of mail" in view.lines_shown[-1].raw)
+
+    return stage(center(three()), "space", "space", "space", "l", shows=MergedLogScreen, then=read)

@@ -76,7 +76,7 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
     async with running(app, (80, 44)) as pilot:
         await choose(pilot, app, "import_orders")
         await press(pilot, "w")
-        await until(pilot, sees(app, "times in a row: exit code 2", "$ keiji task resolve import_orders"))
+        await until(pilot, sees(app, "in a row: exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
         await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5 s"))
         link.reasons = (Reason(words="something else [/b]", remedy="keiji [red]"),)

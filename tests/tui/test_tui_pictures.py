@@ -30,7 +30,6 @@ from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.modal import Modal
 from keiji_tui.screens.page import Page
 from keiji_tui.screens.reason import ReasonScreen
-from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.line import Line
@@ -46,7 +45,7 @@ SCREENS: dict[str, tuple[Callable[[], Stage], str]] = {
     "tasks-paused": (s.paused, "80x24-mono 120x40 40x24"),
     "tasks-edited": (s.edited, "80x24 120x40-mono 100x24-light"),
     "detail": (s.detail, "80x24-mono 120x40 40x24 80x60 250x40"),
-    "runs": (s.board("H", *"jjjjj", shows=RunsScreen), "80x24 120x40-mono 40x24 250x40"),
+    "runs": (s.runs, "80x24 120x40-mono 40x24 250x40"),
     "log": (logs.reading(), "80x24-mono 120x40"),
     "log-found": (logs.reading("g", r"slash orders.*\d+"), "80x24 120x40-mono 40x24 100x24-light"),
     "log-filtered": (logs.reading("ampersand error", "w", "t"), "80x24 120x40-mono"),

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from piloting import found, press, running, sees, text_of
 from scenes import kept_back, live
-from textual.command import CommandPalette
+from textual.color import Color
+from textual.command import CommandList, CommandPalette
+from textual.theme import Theme
 from waiting import until
 
 from keiji_tui import remembered
 from keiji_tui.options import unknown_theme
+from keiji_tui.styles.theme import OURS
 
 
 async def test_every_theme_shows_the_same_words() -> None:
@@ -49,6 +52,29 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
     async with running(app):
         assert app.theme == "keiji"
     assert chosen == ["keiji-light"]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return how far two colours are from each other in brightness, as the guidelines for accessible pages count it."""
+
+    def brightness(colour: str) -> float:
+        parts = [value / 255 for value in Color.parse(colour).rgb]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((brightness(one), brightness(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", OURS, ids=lambda theme: theme.name)
+def test_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
+    names = ("text-muted", "text-success", "text-warning", "text-error", "text-accent", "key")
+    texts = {"foreground": theme.foreground, **{name: theme.variables[name] for name in names}}
+    behind = {each: getattr(theme, each) for each in ("background", "surface", "panel")}
+    behind |= {each: theme.variables[each] for each in ("row-selected", "row-focused")}
+    found = {(text, back): contrast(a, b) for text, a in texts.items() for back, b in behind.items()}
+    assert {pair: value for pair, value in found.items() if value < 4.5} == {}
+    assert contrast(theme.variables["text-disabled"], theme.surface) > 3
 
 
 def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:

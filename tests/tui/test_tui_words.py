@@ -169,6 +169,12 @@ def test_what_matters_most_is_the_last_column_to_go() -> None:
     assert "runs" in names[2]
 
 
+def test_what_nobody_wants_goes_to_what_has_more_to_say_now_and_then() -> None:
+    content = {"name": 12, "schedule": 12, "next": 14, "last": 14, "source": 1}
+    given = [dict(widths(COLUMNS, content, width)) for width in (78, 118, 248)]
+    assert [each[COLUMNS[3]] for each in given] == [19, 30, 30]
+
+
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
