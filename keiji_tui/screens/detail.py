@@ -94,7 +94,7 @@ class DetailScreen(AskingBoard):
             yield from _row("what for", plain(task.description), width)
         yield from _section("Schedule")
         yield from _row("when", plain(task.schedule_words) or "none before the first build", width)
-        yield from _row("as written", plain(task.schedule), width, "$text-muted")
+        yield from _row("stored as", plain(task.schedule), width, "$text-muted")
         yield from _row("zone", self._zone(task), width, "$text-muted")
         yield from _row("policy", plain(task.policy) or "none before the first build", width)
         yield from self._next(task, now, width)
@@ -149,7 +149,8 @@ class DetailScreen(AskingBoard):
         if build is None or build.hash != task.build:
             return
         made = f"{calendar(build.created_at, now, self.store.zone)}, {ago(build.created_at, now, self.store.zone)}"
-        took = f"{build.import_seconds * 1000:.0f} ms" if build.import_seconds < 1 else lasting(build.import_seconds)
+        seconds = build.import_seconds
+        took = "under 1 ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms" if seconds < 1 else lasting(seconds)
         yield from _row("built", f"{made}; {counted(build.files, 'file')}, imported in {took}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:

@@ -146,9 +146,11 @@ class UpcomingScreen(AskingBoard):
                 for row in self._rows.values()
                 if row.is_often and row.slug in tasks
             ]
+            rows = [self._rows[key] for key in keys]
+            longest = "Tue 00:00:00" if any(row.at.second for row in rows if not row.is_often) else "Tue 00:00"
             self._wanted = {
                 "name": max((Content(plain(name)).cell_length for name in names), default=0),
-                "at": max((Content(text).cell_length for text in ["Tue 00:00", *schedules]), default=9),
+                "at": max((Content(text).cell_length for text in [longest, *schedules]), default=0),
                 "ahead": 9,
             }
 

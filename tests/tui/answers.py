@@ -120,7 +120,7 @@ def day() -> Agenda:
         due("invoices", night),
         due("weekly", night),
         due("report", datetime(2026, 11, 25, 1, 30, tzinfo=UTC), "skipped: gap 02:30", is_skipped=True),
-        due("report", datetime(2026, 11, 25, 5, tzinfo=UTC)),
+        due("report", datetime(2026, 11, 25, 5, 0, 17, tzinfo=UTC)),
     ]
     often = (
         AgendaOften(task="ping_google", next_at=NOW + timedelta(seconds=4)),
