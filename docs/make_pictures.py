@@ -1,51 +1,115 @@
 """Makes the pictures of the documentation: the control center itself, on a real engine with the tasks of the demo.
 
-``make pictures`` runs it. It takes half a minute, since what it shows has to happen first.
+``make pictures`` runs it. It takes a minute, since what it shows has to happen first.
 """
 
 from __future__ import annotations
 
 import asyncio
+import html
 import re
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from textual.widgets import Input
+
 from keiji import daemon
 from keiji.paths import Paths
-from keiji_cli import demo, services
+from keiji.settings import template
+from keiji_cli import demo, here, services
+from keiji_engine.bus.protocol import BuildTask, Create, RunTask
 from keiji_tui.app import ControlCenter
 from keiji_tui.link.bus import BusLink
 
 PICTURES = Path(__file__).parent / "pictures"
 LIMIT = 60.0
+ZONE = "Africa/Nairobi"
+WIDE, NARROW = (120, 30), (80, 24)
 _FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # fonts from elsewhere: a picture must not fetch anything
+_OWN_NAMES = re.compile(r"terminal-\d+")  # they keep pictures apart that stand on one page as text, which these do not
+# What is due at times of the day, as nothing of the demo is.
+_DAILY = {
+    "clean caches": 'on.day.at("22:00")',
+    "mail digest": "every(3).hours",
+    "rotate keys": 'on.day.at("22:00")',
+    "send invoices": 'on.day.at("6:00", "18:00")',
+}
+_FAILING = "def function():\n    print('nothing left to clean'\n"
+_DEEDS = {
+    "name": "water plants",
+    "description": "opens the valve for a minute",
+    "schedule": 'on.weekdays.at("6:00", "18:00")',
+}
+
+Steps = Callable[[ControlCenter, "Press"], Awaitable[None]]
 
 
-async def picture(
-    paths: Paths, name: str, size: tuple[int, int], *keys: str, until: Callable[[ControlCenter], bool]
-) -> None:
-    """Run the control center, press ``keys``, wait for ``until``, and save what it shows."""
-    app = ControlCenter(BusLink(paths), home=str(paths.data.parent), task="nightly_backup")
-    async with app.run_test(size=size) as pilot:
-        await _wait(pilot.pause, lambda: until(app))
-        await pilot.press(*keys)
-        await pilot.pause(1.0)
-        drawn = _FONT_FACE.sub("", app.export_screenshot(title="keiji-tui"))
-        (PICTURES / f"{name}.svg").write_text(drawn.rstrip() + "\n")
-        print(f"{PICTURES / name}.svg")
+class Press:
+    """What presses keys and waits for words on the screen."""
+
+    def __init__(self, app: ControlCenter, press: Callable[..., Awaitable[None]]) -> None:
+        self._app = app
+        self._press = press
+
+    async def __call__(self, *keys: str, sees: str = "") -> None:
+        await self._press(*keys)
+        await until(lambda: sees in words_of(self._app), sees)
+
+    async def write(self, text: str, into: str = "Input") -> None:
+        """Have something stand in a field."""
+        self._app.screen.query_one(into, Input).value = text
 
 
-async def _wait(pause: Callable[[float], Awaitable[None]], condition: Callable[[], bool]) -> None:
+def words_of(app: ControlCenter) -> str:
+    """Return what is on the screen."""
+    return html.unescape(re.sub(r"<[^>]*>", "", app.export_screenshot())).replace("\xa0", " ")
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that the picture shows."""
     deadline = time.monotonic() + LIMIT
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError("the demo did not get to what the picture shows")
-        await pause(0.1)
+            raise TimeoutError(f"the demo did not get to what the picture shows: {what}")
+        await asyncio.sleep(0.1)
+
+
+async def picture(
+    paths: Paths,
+    name: str,
+    size: tuple[int, int] = WIDE,
+    *keys: str,
+    sees: str = "",
+    steps: Steps | None = None,
+    task: str = "nightly_backup",
+    theme: str = "",
+    ready: Callable[[ControlCenter], bool] | None = None,
+) -> None:
+    """Run the control center, press ``keys``, take ``steps``, and save what it shows once it ``sees`` those words."""
+    app = ControlCenter(BusLink(paths), home=str(paths.data), task=task, theme=theme)
+    async with app.run_test(size=size) as pilot:
+        press = Press(app, pilot.press)
+        await until(lambda: (ready or _has_history)(app), name)
+        await press(*keys)
+        if steps is not None:
+            await steps(app, press)
+        await press(sees=sees)
+        await pilot.pause(0.5)
+        drawn = _OWN_NAMES.sub("t", _FONT_FACE.sub("", app.export_screenshot(title="keiji-tui", simplify=True)))
+    if paths.data.name in drawn:
+        raise ValueError(f"{name} shows where it was made")
+    (PICTURES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in drawn.strip().splitlines()) + "\n")
+    print(f"{PICTURES / name}.svg")
 
 
 def _has_history(app: ControlCenter) -> bool:
     return sum(len(task.recent) for task in app.store.tasks.values()) > 30
+
+
+def _has_failed(app: ControlCenter) -> bool:
+    task = app.store.tasks.get("flaky_upload")
+    return task is not None and len(task.recent) > 6
 
 
 def _has_ended(app: ControlCenter) -> bool:
@@ -53,24 +117,56 @@ def _has_ended(app: ControlCenter) -> bool:
     return task is not None and bool(task.source_changes) and not task.is_running
 
 
+async def _find(_: ControlCenter, press: Press) -> None:
+    """Find something among lines without the paths that a traceback has."""
+    await press("l", sees="following")
+    for key, expression in (("ampersand", "!File|Trace|~~"), ("slash", r"try again \w+")):
+        await press(key)
+        await press.write(expression, "LogAsk Input")
+        await press("enter", sees=expression.removeprefix("!"))
+    await press("N", sees="f follows")
+
+
+async def _think_up(_: ControlCenter, press: Press) -> None:
+    await press("N", sees="New task")
+    for field, text in _DEEDS.items():
+        await press.write(text, f"#{field}")
+
+
+async def _fail(_: ControlCenter, press: Press) -> None:
+    """Have a build refused, so that the ledger has one, and go there."""
+    await press("b", sees="esc closes")
+    await press("escape", "5", sees="directives")
+    await press(sees="refused")
+
+
 async def _all(paths: Paths) -> None:
-    await picture(paths, "tasks", (120, 30), until=_has_history)
-    await picture(paths, "tasks-80x24", (80, 24), until=_has_history)
-    await picture(paths, "help", (120, 30), "question_mark", until=_has_history)
+    await picture(paths, "tasks")
+    await picture(paths, "tasks-80x24", NARROW)
+    await picture(paths, "tasks-light", (100, 20), theme="keiji-light")
+    await picture(paths, "help", WIDE, "question_mark", sees="esc closes")
+    await picture(paths, "history", (100, 24), "H", sees="usually", task="flaky_upload", ready=_has_failed)
+    await picture(paths, "log", (100, 24), steps=_find, task="flaky_upload", sees="find")
+    await picture(paths, "new-task", (100, 26), steps=_think_up, sees="keiji task create")
     source = paths.source("nightly_backup") / "function.py"
-    source.write_text(source.read_text() + "\n# edited\n")
-    await picture(
-        paths,
-        "rebuild",
-        (120, 30),
-        until=lambda app: any(task.source_changes for task in app.store.tasks.values()),
-    )
-    await picture(paths, "why", (120, 36), "p", "w", until=_has_ended)  # last, for the task stays paused
+    source.write_text(source.read_text().replace("range(1, 6)", "range(1, 9)").replace("of 5 parts", "of 8 parts"))
+    await picture(paths, "rebuild", ready=_has_ended)
+    await picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
+    await picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
+    (paths.source("old_cleanup") / "function.py").write_text(_FAILING)
+    await asyncio.to_thread(here.carry_out, paths, RunTask(task="weekly report"))
+    await picture(paths, "ledger", (100, 24), steps=_fail, task="old_cleanup", sees="never closed")
+    await picture(paths, "why", (120, 36), "p", "w", sees="it is paused", ready=_has_ended)  # the task stays paused
+    for name, schedule in _DAILY.items():
+        for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
+            await asyncio.to_thread(here.carry_out, paths, directive)
+    await picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
 
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with demo.throw_away() as paths:
+        paths.settings.write_text(template(ZONE), encoding="utf-8")
         demo.set_up(paths)
         daemon.start(paths)
         asyncio.run(_all(paths))

@@ -125,6 +125,24 @@ def test_the_commands_of_the_readme_work_in_their_order(installation: Installati
     assert not installation.paths.database.exists()
 
 
+def test_every_picture_is_shown_somewhere_with_words_and_needs_nothing_from_elsewhere() -> None:
+    pages = [DOCS.parent / "README.md", *DOCS.glob("*.md")]
+    shown = [
+        (page.parent / path, words)
+        for page in pages
+        for words, path in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", page.read_text())
+    ]
+    assert {path for path, _ in shown} == set((DOCS / "pictures").iterdir())
+    assert all(len(words) > 10 for _, words in shown)
+    for path in {path for path, _ in shown}:
+        text = path.read_text()
+        assert len(text) < 100_000, path
+        links = re.findall(r"https?://[^\s\"'<)]+", text)
+        assert set(links) <= {"http://www.w3.org/2000/svg", "https://www.textualize.io"}, path
+        assert "@font-face" not in text, path
+        assert not re.search(r"/tmp/|/home/|/root/|keiji-\w{8}", text), path
+
+
 def keys_table() -> str:
     """Return the table of keys as it has to stand in docs/terminal.md."""
     rows = ["| where | key | what it does | asks |", "| --- | --- | --- | --- |"]
