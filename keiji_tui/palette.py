@@ -59,7 +59,7 @@ class Actions(Provider):
 
     async def discover(self) -> Hits:
         for action, reason in self._offered():
-            shown = Content.assemble((f"{action.key:4}", "$text-muted"), action.label)
+            shown = Content.assemble((f"{action.key:5}  ", "bold $key"), action.label)
             yield DiscoveryHit(shown, partial(self._do, action), action.label, _help(action, reason))
 
     async def search(self, query: str) -> Hits:
@@ -67,7 +67,7 @@ class Actions(Provider):
         for action, reason in self._offered():
             score = _score(matcher, query, action)
             if score > 0:
-                shown = Content.assemble((f"{action.key:4}", "$text-muted"), matcher.highlight(action.label))
+                shown = Content.assemble((f"{action.key:5}  ", "bold $key"), matcher.highlight(action.label))
                 yield Hit(score, shown, partial(self._do, action), action.label, _help(action, reason))
 
     def _offered(self) -> Iterator[tuple[Action, str]]:
@@ -78,9 +78,6 @@ class Actions(Provider):
             is_here = not action.call or (action.place is Place.LOG and isinstance(screen.focused, LogView))
             if is_here and action.id != "palette":
                 yield action, action.blocked(screen.situation)
-
-    def _shown(self, action: Action) -> Content:
-        return Content.assemble((f"{action.key:5}  ", "bold $key"), f"{action.label}")
 
     async def _do(self, action: Action) -> None:
         if action.call:

@@ -178,7 +178,7 @@ class TasksScreen(Board):
         if not event.is_kept:
             self.drop_filter()
         self.query_one("#filter-line").remove_class("-shown")
-        self.table.focus()
+        self.set_focus(self.table)
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -190,7 +190,7 @@ class TasksScreen(Board):
     def open_filter(self) -> None:
         """Let a filter be typed."""
         self.query_one("#filter-line").add_class("-shown")
-        self.query_one(Filter).focus()
+        self.set_focus(self.query_one(Filter))
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""

@@ -482,7 +482,7 @@ async def test_the_palette_offers_every_action_of_the_screen() -> None:
         await press(pilot, "colon")
         await until(pilot, sees(app, "enable/disable"))
         await press(pilot, *"run")
-        await until(pilot, lambda: any(offer.startswith("r   run\nrun the task now") for offer in found(app)[:1]))
+        await until(pilot, lambda: any(offer.startswith("r      run\nrun the task now") for offer in found(app)[:1]))
         await press(pilot, "enter")
         await until(pilot, lambda: verbs(link) == [RunTask])
 

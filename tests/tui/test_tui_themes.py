@@ -8,7 +8,7 @@ import pytest
 from piloting import found, press, running, sees, text_of
 from scenes import kept_back, live
 from textual.color import Color
-from textual.command import CommandList, CommandPalette
+from textual.command import CommandPalette
 from textual.theme import Theme
 from waiting import until
 
