@@ -261,7 +261,7 @@ class LogDeeds:
 
         self._advance("saving", 0.0)
         try:
-            with await asyncio.to_thread(path.open, "w", encoding="utf-8") as file:
+            with path.open("w", encoding="utf-8") as file:  # here: a thread that is given up would leave it open
                 sift, names = pane.reader.sift, pane.view.names
                 count = await save(source, pane.matcher, file, extent, reached, sift=sift, names=names)
         except OSError as error:
