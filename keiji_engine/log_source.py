@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keiji.paths import Paths
-from keiji_engine.runner.logs import LogReader
+from keiji.segments import LogReader
 
 
 class LogFiles:

@@ -1,8 +1,4 @@
-"""A log as a stream of bytes that many processes append to, kept in segments.
-
-The stream goes on in ``<slug>.log``; what is rotated away is ``<slug>.log.<position of its first byte>``. A position in
-the stream therefore stays valid across rotation, and nothing but the names of the files says where they begin.
-"""
+"""A log as a stream of bytes that many processes append to, kept in segments (`keiji.segments`, which reads it)."""
 
 from __future__ import annotations
 
@@ -12,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from keiji.segments import LogReader, archives, end_of
 from keiji_engine.runner.lines import LogLine, line, parse_line
 
 __all__ = ["ARCHIVES", "LogLine", "LogReader", "LogWriter", "line", "parse_line"]
@@ -106,13 +102,13 @@ class LogWriter:
             os.close(self._file)
             self._file = -1
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._base = _end(_archives(self.path))
+        self._base = end_of(archives(self.path))
         self._end = -1
         return os.fstat(self._file).st_size
 
     def _rotate(self) -> None:
         self.path.rename(f"{self.path}.{self._base}")
-        for archive in _archives(self.path)[:-ARCHIVES]:
+        for archive in archives(self.path)[:-ARCHIVES]:
             archive.path.unlink(missing_ok=True)
 
     def _write(self, data: bytes, size: int) -> None:
@@ -123,124 +119,3 @@ class LogWriter:
         except OSError:
             os.ftruncate(self._file, size)  # the disk is full: half a line would be worse than none
             raise
-
-
-class _Segment(NamedTuple):
-    start: int
-    end: int
-    path: Path
-
-
-class LogReader:
-    """Reads a log while others write and rotate it. It takes no lock: a writer that hangs does not hold up a reader."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def size(self) -> int:
-        """Return the position after the last byte."""
-        return self._segments()[-1].end
-
-    def start(self) -> int:
-        """Return the oldest position that is still kept."""
-        return self._segments()[0].start
-
-    def read(self, position: int, limit: int) -> tuple[int, bytes]:
-        """Return up to ``limit`` bytes from ``position``, and the position at which they really begin.
-
-        That is further on where the log was pruned, and at its end where it is shorter than that. The bytes end with a
-        line, unless one line alone is longer than ``limit``; a line that is just being written is left for later.
-        """
-        segments = self._segments()
-        position = min(max(position, segments[0].start), segments[-1].end)
-        data = bytearray()
-        reached = position
-        for segment in segments:
-            if segment.end <= reached or len(data) >= limit:
-                continue
-            if segment.start > reached:  # somebody removed an archive
-                if data:
-                    break
-                position = reached = segment.start
-            piece = self._piece(segment, reached, min(limit - len(data), segment.end - reached))
-            data += piece
-            reached += len(piece)
-            if reached < segment.end:
-                break
-        whole = data.rfind(b"\n") + 1
-        return position, bytes(data if not whole and len(data) >= limit else data[:whole])
-
-    def tail(self, lines: int, limit: int) -> tuple[int, bytes]:
-        """Return the last whole lines, at most ``lines`` of them and ``limit`` bytes, and where they begin."""
-        end = self.size()
-        # One byte more tells whether the first line in reach is whole.
-        position, data = self.read(end - limit - 1, limit + 1)
-        if position > self.start():
-            cut = data.find(b"\n") + 1 or len(data)
-            position, data = position + cut, data[cut:]
-        cut = len(data)
-        for _ in range(lines + 1):
-            cut = data.rfind(b"\n", 0, cut)
-            if cut < 0:
-                break
-        return (position + cut + 1, data[cut + 1 :]) if lines > 0 else (position + len(data), b"")
-
-    def _piece(self, segment: _Segment, position: int, length: int) -> bytes:
-        # The live segment may have become an archive since it was listed, and an archive may have been pruned.
-        for path in (segment.path, Path(f"{self.path}.{segment.start}")):
-            try:
-                with path.open("rb") as file:
-                    if path == self.path and _end(_archives(self.path)) != segment.start:
-                        continue
-                    file.seek(position - segment.start)
-                    return file.read(length)
-            except FileNotFoundError:
-                continue
-        return b""
-
-    def _segments(self) -> list[_Segment]:
-        """Return the segments in order, the live one last; it is empty where there is no file."""
-        while True:
-            before = _identity(self.path)
-            archives = _archives(self.path)
-            base = _end(archives)
-            size = self._size()
-            if _identity(self.path) == before:
-                return [*archives, _Segment(base, base + size, self.path)]
-
-    def _size(self) -> int:
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _end(archives: list[_Segment]) -> int:
-    return archives[-1].end if archives else 0
-
-
-def _archives(path: Path) -> list[_Segment]:
-    """Return what was rotated away and is still kept, oldest first."""
-    found = []
-    beginning = f"{path.name}."
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except FileNotFoundError:
-        return []
-    for name in names:
-        position = name.removeprefix(beginning)
-        if name.startswith(beginning) and position.isascii() and position.isdigit():
-            archive = path.with_name(name)
-            try:
-                found.append(_Segment(int(position), int(position) + archive.stat().st_size, archive))
-            except FileNotFoundError:
-                continue  # pruned meanwhile
-    return sorted(found)
