@@ -16,7 +16,7 @@ from keiji_cli import as_json, here, logs, output, services
 from keiji_cli.groups import Kind
 from keiji_cli.services import SERVICES
 
-_LOGGED = (*SERVICES, "repo")
+_LOGGED = (*SERVICES, "repo", "engine")
 
 
 def _of(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -174,7 +174,7 @@ def resume() -> None:
 @_of(_LOGGED)
 @logs.log_options
 def show_logs(chosen: tuple[str, ...], lines: int, editor: str | None, *, follow: bool) -> None:
-    """Show the log of one service, or of the repo: the database."""
+    """Show the log of one service, of the repo (the database), or of the engine: its starts, its end, its crashes."""
     if len(chosen) != 1:
         raise UsageError(
             f"the logs of which service? {len(chosen)} are named, one is shown at a time",

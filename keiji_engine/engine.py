@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
@@ -123,6 +124,18 @@ class Engine:
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start, call ``ready``, serve until told to end, and shut down. Raises StorageError when it cannot start."""
+        self.journal.service("engine", f"keiji {__version__} starts (pid {os.getpid()})")
+        try:
+            await self._live(ready)
+        except Exception as error:
+            # Standard error goes to a file that the next engine overwrites.
+            whole = str(error) if isinstance(error, KeijiError) else traceback.format_exc()
+            for line in whole.splitlines():
+                self.journal.service("engine", line, "ERROR")
+            raise
+        self.journal.service("engine", "ended, as it was asked to")
+
+    async def _live(self, ready: Callable[[], None]) -> None:
         await self._startup()
         try:
             ready()

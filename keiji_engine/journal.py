@@ -12,8 +12,6 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.runner import logs
 
-SERVICE_LOGS = ("bus", "scheduler", "runner", "watcher", "repo")
-
 
 class Journal:
     """Writes lines; a log that cannot be written (a full disk) costs the line, never the engine.
@@ -32,8 +30,8 @@ class Journal:
         self._echo = echo
 
     def service(self, name: str, message: str, level: str = "INFO") -> None:
-        """Write a line to the log of a service (or of ``repo``, the database)."""
-        text = self._write(self._paths.service_log(name), message, level)
+        """Write a line to the log of a service (or of ``repo``, the database, or of ``engine``, all of it)."""
+        text = self._write(self._paths.service_log(name), message, level, name)
         if self._echo:
             _say(f"{name}: {text}")
 
@@ -41,9 +39,9 @@ class Journal:
         """Write a life-cycle line to the log of a task."""
         self._write(self._paths.task_log(slug), message, level)
 
-    def _write(self, path: Path, message: str, level: str) -> str:
+    def _write(self, path: Path, message: str, level: str, service: str | None = None) -> str:
         settings = self._settings()
-        line = logs.line(self._clock().astimezone(settings.zone), level, message, None)
+        line = logs.line(self._clock().astimezone(settings.zone), level, message, service=service)
         try:
             with contextlib.closing(logs.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)

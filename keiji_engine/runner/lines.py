@@ -1,4 +1,4 @@
-r"""The lines of a log: ``time=… level=INFO run=… msg="…"``.
+r"""The lines of a log: ``time=… level=INFO run=… msg="…"``, with ``service=…`` in place of the run in the engine's own.
 
 What a program prints goes between the quotes, a line at a time, and can be had back byte for byte. Backslash and quote
 are written ``\\`` and ``\"``; a newline, return or tab within a message ``\n``, ``\r``, ``\t``; every other control
@@ -25,18 +25,18 @@ _ESCAPES |= {bytes([0xC2, code]): rb"\xc2\x%02x" % code for code in range(0x80, 
 _CONTROLS = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))", re.DOTALL)
 _NAMED = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
-_LINE = re.compile(rb'time=(\S+) level=(\S+)(?: run=(\S+))? msg="((?:[^"\\]|\\.)*)"( more=1)?\n?')
+_LINE = re.compile(rb'time=(\S+) level=(\S+)(?: service=\S+)?(?: run=(\S+))? msg="((?:[^"\\]|\\.)*)"( more=1)?\n?')
 
 
-def line(moment: datetime, level: str, message: str, run: str | None = None) -> bytes:
+def line(moment: datetime, level: str, message: str, run: str | None = None, *, service: str | None = None) -> bytes:
     """Return one line with its newline; the time is written in the zone of ``moment``."""
     raw = message.encode("utf-8", "surrogateescape")
-    return prefix(moment, level, run) + _escaped(raw).replace(b"\n", rb"\n") + b'"\n'
+    return prefix(moment, level, run, service) + _escaped(raw).replace(b"\n", rb"\n") + b'"\n'
 
 
-def prefix(moment: datetime, level: str, run: str | None) -> bytes:
+def prefix(moment: datetime, level: str, run: str | None, service: str | None = None) -> bytes:
     """Return what stands before the message."""
-    tag = f" run={run}" if run else ""
+    tag = (f" service={service}" if service else "") + (f" run={run}" if run else "")
     return f'time={moment.isoformat(timespec="milliseconds")} level={level}{tag} msg="'.encode()
 
 

@@ -21,6 +21,7 @@ class LogLine:
         moment: when; None where the line does not say.
         level: in capitals, "" where the line does not say.
         run: the id of the run that printed it; "" for a line about the task.
+        service: which part of the engine wrote it about itself; "" in the log of a task.
         message: still with whatever escape codes the task printed.
     """
 
@@ -28,6 +29,7 @@ class LogLine:
     moment: datetime | None = None
     level: str = ""
     run: str = ""
+    service: str = ""
 
     @property
     def is_error(self) -> bool:
@@ -40,7 +42,9 @@ class LogLine:
     @property
     def is_life_cycle(self) -> bool:
         """Whether keiji says this about the task, rather than the task itself."""
-        return self.moment is not None and (not self.run or bool(_OWN_WORDS.fullmatch(self.message)))
+        return (
+            self.moment is not None and not self.service and (not self.run or bool(_OWN_WORDS.fullmatch(self.message)))
+        )
 
 
 def parse(line: str) -> LogLine:
@@ -53,7 +57,11 @@ def parse(line: str) -> LogLine:
     if position < len(line) or "msg" not in fields:
         return LogLine(line)
     return LogLine(
-        fields["msg"], _moment(fields.get("time", "")), fields.get("level", "").upper(), fields.get("run", "")
+        fields["msg"],
+        _moment(fields.get("time", "")),
+        fields.get("level", "").upper(),
+        fields.get("run", ""),
+        fields.get("service", ""),
     )
 
 

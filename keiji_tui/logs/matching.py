@@ -21,7 +21,7 @@ from keiji_tui.logs.sanitise import LONGEST_LINE, coloured
 
 LIMIT_SECONDS = 1.5
 HEADER = 4  # bytes in front of a message: its length
-_LINE = re.compile(r'time=(\S+) level=(\S+)(?: run=(\S+))? msg=("[^"\\]*(?:\\.[^"\\]*)*")(?: more=1)?')
+_LINE = re.compile(r'time=(\S+) level=(\S+)(?: service=\S+)?(?: run=(\S+))? msg=("[^"\\]*(?:\\.[^"\\]*)*")(?: more=1)?')
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 # What asks for more than the letters that it matches: anchors, boundaries, lookarounds, what gives nothing back.
 _CONTEXT = re.compile(r"\^|\$|\\[AZbBG]|\(\?|[+*?}]\+")
