@@ -37,7 +37,6 @@ from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
-from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -286,7 +285,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
     def _do_services(self) -> None:
         if not isinstance(self.board, ServicesScreen):
             self._to_tasks()
-            self.push_screen(ServicesScreen(self.store, self._home, readonly=self._readonly))
+            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.own_logs)
+            self.push_screen(screen)
 
     def _do_runs(self) -> None:
         self._do_history()
@@ -315,21 +315,17 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
         self._tasks_screen.open_filter()
 
     def _do_panes(self) -> None:
-        if self.board is self._tasks_screen:
-            self._tasks_screen.other_pane()
-            self._paint()
+        self.board.other_pane()
+        self._paint()
 
     def _do_zoom(self) -> None:
-        if self.board is self._tasks_screen:
-            self._tasks_screen.zoom()
+        self.board.zoom()
 
     def _do_back(self) -> None:
         board = self.board
-        if isinstance(board, LogBoard) and board.back():
-            return
-        if board is self._tasks_screen:
-            board.back()
+        if board.back() or board is self._tasks_screen:
             self._paint()
+            return
         while self.board is board is not self._tasks_screen:
             self.pop_screen()
 

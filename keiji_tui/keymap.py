@@ -304,6 +304,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=12),
     Action("restart-service", ("R",), "restart", "stop and start the service", _S,
            Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=13),
+    Action("service-log", ("enter", "l"), "log", "what the service writes about itself, on the whole screen, also "
+           "while no engine lives", _S, footer=14),
+    Action("engine-log", ("a",), "all logs", "what all services write, as one by time, or that of the selected one", _S,
+           footer=15),
     Action("run-log", ("enter",), "log", "the log at the run; of one that failed, at its last error line", Place.RUN,
            footer=11),
     Action("follow", ("f", "G", "end"), "follow", "go to the end of the log and stay there", _G, call="follow",

@@ -13,6 +13,7 @@ from keiji_tui.messages import LogOpened
 from keiji_tui.openings import Openings
 from keiji_tui.screens.log import LogBoard, MergedLogScreen, RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 
 LAST, FAILED = "last", "failed"
@@ -43,6 +44,14 @@ class LogOpenings(Openings):
         elif not isinstance(self.board, MergedLogScreen):
             self._to_tasks()
             self._tasks_screen.open_log()
+
+    def _do_service_log(self) -> None:
+        if isinstance(self.board, ServicesScreen):
+            self.board.open_log()
+
+    def _do_engine_log(self) -> None:
+        if isinstance(self.board, ServicesScreen):
+            self.board.all_logs()
 
     def _do_run_log(self) -> None:
         board = self.board

@@ -36,7 +36,8 @@ from keiji_engine.bus.protocol import (
 )
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.link.link import LogPart, Update
+from keiji_tui.link.link import LogPart, Logs, Update
+from keiji_tui.logs.own import OwnLogs
 
 if TYPE_CHECKING:
     from keiji_engine.bus.client import Client
@@ -51,6 +52,7 @@ class BusLink:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
+        self.own_logs: Logs = OwnLogs(paths.service_log)
         self._client: Client | None = None
 
     async def _joined(self) -> Client:

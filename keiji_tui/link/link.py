@@ -27,8 +27,33 @@ Update = Snapshot | Delta | Heartbeat | LinkChanged
 LogPart = LogSlice | LogChunk
 
 
-class Link(Protocol):
+class Logs(Protocol):
+    """Where logs are read, each by its name: that of a task is the task's slug."""
+
+    def follow(self, log: str, /) -> AsyncIterator[LogPart]:
+        """Tell the last lines of a log, then what is added. Raises KeijiError where it cannot be had."""
+        ...
+
+    async def read(self, log: str, position: int | None, limit: int, /) -> LogSlice:
+        """Return ``limit`` bytes at most of a log, from a position on; None for its end. Raises KeijiError."""
+        ...
+
+    def log_path(self, log: str, /) -> Path:
+        """Return where the newest part of a log is on this machine."""
+        ...
+
+    async def runs(self, log: str, limit: int, /) -> tuple[Run, ...]:
+        """Return the runs that printed a log, newest first. Raises KeijiError."""
+        ...
+
+
+class Link(Logs, Protocol):
     """The way to one engine. It lives as long as the terminal and outlives any number of engines."""
+
+    @property
+    def own_logs(self) -> Logs:
+        """What the engine writes about itself, by service; it can be read while no engine lives."""
+        ...
 
     def updates(self) -> AsyncIterator[Update]:
         """Tell for ever what happens: `LinkChanged` as it does, a `Snapshot` on each (re)join, then gapless deltas."""
@@ -36,22 +61,6 @@ class Link(Protocol):
 
     async def send(self, directive: Directive) -> Done:
         """Have a directive carried out and wait for its end. Raises KeijiError where it was refused or failed."""
-        ...
-
-    def follow(self, task: str) -> AsyncIterator[LogPart]:
-        """Tell the last lines of a task's log, then what is added. Raises KeijiError where there is no engine."""
-        ...
-
-    async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
-        """Return ``limit`` bytes at most of a task's log, from a position on; None for its end. Raises KeijiError."""
-        ...
-
-    def log_path(self, task: str) -> Path:
-        """Return where the newest part of a task's log is on this machine."""
-        ...
-
-    async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
-        """Return the runs of a task, newest first. Raises KeijiError."""
         ...
 
     async def explain(self, task: str) -> tuple[Reason, ...]:

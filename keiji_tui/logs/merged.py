@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from keiji.errors import TaskNotFound
 from keiji.records import Run
-from keiji_tui.link.link import Link
+from keiji_tui.link.link import Logs
 from keiji_tui.logs.cuts import (
     Cut,
     Entry,
@@ -44,7 +44,7 @@ class MergedLog:
         least: bytes that are read of each log at least.
     """
 
-    def __init__(self, link: Link, slugs: Sequence[str], least: int = _LEAST) -> None:
+    def __init__(self, link: Logs, slugs: Sequence[str], least: int = _LEAST) -> None:
         self._logs = [TaskLog(link, slug) for slug in slugs]
         self._least = least
         self._told: Cut | None = None  # as far as `follow` has got

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from keiji.records import Run
 from keiji_engine.bus.protocol import LARGEST_LOG_SLICE, LogSlice
-from keiji_tui.link.link import Link, LogPart
+from keiji_tui.link.link import LogPart, Logs
 from keiji_tui.logs.lines import Piece
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
@@ -83,7 +83,7 @@ class Source(Protocol):
 class TaskLog:
     """The log of one task, as the engine keeps it: a position is a number of bytes from its beginning."""
 
-    def __init__(self, link: Link, slug: str) -> None:
+    def __init__(self, link: Logs, slug: str) -> None:
         self._link = link
         self.slug = slug
 

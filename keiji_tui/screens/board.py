@@ -83,6 +83,16 @@ class Board(Screen[None]):
         """What the keys at the bottom are about, by focus."""
         return self.ABOUT
 
+    def back(self) -> bool:
+        """Undo one thing that hides something; return whether there was one."""
+        return False
+
+    def other_pane(self) -> None:
+        """Move the focus to the other pane and back, where there are two."""
+
+    def zoom(self) -> None:
+        """Give the focused pane the whole screen, or take it back, where there are several."""
+
     @property
     def situation(self) -> Situation:
         store, task = self.store, self.subject

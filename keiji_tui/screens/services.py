@@ -1,25 +1,30 @@
-"""The parts of the engine: how each does, and start, stop, restart."""
+"""The parts of the engine: how each does, start, stop, restart, and what each writes about itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from keiji_engine.bus.views import ServiceStatus, ServiceView
+from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
 from keiji_tui.commands import under_way
-from keiji_tui.keymap import Action, Place
+from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.link.link import Logs
+from keiji_tui.logs import own
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.board import Board
-from keiji_tui.store import Store
+from keiji_tui.store import SERVICES, Store
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.heading import service_mark
 from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.log_pane import LogPane
+from keiji_tui.widgets.log_view import LogView
 from keiji_tui.widgets.table import Table
 from keiji_tui.words import ago, calendar, elapsed
 
@@ -27,7 +32,7 @@ COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("name", "SERVICE", 10, 14, 1),
     Column("status", "STATUS", 10, 12, 2),
-    Column("since", "SINCE", 12, 24, 4),
+    Column("since", "SINCE", 12, 30, 4),
     Column("detail", "DETAIL", 8, 80, 5),
 )
 _DUTIES = {
@@ -36,61 +41,102 @@ _DUTIES = {
     "runner": "gives runs their processes and records how they end",
     "watcher": "notices that sources differ from their build",
 }
+_NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # nothing is printed there, and no run begins
 
 
 class ServicesScreen(Board):
-    """A row for each service."""
+    """A row for each service over the log of the selected one, or over those of all.
+
+    Args:
+        logs: what the engine writes about itself.
+    """
 
     BINDINGS = bindings(Place.SERVICE, Place.EVERYWHERE)  # both, since one of each has the same key
     ABOUT = (Place.SERVICE,)
     AUTO_FOCUS = "#services"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
+    def __init__(self, store: Store, home: str, *, readonly: bool, logs: Logs) -> None:
         super().__init__(store, home, readonly=readonly)
-        self._told = Content("")
+        self._logs = logs
+        self._has_all = False
+        self.log_pane = LogPane(id="log-pane")
 
     def body(self) -> ComposeResult:
         yield Line(id="services-title", classes="title")
         yield Table(COLUMNS, self._cells, id="services")
-        yield Static(id="service", classes="written-out")
+        yield Line(id="engine")
+        yield Static(id="duty", markup=False)
+        yield self.log_pane
+
+    @property
+    def table(self) -> Table:
+        return self.query_one(Table)
 
     @property
     def service(self) -> ServiceView | None:
-        return self.store.services.get(self.query_one(Table).selected or "")
+        return self.store.services.get(self.table.selected or "")
+
+    @property
+    def is_in_log(self) -> bool:
+        return self.log_pane.has_focus_within
+
+    @property
+    def has_list_keys(self) -> bool:
+        return False
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return (Place.LOG,) if self.is_in_log else self.ABOUT
+
+    def keys(self) -> Sequence[Action]:
+        return [*([BY_ID["engine-log"]] if self.is_in_log else []), *super().keys()]
 
     def is_idle(self, action: Action) -> bool:
-        return action.id in ("services", "logs") or super().is_idle(action)
+        # While the engine is away, its key does what it does for a service.
+        is_twice = action.id == "start-service" and self.store.link is LinkState.OFFLINE
+        is_elsewhere = action.id in ("services", "logs", *_NO_RUNS)
+        return is_twice or is_elsewhere or self.log_pane.is_idle(action) or super().is_idle(action)
+
+    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def paint_body(self, now: datetime) -> None:
-        engine = self.store.engine
-        texts = ["no engine was seen yet"]
-        if engine is not None:
-            up = elapsed((now - engine.started_at).total_seconds())
-            texts = [f"engine {plain(engine.version)} · pid {engine.pid} · up {up}", f"pid {engine.pid} · up {up}"]
-        title = Content.styled("services", "bold")
-        self.query_one("#services-title", Line).put(*((title, Content.styled(text, "$text-muted")) for text in texts))
-        self.query_one(Table).put(list(self.store.services))
-        self._write_out()
+        store = self.store
+        names = list(store.services) or list(SERVICES)
+        self.table.styles.height = len(names) + 1
+        self.table.put(names)
+        self.query_one("#engine", Line).put((Content.styled(self._engine(now), "$text-muted"), Content("")))
+        self.query_one("#duty", Static).update(self._about_selected())
+        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
-    @on(Table.Selected)
-    def _write_out(self) -> None:
-        """Write out what the selected service does and how it does, for which its row may have no room."""
-        view = self.service
-        lines = []
-        if view is not None:
-            lines.append(Content.styled(f"{plain(view.name)} {_DUTIES.get(view.name, '')}".strip(), "$text-muted"))
-            is_bad = view.status is ServiceStatus.FAILED
-            lines += [Content.styled(plain(view.detail, 2000), "$text-error" if is_bad else "")] if view.detail else []
-        text = Content("\n").join(lines)
-        if not text.is_same(self._told):
-            self._told = text
-            self.query_one("#service", Static).update(text)
-            self.query_one("#service").set_class(bool(lines), "-shown")
+    def _engine(self, now: datetime) -> str:
+        engine = self.store.engine
+        if engine is None:
+            return "no engine was seen yet"
+        about = f"engine {plain(engine.version)} · pid {engine.pid}"
+        if self._is_gone:
+            return f"{about} · gone"
+        return f"{about} · up {elapsed((now - engine.started_at).total_seconds())}"
+
+    @property
+    def _is_gone(self) -> bool:
+        return self.store.link is LinkState.OFFLINE and not self.store.engine_lives
+
+    def _about_selected(self) -> Content:
+        name, view = self.table.selected or "", self.service
+        duty = (f"{plain(name)} {_DUTIES.get(name, '')}".rstrip(), "$text-muted")
+        if view is None or not view.detail:
+            return Content.assemble(duty)
+        style = "$text-error" if view.status is ServiceStatus.FAILED else "$foreground"
+        return Content.assemble(duty, "\n", (plain(view.detail), style))
 
     def _cells(self, name: str) -> Mapping[str, Content]:
         view = self.store.services.get(name)
-        if view is None:
-            return {}
+        if view is None or self._is_gone:
+            return {
+                "mark": Content.styled("?", "$text-muted"),
+                "name": Content.styled(plain(name), "bold"),
+                "status": Content.styled("gone" if view else "not seen", "$text-muted"),
+            }
         verb = self.store.pending_of(view)
         since = f"{calendar(view.since, self.now, self.store.zone)}, {ago(view.since, self.now, self.store.zone)}"
         return {
@@ -98,5 +144,58 @@ class ServicesScreen(Board):
             "name": Content.styled(plain(view.name), "bold"),
             "status": Content.styled(under_way(verb), "$text-warning") if verb else Content(str(view.status)),
             "since": Content.styled(since, "$text-muted"),
-            "detail": Content.styled(plain(view.detail) or _DUTIES.get(view.name, ""), "$text-muted"),
+            "detail": Content.styled(plain(view.detail), "$text-muted"),
         }
+
+    # ── the log ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @on(Table.Selected)
+    def _row_selected(self, event: Table.Selected) -> None:
+        event.stop()
+        self._show_log()
+        self.paint(self.now)
+
+    @on(Table.Chosen)
+    def _row_chosen(self, event: Table.Chosen) -> None:
+        event.stop()
+        self.open_log()
+
+    def _show_log(self) -> None:
+        names = own.SERVICES if self._has_all else (self.table.selected or SERVICES[0],)
+        if names != self.log_pane.slugs:
+            self.log_pane.show({name: name for name in names}, together="of the engine")
+            follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, self._logs)
+            self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)
+
+    def open_log(self) -> None:
+        """Give the log the whole screen."""
+        self.add_class("-zoom-log")
+        self.query_one(LogView).focus()
+        self.paint(self.now)
+
+    def all_logs(self) -> None:
+        """Show what all services write, or again what the selected one does."""
+        self._has_all = not self._has_all
+        self._show_log()
+
+    def other_pane(self) -> None:
+        if self.is_in_log:
+            self._close_log()
+        else:
+            self.query_one(LogView).focus()
+
+    def zoom(self) -> None:
+        if self.is_in_log:
+            self.toggle_class("-zoom-log")
+
+    def back(self) -> bool:
+        if not self.is_in_log:
+            return False
+        if not self.log_pane.back():
+            self._close_log()
+            self.paint(self.now)
+        return True
+
+    def _close_log(self) -> None:
+        self.remove_class("-zoom-log")
+        self.table.focus()

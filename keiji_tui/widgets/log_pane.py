@@ -15,7 +15,7 @@ from textual.content import Content
 from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji_tui.keymap import BY_ID, Action
-from keiji_tui.link.link import Link
+from keiji_tui.link.link import Logs
 from keiji_tui.logs.asked import Locate, Sift, Stream
 from keiji_tui.logs.matcher import Matcher, PatternFailed
 from keiji_tui.logs.merged import MergedLog
@@ -62,11 +62,12 @@ class LogPane(Vertical):
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def show(self, tasks: Mapping[str, str]) -> None:
+    def show(self, tasks: Mapping[str, str], *, together: str = "") -> None:
         """Show the log of another task, or of several as one, empty until lines come.
 
         Args:
             tasks: slug → name.
+            together: what several are called where there is no room for all names.
         """
         names = {slug: plain(name) for slug, name in tasks.items()}
         if tuple(names) != self.slugs:
@@ -79,15 +80,15 @@ class LogPane(Vertical):
             self.view.names = names if len(names) > 1 else {}
         self.slugs, self._trouble = tuple(names), ""
         every = list(names.values())
-        self._whose = [", ".join(every)] if len(every) < 2 else [", ".join(every), f"of {len(every)} tasks"]
+        self._whose = [", ".join(every)] if len(every) < 2 else [", ".join(every), together or f"of {len(every)} tasks"]
         self._title()
 
-    def connect(self, link: Link) -> None:
+    def connect(self, link: Logs) -> None:
         """Let the log be read over a link from now on."""
         if self.source is None and self.slugs:
             self.source = TaskLog(link, *self.slugs) if len(self.slugs) == 1 else MergedLog(link, self.slugs)
 
-    async def follow(self, link: Link) -> None:
+    async def follow(self, link: Logs) -> None:
         """Show what is in the log and what comes, until this is cancelled or there is no engine any more."""
         self.connect(link)
         source = self.source

@@ -26,7 +26,8 @@ from keiji_engine.bus.protocol import (
 )
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState, Upcoming
-from keiji_tui.link.link import LogPart, Update
+from keiji_tui.link.link import LogPart, Logs, Update
+from keiji_tui.logs.own import OwnLogs
 
 
 class FakeLink:
@@ -47,6 +48,7 @@ class FakeLink:
         self.oldest: dict[str, int] = {}  # slug → the position before which nothing of it is kept any more
         self.reads: list[int | None] = []
         self.log_folder = Path("/nonexistent")
+        self.own_logs: Logs = OwnLogs(lambda service: self.log_folder / f"{service}.log")
         self.seq = 0
         self.boot = "boot-1"
         self.sent: list[Directive] = []

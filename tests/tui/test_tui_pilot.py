@@ -429,8 +429,10 @@ async def test_services_can_be_stopped_and_started() -> None:
     async with running(app) as pilot:
         await press(pilot, "4")
         await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
-        await until(pilot, sees(app, "scheduler", "online", "starts runs when they are due"))
-        await press(pilot, "j", "x", "y")
+        await until(pilot, sees(app, "scheduler", "online", "bus carries directives"))
+        await press(pilot, "j")
+        await until(pilot, sees(app, "scheduler starts runs when they are due"))
+        await press(pilot, "x", "y")
         await until(pilot, lambda: link.sent)
         assert isinstance(link.sent[0], StopService)
         assert link.sent[0].service == "scheduler"
