@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keiji import workspace
 from keiji.errors import EngineOffline, EngineRunning, KeijiError
 from keiji.paths import Paths
 
@@ -131,11 +132,13 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
 
     Raises:
         EngineRunning: one runs already.
+        WorkspaceMissing, InvalidSettings: it could not work; nothing is made then.
         KeijiError: it ended, or was not ready in time; the message has what it last said.
     """
     if is_running(paths):
         note = read_note(paths)
         raise EngineRunning(f"an engine is already running (pid {note.pid if note else 'unknown'})")
+    workspace.check(paths)
     paths.make()
     output = paths.logs / "services" / "engine.out"
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import click
 
+from keiji import workspace
 from keiji.paths import Paths
-from keiji.settings import local_zone, template
 from keiji_cli import here, output
 
-_PYPROJECT = """\
-# What the tasks of this workspace import. They run with the Python that keiji itself runs with: install what you list
-# here into that one (python -m pip install …).
-[project]
-name = "keiji-workspace"
-version = "0"
-requires-python = ">=3.11"
-dependencies = []
-"""
 _LOGGED = ("bus", "repo", "scheduler")
 
 
@@ -48,28 +38,19 @@ def make(paths: Paths) -> list[Path]:
 
     Raises:
         InvalidSettings: the settings that are there cannot be used.
+        KeijiError: a folder or file cannot be made; nothing is then.
         StorageError: the database that they name cannot be used.
     """
-    made: list[Path] = []
-
-    def ensure(path: Path, create: Callable[[], object]) -> None:
-        if not path.exists():
-            if not made:
-                output.progress("Initializing work space...")
-            made.append(path)
-            create()
-            output.progress(str(path))
-
-    def written(path: Path, text: str) -> Callable[[], object]:
-        return lambda: path.write_text(text, encoding="utf-8")
-
-    ensure(paths.tasks, lambda: paths.tasks.mkdir(parents=True))
-    ensure(paths.settings, written(paths.settings, template(local_zone())))
-    ensure(paths.workspace / "pyproject.toml", written(paths.workspace / "pyproject.toml", _PYPROJECT))
+    made = workspace.make(paths)
     settings = here.settings(paths)
     for service in _LOGGED:
         log = paths.service_log(service)
-        ensure(log, lambda log=log: (log.parent.mkdir(parents=True, exist_ok=True), log.touch()))  # type: ignore[misc]
+        if not log.exists():
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
+            made.append(log)
+    if made:
+        output.progress("Initializing work space...", *map(str, made))
     is_ours = settings.database_kind == "sqlite"
     existed = paths.database.exists()
     here.tasks(paths)  # the first request makes the database

@@ -144,6 +144,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
                 gc.freeze()  # what is there now, the toolkit with it, stays: looking through it again would be a stall
                 self._follow()
                 self._follow_logs()
+            elif isinstance(update, LinkChanged):
+                self._look_at_workspace()
             self._changed()
             count += 1
             if count % _BREATH == 0:
@@ -169,7 +171,12 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
         self._apply_timer = None
         self._paint()
 
+    def _look_at_workspace(self) -> None:
+        if self.store.link is LinkState.OFFLINE and not self.store.engine_lives:
+            self._start(self._errands.look_at_workspace, "workspace")
+
     def _tick(self) -> None:
+        self._look_at_workspace()
         self._paint()
         self.set_timer(1.0 - self._now().microsecond / 1e6, self._tick)
 
@@ -273,6 +280,9 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
 
     def _do_start_engine(self) -> None:
         self._start(self._errands.start_engine)
+
+    def _do_make_workspace(self) -> None:
+        self._start(self._errands.make_workspace)
 
     def _do_tasks(self) -> None:
         self._to_tasks()

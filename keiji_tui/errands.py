@@ -138,7 +138,31 @@ class Errands:
         try:
             await self._link.start_engine()
         except KeijiError as error:
+            self._store.failed_start = error
             self.complain(error.message, error.hint)
+            await self.look_at_workspace()
+        else:
+            self._store.failed_start = None
+
+    async def make_workspace(self) -> None:
+        """Make the workspace and start an engine on it."""
+        self._notify("making the workspace …\n$ keiji init", timeout=3, markup=False)
+        try:
+            await self._link.make_workspace()
+        except KeijiError as error:
+            self._store.failed_start = error
+            self.complain(error.message, error.hint)
+        else:
+            await self.look_at_workspace()
+            await self.start_engine()
+
+    async def look_at_workspace(self) -> None:
+        """Learn why no engine could be started, so that this is said before somebody tries."""
+        store = self._store
+        found = await self._link.trouble()
+        if str(found) != str(store.trouble):
+            store.trouble = found
+            self._changed()
 
     async def load_runs(self, screen: RunsScreen) -> None:
         """Get the runs that a screen shows."""

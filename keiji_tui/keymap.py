@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from keiji.errors import KeijiError, WorkspaceMissing
 from keiji.records import Pause
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView, TaskView
 
@@ -47,7 +48,7 @@ class Situation:
         is_offered: whether the rebuild of ``task`` is being offered.
         offers: whether any rebuild is.
         pause: that of everything.
-        pending: what is under way of ``task``: "disable".
+        trouble: why no engine could work on the workspace.
     """
 
     link: LinkState = LinkState.LIVE
@@ -58,7 +59,7 @@ class Situation:
     is_offered: bool = False
     offers: bool = False
     pause: Pause | None = None
-    pending: str = ""
+    trouble: KeijiError | None = None
 
 
 Rule = Callable[[Situation], str]
@@ -86,11 +87,17 @@ def _reading(situation: Situation) -> str:
 
 def _offline(situation: Situation) -> str:
     key = BY_ID["start-engine"].key
-    return (
-        f"the engine does not answer – {key} wakes it"
-        if situation.engine_lives
-        else f"the engine is offline – {key} starts it"
-    )
+    if situation.engine_lives:
+        return f"the engine does not answer – {key} wakes it"
+    return _in_the_way(situation) or f"the engine is offline – {key} starts it"
+
+
+def _in_the_way(situation: Situation) -> str:
+    """Return why no engine can be started, "" where one can."""
+    trouble = situation.trouble
+    if isinstance(trouble, WorkspaceMissing):
+        return f"{trouble.message} – {BY_ID['make-workspace'].key} makes it"
+    return trouble.message if trouble else ""
 
 
 def _with_task(check: Callable[[TaskView], str], link: Rule = _writing) -> Rule:
@@ -154,7 +161,15 @@ def _can_edit(situation: Situation) -> str:
 def _can_start_engine(situation: Situation) -> str:
     if situation.readonly:
         return "this is a read-only terminal (--readonly)"
-    return "" if situation.link is LinkState.OFFLINE else "the engine is running"
+    if situation.link is not LinkState.OFFLINE:
+        return "the engine is running"
+    return "" if situation.engine_lives else _in_the_way(situation)
+
+
+def _can_make_workspace(situation: Situation) -> str:
+    if situation.readonly:
+        return "this is a read-only terminal (--readonly)"
+    return "" if isinstance(situation.trouble, WorkspaceMissing) else "there is a workspace already"
 
 
 def _offer_here(situation: Situation) -> str:
@@ -373,6 +388,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),
     Action("start-engine", ("s",), "start engine", "start the engine in the background, or what is stopped of it", _E,
            Risk.NONE, _can_start_engine, footer=10),
+    Action("make-workspace", ("i",), "make workspace", "make the workspace, as keiji init does, and start the engine",
+           _E, Risk.NONE, _can_make_workspace, footer=10),
     Action("back", ("escape",), "back", "close what is open: filter, whole-screen pane, screen", _E, footer=20),
     Action("help", ("question_mark",), "help", "the keys that work here", _E, footer=1),
     Action("palette", ("ctrl+p", "colon", "full_stop"), "palette", "every action by its name", _E, footer=2),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from keiji.errors import KeijiError
 from keiji.records import Pause
 from keiji_engine.bus.protocol import (
     AnyEvent,
@@ -52,6 +53,8 @@ class Store:
         marks: slugs of the tasks that directives are about together, in the order in which they were marked.
         listing: which tasks are shown, and in which order.
         local_zone: the zone of this machine, for as long as no engine has told its own.
+        trouble: why no engine could work on the workspace; looked for while none runs.
+        failed_start: why the last one that was started here did not come up.
         shape: counts up whenever what decides the widths of columns may differ.
     """
 
@@ -67,6 +70,8 @@ class Store:
     marks: dict[str, None] = field(default_factory=dict)
     listing: Listing = field(default_factory=Listing)
     local_zone: str = "UTC"
+    trouble: KeijiError | None = None
+    failed_start: KeijiError | None = None
     shape: int = 0
     book: Book = field(default_factory=Book)
     _zone: ZoneInfo | None = None
@@ -106,6 +111,7 @@ class Store:
         self._differing = {slug: None for slug, task in self.tasks.items() if task.source_changes}
         self.listing.reset()
         self.link, self.link_reason = LinkState.LIVE, ""
+        self.trouble = self.failed_start = None
         self.shape += 1
 
     def _happened(self, event: AnyEvent) -> None:

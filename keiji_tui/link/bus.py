@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from keiji import daemon
-from keiji.errors import ProtocolError
+from keiji import daemon, workspace
+from keiji.errors import KeijiError, ProtocolError
 from keiji.paths import Paths
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
@@ -112,11 +112,25 @@ class BusLink:
             raise ProtocolError(f"the engine answered {type(reply).__name__} where {kind.__name__} was asked for")
         return reply
 
+    async def trouble(self) -> KeijiError | None:
+        return await asyncio.to_thread(self._trouble)
+
+    def _trouble(self) -> KeijiError | None:
+        try:
+            workspace.check(self._paths)
+        except KeijiError as error:
+            return error
+        return None
+
+    async def make_workspace(self) -> None:
+        await asyncio.to_thread(workspace.make, self._paths)
+
     async def start_engine(self) -> None:
         await asyncio.to_thread(self._start_engine)
 
     def _start_engine(self) -> None:
         if daemon.is_running(self._paths):
+            daemon.send(self._paths, signal.SIGCONT)  # one that was stopped takes no other signal
             daemon.send(self._paths, signal.SIGHUP)  # starts what is stopped, the bus included
         else:
             daemon.start(self._paths)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
+from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
@@ -85,6 +86,14 @@ class Link(Logs, Protocol):
 
     async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
         """Return the ledger, newest first. Raises KeijiError."""
+        ...
+
+    async def trouble(self) -> KeijiError | None:
+        """Return why no engine could work on the workspace, None where one could."""
+        ...
+
+    async def make_workspace(self) -> None:
+        """Make the workspace, as ``keiji init`` does. Raises KeijiError; nothing is made then."""
         ...
 
     async def start_engine(self) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.content import Content
 from textual.screen import Screen
 
 from keiji_engine.bus.views import LinkState, ServiceView, TaskView
@@ -105,7 +104,7 @@ class Board(Screen[None]):
             is_offered=task is not None and store.is_offered(task),
             offers=store.offer(None) is not None,
             pause=store.pause,
-            pending=store.pending_of(task) if task is not None else "",
+            trouble=store.trouble,
         )
 
     def paint(self, now: datetime) -> None:
@@ -113,12 +112,11 @@ class Board(Screen[None]):
         store, self.now = self.store, now
         self.query_one("#heading", Line).put(*heading(store, now, self.home))
         self.query_one("#counts", Line).put(*counts(store, has_hints=self.has_list_keys, readonly=self.readonly))
-        shown = banner(store, now, self.readonly)
+        shown = banner(store, now, readonly=self.readonly)
         line = self.query_one("#banner", Line)
-        line.set_class(shown is not None, "-shown")
-        line.set_class(shown is not None and shown[1], "-offline")
-        if shown is not None:
-            line.put((shown[0], Content("")))
+        line.set_class(bool(shown), "-shown")
+        line.set_class(store.link is LinkState.OFFLINE, "-offline")
+        line.put(*shown)
         told = paused(store, now, keymap.BY_ID["pause-all"].key if store.is_live and not self.readonly else "")
         line = self.query_one("#paused", Line)
         line.set_class(bool(told), "-shown")
@@ -133,4 +131,4 @@ class Board(Screen[None]):
 
     def is_idle(self, action: Action) -> bool:
         """Return whether an action is not worth a place at the bottom now."""
-        return action.id in ("start-engine", "resolve") and bool(action.blocked(self.situation))
+        return action.id in ("start-engine", "make-workspace", "resolve") and bool(action.blocked(self.situation))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.content import Content
 
+from keiji.errors import KeijiError, WorkspaceMissing
 from keiji_engine.bus.views import LinkState
 from keiji_tui.keymap import BY_ID
 from keiji_tui.listing import Only
@@ -46,15 +47,49 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
             ("keiji system status", "$text-accent"), ("  shows how it does\n", "$text-muted"),
             ("keiji system restart", "$text-accent"), (" starts it anew; runs that are under way go on", "$text-muted"),
         )  # fmt: skip
+    trouble = store.trouble
+    if isinstance(trouble, WorkspaceMissing):
+        return _no_workspace(store, trouble, readonly=readonly)
     start = ("", "") if readonly else (f"{BY_ID['start-engine'].key}", "bold $key")
+    if trouble is not None:
+        return Content.assemble(
+            _title("The settings cannot be used, so no engine can be started."),
+            *_error(trouble),
+            "Put that right: the file is read again by itself.",
+            *("", "") if readonly else (" Then ", start, " starts the engine."), "\n\n", *_way_out(),
+        )  # fmt: skip
     return Content.assemble(
-        _title("No engine is running."),
+        _title("No engine is running."), *_error(store.failed_start),
         "The engine runs your tasks in the background, also after you leave this screen.\n\n",
-        start, "" if readonly else "  starts it\n",
-        (f"{BY_ID['help'].key}", "bold $key"), "  shows the keys\n",
-        (f"{BY_ID['quit'].key}", "bold $key"), "  leaves\n\n",
+        start, "" if readonly else "  starts it\n", *_way_out(),
         ("On the command line: ", "$text-muted"), ("keiji system start", "$text-accent"),
     )  # fmt: skip
+
+
+def _no_workspace(store: Store, trouble: WorkspaceMissing, *, readonly: bool) -> Content:
+    title = plain(trouble.message)
+    make = ("", "") if readonly else (BY_ID["make-workspace"].key, "bold $key")
+    return Content.assemble(
+        _title(f"{title[0].upper()}{title[1:]}."), *_error(store.failed_start),
+        "A workspace is a folder with your tasks and the settings of their engine.\n\n",
+        make, "" if readonly else "  makes it, and starts the engine\n", *_way_out(),
+        ("On the command line: ", "$text-muted"), ("keiji init", "$text-accent"), (", then ", "$text-muted"),
+        ("keiji system start", "$text-accent"),
+    )  # fmt: skip
+
+
+def _way_out() -> list[Content | tuple[str, str] | str]:
+    return [
+        (f"{BY_ID['help'].key}", "bold $key"), "  shows the keys\n",
+        (f"{BY_ID['quit'].key}", "bold $key"), "  leaves\n\n",
+    ]  # fmt: skip
+
+
+def _error(error: KeijiError | None) -> list[tuple[str, str]]:
+    if error is None:
+        return []
+    lines = [plain(line) for line in (*error.message.splitlines(), *error.hint.splitlines()) if line.strip()]
+    return [("\n".join(lines), "$text-error"), ("\n\n", "")]
 
 
 def _no_tasks(*, readonly: bool) -> Content:

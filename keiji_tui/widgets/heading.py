@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from textual.content import Content
@@ -144,22 +145,33 @@ def _marks(found: Counts) -> list[tuple[str, str]]:
     return [(f"  {state.glyph} {count}", "$text-muted") for state, count in pairs if count]
 
 
-def banner(store: Store, now: datetime, readonly: bool) -> tuple[Content, bool] | None:
-    """Return what stands over old data, and whether the engine is gone; None while all is well."""
+def banner(store: Store, now: datetime, *, readonly: bool) -> list[Sides]:
+    """Return what stands over old data, at its fullest first; empty while all is well. It always says how old."""
+    seconds = elapsed(store.silent_seconds(now)) if store.heard_at else ""
+    heard, ago = (f" – last heard {seconds} ago", f" · {seconds}") if seconds else ("", "")
+    key = BY_ID["start-engine"].key
+    if store.link is LinkState.OFFLINE and store.engine_lives:
+        wake = "" if readonly else f"{key} wakes it"
+        reason = f": {plain(store.link_reason)}"
+        return _shorter("✗ not connected", (f"{reason}{heard}", heard, ago), wake)
     if store.link is LinkState.OFFLINE:
-        if store.engine_lives:
-            wake = "" if readonly else f" – {BY_ID['start-engine'].key} wakes it"
-            return Content.assemble(("✗ not connected", "bold"), f": {plain(store.link_reason)}{wake}"), True
-        known = f" – last heard {elapsed(store.silent_seconds(now))} ago" if store.heard_at else ""
-        start = "" if readonly else f" – {BY_ID['start-engine'].key} starts it"
-        return Content.assemble(("✗ engine offline", "bold"), start, (known, "$text-muted")), True
+        trouble = f": {plain(store.trouble.message)}" if store.trouble else ""
+        start = "" if readonly or trouble else f"{key} starts it"
+        return [
+            *_shorter("✗ engine offline", (f"{trouble}{heard}", heard), start),
+            *_shorter("✗ offline", (ago,), start),
+        ]
     if store.link is LinkState.STALE:
-        return Content.assemble(
-            (f"! stale {elapsed(store.silent_seconds(now))}", "bold"), " – the engine does not answer"
-        ), False
+        return _shorter(f"! stale {seconds}", (" – the engine does not answer", " – no answer"), "")
     if store.link is LinkState.CONNECTING and store.engine is not None:
-        return Content("… connecting to the engine"), False
-    return None
+        return _shorter("… connecting to the engine", (heard, ago), "")
+    return []
+
+
+def _shorter(what: str, more: Sequence[str], todo: str) -> list[Sides]:
+    """Return a line at its fullest first: what there is, more about it, and what to do about it."""
+    key = Content(f" – {todo}" if todo else "")
+    return [(Content.assemble((what, "bold"), told, key), Content("")) for told in dict.fromkeys(more)]
 
 
 def paused(store: Store, now: datetime, key: str) -> list[Sides]:

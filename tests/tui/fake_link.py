@@ -53,7 +53,10 @@ class FakeLink:
         self.boot = "boot-1"
         self.sent: list[Directive] = []
         self.followed: list[str] = []
-        self.starts = 0
+        self.starts = self.makes = 0
+        self.in_the_way: KeijiError | None = None  # why no engine could work on the workspace
+        self.make_error: KeijiError | None = None
+        self.start_error: KeijiError | None = None
         self.answer: Callable[[Directive], KeijiError | None] = lambda directive: None
         self.hold = asyncio.Event()
         self.hold.set()
@@ -185,8 +188,19 @@ class FakeLink:
             raise EngineOffline
         return self.ledger[:limit]
 
+    async def trouble(self) -> KeijiError | None:
+        return self.in_the_way
+
+    async def make_workspace(self) -> None:
+        self.makes += 1
+        if self.make_error is not None:
+            raise self.make_error
+        self.in_the_way = None
+
     async def start_engine(self) -> None:
         self.starts += 1
+        if self.start_error is not None:
+            raise self.start_error
 
     async def close(self) -> None:
         self.is_closed = True
