@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,8 +13,8 @@ from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.page import Page, hanging, section, title
 
-_KEYS, _FEW_KEYS = 13, 4  # cells; where there is little room, longer keys push aside what they do
-_NARROW = 50
+_KEYS = 13
+_SEVERAL = 3  # actions that do not work for the same reason
 _TITLES = {
     Place.TASK: "The selected task",
     Place.TASKS: "The list of tasks",
@@ -37,20 +39,36 @@ class HelpScreen(Page):
         self._situation = situation
 
     def text(self, width: int) -> Content:
-        parts: list[Content] = [title("Keys")]
-        for place in self._places:
-            parts.append(section(_TITLES[place]))
-            for action in of(place):
-                parts += self._lines(action, width)
-        return Content("\n").join(parts)
+        # What can be done comes first: with nothing selected, that would be somewhere far below.
+        places = sorted(self._places, key=self._is_blocked)
+        return Content("\n").join([title("Keys"), *(line for place in places for line in self._section(place, width))])
 
-    def _lines(self, action: Action, width: int) -> list[Content]:
+    def _is_blocked(self, place: Place) -> bool:
+        return all(action.blocked(self._situation) for action in of(place))
+
+    def _section(self, place: Place, width: int) -> list[Content]:
+        actions = of(place)
+        lines = [section(_TITLES[place])]
+        shared = self._shared_reason(actions) if self._is_blocked(place) else ""
+        if shared:
+            lines += hanging(Content(""), f"not now: {plain(shared)}", width, "$text-warning")
+        for action in actions:
+            lines += self._lines(action, width, shared)
+        return lines
+
+    def _shared_reason(self, actions: Sequence[Action]) -> str:
+        """Return why several actions do not work now, where that is one reason; it is said once for all of them."""
+        reasons = Counter(filter(None, (action.blocked(self._situation) for action in actions)))
+        reason, count = reasons.most_common(1)[0] if reasons else ("", 0)
+        return reason if count >= _SEVERAL else ""
+
+    def _lines(self, action: Action, width: int, shared: str) -> list[Content]:
         reason = action.blocked(self._situation)
         risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
         key_style, style = ("$text-disabled", "$text-disabled") if reason else ("bold $key", "$foreground")
         column = _KEYS if width >= _NARROW else _FEW_KEYS
         keys = " ".join(shown(key) for key in action.keys).ljust(column - 1) + " "
         lines = [*hanging(Content.styled(keys, key_style), action.help + risk, width, style)]
-        if reason:
-            lines += hanging(Content(" " * column), f"not now: {plain(reason)}", width, "$text-warning")
+        if reason and reason != shared:
+            lines += hanging(Content(" " * _KEYS), f"not now: {plain(reason)}", width, "$text-warning")
         return lines

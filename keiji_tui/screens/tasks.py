@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from textual import on
@@ -71,6 +72,10 @@ class TasksScreen(Board):
         if self.has_class("-welcome"):
             return ()
         return (Place.LOG,) if self.log_pane.has_focus_within else self.ABOUT
+
+    def keys(self) -> Sequence[Action]:
+        first = [keymap.BY_ID["new-task"]] if self.has_class("-welcome") and self.store.is_live else []
+        return [*first, *super().keys()]
 
     def is_idle(self, action: Action) -> bool:
         if action.id == "back":

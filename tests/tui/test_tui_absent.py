@@ -15,6 +15,7 @@ from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.link.bus import BusLink
+from keiji_tui.screens.help import HelpScreen
 
 GONE = LinkChanged(LinkState.OFFLINE, "no engine is running")
 MISSING = WorkspaceMissing("there is no workspace in /srv/keiji", hint="keiji init makes it")
@@ -161,3 +162,20 @@ async def test_at_eighty_columns_it_is_said_in_words() -> None:
     async with running(app, (100, 24)) as pilot:
         link.tell(STOPPED)
         await until(pilot, sees(app, "does not answer – last heard 0 s ago – s wakes it"))
+
+
+# ── no tasks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_where_there_are_no_tasks_the_keys_that_work_come_first() -> None:
+    app = center(FakeLink(snapshot([]), LinkChanged(LinkState.LIVE)))
+    async with running(app, (80, 24)) as pilot:
+        await until(pilot, sees(app, "There are no tasks yet."))
+        assert text_of(app).splitlines()[-1].startswith(" N new task")
+        await press(pilot, "question_mark")
+        await until(pilot, sees(app, "The list of tasks", "make a task"))
+        assert "The selected task" not in text_of(app), "it comes last, since none of its keys works"
+        assert isinstance(app.screen, HelpScreen)
+        last = app.screen.text(68).plain.partition("The selected task")[2]
+        assert last.count("not now: no task is selected") == 1
+        assert "why the task does not run now" in last
