@@ -166,7 +166,8 @@ def _done(directive: Directive, name: str) -> str:
     if isinstance(directive, ResumeTask | ResumeSystem):
         return f"{name} resumed"
     if isinstance(directive, Delete):
-        return f"{name} deleted; its sources are still there"
+        built = command_line(BuildTask(task=directive.target, sender=SENDER))
+        return f"{name} deleted; its sources stay: {built} makes a task of them again"
     if isinstance(directive, BuildTask):
         return f"{name} built" + (" and restarted" if directive.restart else "")
     if isinstance(directive, TaskDirective):

@@ -158,7 +158,7 @@ def banner(store: Store, now: datetime, *, readonly: bool) -> list[Sides]:
         trouble = f": {plain(store.trouble.message)}" if store.trouble else ""
         start = "" if readonly or trouble else f"{key} starts it"
         return [
-            *_shorter("✗ engine offline", (f"{trouble}{heard}", heard), start),
+            *_shorter("✗ engine offline", (f"{trouble}{heard}", heard, ago), start),
             *_shorter("✗ offline", (ago,), start),
         ]
     if store.link is LinkState.STALE:

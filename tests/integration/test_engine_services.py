@@ -15,6 +15,7 @@ from installation import EVERY_SECOND, FAILS, LIMIT, SLEEPS, Installation, until
 
 from keiji import daemon
 from keiji.errors import (
+    KeijiError,
     ServiceOffline,
     UsageError,
 )
@@ -161,3 +162,17 @@ def test_following_what_is_no_task_leaves_the_bus_as_it_was(installation: Instal
             rude.subscribe(topic)
         assert rude.poll(LIMIT * 1000), "the last topic is that of a task"
     assert isinstance(installation.ask(p.Ping()), p.Pong)
+
+
+def test_the_log_of_the_engine_has_its_starts_and_ends_and_why_it_could_not_start(installation: Installation) -> None:
+    log = installation.paths.service_log("engine")
+    pid = installation.start()
+    installation.stop()
+    assert f"starts (pid {pid})" in log.read_text()
+    assert "ended, as it was asked to" in log.read_text()
+    assert " service=bus " in installation.paths.service_log("bus").read_text()
+    installation.paths.database.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
+    with pytest.raises(KeijiError):
+        daemon.start(installation.paths)
+    last = log.read_text().splitlines()[-1]
+    assert " level=ERROR service=engine " in last

@@ -69,11 +69,12 @@ def test_in_a_terminal_it_welcomes_and_leaves_on_q(tmp_path: Path) -> None:
     )  # fmt: skip
     os.close(end)
     try:
-        seen = _read_until(main, "No engine is running.")
+        seen = _read_until(main, "There is no workspace in")
         os.write(main, b"q")
         _drain(main, child)
         assert child.wait(LIMIT) == 0
         assert "create" not in seen
+        assert not list(tmp_path.iterdir())
     finally:
         child.kill()
         child.wait()

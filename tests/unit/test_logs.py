@@ -48,6 +48,13 @@ def test_a_line_of_our_own_is_logfmt_with_time_level_and_message() -> None:
     )
 
 
+def test_a_line_of_the_engine_about_itself_says_of_which_service_it_is() -> None:
+    written = line(MOMENT, "WARN", "it looked", service="watcher")
+    assert b" level=WARN service=watcher msg=" in written
+    read = parse_line(written)
+    assert (read.level, read.run, read.msg) == ("WARN", None, "it looked")
+
+
 def test_output_is_tagged_with_its_run_and_level() -> None:
     assert Stream("ERROR", "r1").feed(b'say "hi"\n', MOMENT) == (
         b'time=2026-11-23T10:00:00.123+03:00 level=ERROR run=r1 msg="say \\"hi\\""\n'
