@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
 from keiji.schedule import Placement
+from keiji.schedule.spoken import read_spoken
 from keiji.schedule.written import read_schedule
 from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import TaskView, Upcoming
@@ -28,12 +29,21 @@ class Draft:
     description: str = ""
     schedule: str = "every(10).minutes"
 
+    @property
+    def written(self) -> str:
+        """The schedule as a schedule.py has it, also where it was typed in words; as it was typed where it is wrong."""
+        try:
+            spoken = read_spoken(self.schedule.strip())
+        except InvalidSchedule:
+            spoken = None
+        return spoken.source_form() if spoken is not None else self.schedule.strip()
+
     def directive(self) -> Create:
         """Return what makes the task."""
         return Create(
             name=self.name.strip(),
             description=self.description.strip(),
-            schedule=self.schedule.strip(),
+            schedule=self.written,
             sender=SENDER,
         )
 
@@ -42,7 +52,7 @@ class Draft:
         words = ["keiji", "task", "create", shlex.quote(self.name.strip())]
         if self.description.strip():
             words.append(f"--desc={shlex.quote(self.description.strip())}")
-        return " ".join([*words, f"--schedule={shlex.quote(self.schedule.strip())}"])
+        return " ".join([*words, f"--schedule={shlex.quote(self.written)}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +61,13 @@ class Preview:
 
     Args:
         words: the schedule in words.
+        taken: how what was typed is taken, where that is not how a schedule.py has it.
         instants: the next ones.
         error: why there are none, and a hint.
     """
 
     words: str = ""
+    taken: str = ""
     instants: tuple[Upcoming, ...] = ()
     error: str = ""
 
@@ -64,6 +76,7 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     """Return what a schedule means for a task that is made ``now``."""
     try:
         read = read_schedule(schedule)
+        is_spoken = read_spoken(schedule.strip()) is not None
         placed = read.placed(Placement(anchor=now, zone=zone.key))
         found = tuple(
             Upcoming(at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
@@ -71,9 +84,20 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
         )
     except InvalidSchedule as error:
         return Preview(error="\n".join(filter(None, (error.message, error.hint))))
+    taken = read.source_form() if is_spoken else ""
     if not found:
-        return Preview(read.words(), error="it is never due from now on")
-    return Preview(read.words(), found)
+        return Preview(read.words(), taken, error=_never(now, zone))
+    return Preview(read.words(), taken, found)
+
+
+def _never(now: datetime, zone: ZoneInfo) -> str:
+    """Return what is said of a schedule that is over; of all there are, only `once` can be."""
+    today = now.astimezone(zone)
+    such = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
+    return (
+        "refused: it is never due from now on\n"
+        f"it is {today:%Y-%m-%d %H:%M} now: write a moment to come, such as {such}"
+    )
 
 
 def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:

@@ -1,7 +1,8 @@
 """A schedule as text, read without running any of it: ``every(10).seconds``, ``on.friday.at("22:00")``.
 
 What somebody types into a form or on a command line is data. It is read as Python is written, and only the words of
-`authors` with literal arguments mean anything; whatever else stands there is refused before anything is called.
+`authors` with literal arguments mean anything; whatever else stands there is refused before anything is called. What is
+no Python may be what keiji says or a crontab has: `spoken`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from keiji.errors import InvalidSchedule
 from keiji.schedule.authors import On, OnDays, cron, every, on, once
 from keiji.schedule.base import Schedule
 from keiji.schedule.interval import UNITS
+from keiji.schedule.spoken import read_spoken
 
 LONGEST = 500
 EXAMPLES = ("every(10).seconds", 'on.friday.at("22:00")', 'cron("*/5 9-17 * * mon-fri")', 'once("2027-01-01 00:00")')
@@ -32,7 +34,7 @@ class _At:
 
 
 def read_schedule(text: str) -> Schedule:
-    """Return the schedule that ``text`` says, as in ``return`` of a schedule.py.
+    """Return the schedule that ``text`` says: as in ``return`` of a schedule.py, in words, or as a crontab has it.
 
     Raises:
         InvalidSchedule: it says none; the message is what the same text would be told in a schedule.py.
@@ -42,6 +44,9 @@ def read_schedule(text: str) -> Schedule:
         raise InvalidSchedule("a schedule is needed", hint=_HINT)
     if len(text) > LONGEST:
         raise InvalidSchedule(f"this schedule has {len(text)} characters; {LONGEST} is the most")
+    spoken = read_spoken(text)
+    if spoken is not None:
+        return spoken
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler, who would print them over whatever is on the screen

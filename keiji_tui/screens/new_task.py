@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
@@ -24,7 +24,7 @@ _LABELS = {"name": "name", "description": "for", "schedule": "when"}
 _HOLDERS = {
     "name": "such as ping_google",
     "description": "what it does; may be empty",
-    "schedule": 'every(10).seconds · on.friday.at("22:00") · cron("…")',
+    "schedule": "every 10 minutes · Fridays at 22:00 · */5 * * * *",
 }
 _FRAME = 8  # cells of border and padding
 
@@ -55,18 +55,19 @@ class NewTaskScreen(Modal[Draft]):
         self.draft = draft
 
     def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog -wide", id="new-task", can_focus=False):
-            yield Static(Content.styled("New task", "bold"))
-            for each in fields(Draft):
-                with Horizontal(classes="field"):
-                    yield Static(Content.styled(_LABELS[each.name], "$text-muted"), classes="label")
-                    typed = getattr(self.draft, each.name)
-                    field = Input(typed, placeholder=_HOLDERS[each.name], compact=True, id=each.name)
-                    field.cursor_blink = False
-                    yield field
-            yield Static(id="preview")
-            yield Static(id="wrong")
-            with Horizontal(classes="buttons"):
+        with Vertical(classes="dialog -wide", id="new-task"):
+            with VerticalScroll(can_focus=False, id="form"):
+                yield Static(Content.styled("New task", "bold"))
+                for each in fields(Draft):
+                    with Horizontal(classes="field", id=f"{each.name}-field"):
+                        yield Static(Content.styled(_LABELS[each.name], "$text-muted"), classes="label")
+                        typed = getattr(self.draft, each.name)
+                        field = Input(typed, placeholder=_HOLDERS[each.name], compact=True, id=each.name)
+                        field.cursor_blink = False
+                        yield field
+                yield Static(id="preview")
+                yield Static(id="wrong")
+            with Horizontal(classes="buttons"):  # not among what scrolls: they are to be seen on any screen
                 yield Button(Content.assemble(("esc", "bold $key"), " Cancel"), id="no", compact=True)
                 yield Button(Content.assemble(("enter", "bold $key"), " Create"), id="yes", compact=True)
 
@@ -92,6 +93,8 @@ class NewTaskScreen(Modal[Draft]):
     def _previewed(self, found: Preview) -> Content:
         width = max(20, min(int(self.app.size.width * 0.96), 76) - _FRAME)
         lines = [Content.styled(found.words, "bold")] if found.words else []
+        if found.taken:
+            lines.append(Content.assemble(("taken as ", "$text-muted"), (plain(found.taken), "$text-accent")))
         if found.error:
             lines += [Content.styled(plain(line), "$text-warning") for line in found.error.splitlines()]
         lines += instants(found.instants, self._store.zone, self._now(), width)

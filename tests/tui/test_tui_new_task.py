@@ -48,32 +48,53 @@ async def test_a_task_is_made_built_and_selected() -> None:
         assert app.screen.query_one("#name", Input).value == ""
 
 
-@pytest.mark.parametrize(
-    ("schedule", "words"),
-    [
-        ("every(10)", "a unit is missing"),
-        ("on.firday", "did you mean on.friday?"),
-        ("__import__('os')", "__import__ is not known here"),
-        ("[/b]", "cannot be read"),
-        ('once("2001-01-01 00:00")', "it is never due from now on"),
-        ("", "a schedule is needed"),
-        ("every(10).seconds", "every 10 seconds"),
-        ('cron("30 2 * * *")', "at 02:30 every day"),
-    ],
-)
-async def test_the_schedule_is_read_as_it_is_typed(schedule: str, words: str) -> None:
+READ = {
+    "every(10).seconds": "every 10 seconds",
+    'cron("30 2 * * *")': "at 02:30 every day",
+    "every 5 minutes": "every 5 minutes taken as every(5).minutes",
+    "Fri 22:00": 'Fridays at 22:00 taken as on.friday.at("22:00")',
+    "*/5 * * * *": 'every fifth minute of every hour taken as cron("*/5 * * * *")',
+}
+REFUSED = {
+    "every(10)": "a unit is missing",
+    "on.firday": "did you mean on.friday?",
+    "__import__('os')": "__import__ is not known here",
+    "[/b]": "cannot be read",
+    "every 5 minutes at noon": "is not understood write every 10 minutes",
+    "* * * *": "five fields are needed",
+    'once("2001-01-01 00:00")': (
+        "refused: it is never due from now on it is 2026-11-24 13:31 now: write a moment to come, such as "
+        'once("2026-11-25 13:31")'
+    ),
+    "0 0 30 2 *": 'there is no day "30" in month "2"',
+    "": "a schedule is needed",
+}
+
+
+def joined(app: ControlCenter) -> str:
+    """Return what the dialog says, whatever is on which of its lines."""
+    return " ".join(text_of(app).replace("│", "").split())
+
+
+async def test_the_schedule_is_read_as_it_is_typed_and_the_buttons_are_always_in_sight() -> None:
     app, link = live(task("a"))
     async with running(app, (40, 24)) as pilot:
         await press(pilot, "N")
         await until(pilot, lambda: opened(app))
         typed(app, "name", "b")
-        typed(app, "schedule", schedule)
-        await until(pilot, lambda: words.split(maxsplit=1)[0] in text_of(app), words)
-        await until(pilot, lambda: words in " ".join(text_of(app).replace("│", "").split()), words)
-        if "every" not in words:
-            await press(pilot, "enter")
-            await until(pilot, lambda: app.screen.query_one("#schedule", Input).has_focus)
-            assert not link.sent
+        for schedule, words in (READ | REFUSED).items():
+            typed(app, "schedule", schedule)
+            await until(pilot, lambda wanted=words: wanted in joined(app), words)
+            await until(pilot, sees(app, "esc Cancel", "enter Create"))
+            if schedule in REFUSED:
+                app.screen.query_one("#name", Input).focus()
+                await press(pilot, "enter")
+                await until(pilot, lambda: app.screen.query_one("#schedule", Input).has_focus)
+        assert not link.sent
+        typed(app, "schedule", " */5 * * * *")
+        await press(pilot, "enter")
+        await until(pilot, lambda: verbs(link) == [Create, BuildTask])
+        assert link.sent[0].schedule == 'cron("*/5 * * * *")', "what any engine understands"
 
 
 @pytest.mark.parametrize("name", ["a", "../x", "[/b] \x1b[2J", "", "-x"])

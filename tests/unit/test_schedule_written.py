@@ -9,8 +9,11 @@ import pytest
 
 from keiji.errors import InvalidSchedule
 from keiji.schedule import Schedule, cron, every, on, once
+from keiji.schedule.cron import Cron
+from keiji.schedule.spoken import read_spoken
 from keiji.schedule.written import EXAMPLES, LONGEST, read_schedule
 from keiji_engine.builds import create
+from keiji_tui.words import brief
 
 READ: dict[str, Schedule] = {
     "every(10).seconds": every(10).seconds,
@@ -23,7 +26,44 @@ READ: dict[str, Schedule] = {
     'once("2027-01-01 00:00")': once("2027-01-01 00:00"),
     'once("2027-01-01T00:00:00+03:00")': once("2027-01-01T00:00:00+03:00"),
 }
+SPOKEN = {
+    "every 5 minutes": "every(5).minutes",
+    "Every minute": "every(1).minutes",
+    "every 10 s": "every(10).seconds",
+    "every 5 min": "every(5).minutes",
+    "every day": "every(1).days",
+    "every day at 22:00": 'on.day.at("22:00")',
+    "every day at 6:00 and 18:00": 'on.day.at("06:00", "18:00")',
+    "weekdays at 06:00": 'on.weekdays.at("06:00")',
+    "Fridays at 22:00": 'on.friday.at("22:00")',
+    "Fri 22:00": 'on.friday.at("22:00")',
+    "Mondays, Tuesdays and Sundays at 09:00, 10:00 and 11:00:30": (
+        'on.monday.and_.tuesday.and_.sunday.at("09:00", "10:00", "11:00:30")'
+    ),
+    "once at 2027-01-01 00:00": 'once("2027-01-01 00:00")',
+    "*/5 * * * *": 'cron("*/5 * * * *")',
+    "  0 22 * * fri": 'cron("0 22 * * fri")',
+    "*/10 * * * * *": 'cron("*/10 * * * * *")',
+    "@daily": 'cron("@daily")',
+}
+WHAT_TO_WRITE = {
+    "every 5 minutes at noon": "write every 10 minutes",
+    "every fortnight": "write every 10 minutes",
+    "every minutes": "write every 10 minutes",
+    "every five minutes": "write every 10 minutes",
+    "at 02:30 every day": "of a crontab, the line itself",
+    "on friday at 22:00": 'on.friday.at("22:00")',
+    "daily at five": "every day at 22:00",
+    "once at noon": 'once("2027-01-01 00:00")',
+}
 REFUSED = {
+    "* * * *": "five fields are needed",
+    "61 * * * *": "minute",
+    "*/5 * * * * /usr/bin/job": "day-of-week",
+    "@reboot": "a restart is no moment",
+    "every 0 minutes": "1 or more",
+    "Fri 25:00": "a time of day is needed",
+    "0 0 * * import(os)": "cannot be read",
     "": "a schedule is needed",
     "every": "brackets are missing",
     "every(5)": "a unit is missing: .seconds",
@@ -70,6 +110,24 @@ REFUSED = {
 def test_what_authors_write_is_read(text: str, schedule: Schedule) -> None:
     assert read_schedule(text) == schedule
     assert read_schedule(schedule.source_form()) == schedule
+
+
+@pytest.mark.parametrize(("text", "written"), SPOKEN.items())
+def test_what_tables_show_and_crontabs_have_is_taken_as_authors_write_it(text: str, written: str) -> None:
+    assert read_schedule(text).source_form() == written
+
+
+@pytest.mark.parametrize("schedule", [schedule for schedule in READ.values() if not isinstance(schedule, Cron)])
+def test_a_schedule_is_known_by_its_own_words(schedule: Schedule) -> None:
+    assert read_spoken(schedule.words()) == schedule
+    assert read_spoken(brief(schedule.words())) == schedule
+
+
+@pytest.mark.parametrize(("text", "hint"), WHAT_TO_WRITE.items())
+def test_words_that_are_not_understood_are_told_what_to_write(text: str, hint: str) -> None:
+    with pytest.raises(InvalidSchedule, match="is not understood") as refused:
+        read_schedule(text)
+    assert hint in refused.value.hint
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED.items(), ids=range(len(REFUSED)))
