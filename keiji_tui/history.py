@@ -1,0 +1,120 @@
+"""The rows of a history: a run each, and one for all instants in a row that did not run for the same reason. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from itertools import groupby
+
+from keiji.records import Run
+from keiji.states import BAD, RunState
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.sieve import Kind, Sieve
+from keiji_tui.words import counted, outcome
+
+_NEVER_RAN = frozenset({RunState.SKIPPED, RunState.MISSED, RunState.COALESCED})
+_NUMBER = re.compile(r"\d+")
+
+
+def ran(run: Run) -> bool:
+    """Return whether a run had a process, has one, or is to get one."""
+    return run.state not in _NEVER_RAN and (run.state is not RunState.STOPPED or run.started_at is not None)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run, or several instants without one.
+
+    Args:
+        run: of several, the newest, with how many instants they all are, from when, and until when.
+        ids: of all of them, the newest first.
+    """
+
+    run: Run
+    ids: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What the row goes by; as what is newer joins it, that stays."""
+        return self.ids[-1]
+
+    @property
+    def word(self) -> str:
+        """How it ended, and for how many instants that goes."""
+        word = outcome(self.run.state, self.run.exit_code, self.run.signal)
+        return word if self.run.count == 1 else f"{word} × {self.run.count:,}"
+
+    @cached_property
+    def letters(self) -> str:
+        """The text in which somebody looks for letters."""
+        return "\n".join((self.word, self.run.reason, *self.ids))
+
+    def told(self, until: str) -> str:
+        """Return result and reason in a sentence, and what both say once; "" where there is no reason.
+
+        Args:
+            until: the last of several instants, in words.
+        """
+        reason, word = plain(self.run.reason), outcome(self.run.state, self.run.exit_code, self.run.signal)
+        if not reason:
+            return ""
+        says_both = word in reason or reason == f"exit code {self.run.exit_code}"
+        return reason if says_both and not until else f"{self.word}{until}: {reason}"
+
+
+def rows(runs: Sequence[Run]) -> dict[str, Row]:
+    """Return the rows of a history that is given newest first, each by its key."""
+    found: list[Row] = []
+    for kind, group in groupby(runs, _kind):
+        alike = list(group)
+        found += [_joined(alike)] if kind else [Row(run, (run.run_id,)) for run in alike]
+    return {row.key: row for row in found}
+
+
+def _kind(run: Run) -> tuple[RunState, str] | None:
+    """Return what instants without a run have in common that share a row; None for one that has its own.
+
+    Numbers are left out of their reasons: they tell of each instant how late it was, or what was still running.
+    """
+    return None if ran(run) else (run.state, _NUMBER.sub("#", run.reason))
+
+
+def _joined(runs: list[Run]) -> Row:
+    newest, oldest, ids = runs[0], runs[-1], tuple(run.run_id for run in runs)
+    if len(runs) == 1:
+        return Row(newest, ids)
+    count = sum(run.count for run in runs)
+    return Row(replace(newest, count=count, scheduled_for=_due(oldest), scheduled_until=_until(newest)), ids)
+
+
+def _due(run: Run) -> datetime:
+    return run.scheduled_for or run.created_at
+
+
+def _until(run: Run) -> datetime:
+    return run.scheduled_until or _due(run)
+
+
+def summed(found: Iterable[Row]) -> str:
+    """Return how many runs there are, and how many instants without one: "2 runs, 160 not run"."""
+    with_run, without = 0, 0
+    for row in found:
+        if ran(row.run):
+            with_run += 1
+        else:
+            without += row.run.count
+    runs = counted(with_run, "run")
+    return f"{runs}, {without:,} not run" if without else runs
+
+
+def sieve() -> Sieve[Row]:
+    """Return what narrows a history down: to runs, to failures, to what did not run."""
+    return Sieve[Row](
+        lambda row: row.letters,
+        Kind("that ran", lambda row: ran(row.run)),
+        Kind("that failed", lambda row: row.run.state in BAD),
+        Kind("that did not run", lambda row: not ran(row.run)),
+    )

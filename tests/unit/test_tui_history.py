@@ -1,0 +1,83 @@
+"""The rows of a history: what did not run for one reason shares a row, and nothing else does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keiji.records import Run
+from keiji.states import RunState, Trigger
+from keiji_tui import history
+
+NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
+SKIPPED, FAILED = RunState.SKIPPED, RunState.FAILED
+
+
+def run(number: int, state: RunState, reason: str = "", **changes: Any) -> Run:
+    """Return what became of the instant that was ``number`` minutes ago."""
+    at = NOW - timedelta(minutes=number)
+    known: dict[str, Any] = {
+        "run_id": f"run-{number}", "task": "ping", "trigger": Trigger.SCHEDULE, "state": state, "reason": reason,
+        "created_at": at, "scheduled_for": at, "started_at": None if state is SKIPPED else at,
+    }  # fmt: skip
+    return Run(**{**known, **changes})
+
+
+def words(*runs: Run) -> list[str]:
+    return [row.word for row in history.rows(runs).values()]
+
+
+def test_what_did_not_run_for_the_same_reason_shares_a_row_from_the_first_to_the_last() -> None:
+    held = [
+        run(number, SKIPPED, "held since 2026-11-24 10:12:00 EAT, after 2 failures in a row") for number in range(160)
+    ]
+    found = history.rows([*held, run(160, FAILED, "exit code 2"), run(161, FAILED, "exit code 2")])
+    assert [row.word for row in found.values()] == ["skipped × 160", "failed", "failed"]
+    row = found["run-159"]
+    assert (row.run.scheduled_for, row.run.scheduled_until) == (held[-1].scheduled_for, held[0].scheduled_for)
+    assert row.ids[0] == "run-0"
+    assert history.summed(found.values()) == "2 runs, 160 not run"
+
+
+def test_a_row_keeps_its_key_as_it_grows() -> None:
+    held = [run(number, SKIPPED, "held") for number in range(3)]
+    assert list(history.rows(held)) == list(history.rows(held[1:])) == ["run-2"]
+
+
+def test_reasons_that_differ_in_numbers_only_are_the_same() -> None:
+    busy = [run(number, SKIPPED, f"still running since 10:0{number}:00") for number in range(3)]
+    assert words(*busy) == ["skipped × 3"]
+    assert words(*busy, run(4, SKIPPED, "held since 10:00:00")) == ["skipped × 3", "skipped"]
+
+
+def test_a_run_in_between_parts_them_and_runs_never_share_a_row() -> None:
+    assert words(run(0, SKIPPED, "held"), run(1, FAILED), run(2, SKIPPED, "held"), run(3, SKIPPED, "held")) == [
+        "skipped", "failed", "skipped × 2",
+    ]  # fmt: skip
+    assert words(run(0, FAILED, "x"), run(1, FAILED, "x")) == ["failed", "failed"]
+
+
+def test_instants_that_share_a_row_already_are_counted_with_the_others() -> None:
+    missed = RunState.MISSED
+    first, last = NOW - timedelta(hours=9), NOW - timedelta(hours=1)
+    found = history.rows(
+        [
+            run(5, missed, "late", started_at=None),
+            run(6, missed, "late", started_at=None, count=37, scheduled_for=first, scheduled_until=last),
+        ]
+    )
+    (row,) = found.values()
+    assert row.word == "missed × 38"
+    assert (row.run.scheduled_for, row.run.scheduled_until) == (first, NOW - timedelta(minutes=5))
+
+
+def test_result_and_reason_are_told_once_where_they_say_the_same() -> None:
+    def told(run: Run, until: str = "") -> str:
+        return history.rows([run])[run.run_id].told(until)
+
+    assert told(run(1, FAILED, "exit code 3", exit_code=3)) == "exit code 3"
+    assert told(run(1, FAILED, "killed by SIGKILL", signal=9)) == "killed by SIGKILL"
+    assert told(run(1, RunState.STOPPED, "stopped by keiji")) == "stopped by keiji"
+    assert told(run(1, FAILED, "out of memory", exit_code=3)) == "exit 3: out of memory"
+    assert told(run(1, SKIPPED, "held", count=4), " until 10:00") == "skipped × 4 until 10:00: held"
+    assert told(run(1, FAILED, exit_code=3)) == ""
