@@ -37,6 +37,8 @@ from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.listed import ListBoard
+from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -320,10 +322,6 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
         if isinstance(self.screen, WhyScreen):
             self._start(partial(self._errands.explain, self.screen))
 
-    def _do_filter(self) -> None:
-        self._to_tasks()
-        self._tasks_screen.open_filter()
-
     def _do_panes(self) -> None:
         self.board.other_pane()
         self._paint()
@@ -333,7 +331,10 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
 
     def _do_back(self) -> None:
         board = self.board
-        if board.back() or board is self._tasks_screen:
+        if isinstance(board, LogBoard | ListBoard) and board.back():
+            return
+        if board is self._tasks_screen:
+            board.back()
             self._paint()
             return
         while self.board is board is not self._tasks_screen:

@@ -10,7 +10,8 @@ from datetime import datetime
 from keiji.errors import EngineOffline, KeijiError
 from keiji_engine.bus.protocol import Directive, DirectiveChanged
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.commands import command_line, command_of
+from keiji_tui.commands import SENDER, command_line, command_of
+from keiji_tui.sieve import Kind, Sieve
 
 MOST = 500
 SENT, ACCEPTED, DONE, REFUSED, LOST, UNANSWERED = "sent", "accepted", "done", "refused", "lost", "unanswered"
@@ -42,6 +43,25 @@ class Entry:
     @property
     def is_settled(self) -> bool:
         return self.stage in (DONE, REFUSED)
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.stage in (SENT, ACCEPTED)
+
+    @property
+    def letters(self) -> str:
+        """The text in which somebody looks for letters."""
+        return "\n".join((f"{self.verb} {self.target}", self.stage, self.sender, *self.lines))
+
+
+def sieve() -> Sieve[Entry]:
+    """Return what narrows a ledger down: to what went wrong, to what is under way, to what was sent from here."""
+    return Sieve[Entry](
+        lambda entry: entry.letters,
+        Kind("refused or lost", lambda entry: entry.stage in (REFUSED, LOST, UNANSWERED)),
+        Kind("under way", lambda entry: entry.is_under_way),
+        Kind(f"sent by {SENDER}", lambda entry: entry.sender == SENDER),
+    )
 
 
 class Book:

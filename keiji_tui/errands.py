@@ -18,7 +18,7 @@ from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.new_task import Draft
 from keiji_tui.screens.new_task import NewTaskScreen
-from keiji_tui.screens.runs import MOST, RunsScreen
+from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.why import INSTANTS, WhyScreen
 from keiji_tui.store import Store
 from keiji_tui.together import Plan, Result, told
@@ -167,7 +167,7 @@ class Errands:
     async def load_runs(self, screen: RunsScreen) -> None:
         """Get the runs that a screen shows."""
         try:
-            screen.put(await self._link.runs(screen.slug, MOST))
+            screen.put(await self._link.runs(screen.slug, screen.asked))
         except KeijiError as error:
             screen.failed(error.message)
 

@@ -36,6 +36,7 @@ class Place(Enum):
     LOG = "log"
     TEXT = "text"
     LEDGER = "directive"
+    DAY = "next 24 hours"
     SERVICE = "service"
 
 
@@ -325,6 +326,9 @@ ACTIONS: tuple[Action, ...] = (
            footer=15),
     Action("run-log", ("enter",), "log", "the log at the run; of one that failed, at its last error line", Place.RUN,
            footer=11),
+    Action("runs-kind", ("f",), "kind", "show only what ran; then what failed, what did not run; then all", Place.RUN,
+           footer=11),
+    Action("copy-run", ("y",), "copy id", "copy the id of the run, or of all that share the row", Place.RUN),
     Action("follow", ("f", "G", "end"), "follow", "go to the end of the log and stay there", _G, call="follow",
            footer=10),
     Action("log-top", ("g", "home"), "oldest", "go to the oldest line that is kept", _G, call="to_top"),
@@ -359,6 +363,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("log-right", ("right",), "right", "show what is cut off on the right", _G, call="pan(16)"),
     Action("log-left", ("left",), "left", "back to the left", _G, call="pan(-16)"),
     Action("said", ("enter",), "all of it", "everything that was said of the directive", _D, footer=11),
+    Action("ledger-kind", ("f",), "kind", "show only what was refused or lost; then what is under way, what "
+           "keiji-tui sent; then all", _D, footer=11),
+    Action("copy-directive", ("y",), "copy command", "copy the command that does the same", _D, footer=12),
+    Action("copy-due", ("y",), "copy name", "copy the name of the task", Place.DAY),
     Action("next-part", ("right_square_bracket",), "next file", "where the next part or file begins", _X,
            call="part(1)", footer=11),
     Action("previous-part", ("left_square_bracket",), "previous file", "where this part or the one before it begins",
@@ -382,7 +390,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("upcoming", ("6",), "next 24 h", "when all tasks are due within the next 24 hours", _E, footer=34),
     Action("pause-all", ("P",), "pause/resume all", "start nothing that is due of any task, or let all go on", _E,
            Risk.REASON, _writing, label_now=_pause_all_label),
-    Action("filter", ("slash",), "filter", "show only tasks with these letters in their name", _E),
+    Action("filter", ("slash",), "filter", "show only rows with certain letters; where there is no list, tasks with "
+           "them in their name", _E),
     Action("panes", ("tab",), "other pane", "from the table to the log and back", _E),
     Action("theme", ("T",), "theme", "choose the colours; they are remembered", _E),
     Action("zoom", ("z",), "maximise", "the focused pane on the whole screen, and back", _E),

@@ -1,4 +1,4 @@
-"""What keys do with the list of tasks: its order, marks, copying, and one directive for several tasks."""
+"""What keys do with lists: their filters, the order of tasks, marks, copying, and one directive for several tasks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from keiji_tui.new_task import Draft
 from keiji_tui.palette import Palette
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.listed import ListBoard
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.store import Store
 
 
 class ListKeys(App[None]):
-    """The part of the terminal that sorts, marks and copies."""
+    """The part of the terminal that filters, sorts, marks and copies."""
 
     store: Store
     _draft = Draft()
@@ -40,6 +41,10 @@ class ListKeys(App[None]):
     @abstractmethod
     def board(self) -> Board:
         """The full screen that is on top."""
+
+    @abstractmethod
+    def _to_tasks(self) -> None:
+        """Close what lies over the tasks."""
 
     @abstractmethod
     def _paint(self) -> None:
@@ -91,6 +96,26 @@ class ListKeys(App[None]):
     def _refuse(self, action: Action, reason: str) -> None:
         self.notify(plain(reason), title=f"{action.label}: not now", severity="warning", markup=False)
 
+    # ── filters ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do_filter(self) -> None:
+        board = self.board
+        if isinstance(board, ListBoard):
+            board.open_filter()
+        else:
+            self._to_tasks()
+            self._tasks_screen.open_filter()
+
+    def _do_runs_kind(self) -> None:
+        self._next_kind()
+
+    def _do_ledger_kind(self) -> None:
+        self._next_kind()
+
+    def _next_kind(self) -> None:
+        if isinstance(self.board, ListBoard):
+            self.board.next_kind()
+
     # ── order, marks, copies ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _do_status(self) -> None:
@@ -114,8 +139,24 @@ class ListKeys(App[None]):
     def _do_copy_command(self) -> None:
         self._copy(together.commands_of(self._tasks_screen.subjects))
 
+    def _do_copy_run(self) -> None:
+        self._copy_selected()
+
+    def _do_copy_directive(self) -> None:
+        self._copy_selected()
+
+    def _do_copy_due(self) -> None:
+        self._copy_selected()
+
+    def _copy_selected(self) -> None:
+        if isinstance(self.board, ListBoard):
+            self._copy("\n".join(self.board.copied()))
+
     def _copy(self, text: str) -> None:
+        if not text:
+            self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
+            return
         self.copy_to_clipboard(text)
         lines = text.splitlines()
         more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
-        self.notify(f"copied: {plain(lines[0])}{more}" if lines else "nothing to copy", timeout=3, markup=False)
+        self.notify(f"copied: {plain(lines[0])}{more}", timeout=3, markup=False)

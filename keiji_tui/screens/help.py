@@ -24,6 +24,7 @@ _TITLES = {
     Place.LOG: "Logs",
     Place.TEXT: "This text",
     Place.LEDGER: "The selected directive",
+    Place.DAY: "The next 24 hours",
     Place.EVERYWHERE: "Everywhere",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from textual import on
@@ -17,7 +17,9 @@ from keiji_tui.keymap import BY_ID, Action, Place
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.screens.listed import ListBoard
 from keiji_tui.screens.page import hanging
+from keiji_tui.sieve import Sieve
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
@@ -43,31 +45,51 @@ _MARKS = {
     book.LOST: ("?", "$text-error"),
     book.UNANSWERED: ("?", "$text-error"),
 }
+_LONGEST = 10_000  # letters of a command
 _SHARE = 0.4  # of the screen for what is written out, as the style sheet has it
 
 
-class LedgerScreen(AskingBoard):
+class LedgerScreen(ListBoard[Entry], AskingBoard):
     """A row for each directive, whoever sent it."""
 
     BINDINGS = bindings(Place.LEDGER)
     ABOUT = (Place.LEDGER,)
     AUTO_FOCUS = "#ledger"
+    NOUN = "directives"
+    LETTERS = "letters of a directive, its sender or what it said"
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
         self._wanted: dict[str, int] = {}
         self._wanted_as_of: object = None
+        self._rows: dict[str, Entry] = {}
+        self._rows_as_of = -1
+
+    def new_sieve(self) -> Sieve[Entry]:
+        return book.sieve()
 
     def body(self) -> ComposeResult:
-        yield Line(id="ledger-title", classes="title")
+        yield Line(id="ledger-title")
+        yield self.filter_line()
         yield Static(id="ledger-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="ledger")
         yield Static(id="ledger-entry", classes="written-out")
 
     @property
+    def rows(self) -> Mapping[str, Entry]:
+        known = self.store.book
+        if self._rows_as_of != known.changes:
+            self._rows_as_of = known.changes
+            self._rows = {key: known.entries[key] for key in known.order()}
+        return self._rows
+
+    @property
     def entry(self) -> Entry | None:
         """The selected directive."""
-        return self.store.book.entries.get(self.query_one(Table).selected or "")
+        return self.store.book.entries.get(self.table.selected or "")
+
+    def copied(self) -> Sequence[str]:
+        return [plain(self.entry.command, _LONGEST)] if self.entry and self.entry.command else ()
 
     @property
     def subject(self) -> TaskView | None:
@@ -75,8 +97,10 @@ class LedgerScreen(AskingBoard):
         return self.store.named(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
 
     def is_idle(self, action: Action) -> bool:
-        if action.id == "said":
+        if action.id in ("said", "copy-directive"):
             return self.entry is None
+        if action.id == "ledger-kind":
+            return not self.rows
         return action.id in ("ledger", "logs") or super().is_idle(action)
 
     async def ask(self, link: Link) -> None:
@@ -85,24 +109,26 @@ class LedgerScreen(AskingBoard):
     def paint_body(self, now: datetime) -> None:
         store = self.store
         self.ask_where_changed(store.engine.boot if store.engine else None)
-        keys = store.book.order()
-        note = " · ".join(filter(None, (counted(len(keys), "directive") if keys else "", self.standing)))
-        title = Content.styled("ledger", "bold")
-        self.query_one("#ledger-title", Line).put((title, Content.styled(note, "$text-muted")))
+        self.put_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.standing)
         as_of = (store.book.changes, now.astimezone(store.zone).date())
         if self._wanted_as_of != as_of:
             self._wanted_as_of = as_of
-            rows = [self._cells(key) for key in keys]
+            rows = [self._cells(key) for key in self.rows]
             self._wanted = {
                 column.id: max((row[column.id].cell_length for row in rows), default=0) for column in COLUMNS[1:]
             }
-        self.set_class(not keys, "-empty")
-        if keys and self.focused is None:
-            self.query_one(Table).focus()  # it cannot have the focus while it is hidden
-        if not keys:
+        self.set_class(not self.rows, "-empty")
+        if self.rows and self.focused is None:
+            self.table.focus()  # it cannot have the focus while it is hidden
+        if not self.rows:
             self.put("#ledger-empty", self._nothing())
-        self.query_one(Table).put(keys, self._wanted)
+        self.put_rows(self._wanted, newest_first=True)
         self._write_out()
+
+    def _note(self) -> str:
+        """Return how many directives there are, and how many of them are under way."""
+        rows, going = self.rows, sum(entry.is_under_way for entry in self.rows.values())
+        return (counted(len(rows), "directive") if rows else "") + (f", {going} under way" if going else "")
 
     def on_resize(self) -> None:
         self._write_out()
@@ -110,12 +136,15 @@ class LedgerScreen(AskingBoard):
     def _nothing(self) -> Content:
         if not self.has_answer:
             return Content.styled(self.standing, "$text-muted")
+        step, words = ("run", " there runs one") if self.store.tasks else ("new-task", " there makes one")
+        way_on = Content.assemble(
+            (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ", (BY_ID[step].key, "bold $key"), words
+        )
         return Content.assemble(
             ("Nobody has asked for anything yet.\n\n", "bold"),
             "What you do with a key, and what others do on the command line, is listed here with its stages.\n\n",
-            (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ",
-            (BY_ID["run"].key, "bold $key"), " there runs one",
-        )  # fmt: skip
+            "" if self.readonly else way_on,
+        )
 
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:

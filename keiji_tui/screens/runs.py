@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,26 +14,30 @@ from textual.widgets import Static
 from keiji.records import Run
 from keiji.states import BAD, RunState
 from keiji_engine.bus.views import TaskView
-from keiji_tui import durations
-from keiji_tui.keymap import Action, Place
+from keiji_tui import durations, history
+from keiji_tui.history import Row
+from keiji_tui.keymap import BY_ID, Action, Place
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, RunsOutdated
-from keiji_tui.screens.board import Board
+from keiji_tui.screens.listed import ListBoard
+from keiji_tui.sieve import Sieve
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
-from keiji_tui.words import calendar, clock, counted, elapsed, lasting, outcome, until
+from keiji_tui.words import calendar, clock, elapsed, lasting, until
 
-MOST = 200
+FIRST, MOST = 200, 1000  # rows that are asked for: at first, and where those are too few once they are folded
+_ENOUGH = 100
+_MEASURED = 200  # rows that columns are as wide as; to make them costs more than to have them
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("due", "DUE", 8, 19, 1),
-    Column("began", "STARTED", 8, 19, 3),
+    Column("began", "STARTED", 8, 19, 4),
     Column("ended", "RESULT", 9, 18, 2),
-    Column("took", "TOOK", 6, 8, 4, right=True),
-    Column("factor", "×USUAL", 6, 6, 6, right=True),
+    Column("took", "TOOK", 6, 8, 3, right=True),
+    Column("factor", "× USUAL", 7, 7, 6, right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
     Column("cpu", "CPU", 6, 8, 8, right=True),
     Column("memory", "MEMORY", 7, 8, 9, right=True),
@@ -56,27 +61,37 @@ class RunTable(Table):
     BINDINGS = bindings(Place.RUN)
 
 
-class RunsScreen(Board):
-    """A row for each run of one task."""
+class RunsScreen(ListBoard[Row]):
+    """A row for each run of one task, and one for all instants in a row that did not run for the same reason."""
 
     BINDINGS = bindings(Place.TASK)
     ABOUT = (Place.RUN, Place.TASK)
     AUTO_FOCUS = "#runs"
+    NOUN = "rows"
+    LETTERS = "letters of a result, a reason or a run's id"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
-        self._runs: dict[str, Run] = {}
+        self.asked = FIRST  # runs, of the engine
+        self._rows: dict[str, Row] = {}
+        self._is_known = False
         self._usual: float | None = None
         self._note = "loading …"
         self._shown_as_of: object = None
         self._wanted: dict[str, int] = {}
         self._wanted_on: object = None
         self._told = ""
+        self._nothing: Content | None = None
+
+    def new_sieve(self) -> Sieve[Row]:
+        return history.sieve()
 
     def body(self) -> ComposeResult:
         yield Line(id="runs-title", classes="title")
         yield Line(id="runs-policy")
+        yield self.filter_line()
+        yield Static(id="runs-empty", classes="empty")
         yield RunTable(COLUMNS, self._cells, id="runs")
         yield Static(id="run-reason")
 
@@ -85,12 +100,28 @@ class RunsScreen(Board):
         return self.store.tasks.get(self.slug)
 
     def is_idle(self, action: Action) -> bool:
+        if action.id == "run-log":
+            return self.row is None
+        if action.id == "runs-kind":
+            return not self.rows
         return action.id in ("history", "detail") or super().is_idle(action)
+
+    @property
+    def rows(self) -> Mapping[str, Row]:
+        return self._rows
+
+    @property
+    def row(self) -> Row | None:
+        """The row that is selected."""
+        return self._rows.get(self.table.selected or "")
 
     @property
     def run(self) -> Run | None:
         """The run that is selected."""
-        return self._runs.get(self.query_one(Table).selected or "")
+        return self.row.run if self.row else None
+
+    def copied(self) -> Sequence[str]:
+        return self.row.ids if self.row else ()
 
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:
@@ -98,11 +129,17 @@ class RunsScreen(Board):
         await self.app.run_action("act('run-log')")
 
     def put(self, runs: Sequence[Run]) -> None:
-        """Show these runs."""
-        self._runs = {run.run_id: run for run in runs}
+        """Show these runs; ask for more where little is left of them, as of a task that is held."""
+        self._rows = history.rows(runs)
         self._usual = durations.usual(runs)
-        self._note = counted(len(runs), "run") if len(runs) < MOST else f"the newest {MOST} runs"
+        is_cut = len(runs) >= self.asked
+        self._note = history.summed(self._rows.values()) if runs else ""
+        self._note += ", older ones left out" if is_cut else ""
         self._wanted_on = None
+        self._is_known = True
+        if is_cut and self.asked < MOST and len(self._rows) < _ENOUGH:
+            self.asked = MOST
+            self.post_message(RunsOutdated(self.slug))
         self.post_message(BoardOpened())
 
     def failed(self, reason: str) -> None:
@@ -122,37 +159,54 @@ class RunsScreen(Board):
             self._shown_as_of = newest
             self.post_message(RunsOutdated(self.slug))
         usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
-        title, note = (
-            Content.assemble(("history ", "$text-muted"), (name, "bold")),
-            Content.styled(self._note, "$text-muted"),
-        )
-        whole = Content.assemble(title, (usual, "$text-muted"))
-        self.query_one("#runs-title", Line).put((whole, note), (title, note))
+        title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
+        self.put_title("#runs-title", [Content.assemble(title, (usual, "$text-muted")), title], self._note)
         rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
         if self._wanted_on != today:
             self._wanted_on = today
-            rows = [self._cells(run_id) for run_id in self._runs]
+            rows = [self._cells(key) for key in islice(self._rows, _MEASURED)]
             self._wanted = {column: max((row[column].cell_length for row in rows), default=0) for column in _FITTED}
-        self.query_one(Table).put(list(self._runs), self._wanted)
+        self._paint_nothing(task)
+        self.put_rows(self._wanted, newest_first=True)
         self._paint_reason()
+
+    def _paint_nothing(self, task: TaskView | None) -> None:
+        """Say of a task that never ran what runs it."""
+        is_empty = self._is_known and not self._rows and task is not None
+        self.set_class(is_empty, "-empty")
+        if task is None or not is_empty:
+            if self.focused is None:
+                self.table.focus()  # it cannot have the focus while it is hidden
+            return
+        run = BY_ID["run"]
+        due = ""
+        if task.next_execution_time is not None and not task.is_disabled:
+            due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
+        reason = run.blocked(self.situation)
+        how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
+        text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
+        if self._nothing is None or not text.is_same(self._nothing):
+            self._nothing = text
+            self.query_one("#runs-empty", Static).update(text)
 
     @on(Table.Selected)
     def _paint_reason(self) -> None:
         """Write out the reason of the selected run, which its row may have no room for."""
-        run = self._runs.get(self.query_one(Table).selected or "")
-        text = f"{self._ended_until(run)}: {plain(run.reason)}" if run and run.reason else ""
+        row = self.row
+        text = row.told(self._until_last(row.run)) if row else ""
         if text != self._told:
             self._told = text
             shown = self.query_one("#run-reason", Static)
             shown.set_class(bool(text), "-shown")
             shown.update(Content(text))
 
-    def _cells(self, run_id: str) -> Mapping[str, Content]:
-        run = self._runs.get(run_id)
-        if run is None:
+    def _cells(self, key: str) -> Mapping[str, Content]:
+        row = self._rows.get(key)
+        if row is None:
             return {}
+        run = row.run
         since = elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in BAD else "$foreground"
         cpu = "" if run.cpu_seconds is None else lasting(run.cpu_seconds)
@@ -160,7 +214,7 @@ class RunsScreen(Board):
             "mark": _mark(run),
             "due": self._due(run),
             "began": self._began(run),
-            "ended": Content.styled(_ended(run), bad),
+            "ended": Content.styled(row.word, bad),
             "took": Content(lasting(run.seconds) if run.seconds is not None else since),
             "factor": self._factor(run),
             "trigger": Content.styled(_because(run), "$text-muted"),
@@ -202,24 +256,17 @@ class RunsScreen(Board):
         day = (before or last).removeprefix("today")
         return f"{day} {clock(moment, zone)}".strip()
 
-    def _ended_until(self, run: Run) -> str:
-        return _ended(run) + (f" until {self._at(run.scheduled_until)}" if run.scheduled_until else "")
+    def _until_last(self, run: Run) -> str:
+        return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
 
     def _reason(self, run: Run) -> str:
-        until_last = f"until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
-        return ": ".join(filter(None, (until_last, plain(run.reason))))
+        return ": ".join(filter(None, (self._until_last(run).strip(), plain(run.reason))))
 
 
 def _mark(run: Run) -> Content:
     if run.state is RunState.QUEUED and run.attempt > 1:
         return Content.styled("↻", "$text-warning")
     return Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in BAD else _NEVER))
-
-
-def _ended(run: Run) -> str:
-    """Return how a run ended, and for how many instants that goes."""
-    word = outcome(run.state, run.exit_code, run.signal)
-    return word if run.count == 1 else f"{word} × {run.count:,}"
 
 
 def _because(run: Run) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,6 +18,8 @@ from keiji_tui.keymap import BY_ID, Action, Place
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.screens.listed import ListBoard
+from keiji_tui.sieve import Sieve
 from keiji_tui.states import TaskState, state_of
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
@@ -34,8 +36,8 @@ COLUMNS = (
     Column("at", "WHEN", 8, 24, 1),
     Column("ahead", "", 8, 12, 4),
     Column("pile", "", 1, 1, 3, is_mark=True),
-    Column("name", "TASK", 8, 40, 2),
-    Column("note", "NOTE", 8, 80, 5),
+    Column("name", "TASK", 8, 60, 2),
+    Column("note", "NOTE", 4, 80, 5),
 )
 _ELSEWHERE = ("upcoming", "logs", "services", "delete", "restart", "stop", "build", "new-task")
 _KEPT_BACK = (TaskState.DISABLED, TaskState.HELD, TaskState.PAUSED)
@@ -54,32 +56,50 @@ class _Row:
     beside: int = 1
 
 
-class UpcomingScreen(AskingBoard):
+class UpcomingScreen(ListBoard[_Row], AskingBoard):
     """A row for each instant within the next 24 hours."""
 
-    BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.TASK,)
+    BINDINGS = bindings(Place.TASK, Place.DAY)
+    ABOUT = (Place.TASK, Place.DAY)
     AUTO_FOCUS = "#upcoming"
+    NOUN = "instants"
+    LETTERS = "letters of a task's name"
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
         self._found: Agenda | None = None
         self._asked_at = self.now
-        self._rows: dict[str, _Row] = {}
+        self._found_rows: dict[str, _Row] = {}
         self._rows_of: object = None
-        self._keys: list[str] = []
+        self._rows: dict[str, _Row] = {}  # of those, what is still to come
         self._wanted: dict[str, int] = {}
+        self._measured: object = None
+
+    def new_sieve(self) -> Sieve[_Row]:
+        return Sieve(self._letters)
+
+    def _letters(self, row: _Row) -> str:
+        task = self.store.tasks.get(row.slug)
+        return f"{task.name if task else ''}\n{row.slug}"
 
     def body(self) -> ComposeResult:
-        yield Line(id="upcoming-title", classes="title")
+        yield Line(id="upcoming-title")
+        yield self.filter_line()
         yield Static(id="upcoming-hours")
         yield Static(id="upcoming-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="upcoming")
 
     @property
+    def rows(self) -> Mapping[str, _Row]:
+        return self._rows
+
+    @property
     def subject(self) -> TaskView | None:
-        row = self._rows.get(self.query_one(Table).selected or "")
+        row = self._rows.get(self.table.selected or "")
         return self.store.tasks.get(row.slug) if row else None
+
+    def copied(self) -> Sequence[str]:
+        return [plain(self.subject.name)] if self.subject else ()
 
     def is_idle(self, action: Action) -> bool:
         return action.id in _ELSEWHERE or super().is_idle(action)
@@ -96,16 +116,14 @@ class UpcomingScreen(AskingBoard):
             boot = store.engine.boot if store.engine else ""
             self.ask_where_changed((boot, hash(tasks), int(now.timestamp()) // AGAIN_SECONDS))
         self._arrange(as_of)
-        whole = " · ".join(filter(None, (self._sum(), self.standing)))
-        title = Content.styled("next 24 hours", "bold")
-        notes = (whole, self.standing or self._sum().partition(",")[0], "")
-        self.query_one("#upcoming-title", Line).put(*((title, Content.styled(note, "$text-muted")) for note in notes))
-        self.set_class(not self._keys, "-empty")
-        if self._keys and self.focused is None:
-            self.query_one(Table).focus()  # it cannot have the focus while it is hidden
-        if not self._keys:
+        titles = [Content.styled("next 24 hours", "bold"), Content.styled("24 h", "bold")]
+        self.put_title("#upcoming-title", titles, self._sum(), self.standing)
+        self.set_class(not self._rows, "-empty")
+        if self._rows and self.focused is None:
+            self.table.focus()  # it cannot have the focus while it is hidden
+        if not self._rows:
             self.put("#upcoming-empty", self._nothing())
-        self.query_one(Table).put(self._keys, self._wanted)
+        self.put_rows(self._wanted)
         hours = self._hours(as_of)
         self.query_one("#upcoming-hours").display = bool(hours)
         self.put("#upcoming-hours", hours)
@@ -128,7 +146,7 @@ class UpcomingScreen(AskingBoard):
             return
         if self._rows_of is not found:
             self._rows_of = found
-            self._rows = {
+            self._found_rows = {
                 f"often {often.task}": _Row(often.task, often.next_at, is_often=True) for often in found.often
             } | {
                 f"{due.at.timestamp():.6f} {due.task}": _Row(
@@ -137,22 +155,27 @@ class UpcomingScreen(AskingBoard):
                 for due, (pile, beside) in zip(found.instants, _piles(found.instants), strict=True)
             }
         tasks = self.store.tasks
-        keys = [key for key, row in self._rows.items() if row.slug in tasks and (row.is_often or row.at > now)]
-        if keys != self._keys:
-            self._keys = keys
-            names = [tasks[slug].name for slug in {self._rows[key].slug for key in keys}]
-            schedules = [
-                brief(plain(tasks[row.slug].schedule_words))
-                for row in self._rows.values()
-                if row.is_often and row.slug in tasks
-            ]
-            rows = [self._rows[key] for key in keys]
-            longest = "Tue 00:00:00" if any(row.at.second for row in rows if not row.is_often) else "Tue 00:00"
+        rows = {
+            key: row for key, row in self._found_rows.items() if row.slug in tasks and (row.is_often or row.at > now)
+        }
+        measured = (rows.keys(), self.store.shape, self.store.pause)
+        if measured != self._measured:
+            self._measured = measured
+            schedules = [brief(plain(tasks[row.slug].schedule_words)) for row in rows.values() if row.is_often]
             self._wanted = {
-                "name": max((Content(plain(name)).cell_length for name in names), default=0),
-                "at": max((Content(text).cell_length for text in [longest, *schedules]), default=0),
+                "name": _widest({tasks[row.slug].name for row in rows.values()}),
+                "at": _widest(["Tue 00:00", *schedules]),
                 "ahead": 9,
+                "note": _widest({self._note(row, tasks[row.slug]) for row in rows.values()}),
             }
+        self._rows = rows
+
+    def _note(self, row: _Row, task: TaskView) -> str:
+        """Return what is out of the ordinary about an instant."""
+        state = state_of(task)
+        kept = state.word if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
+        together = f"{row.beside} at once" if row.pile == "┌" else ""
+        return ", ".join(filter(None, (together, kept, plain(row.note))))
 
     def _cells(self, key: str) -> Mapping[str, Content]:
         row = self._rows.get(key)
@@ -165,16 +188,13 @@ class UpcomingScreen(AskingBoard):
         now = self.now if self.store.is_live else self.store.heard_at or self.now
         due = task.next_execution_time or row.at if row.is_often else row.at
         ahead = "" if is_off and row.is_often else until(due, now, self.store.zone)
-        kept = state.word if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
-        together = f"{row.beside} at once" if row.pile == "┌" else ""
-        note = ", ".join(filter(None, (together, kept, plain(row.note))))
         return {
             "state": Content.styled(state.glyph, COLOURS[state]),
             "at": Content.styled(self._at(row, task), quiet if row.is_often or is_off else ""),
             "ahead": Content.styled(ahead if ahead.startswith(("in ", "now")) else "", quiet),
             "pile": Content.styled(row.pile, "$text-warning"),
             "name": Content.styled(plain(task.name), quiet if is_off else "bold"),
-            "note": Content.styled(note, "$text-warning" if row.is_skipped else quiet),
+            "note": Content.styled(self._note(row, task), "$text-warning" if row.is_skipped else quiet),
         }
 
     def _at(self, row: _Row, task: TaskView) -> str:
@@ -191,8 +211,8 @@ class UpcomingScreen(AskingBoard):
         found = self._found
         if found is None:
             return ""
-        instants = sum(not self._rows[key].is_often for key in self._keys)
-        often = len(self._keys) - instants
+        instants = sum(not row.is_often for row in self._rows.values())
+        often = len(self._rows) - instants
         parts = [counted(instants, "instant")] if instants else []
         parts += [f"{counted(often, 'task')} due often"] if often else []
         if parts and found.until < self._asked_at + timedelta(hours=HOURS, minutes=-1):
@@ -205,7 +225,7 @@ class UpcomingScreen(AskingBoard):
         first = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
         counts: Counter[int] = Counter(
             int((row.at - first).total_seconds() // 3600)
-            for key in self._keys
+            for key in self.sieve.of(self._rows)
             if not (row := self._rows[key]).is_often and not row.is_skipped
         )
         most = max(counts.values(), default=0)
@@ -236,6 +256,10 @@ class UpcomingScreen(AskingBoard):
             (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ",
             (BY_ID["why"].key, "bold $key"), " there says when one is due next",
         )  # fmt: skip
+
+
+def _widest(texts: Iterable[str]) -> int:
+    return max((Content(plain(text)).cell_length for text in texts), default=0)
 
 
 def _piles(found: Sequence[AgendaInstant]) -> list[tuple[str, int]]:

@@ -11,15 +11,19 @@ from keiji_tui.messages import FilterChanged, FilterLeft
 
 
 class Filter(Input):
-    """Letters that the names of shown tasks have."""
+    """Letters that the shown rows have.
+
+    Args:
+        letters: what they are those of.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave(False)", "show all", show=False),
         Binding("enter,down,tab", "leave(True)", "keep", show=False),
     ]
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(placeholder="letters of a name · enter keeps · esc shows all", compact=True, id=id)
+    def __init__(self, letters: str = "letters of a name", *, id: str | None = None) -> None:
+        super().__init__(placeholder=f"{letters} · enter keeps · esc shows all", compact=True, id=id)
         self.cursor_blink = False
 
     def on_input_changed(self, event: Input.Changed) -> None:
