@@ -44,7 +44,7 @@ def task() -> None:
 @task.command()
 @about_a_task
 @click.option("--desc", default="", help="What the task is for.")
-@click.option("--schedule", default="", help="When it runs, as in its schedule.py: 'every(5).minutes'.")
+@click.option("--schedule", default="", help="When it runs: 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
 @click.option("--force", is_flag=True, help="Start again from the template, replacing the sources that are there.")
 def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
     """Make a new task from the template, in a folder of its own."""

@@ -84,9 +84,8 @@ class ListBoard(Board, Generic[T]):
             hint = Content.styled(f" {BY_ID['back'].key} shows all", muted)
         else:
             known = Content.styled(note, muted)
-            hint = (
-                Content.assemble("  ", (BY_ID["filter"].key, "$key"), (" filter", muted)) if self.rows else Content("")
-            )
+            keys = ("  ", (BY_ID["filter"].key, "$key"), (" filter", muted)) if self.rows else ()
+            hint = Content.assemble(*keys)
         whole = Content.styled(" · ", muted).join(filter(None, (known, Content.styled(standing, muted))))
         rights = [Content.assemble(whole, hint), whole]
         if self.sieve.hides:
@@ -108,6 +107,8 @@ class ListBoard(Board, Generic[T]):
 
     def _nothing_passes(self) -> Content:
         sieve = self.sieve
+        if not sieve.hides:
+            return Content("")
         kind = f" {sieve.kind.word}" if sieve.kind is not None else ""
         text = f" with “{plain(sieve.text, _TYPED)}”" if sieve.text else ""
         return Content.assemble(

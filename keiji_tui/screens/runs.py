@@ -77,7 +77,7 @@ class RunsScreen(ListBoard[Row]):
         self._rows: dict[str, Row] = {}
         self._is_known = False
         self._usual: float | None = None
-        self._note = "loading …"
+        self._note, self._trouble = "loading …", ""
         self._shown_as_of: object = None
         self._wanted: dict[str, int] = {}
         self._wanted_on: object = None
@@ -133,8 +133,8 @@ class RunsScreen(ListBoard[Row]):
         self._rows = history.rows(runs)
         self._usual = durations.usual(runs)
         is_cut = len(runs) >= self.asked
-        self._note = history.summed(self._rows.values()) if runs else ""
-        self._note += ", older ones left out" if is_cut else ""
+        self._note = ("the newest: " if is_cut else "") + history.summed(self._rows.values()) if runs else ""
+        self._trouble = ""
         self._wanted_on = None
         self._is_known = True
         if is_cut and self.asked < MOST and len(self._rows) < _ENOUGH:
@@ -143,8 +143,9 @@ class RunsScreen(ListBoard[Row]):
         self.post_message(BoardOpened())
 
     def failed(self, reason: str) -> None:
-        """Say why there are none to show."""
-        self._note = plain(reason)
+        """Say why there are none to show, or no newer ones."""
+        self._trouble = plain(reason)
+        self._note = self._note if self._is_known else ""
         self.post_message(BoardOpened())
 
     def paint_body(self, now: datetime) -> None:
@@ -160,7 +161,8 @@ class RunsScreen(ListBoard[Row]):
             self.post_message(RunsOutdated(self.slug))
         usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
-        self.put_title("#runs-title", [Content.assemble(title, (usual, "$text-muted")), title], self._note)
+        titles = [Content.assemble(title, (usual, "$text-muted")), title]
+        self.put_title("#runs-title", titles, self._note, self._trouble)
         rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
@@ -182,7 +184,8 @@ class RunsScreen(ListBoard[Row]):
             return
         run = BY_ID["run"]
         due = ""
-        if task.next_execution_time is not None and not task.is_disabled:
+        is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
+        if task.next_execution_time is not None and not is_kept_back:
             due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
         reason = run.blocked(self.situation)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
