@@ -37,8 +37,6 @@ from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
-from keiji_tui.screens.listed import ListBoard
-from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -331,10 +329,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
 
     def _do_back(self) -> None:
         board = self.board
-        if isinstance(board, LogBoard | ListBoard) and board.back():
-            return
-        if board is self._tasks_screen:
-            board.back()
+        if board.back() or board is self._tasks_screen:
             self._paint()
             return
         while self.board is board is not self._tasks_screen:

@@ -44,8 +44,10 @@ class KeyOrder(App[None]):
                 return
             self._held_since = None
             event = keys.popleft()
-            if isinstance(self.focused, Input) or not await self._is_bound(event.key):
+            if isinstance(self.focused, Input):
                 await super().on_event(event)
+            else:  # and no further: what comes of it would be looked up again once another screen may be on top
+                await self._act_on(event.key)
         self._held_since = None
 
     def _is_ready(self) -> bool:
@@ -53,6 +55,6 @@ class KeyOrder(App[None]):
         is_late = self._held_since is not None and time.monotonic() - self._held_since > _PATIENCE_SECONDS
         return is_late or self.screen.is_mounted
 
-    async def _is_bound(self, key: str) -> bool:
-        """Do what a key is bound to; return whether it is bound to anything."""
-        return await self._check_bindings(key, priority=True) or await self._check_bindings(key)
+    async def _act_on(self, key: str) -> None:
+        """Do what a key is bound to, if it is to anything."""
+        await self._check_bindings(key, priority=True) or await self._check_bindings(key)

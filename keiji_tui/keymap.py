@@ -49,6 +49,7 @@ class Situation:
         is_offered: whether the rebuild of ``task`` is being offered.
         offers: whether any rebuild is.
         pause: that of everything.
+        pending: what is under way of ``task``: "disable".
         trouble: why no engine could work on the workspace.
     """
 
@@ -60,6 +61,7 @@ class Situation:
     is_offered: bool = False
     offers: bool = False
     pause: Pause | None = None
+    pending: str = ""
     trouble: KeijiError | None = None
 
 

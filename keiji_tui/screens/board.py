@@ -104,6 +104,7 @@ class Board(Screen[None]):
             is_offered=task is not None and store.is_offered(task),
             offers=store.offer(None) is not None,
             pause=store.pause,
+            pending=store.pending_of(task) if task is not None else "",
             trouble=store.trouble,
         )
 

@@ -13,7 +13,8 @@ from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.page import Page, hanging, section, title
 
-_KEYS = 13
+_KEYS, _FEW_KEYS = 13, 4  # cells; where there is little room, longer keys push aside what they do
+_NARROW = 50
 _SEVERAL = 3  # actions that do not work for the same reason
 _TITLES = {
     Place.TASK: "The selected task",
@@ -71,5 +72,5 @@ class HelpScreen(Page):
         keys = " ".join(shown(key) for key in action.keys).ljust(column - 1) + " "
         lines = [*hanging(Content.styled(keys, key_style), action.help + risk, width, style)]
         if reason and reason != shared:
-            lines += hanging(Content(" " * _KEYS), f"not now: {plain(reason)}", width, "$text-warning")
+            lines += hanging(Content(" " * column), f"not now: {plain(reason)}", width, "$text-warning")
         return lines

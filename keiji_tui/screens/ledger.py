@@ -69,7 +69,7 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
         return book.sieve()
 
     def body(self) -> ComposeResult:
-        yield Line(id="ledger-title")
+        yield Line(id="ledger-title", classes="title")
         yield self.filter_line()
         yield Static(id="ledger-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="ledger")
@@ -119,7 +119,7 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
             }
         self.set_class(not self.rows, "-empty")
         if self.rows and self.focused is None:
-            self.table.focus()  # it cannot have the focus while it is hidden
+            self.set_focus(self.table)  # it cannot have the focus while it is hidden
         if not self.rows:
             self.put("#ledger-empty", self._nothing())
         self.put_rows(self._wanted, newest_first=True)

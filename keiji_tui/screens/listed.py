@@ -15,7 +15,7 @@ from keiji_tui.messages import FilterChanged, FilterLeft
 from keiji_tui.screens.board import Board
 from keiji_tui.sieve import Sieve
 from keiji_tui.store import Store
-from keiji_tui.widgets.filter import Filter
+from keiji_tui.widgets.filter import FilterLine
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
 
@@ -52,9 +52,9 @@ class ListBoard(Board, Generic[T]):
     def has_list_keys(self) -> bool:
         return False  # those that are told of above are about the list of tasks
 
-    def filter_line(self) -> Filter:
+    def filter_line(self) -> FilterLine:
         """Return the line in which letters are typed."""
-        return Filter(self.LETTERS, id="filter")
+        return FilterLine(self.LETTERS)
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,9 +120,7 @@ class ListBoard(Board, Generic[T]):
 
     def open_filter(self) -> None:
         """Let a filter be typed."""
-        line = self.query_one(Filter)
-        line.add_class("-shown")
-        line.focus()
+        self.query_one(FilterLine).open()
 
     def next_kind(self) -> None:
         """Show the next kind of rows."""
@@ -134,9 +132,9 @@ class ListBoard(Board, Generic[T]):
         """Show all rows; return whether some were hidden."""
         self._note_selection()
         hid = self.sieve.show_all()
-        line = self.query_one(Filter)
-        line.value = ""
-        line.remove_class("-shown")
+        line = self.query_one(FilterLine)
+        line.clear()
+        line.close()
         self._paint_again()
         return hid
 
@@ -157,8 +155,8 @@ class ListBoard(Board, Generic[T]):
         event.stop()
         if not event.is_kept:
             self.back()
-        self.query_one(Filter).remove_class("-shown")
-        self.table.focus()
+        self.query_one(FilterLine).close()
+        self.set_focus(self.table)
 
     def _note_selection(self) -> None:
         """Remember what somebody has selected, in case that it is about to be hidden."""

@@ -37,7 +37,7 @@ COLUMNS = (
     Column("began", "STARTED", 8, 19, 4),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 3, right=True),
-    Column("factor", "× USUAL", 7, 7, 6, right=True),
+    Column("factor", "×USUAL", 6, 6, 6, right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
     Column("cpu", "CPU", 6, 8, 8, right=True),
     Column("memory", "MEMORY", 7, 8, 9, right=True),
@@ -180,7 +180,7 @@ class RunsScreen(ListBoard[Row]):
         self.set_class(is_empty, "-empty")
         if task is None or not is_empty:
             if self.focused is None:
-                self.table.focus()  # it cannot have the focus while it is hidden
+                self.set_focus(self.table)  # it cannot have the focus while it is hidden
             return
         run = BY_ID["run"]
         due = ""

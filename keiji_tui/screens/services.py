@@ -64,7 +64,6 @@ class ServicesScreen(Board):
     def body(self) -> ComposeResult:
         yield Line(id="services-title", classes="title")
         yield Table(COLUMNS, self._cells, id="services")
-        yield Line(id="engine")
         yield Static(id="duty", markup=False)
         yield self.log_pane
 
@@ -104,7 +103,9 @@ class ServicesScreen(Board):
         names = list(store.services) or list(SERVICES)
         self.table.styles.height = len(names) + 1
         self.table.put(names)
-        self.query_one("#engine", Line).put((Content.styled(self._engine(now), "$text-muted"), Content("")))
+        title = Content.styled("services", "bold")
+        about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
+        self.query_one("#services-title", Line).put(*((title, text) for text in about))
         self.query_one("#duty", Static).update(self._about_selected())
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
@@ -170,7 +171,7 @@ class ServicesScreen(Board):
     def open_log(self) -> None:
         """Give the log the whole screen."""
         self.add_class("-zoom-log")
-        self.query_one(LogView).focus()
+        self.set_focus(self.query_one(LogView))
         self.paint(self.now)
 
     def all_logs(self) -> None:
@@ -182,7 +183,7 @@ class ServicesScreen(Board):
         if self.is_in_log:
             self._close_log()
         else:
-            self.query_one(LogView).focus()
+            self.set_focus(self.query_one(LogView))
 
     def zoom(self) -> None:
         if self.is_in_log:
@@ -198,4 +199,4 @@ class ServicesScreen(Board):
 
     def _close_log(self) -> None:
         self.remove_class("-zoom-log")
-        self.table.focus()
+        self.set_focus(self.table)

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Label, Static
+from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
 from keiji_tui import keymap
@@ -22,7 +21,7 @@ from keiji_tui.screens.welcome import nothing_shown, welcome
 from keiji_tui.store import Store
 from keiji_tui.widgets import task_row
 from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.filter import Filter
+from keiji_tui.widgets.filter import FilterLine
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.log_pane import LogPane
 from keiji_tui.widgets.log_view import LogView
@@ -47,9 +46,7 @@ class TasksScreen(Board):
         self._wanted: dict[str, int] = {}
 
     def body(self) -> ComposeResult:
-        with Horizontal(id="filter-line"):
-            yield Label("filter")
-            yield Filter(id="filter")
+        yield FilterLine()
         yield Table(task_row.COLUMNS, self._cells, id="tasks")
         yield Static(id="welcome")
         yield Line(id="offer")
@@ -182,7 +179,7 @@ class TasksScreen(Board):
     def _filter_left(self, event: FilterLeft) -> None:
         if not event.is_kept:
             self.drop_filter()
-        self.query_one("#filter-line").remove_class("-shown")
+        self.query_one(FilterLine).close()
         self.set_focus(self.table)
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
@@ -194,13 +191,12 @@ class TasksScreen(Board):
 
     def open_filter(self) -> None:
         """Let a filter be typed."""
-        self.query_one("#filter-line").add_class("-shown")
-        self.set_focus(self.query_one(Filter))
+        self.query_one(FilterLine).open()
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""
         was_set = self.store.listing.show_all()
-        self.query_one(Filter).value = ""
+        self.query_one(FilterLine).clear()
         self.paint(self.now)
         return was_set
 

@@ -83,7 +83,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
         return f"{task.name if task else ''}\n{row.slug}"
 
     def body(self) -> ComposeResult:
-        yield Line(id="upcoming-title")
+        yield Line(id="upcoming-title", classes="title")
         yield self.filter_line()
         yield Static(id="upcoming-hours")
         yield Static(id="upcoming-empty", classes="empty")
@@ -120,7 +120,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
         self.put_title("#upcoming-title", titles, self._sum(), self.standing)
         self.set_class(not self._rows, "-empty")
         if self._rows and self.focused is None:
-            self.table.focus()  # it cannot have the focus while it is hidden
+            self.set_focus(self.table)  # it cannot have the focus while it is hidden
         if not self._rows:
             self.put("#upcoming-empty", self._nothing())
         self.put_rows(self._wanted)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
+from textual.containers import Horizontal
+from textual.widgets import Input, Label
 
 from keiji_tui.messages import FilterChanged, FilterLeft
 
@@ -33,3 +35,40 @@ class Filter(Input):
     def action_leave(self, is_kept: bool) -> None:
         """Go back to the table."""
         self.post_message(FilterLeft(is_kept=is_kept))
+
+
+class FilterLine(Horizontal):
+    """The line in which a filter is typed; it is there only while it is.
+
+    Args:
+        letters: what the letters of the filter are those of.
+    """
+
+    DEFAULT_CSS = """
+    FilterLine { display: none; height: 1; background: $row-focused; }
+    FilterLine.-shown { display: block; }
+    FilterLine Label { padding: 0 1; color: $text-accent; }
+    FilterLine Filter { width: 1fr; height: 1; border: none; padding: 0; background: $row-focused; }
+    FilterLine Filter:focus { border: none; }
+    """
+
+    def __init__(self, letters: str = "letters of a name") -> None:
+        super().__init__()
+        self._filter = Filter(letters, id="filter")
+
+    def compose(self) -> ComposeResult:
+        yield Label("filter")
+        yield self._filter
+
+    def open(self) -> None:
+        """Let letters be typed."""
+        self.add_class("-shown")
+        self.screen.set_focus(self._filter)
+
+    def close(self) -> None:
+        """Take the line away; what was typed stays."""
+        self.remove_class("-shown")
+
+    def clear(self) -> None:
+        """Forget what was typed."""
+        self._filter.value = ""

@@ -66,7 +66,7 @@ def _waits(app: ControlCenter) -> bool:
     if isinstance(screen, Palette):
         return not any(found.option_count for found in screen.query(CommandList))
     if isinstance(board, RunsScreen):
-        return not board._runs
+        return not board.rows
     return isinstance(board, AskingBoard) and app.store.is_live and (board.is_asking or not board.has_answer)
 
 

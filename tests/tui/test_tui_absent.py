@@ -62,6 +62,7 @@ async def test_what_went_wrong_stays_on_the_screen(fails: str) -> None:
     setattr(link, f"{fails}_error", KeijiError("no space left on device", hint="remove something"))
     app = center(link)
     async with running(app, (80, 24)) as pilot:
+        await until(pilot, sees(app, "There is no workspace"))
         await press(pilot, "i")
         await until(pilot, lambda: app.store.failed_start)
         app.clear_notifications()

@@ -26,6 +26,7 @@ from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.listed import ListBoard
 from keiji_tui.screens.log import LogBoard
 from keiji_tui.screens.modal import Modal
 from keiji_tui.screens.page import Page
@@ -144,7 +145,8 @@ def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
         assert [size for size, _ in sizes] == ["80x24", "120x40"], name
         assert sorted(colours for _, colours in sizes) == ["", "mono"], name
     seen = {made().shows for made, _ in SCREENS.values()}
-    assert seen == set(every_kind(Screen)) - {AskingBoard, Board, LogBoard, Modal, Page}, "what the others are made of"
+    made_of = {AskingBoard, Board, ListBoard, LogBoard, Modal, Page}
+    assert seen == set(every_kind(Screen)) - made_of, "what the others are made of"
 
 
 def test_there_is_no_picture_of_what_is_no_more() -> None:
