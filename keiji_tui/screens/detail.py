@@ -22,11 +22,12 @@ from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.page import hanging, section
 from keiji_tui.states import TaskState, state_of
 from keiji_tui.store import Store
+from keiji_tui.widgets.bars import bars
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.sheet import Sheet
 from keiji_tui.widgets.task_row import COLOURS
-from keiji_tui.words import FAILED_RUN, ago, calendar, counted, elapsed, lasting, outcome, short_path, sparkline, until
+from keiji_tui.words import ago, calendar, counted, elapsed, lasting, outcome, short_path, until
 
 INSTANTS = 10
 _RUNS = 5  # of the last ones that have a line each
@@ -170,11 +171,8 @@ class DetailScreen(AskingBoard):
         if not task.recent:
             yield from hanging(Content("  "), f"it never ran – {BY_ID['run'].key} runs it now", width, "$text-muted")
             return
-        bars = [
-            (letter, "$text-error" if letter == FAILED_RUN else "$primary")
-            for letter in sparkline(task.recent[-max(1, width - _LABEL - 2) :])
-        ]
-        yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), *bars)
+        shown = bars(task.recent[-max(1, width - _LABEL - 2) :])
+        yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
         usually = durations.usual(task.recent)
         if usually is not None:
             yield from _row("usually", f"{lasting(usually)} (the median of those that went well)", width)

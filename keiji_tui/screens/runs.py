@@ -22,6 +22,7 @@ from keiji_tui.messages import BoardOpened, RunsOutdated
 from keiji_tui.screens.listed import ListBoard
 from keiji_tui.sieve import Sieve
 from keiji_tui.store import Store
+from keiji_tui.widgets.bars import bars
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.line import Line
@@ -161,7 +162,10 @@ class RunsScreen(ListBoard[Row]):
             self.post_message(RunsOutdated(self.slug))
         usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
-        titles = [Content.assemble(title, (usual, "$text-muted")), title]
+        told = Content.assemble(title, (usual, "$text-muted"))
+        titles = [told, title]
+        if task is not None and task.recent:
+            titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
         self.put_title("#runs-title", titles, self._note, self._trouble)
         rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
@@ -231,6 +235,8 @@ class RunsScreen(ListBoard[Row]):
         seconds = run.seconds if run.state is RunState.SUCCEEDED else None
         if run.state is RunState.RUNNING and run.started_at is not None:
             seconds = max(0.0, (self.now - run.started_at).total_seconds())
+            if self._usual is None or seconds < self._usual:
+                return Content("")  # how far it is from what is usual nobody knows before it has taken as long
         text = durations.times(seconds, self._usual)
         return Content.styled(text, durations.style(seconds, self._usual))
 

@@ -14,9 +14,10 @@ from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.states import TaskState, state_of
 from keiji_tui.store import Store
+from keiji_tui.widgets.bars import bars
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.table import Cell
-from keiji_tui.words import FAILED_RUN, brief, elapsed, last, lasting, sparkline, until, waits_for
+from keiji_tui.words import brief, elapsed, last, lasting, until, waits_for
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
@@ -75,7 +76,7 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
             last(recent, now, store.zone) if recent else "never ran", "$text-error" if is_bad else quiet
         ),
         "took": Content.styled(took, quiet),
-        "runs": _runs(task, "$text-disabled" if is_off else "$bar"),
+        "runs": bars(task.recent[-20:], "$text-disabled" if is_off else "$bar"),
         "source": _source(task, store),
     }
 
@@ -139,11 +140,6 @@ def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
         when = until(task.waiting_until, now, store.zone)
         texts = [f"waits: {reason}, {when}", f"{reason} {when}", f"waits {when}", *texts]
     return [Content.styled(text, COLOURS[TaskState.QUEUED]) for text in texts]
-
-
-def _runs(task: TaskView, colour: str) -> Content:
-    line = sparkline(task.recent[-20:])
-    return Content.assemble(*((letter, "$text-error" if letter == FAILED_RUN else colour) for letter in line))
 
 
 def _source(task: TaskView, store: Store) -> Content:

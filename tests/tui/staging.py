@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import answers
@@ -21,7 +23,9 @@ from waiting import until
 
 from keiji.errors import BuildFailed
 from keiji_engine.bus.views import LinkChanged, LinkState, Progress, ServiceStatus, TaskView
+from keiji_engine.runner.lines import line
 from keiji_tui.app import ControlCenter
+from keiji_tui.link.link import Update
 from keiji_tui.palette import Palette
 from keiji_tui.screens.asking import AskingBoard
 from keiji_tui.screens.build_output import BuildOutputScreen
@@ -33,6 +37,7 @@ from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
+from keiji_tui.widgets.log_view import LogView
 from keiji_tui.widgets.table import Table
 
 PING_LINES = 10
@@ -292,7 +297,43 @@ def runs() -> Stage:
     return stage(app, "H", *"jjjjj", shows=RunsScreen)
 
 
-def some_services() -> Stage:
-    parts = services(scheduler=ServiceStatus.OFFLINE, watcher=ServiceStatus.FAILED)
-    link = FakeLink(snapshot(parts=parts), LinkChanged(LinkState.LIVE))
-    return stage(center(link), "4", *"jjj", shows=ServicesScreen)
+def some_services(*keys: str, lines: int) -> Callable[[], Stage]:
+    """Return a scene of services that have written something about themselves."""
+
+    def made() -> Stage:
+        parts = services(scheduler=ServiceStatus.OFFLINE, watcher=ServiceStatus.FAILED)
+        link = ServedLink(snapshot(parts=parts), LinkChanged(LinkState.LIVE))
+        app = center(link)
+
+        async def read(pilot: Pilot[None]) -> None:
+            await until(pilot, lambda: len(app.board.query_one(LogView).buffer) == lines)
+
+        return stage(app, "4", *keys, shows=ServicesScreen, then=read)
+
+    return made
+
+
+class ServedLink(FakeLink):
+    """A link beside which there are logs of services, from when it is asked until it is closed."""
+
+    _folder: TemporaryDirectory[str] | None = None
+
+    async def updates(self) -> AsyncIterator[Update]:
+        self._folder = TemporaryDirectory()
+        self.log_folder = Path(self._folder.name)
+        for service, ago, level, message in (
+            ("engine", 7200.3, "INFO", "keiji 0.1.0 starts (pid 4242)"),
+            ("bus", 7200.2, "INFO", "bus online at /run/user/1000/keiji"),
+            ("watcher", 7200.1, "INFO", "watcher online"),
+            ("scheduler", 61.0, "WARN", "everything is paused: the disk is being replaced"),
+            ("watcher", 31.5, "ERROR", "watcher failed: the planner ended: ValueError: boom"),
+        ):
+            with (self.log_folder / f"{service}.log").open("ab") as log:
+                log.write(line(before(seconds=ago), level, message, service=service))
+        async for update in super().updates():
+            yield update
+
+    async def close(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+        await super().close()
