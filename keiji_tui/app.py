@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -46,8 +47,9 @@ from keiji_tui.store import Store
 from keiji_tui.styles.theme import DARK, OURS, names_of_ours, shaded
 from keiji_tui.together import TOGETHER
 
-APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most
-SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log
+APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
+SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log; the first one does at once
+_AT_ONCE = 0.001
 AGAIN_SECONDS = 1.0
 _BREATH = 64  # updates after which keys get a turn
 
@@ -110,6 +112,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
         self._run_asked_for = (task, run) if task and run else None
         self._apply_timer: Timer | None = None
         self._settle_timer: Timer | None = None
+        self._applied_at = self._selected_at = -1.0  # on the monotonic clock
         for ours in OURS:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
@@ -165,11 +168,13 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
 
     def _changed(self) -> None:
         if self._apply_timer is None:
-            self._apply_timer = self.set_timer(APPLY_SECONDS, self._apply)
+            wait = self._applied_at + APPLY_SECONDS - time.monotonic()
+            self._apply_timer = self.set_timer(max(_AT_ONCE, wait), self._apply)
 
     def _apply(self) -> None:
         self._apply_timer = None
         self._paint()
+        self._applied_at = time.monotonic()
 
     def _look_at_workspace(self) -> None:
         if self.store.link is LinkState.OFFLINE and not self.store.engine_lives:
@@ -208,7 +213,9 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys):
         self._paint()
         if self._settle_timer is not None:
             self._settle_timer.stop()
-        self._settle_timer = self.set_timer(SETTLE_SECONDS, self._follow)
+        selected_at, self._selected_at = self._selected_at, time.monotonic()
+        is_first = self._selected_at - selected_at > SETTLE_SECONDS
+        self._settle_timer = self.set_timer(_AT_ONCE if is_first else SETTLE_SECONDS, self._follow)
 
     def _follow(self) -> None:
         if not self._is_open:

@@ -8,8 +8,9 @@ gaps, and everything that is made for one log (scrolling, finding, filtering, fo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import TypeVar
@@ -52,10 +53,10 @@ class MergedLog:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def oldest(self) -> int:
-        return Place.of(await self._each(log.oldest() for log in self._logs))
+        return Place.of(await self._oldest())
 
     async def last(self, limit: int) -> Found:
-        found = await asyncio.gather(*(_or_nothing(log.last(self._share(limit)), 0) for log in self._logs))
+        found = await asyncio.gather(*(_or_nothing(partial(log.last, self._share(limit)), 0) for log in self._logs))
         size = Place.of(each.size for each in found)
         return Found(self._ending([each.piece for each in found]), size)
 
@@ -66,7 +67,7 @@ class MergedLog:
     async def after(self, position: int, limit: int) -> Found:
         cut, share = await self._cut(position), self._share(limit)
         found = await asyncio.gather(
-            *(_or_nothing(log.after(at, share), at) for log, at in zip(self._logs, cut, strict=True))
+            *(_or_nothing(partial(log.after, at, share), at) for log, at in zip(self._logs, cut, strict=True))
         )
         strands = [Strand(n, [each.piece], is_last=each.piece.end >= each.size) for n, each in enumerate(found)]
         start = [max(at, each.piece.position) for at, each in zip(cut, found, strict=True)]
@@ -75,7 +76,7 @@ class MergedLog:
     async def before(self, position: int, limit: int) -> tuple[Piece | None, bool]:
         cut, share = await self._cut(position), self._share(limit)
         found = await asyncio.gather(
-            *(_or_none(log.before(at, share)) for log, at in zip(self._logs, cut, strict=True))
+            *(_or_none(partial(log.before, at, share)) for log, at in zip(self._logs, cut, strict=True))
         )
         strands = [Strand(n, [piece] if piece else [], is_last=is_oldest) for n, (piece, is_oldest) in enumerate(found)]
         entries = from_the_last_gap(strands)
@@ -134,9 +135,8 @@ class MergedLog:
             start[entry.log] = entry.line.position
         return self._forward(entries, start)
 
-    @staticmethod
-    async def _each(asked: Iterable[Awaitable[int]]) -> list[int]:
-        return await asyncio.gather(*(_or_zero(each) for each in asked))
+    async def _oldest(self) -> list[int]:
+        return await asyncio.gather(*(_or_zero(log) for log in self._logs))
 
     # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,8 +148,8 @@ class MergedLog:
 
     async def _bounds(self) -> tuple[list[int], list[int]]:
         """Return where the oldest line of each log is, and where each ends."""
-        oldest = await self._each(log.oldest() for log in self._logs)
-        found = await asyncio.gather(*(_or_nothing(log.last(1), 0) for log in self._logs))
+        oldest = await self._oldest()
+        found = await asyncio.gather(*(_or_nothing(partial(log.last, 1), 0) for log in self._logs))
         return oldest, [each.size for each in found]
 
     async def _nearest(self, position: int, low: list[int], high: list[int]) -> list[int]:
@@ -296,23 +296,26 @@ async def _batch(heard: asyncio.Queue[tuple[int, _T]]) -> list[tuple[int, _T]]:
     return batch
 
 
-async def _or_nothing(asked: Awaitable[Found], position: int) -> Found:
+# What asks is handed on and called here: of what is given up before its turn, nothing is left that waits for ever.
+
+
+async def _or_nothing(ask: Callable[[], Awaitable[Found]], position: int) -> Found:
     """Return what is found, and nothing of a task that was deleted."""
     try:
-        return await asked
+        return await ask()
     except TaskNotFound:
         return Found(Piece(position, position, ""), position)
 
 
-async def _or_none(asked: Awaitable[tuple[Piece | None, bool]]) -> tuple[Piece | None, bool]:
+async def _or_none(ask: Callable[[], Awaitable[tuple[Piece | None, bool]]]) -> tuple[Piece | None, bool]:
     try:
-        return await asked
+        return await ask()
     except TaskNotFound:
         return None, True
 
 
-async def _or_zero(asked: Awaitable[int]) -> int:
+async def _or_zero(log: TaskLog) -> int:
     try:
-        return await asked
+        return await log.oldest()
     except TaskNotFound:
         return 0

@@ -1,4 +1,4 @@
-"""How long tests wait for the terminal, and how pictures of it are taken."""
+"""How pictures of the terminal are taken."""
 
 from __future__ import annotations
 
@@ -16,25 +16,12 @@ from keiji_tui.app import ControlCenter
 
 
 @pytest.fixture
-def patient() -> None:
-    """For a test of how long a selection has to stay before its log is subscribed to: as long as for people."""
-
-
-@pytest.fixture(autouse=True)
-def _impatient(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all other tests, which are about what comes of it, wait a fifth of that."""
-    if "patient" not in request.fixturenames:
-        monkeypatch.setattr("keiji_tui.app.SETTLE_SECONDS", 0.03)
-
-
-@pytest.fixture
 def snap_compare(snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Compare a picture with the accepted one. It is taken once all is settled.
 
     The toolkit would wait, five times over, until the whole process has been idle for a while.
     """
     monkeypatch.setattr(_doc, "take_svg_screenshot", _picture)
-    monkeypatch.setattr("keiji_tui.app.APPLY_SECONDS", 0.001)  # a picture shows what came of it, not how soon
     return snap_compare
 
 

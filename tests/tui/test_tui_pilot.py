@@ -295,7 +295,6 @@ async def test_the_line_that_is_read_stays_when_old_ones_are_dropped() -> None:
         assert len(log(app).buffer) == 5000
 
 
-@pytest.mark.usefixtures("patient")
 async def test_running_through_the_table_subscribes_to_the_last_log_only() -> None:
     app, link = live(*[task(f"task_{number:02}") for number in range(30)])
     async with running(app) as pilot:
