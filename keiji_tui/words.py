@@ -135,11 +135,10 @@ def waits_for(reason: str) -> str:
 
 
 def last(run: RecentRun, now: datetime, zone: tzinfo) -> str:
-    """Return how and when a run ended: "ok 6 s ago", "exit 2, 3 h"."""
+    """Return how and when a run ended: "ok 6 s ago", "exit 2, 3 h ago"."""
     ended = outcome(run.state, run.exit_code, run.signal)
-    if run.state is RunState.SUCCEEDED:
-        return f"{ended} {ago(run.finished_at, now, zone)}"
-    return f"{ended}, {span(run.finished_at, now, zone)}"
+    gap = " " if run.state is RunState.SUCCEEDED else ", "
+    return f"{ended}{gap}{ago(run.finished_at, now, zone)}"
 
 
 def sparkline(runs: Sequence[RecentRun]) -> str:

@@ -243,8 +243,9 @@ class Table(ScrollView, can_focus=True):
         titles = {}
         for column, width in self._shown:
             arrow = ("↓" if self._sorted[1] else "↑") if column.id == self._sorted[0] else ""
-            gap = " " if arrow and len(column.title) + 2 <= width and column.title else ""
-            title = column.title[: width - len(arrow)]
+            name = column.title_at(width)
+            gap = " " if arrow and len(name) + 2 <= width and name else ""
+            title = name[: width - len(arrow)]
             titles[column.id] = Content.assemble(title, gap, (arrow, "$text-accent"))
         return self._line(titles, _NO_MARK)
 

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from keiji.states import RunState
-from keiji_engine.bus.views import TaskView
+from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.commands import under_way
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.states import TaskState, state_of
@@ -17,16 +17,16 @@ from keiji_tui.store import Store
 from keiji_tui.widgets.bars import bars
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.table import Cell
-from keiji_tui.words import brief, elapsed, last, lasting, until, waits_for
+from keiji_tui.words import brief, elapsed, last, lasting, outcome, until, waits_for
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
-    Column("name", "NAME", 8, 40, 1),
-    Column("schedule", "SCHEDULE", 9, 24, 3),
-    Column("next", "NEXT", 11, 30, 2, grows=True),
-    Column("last", "LAST", 12, 20, 4),
-    Column("took", "TOOK", 6, 7, 6, right=True),
-    Column("runs", "LAST 20 RUNS", 12, 20, 8, keeps_end=True),
+    Column("name", "NAME", 16, 40, 1, enough=24, shrinks=True),
+    Column("schedule", "SCHEDULE", 10, 24, 4, enough=16, shrinks=True),
+    Column("next", "NEXT", 11, 30, 2, enough=14, grows=48),
+    Column("last", "LAST", 16, 20, 3),
+    Column("took", "TOOK", 6, 7, 5, right=True),
+    Column("runs", "LAST 20 RUNS", 5, 20, 6, keeps_end=True, enough=10, shrinks=True, brief=("LAST RUNS", "RUNS")),
     Column("source", "", 1, 16, 1, is_mark=True),
 )
 COLOURS = {
@@ -40,6 +40,7 @@ COLOURS = {
     TaskState.DISABLED: "$text-disabled",
     TaskState.IDLE: "$text-success",
 }
+_LAST = 18  # cells of "exit 1, 59 min ago"
 _NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
 _BAR = 10  # cells of the bar that shows how far a run has got
 _DIFFERS = "◆ sources differ"
@@ -48,14 +49,14 @@ _DIFFERS = "◆ sources differ"
 def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
     """Return how many cells the content of columns would take: names, schedules, and states that last."""
     names = schedules = 0
-    differs, following = 1, _NEXT
+    differs, following = 0, _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
         schedules = max(schedules, cell_len(brief(plain(task.schedule_words))))
         differs = len(_DIFFERS) if task.source_changes else differs
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
-    return {"name": names, "schedule": schedules, "next": following, "last": 14, "source": differs}
+    return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": differs}
 
 
 def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
@@ -72,13 +73,19 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),
         "schedule": Content.styled(brief(plain(task.schedule_words)), quiet),
         "next": _next(task, state, store, now),
-        "last": Content.styled(
-            last(recent, now, store.zone) if recent else "never ran", "$text-error" if is_bad else quiet
-        ),
+        "last": _last(recent, "$text-error" if is_bad else quiet, store, now),
         "took": Content.styled(took, quiet),
         "runs": bars(task.recent[-20:], "$text-disabled" if is_off else "$bar"),
         "source": _source(task, store),
     }
+
+
+def _last(run: RecentRun | None, colour: str, store: Store, now: datetime) -> Cell:
+    """Return how the last run ended and when; where there is no room, how."""
+    if run is None:
+        return Content.styled("never ran", colour)
+    texts = (last(run, now, store.zone), outcome(run.state, run.exit_code, run.signal))
+    return [Content.styled(text, colour) for text in texts]
 
 
 def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell:

@@ -44,7 +44,7 @@ from keiji_tui.widgets.table import Table
 async def test_every_task_is_shown_with_its_state_in_words() -> None:
     app, _ = live()
     async with running(app) as pilot:
-        await until(pilot, sees(app, "running 2m 11s", "retry in 9 s", "not built", "disabled", "exit 2, 3 h"))
+        await until(pilot, sees(app, "running 2m 11s", "retry in 9 s", "not built", "disabled", "exit 2, 3 h ago"))
         shown = text_of(app)
         assert "weekly [prod]" in shown
         assert "bus ●" in shown

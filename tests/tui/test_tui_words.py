@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from rich.cells import cell_len
-from scenes import PAUSE, recent, services, task
+from scenes import PAUSE, before, recent, services, task
 
 from keiji.states import RunState
 from keiji_engine.bus.protocol import (
@@ -28,8 +28,6 @@ from keiji_engine.bus.views import LinkState
 from keiji_tui import commands, words
 from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
 from keiji_tui.states import TaskState, state_of
-from keiji_tui.widgets.columns import GAP, widths
-from keiji_tui.widgets.task_row import COLUMNS
 
 ZONE = ZoneInfo("Africa/Nairobi")
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
@@ -94,6 +92,12 @@ def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | N
     assert words.outcome(state, exit_code, number) == said
 
 
+def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() -> None:
+    good, bad = recent(1, ended=before(seconds=3))[0], recent("x", ended=before(seconds=18))[0]
+    assert words.last(good, NOW, ZONE) == "ok 3 s ago"
+    assert words.last(bad, NOW, ZONE) == "exit 2, 18 s ago"
+
+
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
@@ -152,27 +156,6 @@ def test_paths_and_lists_are_said_as_people_say_them() -> None:
     assert words.short_path("/home/user/keiji", "/home/user") == "~/keiji"
     assert words.short_path("/srv/keiji", "/home/user") == "/srv/keiji"
     assert words.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
-
-
-@pytest.mark.parametrize("width", [1, 5, 20, 38, 60, 78, 100, 158, 250])
-def test_columns_never_take_more_than_there_is(width: int) -> None:
-    shown = widths(COLUMNS, {"name": 40, "schedule": 20}, width)
-    assert sum(cells for _, cells in shown) + GAP * (len(shown) - 1) <= width
-    assert all(cells >= column.least for column, cells in shown)
-
-
-def test_what_matters_most_is_the_last_column_to_go() -> None:
-    content = {"name": 12, "schedule": 12, "next": 14, "last": 14}
-    names = [[column.id for column, _ in widths(COLUMNS, content, width)] for width in (38, 78, 120)]
-    assert names[0] == ["state", "name", "next", "source"]
-    assert names[1] == ["state", "name", "schedule", "next", "last", "took", "source"]
-    assert "runs" in names[2]
-
-
-def test_what_nobody_wants_goes_to_what_has_more_to_say_now_and_then() -> None:
-    content = {"name": 12, "schedule": 12, "next": 14, "last": 14, "source": 1}
-    given = [dict(widths(COLUMNS, content, width)) for width in (78, 118, 248)]
-    assert [each[COLUMNS[3]] for each in given] == [19, 30, 30]
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,114 @@
+"""Which columns are shown at a width: laws that hold for whatever is in them, and the order in which they go."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keiji_tui.screens import ledger, runs, services, upcoming
+from keiji_tui.widgets.columns import GAP, Column, widths
+from keiji_tui.widgets.task_row import COLUMNS
+
+TABLES = (COLUMNS, ledger.COLUMNS, runs.COLUMNS, services.COLUMNS, upcoming.COLUMNS)
+NARROWEST = 37  # cells that a terminal of forty leaves
+LONG = {"name": 44, "schedule": 26, "next": 14, "last": 18, "source": 1}
+
+tables = st.sampled_from(TABLES)
+cells = st.integers(0, 300)
+contents = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.integers(1, 120),
+        "schedule": st.integers(0, 60),
+        "next": st.integers(14, 70),
+        "last": st.just(18),
+        "source": st.sampled_from([0, 16]),
+    },
+)
+
+
+def shown(width: int, content: dict[str, int] | None = None, table: tuple[Column, ...] = COLUMNS) -> dict[str, int]:
+    return {column.id: given for column, given in widths(table, LONG if content is None else content, width)}
+
+
+def free(width: int, given: dict[str, int]) -> int:
+    return width - sum(given.values()) - GAP * (len(given) - 1) if given else width
+
+
+@given(tables, contents, cells)
+def test_no_more_is_shown_than_there_is_room_for(
+    table: tuple[Column, ...], content: dict[str, int], width: int
+) -> None:
+    columns = shown(width, content, table)
+    assert free(width, columns) >= 0
+    assert all(given > 0 for given in columns.values())
+
+
+@given(tables, contents, cells)
+def test_nothing_is_cut_while_there_is_room(table: tuple[Column, ...], content: dict[str, int], width: int) -> None:
+    columns = shown(width, content, table)
+    rest = free(width, columns)
+    for column in table:
+        missing = column.goal(content) - columns.get(column.id, 0)
+        if column.is_mark and column.id in columns:
+            assert missing <= 0 or missing > rest, "a mark is spelled out or not, and nothing in between"
+        elif column.id in columns:
+            assert missing <= 0 or rest == 0
+    absent = [column for column in table if column.id not in columns and column.goal(content)]
+    if absent:
+        first = min(absent, key=lambda column: column.rank)
+        assert rest < min(first.least, first.goal(content)) + GAP, "it would have fitted"
+
+
+@given(tables, contents, cells)
+def test_a_wider_screen_never_shows_less(table: tuple[Column, ...], content: dict[str, int], width: int) -> None:
+    narrow, wide = shown(width, content, table), shown(width + 1, content, table)
+    goals = {column.id: column.goal(content) for column in table}
+    assert narrow.keys() <= wide.keys()
+    if narrow.keys() == wide.keys():
+        assert all(min(wide[each], goals[each]) >= min(narrow[each], goals[each]) for each in narrow)
+
+
+@given(contents, st.integers(NARROWEST, 300))
+def test_state_name_and_when_it_is_due_are_always_there(content: dict[str, int], width: int) -> None:
+    assert {"state", "name", "next"} <= shown(width, content).keys()
+
+
+def test_names_and_schedules_shrink_before_anything_else_is_left_out() -> None:
+    gone = [sorted({column.id for column in COLUMNS} - shown(width).keys()) for width in range(250, NARROWEST, -1)]
+    steps = list(dict.fromkeys(map(tuple, gone)))
+    assert steps == [
+        (),
+        ("runs",),
+        ("runs", "took"),
+        ("runs", "schedule", "took"),
+        ("last", "runs", "schedule", "took"),
+    ]
+
+
+def test_bars_become_fewer_before_any_column_goes() -> None:
+    bars = [shown(width)["runs"] for width in (157, 117, 97)]
+    assert bars == [20, 10, 5]
+    column = next(column for column in COLUMNS if column.id == "runs")
+    assert [column.title_at(count) for count in (20, 10, 5)] == ["LAST 20 RUNS", "LAST RUNS", "RUNS"]
+
+
+@pytest.mark.parametrize("width", [157, 247])
+def test_a_wide_screen_cuts_nothing(width: int) -> None:
+    given = shown(width)
+    assert {name: given[name] for name in ("name", "schedule")} == {"name": 44, "schedule": 26}
+
+
+def test_eighty_columns_have_room_for_how_the_last_run_ended() -> None:
+    assert shown(77)["last"] >= 16
+    assert "took" in shown(77)
+
+
+def test_what_nobody_wants_goes_to_what_has_more_to_say_now_and_then() -> None:
+    content = {"name": 12, "schedule": 12, "next": 14, "last": 18, "source": 0}
+    assert [shown(width, content)["next"] for width in (77, 117, 247)] == [14, 35, 48]
+
+
+def test_what_has_nothing_to_say_takes_no_room() -> None:
+    assert "source" not in shown(77, LONG | {"source": 0})
