@@ -44,6 +44,7 @@ from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.store import Store
+from keiji_tui.styles.colourless import Colourless
 from keiji_tui.styles.theme import DARK, OURS, names_of_ours, shaded
 from keiji_tui.together import TOGETHER
 
@@ -54,7 +55,7 @@ AGAIN_SECONDS = 1.0
 _BREATH = 64  # updates after which keys get a turn
 
 
-class ControlCenter(KeyOrder, LogOpenings, ListKeys):
+class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
     """The terminal.
 
     Args:

@@ -14,6 +14,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style
 from textual.visual import RenderOptions
 
 from keiji_tui.keymap import Place
@@ -271,6 +272,8 @@ class Table(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         content, name = due
         style = self.get_visual_style(f"table--{name}")
+        if self.get_component_styles(f"table--{name}").text_style.reverse:
+            style += _REVERSE  # which the toolkit leaves out
         strips = content.render_strips(width, 1, style, RenderOptions(self._get_style, {"text_wrap": "nowrap"}))
         strip = strips[0] if strips else Strip.blank(width, style.rich_style)
         return strip.adjust_cell_length(width, style.rich_style)
@@ -278,6 +281,7 @@ class Table(ScrollView, can_focus=True):
 
 _NOTHING = Content("")
 _BLANK = (_NOTHING, "")
+_REVERSE = Style(reverse=True)
 _NO_MARK, _MARK = Content(" "), Content.styled("*", "bold $text-warning")
 
 
