@@ -132,8 +132,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
     def on_mount(self) -> None:
         self._tick()
-        for complaint in self._complaints:
-            self.notify(plain(complaint), severity="warning", timeout=12, markup=False)
+        self.complain_of(tuple(map(plain, self._complaints)))
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
         self.call_after_refresh(self._watch)
 

@@ -6,14 +6,15 @@ import time
 from collections import deque
 
 from textual import events
-from textual.app import App
 from textual.widgets import Input
+
+from keiji_tui.toasts import Toasts
 
 _AGAIN_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
 
 
-class KeyOrder(App[None]):
+class KeyOrder(Toasts):
     """The part of the terminal that takes keys.
 
     The toolkit passes keys on as they come, to whatever has the focus by then, and what a key does comes later. So the
@@ -44,6 +45,8 @@ class KeyOrder(App[None]):
                 return
             self._held_since = None
             event = keys.popleft()
+            if self._takes_away(event):
+                continue
             if isinstance(self.focused, Input):
                 await super().on_event(event)
             else:  # and no further: what comes of it would be looked up again once another screen may be on top

@@ -24,9 +24,10 @@ from keiji_tui.screens.listed import ListBoard
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.store import Store
+from keiji_tui.toasts import Toasts
 
 
-class ListKeys(App[None]):
+class ListKeys(Toasts):
     """The part of the terminal that filters, sorts, marks and copies."""
 
     store: Store
@@ -94,7 +95,7 @@ class ListKeys(App[None]):
         self.push_screen(ConfirmScreen(together.question(plan)), answered)
 
     def _refuse(self, action: Action, reason: str) -> None:
-        self.notify(plain(reason), title=f"{action.label}: not now", severity="warning", markup=False)
+        self.refuse(action.label, plain(reason))
 
     # ── filters ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -37,7 +37,7 @@ def test_the_program_as_it_is_started_sends_no_colour(tmp_path: Path) -> None:
     )  # fmt: skip
     os.close(end)
     try:
-        seen = _read_until(main, "No engine is running.")
+        seen = _read_until(main, "There is no workspace in")
         os.write(main, b"?")
         seen += _read_until(main, "╰")
     finally:

@@ -37,7 +37,7 @@ async def test_the_offer_leads_to_the_difference_and_from_there_it_is_built() ->
         link.differing = NOTHING
         link.happen(TaskChanged(task=task("ping", build="c" * 64)))
         await until(pilot, sees(app, "Nothing differs."))
-        await press(pilot, "escape")
+        await press(pilot, "escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
 
 
@@ -103,8 +103,8 @@ async def test_the_difference_stays_while_the_engine_is_away() -> None:
         await press(pilot, "b")
         await until(pilot, lambda: said(app))
         assert not link.sent
-        await press(pilot, "escape", "d")
-        await until(pilot, lambda: len(said(app)) == 2)
+        await press(pilot, "escape", "escape", "d")
+        await until(pilot, lambda: said(app))
         assert isinstance(app.screen, TasksScreen)
 
 

@@ -66,8 +66,10 @@ async def test_what_is_wrong_with_the_file_is_told_at_the_start() -> None:
     found = rebound("toggle = [/b]\nrun = ctrl+m")
     app, _ = live(task("a"), keys=found.keys, complaints=found.complaints)
     async with running(app) as pilot:
-        await until(pilot, lambda: len(said(app)) == 2)
-        assert said(app)[0] == "keys.conf, line 1: there is no key [/b]"
+        await until(pilot, lambda: said(app))
+        [message] = said(app)
+        assert message.splitlines() == list(found.complaints)
+        assert message.startswith("keys.conf, line 1: there is no key [/b]\n")
         await until(pilot, sees(app, "there is no key [/b]"))
 
 
