@@ -69,7 +69,7 @@ async def test_keys_of_the_task_work_on_its_page() -> None:
         await until(pilot, sees(app, "▶ running for 2m 11s, 2 at once"))
         await press(pilot, "H")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
-        await press(pilot, "escape", "escape")
+        await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         link.happen(TaskRemoved(slug="ping"))
         await until(pilot, sees(app, "there is no such task any more"))

@@ -59,7 +59,7 @@ async def test_enter_goes_to_the_task_and_its_keys_work_here() -> None:
         assert link.sent[0].target == "mail"
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen) and app.board.subject.slug == "mail")
-        await press(pilot, "escape", "escape")
+        await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, UpcomingScreen))
         await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
