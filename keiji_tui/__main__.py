@@ -2,7 +2,7 @@
 
 import sys
 
-from keiji_tui.app import main
+from keiji_tui.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,20 +17,17 @@ from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
-from keiji.settings import local_zone
 from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui import commands, keyfile, keymap, rebinding, remembered
+from keiji_tui import actions, commands, keymap
+from keiji_tui.actions import Action
 from keiji_tui.errands import Errands
 from keiji_tui.key_order import KeyOrder
-from keiji_tui.keymap import Action
-from keiji_tui.link.bus import BusLink
 from keiji_tui.link.link import Link
 from keiji_tui.list_keys import ListKeys
 from keiji_tui.log_openings import LogOpenings
 from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import TaskSelected, WhyOutdated
-from keiji_tui.options import read, refusal, unknown_theme
+from keiji_tui.messages import TaskSelected
 from keiji_tui.palette import Actions, Palette
 from keiji_tui.programs import in_editor
 from keiji_tui.screens.board import Board
@@ -39,8 +35,6 @@ from keiji_tui.screens.build_output import SaidScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.reason import ReasonScreen
-from keiji_tui.screens.runs import RunsScreen
-from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.store import Store
@@ -94,7 +88,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         remember: Callable[[str], None] = lambda _: None,
         edit: Callable[[App[None], Path], None] = in_editor,
     ) -> None:
-        keymap.bind(keys or {})
+        actions.bind(keys or {})
         super().__init__()
         if keys:
             # All of them, so that what shares a key with one that has moved keeps it.
@@ -299,34 +293,6 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         while self.board is not self._tasks_screen:
             self.pop_screen()
 
-    def _do_services(self) -> None:
-        if not isinstance(self.board, ServicesScreen):
-            self._to_tasks()
-            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.own_logs)
-            self.push_screen(screen)
-
-    def _do_runs(self) -> None:
-        self._do_history()
-
-    def _do_history(self) -> None:
-        task = self.board.subject
-        if task is not None and not isinstance(self.board, RunsScreen):
-            self.push_screen(RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug))
-
-    def on_runs_outdated(self) -> None:
-        board = self.board
-        if isinstance(board, RunsScreen):
-            self._start(partial(self._errands.load_runs, board))
-
-    def _do_why(self) -> None:
-        task = self.board.subject
-        if task is not None:
-            self.push_screen(WhyScreen(self.store, task.slug))
-
-    def on_why_outdated(self, _: WhyOutdated) -> None:
-        if isinstance(self.screen, WhyScreen):
-            self._start(partial(self._errands.explain, self.screen))
-
     def _do_panes(self) -> None:
         self.board.other_pane()
         self._paint()
@@ -364,29 +330,3 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
     async def on_unmount(self) -> None:
         await self._link.close()
-
-
-def main() -> int:
-    """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
-    options = read()
-    reason = refusal()
-    if reason:
-        sys.stderr.write(f"{reason}\n")
-        return 2
-    data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
-    app = ControlCenter(
-        BusLink(options.paths), home=str(Path.home()), zone=local_zone(), task=options.task, run=options.run,
-        readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
-        theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
-    )  # fmt: skip
-    unknown = unknown_theme(options.theme, app.available_themes)
-    if unknown:
-        sys.stderr.write(f"{unknown}\n")
-        return 2
-    app.run()
-    for complaint in bound.complaints:
-        sys.stderr.write(f"{plain(complaint)}\n")
-    engine = app.store.engine
-    if app.store.link is not LinkState.OFFLINE and engine is not None and not options.throw_away:
-        sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")
-    return app.return_code or 0

@@ -34,7 +34,8 @@ from keiji_engine.bus.protocol import (
     TaskDirective,
 )
 from keiji_engine.bus.views import ServiceView, TaskView
-from keiji_tui.keymap import BY_ID, Situation
+from keiji_tui.actions import Situation
+from keiji_tui.keymap import BY_ID
 from keiji_tui.logs.sanitise import plain
 
 SENDER = "keiji-tui"

@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keiji_tui.keymap import ACTIONS, BY_ID, NAMES, Place, of
+from keiji_tui.actions import NAMES, Place
+from keiji_tui.keymap import ACTIONS, BY_ID, of
 
 FILE = "keys.conf"
 _BYTES = {

@@ -13,8 +13,8 @@ from textual.theme import ThemeProvider
 
 from keiji.errors import KeijiError
 from keiji_tui import together
+from keiji_tui.actions import Action, Situation
 from keiji_tui.errands import Errands
-from keiji_tui.keymap import Action, Situation
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.new_task import Draft
 from keiji_tui.palette import Palette

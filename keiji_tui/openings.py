@@ -1,4 +1,4 @@
-"""What opens the screens that ask the engine: the ledger, the coming day, and a task's page, difference and build."""
+"""What opens the screens that ask the engine for what they show."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from functools import partial
 
 from textual.app import App
 
+from keiji_tui.errands import Errands
 from keiji_tui.link.link import Link
+from keiji_tui.messages import WhyOutdated
 from keiji_tui.screens.asking import Outdated
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.screens.why import WhyScreen
 from keiji_tui.store import Store
 
 
@@ -26,6 +31,7 @@ class Openings(App[None]):
     _link: Link
     _home: str
     _readonly: bool
+    _errands: Errands
 
     @property
     @abstractmethod
@@ -45,6 +51,34 @@ class Openings(App[None]):
         self._start(partial(event.load, self._link), "asking")
 
     # ── what keys do ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _do_services(self) -> None:
+        if not isinstance(self.board, ServicesScreen):
+            self._to_tasks()
+            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.own_logs)
+            self.push_screen(screen)
+
+    def _do_runs(self) -> None:
+        self._do_history()
+
+    def _do_history(self) -> None:
+        task = self.board.subject
+        if task is not None and not isinstance(self.board, RunsScreen):
+            self.push_screen(RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug))
+
+    def on_runs_outdated(self) -> None:
+        board = self.board
+        if isinstance(board, RunsScreen):
+            self._start(partial(self._errands.load_runs, board))
+
+    def _do_why(self) -> None:
+        task = self.board.subject
+        if task is not None:
+            self.push_screen(WhyScreen(self.store, task.slug))
+
+    def on_why_outdated(self, _: WhyOutdated) -> None:
+        if isinstance(self.screen, WhyScreen):
+            self._start(partial(self._errands.explain, self.screen))
 
     def _do_ledger(self) -> None:
         if not isinstance(self.board, LedgerScreen):

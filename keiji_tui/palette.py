@@ -15,7 +15,8 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.fuzzy import Matcher
 
-from keiji_tui.keymap import Action, Place, Risk, of
+from keiji_tui.actions import Action, Place, Risk
+from keiji_tui.keymap import of
 from keiji_tui.screens.board import Board
 from keiji_tui.widgets.log_view import LogView
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keiji_tui.actions import Action, Place, shown
 from keiji_tui.keyfile import FILE, Wish, read
-from keiji_tui.keymap import ACTIONS, BY_ID, Action, Place, shown
+from keiji_tui.keymap import ACTIONS, BY_ID
 
 # What can be pressed at the same time with neither hiding the other on purpose. In a log, on a run and elsewhere the
 # more particular place goes first, as with the usual keys.

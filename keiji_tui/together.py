@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import TaskView
+from keiji_tui.actions import Action, Situation
 from keiji_tui.commands import Question, command_line, directive_for
-from keiji_tui.keymap import Action, Situation
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.words import counted
 

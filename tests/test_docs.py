@@ -17,7 +17,8 @@ from keiji.schedule import EPOCH, Schedule
 from keiji.settings import template
 from keiji.states import diagram
 from keiji_engine.bus import protocol as p
-from keiji_tui.keymap import ACTIONS, Risk, shown
+from keiji_tui.actions import Risk, shown
+from keiji_tui.keymap import ACTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from keiji_engine.bus.views import LinkState, ServiceView, TaskView
 from keiji_tui import keymap
-from keiji_tui.keymap import Action, Place, Situation
+from keiji_tui.actions import Action, Place, Situation
 from keiji_tui.messages import BoardOpened
 from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings

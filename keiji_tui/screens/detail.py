@@ -14,7 +14,8 @@ from keiji_engine.bus.protocol import ActiveBuild, UpcomingInstants
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui import durations
-from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.actions import Action, Place
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.asking import AskingBoard

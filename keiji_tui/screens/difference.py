@@ -9,7 +9,8 @@ from textual.content import Content
 
 from keiji_engine.bus.protocol import Difference
 from keiji_engine.bus.views import FileDifference, TaskView
-from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.actions import Action, Place
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.asking import AskingBoard

@@ -9,7 +9,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from keiji_tui.keymap import Action, Place, Risk, Situation, of, shown
+from keiji_tui.actions import Action, Place, Risk, Situation, shown
+from keiji_tui.keymap import of
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.page import Page, hanging, section, title
 

@@ -12,8 +12,9 @@ from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
 from keiji_tui import book
+from keiji_tui.actions import Action, Place
 from keiji_tui.book import Entry
-from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.asking import AskingBoard

@@ -13,7 +13,7 @@ from textual.content import Content
 from keiji.records import Run
 from keiji.states import BAD
 from keiji_engine.bus.views import TaskView
-from keiji_tui.keymap import Action, Place
+from keiji_tui.actions import Action, Place
 from keiji_tui.link.link import Link
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import LogOpened

@@ -15,8 +15,9 @@ from keiji.records import Run
 from keiji.states import BAD, RunState
 from keiji_engine.bus.views import TaskView
 from keiji_tui import durations, history
+from keiji_tui.actions import Action, Place
 from keiji_tui.history import Row
-from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.keymap import BY_ID
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, RunsOutdated
 from keiji_tui.screens.listed import ListBoard

@@ -12,8 +12,9 @@ from textual.content import Content
 from textual.widgets import Static
 
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
+from keiji_tui.actions import Action, Place
 from keiji_tui.commands import under_way
-from keiji_tui.keymap import BY_ID, Action, Place
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Logs
 from keiji_tui.logs import own
 from keiji_tui.logs.sanitise import plain

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
 from keiji_tui import keymap
-from keiji_tui.keymap import Action, Place
+from keiji_tui.actions import Action, Place
 from keiji_tui.listing import Sort
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, FilterChanged, FilterLeft, TaskSelected

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from textual.binding import Binding, BindingType
 
-from keiji_tui.keymap import Place, of
+from keiji_tui.actions import Place
+from keiji_tui.keymap import of
 
 
 def bindings(*places: Place) -> list[BindingType]:

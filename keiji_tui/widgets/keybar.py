@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from keiji_tui.keymap import Action, Situation
+from keiji_tui.actions import Action, Situation
 
 GAP = "  "
 FIRST_LEFT = 10  # actions with a lower number stand on the right

@@ -14,7 +14,8 @@ from textual.content import Content
 
 from keiji.errors import KeijiError
 from keiji.records import Run
-from keiji_tui.keymap import BY_ID, Action
+from keiji_tui.actions import Action
+from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Logs
 from keiji_tui.logs.asked import Locate, Sift, Stream
 from keiji_tui.logs.matcher import Matcher, PatternFailed

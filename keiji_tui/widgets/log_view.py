@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
 
-from keiji_tui.keymap import Place
+from keiji_tui.actions import Place
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.lines import Line
 from keiji_tui.logs.reader import LogReader

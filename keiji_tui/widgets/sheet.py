@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import RenderOptions
 
-from keiji_tui.keymap import Place
+from keiji_tui.actions import Place
 from keiji_tui.widgets.bindings import bindings
 
 

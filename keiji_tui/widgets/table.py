@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import RenderOptions
 
-from keiji_tui.keymap import Place
+from keiji_tui.actions import Place
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import GAP, Column, widths
 

@@ -9,7 +9,7 @@ from waiting import until
 
 from keiji_engine.bus.protocol import Disable, RunTask
 from keiji_engine.bus.views import LinkState
-from keiji_tui import keymap
+from keiji_tui import actions, keymap
 from keiji_tui.options import read
 from keiji_tui.rebinding import rebound
 from keiji_tui.screens.help import HelpScreen
@@ -83,7 +83,7 @@ async def test_the_next_terminal_has_the_usual_keys() -> None:
 
 
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    keymap.bind({})
+    actions.bind({})
     with pytest.raises(SystemExit) as ended:
         read(["--keys"])
     assert ended.value.code == 0

@@ -13,7 +13,8 @@ from textual import events
 from waiting import until
 
 from keiji_engine.bus.protocol import LogChunk
-from keiji_tui.keymap import Place, of
+from keiji_tui.actions import Place
+from keiji_tui.keymap import of
 
 TYPED = ("enter", "escape", "escape", "a", "1", "(", "!", "backspace", "tab", "l", "H")
 KEYS = [*sorted({key for action in of(Place.LOG) for key in action.keys}), *TYPED]

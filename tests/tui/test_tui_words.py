@@ -26,7 +26,8 @@ from keiji_engine.bus.protocol import (
 )
 from keiji_engine.bus.views import LinkState
 from keiji_tui import commands, words
-from keiji_tui.keymap import ACTIONS, BY_ID, Place, Risk, Situation, footer, of
+from keiji_tui.actions import Place, Risk, Situation
+from keiji_tui.keymap import ACTIONS, BY_ID, footer, of
 from keiji_tui.states import TaskState, state_of
 
 ZONE = ZoneInfo("Africa/Nairobi")

@@ -1,0 +1,41 @@
+"""`keiji-tui` as it is started: its options, its files, and what it says after the end."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from keiji.settings import local_zone
+from keiji_engine.bus.views import LinkState
+from keiji_tui import keyfile, rebinding, remembered
+from keiji_tui.app import ControlCenter
+from keiji_tui.link.bus import BusLink
+from keiji_tui.logs.sanitise import plain
+from keiji_tui.options import read, refusal, unknown_theme
+
+
+def main() -> int:
+    """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+    options = read()
+    reason = refusal()
+    if reason:
+        sys.stderr.write(f"{reason}\n")
+        return 2
+    data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
+    app = ControlCenter(
+        BusLink(options.paths), home=str(Path.home()), zone=local_zone(), task=options.task, run=options.run,
+        readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
+        theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
+    )  # fmt: skip
+    unknown = unknown_theme(options.theme, app.available_themes)
+    if unknown:
+        sys.stderr.write(f"{unknown}\n")
+        return 2
+    app.run()
+    for complaint in bound.complaints:
+        sys.stderr.write(f"{plain(complaint)}\n")
+    engine = app.store.engine
+    if app.store.link is not LinkState.OFFLINE and engine is not None and not options.throw_away:
+        sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")
+    return app.return_code or 0
