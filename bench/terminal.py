@@ -171,15 +171,17 @@ def _painted(table: Any, slug: str) -> str:
 
 def paint() -> None:
     """Run a terminal until its first row is on the screen, say so, and leave."""
+    from keiji_tui.main import loaded
+
+    center = loaded()
     from fake_link import FakeLink
     from scenes import snapshot
 
     import keiji_tui
     from keiji_engine.bus.views import LinkChanged, LinkState
-    from keiji_tui.app import ControlCenter
 
-    class Once(ControlCenter):
-        CSS_PATH = [Path(keiji_tui.__file__).parent / ControlCenter.CSS_PATH]  # noqa: RUF012 - as the toolkit has it
+    class Once(center):  # type: ignore[misc, valid-type]
+        CSS_PATH = [Path(keiji_tui.__file__).parent / center.CSS_PATH]  # noqa: RUF012 - as the toolkit has it
 
         def _apply(self) -> None:
             super()._apply()

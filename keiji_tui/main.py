@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from keiji.settings import local_zone
-from keiji_engine.bus.views import LinkState
-from keiji_tui import keyfile, rebinding, remembered
-from keiji_tui.app import ControlCenter
-from keiji_tui.link.bus import BusLink
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.options import read, refusal, unknown_theme
+if TYPE_CHECKING:
+    from keiji_tui.app import ControlCenter
+
+
+def loaded() -> type[ControlCenter]:
+    """Load the terminal, and return what it is made of."""
+    gc.disable()  # nothing that is loaded here is garbage: looking for some would be a part of every start
+    from keiji_tui.app import ControlCenter
+
+    gc.freeze()
+    gc.enable()
+    return ControlCenter
 
 
 def main() -> int:
     """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
+    center = loaded()
+    from keiji.settings import local_zone
+    from keiji_engine.bus.views import LinkState
+    from keiji_tui import keyfile, rebinding, remembered
+    from keiji_tui.link.bus import BusLink
+    from keiji_tui.logs.sanitise import plain
+    from keiji_tui.options import read, refusal, unknown_theme
+
     options = read()
     reason = refusal()
     if reason:
         sys.stderr.write(f"{reason}\n")
         return 2
     data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
-    app = ControlCenter(
+    app = center(
         BusLink(options.paths), home=str(Path.home()), zone=local_zone(), task=options.task, run=options.run,
         readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
         theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
