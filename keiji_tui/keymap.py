@@ -11,10 +11,12 @@ from keiji.errors import WorkspaceMissing
 from keiji_engine.bus.views import LinkState, ServiceStatus, TaskView
 from keiji_tui.actions import Action, Place, Risk, Rule, Situation, always
 
+_READONLY = "this is a read-only terminal (--readonly)"
+
 
 def _writing(situation: Situation) -> str:
     if situation.readonly:
-        return "this is a read-only terminal (--readonly)"
+        return _READONLY
     return {
         LinkState.LIVE: "",
         LinkState.CONNECTING: "still connecting to the engine",
@@ -97,12 +99,12 @@ def _with_service(*fitting: ServiceStatus) -> Rule:
 def _can_edit(situation: Situation) -> str:
     if situation.task is None:
         return "no task is selected"
-    return "this is a read-only terminal (--readonly)" if situation.readonly else ""
+    return _READONLY if situation.readonly else ""
 
 
 def _can_start_engine(situation: Situation) -> str:
     if situation.readonly:
-        return "this is a read-only terminal (--readonly)"
+        return _READONLY
     if situation.link is not LinkState.OFFLINE:
         return "the engine is running"
     return "" if situation.engine_lives else _in_the_way(situation)
@@ -110,7 +112,7 @@ def _can_start_engine(situation: Situation) -> str:
 
 def _can_make_workspace(situation: Situation) -> str:
     if situation.readonly:
-        return "this is a read-only terminal (--readonly)"
+        return _READONLY
     return "" if isinstance(situation.trouble, WorkspaceMissing) else "there is a workspace already"
 
 

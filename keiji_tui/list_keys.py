@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,46 +13,22 @@ from textual.theme import ThemeProvider
 from keiji.errors import KeijiError
 from keiji_tui import together
 from keiji_tui.actions import Action, Situation
-from keiji_tui.errands import Errands
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.new_task import Draft
 from keiji_tui.palette import Palette
-from keiji_tui.screens.board import Board
+from keiji_tui.part import Part
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.listed import ListBoard
 from keiji_tui.screens.new_task import NewTaskScreen
-from keiji_tui.screens.tasks import TasksScreen
-from keiji_tui.store import Store
 from keiji_tui.toasts import Toasts
 
 
-class ListKeys(Toasts):
+class ListKeys(Toasts, Part):
     """The part of the terminal that filters, sorts, marks and copies."""
 
-    store: Store
     _draft = Draft()
-    _errands: Errands
-    _tasks_screen: TasksScreen
-
     _now: Callable[[], datetime]
     _edit: Callable[[App[None], Path], None]
-
-    @property
-    @abstractmethod
-    def board(self) -> Board:
-        """The full screen that is on top."""
-
-    @abstractmethod
-    def _to_tasks(self) -> None:
-        """Close what lies over the tasks."""
-
-    @abstractmethod
-    def _paint(self) -> None:
-        """Bring the screen up to the store."""
-
-    @abstractmethod
-    def _start(self, work: Callable[[], Awaitable[None]], group: str = ...) -> None:
-        """Do ``work`` beside everything else."""
 
     # ── the file of a task, colours, a new task ──────────────────────────────────────────────────────────────────────
 

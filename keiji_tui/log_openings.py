@@ -1,4 +1,4 @@
-"""What opens the log of a task at one of its runs, and has it followed."""
+"""What opens logs: of a task, at one of its runs, of several tasks as one, of a service; and has them followed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from keiji_tui.openings import Openings
 from keiji_tui.screens.log import LogBoard, MergedLogScreen, RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
-from keiji_tui.screens.tasks import TasksScreen
 
 LAST, FAILED = "last", "failed"
 
 
 class LogOpenings(Openings):
-    """The part of the terminal that opens logs at runs."""
+    """The part of the terminal that opens logs."""
 
-    _tasks_screen: TasksScreen
     _run_asked_for: tuple[str, str] | None = None  # the task and the run that it was started with
 
     def on_log_opened(self, event: LogOpened) -> None:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Awaitable, Callable
 from functools import partial
 
-from textual.app import App
-
-from keiji_tui.errands import Errands
 from keiji_tui.link.link import Link
 from keiji_tui.messages import WhyOutdated
+from keiji_tui.part import Part
 from keiji_tui.screens.asking import Outdated
 from keiji_tui.screens.board import Board
 from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
@@ -21,30 +17,14 @@ from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
-from keiji_tui.store import Store
 
 
-class Openings(App[None]):
+class Openings(Part):
     """The part of the terminal that opens screens and has them asked."""
 
-    store: Store
     _link: Link
     _home: str
     _readonly: bool
-    _errands: Errands
-
-    @property
-    @abstractmethod
-    def board(self) -> Board:
-        """The full screen that is on top."""
-
-    @abstractmethod
-    def _to_tasks(self) -> None:
-        """Close what lies over the tasks."""
-
-    @abstractmethod
-    def _start(self, work: Callable[[], Awaitable[None]], group: str = ...) -> None:
-        """Do ``work`` beside everything else."""
 
     def on_outdated(self, event: Outdated) -> None:
         event.stop()
