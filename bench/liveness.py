@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_engine.handlers import front
+from keiji_engine.client import facade
 
 ROUNDS = 20
 SEEN_LIMIT = 0.5
@@ -58,7 +58,7 @@ async def seen(terminals: list[Terminal], paths: Paths) -> list[float]:
         wanted = number % 2 == 0
         directive = p.Disable(task="ping") if wanted else p.Enable(task="ping")
         began = time.perf_counter()
-        asking = asyncio.create_task(asyncio.to_thread(front.ask, paths, directive))
+        asking = asyncio.create_task(asyncio.to_thread(facade.ask, paths, directive))
         ends = []
         for terminal in terminals:
             while (known := await terminal.disabled.get())[0] is not wanted:
@@ -71,7 +71,7 @@ async def seen(terminals: list[Terminal], paths: Paths) -> list[float]:
 
 async def deaths(terminals: list[Terminal], paths: Paths) -> float:
     """Kill the engine and return how long it took until the later of the terminals knew."""
-    note = daemon.read_note(paths)
+    note = engine_process.read_info(paths)
     assert note is not None
     began = time.perf_counter()
     os.kill(note.pid, signal.SIGKILL)
@@ -95,13 +95,13 @@ def main() -> int:
         paths = Paths.under(Path(root))
         paths.tasks.mkdir(parents=True)
         paths.settings.write_text(template("UTC"))
-        front.ask(paths, p.Create(name="ping"))
-        front.ask(paths, p.BuildTask(task="ping"))
-        environment = os.environ | daemon.environment_of(paths)
+        facade.ask(paths, p.Create(name="ping"))
+        facade.ask(paths, p.BuildTask(task="ping"))
+        environment = os.environ | engine_process.environment_of(paths)
         with subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main"], env=environment, stderr=subprocess.DEVNULL
         ) as engine:
-            while (note := daemon.read_note(paths)) is None or note.pid != engine.pid:
+            while (note := engine_process.read_info(paths)) is None or note.pid != engine.pid:
                 time.sleep(0.01)
             took, death = asyncio.run(measure(paths))
         for folder in paths.builds.glob("**"):

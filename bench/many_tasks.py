@@ -19,7 +19,7 @@ from keiji import cron, every, on
 from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.records import Build
-from keiji.schedule import Placement, Schedule
+from keiji.schedule import Schedule, ScheduleContext
 from keiji.settings import Settings, template
 from keiji_engine.builds import fingerprint
 from keiji_engine.storage.store import Store
@@ -39,7 +39,7 @@ def schedules(now: datetime) -> list[Schedule]:
         on.weekdays.at(f"{later:%H:%M}"),
         cron(f"{later.minute} {later.hour} * * *"),
     ]
-    return [schedule.placed(Placement(anchor=now)) for schedule in found]
+    return [schedule.with_context(ScheduleContext(anchor=now)) for schedule in found]
 
 
 def fill(paths: Paths, count: int) -> None:

@@ -3,8 +3,8 @@
 Every task imports this package, so it reaches the standard library only.
 """
 
-from keiji.osc import progress
 from keiji.policy import Policy, Retry
+from keiji.progress import progress
 from keiji.schedule import cron, every, on, once
 
 __all__ = ["Policy", "Retry", "cron", "every", "on", "once", "progress"]

@@ -17,7 +17,7 @@ _UNSHOWABLE = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 _TURNING = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
-def checked(name: str) -> str:
+def validate(name: str) -> str:
     """Return ``name`` without surrounding blanks, where it can be the name of a task.
 
     Spaces, quotes, brackets and letters of any script are fine.
@@ -59,7 +59,7 @@ def one_line(text: str) -> str:
     return " ".join("".join(" " if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} else c for c in text).split())
 
 
-def natural(name: str) -> tuple[object, ...]:
+def natural_sort_key(name: str) -> tuple[object, ...]:
     """Return a key that sorts names as people do: "job" before "job 2" before "job 10"."""
     parts = re.split(r"([0-9]+)", name.casefold())
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
@@ -93,7 +93,7 @@ def find(wanted: str, names: Iterable[tuple[str, str]]) -> str:
         TaskNotFound: none fits; the message has the nearest one.
     """
     known = list(names)
-    wanted = unicodedata.normalize("NFC", wanted).strip()  # as `checked` keeps names
+    wanted = unicodedata.normalize("NFC", wanted).strip()  # as `validate` keeps names
     for name, slug in known:
         if wanted in (name, slug):
             return slug

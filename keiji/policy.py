@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
-from keiji.schedule.base import DstFold, DstGap, Placement
+from keiji.schedule.base import DstFold, DstGap, ScheduleContext
 from keiji.schedule.once import read_moment, written
 
 LONGEST_SECONDS = 366 * 86400.0  # a year: longer waits are mistakes, and no date could hold some of them
@@ -116,7 +116,7 @@ class Retry:
             return None
         return min(self.delay * self.backoff ** (attempt - 1) + drawn * self.jitter, LONGEST_SECONDS)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return it for people: "up to 3 tries, 1 s apart, times 2 each"; "" when there is no second."""
         if self.tries == 1:
             return ""
@@ -209,7 +209,7 @@ class Policy:
         for name, value in checked.items():
             object.__setattr__(self, name, value)
 
-    def placement(self, *, anchor: datetime, zone: str) -> Placement:
+    def schedule_context(self, *, anchor: datetime, zone: str) -> ScheduleContext:
         """Return where this policy places a schedule.
 
         Args:
@@ -217,7 +217,7 @@ class Policy:
             zone: that of the workspace, for a task without one of its own.
         """
         zone = self.tz or zone
-        return Placement(
+        return ScheduleContext(
             anchor=anchor.astimezone(UTC),
             zone=zone,
             gap=DstGap(self.dst_gap) if self.dst_gap else None,
@@ -238,7 +238,7 @@ class Policy:
             values["retry"] = Retry(**{f.name: data["retry"][f.name] for f in fields(Retry) if f.name in data["retry"]})
         return cls(**values)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return it for people: what becomes of overlaps and of what was missed, then what differs from the default."""
         overlap = {Overlap.QUEUE: f" of {self.queue}", Overlap.ALLOW: f" {self.max_parallel or 'any number'} at once"}
         within = f" within {self.catch_up_window:g} s" if self.catch_up_window is not None else ""
@@ -247,7 +247,7 @@ class Policy:
             f"overlap {self.overlap}{overlap.get(Overlap(self.overlap), '')}",
             f"catch up {self.catch_up}{cap}{within}",
             f"timeout {self.timeout:g} s" if self.timeout is not None else "",
-            self.retry.words(),
+            self.retry.describe(),
             f"stop grace {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
             f"jitter {self.jitter:g} s" if self.jitter else "",
             f"held after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",

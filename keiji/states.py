@@ -57,6 +57,7 @@ OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
 ENDED = frozenset(TRANSITIONS) - OPEN
 LIVE = frozenset({_S.STARTING, _S.RUNNING})
 BAD = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
+NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # an occurrence that never gets a process
 
 
 def advance(current: RunState, following: RunState) -> RunState:

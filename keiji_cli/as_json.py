@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from keiji.records import Pause
 
 if TYPE_CHECKING:
-    from keiji.daemon import EngineNote
+    from keiji.engine_process import EngineInfo
     from keiji.records import Run
     from keiji_engine.bus.views import TaskView, Upcoming
 
@@ -44,7 +44,7 @@ def upcoming(found: Iterable[Upcoming], zone: tzinfo) -> str:
 
 
 def status(
-    engine: EngineNote | None, services: Iterable[dict[str, Any]], zone: tzinfo, now: datetime, pause: Pause | None
+    engine: EngineInfo | None, services: Iterable[dict[str, Any]], zone: tzinfo, now: datetime, pause: Pause | None
 ) -> str:
     """Return the engine (or null), its services, and the pause of everything (or null)."""
     about = engine and {

@@ -16,12 +16,12 @@ from types import FrameType
 
 import click
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import KeijiError
 from keiji.names import slug_of
 from keiji.paths import Paths
 from keiji.settings import local_zone, template
-from keiji_cli import here, output, services
+from keiji_cli import client, output, services
 from keiji_cli.demo_tasks import TASKS, DemoTask
 
 # Leave the alternate screen, show the cursor, report neither mouse nor focus nor pasting.
@@ -40,7 +40,7 @@ def demo(seconds: float, *, plain: bool) -> None:
     with _ended_by_signals(), throw_away() as paths:
         output.progress(f"a workspace for this demo alone: {paths.workspace}")
         set_up(paths)
-        output.progress(f"engine started with pid {daemon.start(paths)}")
+        output.progress(f"engine started with pid {engine_process.start(paths)}")
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             from keiji_cli.demo_plain import show
 
@@ -59,19 +59,22 @@ def set_up(paths: Paths) -> None:
 def _set_up(paths: Paths, task: DemoTask) -> None:
     from keiji_engine.bus.protocol import BuildTask, Create, Disable
 
-    here.carry_out(paths, Create(name=task.name, description=task.description))
+    client.carry_out(paths, Create(name=task.name, description=task.description))
     source = paths.source(slug_of(task.name))
     (source / "function.py").write_text(task.function_source, encoding="utf-8")
     (source / "schedule.py").write_text(task.schedule_source, encoding="utf-8")
-    here.carry_out(paths, BuildTask(task=task.name))
+    client.carry_out(paths, BuildTask(task=task.name))
     if task.is_disabled:
-        here.carry_out(paths, Disable(task=task.name))
+        client.carry_out(paths, Disable(task=task.name))
     output.progress(f"built {task.name}: {task.description}")
 
 
 def _control_center(paths: Paths) -> None:
     command = [sys.executable, "-m", "keiji_tui", "--throw-away"]
-    with _terminal_put_back(), subprocess.Popen(command, env=os.environ | daemon.environment_of(paths)) as running:
+    with (
+        _terminal_put_back(),
+        subprocess.Popen(command, env=os.environ | engine_process.environment_of(paths)) as running,
+    ):
         try:
             code = running.wait()
         except BaseException:

@@ -16,7 +16,7 @@ from keiji_cli import output
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged
-from keiji_engine.runner.logs import parse_line
+from keiji_engine.logs.writer import parse_line
 
 _LINES_AT_ONCE = 3
 _NAME_WIDTH = 16
@@ -33,7 +33,7 @@ async def _show(paths: Paths, seconds: float) -> None:
         assert isinstance(snapshot, p.Snapshot), "any other reply is an error, which ask raises"
         zone = settings.load(paths.settings).zone
         rows = [
-            (task.name, "disabled" if task.is_disabled else "enabled", task.schedule_words,
+            (task.name, "disabled" if task.is_disabled else "enabled", task.schedule_description,
              output.moment(task.next_execution_time, zone))
             for task in snapshot.tasks
         ]  # fmt: skip

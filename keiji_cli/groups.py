@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from keiji.errors import UsageError
-from keiji_cli.verbs import nearest
+from keiji_cli.arguments import nearest
 
 
 class Kind(click.Group):

@@ -8,7 +8,7 @@ import click
 
 from keiji import workspace
 from keiji.paths import Paths
-from keiji_cli import here, output
+from keiji_cli import client, output
 
 _LOGGED = ("bus", "repo", "scheduler")
 
@@ -19,7 +19,7 @@ def init() -> None:
 
     What is there already stays as it is.
     """
-    paths = here.paths()
+    paths = client.paths()
     made = make(paths)
     if not made:
         output.progress(f"workspace already initialized, nothing changed: {paths.workspace}")
@@ -42,7 +42,7 @@ def make(paths: Paths) -> list[Path]:
         StorageError: the database that they name cannot be used.
     """
     made = workspace.make(paths)
-    settings = here.settings(paths)
+    settings = client.settings(paths)
     for service in _LOGGED:
         log = paths.service_log(service)
         if not log.exists():
@@ -53,7 +53,7 @@ def make(paths: Paths) -> list[Path]:
         output.progress("Initializing work space...", *map(str, made))
     is_ours = settings.database_kind == "sqlite"
     existed = paths.database.exists()
-    here.tasks(paths)  # the first request makes the database
+    client.tasks(paths)  # the first request makes the database
     if is_ours and not existed:
         made.append(paths.database)
         output.progress(str(paths.database))

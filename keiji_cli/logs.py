@@ -14,7 +14,7 @@ from keiji.errors import UsageError
 from keiji_cli.editor import EDITORS, open_in
 
 if TYPE_CHECKING:
-    from keiji.segments import LogReader
+    from keiji.log_reader import LogReader
 
 LINES = 100
 _LOOK_AGAIN_SECONDS = 0.1
@@ -42,7 +42,7 @@ def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
     if editor:
         open_in(editor, path)
         return
-    from keiji.segments import LogReader
+    from keiji.log_reader import LogReader
 
     reader, output = LogReader(path), sys.stdout.buffer
     position, text = reader.tail(lines, _MOST_AT_ONCE) if lines else (reader.size(), b"")

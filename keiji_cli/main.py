@@ -11,7 +11,7 @@ import click
 
 from keiji import __version__
 from keiji.errors import KeijiError, UsageError
-from keiji_cli import verbs
+from keiji_cli.arguments import normalize_argv
 from keiji_cli.groups import Lazy, Place
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to die
     try:
-        code = keiji.main(verbs.as_words(arguments), prog_name="keiji", standalone_mode=False)
+        code = keiji.main(normalize_argv(arguments), prog_name="keiji", standalone_mode=False)
     except KeijiError as error:
         return _failed(error)
     except click.ClickException as error:

@@ -57,7 +57,7 @@ def task_block(task: TaskView, zone: tzinfo) -> str:
 def task_notes(task: TaskView, zone: tzinfo) -> str:
     """Return what else is worth knowing of a task, one line each; "" when nothing is."""
     notes = {
-        "Runs": task.schedule_words,
+        "Runs": task.schedule_description,
         "Policy": task.policy,
         "Paused": _paused(task.pause, zone),
         "Held": _held(task, zone),
@@ -142,7 +142,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def tasks_table(found: Iterable[TaskView], zone: tzinfo) -> str:
     """Return one line for each task."""
     rows = [
-        (task.name, _state(task), task.schedule_words, moment(task.next_execution_time, zone), _last(task))
+        (task.name, _state(task), task.schedule_description, moment(task.next_execution_time, zone), _last(task))
         for task in found
     ]
     return table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
 from keiji.records import Pause
-from keiji_cli import here
+from keiji_cli import client
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
 
@@ -31,7 +31,7 @@ _STOP_LIMIT = 20.0
 
 def statuses(paths: Paths) -> list[dict[str, Any]]:
     """Return ``name``, ``status``, ``since`` and ``detail`` of each service; also while the bus is down."""
-    note = daemon.read_note(paths) if daemon.is_running(paths) else None
+    note = engine_process.read_info(paths) if engine_process.is_running(paths) else None
     known = {service["name"]: service for service in (note.services if note else ())}
     offline = {"status": "offline", "since": None, "detail": ""}
     return [{"name": name} | offline | dict(known.get(name, {})) for name in SERVICES]
@@ -43,7 +43,7 @@ def answer(paths: Paths, limit: float = 2.0) -> tuple[bool, Pause | None]:
     One whose bus is stopped cannot be asked, and counts as one that would answer.
     """
     from keiji_engine.bus.protocol import Ping, Pong
-    from keiji_engine.handlers.front import ask
+    from keiji_engine.client.facade import ask
 
     try:
         reply = ask(paths, Ping(), limit=limit)
@@ -61,14 +61,14 @@ def down(paths: Paths, wanted: Iterable[str] = SERVICES) -> list[str]:
 def start_engine(paths: Paths, only: Sequence[str] = ()) -> int:
     """Start an engine, with all services or those in ``only`` and what they need; return its pid."""
     chosen = dict.fromkeys([*only, *_ALWAYS_ALONG]) if only else {}
-    return daemon.start(paths, [word for name in chosen for word in ("--only", name)])
+    return engine_process.start(paths, [word for name in chosen for word in ("--only", name)])
 
 
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:
     """Stop one service of a running engine and return what that says to people."""
     from keiji_engine.bus.protocol import StopService
 
-    lines = here.carry_out(paths, StopService(service=name))
+    lines = client.carry_out(paths, StopService(service=name))
     # The bus has to answer before it goes down.
     _wait(paths, lambda: bool(down(paths, [name])))
     return lines
@@ -79,7 +79,7 @@ def restart_service(paths: Paths, name: str) -> tuple[str, ...]:
     from keiji_engine.bus.protocol import RestartService
 
     before = _since(paths, name)
-    lines = here.carry_out(paths, RestartService(service=name))
+    lines = client.carry_out(paths, RestartService(service=name))
     _wait(paths, lambda: not down(paths, [name]) and _since(paths, name) != before)
     return lines
 
@@ -96,14 +96,14 @@ def start_all_in_engine(paths: Paths) -> None:
         EngineOffline: none runs.
         KeijiError: a service did not start; the message says why.
     """
-    daemon.send(paths, signal.SIGHUP)
+    engine_process.send_signal(paths, signal.SIGHUP)
     _wait(paths, lambda: not down(paths))
 
 
 def _wait(paths: Paths, is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_LIMIT
     while not is_so():
-        if time.monotonic() > deadline or not daemon.is_running(paths):
+        if time.monotonic() > deadline or not engine_process.is_running(paths):
             raise KeijiError(
                 "; ".join(_why(paths)) or "the engine ended", hint="keiji system logs --scheduler may tell more"
             )
@@ -124,8 +124,8 @@ def end_engine(paths: Paths) -> int:
         EngineOffline: none runs.
         KeijiError: it is still there after its time.
     """
-    pid = daemon.send(paths, signal.SIGTERM)
-    if daemon.wait_until_gone(paths, _STOP_LIMIT):
+    pid = engine_process.send_signal(paths, signal.SIGTERM)
+    if engine_process.wait_for_exit(paths, _STOP_LIMIT):
         return pid
     raise KeijiError(
         f"the engine (pid {pid}) has not ended within {_STOP_LIMIT:g} s",
@@ -139,8 +139,8 @@ def kill_engine(paths: Paths) -> int:
     Raises:
         EngineOffline: none runs.
     """
-    pid = daemon.send(paths, signal.SIGKILL)
-    daemon.wait_until_gone(paths, _STOP_LIMIT)
+    pid = engine_process.send_signal(paths, signal.SIGKILL)
+    engine_process.wait_for_exit(paths, _STOP_LIMIT)
     return pid
 
 
@@ -158,7 +158,7 @@ def end_everything(paths: Paths) -> None:
     Raises:
         KeijiError: a run or the engine could not be stopped.
     """
-    if not daemon.is_running(paths):
+    if not engine_process.is_running(paths):
         if not live_runs(paths):
             return
         start_engine(paths, only=["bus"])
@@ -176,8 +176,8 @@ def _stop_runs(paths: Paths) -> None:
 
     def stop(slug: str) -> None:
         with contextlib.suppress(NotRunning):  # it ended by itself
-            here.carry_out(paths, StopRun(task=slug))
+            client.carry_out(paths, StopRun(task=slug))
 
-    live = [task.slug for task in here.tasks(paths) if task.is_running]
+    live = [task.slug for task in client.tasks(paths) if task.is_running]
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(stop, live))

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import KeijiError, UsageError
 from keiji.paths import Paths
-from keiji_cli import as_json, here, logs, output, services
+from keiji_cli import as_json, client, logs, output, services
 from keiji_cli.groups import Kind
 from keiji_cli.services import SERVICES
 
@@ -45,8 +45,8 @@ def system() -> None:
 @_of(SERVICES)
 def start(chosen: tuple[str, ...]) -> None:
     """Start the engine in the background, or services of it that are stopped."""
-    paths = here.workspace()
-    if daemon.is_running(paths):
+    paths = client.workspace()
+    if engine_process.is_running(paths):
         _start_in_engine(paths, chosen)
     else:
         output.progress(f"service started with pid {services.start_engine(paths, chosen)}")
@@ -65,11 +65,11 @@ def _start_in_engine(paths: Paths, chosen: Sequence[str]) -> None:
         output.progress("the bus was down: everything that was stopped has been started")
     else:
         for name in stopped:
-            output.progress(*here.carry_out(paths, StartService(service=name)))
+            output.progress(*client.carry_out(paths, StartService(service=name)))
 
 
 def _say_who_is_online(paths: Paths) -> None:
-    note = daemon.read_note(paths)
+    note = engine_process.read_info(paths)
     down = services.down(paths)
     online = [name for name in SERVICES if name not in down]
     output.progress(f"engine {note.pid if note else ''}: {', '.join(online) or 'no service'} online")
@@ -83,11 +83,11 @@ def _say_who_is_online(paths: Paths) -> None:
 @click.option("--force", is_flag=True, help="End an engine that does not answer. Its runs go on even so.")
 def stop(chosen: tuple[str, ...], *, force: bool) -> None:
     """Stop the engine, or some of its services. Live runs go on; the next engine adopts them."""
-    paths = here.paths()
+    paths = client.paths()
     if chosen:
         for name in services.bus_last(chosen):
             output.progress(*services.stop_service(paths, name))
-    elif daemon.is_running(paths):
+    elif engine_process.is_running(paths):
         _end(paths, force=force)
     else:
         output.progress("no engine is running, nothing to stop")
@@ -105,12 +105,12 @@ def _end(paths: Paths, *, force: bool = False) -> None:
 @_of(SERVICES)
 def restart(chosen: tuple[str, ...]) -> None:
     """Stop and start the engine, or some of its services. Live runs go on."""
-    paths = here.workspace()
+    paths = client.workspace()
     if chosen:
         for name in services.bus_last(chosen):
             output.progress(*services.restart_service(paths, name))
         return
-    if daemon.is_running(paths):
+    if engine_process.is_running(paths):
         _end(paths)
     output.progress(f"service started with pid {services.start_engine(paths)}")
     _say_who_is_online(paths)
@@ -120,14 +120,14 @@ def restart(chosen: tuple[str, ...]) -> None:
 @click.option("--json", "for_programs", is_flag=True, help="Print an object.")
 def status(*, for_programs: bool) -> None:
     """Show how the services do."""
-    paths = here.workspace()
+    paths = client.workspace()
     found = services.statuses(paths)
-    note = daemon.read_note(paths) if daemon.is_running(paths) else None
+    note = engine_process.read_info(paths) if engine_process.is_running(paths) else None
     is_well, pause = services.answer(paths) if note is not None else (True, None)
     if not is_well:
         found = [service | {"status": "stale"} for service in found]
     now = datetime.now(UTC)
-    zone = here.settings(paths).zone
+    zone = client.settings(paths).zone
     if for_programs:
         click.echo(as_json.status(note, found, zone, now, pause))
     else:
@@ -141,7 +141,9 @@ def status(*, for_programs: bool) -> None:
         )
 
 
-def _say_status(paths: Paths, note: daemon.EngineNote | None, found: list[dict[str, Any]], now: datetime) -> None:
+def _say_status(
+    paths: Paths, note: engine_process.EngineInfo | None, found: list[dict[str, Any]], now: datetime
+) -> None:
     click.echo(output.services_table((service["name"], service["status"]) for service in found))
     for service in found:
         if service["detail"]:
@@ -159,7 +161,7 @@ def pause(*, reason: str) -> None:
     """Start nothing that is due until the system is resumed, whatever restarts meanwhile; what runs goes on."""
     from keiji_engine.bus.protocol import PauseSystem
 
-    output.progress(*here.carry_out(here.workspace(), PauseSystem(reason=reason)))
+    output.progress(*client.carry_out(client.workspace(), PauseSystem(reason=reason)))
 
 
 @system.command()
@@ -167,7 +169,7 @@ def resume() -> None:
     """Let everything go on but for tasks that are paused themselves. What was due meanwhile is not caught up with."""
     from keiji_engine.bus.protocol import ResumeSystem
 
-    output.progress(*here.carry_out(here.workspace(), ResumeSystem()))
+    output.progress(*client.carry_out(client.workspace(), ResumeSystem()))
 
 
 @system.command(name="logs")
@@ -180,7 +182,7 @@ def show_logs(chosen: tuple[str, ...], lines: int, editor: str | None, *, follow
             f"the logs of which service? {len(chosen)} are named, one is shown at a time",
             hint=f"one of {', '.join(f'--{name}' for name in _LOGGED)}",
         )
-    logs.show(here.paths().service_log(chosen[0]), lines=lines, follow=follow, editor=editor)
+    logs.show(client.paths().service_log(chosen[0]), lines=lines, follow=follow, editor=editor)
 
 
 @system.command()
@@ -190,4 +192,4 @@ def uninstall(*, yes: bool, with_sources: bool) -> None:
     """Remove everything that keiji keeps: history, logs, builds. Your sources stay unless you say otherwise."""
     from keiji_cli.uninstall import uninstall as remove
 
-    remove(here.paths(), yes=yes, with_sources=with_sources)
+    remove(client.paths(), yes=yes, with_sources=with_sources)

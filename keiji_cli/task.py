@@ -11,7 +11,7 @@ import click
 
 from keiji.errors import InvalidName, KeijiError
 from keiji.names import slug_of
-from keiji_cli import as_json, here, logs, output
+from keiji_cli import as_json, client, logs, output
 from keiji_cli.groups import Kind
 
 _NONE_YET = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' makes one"
@@ -51,7 +51,7 @@ def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
     from keiji_engine.bus.protocol import Create
 
     request = Create(name=name, description=desc, schedule=schedule, force=force)
-    output.progress(*here.carry_out(here.workspace(), request))
+    output.progress(*client.carry_out(client.workspace(), request))
 
 
 @task.command()
@@ -64,7 +64,7 @@ def build(name: str, *, restart: bool) -> None:
     """
     from keiji_engine.bus.protocol import BuildTask
 
-    output.progress(*here.carry_out(here.workspace(), BuildTask(task=name, restart=restart)))
+    output.progress(*client.carry_out(client.workspace(), BuildTask(task=name, restart=restart)))
 
 
 @task.command()
@@ -72,9 +72,9 @@ def build(name: str, *, restart: bool) -> None:
 @click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
 def get(name: str | None, *, for_programs: bool) -> None:
     """Show everything about one task, or about all of them."""
-    paths = here.workspace()
-    zone = here.settings(paths).zone
-    found, pause = here.tasks_and_pause(paths, name)
+    paths = client.workspace()
+    zone = client.settings(paths).zone
+    found, pause = client.tasks_and_pause(paths, name)
     if for_programs:
         click.echo(as_json.tasks(found, zone))
     elif name is not None:
@@ -93,9 +93,9 @@ def get(name: str | None, *, for_programs: bool) -> None:
 @click.option("--json", "for_programs", is_flag=True, help="Print a list of objects, as get does.")
 def list_tasks(*, for_programs: bool) -> None:
     """Show all tasks, a line each."""
-    paths = here.workspace()
-    zone = here.settings(paths).zone
-    found, pause = here.tasks_and_pause(paths)
+    paths = client.workspace()
+    zone = client.settings(paths).zone
+    found, pause = client.tasks_and_pause(paths)
     if for_programs:
         click.echo(as_json.tasks(found, zone))
     elif found:
@@ -114,9 +114,9 @@ def runs(name: str, limit: int, *, for_programs: bool) -> None:
     """Show the runs of a task, newest first."""
     from keiji_engine.bus.protocol import GetRuns, Runs
 
-    paths = here.workspace()
-    zone = here.settings(paths).zone
-    reply = here.ask(paths, GetRuns(task=name, limit=limit))
+    paths = client.workspace()
+    zone = client.settings(paths).zone
+    reply = client.ask(paths, GetRuns(task=name, limit=limit))
     if not isinstance(reply, Runs):
         raise KeijiError(f"the engine answered {type(reply).__name__} instead of Runs")
     if for_programs:
@@ -136,7 +136,7 @@ def show_next(name: str, count: int, after: str | None, *, for_programs: bool) -
     """Show when a task is due next, and what daylight saving or its policy does to that."""
     from keiji_cli import upcoming
 
-    paths = here.workspace()
+    paths = client.workspace()
     click.echo(upcoming.shown(paths, name, count, after, for_programs=for_programs))
 
 
@@ -144,7 +144,7 @@ def show_next(name: str, count: int, after: str | None, *, for_programs: bool) -
 @about_a_task
 def explain(name: str) -> None:
     """Say why a task does not run now, and what to do about it."""
-    for reason in here.explained(here.workspace(), name):
+    for reason in client.explained(client.workspace(), name):
         click.echo(reason.words)
         if reason.remedy:
             click.echo(f"    {reason.remedy}")
@@ -155,11 +155,11 @@ def explain(name: str) -> None:
 @logs.log_options
 def show_logs(name: str, lines: int, editor: str | None, *, follow: bool) -> None:
     """Show what the runs of a task printed, and what became of them."""
-    paths = here.workspace()
+    paths = client.workspace()
     path = paths.task_log(name) if name == slug_of(name) else None
     if path is None or not path.exists():
         # Not every name is that of its folder; and where there is no such task, this says so.
-        path = Path(here.tasks(paths, name)[0].log_path)
+        path = Path(client.tasks(paths, name)[0].log_path)
     logs.show(path, lines=lines, follow=follow, editor=editor)
 
 
@@ -169,7 +169,7 @@ def enable(name: str) -> None:
     """Let a task run by its schedule again."""
     from keiji_engine.bus.protocol import Enable
 
-    output.progress(*here.carry_out(here.workspace(), Enable(task=name)))
+    output.progress(*client.carry_out(client.workspace(), Enable(task=name)))
 
 
 @task.command()
@@ -178,7 +178,7 @@ def disable(name: str) -> None:
     """Stop a task, and let it rest until it is enabled."""
     from keiji_engine.bus.protocol import Disable
 
-    output.progress(*here.carry_out(here.workspace(), Disable(task=name)))
+    output.progress(*client.carry_out(client.workspace(), Disable(task=name)))
 
 
 @task.command()
@@ -188,7 +188,7 @@ def pause(name: str, reason: str) -> None:
     """Start nothing that is due of a task until it is resumed; what runs goes on."""
     from keiji_engine.bus.protocol import PauseTask
 
-    output.progress(*here.carry_out(here.workspace(), PauseTask(task=name, reason=reason)))
+    output.progress(*client.carry_out(client.workspace(), PauseTask(task=name, reason=reason)))
 
 
 @task.command()
@@ -197,7 +197,7 @@ def resume(name: str) -> None:
     """Let a paused task go on. What was due meanwhile is not caught up with."""
     from keiji_engine.bus.protocol import ResumeTask
 
-    output.progress(*here.carry_out(here.workspace(), ResumeTask(task=name)))
+    output.progress(*client.carry_out(client.workspace(), ResumeTask(task=name)))
 
 
 @task.command()
@@ -207,14 +207,14 @@ def delete(name: str, *, yes: bool) -> None:
     """Forget a task: its history, its logs, its builds. The sources stay."""
     from keiji_engine.bus.protocol import Delete
 
-    paths = here.workspace()
+    paths = client.workspace()
     if sys.stdin.isatty() and not yes:
-        found = here.tasks(paths, name)[0]
+        found = client.tasks(paths, name)[0]
         click.echo(f"This deletes the history, the logs and the builds of {found.name}.")
         click.echo(f"Its sources stay: {found.source_path}")
         if not click.confirm("Delete it?", default=False):
             raise KeijiError("nothing was deleted")
-    output.progress(*here.carry_out(paths, Delete(task=name)))
+    output.progress(*client.carry_out(paths, Delete(task=name)))
 
 
 @task.command()
@@ -223,7 +223,7 @@ def resolve(name: str) -> None:
     """Clear a task's error, once its cause is gone; one that was held runs again."""
     from keiji_engine.bus.protocol import Resolve
 
-    output.progress(*here.carry_out(here.workspace(), Resolve(task=name)))
+    output.progress(*client.carry_out(client.workspace(), Resolve(task=name)))
 
 
 @task.command()
@@ -232,7 +232,7 @@ def restart(name: str) -> None:
     """Stop what runs of a task, and count its schedule anew from now."""
     from keiji_engine.bus.protocol import Restart
 
-    output.progress(*here.carry_out(here.workspace(), Restart(task=name)))
+    output.progress(*client.carry_out(client.workspace(), Restart(task=name)))
 
 
 @task.command()
@@ -241,7 +241,7 @@ def run(name: str) -> None:
     """Run a task now, whatever its schedule says."""
     from keiji_engine.bus.protocol import RunTask
 
-    output.progress(*here.carry_out(here.workspace(), RunTask(task=name)))
+    output.progress(*client.carry_out(client.workspace(), RunTask(task=name)))
 
 
 @task.command()
@@ -250,4 +250,4 @@ def stop(name: str) -> None:
     """Stop the live run of a task, and cancel a pending retry."""
     from keiji_engine.bus.protocol import StopRun
 
-    output.progress(*here.carry_out(here.workspace(), StopRun(task=name)))
+    output.progress(*client.carry_out(client.workspace(), StopRun(task=name)))

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
-from keiji_cli import here, output, services
+from keiji_cli import client, output, services
 
 
 def state_of(paths: Paths) -> dict[Path, str]:
@@ -84,7 +84,7 @@ def _announce(paths: Paths, state: dict[Path, str], *, with_sources: bool) -> No
         click.echo(f"\nThis stays:\n{paths.workspace}  {output.size(size_of(paths.workspace))}  your workspace")
     if _database_elsewhere(paths):
         click.echo("The PostgreSQL database that DB_URL names stays, too, with tasks and history in it.")
-    if daemon.is_running(paths) or services.live_runs(paths):
+    if engine_process.is_running(paths) or services.live_runs(paths):
         click.echo("\nThe engine and every live run are stopped first.")
 
 
@@ -97,7 +97,7 @@ def size_of(path: Path) -> int:
 
 def _database_elsewhere(paths: Paths) -> bool:
     try:
-        return here.settings(paths).database_kind != "sqlite"
+        return client.settings(paths).database_kind != "sqlite"
     except InvalidSettings:
         return False
 

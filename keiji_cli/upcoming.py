@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from keiji.errors import InvalidSchedule, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_cli import as_json, here, output
+from keiji_cli import as_json, client, output
 from keiji_engine.bus.protocol import GetUpcoming, UpcomingInstants
 
 
@@ -22,9 +22,9 @@ def shown(paths: Paths, name: str, count: int, after: str | None, *, for_program
         UsageError: ``after`` is no moment.
         TaskNotFound, NotBuilt: there is nothing to show.
     """
-    settings = here.settings(paths)
+    settings = client.settings(paths)
     moment = _moment(after, settings) if after is not None else None
-    reply = here.ask(paths, GetUpcoming(task=name, count=count, after=moment))
+    reply = client.ask(paths, GetUpcoming(task=name, count=count, after=moment))
     if not isinstance(reply, UpcomingInstants):
         raise KeijiError(f"the engine answered {type(reply).__name__} instead of UpcomingInstants")
     zone = ZoneInfo(reply.zone)

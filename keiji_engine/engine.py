@@ -13,27 +13,28 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from keiji import __version__, daemon
+from keiji import __version__, engine_process
 from keiji import settings as settings_file
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji.states import ENDED
-from keiji_engine import builds, placing
-from keiji_engine.board import Board
+from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.bus.views import EngineView, ServiceStatus, ServiceView
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
-from keiji_engine.journal import Journal
-from keiji_engine.ledger import Ledger
-from keiji_engine.log_source import LogFiles
-from keiji_engine.retention import Retention
-from keiji_engine.runs import Runs
-from keiji_engine.scheduler.loop import Scheduler
+from keiji_engine.logs.service_log import Journal
+from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.run_service import RunService
+from keiji_engine.scheduler import clock_changes
 from keiji_engine.scheduler.planner import Conditions
+from keiji_engine.scheduler_service import SchedulerService
 from keiji_engine.services import Service
+from keiji_engine.state import EngineState
+from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.retention import Retention
 from keiji_engine.storage.store import Store
 from keiji_engine.watcher import Watcher
 
@@ -75,10 +76,10 @@ class Engine:
         self._clock = clock
         self._later: set[asyncio.Task[Any]] = set()
 
-        self.ledger = Ledger()
+        self.ledger = AsyncStore()
         self.journal = journal = Journal(paths, lambda: self.settings, clock, echo=echo)
-        self.board = Board(paths, self._tell)
-        self.runs = Runs(
+        self.board = EngineState(paths, self._tell)
+        self.runs = RunService(
             paths=paths,
             settings=lambda: self.settings,
             ledger=self.ledger,
@@ -87,16 +88,16 @@ class Engine:
             clock=clock,
             nudge=self.nudge,
         )
-        self.scheduler = Scheduler(
+        self.scheduler = SchedulerService(
             world=self.board,
             carry_out=self.runs.carry_out,
-            turn_back=lambda seen: placing.turn_back(self.desk, seen),
+            apply_set_back=lambda seen: clock_changes.apply_set_back(self.desk, seen),
             conditions=self._conditions,
             clock=clock,
             note=lambda text, level: journal.service("scheduler", text, level),
         )
         self.watcher = Watcher(paths.tasks, self.board.active_files, self.board.put_sources)
-        self.desk = Desk(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
+        self.desk = Context(paths, lambda: self.settings, self.ledger, self.board, journal, clock, control=self)
         self.retention = Retention(
             self.ledger,
             lambda: self.settings,
@@ -109,7 +110,7 @@ class Engine:
             paths,
             self.boot,
             self.dispatcher.answer,
-            LogFiles(paths, lambda slug: self.board.task(slug) is not None),
+            TaskLogs(paths, lambda slug: self.board.task(slug) is not None),
             lambda text: journal.service("bus", text),
         )
         serves = {
@@ -153,8 +154,8 @@ class Engine:
         await self.ledger.open(self.settings, self.paths)
         self.journal.service("repo", f"database open ({self.settings.database_kind})")
         await self.board.load(self.ledger)
-        await placing.look_at_clock(self.desk)
-        await placing.move_to_zone(self.desk)
+        await clock_changes.look_at_clock(self.desk)
+        await clock_changes.move_to_zone(self.desk)
         kept = await self.ledger.do(Store.build_hashes)
         self._soon("repo", asyncio.to_thread(builds.collect, self.paths.builds, kept))
         self._pruning = self._soon("repo", self.retention.serve())
@@ -175,7 +176,7 @@ class Engine:
 
     def _asked_to_end(self) -> None:
         if self._asked:
-            # Asked twice: something hangs. Runs are no children of this process and go on either way.
+            # Asked twice: something hangs. RunService are no children of this process and go on either way.
             os._exit(1)
         self._asked = True
         self._ending.set()
@@ -197,7 +198,7 @@ class Engine:
             self.journal.service("repo", "DB_URL has changed; it takes effect when the engine starts anew", "WARN")
         self.settings = loaded
         self.journal.service("scheduler", f"settings read, time zone {loaded.time_zone}")
-        await placing.move_to_zone(self.desk)
+        await clock_changes.move_to_zone(self.desk)
 
     def _conditions(self) -> Conditions:
         return Conditions(
@@ -288,9 +289,9 @@ class Engine:
             {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
         )
-        note = daemon.EngineNote(os.getpid(), self.boot, __version__, self.started_at.isoformat(), services)
+        note = engine_process.EngineInfo(os.getpid(), self.boot, __version__, self.started_at.isoformat(), services)
         with contextlib.suppress(OSError):
-            daemon.write_note(self.paths, note)
+            engine_process.write_info(self.paths, note)
 
     async def _after_reply(self, *steps: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(_REPLY_FIRST)

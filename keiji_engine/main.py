@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from keiji import __version__, daemon
+from keiji import __version__, engine_process
 from keiji import settings as settings_file
 from keiji.errors import KeijiError
 from keiji.paths import Paths
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             os.environ[name] = value
     paths = Paths.from_environment()
     try:
-        with daemon.hold_lock(paths):
+        with engine_process.hold_lock(paths):
             # What a killed engine wrote about itself is untrue from here on.
             paths.engine.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)

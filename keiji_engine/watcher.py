@@ -23,8 +23,8 @@ from watchfiles import Change, watch
 from watchfiles.main import FileChange
 
 from keiji.errors import BuildFailed
-from keiji_engine.builds.gate import check_syntax
 from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_as_in, is_source
+from keiji_engine.builds.validate import check_syntax
 
 AT_ONCE = 300  # so many tasks are looked at each time that it looks without having been told anything
 

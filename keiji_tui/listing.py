@@ -15,7 +15,7 @@ from keiji import names
 from keiji_engine.bus.views import TaskView
 from keiji_tui.states import TaskState, state_of
 
-name_key = lru_cache(maxsize=1 << 16)(names.natural)
+name_key = lru_cache(maxsize=1 << 16)(names.natural_sort_key)
 _S = TaskState
 _WORST_FIRST = (
     _S.HELD, _S.FAILING, _S.RETRYING, _S.RUNNING, _S.QUEUED, _S.PAUSED, _S.UNBUILT, _S.IDLE, _S.DISABLED,

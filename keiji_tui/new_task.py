@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
-from keiji.schedule import Placement
-from keiji.schedule.spoken import read_spoken
-from keiji.schedule.written import read_schedule
+from keiji.schedule import ScheduleContext
+from keiji.schedule.natural import read_spoken
+from keiji.schedule.parse import read_schedule
 from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import TaskView, Upcoming
 from keiji_tui.commands import SENDER
@@ -77,7 +77,7 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     try:
         read = read_schedule(schedule)
         is_spoken = read_spoken(schedule.strip()) is not None
-        placed = read.placed(Placement(anchor=now, zone=zone.key))
+        placed = read.with_context(ScheduleContext(anchor=now, zone=zone.key))
         found = tuple(
             Upcoming(at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
             for each in islice(placed.preview(now), SHOWN)
@@ -86,8 +86,8 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
         return Preview(error="\n".join(filter(None, (error.message, error.hint))))
     taken = read.source_form() if is_spoken else ""
     if not found:
-        return Preview(read.words(), taken, error=_never(now, zone))
-    return Preview(read.words(), taken, found)
+        return Preview(read.describe(), taken, error=_never(now, zone))
+    return Preview(read.describe(), taken, found)
 
 
 def _never(now: datetime, zone: ZoneInfo) -> str:
@@ -103,7 +103,7 @@ def _never(now: datetime, zone: ZoneInfo) -> str:
 def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:
     """Return why there cannot be a new task of that name; "" where there can."""
     try:
-        slug = names.slug_of(names.checked(name))
+        slug = names.slug_of(names.validate(name))
         names.check_free(name.strip(), slug, [(task.name, task.slug) for task in tasks])
     except KeijiError as error:
         return error.message

@@ -275,7 +275,7 @@ def _difference(task: TaskView) -> tuple[str, ...]:
 
 def _shape(task: TaskView) -> tuple[object, ...]:
     held = task.failures if task.held_since else 0
-    return (task.name, task.schedule_words, bool(task.source_changes), task.pause, held)
+    return (task.name, task.schedule_description, bool(task.source_changes), task.pause, held)
 
 
 def _by_name(task: TaskView) -> tuple[object, ...]:

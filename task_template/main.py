@@ -6,7 +6,7 @@ The engine never uses this file: it runs the task's build.
 import sys
 from pathlib import Path
 
-from keiji_engine.builds.by_hand import main
+from keiji_engine.builds.run_local import main
 
 if __name__ == "__main__":
     sys.exit(main(Path(__file__).parent))

@@ -13,13 +13,13 @@ from typing import TypeVar
 
 import zmq
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.paths import Paths
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import TaskView
-from keiji_engine.handlers import front
+from keiji_engine.client import facade
 
 LIMIT = 20.0
 T = TypeVar("T")
@@ -102,8 +102,12 @@ class Installation:
 
     def ask(self, request: p.AnyRequest) -> p.AnyReply:
         """Ask as the command line does; a mere question of a running engine on a plain socket, which costs less."""
-        if isinstance(request, p.Directive) or not self.paths.control.exists() or not daemon.is_running(self.paths):
-            return front.ask(self.paths, request, sender="test")
+        if (
+            isinstance(request, p.Directive)
+            or not self.paths.control.exists()
+            or not engine_process.is_running(self.paths)
+        ):
+            return facade.ask(self.paths, request, sender="test")
         with zmq.Context() as context, context.socket(zmq.REQ) as socket:
             socket.linger = 0
             socket.connect(f"ipc://{self.paths.control}")
@@ -139,7 +143,7 @@ class Installation:
         return pid
 
     def engine_is_ready(self, pid: int) -> bool:
-        note = daemon.read_note(self.paths)
+        note = engine_process.read_info(self.paths)
         return note is not None and note.pid == pid
 
     def _ended_early(self) -> bool:
@@ -178,7 +182,7 @@ class Installation:
             self.stop()
 
     def _end_runs(self) -> None:
-        if not daemon.is_running(self.paths) or not self.paths.control.exists():
+        if not engine_process.is_running(self.paths) or not self.paths.control.exists():
             return
         reply = self.ask(p.GetTasks())
         assert isinstance(reply, p.Tasks)

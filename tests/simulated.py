@@ -21,15 +21,16 @@ from keiji.records import Build, Run, RunResult
 from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
 from keiji.states import RunState, Trigger
-from keiji_engine import placing, steps
-from keiji_engine.board import Board
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import Upcoming
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import HANDLERS
-from keiji_engine.journal import Journal
-from keiji_engine.scheduler.loop import Scheduler
+from keiji_engine.logs.service_log import Journal
+from keiji_engine.scheduler import clock_changes
 from keiji_engine.scheduler.planner import Conditions, Plan
+from keiji_engine.scheduler_service import SchedulerService
+from keiji_engine.state import EngineState
+from keiji_engine.storage import transactions
 from keiji_engine.storage.store import Store
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
@@ -79,7 +80,7 @@ class Tally:
             moment = following
         self.since = max(self.since, now)
 
-    def turn_back(self, now: datetime, schedule: Schedule) -> None:
+    def apply_set_back(self, now: datetime, schedule: Schedule) -> None:
         """The clock shows ``now`` again: what lies ahead has not been due, unless it ran."""
         self.settled = {instant for instant in self.settled if instant <= now or instant in self.ran}
         self.schedule, self.since = schedule, now
@@ -136,7 +137,7 @@ class Simulation:
             hash=f"{number:032x}", command=("python",), files={}, schedule=schedule, policy=policy, import_seconds=0,
             created_at=self.begin,
         )  # fmt: skip
-        placed = schedule.placed(policy.placement(anchor=self.begin, zone=self.settings.time_zone))
+        placed = schedule.with_context(policy.schedule_context(anchor=self.begin, zone=self.settings.time_zone))
         self.store.create_task(slug, slug, "", self.begin)
         self.store.activate(slug, build, placed, placed.next_after(self.begin), now=self.begin)
         self.tallies[slug] = Tally(placed, self.begin)
@@ -178,14 +179,14 @@ class Simulation:
 
     async def boot(self) -> None:
         """Start the engine: adopt what runs, record what ended meanwhile, look at the clock."""
-        self.board = Board(self.paths, lambda _: None)
+        self.board = EngineState(self.paths, lambda _: None)
         await self.board.load(self.ledger)
         journal = Journal(self.paths, lambda: self.settings, lambda: self.now)
-        self.desk = Desk(self.paths, lambda: self.settings, self.ledger, self.board, journal, lambda: self.now)
-        self.scheduler = Scheduler(
+        self.desk = Context(self.paths, lambda: self.settings, self.ledger, self.board, journal, lambda: self.now)
+        self.scheduler = SchedulerService(
             world=self.board,
             carry_out=self._carry_out,
-            turn_back=self._turned_back,
+            apply_set_back=self._turned_back,
             conditions=lambda: Conditions(
                 zone=self.settings.zone, pause=self.board.pause, max_parallel=self.settings.max_parallel_runs or None
             ),
@@ -266,7 +267,7 @@ class Simulation:
     async def _carry_out(self, plan: Plan) -> bool:
         if self.crash_at == "before":
             raise self._crash()
-        runs, tasks = steps.settle_due(self.store, plan, self.now)
+        runs, tasks = transactions.settle_due(self.store, plan, self.now)
         if self.crash_at == "claimed":
             raise self._crash()
         self.board.put_runs(runs, tasks)
@@ -305,7 +306,7 @@ class Simulation:
             delay = task.policy.retry.delay_after(run.attempt, drawn=self.random.random())
             retry_at = None if delay is None else self.now + timedelta(seconds=delay)
         result = RunResult(run_id=run_id, state=state, finished_at=self.now, reason="" if not state else str(state))
-        run, retry, task = steps.finish(self.store, result, retry_at)
+        run, retry, task = transactions.finish(self.store, result, retry_at)
         self.board.put_runs([run, retry] if retry else [run], [task])
         self.stopped.discard(run_id)
 
@@ -317,11 +318,11 @@ class Simulation:
             if run.scheduled_for is not None:
                 self.tallies[run.task].ran.add(run.scheduled_for)
         before = {task.slug: task for task in self.board.tasks()}
-        await placing.turn_back(self.desk, recorded or seen)
+        await clock_changes.apply_set_back(self.desk, recorded or seen)
         for slug, task in ((task.slug, task) for task in self.board.tasks()):
             assert task.schedule is not None
             if not task.is_disabled and (task != before[slug] or not isinstance(task.schedule, Interval)):
-                self.tallies[slug].turn_back(self.now, task.schedule)
+                self.tallies[slug].apply_set_back(self.now, task.schedule)
 
     # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
 

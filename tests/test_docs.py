@@ -63,8 +63,8 @@ def test_the_examples_of_schedules_and_policies_are_what_they_say() -> None:
     assert len(found) == 10
     assert all(isinstance(schedule, Schedule) for schedule in found)
     for schedule in found:
-        place = Policy().placement(anchor=EPOCH, zone="Africa/Nairobi")
-        assert schedule.placed(place).next_after(EPOCH) is not None
+        place = Policy().schedule_context(anchor=EPOCH, zone="Africa/Nairobi")
+        assert schedule.with_context(place).next_after(EPOCH) is not None
 
 
 def test_the_page_on_time_names_every_choice_of_a_policy() -> None:

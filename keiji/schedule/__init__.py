@@ -1,38 +1,38 @@
 """When a task runs, as a value."""
 
-from keiji.schedule.authors import OnDays, cron, every, on, once
 from keiji.schedule.base import (
+    DEFAULT_CONTEXT,
     EPOCH,
-    UNPLACED,
     DstFold,
     DstGap,
     Occurrence,
-    Placement,
+    OccurrenceRange,
     Schedule,
-    Stretch,
+    ScheduleContext,
 )
 from keiji.schedule.cron import Cron
 from keiji.schedule.daytime import DAYS, DayTime
+from keiji.schedule.dsl import OnDays, cron, every, on, once
 from keiji.schedule.interval import UNITS, Interval
 from keiji.schedule.once import Once
-from keiji.schedule.stored import from_dict
+from keiji.schedule.serialize import from_dict
 
 __all__ = [
     "DAYS",
+    "DEFAULT_CONTEXT",
     "EPOCH",
     "UNITS",
-    "UNPLACED",
     "Cron",
     "DayTime",
     "DstFold",
     "DstGap",
     "Interval",
     "Occurrence",
+    "OccurrenceRange",
     "OnDays",
     "Once",
-    "Placement",
     "Schedule",
-    "Stretch",
+    "ScheduleContext",
     "cron",
     "every",
     "from_dict",

@@ -34,7 +34,7 @@ class DstFold(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ScheduleContext:
     """Where a schedule stands.
 
     Args:
@@ -66,11 +66,11 @@ class Placement:
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
             for name, value in values.items()
-            if value is not None and value != getattr(UNPLACED, name)
+            if value is not None and value != getattr(DEFAULT_CONTEXT, name)
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Placement:
+    def from_dict(cls, data: dict[str, Any]) -> ScheduleContext:
         """Read what `to_dict` wrote. Raises ValueError or TypeError where it is something else."""
         readers: dict[str, Callable[[str], Any]] = {
             "anchor": datetime.fromisoformat, "zone": str, "gap": DstGap, "fold": DstFold,
@@ -79,7 +79,7 @@ class Placement:
         return cls(**{name: read(data[name]) for name, read in readers.items() if name in data})
 
 
-UNPLACED = Placement()
+DEFAULT_CONTEXT = ScheduleContext()
 
 
 class Occurrence(NamedTuple):
@@ -95,7 +95,7 @@ class Occurrence(NamedTuple):
     is_skipped: bool = False
 
 
-class Stretch(NamedTuple):
+class OccurrenceRange(NamedTuple):
     """The instants from one to another.
 
     Args:
@@ -117,18 +117,18 @@ class Schedule(ABC):
     """What every kind of schedule answers."""
 
     type: ClassVar[str]
-    place: Placement = field(default=UNPLACED, kw_only=True)
+    context: ScheduleContext = field(default=DEFAULT_CONTEXT, kw_only=True)
 
     @abstractmethod
     def _following(self, moment: datetime) -> Iterator[Occurrence]:
         """Yield what comes after ``moment`` (aware), in order, regardless of bounds."""
 
     @abstractmethod
-    def words(self) -> str:
+    def describe(self) -> str:
         """Return it in words: "every 10 seconds", "Fridays at 22:00"."""
 
     @abstractmethod
-    def seed_form(self) -> str:
+    def compact_form(self) -> str:
         """Return it as key:value pairs: "units:seconds,interval:10", "day:Friday,time:10:00PM"."""
 
     @abstractmethod
@@ -139,13 +139,13 @@ class Schedule(ABC):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` reads it back."""
 
-    def placed(self, place: Placement) -> Self:
+    def with_context(self, context: ScheduleContext) -> Self:
         """Return this schedule, placed."""
-        return replace(self, place=place)
+        return replace(self, context=context)
 
     def is_same_as(self, other: Schedule) -> bool:
         """Return whether both say the same, wherever they were placed."""
-        return self.placed(UNPLACED) == other.placed(UNPLACED)
+        return self.with_context(DEFAULT_CONTEXT) == other.with_context(DEFAULT_CONTEXT)
 
     def next_after(self, moment: datetime) -> datetime | None:
         """Return the first instant strictly later than ``moment`` (aware), in UTC; None when there is none."""
@@ -157,7 +157,7 @@ class Schedule(ABC):
 
     def preview(self, moment: datetime) -> Iterator[Occurrence]:
         """Yield the instants after ``moment`` and, in their places, those that daylight saving leaves out."""
-        not_before, until = self.place.not_before, self.place.until
+        not_before, until = self.context.not_before, self.context.until
         if not_before is not None and moment < not_before:
             moment = not_before - _TICK
         for occurrence in self._following(moment):
@@ -165,7 +165,7 @@ class Schedule(ABC):
                 return
             yield occurrence
 
-    def stretch(self, first: datetime, moment: datetime, *, newest: int, most: int) -> Stretch:
+    def range_until(self, first: datetime, moment: datetime, *, newest: int, most: int) -> OccurrenceRange:
         """Return its instants from ``first``, itself one, to ``moment``: how many, and the last ones by name.
 
         Args:
@@ -183,7 +183,7 @@ class Schedule(ABC):
             kept.append(instant)
             if len(kept) > newest:
                 older, last_older = older + 1, kept.popleft()
-        return Stretch(older, first if older else None, last_older, tuple(kept), following)
+        return OccurrenceRange(older, first if older else None, last_older, tuple(kept), following)
 
     def __str__(self) -> str:
-        return self.words()
+        return self.describe()

@@ -75,30 +75,30 @@ class Cron(Schedule):
 
         from keiji.schedule.walltime import occurrences
 
-        place, fields, is_real = self.place, self._fields, self._is_by_the_real_clock
+        context, fields, is_real = self.context, self._fields, self._is_by_the_real_clock
         return occurrences(
             moment,
             lambda after: iter(CronSim(fields, after)),
-            ZoneInfo(place.zone),
-            gap=place.gap or (None if is_real else DstGap.AFTER),
-            fold=place.fold or (DstFold.BOTH if is_real else DstFold.FIRST),
-            is_noted=not is_real or place.gap is not None or place.fold is not None,
+            ZoneInfo(context.zone),
+            gap=context.gap or (None if is_real else DstGap.AFTER),
+            fold=context.fold or (DstFold.BOTH if is_real else DstFold.FIRST),
+            is_noted=not is_real or context.gap is not None or context.fold is not None,
         )
 
-    def words(self) -> str:
+    def describe(self) -> str:
         from cronsim import CronSim
 
         said = CronSim(self._fields, _ANY_DAY).explain()
         return said[:1].lower() + said[1:]
 
-    def seed_form(self) -> str:
+    def compact_form(self) -> str:
         return f"cron:{self.expression}"
 
     def source_form(self) -> str:
         return f'cron("{self.expression}")'
 
     def to_dict(self) -> dict[str, Any]:
-        return {"type": self.type, "expression": self.expression, "place": self.place.to_dict()}
+        return {"type": self.type, "expression": self.expression, "context": self.context.to_dict()}
 
 
 def _readable(expression: str) -> str:

@@ -45,13 +45,13 @@ class DayTime(Schedule):
 
         from keiji.schedule.walltime import occurrences
 
-        place = self.place
+        context = self.context
         return occurrences(
             moment,
             partial(_candidates, frozenset(map(DAYS.index, self.days)), self.times),
-            ZoneInfo(place.zone),
-            gap=place.gap or DstGap.AFTER,
-            fold=place.fold or DstFold.FIRST,
+            ZoneInfo(context.zone),
+            gap=context.gap or DstGap.AFTER,
+            fold=context.fold or DstFold.FIRST,
         )
 
     @property
@@ -59,11 +59,11 @@ class DayTime(Schedule):
         """The name that authors have for just these days; "" where there is none."""
         return next((name for name, days in GROUPS.items() if days == self.days), "")
 
-    def words(self) -> str:
+    def describe(self) -> str:
         days = {"": _listed([f"{day.capitalize()}s" for day in self.days]), "day": "every day"}
         return f"{days.get(self._group, self._group)} at {_listed([_clock(each) for each in self.times])}"
 
-    def seed_form(self) -> str:
+    def compact_form(self) -> str:
         days = "+".join(day.capitalize() for day in ([self._group] if self._group else self.days))
         return f"day:{days},time:{'+'.join(_seed_clock(each) for each in self.times)}"
 
@@ -74,7 +74,7 @@ class DayTime(Schedule):
 
     def to_dict(self) -> dict[str, Any]:
         times = [each.isoformat() for each in self.times]
-        return {"type": self.type, "days": list(self.days), "times": times, "place": self.place.to_dict()}
+        return {"type": self.type, "days": list(self.days), "times": times, "context": self.context.to_dict()}
 
 
 def _candidates(weekdays: frozenset[int], times: tuple[time, ...], after: datetime) -> Iterator[datetime]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from keiji.errors import InvalidSchedule
-from keiji.schedule.base import Occurrence, Schedule, Stretch
+from keiji.schedule.base import Occurrence, OccurrenceRange, Schedule
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 7 * 86400}
 _LONGEST = 100 * 366 * 86400
@@ -40,7 +40,7 @@ class Interval(Schedule):
         return timedelta(seconds=self.interval * UNITS[self.units])
 
     def _following(self, moment: datetime) -> Iterator[Occurrence]:
-        anchor, step = self.place.anchor, self.step
+        anchor, step = self.context.anchor, self.step
         number = max((moment - anchor) // step, 0)
         while True:
             number += 1
@@ -49,26 +49,26 @@ class Interval(Schedule):
             except OverflowError:
                 return  # the end of what a calendar can hold
 
-    def stretch(self, first: datetime, moment: datetime, *, newest: int, most: int) -> Stretch:
-        step, until = self.step, self.place.until
+    def range_until(self, first: datetime, moment: datetime, *, newest: int, most: int) -> OccurrenceRange:
+        step, until = self.step, self.context.until
         last = moment if until is None else min(moment, until)
         count = max((last - first) // step, 0) + 1
         named = tuple(first + number * step for number in range(max(count - newest, 0), count))
         older = count - len(named)
         if not older:
-            return Stretch(0, None, None, named)
-        return Stretch(older, first, first + (older - 1) * step, named)
+            return OccurrenceRange(0, None, None, named)
+        return OccurrenceRange(older, first, first + (older - 1) * step, named)
 
-    def words(self) -> str:
+    def describe(self) -> str:
         if self.interval == 1:
             return f"every {self.units.removesuffix('s')}"
         return f"every {self.interval} {self.units}"
 
-    def seed_form(self) -> str:
+    def compact_form(self) -> str:
         return f"units:{self.units},interval:{self.interval}"
 
     def source_form(self) -> str:
         return f"every({self.interval}).{self.units}"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"type": self.type, "interval": self.interval, "units": self.units, "place": self.place.to_dict()}
+        return {"type": self.type, "interval": self.interval, "units": self.units, "context": self.context.to_dict()}

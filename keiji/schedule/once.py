@@ -31,26 +31,26 @@ class Once(Schedule):
 
         from keiji.schedule.walltime import occurrences
 
-        place = self.place
+        context = self.context
         return occurrences(
             moment,
             lambda after: iter([self.moment] if self.moment > after else []),
-            ZoneInfo(place.zone),
-            gap=place.gap or DstGap.AFTER,
-            fold=place.fold or DstFold.FIRST,
+            ZoneInfo(context.zone),
+            gap=context.gap or DstGap.AFTER,
+            fold=context.fold or DstFold.FIRST,
         )
 
-    def words(self) -> str:
+    def describe(self) -> str:
         return f"once at {written(self.moment)}"
 
-    def seed_form(self) -> str:
+    def compact_form(self) -> str:
         return f"once:{written(self.moment)}"
 
     def source_form(self) -> str:
         return f'once("{written(self.moment)}")'
 
     def to_dict(self) -> dict[str, Any]:
-        return {"type": self.type, "moment": self.moment.isoformat(), "place": self.place.to_dict()}
+        return {"type": self.type, "moment": self.moment.isoformat(), "context": self.context.to_dict()}
 
 
 def written(moment: datetime) -> str:

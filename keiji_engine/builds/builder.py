@@ -23,7 +23,7 @@ from keiji.errors import BuildFailed, KeijiError
 from keiji.policy import Policy
 from keiji.records import Build
 from keiji.schedule import Once, from_dict
-from keiji_engine.builds import folders, gate, snapshot
+from keiji_engine.builds import build_store, snapshot, validate
 from keiji_engine.builds.environment import child_environment
 
 MANIFEST_FORMAT = 1
@@ -41,7 +41,7 @@ async def build(
     now: datetime,
     zone: str = "UTC",
     inherited: Mapping[str, str] = os.environ,
-    limit: float = gate.LIMIT,
+    limit: float = validate.LIMIT,
 ) -> tuple[Build, list[datetime]]:
     """Make the build of the task in ``source`` and return it with its next five instants after ``now``.
 
@@ -63,7 +63,7 @@ async def build(
         environment = child_environment(source, inherited, {"KEIJI_TASK": source.name})
     except KeijiError as error:
         raise BuildFailed(str(error)) from error
-    with folders.draft(builds) as draft:
+    with build_store.draft(builds) as draft:
         work, scratch = draft / "build", draft / "scratch"
         for folder in (work, scratch):
             folder.mkdir()
@@ -75,7 +75,7 @@ async def build(
         entry = _ENTRY.read_text(encoding="utf-8")
         final = builds / snapshot.identity(files, interpreter, entry)
         kept = await _whole(_reusable, final)
-        verdict = await gate.examine(
+        verdict = await validate.examine(
             python,
             (final if kept else work) / "src",
             final=final / "src",
@@ -99,14 +99,14 @@ async def build(
     return made, upcoming
 
 
-def _upcoming(verdict: gate.Verdict, now: datetime, zone: str) -> list[datetime]:
+def _upcoming(verdict: validate.Verdict, now: datetime, zone: str) -> list[datetime]:
     """Return the next five instants. Raises BuildFailed where there is not even one: that can only be a mistake."""
-    schedule = verdict.schedule.placed(verdict.policy.placement(anchor=now, zone=zone))
+    schedule = verdict.schedule.with_context(verdict.policy.schedule_context(anchor=now, zone=zone))
     found = list(islice(schedule.upcoming(now), 5))
     if not found:
         place = f"schedule.py, line {verdict.line}" if verdict.line else "schedule.py"
         if isinstance(schedule, Once):
-            why = f"is in the past (it is {now.astimezone(ZoneInfo(schedule.place.zone)):%Y-%m-%d %H:%M} now)"
+            why = f"is in the past (it is {now.astimezone(ZoneInfo(schedule.context.zone)):%Y-%m-%d %H:%M} now)"
         else:
             why = "is never due" + (" within not_before and until" if verdict.policy.until else "")
         raise BuildFailed(f"{place}: {schedule.source_form()} {why}, so the task would never run")
@@ -141,7 +141,7 @@ def _reusable(final: Path) -> Build | None:
         found = load(final)
     except BuildFailed:
         return None
-    folders.touch(final)
+    build_store.touch(final)
     return found if found.command[-2] == str(final / "entry.py") else None
 
 
@@ -154,13 +154,13 @@ def _finish(work: Path, final: Path, build: Build, interpreter: str, entry: str)
     _write(work / "entry.py", entry, 0o444)
     _write(work / "task", _launcher(build.command), 0o555)
     _write(work / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
-    if folders.put_into_place(work, final):
+    if build_store.put_into_place(work, final):
         return
     try:
         load(final)  # somebody else was faster with the same
     except BuildFailed:
-        folders.discard(folders.set_aside(final))
-        folders.put_into_place(work, final)
+        build_store.discard(build_store.set_aside(final))
+        build_store.put_into_place(work, final)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

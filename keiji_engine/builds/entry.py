@@ -58,10 +58,10 @@ def show_schedule(source: str) -> int:
     module = __import__("schedule")
     policy = getattr(module, "policy", None) or Policy()
     now = datetime.now(UTC)
-    schedule = module.schedule().placed(policy.placement(anchor=now, zone=zone))
-    print(schedule.words())  # noqa: T201
+    schedule = module.schedule().with_context(policy.schedule_context(anchor=now, zone=zone))
+    print(schedule.describe())  # noqa: T201
     for due in islice(schedule.preview(now), 5):
-        shown = due.at.astimezone(ZoneInfo(schedule.place.zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
+        shown = due.at.astimezone(ZoneInfo(schedule.context.zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
         print(f"{shown}  {due.note}".rstrip())  # noqa: T201
     return 0
 

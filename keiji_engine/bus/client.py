@@ -20,7 +20,7 @@ import msgspec
 import zmq
 import zmq.asyncio
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import EngineOffline, KeijiError, ProtocolError, ServiceOffline
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
@@ -117,10 +117,10 @@ class Client:
                 )
 
     def _check_engine(self) -> None:
-        if not daemon.is_running(self._paths):
+        if not engine_process.is_running(self._paths):
             raise EngineOffline(hint="keiji system start starts it")
         if not self._paths.control.exists():
-            note = daemon.read_note(self._paths)
+            note = engine_process.read_info(self._paths)
             if note is not None and any(s["name"] == "bus" and s["status"] != "online" for s in note.services):
                 raise ServiceOffline("the engine runs, but its bus is stopped", hint="keiji system start --bus")
 
@@ -171,7 +171,7 @@ class Client:
         link = LinkChanged(LinkState.CONNECTING)
         yield link
         while True:
-            if not daemon.is_running(self._paths):
+            if not engine_process.is_running(self._paths):
                 offline = LinkChanged(LinkState.OFFLINE, "no engine is running")
                 if link != offline:
                     link = offline
@@ -201,7 +201,7 @@ class Client:
             yield LinkChanged(LinkState.OFFLINE, "the engine runs but its bus does not answer", engine_lives=True)
             return
         except KeijiError as error:
-            yield LinkChanged(LinkState.OFFLINE, error.message, daemon.is_running(self._paths))
+            yield LinkChanged(LinkState.OFFLINE, error.message, engine_process.is_running(self._paths))
             await self._hang_up()
             return
         if not isinstance(snapshot, p.Snapshot):
@@ -220,7 +220,7 @@ class Client:
                 message = await _received(state, _LOOK)
             except TimeoutError:
                 silent = time.monotonic() - heard
-                if not daemon.is_running(self._paths):
+                if not engine_process.is_running(self._paths):
                     return
                 if silent > p.DEAD_SECONDS:
                     yield LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer", engine_lives=True)

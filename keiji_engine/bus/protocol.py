@@ -16,11 +16,11 @@ from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.records import Pause, Run
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import (
-    AgendaInstant,
-    AgendaOften,
     DirectiveView,
+    DueInstant,
     EngineView,
     FileDifference,
+    FrequentTask,
     ServiceView,
     TaskView,
     Upcoming,
@@ -112,8 +112,8 @@ class GetUpcoming(Request, frozen=True, kw_only=True, tag="get-upcoming"):
     after: datetime | None = None
 
 
-class GetAgenda(Request, frozen=True, kw_only=True, tag="get-agenda"):
-    """When all tasks are due within the next ``hours``, merged. Answered by `Agenda`."""
+class GetTimeline(Request, frozen=True, kw_only=True, tag="get-timeline"):
+    """When all tasks are due within the next ``hours``, merged. Answered by `Timeline`."""
 
     hours: int = 24
     limit: int = 2000
@@ -317,7 +317,7 @@ class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
     unless: str = ""
 
 
-class Agenda(Reply, frozen=True, kw_only=True, tag="agenda"):
+class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
     """When all tasks are due, in order.
 
     Args:
@@ -326,8 +326,8 @@ class Agenda(Reply, frozen=True, kw_only=True, tag="agenda"):
     """
 
     until: datetime
-    instants: tuple[AgendaInstant, ...]
-    often: tuple[AgendaOften, ...]
+    instants: tuple[DueInstant, ...]
+    often: tuple[FrequentTask, ...]
 
 
 class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
@@ -499,13 +499,13 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 
 AnyRequest = (
-    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetAgenda | Explain | GetBuild | GetDifference
+    Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
     | GetDirectives | GetDirective | Create | BuildTask | RunTask | StopRun | Restart | Enable | Disable | Resolve
     | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
     | Shutdown
 )  # fmt: skip
 AnyReply = (
-    Pong | Snapshot | Tasks | Runs | UpcomingInstants | Agenda | Explained | ActiveBuild | Difference | Directives
+    Pong | Snapshot | Tasks | Runs | UpcomingInstants | Timeline | Explained | ActiveBuild | Difference | Directives
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Joined | LogChunk

@@ -88,9 +88,9 @@ def _reasons(
 
 def _when(task: TaskView, zone: tzinfo) -> Iterator[Reason]:
     if task.next_execution_time is not None:
-        yield Reason(words=f"it is due next at {_at(task.next_execution_time, zone)} ({task.schedule_words})")
+        yield Reason(words=f"it is due next at {_at(task.next_execution_time, zone)} ({task.schedule_description})")
     elif task.build and not task.is_disabled:
-        words = f"it is never due again ({task.schedule_words})"
+        words = f"it is never due again ({task.schedule_description})"
         yield Reason(words=words, remedy=f"keiji task run {task.slug} runs it by hand; or change its schedule.py")
 
 

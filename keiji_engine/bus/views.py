@@ -65,7 +65,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Args:
         schedule: the seed's form, such as "units:seconds,interval:10"; "" before the first build.
-        schedule_words: the same in words.
+        schedule_description: the same in words.
         type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
         policy: in words.
         zone: whose clocks its times of day are by, where the task has one of its own; else "".
@@ -88,7 +88,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     slug: str
     description: str = ""
     schedule: str = ""
-    schedule_words: str = ""
+    schedule_description: str = ""
     type: str = ""
     policy: str = ""
     last_execution_time: datetime | None = None
@@ -170,7 +170,7 @@ class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class AgendaInstant(msgspec.Struct, frozen=True, kw_only=True):
+class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
     """An instant at which a task is due; fields as those of `Upcoming`."""
 
     task: str
@@ -180,7 +180,7 @@ class AgendaInstant(msgspec.Struct, frozen=True, kw_only=True):
     is_skipped: bool = False
 
 
-class AgendaOften(msgspec.Struct, frozen=True, kw_only=True):
+class FrequentTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that is due too often for a line each: ``next_at`` is its next instant."""
 
     task: str

@@ -15,12 +15,12 @@ from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import begin_anew
 from keiji_engine.storage.store import Store
 
 
-async def build(desk: Desk, request: BuildTask) -> Done:
+async def build(desk: Context, request: BuildTask) -> Done:
     """Build a task and switch to the build; the old one stays active where that fails. Raises BuildFailed."""
     source = _source(desk, request.task)
     async with desk.building(source.name):
@@ -45,7 +45,7 @@ async def build(desk: Desk, request: BuildTask) -> Done:
     return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name)))
 
 
-async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> list[str]:
+async def _switch(desk: Context, source: Path, made: Build, *, restart: bool) -> list[str]:
     """Make a build the active one, and return what to tell of it."""
     task = await _recorded(desk, source)
     now = desk.clock()
@@ -58,7 +58,7 @@ async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> li
     link = desk.paths.link(task.slug)
     await asyncio.to_thread(builds.link, link, made)
     lines = [
-        f"scheduling function... {schedule.words()}",
+        f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",
         f"executable path {link}",
         f"executable created (build {made.hash})",
@@ -74,17 +74,17 @@ async def _switch(desk: Desk, source: Path, made: Build, *, restart: bool) -> li
     return lines
 
 
-def _placed(desk: Desk, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
+def _placed(desk: Context, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
     """Return the placed schedule and its next instant. One that says the same as before goes on as it was.
 
     Otherwise a task that is built more often than it is due would never run.
     """
     if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
-        return desk.placed(made.schedule, made.policy, now)
+        return desk.anchor(made.schedule, made.policy, now)
     return desk.moved(task, made.policy)
 
 
-def _next(desk: Desk, slug: str) -> str:
+def _next(desk: Context, slug: str) -> str:
     task = desk.board.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} lets it run"
@@ -93,7 +93,7 @@ def _next(desk: Desk, slug: str) -> str:
     return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming)
 
 
-def _source(desk: Desk, wanted: str) -> Path:
+def _source(desk: Context, wanted: str) -> Path:
     """Return the folder of the sources that ``wanted`` names: of a known task, or one that was put there by hand."""
     slug = names.slug_of(wanted)
     by_hand = desk.paths.source(slug)
@@ -105,10 +105,10 @@ def _source(desk: Desk, wanted: str) -> Path:
     return source
 
 
-async def _recorded(desk: Desk, source: Path) -> Task:
+async def _recorded(desk: Context, source: Path) -> Task:
     """Return the task of a folder, new where it was unknown, named as its .env says. Raises InvalidName, TaskExists."""
     values = builds.read_env(source)
-    name = names.checked(values.get("NAME") or source.name)
+    name = names.validate(values.get("NAME") or source.name)
     description = names.one_line(values.get("DESCRIPTION", ""))
     names.check_free(name, source.name, desk.board.names(but=source.name))
     known = desk.board.task(source.name)

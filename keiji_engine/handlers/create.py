@@ -6,16 +6,16 @@ import asyncio
 
 from keiji import names
 from keiji.errors import TaskExists, WorkspaceMissing
-from keiji.schedule.written import read_schedule
+from keiji.schedule.parse import read_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 
-async def create(desk: Desk, request: Create) -> Done:
+async def create(desk: Context, request: Create) -> Done:
     """Write the sources of a task and record it. Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing."""
-    name = names.checked(request.name)
+    name = names.validate(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
     schedule = read_schedule(request.schedule).source_form() if request.schedule.strip() else ""

@@ -8,11 +8,11 @@ import shutil
 from keiji.paths import Paths
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Delete, Done
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 
-async def delete(desk: Desk, request: Delete) -> Done:
+async def delete(desk: Context, request: Delete) -> Done:
     """Stop a task, then remove its record, history, logs, link and builds."""
     async with desk.holding(request.task) as task:
         desk.check_stoppable(task)

@@ -10,10 +10,10 @@ from keiji_engine import builds
 from keiji_engine.builds.difference import difference
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import FileDifference
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 
 
-async def get_build(desk: Desk, request: p.GetBuild) -> p.ActiveBuild:
+async def get_build(desk: Context, request: p.GetBuild) -> p.ActiveBuild:
     """Return what is known of the active build. Raises TaskNotFound, NotBuilt."""
     task, build = _built(desk, request.task)
     return p.ActiveBuild(
@@ -26,14 +26,14 @@ async def get_build(desk: Desk, request: p.GetBuild) -> p.ActiveBuild:
     )
 
 
-async def get_difference(desk: Desk, request: p.GetDifference) -> p.Difference:
+async def get_difference(desk: Context, request: p.GetDifference) -> p.Difference:
     """Compare a task's folder with its build. Raises TaskNotFound, NotBuilt, BuildFailed where it cannot be read."""
     task, build = _built(desk, request.task)
     files, note = await asyncio.to_thread(_compare, desk, task.slug, build)
     return p.Difference(id=request.id, task=task.slug, build=build.hash, files=files, note=note)
 
 
-def _built(desk: Desk, wanted: str) -> tuple[Task, Build]:
+def _built(desk: Context, wanted: str) -> tuple[Task, Build]:
     task = desk.board.find(wanted)
     build = desk.board.build(task.slug)
     if build is None:
@@ -41,7 +41,7 @@ def _built(desk: Desk, wanted: str) -> tuple[Task, Build]:
     return task, build
 
 
-def _compare(desk: Desk, slug: str, build: Build) -> tuple[tuple[FileDifference, ...], str]:
+def _compare(desk: Context, slug: str, build: Build) -> tuple[tuple[FileDifference, ...], str]:
     made = desk.paths.builds / build.hash / "src"
     if not made.is_dir():
         raise BuildFailed(f"the build {build.hash} is not there any more", hint=f"keiji task build {slug}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from keiji.errors import EngineOffline, ServiceOffline
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Disable, Done
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 
-async def disable(desk: Desk, request: Disable) -> Done:
+async def disable(desk: Context, request: Disable) -> Done:
     """Disable a task; what runs or waits of it is stopped, also where it was disabled already."""
     async with desk.holding(request.task) as task:
         if task.is_disabled and not desk.board.open_runs(task.slug):

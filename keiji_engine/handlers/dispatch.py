@@ -15,24 +15,24 @@ import msgspec
 from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.handlers import queries, services
-from keiji_engine.handlers.agenda import get_agenda
 from keiji_engine.handlers.build import build
+from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.create import create
 from keiji_engine.handlers.delete import delete
-from keiji_engine.handlers.desk import Desk
 from keiji_engine.handlers.difference import get_build, get_difference
-from keiji_engine.handlers.directives import LOST, get_directives, lines_of
 from keiji_engine.handlers.disable import disable
 from keiji_engine.handlers.enable import enable
+from keiji_engine.handlers.ledger import LOST, get_directives, lines_of
 from keiji_engine.handlers.pause import pause_system, pause_task
 from keiji_engine.handlers.resolve import resolve
 from keiji_engine.handlers.restart import restart
 from keiji_engine.handlers.resume import resume_system, resume_task
 from keiji_engine.handlers.run import run
 from keiji_engine.handlers.stop import stop
+from keiji_engine.handlers.timeline import get_timeline
 from keiji_engine.storage.store import Store
 
-Handler = Callable[[Desk, Any], Awaitable[p.AnyReply]]
+Handler = Callable[[Context, Any], Awaitable[p.AnyReply]]
 
 HANDLERS: dict[type[p.Request], Handler] = {
     p.Ping: queries.ping,
@@ -40,7 +40,7 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.GetTasks: queries.get_tasks,
     p.GetRuns: queries.get_runs,
     p.GetUpcoming: queries.get_upcoming,
-    p.GetAgenda: get_agenda,
+    p.GetTimeline: get_timeline,
     p.Explain: queries.explain,
     p.GetBuild: get_build,
     p.GetDifference: get_difference,
@@ -73,7 +73,7 @@ LONGEST_LOOK = 5.0  # seconds that a GetDirective may wait
 class Dispatcher:
     """Carries out requests at a desk; ``tell`` takes the stages of directives."""
 
-    def __init__(self, desk: Desk, tell: Callable[[p.DirectiveChanged], None]) -> None:
+    def __init__(self, desk: Context, tell: Callable[[p.DirectiveChanged], None]) -> None:
         self._desk = desk
         self._tell = tell
         self._under_way: dict[str, asyncio.Task[p.AnyReply]] = {}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from keiji_engine.bus.protocol import Done, Enable
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 
-async def enable(desk: Desk, request: Enable) -> Done:
+async def enable(desk: Context, request: Enable) -> Done:
     """Enable a task; its schedule counts from now. One that is enabled already is left alone."""
     async with desk.holding(request.task) as task:
         if not task.is_disabled:
             return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
-        schedule, next_at = desk.placed(task.schedule, task.policy, desk.clock()) if task.schedule else (None, None)
+        schedule, next_at = desk.anchor(task.schedule, task.policy, desk.clock()) if task.schedule else (None, None)
         changed = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
         desk.board.put_task(changed)
         desk.journal.task(task.slug, "task enabled")

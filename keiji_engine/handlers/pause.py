@@ -6,13 +6,13 @@ from keiji import names
 from keiji.records import Pause
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, PauseSystem, PauseTask
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 _BEFORE = "it was paused before it could run"
 
 
-async def pause_task(desk: Desk, request: PauseTask) -> Done:
+async def pause_task(desk: Context, request: PauseTask) -> Done:
     """Pause a task; one that is paused keeps the moment, and gets the new reason."""
     async with desk.holding(request.task) as task:
         if task.pause is None and desk.board.pause is None:
@@ -26,7 +26,7 @@ async def pause_task(desk: Desk, request: PauseTask) -> Done:
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def pause_system(desk: Desk, request: PauseSystem) -> Done:
+async def pause_system(desk: Context, request: PauseSystem) -> Done:
     """Pause everything."""
     async with desk.alone(""):
         if desk.board.pause is None and desk.control is None:
@@ -46,7 +46,7 @@ async def pause_system(desk: Desk, request: PauseSystem) -> Done:
     return Done(id=request.id, lines=tuple(lines))
 
 
-def _pause(desk: Desk, before: Pause | None, request: PauseTask | PauseSystem) -> Pause:
+def _pause(desk: Context, before: Pause | None, request: PauseTask | PauseSystem) -> Pause:
     since = before.since if before is not None else desk.clock()
     return Pause(since=since, reason=names.one_line(request.reason), by=names.one_line(request.sender))
 

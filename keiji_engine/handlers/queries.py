@@ -15,20 +15,20 @@ from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.reasons import reasons
 from keiji_engine.bus.views import Upcoming
-from keiji_engine.handlers.desk import Desk
-from keiji_engine.log_source import LogFiles
+from keiji_engine.handlers.context import Context
+from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.storage.store import Store
 
 MOST_RUNS = 10_000
 MOST_INSTANTS = 1000
 
 
-async def ping(desk: Desk, request: p.Ping) -> p.Pong:
+async def ping(desk: Context, request: p.Ping) -> p.Pong:
     """Say that the engine lives."""
     return p.Pong(id=request.id, engine=desk.engine().engine_view())
 
 
-async def get_snapshot(desk: Desk, request: p.GetSnapshot) -> p.Snapshot:
+async def get_snapshot(desk: Context, request: p.GetSnapshot) -> p.Snapshot:
     """Return everything as of this moment; nothing is awaited in between, so it is of one piece."""
     engine = desk.engine()
     boot, seq = engine.position()
@@ -42,7 +42,7 @@ async def get_snapshot(desk: Desk, request: p.GetSnapshot) -> p.Snapshot:
     )
 
 
-async def get_tasks(desk: Desk, request: p.GetTasks) -> p.Tasks:
+async def get_tasks(desk: Context, request: p.GetTasks) -> p.Tasks:
     """Return one task or all. Raises TaskNotFound."""
     if request.task is None:
         return p.Tasks(id=request.id, tasks=desk.board.views(), pause=desk.board.pause)
@@ -50,14 +50,14 @@ async def get_tasks(desk: Desk, request: p.GetTasks) -> p.Tasks:
     return p.Tasks(id=request.id, tasks=(found,), pause=desk.board.pause)
 
 
-async def get_runs(desk: Desk, request: p.GetRuns) -> p.Runs:
+async def get_runs(desk: Context, request: p.GetRuns) -> p.Runs:
     """Return the runs of a task, newest first. Raises TaskNotFound."""
     task = desk.board.find(request.task)
     limit = min(max(request.limit, 0), MOST_RUNS)
     return p.Runs(id=request.id, runs=tuple(await desk.ledger.do(Store.runs, task.slug, limit)))
 
 
-async def get_upcoming(desk: Desk, request: p.GetUpcoming) -> p.UpcomingInstants:
+async def get_upcoming(desk: Context, request: p.GetUpcoming) -> p.UpcomingInstants:
     """Return when a task is due, from the schedule that the scheduler goes by. Raises TaskNotFound, NotBuilt."""
     task = desk.board.find(request.task)
     if task.schedule is None:
@@ -74,7 +74,7 @@ async def get_upcoming(desk: Desk, request: p.GetUpcoming) -> p.UpcomingInstants
     )
 
 
-def _kept_back(desk: Desk, task: Task) -> str:
+def _kept_back(desk: Context, task: Task) -> str:
     """Return why none of a task's instants will run, as things are; "" where they will."""
     if task.is_disabled:
         return "it is disabled"
@@ -92,7 +92,7 @@ def _upcoming(task: Task, due: Occurrence) -> Upcoming:
     return Upcoming(at=due.at, starts_at=starts_at, note=", ".join(filter(None, notes)), is_skipped=due.is_skipped)
 
 
-async def explain(desk: Desk, request: p.Explain) -> p.Explained:
+async def explain(desk: Context, request: p.Explain) -> p.Explained:
     """Say why a task does not run now. Raises TaskNotFound."""
     view = desk.board.view(desk.board.find(request.task).slug)
     control = desk.control
@@ -112,17 +112,17 @@ async def explain(desk: Desk, request: p.Explain) -> p.Explained:
     return p.Explained(id=request.id, task=view.slug, reasons=found)
 
 
-def _differing(desk: Desk, slug: str, build: Build) -> tuple[str, ...]:
+def _differing(desk: Context, slug: str, build: Build) -> tuple[str, ...]:
     try:
         return builds.changed(build.files, builds.fingerprint(desk.paths.source(slug)))
     except BuildFailed:
         return ()  # its sources are gone, which a build says when it is asked for
 
 
-async def read_log(desk: Desk, request: p.ReadLog) -> p.LogSlice:
+async def read_log(desk: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
     task = desk.board.find(request.task)
-    logs = LogFiles(desk.paths)
+    logs = TaskLogs(desk.paths)
     limit = min(max(request.limit, 1), p.LARGEST_LOG_SLICE)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, Resolve
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.scheduler.reasons import held
 from keiji_engine.storage.store import Store
 
 
-async def resolve(desk: Desk, request: Resolve) -> Done:
+async def resolve(desk: Context, request: Resolve) -> Done:
     """Clear IsError and ErrorTxt, and end a hold; history keeps what happened."""
     async with desk.holding(request.task) as task:
         if not task.is_error and task.held_at is None:

@@ -6,11 +6,11 @@ from keiji.errors import NotBuilt
 from keiji.records import Task
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, Restart
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.storage.store import Store
 
 
-async def restart(desk: Desk, request: Restart) -> Done:
+async def restart(desk: Context, request: Restart) -> Done:
     """Restart a task. Raises NotBuilt, EngineOffline, ServiceOffline."""
     async with desk.holding(request.task) as task:
         desk.runs()
@@ -21,7 +21,7 @@ async def restart(desk: Desk, request: Restart) -> Done:
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def begin_anew(desk: Desk, task: Task) -> None:
+async def begin_anew(desk: Context, task: Task) -> None:
     """Stop the runs of a task, then anchor its schedule at this moment. Raises NotBuilt."""
     schedule = task.schedule
     if schedule is None:
@@ -31,7 +31,7 @@ async def begin_anew(desk: Desk, task: Task) -> None:
     desk.journal.task(task.slug, "task terminated, exiting...")
     now = desk.clock()
     task = await desk.settle_overdue(task, RunState.MISSED, "the task was restarted before it could run", now)
-    schedule, next_at = desk.placed(schedule, task.policy, now)
+    schedule, next_at = desk.anchor(schedule, task.policy, now)
     task = await desk.ledger.do(Store.reschedule, task.slug, schedule, next_at)
     desk.board.put_task(task)
     desk.tell_schedule(task)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from keiji.records import Pause, Task
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, ResumeSystem, ResumeTask
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 from keiji_engine.scheduler.reasons import paused
 from keiji_engine.storage.store import Store
 
 
-async def resume_task(desk: Desk, request: ResumeTask) -> Done:
+async def resume_task(desk: Context, request: ResumeTask) -> Done:
     """Let a task go on. One that is not paused is left alone."""
     async with desk.holding(request.task) as task:
         if task.pause is None:
@@ -28,7 +28,7 @@ async def resume_task(desk: Desk, request: ResumeTask) -> Done:
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def resume_system(desk: Desk, request: ResumeSystem) -> Done:
+async def resume_system(desk: Context, request: ResumeSystem) -> Done:
     """Let everything go on but for tasks that are paused themselves."""
     async with desk.alone(""):
         pause = desk.board.pause
@@ -50,5 +50,5 @@ async def resume_system(desk: Desk, request: ResumeSystem) -> Done:
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def _settle(desk: Desk, task: Task, pause: Pause, whole: str = "") -> None:
+async def _settle(desk: Context, task: Task, pause: Pause, whole: str = "") -> None:
     await desk.settle_overdue(task, RunState.SKIPPED, paused(pause, desk.settings().zone, whole), desk.clock())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from keiji_engine.bus.protocol import Done, RunTask
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 
 
-async def run(desk: Desk, request: RunTask) -> Done:
+async def run(desk: Context, request: RunTask) -> Done:
     """Start a run. Raises NotBuilt, AlreadyRunning, EngineOffline, ServiceOffline."""
     async with desk.holding(request.task) as task:
         started = await desk.runs().request(task)

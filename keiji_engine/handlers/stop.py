@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from keiji.errors import NotRunning
 from keiji_engine.bus.protocol import Done, StopRun
-from keiji_engine.handlers.desk import Desk
+from keiji_engine.handlers.context import Context
 
 
-async def stop(desk: Desk, request: StopRun) -> Done:
+async def stop(desk: Context, request: StopRun) -> Done:
     """Stop what runs. Raises NotRunning, EngineOffline, ServiceOffline."""
     async with desk.holding(request.task) as task:
         desk.runs()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner import runfile
+from keiji_engine.runner import run_file
 
 _NO_TRACE = "it left no trace: it never began, or the machine restarted"
 _NO_RESULT = "its shim ended without recording a result"
@@ -20,7 +20,7 @@ class Alive:
     """A run whose shim is alive.
 
     Args:
-        shim: its process id; for a signal only together with `runfile.is_held`.
+        shim: its process id; for a signal only together with `run_file.is_held`.
         pidfd: refers to the shim for certain; None where the system has none.
     """
 
@@ -29,20 +29,20 @@ class Alive:
     pidfd: int | None
 
 
-def look(path: Path, now: datetime) -> Alive | RunResult | None:
+def inspect(path: Path, now: datetime) -> Alive | RunResult | None:
     """Return the living shim of the run with this file, or how the run ended; None where there is no file."""
     try:
-        head, result = runfile.read(path)
+        head, result = run_file.read(path)
         if head is None or result is not None:
             return result or lost(path.name, now, _NO_RESULT)
         pidfd = _open(head.shim)
         # The lock is asked for after the pidfd was opened: if it is still held, the shim was alive when we opened it,
         # and its number was its own.
-        if runfile.is_held(path):
+        if run_file.is_held(path):
             return Alive(head.started_at, head.shim, pidfd)
         if pidfd is not None:
             os.close(pidfd)
-        head, result = runfile.read(path)
+        head, result = run_file.read(path)
     except FileNotFoundError:
         return None
     return result or lost(path.name, now, _NO_RESULT, head.started_at if head else None)

@@ -121,7 +121,7 @@ class _Launcher:
         if self.prctl is not None:
             self.prctl(_NAME, b"keiji-shim")
             self.prctl(_SUBREAPER, 1)
-        shim.look_after(spec, self.folder, lambda: self._began(spec.run_id))
+        shim.supervise(spec, self.folder, lambda: self._began(spec.run_id))
 
     def _began(self, run_id: str) -> None:
         """Cut all ties between this shim and the launcher."""

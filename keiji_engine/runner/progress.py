@@ -22,7 +22,7 @@ _SEQUENCE = re.compile(rb"\x1b\]9;4;([0-4])(?:;(\d{1,3}))?(?:;([^\x07\x1b]*))?(?
 _GONE, _PLAIN, _FAILING, _UNKNOWN = b"0", b"1", b"2", b"3"
 
 
-class Sifter:
+class ProgressFilter:
     """Takes the sequences out of what one pipe brings; ``latest`` is what the last one said."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from keiji.errors import KeijiError, ServiceOffline
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner import adopt, progress, runfile
+from keiji_engine.runner import adopt, progress, run_file
 from keiji_engine.runner.adopt import Alive
 from keiji_engine.runner.connection import Launcher
 from keiji_engine.runner.spec import RunSpec
@@ -78,7 +78,7 @@ class Runner:
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await self._take_lock()
         try:
-            found = runfile.run_ids(self._runs)
+            found = run_file.run_ids(self._runs)
             for run_id in found:
                 self._look(run_id, adopted=True)
             for run_id in sorted(set(open_runs).difference(found)):
@@ -140,7 +140,7 @@ class Runner:
         try:
             if alive.pidfd is not None:
                 signal.pidfd_send_signal(alive.pidfd, signal.SIGTERM)
-            elif runfile.is_held(self._runs / run_id):
+            elif run_file.is_held(self._runs / run_id):
                 os.kill(alive.shim, signal.SIGTERM)
             else:
                 return False
@@ -215,7 +215,7 @@ class Runner:
             return True
         if not adopted and run_id not in self._sent:
             return True  # heard of it before
-        found = adopt.look(self._runs / run_id, self._clock())
+        found = adopt.inspect(self._runs / run_id, self._clock())
         if found is None:
             return False
         self._sent.pop(run_id, None)
@@ -247,7 +247,7 @@ class Runner:
 
     def _ended(self, run_id: str) -> None:
         self._unwatch(run_id)
-        found = adopt.look(self._runs / run_id, self._clock())
+        found = adopt.inspect(self._runs / run_id, self._clock())
         if isinstance(found, Alive):  # only where a pidfd was not the shim's, which the lock rules out
             self._watch(run_id, found)
             return
@@ -273,7 +273,7 @@ class Runner:
             self._look(run_id)
         for run_id in [run_id for run_id, alive in self._alive.items() if alive.pidfd is None]:
             path = self._runs / run_id
-            if not path.exists() or not runfile.is_held(path):
+            if not path.exists() or not run_file.is_held(path):
                 self._ended(run_id)
         self._arm()
 

@@ -17,10 +17,10 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from keiji.records import Progress, RunResult
 from keiji.states import BAD, RunState
-from keiji_engine.runner import progress, runfile
+from keiji_engine.logs.line_format import Stream, line
+from keiji_engine.logs.writer import LogWriter
+from keiji_engine.runner import progress, run_file
 from keiji_engine.runner.child import Child
-from keiji_engine.runner.lines import Stream, line
-from keiji_engine.runner.logs import LogWriter
 from keiji_engine.runner.spec import RunSpec
 
 CHUNK = 64 * 1024
@@ -31,7 +31,7 @@ _MOST_LEFT = 16 * 1024 * 1024  # of output read after the end, where something c
 _INVISIBLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 
 
-def look_after(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
+def supervise(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
     """Carry out a run from its beginning to its recorded end, in this process, which is the shim.
 
     Args:
@@ -41,9 +41,9 @@ def look_after(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
         FileExistsError: the run has a shim already.
         OSError: the run's file cannot be written; the run did not begin.
     """
-    bell = _Bell()
+    bell = SelfPipe()
     started_at = datetime.now(UTC)
-    file = runfile.create(folder, spec, started_at)
+    file = run_file.create(folder, spec, started_at)
     began()
     shim = _Shim(spec, started_at, bell, progress.path_of(folder, spec.run_id))
     try:
@@ -57,14 +57,14 @@ def _record(file: int, result: RunResult) -> None:
     limit = time.monotonic() + RECORD_SECONDS
     while True:
         try:
-            return runfile.finish(file, result)
+            return run_file.finish(file, result)
         except OSError:
             if time.monotonic() > limit:
                 raise
             time.sleep(1)
 
 
-class _Bell:
+class SelfPipe:
     """Wakes the loop when a child ends or a stop is asked for."""
 
     def __init__(self) -> None:
@@ -94,14 +94,14 @@ class _Pipe:
         self.descriptor, self.write = os.pipe()
         os.set_blocking(self.descriptor, False)
         self.stream = Stream(level, run)
-        self.sifter = progress.Sifter()
+        self.sifter = progress.ProgressFilter()
         self.is_open = True
         self.last = b""  # the end of what was printed
         self.flush_at: float | None = None
 
 
 class _Shim:
-    def __init__(self, spec: RunSpec, started_at: datetime, bell: _Bell, told: Path) -> None:
+    def __init__(self, spec: RunSpec, started_at: datetime, bell: SelfPipe, told: Path) -> None:
         self.spec = spec
         self.started_at = started_at
         self.bell = bell

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from keiji.policy import Overlap
 from keiji.records import Pause, Run, Task
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.occurrences import MOST_AT_ONCE, ON_TIME, chosen, unstarted
+from keiji_engine.scheduler.backlog import MOST_AT_ONCE, ON_TIME, chosen, unstarted
 from keiji_engine.scheduler.reasons import ago, busy, held, no_slot, paused, short
 from keiji_engine.storage.store import Claim
 

@@ -22,7 +22,7 @@ Recount = Callable[[datetime], tuple[int, datetime]]
 
 
 @dataclass(frozen=True, slots=True)
-class TurnBack:
+class SetBack:
     """How a task goes on after the clock was set back.
 
     Args:
@@ -98,7 +98,7 @@ class HistoryVerbs:
         run = moment_of(newest_run) if newest_run else None
         return max((moment for moment in (run, *others) if moment is not None), default=EPOCH)
 
-    def turn_back(self, now: datetime, moves: Sequence[TurnBack]) -> list[Task]:
+    def apply_set_back(self, now: datetime, moves: Sequence[SetBack]) -> list[Task]:
         """Let tasks go on from ``now``, which lies before what was seen already; return those that do.
 
         Occurrences that lie ahead again and never ran are no longer accounted for. Those that ran keep their rows, by
@@ -130,7 +130,7 @@ class HistoryVerbs:
             return set(connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
 
 
-def _turned_back(connection: sa.Connection, now: datetime, move: TurnBack) -> Task | None:
+def _turned_back(connection: sa.Connection, now: datetime, move: SetBack) -> Task | None:
     task = connection.execute(sa.select(tasks).where(tasks.c.slug == move.slug).with_for_update()).mappings().first()
     if task is None or task["next_at"] != move.next_at:
         return None

@@ -10,14 +10,14 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.directives import DirectiveVerbs
-from keiji_engine.storage.history import HistoryVerbs, Recount, TurnBack
+from keiji_engine.storage.history import HistoryVerbs, Recount, SetBack
 from keiji_engine.storage.ids import RunIds
-from keiji_engine.storage.marks import MarkVerbs
 from keiji_engine.storage.rows import StoredDirective
 from keiji_engine.storage.runs import Claim, RunVerbs
+from keiji_engine.storage.system_state import MarkVerbs
 from keiji_engine.storage.tasks import TaskVerbs
 
-__all__ = ["Claim", "Recount", "Store", "StoredDirective", "TurnBack"]
+__all__ = ["Claim", "Recount", "SetBack", "Store", "StoredDirective"]
 
 
 class Store(TaskVerbs, RunVerbs, DirectiveVerbs, HistoryVerbs, MarkVerbs):

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from keiji import daemon, workspace
+from keiji import engine_process, workspace
 from keiji.errors import KeijiError, ProtocolError
 from keiji.paths import Paths
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
-    Agenda,
     AnyRequest,
     Difference,
     Directive,
@@ -22,16 +21,17 @@ from keiji_engine.bus.protocol import (
     Done,
     Explain,
     Explained,
-    GetAgenda,
     GetBuild,
     GetDifference,
     GetDirectives,
     GetRuns,
+    GetTimeline,
     GetUpcoming,
     LogSlice,
     ReadLog,
     Reply,
     Runs,
+    Timeline,
     UpcomingInstants,
 )
 from keiji_engine.bus.reasons import Reason
@@ -93,8 +93,8 @@ class BusLink:
     async def upcoming(self, task: str, count: int) -> UpcomingInstants:
         return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER), UpcomingInstants)
 
-    async def agenda(self) -> Agenda:
-        return await self._ask(GetAgenda(sender=SENDER), Agenda)
+    async def agenda(self) -> Timeline:
+        return await self._ask(GetTimeline(sender=SENDER), Timeline)
 
     async def active_build(self, task: str) -> ActiveBuild:
         return await self._ask(GetBuild(task=task, sender=SENDER), ActiveBuild)
@@ -129,11 +129,11 @@ class BusLink:
         await asyncio.to_thread(self._start_engine)
 
     def _start_engine(self) -> None:
-        if daemon.is_running(self._paths):
-            daemon.send(self._paths, signal.SIGCONT)  # one that was stopped takes no other signal
-            daemon.send(self._paths, signal.SIGHUP)  # starts what is stopped, the bus included
+        if engine_process.is_running(self._paths):
+            engine_process.send_signal(self._paths, signal.SIGCONT)  # one that was stopped takes no other signal
+            engine_process.send_signal(self._paths, signal.SIGHUP)  # starts what is stopped, the bus included
         else:
-            daemon.start(self._paths)
+            engine_process.start(self._paths)
 
     async def close(self) -> None:
         client, self._client = self._client, None

@@ -10,7 +10,6 @@ from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
-    Agenda,
     Delta,
     Difference,
     Directive,
@@ -19,6 +18,7 @@ from keiji_engine.bus.protocol import (
     LogChunk,
     LogSlice,
     Snapshot,
+    Timeline,
     UpcomingInstants,
 )
 from keiji_engine.bus.reasons import Reason
@@ -72,7 +72,7 @@ class Link(Logs, Protocol):
         """Return the next instants at which a task is due. Raises KeijiError."""
         ...
 
-    async def agenda(self) -> Agenda:
+    async def agenda(self) -> Timeline:
         """Return when all tasks are due within the coming day. Raises KeijiError."""
         ...
 

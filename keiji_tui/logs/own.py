@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from keiji.errors import KeijiError
+from keiji.log_reader import LogReader
 from keiji.records import Run
-from keiji.segments import LogReader
 from keiji_engine.bus.protocol import LARGEST_LOG_SLICE, LogChunk, LogSlice
 from keiji_tui.link.link import LogPart
 

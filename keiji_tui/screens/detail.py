@@ -95,7 +95,7 @@ class DetailScreen(AskingBoard):
         if task.description:
             yield from _row("what for", plain(task.description), width)
         yield from _section("Schedule")
-        yield from _row("when", plain(task.schedule_words) or "none before the first build", width)
+        yield from _row("when", plain(task.schedule_description) or "none before the first build", width)
         yield from _row("stored as", plain(task.schedule), width, "$text-muted")
         yield from _row("zone", self._zone(task), width, "$text-muted")
         yield from _row("policy", plain(task.policy) or "none before the first build", width)

@@ -168,7 +168,7 @@ class RunsScreen(ListBoard[Row]):
         if task is not None and task.recent:
             titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
         self.put_title("#runs-title", titles, self._note, self._trouble)
-        rules = " · ".join(filter(None, (plain(task.schedule_words), plain(task.policy)))) if task else ""
+        rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
         if self._wanted_on != today:

@@ -12,8 +12,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from keiji_engine.bus.protocol import Agenda
-from keiji_engine.bus.views import AgendaInstant, TaskView
+from keiji_engine.bus.protocol import Timeline
+from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.actions import Action, Place
 from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link
@@ -68,7 +68,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
         super().__init__(store, home, readonly=readonly)
-        self._found: Agenda | None = None
+        self._found: Timeline | None = None
         self._asked_at = self.now
         self._found_rows: dict[str, _Row] = {}
         self._rows_of: object = None
@@ -162,7 +162,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
         measured = (rows.keys(), self.store.shape, self.store.pause)
         if measured != self._measured:
             self._measured = measured
-            schedules = [brief(plain(tasks[row.slug].schedule_words)) for row in rows.values() if row.is_often]
+            schedules = [brief(plain(tasks[row.slug].schedule_description)) for row in rows.values() if row.is_often]
             self._wanted = {
                 "name": _widest({tasks[row.slug].name for row in rows.values()}),
                 "at": _widest(["Tue 00:00", *schedules]),
@@ -200,7 +200,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
 
     def _at(self, row: _Row, task: TaskView) -> str:
         if row.is_often:
-            return brief(plain(task.schedule_words))
+            return brief(plain(task.schedule_description))
         zone = self.store.zone
         local = row.at.astimezone(zone)
         time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
@@ -263,7 +263,7 @@ def _widest(texts: Iterable[str]) -> int:
     return max((Content(plain(text)).cell_length for text in texts), default=0)
 
 
-def _piles(found: Sequence[AgendaInstant]) -> list[tuple[str, int]]:
+def _piles(found: Sequence[DueInstant]) -> list[tuple[str, int]]:
     """Return for each instant what draws it together with those of the same minute, and how many these are."""
     minutes = [due.at.replace(second=0, microsecond=0) for due in found]
     counts = Counter(minutes)

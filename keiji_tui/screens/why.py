@@ -96,7 +96,7 @@ class WhyScreen(Page):
         is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)
         parts.append(section("Schedule"))
-        parts += hanging(Content("  "), plain(task.schedule_words) or "none before the first build", width, "")
+        parts += hanging(Content("  "), plain(task.schedule_description) or "none before the first build", width, "")
         parts.append(section("Policy"))
         parts += hanging(Content("  "), plain(task.policy) or "none before the first build", width, "")
         return Content("\n").join(parts)

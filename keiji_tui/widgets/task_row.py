@@ -52,7 +52,7 @@ def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
     differs, following = 0, _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
-        schedules = max(schedules, cell_len(brief(plain(task.schedule_words))))
+        schedules = max(schedules, cell_len(brief(plain(task.schedule_description))))
         differs = len(_DIFFERS) if task.source_changes else differs
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
@@ -71,7 +71,7 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
     return {
         "state": Content.styled(state.glyph, colour),
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),
-        "schedule": Content.styled(brief(plain(task.schedule_words)), quiet),
+        "schedule": Content.styled(brief(plain(task.schedule_description)), quiet),
         "next": _next(task, state, store, now),
         "last": _last(recent, "$text-error" if is_bad else quiet, store, now),
         "took": Content.styled(took, quiet),

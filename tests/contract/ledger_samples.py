@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 from keiji.policy import Policy, Retry
 from keiji.records import Build, Run, RunResult, Task
-from keiji.schedule import Placement, Schedule, every, on
+from keiji.schedule import Schedule, ScheduleContext, every, on
 from keiji.states import RunState
 from keiji_engine.storage.store import Claim, Store
 
 NOW = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
-EVERY_TEN: Schedule = every(10).seconds.placed(Placement(anchor=NOW))
-FRIDAYS: Schedule = on.friday.at("22:00").placed(Placement(anchor=NOW, zone="Africa/Nairobi"))
+EVERY_TEN: Schedule = every(10).seconds.with_context(ScheduleContext(anchor=NOW))
+FRIDAYS: Schedule = on.friday.at("22:00").with_context(ScheduleContext(anchor=NOW, zone="Africa/Nairobi"))
 
 
 def at(seconds: float) -> datetime:

@@ -9,7 +9,7 @@ from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, en
 from keiji.policy import Policy
 from keiji.records import Pause
 from keiji.states import RunState
-from keiji_engine.storage.store import Claim, Store, TurnBack
+from keiji_engine.storage.store import Claim, SetBack, Store
 
 PAUSE = Pause(since=NOW, reason="moving [house] 計時", by="keiji")
 
@@ -153,8 +153,8 @@ def recount(first: datetime) -> tuple[int, datetime]:
     return int((at(55) - first).total_seconds() // 10) + 1, at(50)
 
 
-def turn_back(next_at: datetime, slug: str = "ping") -> TurnBack:
-    return TurnBack(slug, next_at, EVERY_TEN, at(60), recount)
+def apply_set_back(next_at: datetime, slug: str = "ping") -> SetBack:
+    return SetBack(slug, next_at, EVERY_TEN, at(60), recount)
 
 
 def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran_keeps_its_row(store: Store) -> None:
@@ -162,7 +162,7 @@ def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran
     store.claim([several(10, 40)], at(45))
     ran = ended(store, "ping", 60)
     store.claim([claim_of("ping", 70, RunState.SKIPPED, "busy"), several(80, 120)], at(125))
-    [task] = store.turn_back(at(55), [turn_back(at(130))])
+    [task] = store.apply_set_back(at(55), [apply_set_back(at(130))])
     assert task.next_at == at(60)
     assert [(run.scheduled_for, run.count) for run in reversed(store.runs("ping", 9))] == [(at(10), 4), (at(60), 1)]
     won = store.claim([claim_of("ping", 60), claim_of("ping", 70)], at(71))
@@ -173,7 +173,7 @@ def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran
 def test_a_row_that_reaches_over_the_present_is_cut_there(store: Store) -> None:
     built_task(store)
     [row] = store.claim([several(10, 120)], at(125))
-    store.turn_back(at(55), [turn_back(at(130))])
+    store.apply_set_back(at(55), [apply_set_back(at(130))])
     cut = store.run(row.run_id)
     assert (cut.count, cut.scheduled_until) == (5, at(50))
 
@@ -181,7 +181,7 @@ def test_a_row_that_reaches_over_the_present_is_cut_there(store: Store) -> None:
 def test_a_task_that_was_moved_meanwhile_or_is_gone_is_left_alone(store: Store) -> None:
     built_task(store)
     store.claim([claim_of("ping", 70, RunState.SKIPPED, "busy")], at(70))
-    assert store.turn_back(at(55), [turn_back(at(999)), turn_back(at(80), "gone")]) == []
+    assert store.apply_set_back(at(55), [apply_set_back(at(999)), apply_set_back(at(80), "gone")]) == []
     assert len(store.runs("ping", 9)) == 1
     assert store.rows_ahead("ping", at(55)) == {at(70)}
     assert store.rows_ahead("ping", at(70)) == set()

@@ -9,7 +9,7 @@ import pytest
 from ledger_samples import EVERY_TEN, FRIDAYS, NOW, a_build, at, built_task, claim_of, ended, started
 
 from keiji.errors import StorageError, TaskExists, TaskNotFound
-from keiji.names import checked, slug_of
+from keiji.names import slug_of, validate
 from keiji.policy import Policy
 from keiji.states import RunState, Trigger
 from keiji_engine.storage.store import Store
@@ -27,7 +27,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_task_comes_back_as_it_was_named(store: Store, name: str) -> None:
-    name = checked(name)
+    name = validate(name)
     created = store.create_task(name, slug_of(name), "does it: 'ü' %", NOW)
     assert (created.name, created.slug, created.description) == (name, slug_of(name), "does it: 'ü' %")
     assert store.task(created.slug) == created

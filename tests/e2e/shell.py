@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.paths import Paths
 from keiji_cli import main, services
 
@@ -29,7 +29,7 @@ class Shell:
 
     def __init__(self, root: Path, *, processes: bool) -> None:
         self.paths = Paths.under(root)
-        self.environment = os.environ | daemon.environment_of(self.paths) | {"KEIJI_ROOT": str(root)}
+        self.environment = os.environ | engine_process.environment_of(self.paths) | {"KEIJI_ROOT": str(root)}
         self._processes = processes
 
     def command(self, *arguments: str) -> list[str]:
@@ -97,7 +97,7 @@ class Shell:
 
     def close(self) -> None:
         """End whatever is left of the engine and its runs."""
-        if daemon.is_running(self.paths) or services.live_runs(self.paths):
+        if engine_process.is_running(self.paths) or services.live_runs(self.paths):
             self("system uninstall --yes --workspace")
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from installation import EVERY_SECOND, Installation, until
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.records import Run
 from keiji.states import ENDED, RunState
 from keiji_engine.bus import protocol as p
@@ -142,7 +142,7 @@ def test_an_engine_that_hangs_is_no_longer_trusted_comes_back_and_accounts_for_w
         LinkState.OFFLINE,
         LinkState.LIVE,
     ]
-    note = daemon.read_note(installation.paths)
+    note = engine_process.read_info(installation.paths)
     assert note is not None
     assert note.pid == pid
 

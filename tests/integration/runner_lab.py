@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keiji.records import RunResult
-from keiji_engine.runner.logs import LogLine, LogReader, parse_line
+from keiji_engine.logs.writer import LogLine, LogReader, parse_line
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 

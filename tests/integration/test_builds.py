@@ -19,7 +19,7 @@ from keiji.policy import Policy, Retry
 from keiji.records import Build
 from keiji.schedule import DayTime
 from keiji_engine.builds import build, collect, create, fingerprint, link, load
-from keiji_engine.builds.folders import draft
+from keiji_engine.builds.build_store import draft
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
@@ -72,7 +72,7 @@ async def test_a_new_task_builds_and_runs_as_it_is(source: Path, builds: Path) -
         sys.executable, "-I", "-B", "-u", "-X", "utf8", str(builds / made.hash / "entry.py"), "--run",
     )  # fmt: skip
     assert made.files == fingerprint(source)
-    assert made.schedule.words() == "every 10 seconds"
+    assert made.schedule.describe() == "every 10 seconds"
     assert made.policy == Policy()
     assert 0 < made.import_seconds < 10
     assert made.created_at == NOW
@@ -192,7 +192,7 @@ async def test_a_schedule_that_reads_the_env_file_follows_it_without_a_new_build
     second = await _build(source, builds)
 
     assert first.hash == second.hash
-    assert (first.schedule.words(), second.schedule.words()) == ("every 5 minutes", "every 7 minutes")
+    assert (first.schedule.describe(), second.schedule.describe()) == ("every 5 minutes", "every 7 minutes")
 
 
 async def test_secrets_stay_out_of_the_build(source: Path, builds: Path) -> None:

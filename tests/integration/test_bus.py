@@ -14,7 +14,7 @@ import pytest
 import zmq
 import zmq.asyncio
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import EngineOffline, KeijiError, TaskNotFound
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
@@ -102,7 +102,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 async def engine(paths: Paths) -> AsyncIterator[Engine]:
-    with daemon.hold_lock(paths):
+    with engine_process.hold_lock(paths):
         engine = Engine(paths)
         await engine.start()
         yield engine

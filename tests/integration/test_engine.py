@@ -168,7 +168,7 @@ def test_a_build_of_the_same_schedule_goes_on_counting_and_a_restart_begins_anew
     installation.do(p.BuildTask(task="hourly", restart=True))
     assert installation.task("hourly").next_execution_time != before
     installation.build("hourly", schedule="every(2).hours")
-    assert installation.task("hourly").schedule_words == "every 2 hours"
+    assert installation.task("hourly").schedule_description == "every 2 hours"
 
 
 def test_a_build_that_somebody_removed_is_named_by_the_run_that_needed_it(installation: Installation) -> None:

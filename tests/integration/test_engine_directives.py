@@ -77,7 +77,7 @@ def test_a_task_is_made_with_its_schedule_and_text_that_is_none_leaves_nothing(i
     installation.do(p.Create(name="ping", schedule=" on.friday.at('10:00PM') "))
     assert 'return on.friday.at("22:00")' in (installation.paths.source("ping") / "schedule.py").read_text()
     installation.do(p.BuildTask(task="ping"))
-    assert installation.task("ping").schedule_words == "Fridays at 22:00"
+    assert installation.task("ping").schedule_description == "Fridays at 22:00"
 
 
 def test_a_wrong_name_answers_with_the_nearest_right_one(installation: Installation) -> None:

@@ -22,9 +22,9 @@ def difference(installation: Installation, slug: str) -> p.Difference:
     return reply
 
 
-def agenda(installation: Installation, **options: int) -> p.Agenda:
-    reply = installation.ask(p.GetAgenda(**options))
-    assert isinstance(reply, p.Agenda)
+def agenda(installation: Installation, **options: int) -> p.Timeline:
+    reply = installation.ask(p.GetTimeline(**options))
+    assert isinstance(reply, p.Timeline)
     return reply
 
 

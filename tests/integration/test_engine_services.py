@@ -13,7 +13,7 @@ import pytest
 import zmq
 from installation import EVERY_SECOND, FAILS, LIMIT, SLEEPS, Installation, until
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import (
     KeijiError,
     ServiceOffline,
@@ -58,7 +58,7 @@ def test_an_engine_tells_that_it_is_there_and_a_second_one_refuses_and_disturbs_
         assert installation.stop() == 0
         assert systemd.recv(100) == b"STOPPING=1"
     assert not installation.paths.engine.exists()
-    assert not daemon.is_running(installation.paths)
+    assert not engine_process.is_running(installation.paths)
 
 
 def test_services_stop_and_start_alone_also_when_the_terminal_of_the_engine_is_gone(
@@ -173,6 +173,6 @@ def test_the_log_of_the_engine_has_its_starts_and_ends_and_why_it_could_not_star
     assert " service=bus " in installation.paths.service_log("bus").read_text()
     installation.paths.database.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
     with pytest.raises(KeijiError):
-        daemon.start(installation.paths)
+        engine_process.start(installation.paths)
     last = log.read_text().splitlines()[-1]
     assert " level=ERROR service=engine " in last

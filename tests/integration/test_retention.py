@@ -13,12 +13,12 @@ from installation import LIMIT
 from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.records import Build
-from keiji.schedule import Placement, every
+from keiji.schedule import ScheduleContext, every
 from keiji.settings import Settings
 from keiji.states import RunState
-from keiji_engine import retention
-from keiji_engine.ledger import Ledger
-from keiji_engine.retention import Retention
+from keiji_engine.storage import retention
+from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.retention import Retention
 from keiji_engine.storage.store import Claim, Store
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -26,17 +26,17 @@ COUNT = retention.BATCH + 300
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(tmp_path: Path) -> AsyncIterator[AsyncStore]:
     paths = Paths.under(tmp_path)
     paths.make()
-    ledger = Ledger()
+    ledger = AsyncStore()
     await ledger.open(Settings(), paths)
     yield ledger
     await ledger.close()
 
 
 def fill(store: Store, slug: str, count: int, begin: datetime) -> None:
-    schedule = every(1).seconds.placed(Placement(anchor=begin))
+    schedule = every(1).seconds.with_context(ScheduleContext(anchor=begin))
     build = Build(
         hash="a", command=("python",), files={}, schedule=schedule, policy=Policy(), import_seconds=0, created_at=begin
     )
@@ -48,7 +48,7 @@ def fill(store: Store, slug: str, count: int, begin: datetime) -> None:
         store.claim(claims[first : first + 100], moments[first])
 
 
-async def pruned(ledger: Ledger, settings: Settings, slug: str, left: int) -> None:
+async def pruned(ledger: AsyncStore, settings: Settings, slug: str, left: int) -> None:
     """Serve retention until so many runs of a task are left."""
     serving = Retention(
         ledger, lambda: settings, lambda: ["many", "old", "surplus"], lambda: NOW, lambda *_: None, pace=0, period=0.01
@@ -61,7 +61,7 @@ async def pruned(ledger: Ledger, settings: Settings, slug: str, left: int) -> No
     await asyncio.wait([task])
 
 
-async def test_the_newest_runs_of_each_task_are_kept(ledger: Ledger) -> None:
+async def test_the_newest_runs_of_each_task_are_kept(ledger: AsyncStore) -> None:
     await ledger.do(fill, "many", COUNT, NOW)
     await ledger.do(fill, "old", 40, NOW)
     await pruned(ledger, Settings(keep_runs=50, keep_days=0), "many", 50)
@@ -70,14 +70,14 @@ async def test_the_newest_runs_of_each_task_are_kept(ledger: Ledger) -> None:
     assert newest.scheduled_for == NOW + timedelta(seconds=COUNT - 1)
 
 
-async def test_what_is_older_than_so_many_days_goes(ledger: Ledger) -> None:
+async def test_what_is_older_than_so_many_days_goes(ledger: AsyncStore) -> None:
     await ledger.do(fill, "old", COUNT, NOW - timedelta(days=9))
     await ledger.do(fill, "many", 40, NOW - timedelta(days=1))
     await pruned(ledger, Settings(keep_runs=0, keep_days=7), "old", 0)
     assert len(await ledger.do(Store.runs, "many", 100)) == 40
 
 
-async def test_by_default_a_normal_history_stays_whole(ledger: Ledger) -> None:
+async def test_by_default_a_normal_history_stays_whole(ledger: AsyncStore) -> None:
     keep = Settings().keep_runs
     await ledger.do(fill, "many", 300, NOW)
     await ledger.do(fill, "old", 300, NOW - timedelta(days=9))

@@ -18,7 +18,7 @@ from runner_lab import Lab, is_alive
 import keiji_engine
 from keiji.errors import ServiceOffline
 from keiji.states import RunState
-from keiji_engine.runner.logs import LogReader
+from keiji_engine.logs.writer import LogReader
 from keiji_engine.runner.runner import RunStarted
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from scenes import NOW, before, task
 
-from keiji_engine.bus.protocol import ActiveBuild, Agenda, Difference
-from keiji_engine.bus.views import AgendaInstant, AgendaOften, DirectiveView, FileDifference, TaskView
+from keiji_engine.bus.protocol import ActiveBuild, Difference, Timeline
+from keiji_engine.bus.views import DirectiveView, DueInstant, FileDifference, FrequentTask, TaskView
 
 FAILURE = (
     "function.py, line 3: invalid syntax",
@@ -97,21 +97,25 @@ def build(name: str = "b" * 64) -> ActiveBuild:
 def daily() -> tuple[TaskView, ...]:
     """Return tasks that are due at times of a day."""
     return (
-        task("backup", schedule_words="every day at 22:00", next_execution_time=datetime(2026, 11, 24, 19, tzinfo=UTC)),
-        task("invoices", schedule_words="every day at 22:00", next_execution_time=None, is_disabled=True),
-        task("mail", schedule_words="every 3 hours"),
+        task(
+            "backup",
+            schedule_description="every day at 22:00",
+            next_execution_time=datetime(2026, 11, 24, 19, tzinfo=UTC),
+        ),
+        task("invoices", schedule_description="every day at 22:00", next_execution_time=None, is_disabled=True),
+        task("mail", schedule_description="every 3 hours"),
         task("ping_google"),
-        task("report", schedule_words="weekdays at 06:00", zone="Europe/Berlin"),
-        task("thumbnails", schedule_words="every minute", next_execution_time=NOW + timedelta(seconds=3)),
-        task("weekly [prod] 報告", slug="weekly", schedule_words="every day at 22:00"),
+        task("report", schedule_description="weekdays at 06:00", zone="Europe/Berlin"),
+        task("thumbnails", schedule_description="every minute", next_execution_time=NOW + timedelta(seconds=3)),
+        task("weekly [prod] 報告", slug="weekly", schedule_description="every day at 22:00"),
     )
 
 
-def day() -> Agenda:
+def day() -> Timeline:
     """Return when those are due."""
 
-    def due(slug: str, at: datetime, note: str = "", *, is_skipped: bool = False) -> AgendaInstant:
-        return AgendaInstant(task=slug, at=at, starts_at=at, note=note, is_skipped=is_skipped)
+    def due(slug: str, at: datetime, note: str = "", *, is_skipped: bool = False) -> DueInstant:
+        return DueInstant(task=slug, at=at, starts_at=at, note=note, is_skipped=is_skipped)
 
     night = datetime(2026, 11, 24, 19, tzinfo=UTC)
     mails = [due("mail", datetime(2026, 11, 24, 10, 45, tzinfo=UTC) + timedelta(hours=3 * n)) for n in range(8)]
@@ -123,8 +127,8 @@ def day() -> Agenda:
         due("report", datetime(2026, 11, 25, 5, 0, 17, tzinfo=UTC)),
     ]
     often = (
-        AgendaOften(task="ping_google", next_at=NOW + timedelta(seconds=4)),
-        AgendaOften(task="thumbnails", next_at=NOW + timedelta(seconds=3)),
+        FrequentTask(task="ping_google", next_at=NOW + timedelta(seconds=4)),
+        FrequentTask(task="thumbnails", next_at=NOW + timedelta(seconds=3)),
     )
     instants = tuple(sorted((*mails, *others), key=lambda each: (each.at, each.task)))
-    return Agenda(id="agenda", until=NOW + timedelta(days=1), instants=instants, often=often)
+    return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, often=often)

@@ -13,7 +13,6 @@ from keiji.records import Run
 from keiji.schedule import EPOCH
 from keiji_engine.bus.protocol import (
     ActiveBuild,
-    Agenda,
     AnyEvent,
     Delta,
     Difference,
@@ -22,6 +21,7 @@ from keiji_engine.bus.protocol import (
     LogChunk,
     LogSlice,
     Snapshot,
+    Timeline,
     UpcomingInstants,
 )
 from keiji_engine.bus.reasons import Reason
@@ -70,7 +70,7 @@ class FakeLink:
         self.build = ActiveBuild(
             id="b", task="", hash="3f9a2c1e00000000", created_at=EPOCH, import_seconds=0.04, files=2
         )
-        self.day = Agenda(id="a", until=EPOCH, instants=(), often=())
+        self.day = Timeline(id="a", until=EPOCH, instants=(), often=())
         self.is_offline = any(isinstance(u, LinkChanged) and u.state is LinkState.OFFLINE for u in script[-1:])
         self.is_closed = False
 
@@ -166,7 +166,7 @@ class FakeLink:
             raise EngineOffline
         return UpcomingInstants(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
 
-    async def agenda(self) -> Agenda:
+    async def agenda(self) -> Timeline:
         if self.is_offline:
             raise EngineOffline
         return self.day

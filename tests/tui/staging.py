@@ -23,7 +23,7 @@ from waiting import until
 
 from keiji.errors import BuildFailed
 from keiji_engine.bus.views import LinkChanged, LinkState, Progress, ServiceStatus, TaskView
-from keiji_engine.runner.lines import line
+from keiji_engine.logs.line_format import line
 from keiji_tui.app import ControlCenter
 from keiji_tui.link.link import Update
 from keiji_tui.palette import Palette
@@ -248,7 +248,7 @@ def failing() -> TaskView:
     """Return a task of which there is much to say."""
     return task(
         "import_orders",
-        schedule_words="at 02:30 on the last Sunday of the month",
+        schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
         policy="overlap skip, catch up latest, held after 3 failures",

@@ -23,7 +23,7 @@ from keiji_tui.widgets.sheet import Sheet
 def whole() -> task:  # type: ignore[valid-type]
     return task(
         "import_orders",
-        schedule_words="at 02:30 on the last Sunday of the month",
+        schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
         policy="overlap skip, catch up latest, held after 3 failures",
@@ -82,7 +82,7 @@ async def test_a_task_without_a_build_says_which_key_makes_one() -> None:
         async def upcoming(self, task: str, count: int) -> UpcomingInstants:
             raise NotBuilt("new_idea has no build yet")
 
-    link = Unbuilt(snapshot([task("new_idea", build=None, schedule="", schedule_words="", policy="")]))
+    link = Unbuilt(snapshot([task("new_idea", build=None, schedule="", schedule_description="", policy="")]))
     app = center(link)
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")

@@ -517,9 +517,9 @@ WILD = [
 @pytest.mark.parametrize("size", [(40, 12)])
 async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None:
     wild = [
-        task(name, slug=f"slug_{number}", description=name, schedule_words=name, error_text=name, source_error=name,
-             source_changes=(name,) if number % 2 else (), is_error=True, policy=name, waiting=name, zone=name,
-             pause=Pause(since=NOW, reason=name, by=name) if number % 3 else None)
+        task(name, slug=f"slug_{number}", description=name, schedule_description=name, error_text=name,
+             source_error=name, source_changes=(name,) if number % 2 else (), is_error=True,
+             policy=name, waiting=name, zone=name, pause=Pause(since=NOW, reason=name, by=name) if number % 3 else None)
         for number, name in enumerate(WILD)
     ]  # fmt: skip
     lines = [(1.0, "INFO", name.replace("\\", "\\\\").replace('"', '\\"')) for name in [*WILD, "y" * 10_000]]

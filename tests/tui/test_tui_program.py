@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from keiji import daemon
+from keiji import engine_process
 from keiji.errors import TaskNotFound
 from keiji.paths import Paths
 from keiji.settings import template
@@ -115,9 +115,9 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Paths]:
     paths.tasks.mkdir(parents=True)
     paths.settings.write_text(template("Africa/Nairobi"))
     yield paths
-    if daemon.is_running(paths):
-        daemon.send(paths, signal.SIGKILL)
-        assert daemon.wait_until_gone(paths, LIMIT)
+    if engine_process.is_running(paths):
+        engine_process.send_signal(paths, signal.SIGKILL)
+        assert engine_process.wait_for_exit(paths, LIMIT)
 
 
 async def first(updates: AsyncIterator[Update], kind: type[T], state: LinkState | None = None) -> T:
@@ -149,7 +149,7 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
         [refused] = await link.directives(10)
         assert (refused.verb, refused.stage, refused.sender) == ("run", "refused", "keiji-tui")
         assert (await link.agenda()).instants == ()
-        daemon.send(paths, signal.SIGKILL)
+        engine_process.send_signal(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
         assert not gone.engine_lives
     await link.close()

@@ -12,7 +12,7 @@ from scenes import NOW, center, live, services, snapshot
 from waiting import until
 
 from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
-from keiji_engine.runner.logs import LogWriter, line
+from keiji_engine.logs.writer import LogWriter, line
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.services import ServicesScreen
 

@@ -10,8 +10,8 @@ from piloting import press, running, said, sees, table, text_of, verbs
 from scenes import NOW, PAUSE, center, engine, live, snapshot, task
 from waiting import until
 
-from keiji_engine.bus.protocol import Agenda, EngineChanged, RunTask, TaskChanged, TaskRemoved
-from keiji_engine.bus.views import AgendaInstant, LinkChanged, LinkState
+from keiji_engine.bus.protocol import EngineChanged, RunTask, TaskChanged, TaskRemoved, Timeline
+from keiji_engine.bus.views import DueInstant, LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -83,8 +83,8 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
         await press(pilot, *"jjjj")
         await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == "mail")
         selected = table(app).selected
-        new = AgendaInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
-        link.day = Agenda(id="a", until=day().until, instants=(new, *day().instants), often=day().often)
+        new = DueInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
+        link.day = Timeline(id="a", until=day().until, instants=(new, *day().instants), often=day().often)
         link.happen(TaskChanged(task=task("report", schedule="units:minutes,interval:2")))
         await until(pilot, sees(app, "14 instants", "in 2 min"))
         assert table(app).selected == selected
@@ -104,9 +104,9 @@ async def test_a_pause_is_said_on_every_row() -> None:
 async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
     app, link = live(task("ping"))
     many = tuple(
-        AgendaInstant(task="ping", at=NOW + timedelta(seconds=n + 1), starts_at=NOW) for n in range(2000)
+        DueInstant(task="ping", at=NOW + timedelta(seconds=n + 1), starts_at=NOW) for n in range(2000)
     )  # fmt: skip
-    link.day = Agenda(id="a", until=NOW + timedelta(hours=2), instants=many, often=())
+    link.day = Timeline(id="a", until=NOW + timedelta(hours=2), instants=many, often=())
     async with running(app, (100, 24)) as pilot:
         await press(pilot, "6")
         await until(pilot, sees(app, "2,000 instants, complete until Tue 15:31"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from keiji.policy import Policy
 from keiji.records import Run, Task
-from keiji.schedule import Placement, every
+from keiji.schedule import ScheduleContext, every
 from keiji.states import RunState, Trigger
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ def at(seconds: float) -> datetime:
 
 def a_task(slug: str = "ping", seconds: int = 10, **changes: Any) -> Task:
     """Return a task that is due every so many seconds after START."""
-    schedule = every(seconds).seconds.placed(Placement(anchor=START))
+    schedule = every(seconds).seconds.with_context(ScheduleContext(anchor=START))
     task = Task(
         id=1, task_id=slug, name=slug, slug=slug, schedule=schedule, build="b1", next_at=schedule.next_after(START)
     )

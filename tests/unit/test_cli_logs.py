@@ -14,7 +14,7 @@ import pytest
 
 from keiji.paths import Paths
 from keiji.settings import template
-from keiji_engine.runner.logs import LogWriter
+from keiji_engine.logs.writer import LogWriter
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from keiji.daemon import EngineNote
+from keiji.engine_process import EngineInfo
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_cli import as_json, output
@@ -26,7 +26,7 @@ TASK = TaskView(
     slug="ping_google",
     description="pings google",
     schedule="day:Friday,time:10:00PM",
-    schedule_words="Fridays at 22:00",
+    schedule_description="Fridays at 22:00",
     type="DayTime",
     next_execution_time=MOMENT,
     log_path="/k/logs/tasks/ping_google/ping_google.log",
@@ -125,7 +125,7 @@ def test_runs_for_programs_have_the_promised_fields() -> None:
 
 
 def test_the_status_for_programs_has_engine_and_services() -> None:
-    note = EngineNote(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
+    note = EngineInfo(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
     services = [{"name": "bus", "status": "online", "since": MOMENT.isoformat(), "detail": ""}]
     status = json.loads(as_json.status(note, services, NAIROBI, MOMENT + timedelta(seconds=90), None))
     assert status == {

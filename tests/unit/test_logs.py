@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from keiji_engine.runner.lines import LONGEST, Stream
-from keiji_engine.runner.logs import ARCHIVES, LogReader, LogWriter, line, parse_line
+from keiji_engine.logs.line_format import LONGEST, Stream
+from keiji_engine.logs.writer import ARCHIVES, LogReader, LogWriter, line, parse_line
 
 MOMENT = datetime(2026, 11, 23, 10, 0, 0, 123000, ZoneInfo("Africa/Nairobi"))
 
@@ -270,7 +270,7 @@ def test_what_is_kept_is_what_was_written(
 _WRITE = """
 import sys
 from pathlib import Path
-from keiji_engine.runner.logs import LogWriter
+from keiji_engine.logs.writer import LogWriter
 writer = LogWriter(Path(sys.argv[1]), 7_000, "UTC")
 for number in range(400):
     text = b"writer %s line %04d\\n" % (sys.argv[2].encode(), number)

@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from keiji.errors import InvalidName, TaskNotFound
-from keiji.names import LONGEST_NAME, LONGEST_SLUG_BYTES, checked, find, natural, slug_of
+from keiji.names import LONGEST_NAME, LONGEST_SLUG_BYTES, find, natural_sort_key, slug_of, validate
 from keiji.paths import Paths
 
 ALLOWED = {
@@ -59,14 +59,14 @@ REFUSED = {
 
 @pytest.mark.parametrize(("name", "slug"), ALLOWED.items())
 def test_a_name_that_works_gets_a_folder(name: str, slug: str) -> None:
-    assert checked(name) == name.strip()
+    assert validate(name) == name.strip()
     assert slug_of(name) == slug
 
 
 @pytest.mark.parametrize(("name", "reason"), REFUSED.items())
 def test_a_name_that_does_not_work_is_refused_with_the_reason(name: str, reason: str) -> None:
     with pytest.raises(InvalidName) as caught:
-        checked(name)
+        validate(name)
     assert reason in str(caught.value)
     assert caught.value.message.isprintable()
 
@@ -74,7 +74,7 @@ def test_a_name_that_does_not_work_is_refused_with_the_reason(name: str, reason:
 def test_a_name_is_the_same_however_its_accents_are_written() -> None:
     decomposed = unicodedata.normalize("NFD", "café")
     assert decomposed != "café"
-    assert checked(decomposed) == "café"
+    assert validate(decomposed) == "café"
     assert slug_of(decomposed) == "café"
 
 
@@ -83,7 +83,7 @@ def test_a_name_is_the_same_however_its_accents_are_written() -> None:
 @example("a/../../b")
 def test_whatever_is_allowed_stays_in_its_folder(name: str) -> None:
     try:
-        allowed = checked(name)
+        allowed = validate(name)
     except InvalidName:
         return
     slug = slug_of(allowed)
@@ -99,7 +99,7 @@ def test_whatever_is_allowed_stays_in_its_folder(name: str) -> None:
         assert len(place.name.encode()) <= LONGEST_SLUG_BYTES + len(".log")
     assert not slug.startswith((".", "-"))
     assert slug_of(slug) == slug
-    assert checked(allowed) == allowed
+    assert validate(allowed) == allowed
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
@@ -142,10 +142,12 @@ def test_a_name_like_no_other_gets_the_way_to_the_list() -> None:
 
 def test_names_are_sorted_as_people_count() -> None:
     names = ["jobs", "job 10", "job", "job 2 b", "2", "Job 2"]
-    assert sorted(names, key=natural) == ["2", "job", "Job 2", "job 2 b", "job 10", "jobs"]
+    assert sorted(names, key=natural_sort_key) == ["2", "job", "Job 2", "job 2 b", "job 10", "jobs"]
 
 
 @given(st.text(st.sampled_from("aB10 ²٣")), st.text(st.sampled_from("aB10 ²٣")))
 @example("ping2", "ping")
 def test_of_two_names_one_comes_first(one: str, other: str) -> None:
-    assert (natural(one) < natural(other)) + (natural(other) < natural(one)) == (one != other)
+    assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) == (
+        one != other
+    )

@@ -12,9 +12,9 @@ from planning import START, a_task, at, queued, running, with_policy
 
 from keiji.policy import Policy, Retry
 from keiji.records import Pause, Run, Task
-from keiji.schedule import Placement, cron, on
+from keiji.schedule import ScheduleContext, cron, on
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.occurrences import MOST_AT_ONCE
+from keiji_engine.scheduler.backlog import MOST_AT_ONCE
 from keiji_engine.scheduler.planner import BURST, Conditions, Plan, plan
 from keiji_engine.storage.store import Claim
 
@@ -54,13 +54,13 @@ def test_disabled_and_unbuilt_tasks_are_left_alone() -> None:
 
 
 def test_a_task_whose_last_instant_this_was_is_not_due_again() -> None:
-    task = a_task(schedule=a_task().schedule.placed(Placement(anchor=START, until=at(15))))  # type: ignore[union-attr]
+    task = a_task(schedule=a_task().schedule.with_context(ScheduleContext(anchor=START, until=at(15))))  # type: ignore[union-attr]
     decided = plan([task], [], at(12))
     assert (decided.claims[0].next_at, decided.wake_at) == (None, None)
 
 
 def test_a_weekly_task_that_was_missed_by_days_still_runs() -> None:
-    schedule = on.friday.at("22:00").placed(Placement(zone="Africa/Nairobi"))
+    schedule = on.friday.at("22:00").with_context(ScheduleContext(zone="Africa/Nairobi"))
     due = schedule.next_after(START)
     assert due is not None
     [claim] = plan([a_task(schedule=schedule, next_at=due)], [], due + timedelta(days=3)).claims
@@ -268,7 +268,7 @@ def is_passed(claim: Claim) -> bool:
 
 @pytest.mark.parametrize(("catch_up", "expected"), [("latest", 1), ("none", 1), ("earliest", 1), ("all", 3)])
 def test_a_stop_so_long_that_it_is_counted_in_pieces_is_still_one_stop(catch_up: str, expected: int) -> None:
-    schedule = cron("* * * * * *").placed(Placement())
+    schedule = cron("* * * * * *").with_context(ScheduleContext())
     task = with_policy(catch_up=catch_up, catch_up_cap=3, overlap="queue")
     task = replace(task, schedule=schedule, next_at=at(1))
     now, launched, count, pieces = at(MOST_AT_ONCE * 2.5), 0, 0, 0
@@ -283,7 +283,7 @@ def test_a_stop_so_long_that_it_is_counted_in_pieces_is_still_one_stop(catch_up:
 
 
 def test_no_plan_takes_long_what_is_left_has_the_next_turn() -> None:
-    schedule = cron("* * * * *").placed(Placement())
+    schedule = cron("* * * * *").with_context(ScheduleContext())
     tasks = [replace(a_task(f"t{number}"), schedule=schedule, next_at=at(60)) for number in range(20)]
     now = at(60 * 5000)
     decided = plan(tasks, [], now)

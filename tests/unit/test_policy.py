@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keiji import Policy, Retry
 from keiji.errors import InvalidPolicy
 from keiji.policy import LONGEST_SECONDS, CatchUp, Overlap
-from keiji.schedule import DstFold, DstGap, Placement
+from keiji.schedule import DstFold, DstGap, ScheduleContext
 
 retries = st.builds(
     Retry,
@@ -52,7 +52,7 @@ def test_by_default_nothing_is_limited_or_tried_again() -> None:
     assert policy.timeout is None
     assert policy.retry.delay_after(1) is None
     assert (policy.overlap, policy.catch_up, policy.hold_after, policy.jitter) == ("skip", "latest", 0, 0)
-    assert policy.words() == "overlap skip, catch up latest"
+    assert policy.describe() == "overlap skip, catch up latest"
 
 
 def test_delays_grow_by_the_backoff_and_end_with_the_last_try() -> None:
@@ -91,13 +91,13 @@ def test_what_an_older_version_did_not_have_takes_its_default() -> None:
 
 def test_words_name_what_differs_from_the_defaults() -> None:
     policy = Policy(timeout=30, stop_grace=2.5, retry=Retry(tries=3))
-    assert policy.words() == "overlap skip, catch up latest, timeout 30 s, up to 3 tries, stop grace 2.5 s"
+    assert policy.describe() == "overlap skip, catch up latest, timeout 30 s, up to 3 tries, stop grace 2.5 s"
     policy = Policy(overlap="allow", max_parallel=3, catch_up="all", catch_up_window=3600, jitter=5, hold_after=1)
-    assert policy.words() == (
+    assert policy.describe() == (
         "overlap allow 3 at once, catch up all up to 10 within 3600 s, jitter 5 s, held after 1 failure"
     )
     policy = Policy(overlap="queue", not_before="2027-01-01", until="2028-01-01 10:00", dst_gap="skip", tz="Asia/Tokyo")
-    assert policy.words() == (
+    assert policy.describe() == (
         "overlap queue of 10, catch up latest, not before 2027-01-01 00:00, until 2028-01-01 10:00, DST gap skip, "
         "by the clocks of Asia/Tokyo"
     )
@@ -142,15 +142,15 @@ def test_what_no_policy_can_be_is_refused_and_says_what_can(wrong: dict[str, Any
 def test_a_policy_places_a_schedule_in_its_own_zone_and_within_its_bounds() -> None:
     anchor = datetime(2026, 6, 1, tzinfo=UTC)
     policy = Policy(tz="America/New_York", not_before="2027-01-01", until="2027-03-14 02:30", dst_fold="both")
-    place = policy.placement(anchor=anchor, zone="Africa/Nairobi")
-    assert place == Placement(
+    place = policy.schedule_context(anchor=anchor, zone="Africa/Nairobi")
+    assert place == ScheduleContext(
         anchor=anchor,
         zone="America/New_York",
         fold=DstFold.BOTH,
         not_before=datetime(2027, 1, 1, 5, tzinfo=UTC),
         until=datetime(2027, 3, 14, 7, tzinfo=UTC),  # 02:30 does not exist there, and the gap ends at 03:00
     )
-    assert Policy().placement(anchor=anchor, zone="Africa/Nairobi").zone == "Africa/Nairobi"
+    assert Policy().schedule_context(anchor=anchor, zone="Africa/Nairobi").zone == "Africa/Nairobi"
 
 
 @pytest.mark.parametrize("tries", [0, -1, 101, 1.0, "3", True, None])

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keiji import osc
+import keiji
 from keiji.records import Progress
-from keiji_engine.runner.progress import Sifter, path_of, read_all, write
+from keiji_engine.runner.progress import ProgressFilter, path_of, read_all, write
 
 HALF = b"\x1b]9;4;1;50\x1b\\"
 OTHERS = [b"plain\n", b"\x1b[31mred\x1b[0m", b"\x1b]0;title\x07", b"\x1b", b"\x1b]9;", b"\x1b]9;4;9;9\x07", b"\xff\x00"]
 
 
 def sifted(*chunks: bytes) -> tuple[bytes, Progress | None]:
-    sifter = Sifter()
+    sifter = ProgressFilter()
     return b"".join([*map(sifter.sift, chunks), sifter.rest()]), sifter.latest
 
 
@@ -55,7 +55,7 @@ def test_in_whatever_chunks_it_comes_only_whole_sequences_are_taken_out(pieces: 
 
 
 def test_what_begins_like_a_sequence_and_never_ends_is_kept_for_no_longer_than_one_may_be() -> None:
-    sifter = Sifter()
+    sifter = ProgressFilter()
     endless = b"\x1b]9;4;1;50;" + b"x" * 5000
     assert sifter.sift(endless) == endless
     assert sifter.rest() == b""
@@ -99,4 +99,4 @@ def test_python_authors_say_it_with_words_under_keiji_and_without_on_a_terminal_
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
     with pytest.raises(ValueError, match="a number from 0 to 1 is needed, or None"):
-        osc.progress(fraction)
+        keiji.progress(fraction)

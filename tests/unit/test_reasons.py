@@ -21,7 +21,7 @@ SERVICES = tuple(
 )
 TASK = TaskView(
     id=1, task_id="t", name="ping", slug="ping", build="b1", policy="overlap skip, catch up latest",
-    schedule_words="every hour", next_execution_time=NOW + timedelta(hours=1),
+    schedule_description="every hour", next_execution_time=NOW + timedelta(hours=1),
 )  # fmt: skip
 PAUSE = Pause(since=NOW, reason="moving house", by="keiji")
 
@@ -115,7 +115,7 @@ def test_several_causes_are_all_told() -> None:
 
 
 def test_what_is_never_due_again_says_so() -> None:
-    task = msgspec.structs.replace(TASK, next_execution_time=None, schedule_words="once at 2026-01-01 00:00")
+    task = msgspec.structs.replace(TASK, next_execution_time=None, schedule_description="once at 2026-01-01 00:00")
     [(words, remedy)] = told(task)
     assert words == "it is never due again (once at 2026-01-01 00:00)"
     assert remedy.startswith("keiji task run ping")

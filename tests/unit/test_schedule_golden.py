@@ -11,7 +11,7 @@ from itertools import islice, takewhile
 import pytest
 
 from keiji import cron, every, on, once
-from keiji.schedule import DstFold, DstGap, Occurrence, Placement, Schedule
+from keiji.schedule import DstFold, DstGap, Occurrence, Schedule, ScheduleContext
 
 NY, DUBLIN, LORD_HOWE, APIA = "America/New_York", "Europe/Dublin", "Australia/Lord_Howe", "Pacific/Apia"
 SANTIAGO, NAIROBI, CASABLANCA, TROLL = "America/Santiago", "Africa/Nairobi", "Africa/Casablanca", "Antarctica/Troll"
@@ -24,7 +24,7 @@ def utc(text: str) -> datetime:
 
 
 def placed(schedule: Schedule, zone: str, gap: DstGap | None = None, fold: DstFold | None = None) -> Schedule:
-    return schedule.placed(Placement(zone=zone, gap=gap, fold=fold))
+    return schedule.with_context(ScheduleContext(zone=zone, gap=gap, fold=fold))
 
 
 def due(schedule: Schedule, moment: str, count: int) -> list[str]:

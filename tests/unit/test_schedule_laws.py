@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keiji import every, on
-from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Placement, Schedule
+from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Schedule, ScheduleContext
 from keiji.schedule.walltime import occurrences
 
 NOT_PLACES = ("posix/", "right/", "Factory", "localtime", "posixrules")
@@ -90,8 +90,8 @@ def cases(draw: st.DrawFn, *kinds: type[Schedule]) -> tuple[Schedule, datetime]:
     every_kind = {Interval: intervals, DayTime: day_times(near), Cron: crons, Once: once | st.builds(Once, moments)}
     schedule = draw(st.one_of([every_kind[kind] for kind in kinds or every_kind]))
     bounds = st.just(None) if draw(st.integers(0, 3)) else st.none() | days_from(moment)
-    return schedule.placed(
-        Placement(
+    return schedule.with_context(
+        ScheduleContext(
             anchor=draw(moments),
             zone=zone,
             gap=draw(st.sampled_from([None, *DstGap])),
@@ -110,8 +110,8 @@ def days_of_change(draw: st.DrawFn) -> tuple[Schedule, datetime]:
     near = change.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     quarters = st.sampled_from([(near + timedelta(minutes=15 * n)).time() for n in range(-6, 6)])
     schedule = DayTime(DAYS, tuple(draw(st.sets(quarters, min_size=6))))
-    place = Placement(zone=zone, gap=draw(st.sampled_from(DstGap)), fold=draw(st.sampled_from(DstFold)))
-    return schedule.placed(place), change - draw(st.timedeltas(timedelta(0), timedelta(hours=3)))
+    place = ScheduleContext(zone=zone, gap=draw(st.sampled_from(DstGap)), fold=draw(st.sampled_from(DstFold)))
+    return schedule.with_context(place), change - draw(st.timedeltas(timedelta(0), timedelta(hours=3)))
 
 
 def law(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -178,7 +178,7 @@ def test_a_preview_is_in_order_and_only_where_asked_for_are_times_skipped(case: 
     assert all(sooner.at <= later.at for sooner, later in pairwise(found))
     for each in found:
         assert each.is_skipped == each.note.startswith("skipped: gap ")
-        assert not each.is_skipped or schedule.place.gap is DstGap.SKIP
+        assert not each.is_skipped or schedule.context.gap is DstGap.SKIP
 
 
 @law(
@@ -189,7 +189,7 @@ def test_the_zone_in_which_a_moment_is_written_does_not_matter(
 ) -> None:
     schedule, moment = case
     assert some(schedule, moment.astimezone(elsewhere)) == some(schedule, moment)
-    assert some(schedule, moment.astimezone(ZoneInfo(schedule.place.zone))) == some(schedule, moment)
+    assert some(schedule, moment.astimezone(ZoneInfo(schedule.context.zone))) == some(schedule, moment)
 
 
 @law(cases(), st.integers(0, 4), st.integers(0, 4), st.sampled_from([timedelta(0), TICK, -TICK]))
@@ -197,11 +197,11 @@ def test_bounds_are_kept_and_belong_to_what_they_bound(
     case: tuple[Schedule, datetime], first: int, last: int, by: timedelta
 ) -> None:
     schedule, moment = case
-    free = schedule.placed(replace(schedule.place, not_before=None, until=None))
+    free = schedule.with_context(replace(schedule.context, not_before=None, until=None))
     instants = some(free, moment, 6)
     assume(len(instants) > max(first, last))
     not_before, until = instants[first] + by, instants[last] + by
-    bounded = free.placed(replace(free.place, not_before=not_before, until=until))
+    bounded = free.with_context(replace(free.context, not_before=not_before, until=until))
     assert list(bounded.upcoming(moment)) == [each for each in instants if not_before <= each <= until]
 
 
@@ -216,7 +216,7 @@ def test_a_stretch_is_what_counting_gives(
     counted = [first, *takewhile(lambda instant: instant <= moment, islice(schedule.upcoming(first), 2000))]
     assume(len(counted) < 2000)
     older, named = counted[:-newest], tuple(counted[-newest:])
-    found = schedule.stretch(first, moment, newest=newest, most=10_000)
+    found = schedule.range_until(first, moment, newest=newest, most=10_000)
     assert found == (len(older), older[0] if older else None, older[-1] if older else None, named, None)
 
 
@@ -228,11 +228,11 @@ def test_a_stretch_that_is_too_long_stops_and_tells_where(
     counted = some(schedule, moment, most + 1)
     assume(len(counted) == most + 1)
     *counted, following = counted
-    found = schedule.stretch(counted[0], following + timedelta(days=1), newest=newest, most=most)
+    found = schedule.range_until(counted[0], following + timedelta(days=1), newest=newest, most=most)
     assert (found.older + len(found.newest), found.following) == (most, following)
     assert found.newest == tuple(counted[-newest:])
     # Just before what follows there was no need to stop.
-    enough = schedule.stretch(counted[0], following - TICK, newest=newest, most=most)
+    enough = schedule.range_until(counted[0], following - TICK, newest=newest, most=most)
     assert enough == found._replace(following=None)
 
 
@@ -243,8 +243,8 @@ def test_a_stretch_that_is_too_long_stops_and_tells_where(
 def test_an_interval_never_drifts_however_late_it_is_looked_at(
     case: tuple[Interval, datetime], n: int, late: float
 ) -> None:
-    schedule = case[0].placed(replace(case[0].place, not_before=None, until=None))
-    anchor, step = schedule.place.anchor, schedule.step
+    schedule = case[0].with_context(replace(case[0].context, not_before=None, until=None))
+    anchor, step = schedule.context.anchor, schedule.step
     late_by = timedelta(microseconds=int(late * (step / TICK)))
     assume(n * step < timedelta(days=300_000))
     assert schedule.next_after(anchor + n * step + late_by) == anchor + (n + 1) * step
@@ -252,27 +252,27 @@ def test_an_interval_never_drifts_however_late_it_is_looked_at(
 
 def test_the_thousandth_occurrence_is_a_thousand_steps_after_the_anchor() -> None:
     anchor = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
-    *_, thousandth = some(every(7).seconds.placed(Placement(anchor=anchor)), anchor, 1000)
+    *_, thousandth = some(every(7).seconds.with_context(ScheduleContext(anchor=anchor)), anchor, 1000)
     assert thousandth == anchor + timedelta(seconds=7000)
 
 
 def test_an_interval_is_first_due_one_step_after_its_anchor() -> None:
     anchor = datetime(2026, 11, 23, 7, tzinfo=UTC)
-    schedule = every(10).minutes.placed(Placement(anchor=anchor))
+    schedule = every(10).minutes.with_context(ScheduleContext(anchor=anchor))
     assert schedule.next_after(anchor) == anchor + timedelta(minutes=10)
     assert schedule.next_after(anchor - timedelta(days=400)) == anchor + timedelta(minutes=10)
 
 
 def test_an_interval_is_counted_no_further_than_its_end() -> None:
     first = datetime(2026, 11, 23, 7, tzinfo=UTC)
-    schedule = every(1).hours.placed(Placement(until=first + timedelta(hours=3)))
-    found = schedule.stretch(first, first + timedelta(days=1), newest=1, most=1000)
+    schedule = every(1).hours.with_context(ScheduleContext(until=first + timedelta(hours=3)))
+    found = schedule.range_until(first, first + timedelta(days=1), newest=1, most=1000)
     assert (found.older, found.newest) == (3, (first + timedelta(hours=3),))
 
 
 def test_an_interval_of_days_knows_no_daylight_saving() -> None:
     anchor = datetime(2026, 3, 7, 6, 30, tzinfo=UTC)
-    schedule = every(1).days.placed(Placement(anchor=anchor, zone="America/New_York"))
+    schedule = every(1).days.with_context(ScheduleContext(anchor=anchor, zone="America/New_York"))
     assert some(schedule, anchor, 2) == [anchor + timedelta(days=1), anchor + timedelta(days=2)]
 
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keiji.schedule import DAYS, Cron, DayTime, DstFold, DstGap, Once, Placement, Schedule
+from keiji.schedule import DAYS, Cron, DayTime, DstFold, DstGap, Once, Schedule, ScheduleContext
 
 EXAMPLES = float(os.environ.get("KEIJI_EXAMPLES", "1"))
 HOUR, DAY, END = 3600, 86400, 2_145_916_800  # the end of 2037
@@ -140,15 +140,15 @@ class Case:
     near: datetime
 
     @property
-    def place(self) -> Placement:
-        return Placement(zone=self.zone, gap=self.gap, fold=self.fold)
+    def place(self) -> ScheduleContext:
+        return ScheduleContext(zone=self.zone, gap=self.gap, fold=self.fold)
 
     def check(self, schedule: Schedule, is_due: Due, is_real: bool = False) -> None:
         gap = self.gap or (None if is_real else DstGap.AFTER)
         fold = self.fold or (DstFold.BOTH if is_real else DstFold.FIRST)
         due, skipped = expected(is_due, self.zone, self.span, step=self.step, gap=gap, fold=fold)
         start, end = (datetime.fromtimestamp(instant, UTC) for instant in self.span)
-        found = list(takewhile(lambda each: each.at <= end, schedule.placed(self.place).preview(start)))
+        found = list(takewhile(lambda each: each.at <= end, schedule.with_context(self.place).preview(start)))
         assert [int(each.at.timestamp()) for each in found if not each.is_skipped] == due
         assert [(int(each.at.timestamp()), each.note) for each in found if each.is_skipped] == skipped
 

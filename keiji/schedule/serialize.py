@@ -1,0 +1,37 @@
+"""Schedules as data, read back."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+
+from keiji.errors import InvalidSchedule
+from keiji.schedule.base import Schedule, ScheduleContext
+from keiji.schedule.cron import Cron
+from keiji.schedule.daytime import DayTime
+from keiji.schedule.interval import Interval
+from keiji.schedule.once import Once
+
+
+def from_dict(data: dict[str, Any]) -> Schedule:
+    """Read what `Schedule.to_dict` wrote, in this version or the one before.
+
+    Raises:
+        InvalidSchedule: the data is of no kind of schedule that this version knows.
+    """
+    try:
+        # Before there were placements, a schedule had its anchor or its zone beside everything else.
+        context = ScheduleContext.from_dict(data.get("context", data.get("place", data)))
+        if data["type"] == Interval.type:
+            return Interval(data["interval"], data["units"], context=context)
+        if data["type"] == DayTime.type:
+            days = data["days"] if "days" in data else [data["day"]]
+            times = data["times"] if "times" in data else [data["at"]]
+            return DayTime(tuple(days), tuple(map(time.fromisoformat, times)), context=context)
+        if data["type"] == Cron.type:
+            return Cron(data["expression"], context=context)
+        if data["type"] == Once.type:
+            return Once(datetime.fromisoformat(data["moment"]), context=context)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidSchedule(f"stored schedule {data!r} cannot be read: {error}") from error
+    raise InvalidSchedule(f"stored schedule {data!r} is of a kind that this version does not know")

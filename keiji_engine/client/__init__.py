@@ -1,0 +1,1 @@
+"""The client facade: requests that work with or without a running engine."""

@@ -1,0 +1,1 @@
+"""Logs: the line format, the writer, the service logs and tailing for the bus."""
