@@ -115,7 +115,7 @@ def test_processes_of_the_authors_own_work(run: Runs) -> None:
         "    context = multiprocessing.get_context('spawn')\n"
         "    here, there = context.Pipe()\n"
         "    child = context.Process(target=work, args=(there,))\n"
-        "    child.start(); print(client.recv()); child.join()\n"
+        "    child.start(); print(here.recv()); child.join()\n"
     )
 
     assert (ran.stdout, ran.stderr, ran.returncode) == ("from a process\n", "", 0)
