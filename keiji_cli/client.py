@@ -9,9 +9,9 @@ from keiji.paths import Paths
 from keiji.settings import Settings, load
 
 if TYPE_CHECKING:
+    from keiji.reasons import Reason
     from keiji.records import Pause
     from keiji_engine.bus.protocol import AnyReply, AnyRequest
-    from keiji_engine.bus.reasons import Reason
     from keiji_engine.bus.views import TaskView
 
 SENDER = "keiji"
@@ -56,14 +56,14 @@ def carry_out(of: Paths, directive: AnyRequest) -> tuple[str, ...]:
     return reply.lines
 
 
-def explained(of: Paths, name: str) -> tuple[Reason, ...]:
-    """Return why a task does not run now. Raises TaskNotFound, or another KeijiError."""
+def explained(of: Paths, name: str) -> tuple[str, tuple[Reason, ...]]:
+    """Return the slug of a task, and why it does not run now. Raises TaskNotFound, or another KeijiError."""
     from keiji_engine.bus.protocol import Explain, Explained
 
     reply = ask(of, Explain(task=name))
     if not isinstance(reply, Explained):
         raise KeijiError(f"the engine answered {type(reply).__name__} instead of Explained")
-    return reply.reasons
+    return reply.task, reply.reasons
 
 
 def tasks(of: Paths, name: str | None = None) -> tuple[TaskView, ...]:

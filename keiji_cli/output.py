@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keiji.reasons import render
+
 if TYPE_CHECKING:
     from keiji.records import Pause, Run
     from keiji_engine.bus.views import TaskView, Upcoming
@@ -49,7 +51,7 @@ def task_block(task: TaskView, zone: tzinfo) -> str:
         "IsQueued": task.is_queued,
         "IsError": task.is_error,
         "IsDisabled": task.is_disabled,
-        "ErrorTxt": task.error_text,
+        "ErrorTxt": render(task.error, zone),
     }
     return "\n".join(["TaskModel:", *(f"{name}: {_plain(value)}" for name, value in fields.items())])
 
@@ -65,7 +67,7 @@ def task_notes(task: TaskView, zone: tzinfo) -> str:
         "Build": task.build or "none yet: keiji task build makes one",
         "Running since": moment(task.running_since, zone) if task.running_since else "",
         "Tried again": moment(task.retry_at, zone) if task.retry_at else "",
-        "Waiting": task.waiting,
+        "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
@@ -106,11 +108,16 @@ def runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
             f"{run.seconds:.2f} s" if run.seconds is not None else "",
             str(run.attempt),
             run.run_id,
-            run.reason if run.count == 1 else f"{run.count} until {moment(run.scheduled_until, zone)}: {run.reason}",
+            _run_reason(run, zone),
         )
         for run in runs
     ]
     return table(("DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"), rows)
+
+
+def _run_reason(run: Run, zone: tzinfo) -> str:
+    text = render(run.reason, zone)
+    return text if run.count == 1 else f"{run.count} until {moment(run.scheduled_until, zone)}: {text}"
 
 
 def upcoming_table(instants: Iterable[Upcoming], zone: tzinfo, now: datetime) -> str:
@@ -142,7 +149,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def tasks_table(found: Iterable[TaskView], zone: tzinfo) -> str:
     """Return one line for each task."""
     rows = [
-        (task.name, _state(task), task.schedule_description, moment(task.next_execution_time, zone), _last(task))
+        (task.name, _state(task), task.schedule_description, moment(task.next_execution_time, zone), _last(task, zone))
         for task in found
     ]
     return table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)
@@ -166,11 +173,11 @@ def _state(task: TaskView) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _last(task: TaskView) -> str:
+def _last(task: TaskView, zone: tzinfo) -> str:
     if not task.recent:
         return ""
     run = task.recent[-1]
-    return str(run.state) if not run.reason else f"{run.state}: {run.reason}"
+    return str(run.state) if run.reason is None else f"{run.state}: {render(run.reason, zone)}"
 
 
 def size(count: int) -> str:

@@ -11,6 +11,7 @@ import click
 
 from keiji.errors import InvalidName, KeijiError
 from keiji.names import slug_of
+from keiji.reasons import remedy, render
 from keiji_cli import as_json, client, logs, output
 from keiji_cli.groups import Kind
 
@@ -144,10 +145,13 @@ def show_next(name: str, count: int, after: str | None, *, for_programs: bool) -
 @about_a_task
 def explain(name: str) -> None:
     """Say why a task does not run now, and what to do about it."""
-    for reason in client.explained(client.workspace(), name):
-        click.echo(reason.words)
-        if reason.remedy:
-            click.echo(f"    {reason.remedy}")
+    paths = client.workspace()
+    zone = client.settings(paths).zone
+    slug, reasons = client.explained(paths, name)
+    for reason in reasons:
+        click.echo(render(reason, zone))
+        if command := remedy(reason, slug):
+            click.echo(f"    {command}")
 
 
 @task.command(name="logs")

@@ -13,8 +13,8 @@ from typing import TypeVar
 import msgspec
 
 from keiji.errors import KeijiError, ProtocolError, by_code
+from keiji.reasons import Reason
 from keiji.records import Pause, Run
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import (
     DirectiveView,
     DueInstant,

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from keiji.reasons import Reason
 from keiji.records import Pause, Progress
 from keiji.states import RunState
 
@@ -57,7 +58,7 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seconds: float | None = None
     exit_code: int | None = None
     signal: int | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -67,12 +68,14 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         schedule: the seed's form, such as "units:seconds,interval:10"; "" before the first build.
         schedule_description: the same in words.
         type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
-        policy: in words.
+        policy: described in words.
+        overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
         zone: whose clocks its times of day are by, where the task has one of its own; else "".
         running_since: when the live run began; None while nothing runs.
         running: how many runs are live.
         retry_at: when a failed run is tried again; None when it is not.
-        waiting: why a run that is due has not begun; "" when none waits.
+        error: why the last run failed, until a run succeeds or the error is resolved.
+        waiting: why a run that is due has not started; None if none waits.
         waiting_until: when that one may begin, as far as that is known.
         pause: while there is one, nothing of it that is due is started.
         held_since: since when it is held, after ``failures`` failures in a row; None when it is not.
@@ -91,6 +94,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     schedule_description: str = ""
     type: str = ""
     policy: str = ""
+    overlap: str = "skip"
     last_execution_time: datetime | None = None
     next_execution_time: datetime | None = None
     log_path: str = ""
@@ -100,7 +104,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_queued: bool = False
     is_error: bool = False
     is_disabled: bool = False
-    error_text: str = ""
+    error: Reason | None = None
     build: str | None = None
     run_id: str | None = None
     running_since: datetime | None = None
@@ -110,7 +114,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recent: tuple[RecentRun, ...] = ()
     zone: str = ""
     running: int = 0
-    waiting: str = ""
+    waiting: Reason | None = None
     waiting_until: datetime | None = None
     pause: Pause | None = None
     failures: int = 0
@@ -141,7 +145,9 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
         target: the task or service that it is about, as it was named; "" for everything.
         options: what it says beyond that, such as ``{"restart": true}``.
         stage: "accepted", "done", "refused", or "lost": the engine ended while it carried it out.
-        lines: what was said of it, for people; a long text is cut, and says so.
+        lines: the text of its reply; a long text is truncated, and says so.
+        user: name of the user whose process sent it, as the kernel reports it; "" if unknown.
+        sudo_user: who called sudo, as the client claims; "" for no claim.
     """
 
     id: str
@@ -150,9 +156,11 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     stage: str
     received_at: datetime
-    settled_at: datetime | None = None
+    completed_at: datetime | None = None
     lines: tuple[str, ...] = ()
     options: dict[str, str | bool] = {}
+    user: str = ""
+    sudo_user: str = ""
 
 
 class FileDifference(msgspec.Struct, frozen=True, kw_only=True):

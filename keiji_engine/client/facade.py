@@ -1,7 +1,7 @@
-"""The one door for programs that do not care whether an engine runs.
+"""Facade for clients that work with or without a running engine.
 
-With an engine, a request goes over the bus. Without one, this process takes the engine's lock for a moment and works at
-the same desk, by the same handlers.
+With an engine, a request goes over the bus. Without one, this process takes the engine's lock for the time of the
+request, and calls the same handlers itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from keiji.errors import EngineOffline, EngineRunning
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 
-_QUERY_LIMIT = 5.0  # seconds
+_QUERY_TIMEOUT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
@@ -40,10 +40,10 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
         if not isinstance(request, p.Directive):  # reading disturbs nobody
-            return asyncio.run(_at_the_desk(paths, request))
+            return asyncio.run(_in_process(paths, request))
         try:
             with engine_process.hold_lock(paths, engine_process.COMMAND):
-                return asyncio.run(_at_the_desk(paths, request))
+                return asyncio.run(_in_process(paths, request))
         except EngineRunning:
             if not engine_process.is_running(paths):
                 raise
@@ -55,14 +55,15 @@ async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit:
     async with Client(paths, sender) as client:
         if isinstance(request, p.Directive):
             return await client.settle(request, limit=limit)
-        return await client.ask(request, limit=min(limit, _QUERY_LIMIT))
+        return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
 
 
-async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+async def _in_process(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
     from keiji import settings as settings_file
+    from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
-    from keiji_engine.logs.service_log import Journal
+    from keiji_engine.logs.service_log import LogfmtHandler, log_directly
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
 
@@ -71,16 +72,17 @@ async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
 
     settings = settings_file.load(paths.settings)
     paths.make()
-    ledger = AsyncStore()
-    await ledger.open(settings, paths)
+    store = AsyncStore()
+    await store.open(settings, paths)
+    state = EngineState(paths, store, EventBus())
     try:
-        board = EngineState(paths, tell=lambda _: None)
-        await board.load(ledger)
-        journal = Journal(paths, lambda: settings, clock)
-        dispatcher = Dispatcher(Context(paths, lambda: settings, ledger, board, journal, clock), tell=lambda _: None)
-        reply = await dispatcher.perform(request)
+        await state.load()
+        context = Context(paths, lambda: settings, state, clock)
+        with log_directly(LogfmtHandler(paths, lambda: settings)):
+            reply = await Dispatcher(context, publish=lambda _: None).perform(request)
     finally:
-        await ledger.close()
+        await state.close()
+        await store.close()
     if isinstance(reply, p.Refused):
         raise reply.error()
     return reply

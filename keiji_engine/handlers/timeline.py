@@ -24,12 +24,12 @@ _DENSE = timedelta(hours=1)  # what is due again sooner may be due too often
 _Queue = list[tuple[datetime, str, Occurrence]]
 
 
-async def get_timeline(desk: Context, request: p.GetTimeline) -> p.Timeline:
+async def get_timeline(context: Context, request: p.GetTimeline) -> p.Timeline:
     """Return when all tasks are due, also those that are kept from running: that is told by their views."""
-    now = desk.clock().astimezone(UTC)
+    now = context.clock().astimezone(UTC)
     hours = min(max(request.hours, 1), MOST_HOURS)
     limit = min(max(request.limit, 1), MOST_INSTANTS)
-    tasks = [task for task in desk.board.tasks() if task.schedule is not None]
+    tasks = [task for task in context.state.tasks() if task.schedule is not None]
     until, instants, often = await asyncio.to_thread(agenda, tasks, now, hours, limit)
     return p.Timeline(id=request.id, until=until, instants=instants, often=often)
 

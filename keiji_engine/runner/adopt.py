@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from keiji.reasons import Code, Reason, reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner import run_file
 
-_NO_TRACE = "it left no trace: it never began, or the machine restarted"
-_NO_RESULT = "its shim ended without recording a result"
+_NO_TRACE = reason(Code.NO_TRACE)
+_NO_RESULT = reason(Code.NO_RESULT)
 
 
 @dataclass(slots=True)
@@ -48,9 +49,9 @@ def inspect(path: Path, now: datetime) -> Alive | RunResult | None:
     return result or lost(path.name, now, _NO_RESULT, head.started_at if head else None)
 
 
-def lost(run_id: str, now: datetime, reason: str = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
+def lost(run_id: str, now: datetime, why: Reason = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
     """Return the result of a run of which nobody knows how it ended."""
-    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=reason)
+    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=why)
 
 
 def _open(pid: int) -> int | None:

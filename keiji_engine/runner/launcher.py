@@ -99,7 +99,7 @@ class _Launcher:
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell({"failed": run_id, "reason": f"no process could be made for it: {error.strerror}"})
+            self._tell({"failed": run_id, "reason": f"no process could be created: {error.strerror}"})
             return
         if pid:
             self.shims[pid] = run_id
@@ -112,7 +112,7 @@ class _Launcher:
             self._began(run_id)  # by an earlier shim, and the engine does not know
             status = 0
         except Exception as error:  # noqa: BLE001  # nobody above could hear of it
-            self._tell({"failed": run_id, "reason": f"its shim failed: {type(error).__name__}: {error}"})
+            self._tell({"failed": run_id, "reason": f"the shim failed: {type(error).__name__}: {error}"})
         finally:
             os._exit(status)
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from keiji.reasons import Reason, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner.spec import VERSION, RunSpec
@@ -72,7 +73,7 @@ def finish(descriptor: int, result: RunResult) -> None:
             "peak_memory_bytes": result.peak_memory_bytes,
             "log_start": result.log_start,
             "log_end": result.log_end,
-            "reason": result.reason,
+            "reason": result.reason.to_dict() if result.reason is not None else None,
         },
     )
 
@@ -119,7 +120,7 @@ def _result(run_id: str, data: dict[str, Any]) -> RunResult:
         state=RunState(data["state"]),
         finished_at=datetime.fromisoformat(data["finished_at"]),
         started_at=datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
-        reason=data["reason"],
+        reason=_reason(data["reason"]),
         exit_code=data["exit_code"],
         signal=data["signal"],
         cpu_seconds=data["cpu_seconds"],
@@ -127,6 +128,12 @@ def _result(run_id: str, data: dict[str, Any]) -> RunResult:
         log_start=data["log_start"],
         log_end=data["log_end"],
     )
+
+
+def _reason(data: dict[str, Any] | str | None) -> Reason | None:
+    if isinstance(data, str):  # as a shim of an earlier version writes it
+        return text_reason(data) if data else None
+    return Reason.from_dict(data) if data is not None else None
 
 
 def is_held(path: Path) -> bool:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keiji.errors import KeijiError, ServiceOffline
+from keiji.reasons import Code, reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner import adopt, progress, run_file
@@ -202,12 +203,12 @@ class Runner:
                         run_id=run_id,
                         state=RunState.FAILED,
                         finished_at=self._clock(),
-                        reason=message.get("reason", ""),
+                        reason=reason(Code.NOT_STARTED, detail=message.get("reason", "")),
                     )
                 )
         elif (run_id := message.get("gone")) and not self._look(run_id) and self._sent.pop(run_id, None):
             self._stops.discard(run_id)
-            self._tell(adopt.lost(run_id, self._clock(), "its shim was killed before the run began"))
+            self._tell(adopt.lost(run_id, self._clock(), reason(Code.SHIM_KILLED)))
 
     def _look(self, run_id: str, *, adopted: bool = False) -> bool:
         """Tell what the file of a run says that is not being watched yet; False where there is none."""
@@ -251,7 +252,7 @@ class Runner:
         if isinstance(found, Alive):  # only where a pidfd was not the shim's, which the lock rules out
             self._watch(run_id, found)
             return
-        self._tell(found or adopt.lost(run_id, self._clock(), "its file was removed while it was running"))
+        self._tell(found or adopt.lost(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED)))
 
     def _arm(self) -> None:
         """Have a look at the files in a while, where there is anything that no message may tell of."""

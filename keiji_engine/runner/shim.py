@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
 
+from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Progress, RunResult
 from keiji.states import BAD, RunState
 from keiji_engine.logs.line_format import Stream, line
@@ -129,20 +130,20 @@ class _Shim:
         try:
             self.child = child = Child.start(self.spec, pipes[0].write, pipes[1].write)
         except (OSError, ValueError) as error:
-            return self._ended(None, f"could not be started: {_words(error)}")
+            return self._ended(None, reason(Code.NOT_STARTED, detail=_words(error)))
         for pipe in pipes:
             os.close(pipe.write)
         self._attend(child, pipes)
         code = child.reap()
         for pipe in pipes:
             self._drain(pipe)
-        return self._ended(code, _last_line(pipes[1].last))
+        return self._ended(code, self._exit_reason(code, _last_line(pipes[1].last)))
 
     def give_up(self, error: Exception) -> RunResult:
         """Return the result of a run that could not be looked after to its end."""
         if self.child is not None:
             self.child.reap()
-        return self._ended(None, f"its shim failed, so it was killed: {type(error).__name__}: {error}")
+        return self._ended(None, reason(Code.SUPERVISOR_FAILED, detail=_bounded(f"{type(error).__name__}: {error}")))
 
     def _attend(self, child: Child, pipes: tuple[_Pipe, _Pipe]) -> None:
         """Move output to the log and keep the limits, until the main process has ended."""
@@ -242,22 +243,25 @@ class _Shim:
     def _now(self) -> datetime:
         return datetime.now(self.log.zone)
 
-    def _ended(self, code: int | None, detail: str) -> RunResult:
+    def _ended(self, code: int | None, why: Reason | None) -> RunResult:
         """Say in the log how it ended, and return the result."""
         progress.write(self.told, None)
         finished_at = datetime.now(UTC)
-        state, reason = self._verdict(code, detail)
+        state = RunState.FAILED
+        if code is not None:
+            state = self.ending or (RunState.SUCCEEDED if code == 0 else RunState.FAILED)
         if self.unlogged:
-            reason = f"{reason}; the log could not be written".removeprefix("; ")
+            incomplete = reason(Code.LOG_INCOMPLETE)
+            why = why.because(incomplete) if why is not None else incomplete
         took = f"{time.monotonic() - self.began:.3f} s"
-        said = f"run {state.replace('_', ' ')} after {took}" + (f": {reason}" if reason else "")
+        said = f"run {state.replace('_', ' ')} after {took}" + (f": {render(why, self.log.zone)}" if why else "")
         self._append(line(self._now(), "ERROR" if state in BAD else "INFO", said, self.spec.run_id))
         return RunResult(
             run_id=self.spec.run_id,
             state=state,
             finished_at=finished_at,
             started_at=self.started_at,
-            reason=reason,
+            reason=why,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             cpu_seconds=round(self.child.cpu_seconds, 6) if self.child else None,
@@ -266,31 +270,29 @@ class _Shim:
             log_end=self.log_end,
         )
 
-    def _verdict(self, code: int | None, detail: str) -> tuple[RunState, str]:
-        if code is None:
-            return RunState.FAILED, _bounded(detail)
-        killed = f"; killed after another {self.spec.stop_grace:g} s" if self.was_killed else ""
+    def _exit_reason(self, code: int, detail: str) -> Reason | None:
+        """Return why the run ended; None for a success.
+
+        Args:
+            code: the exit code, or -signal.
+            detail: the last line that the program wrote to standard error.
+        """
+        killed_after = self.spec.stop_grace if self.was_killed else None
         if self.ending is RunState.TIMED_OUT:
-            return self.ending, f"did not end within {self.spec.timeout:g} s{killed}"
+            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=killed_after)
         if self.ending is RunState.STOPPED:
-            return self.ending, f"stopped{killed}"
+            return reason(Code.STOPPED, killed_after=killed_after)
         if code == 0:
-            return RunState.SUCCEEDED, ""
-        how = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
-        return RunState.FAILED, _bounded(f"{how}: {detail}" if detail else how)
+            return None
+        if code > 0:
+            return reason(Code.EXIT_CODE, exit_code=code, detail=_bounded(detail))
+        return reason(Code.SIGNAL, signal=-code, detail=_bounded(detail))
 
 
 def _words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return str(error)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _last_line(printed: bytes) -> str:

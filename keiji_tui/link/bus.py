@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from keiji import engine_process, workspace
 from keiji.errors import KeijiError, ProtocolError
 from keiji.paths import Paths
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
@@ -34,7 +35,6 @@ from keiji_engine.bus.protocol import (
     Timeline,
     UpcomingInstants,
 )
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView
 from keiji_tui.link.link import LogPart, Logs, Update
 from keiji_tui.logs.own import OwnLogs

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from keiji.errors import KeijiError
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
@@ -21,7 +22,6 @@ from keiji_engine.bus.protocol import (
     Timeline,
     UpcomingInstants,
 )
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView, LinkChanged
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged

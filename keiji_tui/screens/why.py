@@ -12,8 +12,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from keiji.reasons import Reason, remedy, render
 from keiji_engine.bus.protocol import UpcomingInstants
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import LinkState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, WhyOutdated
@@ -92,7 +92,7 @@ class WhyScreen(Page):
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
         for reason in self._reasons if self._reasons is not None else self._store.reasons(task):
-            parts += _told(reason, width)
+            parts += _reason(reason, task.slug, self._store.zone, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)
         parts.append(section("Schedule"))
@@ -123,7 +123,7 @@ class WhyScreen(Page):
         yield from instants(found.instants, zone, self._now, width)
 
 
-def _told(reason: Reason, width: int) -> Iterator[Content]:
-    yield from hanging(Content("• "), plain(reason.words), width, "")
-    if reason.remedy:
-        yield from hanging(Content.styled("  $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
+def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:
+    yield from hanging(Content("• "), plain(render(reason, zone)), width, "")
+    if command := remedy(reason, slug):
+        yield from hanging(Content.styled("  $ ", "$text-muted"), plain(command), width, "$text-accent")

@@ -46,8 +46,8 @@ def test_the_ledger_tells_what_was_asked_and_answered_newest_first_also_across_e
     assert refused.lines[0].startswith("function.py, line 1: ")
     assert refused.lines[-1].endswith("stays active")
     assert (disabled.stage, disabled.lines[0]) == ("done", "disabled task ping")
-    assert disabled.settled_at is not None
-    assert disabled.settled_at >= disabled.received_at
+    assert disabled.completed_at is not None
+    assert disabled.completed_at >= disabled.received_at
     assert built.lines[0] == "task found , building..."
     assert ledger(installation, limit=1) == (refused,)
     assert ledger(installation, limit=-1) == ()

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from keiji.errors import EngineOffline, KeijiError
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji.schedule import EPOCH
 from keiji_engine.bus.protocol import (
@@ -24,7 +25,6 @@ from keiji_engine.bus.protocol import (
     Timeline,
     UpcomingInstants,
 )
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState, Upcoming
 from keiji_tui.link.link import LogPart, Logs, Update
 from keiji_tui.logs.own import OwnLogs
