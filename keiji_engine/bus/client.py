@@ -26,6 +26,7 @@ from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import LinkChanged, LinkState
 
+_REPLY_LIMIT = 5.0  # seconds
 _ASK_AGAIN = 1.0  # seconds without a reply
 _LOOK = 0.2  # seconds between looks at whether the engine still lives
 _READ_BACK = 1024 * 1024  # bytes of a log at most that are asked for to fill a gap; further behind skips
@@ -61,17 +62,36 @@ class Client:
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, request: p.AnyRequest, *, limit: float = 5.0) -> p.AnyReply:
-        """Send a request and return the reply.
+    async def ask(self, request: p.Request[p.R], *, limit: float = _REPLY_LIMIT) -> p.R:
+        """Send a request and return its reply, whose type the request declares.
+
+        A directive that takes longer than a moment is only accepted at first: use `settle` to wait for its end.
 
         Args:
-            limit: seconds until the engine must have answered; a directive is not carried out after that.
+            limit: seconds within which the engine must answer; it does not carry out a directive after that.
 
         Raises:
-            EngineOffline: no engine runs, or it ended meanwhile.
-            ServiceOffline: the engine runs without its bus.
-            KeijiError: the engine refused, or did not answer in time.
+            EngineOffline: no engine is running, or it ended before it answered.
+            ServiceOffline: the engine is running without its bus.
+            ProtocolError: the reply is not of the declared type.
+            KeijiError: the engine refused the request, or did not answer in time.
         """
+        return p.check_reply(request, await self._request(request, limit))
+
+    async def settle(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
+        """Send a directive and wait up to ``limit`` seconds until it has been carried out. Raises as `ask` does."""
+        until = time.monotonic() + limit
+        reply = await self._request(directive, _REPLY_LIMIT)
+        while isinstance(reply, p.Accepted):
+            if time.monotonic() > until:
+                raise KeijiError(
+                    f"{directive.verb} {directive.target}: not done after {limit:g} s",
+                    hint="the engine is still working on it; keiji task get shows its state",
+                )
+            reply = await self._request(p.GetDirective(directive=directive.id, wait=2.0), _REPLY_LIMIT)
+        return p.check_reply(directive, reply)
+
+    async def _request(self, request: p.Request[p.Reply], limit: float) -> p.AnyReply:
         self._check_engine()
         if isinstance(request, p.Directive) and request.deadline is None:
             request = msgspec.structs.replace(request, deadline=time.time() + limit)
@@ -79,27 +99,13 @@ class Client:
         reply: asyncio.Future[p.AnyReply] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = reply
         try:
-            answer = await self._exchange(request, reply, time.monotonic() + limit)
+            return await self._exchange(request, reply, time.monotonic() + limit)
         finally:
             del self._waiting[request.id]
-        if isinstance(answer, p.Refused):
-            raise answer.error()
-        return answer
 
-    async def settle(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
-        """Send a directive and wait until it was carried out, for up to ``limit`` seconds. Raises as `ask` does."""
-        until = time.monotonic() + limit
-        answer = await self.ask(directive)  # type: ignore[arg-type] # every Directive that has a tag is an AnyRequest
-        while not isinstance(answer, p.Done):
-            if time.monotonic() > until:
-                raise KeijiError(
-                    f"{directive.verb} {directive.target}: not done after {limit:g} s",
-                    hint="the engine still works on it; keiji task get shows how it stands",
-                )
-            answer = await self.ask(p.GetDirective(directive=directive.id, wait=2.0))
-        return answer
-
-    async def _exchange(self, request: p.AnyRequest, reply: asyncio.Future[p.AnyReply], until: float) -> p.AnyReply:
+    async def _exchange(
+        self, request: p.Request[p.Reply], reply: asyncio.Future[p.AnyReply], until: float
+    ) -> p.AnyReply:
         frames = p.encode(request)
         again = 0.0
         while True:
@@ -204,8 +210,6 @@ class Client:
             yield LinkChanged(LinkState.OFFLINE, error.message, engine_process.is_running(self._paths))
             await self._hang_up()
             return
-        if not isinstance(snapshot, p.Snapshot):
-            return
         yield snapshot
         yield LinkChanged(LinkState.LIVE, engine_lives=True)
         async for update in self._follow_state(state, snapshot.boot, snapshot.seq):
@@ -252,8 +256,6 @@ class Client:
         try:
             log.subscribe(p.log_topic(task))
             first = await self.ask(p.ReadLog(task=task, position=position, lines=lines))
-            if not isinstance(first, p.LogSlice):
-                return
             yield first
             end = first.end
             async for piece in self._fill(task, end, first.size):
@@ -287,7 +289,7 @@ class Client:
     async def _fill(self, task: str, begin: int, end: int) -> AsyncIterator[p.LogSlice]:
         while begin < end:
             piece = await self.ask(p.ReadLog(task=task, position=begin, limit=min(p.LARGEST_LOG_SLICE, end - begin)))
-            if not isinstance(piece, p.LogSlice) or piece.end <= begin:
+            if piece.end <= begin:
                 return
             yield piece
             begin = piece.end

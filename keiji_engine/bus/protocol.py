@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -46,228 +46,6 @@ def log_topic(task: str) -> bytes:
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """What every message is: immutable, its fields named, its type in ``type``."""
-
-
-# ── requests: queries ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Request(Message, frozen=True, kw_only=True):
-    """What a client sends on the control socket.
-
-    Args:
-        id: chosen by the client; the same id again gets the same reply and no second effect.
-        sender: who asks, for the ledger, such as "keiji-tui".
-        deadline: Unix seconds after which the engine must not act on it any more; None for no limit.
-    """
-
-    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
-    sender: str = ""
-    deadline: float | None = None
-
-    @property
-    def is_late(self) -> bool:
-        return self.deadline is not None and time.time() > self.deadline
-
-
-class Ping(Request, frozen=True, kw_only=True, tag="ping"):
-    """Are you there? Answered by `Pong`."""
-
-
-class GetSnapshot(Request, frozen=True, kw_only=True, tag="get-snapshot"):
-    """Everything that the terminal shows. Answered by `Snapshot`."""
-
-
-class GetTasks(Request, frozen=True, kw_only=True, tag="get-tasks"):
-    """One task by name or slug, or all of them. Answered by `Tasks`."""
-
-    task: str | None = None
-
-
-class GetRuns(Request, frozen=True, kw_only=True, tag="get-runs"):
-    """The runs of a task, newest first. Answered by `Runs`."""
-
-    task: str
-    limit: int = 50
-
-
-class ReadLog(Request, frozen=True, kw_only=True, tag="read-log"):
-    """A part of a task's log. Answered by `LogSlice`.
-
-    Args:
-        position: where to begin, in bytes; None for the last ``lines`` lines.
-        limit: bytes at most; cut at the end of a line where there is one.
-    """
-
-    task: str
-    position: int | None = None
-    lines: int = 200
-    limit: int = LARGEST_LOG_SLICE
-
-
-class GetUpcoming(Request, frozen=True, kw_only=True, tag="get-upcoming"):
-    """When a task is due, from ``after`` (now, without it) on. Answered by `UpcomingInstants`."""
-
-    task: str
-    count: int = 10
-    after: datetime | None = None
-
-
-class GetTimeline(Request, frozen=True, kw_only=True, tag="get-timeline"):
-    """When all tasks are due within the next ``hours``, merged. Answered by `Timeline`."""
-
-    hours: int = 24
-    limit: int = 2000
-
-
-class Explain(Request, frozen=True, kw_only=True, tag="explain"):
-    """Why does a task not run now? Answered by `Explained`."""
-
-    task: str
-
-
-class GetBuild(Request, frozen=True, kw_only=True, tag="get-build"):
-    """The active build of a task. Answered by `ActiveBuild`."""
-
-    task: str
-
-
-class GetDifference(Request, frozen=True, kw_only=True, tag="get-difference"):
-    """How the sources in a task's folder differ from its active build. Answered by `Difference`."""
-
-    task: str
-
-
-class GetDirectives(Request, frozen=True, kw_only=True, tag="get-directives"):
-    """The ledger, newest first. Answered by `Directives`."""
-
-    limit: int = 200
-
-
-class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
-    """How a directive fared; the reply waits up to ``wait`` seconds for its end. Answered as the directive itself."""
-
-    directive: str
-    wait: float = 0.0
-
-
-# ── requests: directives ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-_OF_EVERY_DIRECTIVE = {"id", "sender", "deadline", "task", "service", "name"}
-
-
-class Directive(Request, frozen=True, kw_only=True):
-    """A request that changes something. Answered by `Done`, `Accepted` or `Refused`, and kept in the ledger."""
-
-    @property
-    def verb(self) -> str:
-        return str(self.__struct_config__.tag)
-
-    @property
-    def target(self) -> str:
-        """What it is about: the name of a task or service; "" for the engine itself."""
-        return str(getattr(self, "task", "") or getattr(self, "service", "") or getattr(self, "name", ""))
-
-    @property
-    def options(self) -> dict[str, str | bool]:
-        """What it says beyond its verb and target, where that is not what goes without saying."""
-        said = {field.name: field for field in msgspec.structs.fields(self) if field.name not in _OF_EVERY_DIRECTIVE}
-        return {name: getattr(self, name) for name, field in said.items() if getattr(self, name) != field.default}
-
-
-class TaskDirective(Directive, frozen=True, kw_only=True):
-    """A directive about one task, by name or slug."""
-
-    task: str
-
-
-class Create(Directive, frozen=True, kw_only=True, tag="create"):
-    """Make a new task from the template; ``force`` replaces the sources that are there.
-
-    Args:
-        schedule: as in a schedule.py, such as ``every(5).minutes``; "" for that of the template.
-    """
-
-    name: str
-    description: str = ""
-    force: bool = False
-    schedule: str = ""
-
-
-class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
-    """Build a task and switch to the build; with ``restart``, also stop what runs and count its schedule anew."""
-
-    restart: bool = False
-
-
-class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
-    """Run a task now, whatever its schedule says."""
-
-
-class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
-    """Stop the live run of a task and cancel a pending retry."""
-
-
-class Restart(TaskDirective, frozen=True, kw_only=True, tag="restart"):
-    """Stop what runs of a task, and count its schedule anew from now."""
-
-
-class Enable(TaskDirective, frozen=True, kw_only=True, tag="enable"):
-    """Let a task run by its schedule again."""
-
-
-class Disable(TaskDirective, frozen=True, kw_only=True, tag="disable"):
-    """Stop what runs of a task, and let it run no more until it is enabled."""
-
-
-class Resolve(TaskDirective, frozen=True, kw_only=True, tag="resolve"):
-    """Clear a task's error, and let it run again where it was held."""
-
-
-class PauseTask(TaskDirective, frozen=True, kw_only=True, tag="pause"):
-    """Start nothing that is due of a task until it is resumed. What runs goes on; what is due is skipped."""
-
-    reason: str = ""
-
-
-class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
-    """Let a paused task go on."""
-
-
-class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
-    """Forget a task: record, history, logs and builds. Its sources stay."""
-
-
-class ServiceDirective(Directive, frozen=True, kw_only=True):
-    """A directive about one service."""
-
-    service: str
-
-
-class StartService(ServiceDirective, frozen=True, kw_only=True, tag="start-service"):
-    """Start a service of the engine."""
-
-
-class StopService(ServiceDirective, frozen=True, kw_only=True, tag="stop-service"):
-    """Stop a service of the engine."""
-
-
-class RestartService(ServiceDirective, frozen=True, kw_only=True, tag="restart-service"):
-    """Stop and start a service of the engine."""
-
-
-class PauseSystem(Directive, frozen=True, kw_only=True, tag="pause-system"):
-    """Start nothing that is due of any task until the system is resumed."""
-
-    reason: str = ""
-
-
-class ResumeSystem(Directive, frozen=True, kw_only=True, tag="resume-system"):
-    """Let everything go on but for tasks that are paused themselves."""
-
-
-class Shutdown(Directive, frozen=True, kw_only=True, tag="shutdown"):
-    """End the engine. Live runs go on; the next engine adopts them."""
 
 
 # ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -406,6 +184,238 @@ class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
         return by_code(self.code)(self.message, hint=self.hint)
 
 
+# ── requests: queries ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+R = TypeVar("R", bound=Reply)
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Request(Message, Generic[R_co], frozen=True, kw_only=True):
+    """What a client sends on the control socket; ``R_co`` is the type of its reply, which `reply_type` returns.
+
+    Args:
+        id: chosen by the client; the same id again gets the same reply and no second effect.
+        sender: who asks, for the ledger, such as "keiji-tui".
+        deadline: Unix seconds after which the engine must not act on it any more; None for no limit.
+    """
+
+    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    sender: str = ""
+    deadline: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        return self.deadline is not None and time.time() > self.deadline
+
+
+def reply_type(request: type[Request[R]]) -> type[R]:
+    """Return the reply type that a request type declares: ``Runs`` for ``GetRuns``, ``Done`` for a directive."""
+    bases = request.__orig_bases__  # type: ignore[attr-defined] # set by Generic, and inherited
+    return cast("type[R]", next(get_args(base)[0] for base in bases if get_origin(base) is Request))
+
+
+class Ping(Request[Pong], frozen=True, kw_only=True, tag="ping"):
+    """Are you there? Answered by `Pong`."""
+
+
+class GetSnapshot(Request[Snapshot], frozen=True, kw_only=True, tag="get-snapshot"):
+    """Everything that the terminal shows. Answered by `Snapshot`."""
+
+
+class GetTasks(Request[Tasks], frozen=True, kw_only=True, tag="get-tasks"):
+    """One task by name or slug, or all of them. Answered by `Tasks`."""
+
+    task: str | None = None
+
+
+class GetRuns(Request[Runs], frozen=True, kw_only=True, tag="get-runs"):
+    """The runs of a task, newest first. Answered by `Runs`."""
+
+    task: str
+    limit: int = 50
+
+
+class ReadLog(Request[LogSlice], frozen=True, kw_only=True, tag="read-log"):
+    """A part of a task's log. Answered by `LogSlice`.
+
+    Args:
+        position: where to begin, in bytes; None for the last ``lines`` lines.
+        limit: bytes at most; cut at the end of a line where there is one.
+    """
+
+    task: str
+    position: int | None = None
+    lines: int = 200
+    limit: int = LARGEST_LOG_SLICE
+
+
+class GetUpcoming(Request[UpcomingInstants], frozen=True, kw_only=True, tag="get-upcoming"):
+    """When a task is due, from ``after`` (now, without it) on. Answered by `UpcomingInstants`."""
+
+    task: str
+    count: int = 10
+    after: datetime | None = None
+
+
+class GetTimeline(Request[Timeline], frozen=True, kw_only=True, tag="get-timeline"):
+    """When all tasks are due within the next ``hours``, merged. Answered by `Timeline`."""
+
+    hours: int = 24
+    limit: int = 2000
+
+
+class Explain(Request[Explained], frozen=True, kw_only=True, tag="explain"):
+    """Why does a task not run now? Answered by `Explained`."""
+
+    task: str
+
+
+class GetBuild(Request[ActiveBuild], frozen=True, kw_only=True, tag="get-build"):
+    """The active build of a task. Answered by `ActiveBuild`."""
+
+    task: str
+
+
+class GetDifference(Request[Difference], frozen=True, kw_only=True, tag="get-difference"):
+    """How the sources in a task's folder differ from its active build. Answered by `Difference`."""
+
+    task: str
+
+
+class GetDirectives(Request[Directives], frozen=True, kw_only=True, tag="get-directives"):
+    """The ledger, newest first. Answered by `Directives`."""
+
+    limit: int = 200
+
+
+class GetDirective(Request[Done], frozen=True, kw_only=True, tag="get-directive"):
+    """How a directive fared; the reply waits up to ``wait`` seconds for its end. Answered as the directive itself."""
+
+    directive: str
+    wait: float = 0.0
+
+
+# ── requests: directives ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+_OF_EVERY_DIRECTIVE = {"id", "sender", "deadline", "task", "service", "name"}
+
+
+class Directive(Request[Done], frozen=True, kw_only=True):
+    """A request that changes something. Answered by `Done`, `Accepted` or `Refused`, and kept in the ledger."""
+
+    @property
+    def verb(self) -> str:
+        return str(self.__struct_config__.tag)
+
+    @property
+    def target(self) -> str:
+        """What it is about: the name of a task or service; "" for the engine itself."""
+        return str(getattr(self, "task", "") or getattr(self, "service", "") or getattr(self, "name", ""))
+
+    @property
+    def options(self) -> dict[str, str | bool]:
+        """What it says beyond its verb and target, where that is not what goes without saying."""
+        said = {field.name: field for field in msgspec.structs.fields(self) if field.name not in _OF_EVERY_DIRECTIVE}
+        return {name: getattr(self, name) for name, field in said.items() if getattr(self, name) != field.default}
+
+
+class TaskDirective(Directive, frozen=True, kw_only=True):
+    """A directive about one task, by name or slug."""
+
+    task: str
+
+
+class Create(Directive, frozen=True, kw_only=True, tag="create"):
+    """Make a new task from the template; ``force`` replaces the sources that are there.
+
+    Args:
+        schedule: as in a schedule.py, such as ``every(5).minutes``; "" for that of the template.
+    """
+
+    name: str
+    description: str = ""
+    force: bool = False
+    schedule: str = ""
+
+
+class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
+    """Build a task and switch to the build; with ``restart``, also stop what runs and count its schedule anew."""
+
+    restart: bool = False
+
+
+class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
+    """Run a task now, whatever its schedule says."""
+
+
+class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
+    """Stop the live run of a task and cancel a pending retry."""
+
+
+class Restart(TaskDirective, frozen=True, kw_only=True, tag="restart"):
+    """Stop what runs of a task, and count its schedule anew from now."""
+
+
+class Enable(TaskDirective, frozen=True, kw_only=True, tag="enable"):
+    """Let a task run by its schedule again."""
+
+
+class Disable(TaskDirective, frozen=True, kw_only=True, tag="disable"):
+    """Stop what runs of a task, and let it run no more until it is enabled."""
+
+
+class Resolve(TaskDirective, frozen=True, kw_only=True, tag="resolve"):
+    """Clear a task's error, and let it run again where it was held."""
+
+
+class PauseTask(TaskDirective, frozen=True, kw_only=True, tag="pause"):
+    """Start nothing that is due of a task until it is resumed. What runs goes on; what is due is skipped."""
+
+    reason: str = ""
+
+
+class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
+    """Let a paused task go on."""
+
+
+class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
+    """Forget a task: record, history, logs and builds. Its sources stay."""
+
+
+class ServiceDirective(Directive, frozen=True, kw_only=True):
+    """A directive about one service."""
+
+    service: str
+
+
+class StartService(ServiceDirective, frozen=True, kw_only=True, tag="start-service"):
+    """Start a service of the engine."""
+
+
+class StopService(ServiceDirective, frozen=True, kw_only=True, tag="stop-service"):
+    """Stop a service of the engine."""
+
+
+class RestartService(ServiceDirective, frozen=True, kw_only=True, tag="restart-service"):
+    """Stop and start a service of the engine."""
+
+
+class PauseSystem(Directive, frozen=True, kw_only=True, tag="pause-system"):
+    """Start nothing that is due of any task until the system is resumed."""
+
+    reason: str = ""
+
+
+class ResumeSystem(Directive, frozen=True, kw_only=True, tag="resume-system"):
+    """Let everything go on but for tasks that are paused themselves."""
+
+
+class Shutdown(Directive, frozen=True, kw_only=True, tag="shutdown"):
+    """End the engine. Live runs go on; the next engine adopts them."""
+
+
 # ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -521,6 +531,28 @@ _broadcasts: msgspec.json.Decoder[AnyBroadcast] = msgspec.json.Decoder(AnyBroadc
 def encode(message: Message) -> list[bytes]:
     """Return the frames of a message: version and body."""
     return [VERSION, _encoder.encode(message)]
+
+
+def check_reply(request: Request[R], reply: Reply) -> R:
+    """Return ``reply``, checked to be of the type that ``request`` declares.
+
+    Raises:
+        KeijiError: the engine refused the request.
+        ProtocolError: the reply is of another type.
+    """
+    if isinstance(reply, Refused):
+        raise reply.error()
+    expected = reply_type(type(request))
+    if not isinstance(reply, expected):
+        raise ProtocolError(
+            f"the engine answered {_tag(type(request))} with {_tag(type(reply))} instead of {_tag(expected)}",
+            hint="restart the engine if it was started before an upgrade",
+        )
+    return reply
+
+
+def _tag(message: type[Message]) -> str:
+    return str(message.__struct_config__.tag)
 
 
 def decode_request(frames: list[bytes]) -> AnyRequest:

@@ -21,7 +21,7 @@ _QUERY_LIMIT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
-def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: float = 120.0) -> p.AnyReply:
+def ask(paths: Paths, request: p.Request[p.R], *, sender: str = "keiji", limit: float = 120.0) -> p.R:
     """Have a request carried out, and return the final reply.
 
     Args:
@@ -32,6 +32,10 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
         KeijiError: it was refused or failed; the subclass says how.
     """
     request = msgspec.structs.replace(request, sender=sender)
+    return p.check_reply(request, _carry_out(paths, request, sender, limit))
+
+
+def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     while True:
         if engine_process.is_running(paths):
             # Should it end meanwhile, the ledger keeps the request from acting twice.
@@ -49,7 +53,7 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
                 raise
 
 
-async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit: float) -> p.AnyReply:
+async def _over_the_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     from keiji_engine.bus.client import Client
 
     async with Client(paths, sender) as client:
@@ -58,7 +62,7 @@ async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit:
         return await client.ask(request, limit=min(limit, _QUERY_LIMIT))
 
 
-async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+async def _at_the_desk(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
     from keiji import settings as settings_file
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
@@ -78,9 +82,6 @@ async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
         await board.load(ledger)
         journal = Journal(paths, lambda: settings, clock)
         dispatcher = Dispatcher(Context(paths, lambda: settings, ledger, board, journal, clock), tell=lambda _: None)
-        reply = await dispatcher.perform(request)
+        return await dispatcher.perform(request)
     finally:
         await ledger.close()
-    if isinstance(reply, p.Refused):
-        raise reply.error()
-    return reply

@@ -34,7 +34,7 @@ from keiji_engine.storage.store import Store
 
 Handler = Callable[[Context, Any], Awaitable[p.AnyReply]]
 
-HANDLERS: dict[type[p.Request], Handler] = {
+HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.Ping: queries.ping,
     p.GetSnapshot: queries.get_snapshot,
     p.GetTasks: queries.get_tasks,
@@ -78,7 +78,7 @@ class Dispatcher:
         self._tell = tell
         self._under_way: dict[str, asyncio.Task[p.AnyReply]] = {}
 
-    async def answer(self, request: p.AnyRequest) -> p.AnyReply:
+    async def answer(self, request: p.Request[p.Reply]) -> p.AnyReply:
         """Return the reply, for a slow directive the one that it was accepted. Raises KeijiError for a query."""
         if isinstance(request, p.GetDirective):
             return await self._look(request.directive, request.id, min(max(request.wait, 0.0), LONGEST_LOOK))
@@ -90,7 +90,7 @@ class Dispatcher:
                 return reply
         return await self._look(request.id, request.id, A_MOMENT)
 
-    async def perform(self, request: p.AnyRequest) -> p.AnyReply:
+    async def perform(self, request: p.Request[p.Reply]) -> p.AnyReply:
         """Return the final reply, however long it takes."""
         reply = await self.answer(request)
         while isinstance(reply, p.Accepted):

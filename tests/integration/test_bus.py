@@ -15,7 +15,7 @@ import zmq
 import zmq.asyncio
 
 from keiji import engine_process
-from keiji.errors import EngineOffline, KeijiError, TaskNotFound
+from keiji.errors import EngineOffline, KeijiError, ProtocolError, TaskNotFound
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client, Update
@@ -152,6 +152,12 @@ async def test_a_request_is_answered(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
         assert isinstance(await client.ask(p.Ping(id="1")), p.Pong)
     assert engine.calls == [p.Ping(id="1", sender="test")]
+
+
+async def test_a_reply_of_another_type_than_the_request_declares_is_an_error(engine: Engine, paths: Paths) -> None:
+    async with Client(paths, "test") as client:
+        with pytest.raises(ProtocolError, match="answered get-tasks with pong instead of tasks"):
+            await client.ask(p.GetTasks())
 
 
 async def test_a_refusal_arrives_as_the_error_it_is(engine: Engine, paths: Paths) -> None:

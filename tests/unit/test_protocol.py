@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -62,6 +63,24 @@ def test_an_error_travels_as_a_refusal_and_arrives_as_itself() -> None:
     assert isinstance(refused, p.Refused)
     arrived = refused.error()
     assert (type(arrived), str(arrived)) == (TaskNotFound, str(sent))
+
+
+@pytest.mark.parametrize("request_type", get_args(p.AnyRequest))
+def test_every_request_declares_a_reply_type(request_type: type[p.Request[p.Reply]]) -> None:
+    expected = p.reply_type(request_type)
+    assert expected in get_args(p.AnyReply)
+    if issubclass(request_type, p.Directive):
+        assert expected is p.Done
+
+
+def test_a_reply_of_the_declared_type_is_returned_and_any_other_is_an_error() -> None:
+    query = p.GetRuns(id="1", task="ping")
+    assert p.check_reply(query, p.Runs(id="1", runs=())).runs == ()
+    with pytest.raises(ProtocolError, match="answered get-runs with tasks instead of runs") as mismatch:
+        p.check_reply(query, p.Tasks(id="1", tasks=()))
+    assert "restart the engine" in mismatch.value.hint
+    with pytest.raises(TaskNotFound, match="there is no task 'pong'"):
+        p.check_reply(query, p.Refused(id="1", code="task-not-found", message="there is no task 'pong'"))
 
 
 def test_the_topic_of_one_task_is_no_prefix_of_another() -> None:
