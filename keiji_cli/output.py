@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from keiji.records import Pause, Run
-    from keiji_engine.bus.views import TaskView, Upcoming
+    from keiji_engine.bus.views import DueInstant, TaskView
 
 
 BAR = "=" * 100
@@ -113,7 +113,7 @@ def runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
     return table(("DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"), rows)
 
 
-def upcoming_table(instants: Iterable[Upcoming], zone: tzinfo, now: datetime) -> str:
+def upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
     """Return a table of instants: when, in how long, what there is to say of each."""
     rows = []
     for instant in instants:

@@ -31,7 +31,7 @@ def shown(paths: Paths, name: str, count: int, after: str | None, *, for_program
     if not reply.instants:
         return f"{reply.task} is never due {'after that' if moment else 'again'}"
     shown = output.upcoming_table(reply.instants, zone, datetime.now(UTC))
-    return f"{shown}\nnone of this runs while {reply.unless}" if reply.unless else shown
+    return f"{shown}\nnone of this runs while {reply.blocked_reason}" if reply.blocked_reason else shown
 
 
 def _moment(text: str, settings: Settings) -> datetime:

@@ -23,7 +23,6 @@ from keiji_engine.bus.views import (
     FrequentTask,
     ServiceView,
     TaskView,
-    Upcoming,
 )
 
 VERSION = b"1"
@@ -86,26 +85,31 @@ class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
     runs: tuple[Run, ...]
 
 
-class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
-    """When a task is due, by the clocks of ``zone``. ``unless`` says why none of it will run, as things are."""
+class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
+    """The next instants at which a task is due.
+
+    Args:
+        zone: the time zone of the task's schedule.
+        blocked_reason: why none of the instants would run as things stand, such as "it is disabled"; "" if they would.
+    """
 
     task: str
     zone: str
-    instants: tuple[Upcoming, ...]
-    unless: str = ""
+    instants: tuple[DueInstant, ...]
+    blocked_reason: str = ""
 
 
 class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
-    """When all tasks are due, in order.
+    """The due instants of all tasks, in order.
 
     Args:
-        until: up to when the instants are complete.
-        often: the tasks that are due too often for a line each, by name; none of ``instants`` is theirs.
+        until: the instant up to which ``instants`` is complete.
+        frequent_tasks: the tasks that are due too often to list every instant, by name; ``instants`` omits them.
     """
 
     until: datetime
     instants: tuple[DueInstant, ...]
-    often: tuple[FrequentTask, ...]
+    frequent_tasks: tuple[FrequentTask, ...]
 
 
 class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
@@ -250,8 +254,8 @@ class ReadLog(Request[LogSlice], frozen=True, kw_only=True, tag="read-log"):
     limit: int = LARGEST_LOG_SLICE
 
 
-class GetUpcoming(Request[UpcomingInstants], frozen=True, kw_only=True, tag="get-upcoming"):
-    """When a task is due, from ``after`` (now, without it) on. Answered by `UpcomingInstants`."""
+class GetUpcoming(Request[Upcoming], frozen=True, kw_only=True, tag="get-upcoming"):
+    """When a task is due, from ``after`` (now, without it) on. Answered by `Upcoming`."""
 
     task: str
     count: int = 10
@@ -515,7 +519,7 @@ AnyRequest = (
     | Shutdown
 )  # fmt: skip
 AnyReply = (
-    Pong | Snapshot | Tasks | Runs | UpcomingInstants | Timeline | Explained | ActiveBuild | Difference | Directives
+    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Joined | LogChunk

@@ -118,16 +118,18 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progress: Progress | None = None
 
 
-class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
-    """An instant at which a task is due, or would be.
+class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant at which a task is due.
 
     Args:
+        task: the slug of the task.
         at: the instant.
         starts_at: when the run starts; later than ``at`` by the jitter of the policy.
-        note: what daylight saving does to it, and whatever else is known; "" for nothing.
-        is_skipped: whether it is left out.
+        note: the effect of daylight saving and jitter, such as "first of two 01:30"; "" if there is none.
+        is_skipped: daylight saving skips this instant; ``at`` is where it would have been.
     """
 
+    task: str
     at: datetime
     starts_at: datetime
     note: str = ""
@@ -170,18 +172,8 @@ class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
-class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
-    """An instant at which a task is due; fields as those of `Upcoming`."""
-
-    task: str
-    at: datetime
-    starts_at: datetime
-    note: str = ""
-    is_skipped: bool = False
-
-
 class FrequentTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that is due too often for a line each: ``next_at`` is its next instant."""
+    """A task that is due too often to list every instant; ``next_at`` is the next one."""
 
     task: str
     next_at: datetime

@@ -10,12 +10,11 @@ import msgspec
 
 from keiji.errors import BuildFailed, NotBuilt
 from keiji.records import Build, Task
-from keiji.schedule import Occurrence
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.reasons import reasons
-from keiji_engine.bus.views import Upcoming
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.timeline import due_instant
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.storage.store import Store
 
@@ -57,7 +56,7 @@ async def get_runs(desk: Context, request: p.GetRuns) -> p.Runs:
     return p.Runs(id=request.id, runs=tuple(await desk.ledger.do(Store.runs, task.slug, limit)))
 
 
-async def get_upcoming(desk: Context, request: p.GetUpcoming) -> p.UpcomingInstants:
+async def get_upcoming(desk: Context, request: p.GetUpcoming) -> p.Upcoming:
     """Return when a task is due, from the schedule that the scheduler goes by. Raises TaskNotFound, NotBuilt."""
     task = desk.board.find(request.task)
     if task.schedule is None:
@@ -65,12 +64,12 @@ async def get_upcoming(desk: Context, request: p.GetUpcoming) -> p.UpcomingInsta
     after = (request.after or desk.clock()).astimezone(UTC)
     known = await desk.ledger.do(Store.rows_ahead, task.slug, after)  # after the clock was set back
     instants = (due for due in task.schedule.preview(after) if due.is_skipped or due.at not in known)
-    return p.UpcomingInstants(
+    return p.Upcoming(
         id=request.id,
         task=task.slug,
         zone=task.policy.tz or desk.settings().time_zone,
-        instants=tuple(_upcoming(task, due) for due in islice(instants, min(max(request.count, 0), MOST_INSTANTS))),
-        unless=_kept_back(desk, task),
+        instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MOST_INSTANTS))),
+        blocked_reason=_kept_back(desk, task),
     )
 
 
@@ -83,13 +82,6 @@ def _kept_back(desk: Context, task: Task) -> str:
     if task.pause is not None:
         return "it is paused"
     return "everything is paused" if desk.board.pause is not None else ""
-
-
-def _upcoming(task: Task, due: Occurrence) -> Upcoming:
-    starts_at = task.start_of(due.at)
-    late = (starts_at - due.at).total_seconds()
-    notes = [due.note, f"starts {late:g} s later (jitter)" if late and not due.is_skipped else ""]
-    return Upcoming(at=due.at, starts_at=starts_at, note=", ".join(filter(None, notes)), is_skipped=due.is_skipped)
 
 
 async def explain(desk: Context, request: p.Explain) -> p.Explained:

@@ -29,7 +29,7 @@ from keiji_engine.bus.protocol import (
     ReadLog,
     Request,
     Timeline,
-    UpcomingInstants,
+    Upcoming,
 )
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView
@@ -86,7 +86,7 @@ class BusLink:
     async def explain(self, task: str) -> tuple[Reason, ...]:
         return (await self._ask(Explain(task=task, sender=SENDER))).reasons
 
-    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+    async def upcoming(self, task: str, count: int) -> Upcoming:
         return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER))
 
     async def agenda(self) -> Timeline:
