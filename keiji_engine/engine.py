@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -47,6 +48,20 @@ _REPLY_FIRST = 0.1  # seconds for the reply to leave before the bus that carries
 def now() -> datetime:
     """Return the wall clock's time, in UTC."""
     return datetime.now(UTC)
+
+
+class _ServiceLogHandler(logging.Handler):
+    """Writes log records to the log of a service."""
+
+    def __init__(self, service: str, journal: Journal) -> None:
+        super().__init__()
+        self._service = service
+        self._journal = journal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.getMessage() + (f": {error!r}" if error else "")
+        self._journal.service(self._service, text, record.levelname)
 
 
 class Engine:
@@ -111,7 +126,6 @@ class Engine:
             self.boot,
             self.dispatcher.answer,
             TaskLogs(paths, lambda slug: self.board.task(slug) is not None),
-            lambda text: journal.service("bus", text),
         )
         serves = {
             "bus": self.bus.serve,
@@ -126,6 +140,9 @@ class Engine:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start, call ``ready``, serve until told to end, and shut down. Raises StorageError when it cannot start."""
         self.journal.service("engine", f"keiji {__version__} starts (pid {os.getpid()})")
+        bus_logger = logging.getLogger("keiji.bus")
+        bus_logger.setLevel(logging.INFO)
+        bus_logger.addHandler(handler := _ServiceLogHandler("bus", self.journal))
         try:
             await self._live(ready)
         except Exception as error:
@@ -134,6 +151,8 @@ class Engine:
             for line in whole.splitlines():
                 self.journal.service("engine", line, "ERROR")
             raise
+        finally:
+            bus_logger.removeHandler(handler)
         self.journal.service("engine", "ended, as it was asked to")
 
     async def _live(self, ready: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ import msgspec
 
 from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import Peer
 from keiji_engine.handlers import queries, services
 from keiji_engine.handlers.build import build
 from keiji_engine.handlers.context import Context
@@ -78,7 +79,7 @@ class Dispatcher:
         self._tell = tell
         self._under_way: dict[str, asyncio.Task[p.AnyReply]] = {}
 
-    async def answer(self, request: p.Request[p.Reply]) -> p.AnyReply:
+    async def answer(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
         """Return the reply, for a slow directive the one that it was accepted. Raises KeijiError for a query."""
         if isinstance(request, p.GetDirective):
             return await self._look(request.directive, request.id, min(max(request.wait, 0.0), LONGEST_LOOK))
@@ -90,17 +91,17 @@ class Dispatcher:
                 return reply
         return await self._look(request.id, request.id, A_MOMENT)
 
-    async def perform(self, request: p.Request[p.Reply]) -> p.AnyReply:
+    async def perform(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
         """Return the final reply, however long it takes."""
-        reply = await self.answer(request)
+        reply = await self.answer(request, peer)
         while isinstance(reply, p.Accepted):
             reply = await self._look(request.id, request.id, LONGEST_LOOK)
         return reply
 
     async def _begin(self, directive: p.Directive) -> p.AnyReply | None:
         """Start carrying out a new directive; return the reply where that is not to be done (again)."""
-        if directive.is_late:
-            return p.Refused.because(directive.id, DeadlinePassed())
+        if directive.is_expired:
+            return p.Refused.from_error(directive.id, DeadlinePassed())
         received = self._desk.clock()
         # Entered before the first await: the same id may arrive again meanwhile.
         known: asyncio.Future[bytes | None] = asyncio.ensure_future(
@@ -128,7 +129,7 @@ class Dispatcher:
         try:
             reply = await HANDLERS[type(directive)](self._desk, directive)
         except KeijiError as error:
-            reply = p.Refused.because(directive.id, error)
+            reply = p.Refused.from_error(directive.id, error)
         except Exception as error:  # noqa: BLE001 - told to whoever asked, and kept in the ledger
             self._desk.journal.service("bus", f"{directive.verb} {directive.target}: {error!r}", "ERROR")
             reply = p.Refused(id=directive.id, code="failed", message=f"internal error: {error!r}")

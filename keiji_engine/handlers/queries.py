@@ -115,7 +115,7 @@ async def read_log(desk: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
     task = desk.board.find(request.task)
     logs = TaskLogs(desk.paths)
-    limit = min(max(request.limit, 1), p.LARGEST_LOG_SLICE)
+    limit = min(max(request.limit, 1), p.MAX_LOG_SLICE_BYTES)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)
     else:
