@@ -12,7 +12,7 @@ from keiji.records import Pause
 if TYPE_CHECKING:
     from keiji.engine_process import EngineInfo
     from keiji.records import Run
-    from keiji_engine.bus.views import TaskView, Upcoming
+    from keiji_engine.bus.views import DueInstant, TaskView
 
 
 TASK = (
@@ -38,7 +38,7 @@ def runs(found: Iterable[Run], zone: tzinfo) -> str:
     return _text([_picked(run, RUN, zone) for run in found])
 
 
-def upcoming(found: Iterable[Upcoming], zone: tzinfo) -> str:
+def upcoming(found: Iterable[DueInstant], zone: tzinfo) -> str:
     """Return instants as a list of objects with the fields `UPCOMING`."""
     return _text([_picked(instant, UPCOMING, zone) for instant in found])
 

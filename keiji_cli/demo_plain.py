@@ -30,7 +30,6 @@ def show(paths: Paths, seconds: float) -> None:
 async def _show(paths: Paths, seconds: float) -> None:
     async with Client(paths, "keiji demo") as client:
         snapshot = await client.ask(p.GetSnapshot())
-        assert isinstance(snapshot, p.Snapshot), "any other reply is an error, which ask raises"
         zone = settings.load(paths.settings).zone
         rows = [
             (task.name, "disabled" if task.is_disabled else "enabled", task.schedule_description,

@@ -14,7 +14,7 @@ from keiji.reasons import render
 
 if TYPE_CHECKING:
     from keiji.records import Pause, Run
-    from keiji_engine.bus.views import TaskView, Upcoming
+    from keiji_engine.bus.views import DueInstant, TaskView
 
 
 BAR = "=" * 100
@@ -120,7 +120,7 @@ def _run_reason(run: Run, zone: tzinfo) -> str:
     return text if run.count == 1 else f"{run.count} until {moment(run.scheduled_until, zone)}: {text}"
 
 
-def upcoming_table(instants: Iterable[Upcoming], zone: tzinfo, now: datetime) -> str:
+def upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
     """Return a table of instants: when, in how long, what there is to say of each."""
     rows = []
     for instant in instants:

@@ -42,14 +42,14 @@ def answer(paths: Paths, limit: float = 2.0) -> tuple[bool, Pause | None]:
 
     One whose bus is stopped cannot be asked, and counts as one that would answer.
     """
-    from keiji_engine.bus.protocol import Ping, Pong
+    from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 
     try:
         reply = ask(paths, Ping(), limit=limit)
     except KeijiError as error:
         return error.code in {"service-offline", "engine-offline"}, None
-    return True, reply.engine.pause if isinstance(reply, Pong) else None
+    return True, reply.engine.pause
 
 
 def down(paths: Paths, wanted: Iterable[str] = SERVICES) -> list[str]:

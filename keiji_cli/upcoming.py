@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from keiji.errors import InvalidSchedule, KeijiError, UsageError
+from keiji.errors import InvalidSchedule, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_cli import as_json, client, output
-from keiji_engine.bus.protocol import GetUpcoming, UpcomingInstants
+from keiji_engine.bus.protocol import GetUpcoming
 
 
 def shown(paths: Paths, name: str, count: int, after: str | None, *, for_programs: bool) -> str:
@@ -25,15 +25,13 @@ def shown(paths: Paths, name: str, count: int, after: str | None, *, for_program
     settings = client.settings(paths)
     moment = _moment(after, settings) if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=moment))
-    if not isinstance(reply, UpcomingInstants):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of UpcomingInstants")
     zone = ZoneInfo(reply.zone)
     if for_programs:
         return as_json.upcoming(reply.instants, zone)
     if not reply.instants:
         return f"{reply.task} is never due {'after that' if moment else 'again'}"
     shown = output.upcoming_table(reply.instants, zone, datetime.now(UTC))
-    return f"{shown}\nnone of this runs while {reply.unless}" if reply.unless else shown
+    return f"{shown}\nnone of this runs while {reply.blocked_reason}" if reply.blocked_reason else shown
 
 
 def _moment(text: str, settings: Settings) -> datetime:

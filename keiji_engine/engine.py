@@ -95,7 +95,7 @@ class Engine:
         bus = BusServer(
             paths,
             uuid.uuid4().hex,
-            lambda request: self._dispatcher.answer(request),
+            lambda request, peer: self._dispatcher.answer(request, peer),  # noqa: PLW0108 - created below
             TaskLogs(paths, lambda slug: state.task(slug) is not None),
         )
         # The bus and the runner start first, so that what the scheduler does is published and carried out.

@@ -95,7 +95,7 @@ class Store:
             self.link, self.link_reason = LinkState.LIVE, ""
 
     def _link_changed(self, change: LinkChanged) -> None:
-        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_lives
+        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_is_running
         if change.state is LinkState.OFFLINE:
             self.pending.clear()
 

@@ -16,27 +16,33 @@ from keiji import engine_process
 from keiji.errors import EngineOffline, EngineRunning
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import own_peer, sudo_user
 
 _QUERY_TIMEOUT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
-def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: float = 120.0) -> p.AnyReply:
-    """Have a request carried out, and return the final reply.
+def ask(paths: Paths, request: p.Request[p.R], *, sender: str = "keiji", limit: float = 120.0) -> p.R:
+    """Have a request carried out and return its reply, whose type the request declares.
 
     Args:
-        limit: seconds to wait for a running engine; for the answer to a question five at most.
+        sender: the name of the client program, for the ledger.
+        limit: seconds to wait for a running engine; at most 5 for a query.
 
     Raises:
-        EngineOffline: it needs a running engine, and there is none.
-        KeijiError: it was refused or failed; the subclass says how.
+        EngineOffline: the request needs a running engine, and there is none.
+        KeijiError: the request was refused or failed; the subclass says how.
     """
-    request = msgspec.structs.replace(request, sender=sender)
+    request = msgspec.structs.replace(request, sender=sender, sudo_user=request.sudo_user or sudo_user())
+    return p.check_reply(request, _carry_out(paths, request, sender, limit))
+
+
+def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     while True:
         if engine_process.is_running(paths):
-            # Should it end meanwhile, the ledger keeps the request from acting twice.
+            # If the engine ends before it answers, the ledger keeps the request from taking effect twice.
             with contextlib.suppress(EngineOffline):
-                return asyncio.run(_over_the_bus(paths, request, sender, limit))
+                return asyncio.run(_over_bus(paths, request, sender, limit))
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
         if not isinstance(request, p.Directive):  # reading disturbs nobody
@@ -49,7 +55,7 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
                 raise
 
 
-async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit: float) -> p.AnyReply:
+async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     from keiji_engine.bus.client import Client
 
     async with Client(paths, sender) as client:
@@ -58,7 +64,7 @@ async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit:
         return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
 
 
-async def _in_process(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+async def _in_process(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
     from keiji import settings as settings_file
     from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
@@ -79,10 +85,7 @@ async def _in_process(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
         await state.load()
         context = Context(paths, lambda: settings, state, clock)
         with log_directly(LogfmtHandler(paths, lambda: settings)):
-            reply = await Dispatcher(context, publish=lambda _: None).perform(request)
+            return await Dispatcher(context, publish=lambda _: None).perform(request, own_peer())
     finally:
         await state.close()
         await store.close()
-    if isinstance(reply, p.Refused):
-        raise reply.error()
-    return reply

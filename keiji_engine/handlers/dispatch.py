@@ -17,6 +17,7 @@ import msgspec
 
 from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import Peer
 from keiji_engine.handlers import queries, services
 from keiji_engine.handlers.build import build
 from keiji_engine.handlers.context import Context
@@ -37,7 +38,7 @@ from keiji_engine.storage.transactions import Transaction
 
 Handler = Callable[[Context, Any], Awaitable[p.AnyReply]]
 
-HANDLERS: dict[type[p.Request], Handler] = {
+HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.Ping: queries.ping,
     p.GetSnapshot: queries.get_snapshot,
     p.GetTasks: queries.get_tasks,
@@ -96,38 +97,42 @@ class Dispatcher:
         self._flush_logs = flush_logs
         self._in_progress: dict[str, asyncio.Task[p.AnyReply]] = {}
 
-    async def answer(self, request: p.AnyRequest) -> p.AnyReply:
-        """Return the reply; for a slow directive, that it is accepted. Raises KeijiError for a query."""
+    async def answer(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
+        """Return the reply; for a slow directive, that it is accepted. Raises KeijiError for a query.
+
+        Args:
+            peer: whose process sent the request.
+        """
         if isinstance(request, p.GetDirective):
             return await self._outcome(request.directive, request.id, min(max(request.wait, 0.0), MAX_WAIT))
         if not isinstance(request, p.Directive):
             return await HANDLERS[type(request)](self._context, request)
         if request.id not in self._in_progress:
-            refusal = await self._begin(request)
+            refusal = await self._begin(request, peer)
             if refusal is not None:
                 return refusal
         return await self._outcome(request.id, request.id, ACCEPT_AFTER)
 
-    async def perform(self, request: p.AnyRequest) -> p.AnyReply:
+    async def perform(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
         """Return the final reply, however long it takes."""
-        reply = await self.answer(request)
+        reply = await self.answer(request, peer)
         while isinstance(reply, p.Accepted):
             reply = await self._outcome(request.id, request.id, MAX_WAIT)
         return reply
 
-    async def _begin(self, directive: p.Directive) -> p.AnyReply | None:
+    async def _begin(self, directive: p.Directive, peer: Peer) -> p.AnyReply | None:
         """Begin to carry out a directive, unless it is too late for that; return the refusal then."""
-        if directive.is_late:
-            return p.Refused.because(directive.id, DeadlinePassed())
+        if directive.is_expired:
+            return p.Refused.from_error(directive.id, DeadlinePassed())
         # Registered before the first await: the same id may arrive again in the meantime.
-        recorded = asyncio.ensure_future(self._record(directive))
+        recorded = asyncio.ensure_future(self._record(directive, peer))
         task = asyncio.create_task(self._carry_out(directive, recorded), name=f"{directive.verb} {directive.target}")
         self._in_progress[directive.id] = task
         task.add_done_callback(lambda _: self._in_progress.pop(directive.id, None))
         await asyncio.wait([recorded])
         return None
 
-    async def _record(self, directive: p.Directive) -> bytes | None:
+    async def _record(self, directive: p.Directive, peer: Peer) -> bytes | None:
         """Enter a directive into the ledger; return its stored reply if it is there already."""
         received_at = self._context.clock()
         changes = await self._context.state.apply(
@@ -137,6 +142,8 @@ class Dispatcher:
                 directive.target,
                 directive.sender,
                 received_at,
+                user=peer.user,
+                sudo_user=directive.sudo_user,
                 options=directive.options,
             )
         )
@@ -151,7 +158,7 @@ class Dispatcher:
         try:
             reply = await HANDLERS[type(directive)](self._context, directive)
         except KeijiError as error:
-            reply = p.Refused.because(directive.id, error)
+            reply = p.Refused.from_error(directive.id, error)
         except Exception as error:  # noqa: BLE001 - logged, and reported to the client
             _log.exception("%s %s failed", directive.verb, directive.target)
             reply = p.Refused(id=directive.id, code="failed", message=f"internal error: {error!r}")

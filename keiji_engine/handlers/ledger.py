@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keiji.errors import ProtocolError
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.security import current_user
+from keiji_engine.bus.security import own_peer
 from keiji_engine.bus.views import DirectiveView
 from keiji_engine.handlers.context import Context
 from keiji_engine.storage.rows import StoredDirective
@@ -36,7 +36,7 @@ async def record_lifecycle(context: Context, verb: str, line: str) -> None:
     body = p.encode(p.Done(id=directive_id, lines=(line,)))[1]
 
     def record(transaction: Transaction) -> None:
-        transaction.directives.insert(directive_id, verb, "", "keiji-engine", at, user=current_user())
+        transaction.directives.insert(directive_id, verb, "", "keiji-engine", at, user=own_peer().user)
         transaction.directives.complete(directive_id, "done", body, at)
 
     await context.state.apply(record)

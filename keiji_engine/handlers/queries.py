@@ -10,12 +10,11 @@ import msgspec
 
 from keiji.errors import BuildFailed, NotBuilt
 from keiji.records import Build, Task
-from keiji.schedule import Occurrence
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.explain import explain as explain_view
-from keiji_engine.bus.views import Upcoming
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.timeline import due_instant
 from keiji_engine.logs.tailing import TaskLogs
 
 MAX_RUNS = 10_000
@@ -59,7 +58,7 @@ async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
     )
 
 
-async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.UpcomingInstants:
+async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
     """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt."""
     task = context.state.find(request.task)
     if task.schedule is None:
@@ -69,12 +68,12 @@ async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.UpcomingIn
         lambda transaction: transaction.runs.instants_after(task.slug, after)  # there are some after a set-back
     )
     instants = (due for due in task.schedule.preview(after) if due.is_skipped or due.at not in known)
-    return p.UpcomingInstants(
+    return p.Upcoming(
         id=request.id,
         task=task.slug,
         zone=task.policy.tz or context.settings().time_zone,
-        instants=tuple(_upcoming(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
-        unless=_held_back(context, task),
+        instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
+        blocked_reason=_held_back(context, task),
     )
 
 
@@ -87,13 +86,6 @@ def _held_back(context: Context, task: Task) -> str:
     if task.pause is not None:
         return "it is paused"
     return "everything is paused" if context.state.pause is not None else ""
-
-
-def _upcoming(task: Task, due: Occurrence) -> Upcoming:
-    starts_at = task.start_of(due.at)
-    late = (starts_at - due.at).total_seconds()
-    notes = [due.note, f"starts {late:g} s later (jitter)" if late and not due.is_skipped else ""]
-    return Upcoming(at=due.at, starts_at=starts_at, note=", ".join(filter(None, notes)), is_skipped=due.is_skipped)
 
 
 async def explain(context: Context, request: p.Explain) -> p.Explained:
@@ -126,7 +118,7 @@ async def read_log(context: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
     task = context.state.find(request.task)
     logs = TaskLogs(context.paths)
-    limit = min(max(request.limit, 1), p.LARGEST_LOG_SLICE)
+    limit = min(max(request.limit, 1), p.MAX_LOG_SLICE_BYTES)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)
     else:

@@ -20,7 +20,7 @@ from keiji_engine.bus.protocol import (
     LogSlice,
     Snapshot,
     Timeline,
-    UpcomingInstants,
+    Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView, LinkChanged
 
@@ -68,7 +68,7 @@ class Link(Logs, Protocol):
         """Return why a task does not run now, what holds it up first. Raises KeijiError."""
         ...
 
-    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+    async def upcoming(self, task: str, count: int) -> Upcoming:
         """Return the next instants at which a task is due. Raises KeijiError."""
         ...
 

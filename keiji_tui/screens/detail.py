@@ -11,7 +11,7 @@ from textual.content import Content
 from keiji.errors import NotBuilt
 from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
-from keiji_engine.bus.protocol import ActiveBuild, UpcomingInstants
+from keiji_engine.bus.protocol import ActiveBuild, Upcoming
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui import durations
 from keiji_tui.actions import Action, Place
@@ -47,7 +47,7 @@ class DetailScreen(AskingBoard):
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
         self._reasons: tuple[Reason, ...] | None = None
-        self._upcoming: UpcomingInstants | None = None
+        self._upcoming: Upcoming | None = None
         self._build: ActiveBuild | None = None
 
     def body(self) -> ComposeResult:

@@ -6,14 +6,14 @@ What is known here is shown at once; what the engine answers takes its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from keiji.reasons import Reason, remedy, render
-from keiji_engine.bus.protocol import UpcomingInstants
+from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, WhyOutdated
@@ -36,7 +36,7 @@ class WhyScreen(Page):
         self._store = store
         self._now = datetime.fromtimestamp(0, UTC)
         self._reasons: tuple[Reason, ...] | None = None
-        self._upcoming: UpcomingInstants | None = None
+        self._upcoming: Upcoming | None = None
         self._note = ""
         self._no_upcoming = "asking …"
         self._as_of: object = None
@@ -70,7 +70,7 @@ class WhyScreen(Page):
         """Show what is known here, and why it is not what the engine says."""
         self._reasons, self._note = None, plain(note)
 
-    def put_upcoming(self, found: UpcomingInstants) -> None:
+    def put_upcoming(self, found: Upcoming) -> None:
         """Show these instants."""
         self._upcoming, self._is_asking = found, False
         self.post_message(BoardOpened())

@@ -135,4 +135,4 @@ def day() -> Timeline:
         FrequentTask(task="thumbnails", next_at=NOW + timedelta(seconds=3)),
     )
     instants = tuple(sorted((*mails, *others), key=lambda each: (each.at, each.task)))
-    return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, often=often)
+    return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, frequent_tasks=often)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 from fake_link import FakeLink
 
 from keiji.reasons import Code, Reason, reason
@@ -15,6 +16,7 @@ from keiji.states import RunState, Trigger
 from keiji_engine.bus.explain import explain
 from keiji_engine.bus.protocol import LogSlice, Snapshot
 from keiji_engine.bus.views import (
+    DueInstant,
     EngineView,
     LinkChanged,
     LinkState,
@@ -22,7 +24,6 @@ from keiji_engine.bus.views import (
     ServiceStatus,
     ServiceView,
     TaskView,
-    Upcoming,
 )
 from keiji_tui.app import ControlCenter
 from keiji_tui.link.link import LogPart
@@ -225,10 +226,11 @@ def explained(link: FakeLink, view: TaskView) -> None:
     link.zone = "Europe/Berlin"
     days = ((2026, 11, 29), (2026, 12, 27), (2027, 1, 31), (2027, 2, 28), (2027, 3, 28), (2027, 4, 25), (2027, 5, 30))
     due = [datetime(*day, 2, 30, tzinfo=ZoneInfo(link.zone)).astimezone(UTC) for day in days]
-    first = Upcoming(at=due[0], starts_at=due[0] + timedelta(seconds=4.2), note="starts 4.2 s later (jitter)")
-    gap = Upcoming(at=due[4], starts_at=due[4], note="skipped: gap 02:30", is_skipped=True)
-    known = {0: first, 4: gap}
-    link.instants = tuple(known.get(number, Upcoming(at=at, starts_at=at)) for number, at in enumerate(due))
+    instants = [DueInstant(task=view.slug, at=at, starts_at=at) for at in due]
+    late = due[0] + timedelta(seconds=4.2)
+    instants[0] = msgspec.structs.replace(instants[0], starts_at=late, note="starts 4.2 s later (jitter)")
+    instants[4] = msgspec.structs.replace(instants[4], note="skipped: gap 02:30", is_skipped=True)
+    link.instants = tuple(instants)
 
 
 def live(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:

@@ -190,7 +190,7 @@ def no_engine() -> Stage:
 
 
 def no_answer() -> Stage:
-    link = FakeLink(LinkChanged(LinkState.OFFLINE, "the bus of the engine is stopped", engine_lives=True))
+    link = FakeLink(LinkChanged(LinkState.OFFLINE, "the bus of the engine is stopped", engine_is_running=True))
     return stage(center(link))
 
 

@@ -165,7 +165,7 @@ async def test_the_coming_day_shows_the_tasks_that_are_asked_for_with_all_the_wi
     app, link = live(*some)
     first = day().instants[0]
     link.day = msgspec.structs.replace(
-        day(), instants=(*day().instants, msgspec.structs.replace(first, task="long", at=first.at)), often=()
+        day(), instants=(*day().instants, msgspec.structs.replace(first, task="long", at=first.at)), frequent_tasks=()
     )
     link.day = msgspec.structs.replace(
         link.day, instants=tuple(msgspec.structs.replace(due, note="") for due in link.day.instants)

@@ -28,7 +28,7 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus, Upcoming
+from keiji_engine.bus.views import DueInstant, LinkChanged, LinkState, ServiceStatus
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.help import HelpScreen
@@ -528,7 +528,7 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
     pause = Pause(since=NOW, reason="".join(WILD), by=WILD[0])
     link = FakeLink(snapshot(wild, pause=pause), LinkChanged(LinkState.LIVE), logs=logs)
     link.reasons = tuple(map(text_reason, WILD))
-    link.instants = tuple(Upcoming(at=NOW, starts_at=NOW, note=name) for name in WILD)
+    link.instants = tuple(DueInstant(task="ping", at=NOW, starts_at=NOW, note=name) for name in WILD)
     link.zone = "[/b]"
     link.answer = lambda directive: KeijiError("[/b] \x1b[2J failed", hint="[red]")
     app = center(link)

@@ -15,7 +15,7 @@ from keiji.engine_process import EngineInfo
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_cli import as_json, output
-from keiji_engine.bus.views import TaskView, Upcoming
+from keiji_engine.bus.views import DueInstant, TaskView
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 MOMENT = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
@@ -167,8 +167,8 @@ def test_a_row_that_stands_for_several_instants_says_how_many_and_until_when() -
 
 
 def test_upcoming_instants_are_shown_with_their_notes_and_how_far_off_they_are() -> None:
-    gap = Upcoming(at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
-    due = Upcoming(at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
+    gap = DueInstant(task="ping", at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
+    due = DueInstant(task="ping", at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
     header, skipped, coming = output.upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
     assert header.split() == ["DAY", "DUE", "NOTE"]
     assert skipped.split("  ") == ["Fri", "2026-11-27 22:00:00 EAT", "", "", "", "", "skipped: gap 02:30"]
