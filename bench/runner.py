@@ -39,7 +39,7 @@ def spec(root: Path, run_id: str) -> RunSpec:
 async def runner(root: Path, bursts: int) -> list[float]:
     """Return the seconds from the request of a burst until its last result has come and is forgotten."""
     results: asyncio.Queue[RunStarted | RunResult] = asyncio.Queue()
-    runner = Runner(root / "run" / "runs", results.put_nowait, print)
+    runner = Runner(root / "run" / "runs", results.put_nowait)
     await runner.start(())
     took = []
     for burst in range(bursts + 1):

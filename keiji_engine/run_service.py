@@ -75,7 +75,7 @@ class RunService:
         self._endings: dict[str, asyncio.Event] = {}
         self._is_in_doubt = False
         self.is_online = False
-        self.runner = Runner(paths.runs, self._happened.put_nowait, lambda text: journal.service("runner", text))
+        self.runner = Runner(paths.runs, self._happened.put_nowait)
 
     # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────
 

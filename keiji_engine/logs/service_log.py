@@ -10,7 +10,8 @@ from pathlib import Path
 
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine.logs import writer
+from keiji_engine.logs.line_format import format_line
+from keiji_engine.logs.writer import LogWriter
 
 
 class Journal:
@@ -41,9 +42,9 @@ class Journal:
 
     def _write(self, path: Path, message: str, level: str, service: str | None = None) -> str:
         settings = self._settings()
-        line = writer.line(self._clock().astimezone(settings.zone), level, message, service=service)
+        line = format_line(self._clock().astimezone(settings.zone), level, message, service=service)
         try:
-            with contextlib.closing(writer.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
+            with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
         except OSError as error:
             _say(f"keiji-engine: {path} cannot be written: {error}\n")
