@@ -17,8 +17,9 @@ from typing import Any
 from keiji import file_lock
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner.spec import VERSION, RunSpec
+from keiji_engine.runner.spec import RunSpec
 
+_VERSION = 1
 _TEMPORARY_PREFIX = "."
 
 
@@ -30,7 +31,7 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
         OSError: the file cannot be written.
     """
     header = {
-        "version": VERSION,
+        "version": _VERSION,
         "run_id": spec.run_id,
         "task": spec.task,
         "command": spec.command,
@@ -62,7 +63,7 @@ def finish(descriptor: int, result: RunResult) -> None:
     _append(
         descriptor,
         {
-            "version": VERSION,
+            "version": _VERSION,
             "state": result.state.value,
             "exit_code": result.exit_code,
             "signal": result.signal,

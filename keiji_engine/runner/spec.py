@@ -1,11 +1,9 @@
-"""The specification of a run. The format carries a version."""
+"""The specification of a run, as the engine sends it to the launcher."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
