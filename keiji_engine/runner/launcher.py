@@ -144,7 +144,7 @@ class _Launcher:
                 self._send({"gone": run_id})
 
     def _send(self, message: dict[str, Any], flags: int = 0) -> None:
-        # If the engine has died or (for a shim) does not read fast enough, the run files tell the next one.
+        # If the engine has died, or (for a shim) does not read fast enough, it learns the same from the run files.
         with contextlib.suppress(OSError):
             self.connection.sendall(json.dumps(message).encode() + b"\n", flags)
 
