@@ -16,7 +16,7 @@ from keiji_cli import output
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged
-from keiji_engine.logs.writer import parse_line
+from keiji_engine.logs.line_format import parse_line
 
 _LINES_AT_ONCE = 3
 _NAME_WIDTH = 16

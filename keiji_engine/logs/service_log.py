@@ -18,7 +18,8 @@ from pathlib import Path
 
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine.logs import writer
+from keiji_engine.logs.line_format import format_line
+from keiji_engine.logs.writer import LogWriter
 
 _ROOT = logging.getLogger("keiji")
 _ROOT.addHandler(logging.NullHandler())
@@ -58,9 +59,9 @@ class LogfmtHandler(logging.Handler):
     def _append(self, path: Path, record: logging.LogRecord, message: str, service: str | None) -> None:
         settings = self._settings()
         moment = datetime.fromtimestamp(record.created, settings.zone)
-        line = writer.line(moment, _LEVELS.get(record.levelname, record.levelname), message, service=service)
+        line = format_line(moment, _LEVELS.get(record.levelname, record.levelname), message, service=service)
         try:
-            with contextlib.closing(writer.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
+            with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
         except OSError as error:
             _print_error(f"keiji-engine: {path} cannot be written: {error}\n")
