@@ -13,13 +13,12 @@ from typing import TypeVar
 import msgspec
 
 from keiji.errors import KeijiError, ProtocolError, by_code
-from keiji.records import Pause, Run
+from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import (
     DirectiveView,
     DueInstant,
     EngineView,
-    FileDifference,
     FrequentTask,
     ServiceView,
     TaskView,

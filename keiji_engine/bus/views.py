@@ -155,21 +155,6 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str | bool] = {}
 
 
-class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source file differs from what the active build has of it.
-
-    Args:
-        change: "added", "removed", "edited", or "mode" where only its being executable differs.
-        lines: a unified diff without its heading; empty where there is a ``note`` instead.
-        note: why the lines are not shown, or not all of them.
-    """
-
-    path: str
-    change: str
-    lines: tuple[str, ...] = ()
-    note: str = ""
-
-
 class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
     """An instant at which a task is due; fields as those of `Upcoming`."""
 

@@ -56,7 +56,7 @@ async def _switch(desk: Context, source: Path, made: Build, *, restart: bool) ->
     task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
     desk.board.put_task(task, made)
     link = desk.paths.link(task.slug)
-    await asyncio.to_thread(builds.link, link, made)
+    await asyncio.to_thread(builds.activate, link, made)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",

@@ -114,7 +114,7 @@ async def explain(desk: Context, request: p.Explain) -> p.Explained:
 
 def _differing(desk: Context, slug: str, build: Build) -> tuple[str, ...]:
     try:
-        return builds.changed(build.files, builds.fingerprint(desk.paths.source(slug)))
+        return builds.changed_paths(build.files, builds.hash_sources(desk.paths.source(slug)))
     except BuildFailed:
         return ()  # its sources are gone, which a build says when it is asked for
 
