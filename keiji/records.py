@@ -175,3 +175,19 @@ class Claim:
     due_at: datetime | None = None
     count: int = 1
     scheduled_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDifference:
+    """The difference between a source file and its version in the active build.
+
+    Args:
+        change: "added", "removed", "edited", or "mode" if only the executable bit differs.
+        lines: a unified diff without the file header.
+        note: why the lines are not shown, or not all of them; "" if they are complete.
+    """
+
+    path: str
+    change: str
+    lines: tuple[str, ...] = ()
+    note: str = ""

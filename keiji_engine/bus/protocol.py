@@ -15,12 +15,11 @@ import msgspec
 
 from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.reasons import Reason
-from keiji.records import Pause, Run
+from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.views import (
     DirectiveView,
     DueInstant,
     EngineView,
-    FileDifference,
     FrequentTask,
     ServiceView,
     TaskView,

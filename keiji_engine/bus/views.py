@@ -175,21 +175,6 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
     sudo_user: str = ""
 
 
-class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference between a source file and its copy in the active build.
-
-    Args:
-        change: "added", "removed", "edited", or "mode" if only the executable bit differs.
-        lines: a unified diff without its header; empty if a ``note`` replaces it.
-        note: why lines are omitted; "" if none are.
-    """
-
-    path: str
-    change: str
-    lines: tuple[str, ...] = ()
-    note: str = ""
-
-
 class FrequentTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task that is due too often to list every instant; ``next_at`` is the next one."""
 

@@ -64,7 +64,7 @@ async def _switch(context: Context, source: Path, made: Build, *, restart: bool)
     )
     task = context.state.find(slug)
     link = context.paths.link(slug)
-    await asyncio.to_thread(builds.link, link, made)
+    await asyncio.to_thread(builds.activate, link, made)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from keiji.errors import BuildFailed, NotBuilt
-from keiji.records import Build, Task
+from keiji.records import Build, FileDifference, Task
 from keiji_engine import builds
 from keiji_engine.builds.difference import difference
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.views import FileDifference
 from keiji_engine.handlers.context import Context
 
 
@@ -46,5 +45,4 @@ def _compare(context: Context, slug: str, build: Build) -> tuple[tuple[FileDiffe
     if not made.is_dir():
         raise BuildFailed(f"the build {build.hash} no longer exists", hint=f"keiji task build {slug}")
     folder = context.paths.source(slug)
-    files, note = difference(made, build.files, folder, builds.fingerprint(folder))
-    return tuple(FileDifference(path=f.path, change=f.change, lines=f.lines, note=f.note) for f in files), note
+    return difference(made, build.files, folder, builds.hash_sources(folder))

@@ -109,7 +109,7 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
 
 def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:
     try:
-        return builds.changed(build.files, builds.fingerprint(context.paths.source(slug)))
+        return builds.changed_paths(build.files, builds.hash_sources(context.paths.source(slug)))
     except BuildFailed:
         return ()  # the sources are missing, which the next build reports
 

@@ -60,12 +60,12 @@ def test_sources_are_compared_with_the_build_that_is_active(installation: Instal
     assert {file.path: (file.change, file.note) for file in found.files} == {
         "function.py": ("edited", ""),
         "logo.png": ("added", "binary"),
-        "prod.env": ("added", "not shown: it may hold secrets"),
-        "schedule.py": ("mode", "is executable now"),
+        "prod.env": ("added", "not shown: may contain secrets"),
+        "schedule.py": ("mode", "is now executable"),
     }
     lines = ("@@ -1,2 +1,2 @@", " def function():", "-    print('old')", "+    print('new')")
     assert found.files[0].lines == lines
-    assert "secret" not in "".join(p.encode(found)[1].decode().split("may hold secrets"))
+    assert "secret" not in "".join(p.encode(found)[1].decode().split("may contain secrets"))
     installation.ask(p.BuildTask(task="ping"))
     again = difference(installation, "ping")
     assert again.files == ()
@@ -82,7 +82,7 @@ def test_what_has_no_build_or_no_sources_cannot_be_compared(installation: Instal
     installation.build("ping")
     folder = installation.paths.source("ping")
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(KeijiError, match="is gone"):
+    with pytest.raises(KeijiError, match="does not exist"):
         difference(installation, "ping")
 
 

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from scenes import NOW, before, task
 
+from keiji.records import FileDifference
 from keiji_engine.bus.protocol import ActiveBuild, Difference, Timeline
-from keiji_engine.bus.views import DirectiveView, DueInstant, FileDifference, FrequentTask, TaskView
+from keiji_engine.bus.views import DirectiveView, DueInstant, FrequentTask, TaskView
 
 FAILURE = (
     "function.py, line 3: invalid syntax",
