@@ -103,7 +103,7 @@ def measured(root: Path, count: int) -> tuple[float, float, float, int]:
     began = time.perf_counter()
     engine = subprocess.Popen([sys.executable, "-m", "keiji_engine.main", "--quiet"], env=environment)
     try:
-        while not paths.engine.exists():
+        while not paths.engine_info.exists():
             if engine.poll() is not None or time.perf_counter() - began > 60:
                 raise SystemExit("the engine did not start")
             time.sleep(0.005)

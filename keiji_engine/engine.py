@@ -15,6 +15,7 @@ from typing import Any
 
 from keiji import __version__, engine_process
 from keiji import settings as settings_file
+from keiji.engine_process import SERVICES
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -38,7 +39,6 @@ from keiji_engine.storage.retention import Retention
 from keiji_engine.storage.store import Store
 from keiji_engine.watcher import Watcher
 
-SERVICES = ("bus", "scheduler", "runner", "watcher")
 # The bus and the runner come first, so that everybody can see and hear what the scheduler then does.
 _START_ORDER = ("bus", "runner", "scheduler", "watcher")
 _REPLY_FIRST = 0.1  # seconds for the reply to leave before the bus that carries it goes down
@@ -172,7 +172,7 @@ class Engine:
         self._pruning.cancel()
         await asyncio.wait([self._pruning])
         await self.ledger.close()
-        self.paths.engine.unlink(missing_ok=True)
+        self.paths.engine_info.unlink(missing_ok=True)
 
     def _asked_to_end(self) -> None:
         if self._asked:
@@ -281,7 +281,7 @@ class Engine:
         detail = f": {view.detail}" if view.detail else ""
         self.journal.service(view.name, f"{view.name} {view.status}{detail}", level)
         self._tell(p.ServiceChanged(service=view))
-        if self.paths.engine.exists():
+        if self.paths.engine_info.exists():
             self._write_note()
 
     def _write_note(self) -> None:

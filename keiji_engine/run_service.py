@@ -180,7 +180,7 @@ class RunService:
             return None
         if result.run_id in self._reasons:
             return None
-        delay = task.policy.retry.delay_after(run.attempt, drawn=random.random())
+        delay = task.policy.retry.delay_after(run.attempt, jitter_fraction=random.random())
         return None if delay is None else result.finished_at + timedelta(seconds=delay)
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────

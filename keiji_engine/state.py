@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from keiji import names
 from keiji.paths import Paths
 from keiji.records import Build, Pause, Progress, Run, Task
-from keiji.states import ENDED, OPEN, RunState, Trigger
+from keiji.states import ENDED, NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_engine.scheduler.due_queue import DueQueue
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # a command without an engine watches nothing
 
 RECENT = 20
 MOST_DUE = 100  # tasks that are decided about in one go, so that nobody waits for long after a long stop
-_SHOWN_AS_RECENT = ENDED - {RunState.SKIPPED, RunState.MISSED, RunState.COALESCED}
+_SHOWN_AS_RECENT = ENDED - NEVER_STARTED
 
 
 @dataclass

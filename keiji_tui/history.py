@@ -10,18 +10,17 @@ from functools import cached_property
 from itertools import groupby
 
 from keiji.records import Run
-from keiji.states import BAD, RunState
+from keiji.states import BAD, NEVER_STARTED, RunState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.sieve import Kind, Sieve
 from keiji_tui.words import counted, outcome
 
-_NEVER_RAN = frozenset({RunState.SKIPPED, RunState.MISSED, RunState.COALESCED})
 _NUMBER = re.compile(r"\d+")
 
 
 def ran(run: Run) -> bool:
     """Return whether a run had a process, has one, or is to get one."""
-    return run.state not in _NEVER_RAN and (run.state is not RunState.STOPPED or run.started_at is not None)
+    return run.state not in NEVER_STARTED and (run.state is not RunState.STOPPED or run.started_at is not None)
 
 
 @dataclass(frozen=True)

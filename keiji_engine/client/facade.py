@@ -42,7 +42,7 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
         if not isinstance(request, p.Directive):  # reading disturbs nobody
             return asyncio.run(_at_the_desk(paths, request))
         try:
-            with engine_process.hold_lock(paths, engine_process.COMMAND):
+            with engine_process.hold_command_lock(paths):
                 return asyncio.run(_at_the_desk(paths, request))
         except EngineRunning:
             if not engine_process.is_running(paths):

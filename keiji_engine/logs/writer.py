@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from keiji.log_reader import LogReader, archives, end_of
+from keiji.log_reader import LogReader, archived_end, archives
 from keiji_engine.logs.line_format import LogLine, line, parse_line
 
 __all__ = ["ARCHIVES", "LogLine", "LogReader", "LogWriter", "line", "parse_line"]
@@ -102,7 +102,7 @@ class LogWriter:
             os.close(self._file)
             self._file = -1
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._base = end_of(archives(self.path))
+        self._base = archived_end(archives(self.path))
         self._end = -1
         return os.fstat(self._file).st_size
 

@@ -58,7 +58,7 @@ class ProgressFilter:
         else:
             self.latest = Progress(
                 fraction=min(int(per_cent), 100) / 100 if per_cent and state != _UNKNOWN else None,
-                words=(words or b"").decode("utf-8", "replace")[:200],
+                message=(words or b"").decode("utf-8", "replace")[:200],
                 is_failing=state == _FAILING,
             )
         return b""
@@ -77,7 +77,7 @@ def write(path: Path, progress: Progress | None) -> None:
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
         draft = path.with_name(f".{path.name}")
-        draft.write_text(json.dumps([progress.fraction, progress.words, progress.is_failing]))
+        draft.write_text(json.dumps([progress.fraction, progress.message, progress.is_failing]))
         draft.replace(path)
 
 
@@ -93,4 +93,4 @@ def read_all(runs: Path) -> Iterator[tuple[str, Progress]]:
         except (OSError, ValueError):
             continue
         if not path.name.startswith("."):
-            yield path.name, Progress(fraction=fraction, words=words, is_failing=is_failing)
+            yield path.name, Progress(fraction=fraction, message=words, is_failing=is_failing)

@@ -53,8 +53,8 @@ class Backlog:
         if self.last_older < limit:
             return before, replace(after, **nothing)
         assert self.task.schedule is not None
-        found = self.task.schedule.range_until(self.oldest, limit - _TICK, newest=1, most=MOST_AT_ONCE)
-        count, last = found.older + 1, found.newest[-1]
+        found = self.task.schedule.range_until(self.oldest, limit - _TICK, keep_latest=1, max_count=MOST_AT_ONCE)
+        count, last = found.earlier_count + 1, found.latest[-1]
         following = self.task.schedule.next_after(last)
         return replace(before, older=count, last_older=last), replace(after, older=self.older - count, oldest=following)
 
@@ -114,10 +114,10 @@ def account(task: Task, now: datetime) -> Backlog:
     assert task.schedule is not None
     assert task.next_at is not None
     newest = max(NAMED, task.policy.catch_up_cap)
-    found = task.schedule.range_until(task.next_at, now, newest=newest, most=MOST_AT_ONCE)
-    following = found.following or task.schedule.next_after(max(now, found.newest[-1]))
-    is_cut = found.following is not None
-    return Backlog(task, found.newest, found.older, found.oldest, found.last_older, following, is_cut)
+    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=MOST_AT_ONCE)
+    following = found.next_instant or task.schedule.next_after(max(now, found.latest[-1]))
+    is_cut = found.next_instant is not None
+    return Backlog(task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, following, is_cut)
 
 
 def unstarted(task: Task, now: datetime, state: RunState, reason: str) -> tuple[Claim, ...]:

@@ -71,7 +71,7 @@ def _moves(desk: Context) -> Iterator[SetBack]:
 
 def _recount(schedule: Schedule, now: datetime) -> Recount:
     def recount(first: datetime) -> tuple[int, datetime]:
-        found = schedule.range_until(first, now, newest=1, most=MOST_AT_ONCE)
-        return found.older + 1, found.newest[-1]
+        found = schedule.range_until(first, now, keep_latest=1, max_count=MOST_AT_ONCE)
+        return found.earlier_count + 1, found.latest[-1]
 
     return recount

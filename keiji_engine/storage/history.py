@@ -10,13 +10,11 @@ import sqlalchemy as sa
 
 from keiji.records import Run, Task
 from keiji.schedule import EPOCH, Schedule
-from keiji.states import OPEN, RunState
+from keiji.states import NEVER_STARTED, OPEN, RunState
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.ids import moment_of, prefix_of
 from keiji_engine.storage.rows import to_run, to_task
 from keiji_engine.storage.tables import directives, runs, tasks
-
-_NEVER_RAN = (RunState.SKIPPED, RunState.MISSED, RunState.COALESCED)
 
 Recount = Callable[[datetime], tuple[int, datetime]]
 
@@ -134,7 +132,7 @@ def _turned_back(connection: sa.Connection, now: datetime, move: SetBack) -> Tas
     task = connection.execute(sa.select(tasks).where(tasks.c.slug == move.slug).with_for_update()).mappings().first()
     if task is None or task["next_at"] != move.next_at:
         return None
-    mine = sa.and_(runs.c.task_id == task["id"], runs.c.state.in_(_NEVER_RAN))
+    mine = sa.and_(runs.c.task_id == task["id"], runs.c.state.in_(NEVER_STARTED))
     connection.execute(sa.delete(runs).where(mine, runs.c.scheduled_for > now))
     spanning = sa.select(runs.c.run_id, runs.c.scheduled_for).where(
         mine, runs.c.scheduled_for <= now, runs.c.scheduled_until > now

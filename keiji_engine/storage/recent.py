@@ -7,10 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from keiji.schedule import EPOCH
-from keiji.states import RunState
+from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.storage.tables import runs, tasks
-
-_WITHOUT_PROCESS = (RunState.SKIPPED, RunState.MISSED, RunState.COALESCED)
 
 
 def recent_runs(limit: int) -> sa.Select[Any]:
@@ -43,7 +41,7 @@ def recent_runs(limit: int) -> sa.Select[Any]:
 def _had_process(table: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         table.c.finished_at.is_not(None),
-        table.c.state.not_in(_WITHOUT_PROCESS),
+        table.c.state.not_in(NEVER_STARTED),
         # What is stopped while it waits in the queue has an end, too.
         sa.or_(table.c.state != RunState.STOPPED, table.c.started_at.is_not(None)),
     )

@@ -102,7 +102,7 @@ def paths(tmp_path: Path) -> Paths:
 
 @pytest.fixture
 async def engine(paths: Paths) -> AsyncIterator[Engine]:
-    with engine_process.hold_lock(paths):
+    with engine_process.hold_engine_lock(paths):
         engine = Engine(paths)
         await engine.start()
         yield engine

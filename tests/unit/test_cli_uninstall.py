@@ -17,7 +17,7 @@ from keiji_cli.uninstall import size_of, state_of
 def paths(tmp_path: Path) -> Paths:
     paths = Paths.under(tmp_path)
     paths.make()
-    paths.lock.touch()
+    paths.engine_lock.touch()
     paths.tasks.mkdir(parents=True)
     (paths.tasks / "function.py").write_text("precious")
     return paths

@@ -26,12 +26,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "logs" / "t" / "t.log"
 
 
-def everything(reader: LogReader, piece: int = 1000) -> bytes:
-    position, found = reader.start(), b""
-    while data := reader.read(position, piece)[1]:
-        found += data
+def read_all(reader: LogReader, limit: int = 1000) -> bytes:
+    position, content = reader.start(), b""
+    while data := reader.read(position, limit)[1]:
+        content += data
         position += len(data)
-    return found
+    return content
 
 
 def printed(lines: bytes) -> bytes:
@@ -149,22 +149,22 @@ def test_half_a_line_is_refused(path: Path) -> None:
         LogWriter(path, None, "UTC").append(b"half")
 
 
-def test_a_log_that_is_not_there_is_empty(path: Path) -> None:
+def test_a_missing_log_is_empty(path: Path) -> None:
     reader = LogReader(path)
     assert (reader.start(), reader.size(), reader.read(7, 100), reader.tail(5, 100)) == (0, 0, (0, b""), (0, b""))
 
 
 def test_positions_survive_rotation(path: Path) -> None:
     writer = LogWriter(path, 100, "UTC")
-    places = {number: writer.append(b"line %04d\n" % number) for number in range(30)}
+    positions = {number: writer.append(b"line %04d\n" % number) for number in range(30)}
     reader = LogReader(path)
     assert len(list(path.parent.glob("t.log.[0-9]*"))) == 2
-    for number, (start, end) in places.items():
+    for number, (start, end) in positions.items():
         assert reader.read(start, end - start) == (start, b"line %04d\n" % number)
     assert reader.size() == 300
 
 
-def test_a_reader_that_comes_too_late_is_moved_on_to_what_is_kept(path: Path) -> None:
+def test_reading_from_a_pruned_position_starts_at_the_oldest_stored_byte(path: Path) -> None:
     writer = LogWriter(path, 50, "UTC")
     for number in range(60):
         writer.append(b"line %04d\n" % number)
@@ -198,13 +198,13 @@ def test_a_line_that_was_torn_by_a_kill_does_not_swallow_the_next(path: Path) ->
     assert path.read_bytes() == b"one\ntor\ntwo\n"
 
 
-def test_the_last_lines_are_whole(path: Path) -> None:
+def test_tail_returns_whole_lines(path: Path) -> None:
     writer = LogWriter(path, 40, "UTC")
     for number in range(9):
         writer.append(b"line %d\n" % number)
     reader = LogReader(path)
     assert reader.tail(2, 1000) == (49, b"line 7\nline 8\n")
-    assert reader.tail(100, 1000) == (0, everything(reader))
+    assert reader.tail(100, 1000) == (0, read_all(reader))
     assert reader.tail(100, 17) == (49, b"line 7\nline 8\n")
     assert reader.tail(100, 14) == (49, b"line 7\nline 8\n")
     assert reader.tail(0, 1000) == (63, b"")
@@ -216,7 +216,7 @@ def test_a_line_longer_than_the_limit_is_read_in_parts(path: Path) -> None:
     assert LogReader(path).read(0, 4) == (0, b"0123")
 
 
-def test_a_line_that_is_just_being_written_is_left_for_later(path: Path) -> None:
+def test_an_incomplete_line_is_not_read(path: Path) -> None:
     LogWriter(path, None, "UTC").append(b"one\n")
     with path.open("ab") as file:
         file.write(b"two")
@@ -264,7 +264,7 @@ def test_what_is_kept_is_what_was_written(
         assert writer.append(data) == (len(whole), len(whole) + len(data))
         whole += data
     assert reader.size() == len(whole)
-    assert everything(reader, piece) == whole[reader.start() :]
+    assert read_all(reader, piece) == whole[reader.start() :]
 
 
 _WRITE = """

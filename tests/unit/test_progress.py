@@ -33,7 +33,7 @@ def sifted(*chunks: bytes) -> tuple[bytes, Progress | None]:
         (b"\x1b]9;4;3\x07", Progress()),
         (b"\x1b]9;4;3;0\x1b\\", Progress()),
         (b"\x1b]9;4;2;20\x07", Progress(fraction=0.2, is_failing=True)),
-        (b"\x1b]9;4;1;61;copying [b] \xe8\xa8\x88\x07", Progress(fraction=0.61, words="copying [b] 計")),
+        (b"\x1b]9;4;1;61;copying [b] \xe8\xa8\x88\x07", Progress(fraction=0.61, message="copying [b] 計")),
         (HALF + b"\x1b]9;4;0\x07", None),
     ],
 )
@@ -63,7 +63,7 @@ def test_what_begins_like_a_sequence_and_never_ends_is_kept_for_no_longer_than_o
 
 def test_what_is_written_is_read_until_it_is_taken_back(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    told = Progress(fraction=0.25, words="a quarter", is_failing=True)
+    told = Progress(fraction=0.25, message="a quarter", is_failing=True)
     write(path_of(runs, "r1"), told)
     write(path_of(runs, "r2"), Progress())
     path_of(runs, "torn").write_text("[0.")
@@ -98,5 +98,5 @@ def test_python_authors_say_it_with_words_under_keiji_and_without_on_a_terminal_
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
-    with pytest.raises(ValueError, match="a number from 0 to 1 is needed, or None"):
+    with pytest.raises(ValueError, match="expected a number from 0 to 1, or None"):
         keiji.progress(fraction)
