@@ -61,7 +61,7 @@ def test_a_time_that_is_none_and_a_task_that_is_not_built_are_refused(ping: Shel
     [
         ("every(0).seconds", "", "schedule.py, line 6: every(0): expected a whole number of at least 1"),
         ('on.day.at("25:00")', "", "schedule.py, line 6: at('25:00'): expected a time of day"),
-        ('cron("61 * * * *")', "", 'schedule.py, line 6: cron("61 * * * *"): bad minute "61"; it may have 0-59'),
+        ('cron("61 * * * *")', "", 'schedule.py, line 6: cron("61 * * * *"): invalid minute "61"; allowed: 0-59'),
         ('once("2020-01-01")', "", 'schedule.py, line 5: once("2020-01-01 00:00") is in the past'),
         ("every(1).days", 'until="2020-01-01"', "schedule.py, line 5: every(1).days is never due within not_before"),
         ("every(1).days", 'tz="Mars/Base"', "schedule.py, line 9: Policy(tz='Mars/Base'): unknown time zone"),
