@@ -96,7 +96,7 @@ def measured(root: Path, count: int) -> tuple[float, float, float, int]:
     paths = Paths.under(root)
     paths.tasks.mkdir(parents=True)
     paths.settings.write_text(template("UTC"))
-    paths.make()
+    paths.create_folders()
     fill(paths, count)
     environment = os.environ | {"KEIJI_ROOT": str(root)}
     environment.pop("KEIJI_WORKSPACE", None)

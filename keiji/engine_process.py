@@ -46,7 +46,7 @@ def hold_engine_lock(paths: Paths) -> Iterator[None]:
     Raises:
         EngineRunning: another engine holds it, or a command kept it for more than a minute.
     """
-    paths.make()
+    paths.create_folders()
     with contextlib.ExitStack() as locks:
         _acquire(locks, paths, paths.engine_lock, _LOCK_LIMIT)
         yield
@@ -62,7 +62,7 @@ def hold_command_lock(paths: Paths, *, limit: float = _LOCK_LIMIT) -> Iterator[N
     Raises:
         EngineRunning: an engine is running, or another command kept the lock for too long.
     """
-    paths.make()
+    paths.create_folders()
     with contextlib.ExitStack() as locks:
         _acquire(locks, paths, paths.command_lock, limit)
         # Shared, so that is_running() does not mistake the command for an engine.
@@ -140,8 +140,8 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
     """
     if is_running(paths):
         raise _already_running(paths)
-    workspace.check(paths)
-    paths.make()
+    workspace.validate(paths)
+    paths.create_folders()
     output = paths.logs / "services" / "engine.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | environment_of(paths)

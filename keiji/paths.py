@@ -137,14 +137,14 @@ class Paths:
         """Return the log of a service."""
         return self.logs / "services" / service / f"{service}.log"
 
-    def make(self) -> None:
+    def create_folders(self) -> None:
         """Create the folders of the engine's state with mode 0700.
 
         Raises:
             KeijiError: a folder cannot be created, or the runtime folder belongs to another user.
         """
         for folder in (self.data, self.runtime):
-            _make_folder(folder)
+            _create_folder(folder)
         status = os.lstat(self.runtime)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
             raise KeijiError(
@@ -152,10 +152,10 @@ class Paths:
             )
         os.chmod(self.runtime, 0o700)
         for folder in (self.runs, self.database.parent, self.builds, self.links, self.work, self.logs):
-            _make_folder(folder)
+            _create_folder(folder)
 
 
-def _make_folder(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -169,6 +169,6 @@ def _digest(path: Path) -> str:
 
 def _runtime_for(data: Path) -> Path:
     # XDG_RUNTIME_DIR is emptied when the user logs out, which would delete the files of live runs.
-    shared = Path("/dev/shm")  # world-writable; make() creates the folder with mode 0700 and checks its owner
+    shared = Path("/dev/shm")  # world-writable, so create_folders() sets mode 0700 and checks the owner
     base = shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     return base / f"keiji-{os.getuid()}-{_digest(data)}"

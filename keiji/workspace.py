@@ -20,7 +20,7 @@ dependencies = []
 """
 
 
-def check(paths: Paths) -> None:
+def validate(paths: Paths) -> None:
     """Ensure that the workspace exists and its settings are valid.
 
     Raises:
@@ -37,7 +37,7 @@ def check(paths: Paths) -> None:
         raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates it") from error
 
 
-def make(paths: Paths) -> list[Path]:
+def create(paths: Paths) -> list[Path]:
     """Create the missing parts of the workspace and return them. If that fails, the changes are rolled back.
 
     Raises:

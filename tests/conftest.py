@@ -32,7 +32,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation]:
     """A workspace with its own state and, once started, its own engine, which stops with the test."""
     created = Installation(tmp_path / "root")
-    created.paths.make()
+    created.paths.create_folders()
     shutil.copy(migrated_sqlite, created.paths.database)
     yield created
     created.close()

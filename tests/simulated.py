@@ -112,7 +112,7 @@ class Simulation:
         self.durations = durations
         self.random = random.Random(seed)
         self.paths = Paths.under(folder)
-        self.paths.make()
+        self.paths.create_folders()
         self.settings = Settings(time_zone="America/New_York", max_parallel_runs=limit)
         self.store = Store.open(self.settings, self.paths)
         self.ledger: Any = Ledger(self.store)

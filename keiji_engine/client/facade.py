@@ -70,7 +70,7 @@ async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
         return datetime.now(UTC)
 
     settings = settings_file.load(paths.settings)
-    paths.make()
+    paths.create_folders()
     ledger = AsyncStore()
     await ledger.open(settings, paths)
     try:

@@ -96,7 +96,7 @@ class Engine:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     paths = Paths.under(tmp_path)
-    paths.make()
+    paths.create_folders()
     return paths
 
 

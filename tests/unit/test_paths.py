@@ -61,7 +61,7 @@ def test_socket_paths_are_short_enough_for_any_root(tmp_path: Path, length: int)
 def test_the_state_folders_are_created_with_mode_0700(tmp_path: Path) -> None:
     paths = Paths.under(tmp_path / "root")
     for _ in range(2):
-        paths.make()
+        paths.create_folders()
     for folder in (paths.data, paths.runtime, paths.runs, paths.database.parent, paths.builds, paths.links, paths.logs):
         assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -70,7 +70,7 @@ def test_a_runtime_folder_with_open_permissions_is_restricted(tmp_path: Path) ->
     paths = Paths.under(tmp_path / "root")
     paths.runtime.mkdir(parents=True)
     paths.runtime.chmod(0o777)
-    paths.make()
+    paths.create_folders()
     assert paths.runtime.stat().st_mode & 0o777 == 0o700
 
 
@@ -80,4 +80,4 @@ def test_a_runtime_folder_that_is_a_symlink_is_rejected(tmp_path: Path) -> None:
     paths.data.mkdir()
     paths.runtime.symlink_to(tmp_path / "trap")
     with pytest.raises(KeijiError, match="is not a folder that you own"):
-        paths.make()
+        paths.create_folders()

@@ -40,15 +40,15 @@ def transitions(zone: str) -> list[datetime]:
     def offset(moment: datetime) -> timedelta | None:
         return moment.astimezone(tz).utcoffset()
 
-    tz, found = ZoneInfo(zone), []
+    tz, changes = ZoneInfo(zone), []
     for start, end in pairwise(BEGIN + timedelta(weeks=4 * n) for n in range(68 * 13)):
         if offset(start) != offset(end):
             before, after = start, end
             while after - before > timedelta(minutes=1):
                 middle = before + (after - before) / 2
                 before, after = (middle, after) if offset(middle) == offset(start) else (before, middle)
-            found.append(after.replace(second=0, microsecond=0))
-    return found
+            changes.append(after.replace(second=0, microsecond=0))
+    return changes
 
 
 moments = st.datetimes(BEGIN.replace(tzinfo=None), END.replace(tzinfo=None), timezones=st.just(UTC))
@@ -130,9 +130,9 @@ def first_instants(schedule: Schedule, moment: datetime, count: int = 4) -> list
 @property_test(cases() | days_of_change())
 def test_upcoming_instants_are_strictly_increasing_and_in_utc(case: tuple[Schedule, datetime]) -> None:
     schedule, moment = case
-    found = [moment, *first_instants(schedule, moment, 12)]
-    assert all(sooner < later for sooner, later in pairwise(found))
-    assert all(instant.tzinfo is UTC for instant in found)
+    instants = [moment, *first_instants(schedule, moment, 12)]
+    assert all(sooner < later for sooner, later in pairwise(instants))
+    assert all(instant.tzinfo is UTC for instant in instants)
 
 
 @property_test(
@@ -148,12 +148,12 @@ def test_next_after_is_monotonic(case: tuple[Schedule, datetime], later: timedel
 @property_test(cases() | days_of_change(), st.floats(0, 1, exclude_max=True))
 def test_no_instant_lies_between_a_moment_and_the_next_instant(case: tuple[Schedule, datetime], part: float) -> None:
     schedule, moment = case
-    following = schedule.next_after(moment)
-    if following is None:
+    expected = schedule.next_after(moment)
+    if expected is None:
         assert schedule.next_after(moment + timedelta(days=20)) is None
         return
-    for between in (moment + (following - TICK - moment) * part, following - TICK):
-        assert schedule.next_after(between) == following
+    for between in (moment + (expected - TICK - moment) * part, expected - TICK):
+        assert schedule.next_after(between) == expected
 
 
 @property_test(cases() | days_of_change())
@@ -176,9 +176,9 @@ def test_a_preview_is_ordered_and_contains_skipped_times_only_with_dst_gap_skip(
     case: tuple[Schedule, datetime],
 ) -> None:
     schedule, moment = case
-    found = list(islice(schedule.preview(moment), 16))
-    assert all(sooner.at <= later.at for sooner, later in pairwise(found))
-    for each in found:
+    previewed = list(islice(schedule.preview(moment), 16))
+    assert all(sooner.at <= later.at for sooner, later in pairwise(previewed))
+    for each in previewed:
         assert each.is_skipped == each.note.startswith("skipped: gap ")
         assert not each.is_skipped or schedule.context.gap is DstGap.SKIP
 
