@@ -159,7 +159,7 @@ class Policy:
             behaviour of Debian's cron: after the gap, except for crontab lines whose minute or hour is ``*``, which
             skip it.
         dst_fold: whether a time of day that occurs twice is due the "first" time, the "second", or "both". None for
-            the behaviour of Debian's cron: the first, except for crontab lines whose minute or hour is ``*``.
+            the behaviour of Debian's cron: the first, but both for crontab lines whose minute or hour is ``*``.
         tz: time zone of the task's times of day, such as "Europe/Berlin"; None for that of the workspace.
 
     Raises:
