@@ -48,37 +48,34 @@ def hold_engine_lock(paths: Paths) -> Iterator[None]:
     """
     paths.create_folders()
     with contextlib.ExitStack() as locks:
-        _acquire(locks, paths, paths.engine_lock, _LOCK_LIMIT)
+        _acquire(locks, paths, paths.engine_lock)
         yield
 
 
 @contextlib.contextmanager
-def hold_command_lock(paths: Paths, *, limit: float = _LOCK_LIMIT) -> Iterator[None]:
+def hold_command_lock(paths: Paths) -> Iterator[None]:
     """Hold the locks of a command that works without an engine: commands wait for each other, and no engine can start.
 
-    Args:
-        limit: seconds to wait for another command.
-
     Raises:
-        EngineRunning: an engine is running, or another command kept the lock for too long.
+        EngineRunning: an engine is running, or another command kept the lock for more than a minute.
     """
     paths.create_folders()
     with contextlib.ExitStack() as locks:
-        _acquire(locks, paths, paths.command_lock, limit)
+        _acquire(locks, paths, paths.command_lock)
         # Shared, so that is_running() does not mistake the command for an engine.
-        _acquire(locks, paths, paths.engine_lock, limit, shared=True)
+        _acquire(locks, paths, paths.engine_lock, shared=True)
         yield
 
 
-def _acquire(locks: contextlib.ExitStack, paths: Paths, path: Path, limit: float, *, shared: bool = False) -> None:
+def _acquire(locks: contextlib.ExitStack, paths: Paths, path: Path, *, shared: bool = False) -> None:
     file = locks.enter_context(path.open("a+b"))
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + _LOCK_LIMIT
     while not file_lock.try_lock(file.fileno(), shared=shared):
         if is_running(paths):
             raise _already_running(paths)
         if time.monotonic() > deadline:
             raise EngineRunning(
-                f"another keiji command has been using {paths.data} for more than {limit:g} s",
+                f"another keiji command has been using {paths.data} for more than {_LOCK_LIMIT:g} s",
                 hint="try again when it has finished",
             )
         time.sleep(_POLL_INTERVAL)

@@ -132,14 +132,14 @@ def test_moves_that_the_table_does_not_list_are_refused_and_change_nothing(store
         lambda: store.mark_running(done.run_id, at(99)),
         lambda: store.begin_queued(done.run_id, at(99)),
     ):
-        with pytest.raises(IllegalTransition, match="a run that is succeeded cannot become"):
+        with pytest.raises(IllegalTransition, match="a succeeded run cannot become"):
             verb()
     running = started(store, "ping", 20)
-    with pytest.raises(IllegalTransition, match="a run that is running cannot become skipped"):
+    with pytest.raises(IllegalTransition, match="a running run cannot become skipped"):
         store.finish(result_of(running, RunState.SKIPPED, 99))
     _, queued = store.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
     assert queued is not None
-    with pytest.raises(IllegalTransition, match="a run that is queued cannot become running"):
+    with pytest.raises(IllegalTransition, match="a queued run cannot become running"):
         store.mark_running(queued.run_id, at(99))
     assert store.run(done.run_id) == done
     assert store.open_runs() == [queued]
