@@ -123,17 +123,17 @@ class Retry:
         return min(self.delay * self.backoff ** (attempt - 1) + jitter_fraction * self.jitter, MAX_SECONDS)
 
     def describe(self) -> str:
-        """Return the policy in plain English: "up to 3 tries 1 s apart times 2 each"; "" without retries."""
+        """Return the policy in plain English: "up to 3 tries, delay 1 s, backoff 2"; "" without retries."""
         if self.tries == 1:
             return ""
         parts = [f"up to {self.tries} tries"]
         if self.delay:
-            parts.append(f"{self.delay:g} s apart")
+            parts.append(f"delay {self.delay:g} s")
         if self.backoff != 1:
-            parts.append(f"times {self.backoff:g} each")
+            parts.append(f"backoff {self.backoff:g}")
         if self.jitter:
-            parts.append(f"and up to {self.jitter:g} s by chance")
-        return " ".join(parts)
+            parts.append(f"jitter {self.jitter:g} s")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,24 +246,37 @@ class Policy:
 
     def describe(self) -> str:
         """Return the policy in plain English: overlap and catch-up, then every value that differs from its default."""
-        overlap = {Overlap.QUEUE: f" of {self.queue}", Overlap.ALLOW: f" {self.max_parallel or 'any number'} at once"}
-        within = f" within {self.catch_up_window:g} s" if self.catch_up_window is not None else ""
-        cap = f" up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else ""
+        retry = self.retry.describe()
         parts = [
-            f"overlap {self.overlap}{overlap.get(Overlap(self.overlap), '')}",
-            f"catch up {self.catch_up}{cap}{within}",
-            f"timeout {self.timeout:g} s" if self.timeout is not None else "",
-            self.retry.describe(),
-            f"stop grace {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
-            f"jitter {self.jitter:g} s" if self.jitter else "",
-            f"held after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
+            f"overlap: {self._describe_overlap()}",
+            f"catch-up: {self._describe_catch_up()}",
+            f"timeout: {self.timeout:g} s" if self.timeout is not None else "",
+            f"retry: {retry}" if retry else "",
+            f"stop grace: {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
+            f"jitter: {self.jitter:g} s" if self.jitter else "",
+            f"hold after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
             f"not before {format_moment(self.not_before)}" if isinstance(self.not_before, datetime) else "",
             f"until {format_moment(self.until)}" if isinstance(self.until, datetime) else "",
-            f"DST gap {self.dst_gap}" if self.dst_gap else "",
-            f"DST fold {self.dst_fold}" if self.dst_fold else "",
-            f"by the clocks of {self.tz}" if self.tz else "",
+            f"DST gap: {self.dst_gap}" if self.dst_gap else "",
+            f"DST fold: {self.dst_fold}" if self.dst_fold else "",
+            f"in {self.tz}" if self.tz else "",
         ]
-        return ", ".join(part for part in parts if part)
+        return " · ".join(part for part in parts if part)
+
+    def _describe_overlap(self) -> str:
+        if self.overlap is Overlap.QUEUE:
+            return f"queue (up to {self.queue})"
+        if self.overlap is Overlap.ALLOW:
+            return f"allow (up to {self.max_parallel} at once)" if self.max_parallel is not None else "allow"
+        return str(self.overlap)
+
+    def _describe_catch_up(self) -> str:
+        limits = [
+            f"up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else "",
+            f"within {self.catch_up_window:g} s" if self.catch_up_window is not None else "",
+        ]
+        limit = ", ".join(filter(None, limits))
+        return f"{self.catch_up} ({limit})" if limit else str(self.catch_up)
 
 
 def _non_default_values(record: Policy | Retry) -> dict[str, Any]:

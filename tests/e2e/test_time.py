@@ -110,7 +110,7 @@ def test_the_policy_is_shown_in_words_and_every_kind_of_schedule_has_its_type(pi
     with_policy(ping, "ping", 'cron("*/5 9-17 * * mon-fri")', 'overlap="queue", queue=3, catch_up="none"')
     ping("task build ping")
     shown = ping("task get ping")
-    assert "Policy: overlap queue of 3, catch up none" in shown
+    assert "Policy: overlap: queue (up to 3) · catch-up: none" in shown
     assert "Schedule: cron:*/5 9-17 * * mon-fri" in shown
     assert "Runs: every fifth minute from 09:00 through 17:59 on Monday through Friday" in shown
     assert ping.task("ping")["type"] == "Cron"
