@@ -30,7 +30,7 @@ def workspace() -> Paths:
     """
     found = paths()
     if not found.settings.exists():
-        raise WorkspaceMissing(f"there is no workspace in {found.workspace}", hint="keiji init makes it")
+        raise WorkspaceMissing(f"there is no workspace in {found.workspace}", hint="keiji init creates it")
     return found
 
 

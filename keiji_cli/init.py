@@ -41,7 +41,7 @@ def make(paths: Paths) -> list[Path]:
         KeijiError: a folder or file cannot be made; nothing is then.
         StorageError: the database that they name cannot be used.
     """
-    made = workspace.make(paths)
+    made = workspace.create(paths)
     settings = client.settings(paths)
     for service in _LOGGED:
         log = paths.service_log(service)

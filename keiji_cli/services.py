@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from keiji import engine_process
+from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
 from keiji.records import Pause
 from keiji_cli import client
-
-SERVICES = ("bus", "scheduler", "runner", "watcher")
 
 
 def bus_last(chosen: Iterable[str]) -> list[str]:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from keiji import engine_process
+from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, UsageError
 from keiji.paths import Paths
 from keiji_cli import as_json, client, logs, output, services
 from keiji_cli.groups import Kind
-from keiji_cli.services import SERVICES
 
 _LOGGED = (*SERVICES, "repo", "engine")
 

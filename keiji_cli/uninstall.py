@@ -29,8 +29,8 @@ def state_of(paths: Paths) -> dict[Path, str]:
         paths.logs / "tasks": "logs of tasks",
         paths.logs / "services": "logs of services",
         paths.runtime: "sockets and files of live runs",
-        paths.lock: "lock of the engine",
-        paths.lock.with_name("command.lock"): "lock of commands",
+        paths.engine_lock: "lock of the engine",
+        paths.command_lock: "lock of commands",
     }
     return {path: meaning for path, meaning in known.items() if path.exists()}
 

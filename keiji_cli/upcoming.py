@@ -35,11 +35,11 @@ def shown(paths: Paths, name: str, count: int, after: str | None, *, for_program
 
 
 def _moment(text: str, settings: Settings) -> datetime:
-    from keiji.schedule.once import read_moment
+    from keiji.schedule.once import parse_moment
     from keiji.schedule.walltime import instant_of
 
     try:
-        moment = read_moment(text, "--from")
+        moment = parse_moment(text, "--from")
     except InvalidSchedule as error:
         hint = 'it looks like "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
         raise UsageError(error.message, hint=hint) from error

@@ -112,7 +112,7 @@ class Simulation:
         self.durations = durations
         self.random = random.Random(seed)
         self.paths = Paths.under(folder)
-        self.paths.make()
+        self.paths.create_folders()
         self.settings = Settings(time_zone="America/New_York", max_parallel_runs=limit)
         self.store = Store.open(self.settings, self.paths)
         self.ledger: Any = Ledger(self.store)
@@ -303,7 +303,7 @@ class Simulation:
         task = self.store.tasks.get(run.task)
         retry_at = None
         if state is RunState.FAILED and not task.is_disabled:
-            delay = task.policy.retry.delay_after(run.attempt, drawn=self.random.random())
+            delay = task.policy.retry.delay_after(run.attempt, jitter_fraction=self.random.random())
             retry_at = None if delay is None else self.now + timedelta(seconds=delay)
         result = RunResult(run_id=run_id, state=state, finished_at=self.now, reason="" if not state else str(state))
         run, retry, task = transactions.finish(self.store, result, retry_at)

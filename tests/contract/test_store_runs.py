@@ -132,7 +132,7 @@ def test_moves_that_the_table_does_not_list_are_refused_and_change_nothing(store
         lambda: store.runs.mark_running(done.run_id, at(99)),
         lambda: store.runs.start_queued(done.run_id, at(99)),
     ):
-        with pytest.raises(IllegalTransition, match="a run that is succeeded cannot become"):
+        with pytest.raises(IllegalTransition, match="a succeeded run cannot become"):
             verb()
     running = started(store, "ping", 20)
     with pytest.raises(IllegalTransition, match="a run that is running cannot become skipped"):

@@ -28,7 +28,7 @@ COUNT = retention.BATCH + 300
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[AsyncStore]:
     paths = Paths.under(tmp_path)
-    paths.make()
+    paths.create_folders()
     ledger = AsyncStore()
     await ledger.open(Settings(), paths)
     yield ledger
