@@ -49,7 +49,7 @@ async def test_a_page_has_all_that_is_known_of_a_task() -> None:
         await press(pilot, "enter")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         for words in (
-            "✗ failing", "it is held since", "$ keiji task resolve import_orders",
+            "✗ failing", "held since", "$ keiji task resolve import_orders",
             "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7", "Europe/Berlin, its own",
             "held after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
             "3f9a2c1e00000000", "Sat 11:31, 3 d ago; 4 files, imported in 43 ms",

@@ -76,7 +76,7 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
     async with running(app, (80, 44)) as pilot:
         await choose(pilot, app, "import_orders")
         await press(pilot, "w")
-        await until(pilot, sees(app, "in a row: exit code 2", "$ keiji task resolve import_orders"))
+        await until(pilot, sees(app, "it is resolved; exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
         await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5 s"))
         link.reasons = (reason(Code.SOURCES_CHANGED, files="something else [/b]"),)
@@ -114,4 +114,4 @@ async def test_why_is_told_from_what_is_known_while_the_engine_is_away() -> None
         link.die()
         await until(pilot, sees(app, "! the engine is offline", "• the engine is offline: nothing runs"))
         assert "$ keiji system start" in text_of(app)
-        assert "it is paused since" in text_of(app)
+        assert "paused since" in text_of(app)

@@ -452,7 +452,7 @@ async def test_the_history_of_a_task_is_one_key_away() -> None:
         await until(pilot, sees(app, "5 runs, 38 not run", "SIGKILL", "retry 1", "still running since", "missed × 37"))
         assert "every 10 seconds · overlap skip, catch up latest" in text_of(app)
         table(app).select(f"{16:032x}")
-        await until(pilot, sees(app, "missed × 37 until 12:41:57: it was not noticed in time"))
+        await until(pilot, sees(app, "missed × 37 until 12:41:57: not caught up"))
         await press(pilot, "escape")
         await until(pilot, sees(app, "SCHEDULE"))
 

@@ -146,7 +146,8 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
         for query in (link.active_build("nothing"), link.difference("nothing")):
             with pytest.raises(TaskNotFound):
                 await query
-        [refused] = await link.directives(10)
+        refused, start = await link.directives(10)
+        assert (start.verb, start.stage, start.sender) == ("engine-start", "done", "keiji-engine")
         assert (refused.verb, refused.stage, refused.sender) == ("run", "refused", "keiji-tui")
         assert (await link.agenda()).instants == ()
         engine_process.send_signal(paths, signal.SIGKILL)
