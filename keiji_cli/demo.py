@@ -41,8 +41,9 @@ def demo(seconds: float, *, plain: bool) -> None:
     """
     with _termination_as_interrupt(), temporary_workspace() as paths:
         output.print_progress(f"temporary workspace: {paths.workspace}")
-        create_tasks(paths)
+        # The engine first: it processes the directives in milliseconds. Without it, each would open the database.
         output.print_progress(f"engine started with pid {engine_process.start(paths)}")
+        create_tasks(paths)
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
             from keiji_cli.demo_plain import show_events
 
