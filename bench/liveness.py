@@ -1,7 +1,7 @@
-"""How soon everybody sees a change, and how soon an engine's death is noticed: python bench/liveness.py
+"""Measure how soon clients see a change and notice the death of an engine: python bench/liveness.py
 
-Two watching clients, as two terminals are, and directives as the command line sends them. Ends with 1 where a limit is
-passed.
+Two clients watch the engine, as terminals do, while directives are sent as the command line sends them. The exit code
+is 1 if a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_engine.client import facade
 
 ROUNDS = 20
-SEEN_LIMIT = 0.5
-DEATH_LIMIT = 2.0
+VISIBLE_LIMIT = 0.5  # seconds
+DEATH_LIMIT = 2.0  # seconds
 
 
-class Terminal:
-    """A client that watches, and notes when it learned what."""
+class WatchingClient:
+    """A client that watches the engine and records when updates arrive."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
@@ -51,46 +51,46 @@ class Terminal:
                     self.disabled.put_nowait((update.event.task.is_disabled, now))
 
 
-async def seen(terminals: list[Terminal], paths: Paths) -> list[float]:
-    """Return how long after a command was begun the later of the terminals knew what it did, for each round."""
-    took = []
+async def measure_visibility(clients: list[WatchingClient], paths: Paths) -> list[float]:
+    """Return, for each round, the seconds from sending a directive until all clients saw its effect."""
+    durations = []
     for number in range(ROUNDS):
-        wanted = number % 2 == 0
-        directive = p.Disable(task="ping") if wanted else p.Enable(task="ping")
-        began = time.perf_counter()
-        asking = asyncio.create_task(asyncio.to_thread(facade.ask, paths, directive))
-        ends = []
-        for terminal in terminals:
-            while (known := await terminal.disabled.get())[0] is not wanted:
+        is_disabled = number % 2 == 0
+        directive = p.Disable(task="ping") if is_disabled else p.Enable(task="ping")
+        start = time.perf_counter()
+        sending = asyncio.create_task(asyncio.to_thread(facade.ask, paths, directive))
+        seen_at = []
+        for client in clients:
+            while (update := await client.disabled.get())[0] is not is_disabled:
                 pass
-            ends.append(known[1])
-        await asking
-        took.append(max(ends) - began)
-    return took
+            seen_at.append(update[1])
+        await sending
+        durations.append(max(seen_at) - start)
+    return durations
 
 
-async def deaths(terminals: list[Terminal], paths: Paths) -> float:
-    """Kill the engine and return how long it took until the later of the terminals knew."""
-    note = engine_process.read_info(paths)
-    assert note is not None
-    began = time.perf_counter()
-    os.kill(note.pid, signal.SIGKILL)
-    return max([await terminal.offline.get() for terminal in terminals]) - began
+async def measure_death(clients: list[WatchingClient], paths: Paths) -> float:
+    """Kill the engine and return the seconds until all clients noticed."""
+    info = engine_process.read_info(paths)
+    assert info is not None
+    start = time.perf_counter()
+    os.kill(info.pid, signal.SIGKILL)
+    return max([await client.offline.get() for client in clients]) - start
 
 
 async def measure(paths: Paths) -> tuple[list[float], float]:
-    terminals = [Terminal(paths), Terminal(paths)]
-    for terminal in terminals:
-        await terminal.live.wait()
-    result = await seen(terminals, paths), await deaths(terminals, paths)
-    for terminal in terminals:
-        terminal.task.cancel()
-    await asyncio.gather(*(terminal.task for terminal in terminals), return_exceptions=True)
+    clients = [WatchingClient(paths), WatchingClient(paths)]
+    for client in clients:
+        await client.live.wait()
+    result = await measure_visibility(clients, paths), await measure_death(clients, paths)
+    for client in clients:
+        client.task.cancel()
+    await asyncio.gather(*(client.task for client in clients), return_exceptions=True)
     return result
 
 
 def main() -> int:
-    """Measure and print; return the exit code."""
+    """Measure and print the results; return the exit code."""
     with tempfile.TemporaryDirectory(prefix="keiji-bench-") as root:
         paths = Paths.under(Path(root))
         paths.tasks.mkdir(parents=True)
@@ -101,16 +101,16 @@ def main() -> int:
         with subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main"], env=environment, stderr=subprocess.DEVNULL
         ) as engine:
-            while (note := engine_process.read_info(paths)) is None or note.pid != engine.pid:
+            while (info := engine_process.read_info(paths)) is None or info.pid != engine.pid:
                 time.sleep(0.01)
-            took, death = asyncio.run(measure(paths))
+            durations, death = asyncio.run(measure(paths))
         for folder in paths.builds.glob("**"):
-            folder.chmod(0o700)  # builds are read-only, and so are their folders
-    worst = max(took)
-    print(f"a directive, seen by two terminals   median {statistics.median(took) * 1000:6.1f} ms   ", end="")
-    print(f"worst {worst * 1000:6.1f} ms   limit {SEEN_LIMIT * 1000:.0f} ms")
-    print(f"kill -9 of the engine, noticed after {death * 1000:6.1f} ms   limit {DEATH_LIMIT * 1000:.0f} ms")
-    return int(worst > SEEN_LIMIT or death > DEATH_LIMIT)
+            folder.chmod(0o700)  # builds and their folders are read-only
+    worst = max(durations)
+    print(f"a directive is seen by two clients   median {statistics.median(durations) * 1000:6.1f} ms   ", end="")
+    print(f"worst {worst * 1000:6.1f} ms   limit {VISIBLE_LIMIT * 1000:.0f} ms")
+    print(f"kill -9 of the engine is noticed after {death * 1000:6.1f} ms   limit {DEATH_LIMIT * 1000:.0f} ms")
+    return int(worst > VISIBLE_LIMIT or death > DEATH_LIMIT)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from keiji.policy import Policy
 from keiji.records import Build
 from keiji.schedule import Schedule, ScheduleContext
 from keiji.settings import Settings, template
-from keiji_engine.builds import fingerprint
+from keiji_engine.builds import hash_sources
 from keiji_engine.storage.store import Store
 
 START_LIMIT = 3.0  # seconds
@@ -59,7 +59,7 @@ def fill(paths: Paths, count: int) -> None:
         build = Build(
             hash=f"{number:032x}",
             command=(sys.executable, "entry.py", "--run"),
-            files=fingerprint(folder),
+            files=hash_sources(folder),
             schedule=schedule,
             policy=Policy(timeout=30),
             import_seconds=0.01,

@@ -1,7 +1,9 @@
-"""What a million occurrences cost the scheduler, and what they leave in memory: python bench/million.py
+"""Throughput and memory growth of the scheduler over a million occurrences.
 
-A thousand tasks are due every minute, and their runs take four, so that most occurrences are skipped: claimed,
-explained and recorded in a real database. Ends with 1 where memory has grown between the first tenth and the last.
+Usage: python bench/million.py
+
+A thousand tasks are due every minute and their runs take four minutes, so most occurrences are skipped: claimed,
+explained and recorded in a real database. Exits with 1 if memory has grown between the first tenth and the last one.
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ from year import memory
 
 TASKS = 1000
 OCCURRENCES = 1_000_000
-GROWTH_LIMIT = 5.0  # MiB; what a tenth of a million rows would take is twenty times that
+GROWTH_LIMIT = 5.0  # MiB; keeping a tenth of a million rows in memory would take twenty times as much
 
 
 def main() -> int:
-    """Simulate and print; return the exit code."""
+    """Run the simulation and print the results; return the exit code."""
     folder = tempfile.mkdtemp(prefix="keiji-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     minutes = OCCURRENCES // TASKS
     try:
@@ -40,21 +42,19 @@ def main() -> int:
             durations=(241.0,),
         )
         asyncio.run(simulation.boot())
-        sizes = []
-        began = time.perf_counter()
+        samples = []
+        start = time.perf_counter()
         for tenth in range(1, 11):
             asyncio.run(simulation.pass_time(BEGIN + timedelta(minutes=minutes * tenth / 10)))
             simulation.forget()
-            sizes.append(memory())
-            print(f"{TASKS * minutes * tenth // 10:>9} occurrences  {sizes[-1]:>6.1f} MiB", flush=True)
-        took = time.perf_counter() - began
-        counted = sum(run.count for slug in simulation.tallies for run in simulation.store.runs(slug, 10**6))
+            samples.append(memory())
+            print(f"{TASKS * minutes * tenth // 10:>9} occurrences  {samples[-1]:>6.1f} MiB", flush=True)
+        seconds = time.perf_counter() - start
+        rows = sum(run.count for slug in simulation.tallies for run in simulation.store.runs(slug, 10**6))
     finally:
         shutil.rmtree(folder)
-    print(
-        f"{counted} rows, {counted / took:,.0f} a second; limit: {GROWTH_LIMIT:g} MiB more than after the first tenth"
-    )
-    return int(sizes[-1] - sizes[0] > GROWTH_LIMIT)
+    print(f"{rows} rows, {rows / seconds:,.0f} per second; growth limit: {GROWTH_LIMIT:g} MiB after the first tenth")
+    return int(samples[-1] - samples[0] > GROWTH_LIMIT)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Bursts of 100 runs through the runner, beside a bare loop that spawns the same program and records nothing.
+"""Throughput of the runner in bursts of 100 runs, compared with a bare loop that starts the same program.
 
-python bench/runner.py [bursts]
+Usage: python bench/runner.py [bursts]
 """
 
 from __future__ import annotations
@@ -36,50 +36,50 @@ def spec(root: Path, run_id: str) -> RunSpec:
     )
 
 
-async def runner(root: Path, bursts: int) -> list[float]:
-    """Return the seconds from the request of a burst until its last result has come and is forgotten."""
-    results: asyncio.Queue[RunStarted | RunResult] = asyncio.Queue()
-    runner = Runner(root / "run" / "runs", results.put_nowait, print)
+async def measure_runner(root: Path, bursts: int) -> list[float]:
+    """Return, for each burst, the seconds from its launch until its last result has arrived and is forgotten."""
+    events: asyncio.Queue[RunStarted | RunResult] = asyncio.Queue()
+    runner = Runner(root / "run" / "runs", events.put_nowait)
     await runner.start(())
-    took = []
+    seconds = []
     for burst in range(bursts + 1):
-        began = time.perf_counter()
+        start = time.perf_counter()
         await runner.launch([spec(root, f"{burst}-{number}") for number in range(BURST)])
-        left = BURST
-        while left:
-            event = await results.get()
+        remaining = BURST
+        while remaining:
+            event = await events.get()
             if isinstance(event, RunResult):
                 assert event.exit_code == 0, event
                 runner.forget(event.run_id)
-                left -= 1
-        took.append(time.perf_counter() - began)
+                remaining -= 1
+        seconds.append(time.perf_counter() - start)
     await runner.stop()
-    return took[1:]  # the first one warms up
+    return seconds[1:]  # the first burst is a warm-up
 
 
-def bare(bursts: int) -> list[float]:
-    """Return the seconds of a loop that starts the program so many times, then waits for each."""
-    took = []
+def measure_bare(bursts: int) -> list[float]:
+    """Return, for each burst, the seconds to start the program `BURST` times and wait for all of them."""
+    seconds = []
     for _ in range(bursts + 1):
-        began = time.perf_counter()
+        start = time.perf_counter()
         processes = [
             subprocess.Popen([PROGRAM], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) for _ in range(BURST)
         ]
         for process in processes:
             process.wait()
-        took.append(time.perf_counter() - began)
-    return took[1:]
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:]
 
 
 def main() -> None:
     bursts = int(sys.argv[1]) if len(sys.argv) > 1 else 10
-    shared = Path("/dev/shm")  # run files are on a tmpfs where there is one
-    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-        ours = statistics.median(asyncio.run(runner(Path(folder), bursts)))
-    theirs = statistics.median(bare(bursts))
-    print(f"runner           {BURST / ours:7.0f} runs/s   {ours * 1000:6.0f} ms per burst of {BURST}")
-    print(f"bare Popen loop  {BURST / theirs:7.0f} runs/s   {theirs * 1000:6.0f} ms per burst of {BURST}")
-    print(f"ratio            {theirs / ours:7.2f}")
+    tmpfs = Path("/dev/shm")  # run files are on a tmpfs if the system has one
+    with tempfile.TemporaryDirectory(dir=tmpfs if tmpfs.is_dir() else None) as folder:
+        runner = statistics.median(asyncio.run(measure_runner(Path(folder), bursts)))
+    bare = statistics.median(measure_bare(bursts))
+    print(f"runner           {BURST / runner:7.0f} runs/s   {runner * 1000:6.0f} ms per burst of {BURST}")
+    print(f"bare Popen loop  {BURST / bare:7.0f} runs/s   {bare * 1000:6.0f} ms per burst of {BURST}")
+    print(f"ratio            {bare / runner:7.2f}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ bus, ``exit_code`` is what the command line ends with. ``hint`` says what to do 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class KeijiError(Exception):
@@ -62,12 +62,22 @@ class TaskNotFound(KeijiError, LookupError):
     code = "task-not-found"
     exit_code = 4
 
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Return the error for a name that no task has."""
+        return cls(f"there is no task {name!r}", hint="keiji task list shows all tasks")
+
 
 class RunNotFound(KeijiError, LookupError):
     """There is no such run."""
 
     code = "run-not-found"
     exit_code = 4
+
+    @classmethod
+    def with_id(cls, run_id: str) -> Self:
+        """Return the error for an id that no run has."""
+        return cls(f"there is no run {run_id!r}", hint="keiji task runs NAME lists the runs of a task")
 
 
 class TaskExists(KeijiError):
@@ -80,6 +90,11 @@ class NotBuilt(KeijiError):
     """The task has no build yet."""
 
     code = "not-built"
+
+    @classmethod
+    def named(cls, name: str, slug: str) -> Self:
+        """Return the error for a task that was never built."""
+        return cls(f"{name} has no build yet", hint=f"keiji task build {slug}")
 
 
 class NotRunning(KeijiError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keiji.policy import Policy
+from keiji.reasons import Reason
 from keiji.schedule import Schedule
 from keiji.states import LIVE, RunState, Trigger
 
@@ -41,7 +42,7 @@ class Task:
     last_at: datetime | None = None
     is_disabled: bool = False
     is_error: bool = False
-    error_text: str = ""
+    error: Reason | None = None
     pause: Pause | None = None
     failures: int = 0
     held_at: datetime | None = None
@@ -93,7 +94,7 @@ class Run:
     Args:
         scheduled_for: the due instant that it belongs to; None for a run that somebody asked for.
         due_at: when a queued run may start.
-        reason: what a person reads about its state, such as "still running since 10:00:00".
+        reason: why it is in its state, for example that an earlier run is still running.
         attempt: from 1.
         count: how many due instants this row accounts for. Where they are several, none of them ran, and
             ``scheduled_for`` is the first of them.
@@ -110,7 +111,7 @@ class Run:
     due_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    reason: str = ""
+    reason: Reason | None = None
     exit_code: int | None = None
     signal: int | None = None
     attempt: int = 1
@@ -143,10 +144,50 @@ class RunResult:
     state: RunState
     finished_at: datetime
     started_at: datetime | None = None
-    reason: str = ""
+    reason: Reason | None = None
     exit_code: int | None = None
     signal: int | None = None
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     log_start: int | None = None
     log_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The decision about an occurrence, to be recorded as a run.
+
+    Args:
+        task: slug of the task.
+        next_at: the task's next due instant after this one.
+        state: STARTING; QUEUED; or SKIPPED, MISSED or COALESCED with a ``reason``.
+        build: hash of the build to run.
+        due_at: when a QUEUED run may start.
+        count: number of due instants that it accounts for, from ``scheduled_for`` to ``scheduled_until``.
+    """
+
+    task: str
+    scheduled_for: datetime
+    next_at: datetime | None
+    state: RunState
+    reason: Reason | None = None
+    build: str | None = None
+    due_at: datetime | None = None
+    count: int = 1
+    scheduled_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileDifference:
+    """The difference between a source file and its version in the active build.
+
+    Args:
+        change: "added", "removed", "edited", or "mode" if only the executable bit differs.
+        lines: a unified diff without the file header.
+        note: why the lines are not shown, or not all of them; "" if they are complete.
+    """
+
+    path: str
+    change: str
+    lines: tuple[str, ...] = ()
+    note: str = ""

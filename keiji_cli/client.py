@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from keiji.errors import KeijiError, WorkspaceMissing
+from keiji.errors import WorkspaceMissing
 from keiji.paths import Paths
 from keiji.settings import Settings, load
 
 if TYPE_CHECKING:
+    from keiji.reasons import Reason
     from keiji.records import Pause
-    from keiji_engine.bus.protocol import AnyReply, AnyRequest
-    from keiji_engine.bus.reasons import Reason
+    from keiji_engine.bus.protocol import Directive, R, Request
     from keiji_engine.bus.views import TaskView
 
 SENDER = "keiji"
@@ -39,31 +39,24 @@ def load_settings(paths: Paths) -> Settings:
     return load(paths.settings)
 
 
-def ask(paths: Paths, request: AnyRequest) -> AnyReply:
+def ask(paths: Paths, request: Request[R]) -> R:
     """Send a request to the engine, or process it here if none runs. Raises a KeijiError."""
     from keiji_engine.client import facade
 
     return facade.ask(paths, request, sender=SENDER)
 
 
-def execute(paths: Paths, directive: AnyRequest) -> tuple[str, ...]:
+def execute(paths: Paths, directive: Directive) -> tuple[str, ...]:
     """Execute a directive and return its output for the user. Raises a KeijiError."""
-    from keiji_engine.bus.protocol import Done
-
-    reply = ask(paths, directive)
-    if not isinstance(reply, Done):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Done")
-    return reply.lines
+    return ask(paths, directive).lines
 
 
-def explain_task(paths: Paths, name: str) -> tuple[Reason, ...]:
-    """Return the reasons why a task does not run now. Raises TaskNotFound or another KeijiError."""
-    from keiji_engine.bus.protocol import Explain, Explained
+def explain_task(paths: Paths, name: str) -> tuple[str, tuple[Reason, ...]]:
+    """Return the slug of a task and the reasons why it does not run now. Raises TaskNotFound or another KeijiError."""
+    from keiji_engine.bus.protocol import Explain
 
     reply = ask(paths, Explain(task=name))
-    if not isinstance(reply, Explained):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Explained")
-    return reply.reasons
+    return reply.task, reply.reasons
 
 
 def get_tasks(paths: Paths, name: str | None = None) -> tuple[TaskView, ...]:
@@ -73,9 +66,7 @@ def get_tasks(paths: Paths, name: str | None = None) -> tuple[TaskView, ...]:
 
 def get_tasks_and_pause(paths: Paths, name: str | None = None) -> tuple[tuple[TaskView, ...], Pause | None]:
     """Return the tasks as `get_tasks` does, and the pause of the system; None if it is not paused."""
-    from keiji_engine.bus.protocol import GetTasks, Tasks
+    from keiji_engine.bus.protocol import GetTasks
 
     reply = ask(paths, GetTasks(task=name))
-    if not isinstance(reply, Tasks):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Tasks")
     return reply.tasks, reply.pause

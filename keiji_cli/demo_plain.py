@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import tzinfo
 
 import click
 
 from keiji import settings
 from keiji.paths import Paths
+from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_cli import output
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged
-from keiji_engine.logs.writer import parse_line
+from keiji_engine.logs.line_format import parse_line
 
 _MAX_LINES_PER_CHUNK = 3
 _NAME_WIDTH = 16
@@ -32,7 +34,6 @@ def show_events(paths: Paths, seconds: float) -> None:
 async def _show_events(paths: Paths, seconds: float) -> None:
     async with Client(paths, "keiji demo") as client:
         snapshot = await client.ask(p.GetSnapshot())
-        assert isinstance(snapshot, p.Snapshot), "any other reply is an error, which ask raises"
         zone = settings.load(paths.settings).zone
         rows = [
             (task.name, "disabled" if task.is_disabled else "enabled", task.schedule_description,
@@ -49,26 +50,26 @@ async def _show_events(paths: Paths, seconds: float) -> None:
 
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
-                group.create_task(_show_runs(client, print_event))
+                group.create_task(_show_runs(client, zone, print_event))
                 for task in names:
                     group.create_task(_show_output(client, task, print_event))
         except TimeoutError:
             pass  # the requested time has passed
 
 
-async def _show_runs(client: Client, print_event: _PrintEvent) -> None:
+async def _show_runs(client: Client, zone: tzinfo, print_event: _PrintEvent) -> None:
     async for update in client.watch():
         if isinstance(update, LinkChanged):
             print_event("", f"link {update.state} {update.reason}".rstrip())
         elif isinstance(update, p.Delta) and isinstance(update.event, p.RunChanged):
-            print_event(update.event.run.task, _describe_run(update.event.run))
+            print_event(update.event.run.task, _describe_run(update.event.run, zone))
 
 
-def _describe_run(run: Run) -> str:
+def _describe_run(run: Run, zone: tzinfo) -> str:
     if run.state == RunState.RUNNING:
         return "▶ running" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
     duration = f" after {run.seconds:.2f} s" if run.seconds is not None else ""
-    reason = f": {run.reason}" if run.reason else ""
+    reason = f": {render(run.reason, zone)}" if run.reason else ""
     return f"{'✓' if run.state == RunState.SUCCEEDED else '·'} {run.state}{duration}{reason}"
 
 

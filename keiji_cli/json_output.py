@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
+from keiji.reasons import render
 from keiji.records import Pause
 
 if TYPE_CHECKING:
     from keiji.engine_process import EngineInfo
     from keiji.records import Run
     from keiji_cli.services import ServiceInfo
-    from keiji_engine.bus.views import TaskView, Upcoming
+    from keiji_engine.bus.views import DueInstant, TaskView
 
 
 TASK_KEYS = (
@@ -31,17 +32,22 @@ UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
 
 def format_tasks(tasks: Iterable[TaskView], zone: tzinfo) -> str:
     """Return tasks as a list of objects with `TASK_KEYS`."""
-    return _dump([_select(task, TASK_KEYS, zone) for task in tasks])
+    return _dump(
+        [
+            _select(task, TASK_KEYS, zone, error_text=render(task.error, zone), waiting=render(task.waiting, zone))
+            for task in tasks
+        ]
+    )
 
 
 def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
     """Return runs as a list of objects with `RUN_KEYS`."""
-    return _dump([_select(run, RUN_KEYS, zone) for run in runs])
+    return _dump([_select(run, RUN_KEYS, zone, reason=render(run.reason, zone)) for run in runs])
 
 
-def format_upcoming(occurrences: Iterable[Upcoming], zone: tzinfo) -> str:
-    """Return upcoming occurrences as a list of objects with `UPCOMING_KEYS`."""
-    return _dump([_select(occurrence, UPCOMING_KEYS, zone) for occurrence in occurrences])
+def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:
+    """Return due instants as a list of objects with `UPCOMING_KEYS`."""
+    return _dump([_select(instant, UPCOMING_KEYS, zone) for instant in instants])
 
 
 def format_status(
@@ -65,8 +71,9 @@ def _localize(timestamp: str | None, zone: tzinfo) -> str | None:
     return datetime.fromisoformat(timestamp).astimezone(zone).isoformat() if timestamp else None
 
 
-def _select(record: object, keys: Iterable[str], zone: tzinfo) -> dict[str, Any]:
-    return {key: _to_json(getattr(record, key), zone) for key in keys}
+def _select(record: object, keys: Iterable[str], zone: tzinfo, **texts: str) -> dict[str, Any]:
+    """Return the attributes ``keys`` of a record, with ``texts`` for those that are rendered."""
+    return {key: texts[key] if key in texts else _to_json(getattr(record, key), zone) for key in keys}
 
 
 def _to_json(value: Any, zone: tzinfo) -> Any:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keiji.reasons import render
+
 if TYPE_CHECKING:
     from keiji.records import Pause, Run
-    from keiji_engine.bus.views import TaskView, Upcoming
+    from keiji_engine.bus.views import DueInstant, TaskView
 
 
 SEPARATOR = "=" * 100
@@ -49,7 +51,7 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
         "IsQueued": task.is_queued,
         "IsError": task.is_error,
         "IsDisabled": task.is_disabled,
-        "ErrorTxt": task.error_text,
+        "ErrorTxt": render(task.error, zone),
     }
     return "\n".join(["TaskModel:", *(f"{name}: {_format_value(value)}" for name, value in fields.items())])
 
@@ -65,7 +67,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
         "Running since": format_time(task.running_since, zone) if task.running_since else "",
         "Next retry": format_time(task.retry_at, zone) if task.retry_at else "",
-        "Waiting": task.waiting,
+        "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
@@ -115,18 +117,17 @@ def format_runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
 
 
 def _format_reason(run: Run, zone: tzinfo) -> str:
-    if run.count == 1:
-        return run.reason
-    return f"{run.count} occurrences until {format_time(run.scheduled_until, zone)}: {run.reason}"
+    text = render(run.reason, zone)
+    return text if run.count == 1 else f"{run.count} occurrences until {format_time(run.scheduled_until, zone)}: {text}"
 
 
-def format_upcoming_table(occurrences: Iterable[Upcoming], zone: tzinfo, now: datetime) -> str:
-    """Return a table with one row per occurrence: when it is due, the time until then, a note."""
+def format_upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
+    """Return a table with one row per due instant: its time, the time until then, a note."""
     rows = []
-    for occurrence in occurrences:
-        at = occurrence.at.astimezone(zone)
-        relative = "" if occurrence.is_skipped else _format_relative((occurrence.at - now).total_seconds())
-        rows.append((f"{at:%a}", f"{at:%Y-%m-%d %H:%M:%S %Z}", relative, occurrence.note))
+    for instant in instants:
+        at = instant.at.astimezone(zone)
+        relative = "" if instant.is_skipped else _format_relative((instant.at - now).total_seconds())
+        rows.append((f"{at:%a}", f"{at:%Y-%m-%d %H:%M:%S %Z}", relative, instant.note))
     return format_table(("DAY", "DUE", "", "NOTE"), rows)
 
 
@@ -157,7 +158,7 @@ def format_tasks_table(tasks: Iterable[TaskView], zone: tzinfo) -> str:
             _task_state(task),
             task.schedule_description,
             format_time(task.next_execution_time, zone),
-            _last_result(task),
+            _last_result(task, zone),
         )
         for task in tasks
     ]
@@ -182,11 +183,11 @@ def _task_state(task: TaskView) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _last_result(task: TaskView) -> str:
+def _last_result(task: TaskView, zone: tzinfo) -> str:
     if not task.recent:
         return ""
     run = task.recent[-1]
-    return str(run.state) if not run.reason else f"{run.state}: {run.reason}"
+    return str(run.state) if run.reason is None else f"{run.state}: {render(run.reason, zone)}"
 
 
 def format_size(size: int) -> str:

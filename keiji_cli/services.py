@@ -66,14 +66,14 @@ def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]
 
     An engine whose bus is stopped cannot be reached and counts as responsive.
     """
-    from keiji_engine.bus.protocol import Ping, Pong
+    from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 
     try:
         reply = ask(paths, Ping(), limit=timeout)
     except KeijiError as error:
         return error.code in {"service-offline", "engine-offline"}, None
-    return True, reply.engine.pause if isinstance(reply, Pong) else None
+    return True, reply.engine.pause
 
 
 def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:

@@ -13,6 +13,7 @@ import click
 
 from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
 from keiji.names import slug_of
+from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.groups import OptionSpellingGroup
 
@@ -117,13 +118,11 @@ def list_tasks(*, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 def runs(name: str, limit: int, *, as_json: bool) -> None:
     """Show the history of a task, newest run first."""
-    from keiji_engine.bus.protocol import GetRuns, Runs
+    from keiji_engine.bus.protocol import GetRuns
 
     paths = client.require_workspace()
     zone = client.load_settings(paths).zone
     reply = client.ask(paths, GetRuns(task=name, limit=limit))
-    if not isinstance(reply, Runs):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of Runs")
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
@@ -142,13 +141,11 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 
     Notes show the effects of daylight saving time and of the policy of the task.
     """
-    from keiji_engine.bus.protocol import GetUpcoming, UpcomingInstants
+    from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
     start = _parse_time(after, client.load_settings(paths)) if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
-    if not isinstance(reply, UpcomingInstants):
-        raise KeijiError(f"the engine answered {type(reply).__name__} instead of UpcomingInstants")
     zone = ZoneInfo(reply.zone)
     if as_json:
         click.echo(json_output.format_upcoming(reply.instants, zone))
@@ -157,8 +154,8 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
         click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}")
         return
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC)))
-    if reply.unless:
-        click.echo(f"none of these will run while {reply.unless}")
+    if reply.blocked_reason:
+        click.echo(f"none of these will run while {reply.blocked_reason}")
 
 
 def _parse_time(text: str, settings: Settings) -> datetime:
@@ -178,10 +175,13 @@ def _parse_time(text: str, settings: Settings) -> datetime:
 @task_argument
 def explain(name: str) -> None:
     """Explain why a task does not run now, and how to fix it."""
-    for reason in client.explain_task(client.require_workspace(), name):
-        click.echo(reason.words)
-        if reason.remedy:
-            click.echo(f"    {reason.remedy}")
+    paths = client.require_workspace()
+    zone = client.load_settings(paths).zone
+    slug, reasons = client.explain_task(paths, name)
+    for reason in reasons:
+        click.echo(render(reason, zone))
+        if command := remedy(reason, slug):
+            click.echo(f"    {command}")
 
 
 @task.command(name="logs")

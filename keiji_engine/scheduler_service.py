@@ -1,141 +1,275 @@
-"""Sleeps until something is due or somebody nudges, then has the plan carried out."""
+"""The scheduler: sleeps until something is due, asks the planner, and applies its decisions to the state.
+
+Rescheduling, which also directives need, is here too: it works without a running scheduler.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from keiji.errors import KeijiError
-from keiji.records import Run, Task
-from keiji_engine.scheduler.planner import Conditions, Plan, plan
+from keiji.policy import Overlap
+from keiji.reasons import Reason
+from keiji.records import Claim, Pause, Run, Task
+from keiji.schedule import Interval
+from keiji.settings import Settings
+from keiji.states import RunState, Trigger
+from keiji_engine.logs.service_log import log_task
+from keiji_engine.scheduler.backlog import close_backlog
+from keiji_engine.scheduler.clock_changes import SetBack, move_schedule, set_back_tasks
+from keiji_engine.scheduler.model import Conditions, Plan, SchedulerView, is_held_back
+from keiji_engine.scheduler.planner import plan
+from keiji_engine.state import EngineState
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.transactions import Operation, Transaction
 
 # The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
 LONGEST_WAIT = 1.0
-# Clocks are kept right by small steps, also backwards; what is set back by more was set by somebody.
+# NTP corrects clocks in small steps, also backwards; a larger step back is a set-back.
 SET_BACK = timedelta(seconds=1)
+_CHUNK = 200  # tasks per transaction, so that no directive waits long
+
+_log = logging.getLogger("keiji.scheduler")
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulerView:
-    """What of the world matters at a moment.
+class State(Protocol):
+    """What the scheduler needs of `EngineState`."""
 
-    Args:
-        tasks: those that are due, and those with queued runs.
-        open_runs: all runs that have not ended.
-        following: when the first of the other tasks is due.
-    """
+    def scheduler_view(self, now: datetime) -> SchedulerView: ...
 
-    tasks: tuple[Task, ...]
-    open_runs: tuple[Run, ...]
-    following: datetime | None
-
-
-class World(Protocol):
-    """What the scheduler looks at."""
-
-    def sight(self, now: datetime) -> SchedulerView: ...
+    async def apply(self, *operations: Operation) -> Changes: ...
 
 
 class SchedulerService:
     """The loop.
 
     Args:
-        world: looked at before each plan.
-        carry_out: makes a plan true: records it, then starts what is to start. Returns whether that changed anything.
-            What it refuses is tried again.
-        apply_set_back: is told when the clock was set back, before the next plan, with the time that was seen last.
+        stop_run: requests the stop of a live run, for a reason; does not wait.
         conditions: called for each plan, since a reload or a directive may change them.
-        note: takes a line for the log of the service, and its level.
+        on_set_back: called with the time seen last if the clock was set back, before the next plan.
     """
 
     def __init__(
         self,
+        state: State,
         *,
-        world: World,
-        carry_out: Callable[[Plan], Awaitable[bool]],
-        apply_set_back: Callable[[datetime], Awaitable[None]],
+        stop_run: Callable[[str, Reason], None],
         conditions: Callable[[], Conditions],
+        on_set_back: Callable[[datetime], Awaitable[None]],
         clock: Callable[[], datetime],
-        note: Callable[[str, str], None],
     ) -> None:
-        self._world = world
-        self._carry_out = carry_out
-        self._turn_back = apply_set_back
+        self._state = state
+        self._stop_run = stop_run
         self._conditions = conditions
+        self._on_set_back = on_set_back
         self._clock = clock
-        self._note = note
-        self._nudged = asyncio.Event()
-        self._seen: datetime | None = None
+        self._wakeup = asyncio.Event()
+        self._last_seen: datetime | None = None
 
-    def nudge(self) -> None:
-        """Something changed: look again at once."""
-        self._nudged.set()
+    def wake(self) -> None:
+        """Plan again at once: the state changed."""
+        self._wakeup.set()
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Schedule until cancelled."""
-        self._note("running start function", "INFO")
+        _log.info("running start function")
         ready()
         while True:
-            self._nudged.clear()
-            await self._wait(await self.step())
+            self._wakeup.clear()
+            await self._sleep(await self.step())
 
     async def step(self) -> float:
-        """Decide and act once; return for how many seconds there is nothing to do, unless somebody nudges."""
+        """Decide and act once; return for how many seconds there is nothing to do unless `wake` is called."""
         try:
-            await self._look_at_clock()
+            await self._check_clock()
         except KeijiError as error:
-            self._note(f"the clock was set back, and tasks could not be moved yet: {error.message}", "ERROR")
+            _log.error("the clock was set back, and tasks could not be rescheduled yet: %s", error.message)
             return LONGEST_WAIT
         now = self._clock()
-        sight = self._world.sight(now)
-        decided = plan(sight.tasks, sight.open_runs, now, self._conditions(), following=sight.following)
-        if decided and await self._settle(decided):
+        view = self._state.scheduler_view(now)
+        decided = plan(view.tasks, view.open_runs, now, self._conditions(), next_at=view.next_at)
+        if decided and await self._apply(decided, now):
             return 0.0
-        return self._until(decided.wake_at, is_stuck=bool(decided))
+        return self._wait_for(decided.wake_at, is_stuck=bool(decided))
 
-    def _until(self, wake_at: datetime | None, *, is_stuck: bool) -> float:
-        """Return how long to wait for what is due next.
+    async def _apply(self, decided: Plan, now: datetime) -> bool:
+        """Apply a plan; return whether anything changed."""
+        changes = None
+        if decided.slugs:
+            try:
+                changes = await self._state.apply(partial(execute_plan, plan=decided, now=now))
+            except KeijiError as error:
+                _log.error("%s could not be recorded, trying again: %s", _summary(decided), error.message)
+                return False
+        for run_id, reason in decided.stop:
+            self._stop_run(run_id, reason)
+        return bool(changes)
 
-        A plan that changed nothing was overtaken, or cannot be carried out: a loop must not spin on that.
+    def _wait_for(self, wake_at: datetime | None, *, is_stuck: bool) -> float:
+        """Return how long to wait for the next due instant.
+
+        A plan that changed nothing is outdated, or cannot be executed: it is not tried again at once.
         """
         seconds = LONGEST_WAIT if wake_at is None else (wake_at - self._clock()).total_seconds()
         if seconds <= 0:
             return LONGEST_WAIT if is_stuck else 0.0
         return min(seconds, LONGEST_WAIT)
 
-    async def _look_at_clock(self) -> None:
-        now, seen = self._clock(), self._seen
+    async def _check_clock(self) -> None:
+        now, seen = self._clock(), self._last_seen
         if seen is not None and now < seen - SET_BACK:
-            self._note(f"the clock was set back by {seen - now}", "WARN")
-            await self._turn_back(seen)
-        self._seen = now
+            _log.warning("the clock was set back by %s", seen - now)
+            await self._on_set_back(seen)
+        self._last_seen = now
 
-    async def _settle(self, decided: Plan) -> bool:
-        work = asyncio.ensure_future(self._carry_out(decided))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            # What is claimed has to be shown and launched as well, or it would be lost.
-            await asyncio.wait([work])
-            raise
-        except KeijiError as error:
-            self._note(f"{_listed(decided)} could not be recorded, trying again: {error.message}", "ERROR")
-            return False
-
-    async def _wait(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._nudged.wait()
+                await self._wakeup.wait()
 
 
-def _listed(decided: Plan) -> str:
+def _summary(decided: Plan) -> str:
     names = decided.tasks
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return f"occurrences of {shown}" if names else "runs that are due"
+
+
+# ── executing a plan ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def execute_plan(transaction: Transaction, *, plan: Plan, now: datetime) -> None:
+    """Record a plan, as far as the database still is as the plan saw it.
+
+    In the meantime, a directive may have disabled, paused, rescheduled or deleted a task, run it, or cancelled its
+    queued runs. What concerns such a task is left out, and planned again.
+    """
+    tasks = transaction.tasks.lock(plan.slugs)
+    open_runs = transaction.runs.open(plan.slugs)
+    pause = transaction.system.pause()
+    claims = _valid_claims(plan, tasks, open_runs, pause)
+    claimed = transaction.runs.claim(claims, now, locked=tasks)
+    busy = {run.task for run in (*open_runs, *claimed) if run.is_live}
+    skipped = dict(plan.skip)
+    for run in open_runs:
+        task = tasks.get(run.task)
+        if task is None or run.state is not RunState.QUEUED:
+            continue
+        if run.run_id in skipped:
+            transaction.runs.skip_queued(run.run_id, skipped[run.run_id], now)
+        elif run.run_id in plan.start and _may_start(run, task, pause, busy):
+            transaction.runs.start_queued(run.run_id, now)
+            busy.add(run.task)
+
+
+def _valid_claims(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], pause: Pause | None) -> list[Claim]:
+    """Return the claims of tasks that have not changed since the plan was made."""
+    first: dict[str, datetime] = {}
+    for claim in plan.claims:
+        first[claim.task] = min(first.get(claim.task, claim.scheduled_for), claim.scheduled_for)
+    changed = {run.task for run in open_runs if run.run_id not in plan.seen}
+    changed |= {slug for slug, task in tasks.items() if task.next_at != first.get(slug)}
+    starting = {claim.task for claim in plan.claims if claim.state in (RunState.STARTING, RunState.QUEUED)}
+    changed |= {slug for slug in starting if slug in tasks and is_held_back(tasks[slug], pause)}
+    return [claim for claim in plan.claims if claim.task in tasks and claim.task not in changed]
+
+
+def _may_start(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> bool:
+    if is_held_back(task, pause) and run.trigger is not Trigger.MANUAL:
+        return False
+    return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
+
+
+# ── rescheduling ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def close_overdue(state: EngineState, task: Task, to: RunState, reason: Reason, now: datetime) -> Task:
+    """Record everything that is due of a task at ``now`` as not run; return the task as it is then.
+
+    A caller that reschedules the task does so at the same ``now``, so that no instant lies in between. Raises
+    TaskNotFound if it was deleted in the meantime.
+    """
+    while claims := close_backlog(task, now, to, reason):
+        await state.apply(partial(_claim, claims=claims, now=now))
+        task = state.find(task.slug)
+    return task
+
+
+def _claim(transaction: Transaction, *, claims: Sequence[Claim], now: datetime) -> None:
+    transaction.runs.claim(claims, now)
+
+
+async def move_to_zone(state: EngineState, settings: Settings, now: datetime) -> None:
+    """Move the schedules of all tasks to the zone of the settings."""
+    zone = settings.time_zone
+
+    def move(transaction: Transaction, *, slugs: Sequence[str]) -> None:
+        for task in transaction.tasks.lock(slugs).values():
+            if task.schedule is not None:
+                schedule, next_at = move_schedule(task, task.policy, zone, now)
+                if schedule != task.schedule:
+                    transaction.tasks.reschedule(task.slug, schedule, next_at)
+
+    def needs_move(task: Task) -> bool:
+        return task.schedule is not None and move_schedule(task, task.policy, zone, now)[0] != task.schedule
+
+    slugs = [task.slug for task in state.tasks() if needs_move(task)]
+    for start in range(0, len(slugs), _CHUNK):
+        changes = await state.apply(partial(move, slugs=slugs[start : start + _CHUNK]))
+        for task in changes.tasks.values():
+            log_schedule(task, settings)
+
+
+async def apply_set_back(state: EngineState, settings: Settings, seen: datetime, now: datetime) -> None:
+    """Continue from ``now``, after the clock was set back from ``seen``.
+
+    What ran does not run again: its instant has a row. What lies ahead again and did not run is due again. The
+    remaining waits of queued runs stay as they were. A task that a directive rescheduled first is left alone.
+    """
+
+    def set_back(transaction: Transaction, *, moves: Sequence[SetBack]) -> None:
+        for move in moves:
+            transaction.history.apply_set_back(
+                move.task.slug,
+                now,
+                expected=move.expected,
+                schedule=move.schedule,
+                next_at=move.next_at,
+                recount=partial(move.recount, now=now),
+            )
+
+    moves = list(set_back_tasks(state.tasks(), settings.time_zone, now))
+    for start in range(0, len(moves), _CHUNK):
+        changes = await state.apply(partial(set_back, moves=moves[start : start + _CHUNK]))
+        for task in changes.tasks.values():
+            if not task.is_disabled:
+                log_task(task.slug, "the clock was set back", logging.WARNING)
+                log_schedule(task, settings)
+    await state.apply(lambda transaction: transaction.runs.shorten_waits(now, seen))
+
+
+async def check_recorded_clock(state: EngineState, settings: Settings, now: datetime) -> None:
+    """Apply a set-back if the clock shows less than the newest moment in the database."""
+    newest = await state.read(lambda transaction: transaction.history.newest_moment())
+    if now < newest:
+        _log.warning("the clock was set back: the newest record is of %s", newest)
+        await apply_set_back(state, settings, newest, now)
+
+
+def log_schedule(task: Task, settings: Settings) -> None:
+    """Write the task's schedule to its log."""
+    if task.schedule is None or task.next_at is None:
+        return
+    if isinstance(task.schedule, Interval):
+        log_task(task.slug, f"task {task.name} interval: {task.schedule.interval} ({task.schedule.describe()})")
+    else:
+        local = task.next_at.astimezone(settings.zone)
+        log_task(task.slug, f"Task Next Execution Time: {local:%Y-%m-%d %H:%M:%S %z %Z}")

@@ -1,41 +1,48 @@
-"""A part of the engine that can be started, stopped and restarted alone, with a status that everybody sees."""
+"""The parts of the engine that can be started, stopped and restarted alone, and their supervision."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 
+from keiji.errors import KeijiError, UsageError
+from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import ServiceStatus, ServiceView
+from keiji_engine.events import EventBus
 
 Serve = Callable[[Callable[[], None]], Awaitable[None]]
 
+FIRST_BACKOFF = 1.0  # seconds until the first restart of a failed service; doubled by each further failure
+LONGEST_BACKOFF = 60.0
+STABLE_AFTER = 60.0  # seconds online after which an earlier failure no longer counts
+
 
 class Service:
-    """Runs ``serve(ready)`` as a task of its own: ``ready`` is called once it is up, cancelling it stops it.
+    """Runs ``serve(ready)`` as an asyncio task: it calls ``ready`` once it is up, and is cancelled to stop.
 
-    A service whose task ends by itself or raises has failed, and says why.
+    A service whose task returns or raises has failed.
 
     Args:
-        serve: what the service does, until it is cancelled.
-        changed: told after each change of status.
+        on_change: called after each change of status.
     """
 
     def __init__(
         self,
         name: str,
         serve: Serve,
-        changed: Callable[[ServiceView], None],
+        on_change: Callable[[ServiceView], None],
         clock: Callable[[], datetime],
     ) -> None:
         self.name = name
         self._serve = serve
-        self._changed = changed
+        self._on_change = on_change
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
-        self._up = asyncio.Event()
-        self._changing = asyncio.Lock()
+        self._is_up = asyncio.Event()
+        self._transition = asyncio.Lock()
         self.view = ServiceView(name=name, status=ServiceStatus.OFFLINE, since=clock())
 
     @property
@@ -43,47 +50,135 @@ class Service:
         return self._task is not None and not self._task.done()
 
     async def start(self) -> None:
-        """Start it, and return when it is up or has failed; does nothing to one that runs."""
-        async with self._changing:
+        """Start it unless it is running; return when it is up or has failed."""
+        async with self._transition:
             if self.is_running:
                 return
-            self._up.clear()
-            self._move(ServiceStatus.STARTING)
-            self._task = asyncio.create_task(self._guarded(), name=f"service {self.name}")
-            up = asyncio.create_task(self._up.wait())
+            self._is_up.clear()
+            self._set_status(ServiceStatus.STARTING)
+            self._task = asyncio.create_task(self._run(), name=f"service {self.name}")
+            up = asyncio.create_task(self._is_up.wait())
             await asyncio.wait({self._task, up}, return_when=asyncio.FIRST_COMPLETED)
             up.cancel()
 
     async def stop(self) -> None:
-        """Stop it, and return when it has."""
-        async with self._changing:
+        """Stop it; return when it has stopped."""
+        async with self._transition:
             task, self._task = self._task, None
             if task is not None and not task.done():
-                self._move(ServiceStatus.STOPPING)
+                self._set_status(ServiceStatus.STOPPING)
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
-            self._move(ServiceStatus.OFFLINE)
+            self._set_status(ServiceStatus.OFFLINE)
 
-    async def _guarded(self) -> None:
+    async def _run(self) -> None:
         try:
             await self._serve(self._ready)
-            self._move(ServiceStatus.FAILED, "it ended by itself")
-        except Exception as error:  # noqa: BLE001 - whatever it was, the service is down and has to say so
-            self._move(ServiceStatus.FAILED, _described(error))
+            self._set_status(ServiceStatus.FAILED, "it ended without an error")
+        except Exception as error:  # noqa: BLE001 - any error means that the service is down
+            self._set_status(ServiceStatus.FAILED, _describe(error))
 
     def _ready(self) -> None:
-        self._move(ServiceStatus.ONLINE)
-        self._up.set()
+        self._set_status(ServiceStatus.ONLINE)
+        self._is_up.set()
 
-    def _move(self, status: ServiceStatus, detail: str = "") -> None:
+    def _set_status(self, status: ServiceStatus, detail: str = "") -> None:
         if (status, detail) != (self.view.status, self.view.detail):
             self.view = ServiceView(name=self.name, status=status, since=self._clock(), detail=detail)
-            self._changed(self.view)
+            self._on_change(self.view)
 
 
-def _described(error: BaseException) -> str:
-    """Return an error in a line; the first cause of a group rather than the group."""
+class ServiceSupervisor:
+    """Starts and stops services, restarts those that fail, with backoff, and reports each change of status.
+
+    Args:
+        services: name → its ``serve``, in the order in which they start; they stop in the opposite order.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, Serve],
+        events: EventBus,
+        clock: Callable[[], datetime],
+        *,
+        first_backoff: float = FIRST_BACKOFF,
+    ) -> None:
+        self._events = events
+        self._first_backoff = first_backoff
+        self._services = {name: Service(name, serve, self._changed, clock) for name, serve in services.items()}
+        self._wanted: set[str] = set()  # services that are restarted if they fail
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._backoff: dict[str, float] = {}
+        self._online_since: dict[str, float] = {}
+
+    def views(self) -> tuple[ServiceView, ...]:
+        return tuple(service.view for service in self._services.values())
+
+    async def start_all(self, names: Collection[str] | None = None) -> None:
+        """Start the services that are not running, or those of ``names``."""
+        for name, service in self._services.items():
+            if names is None or name in names:
+                self._wanted.add(name)
+                await service.start()
+
+    async def stop_all(self) -> None:
+        """Stop all services."""
+        for name in reversed(self._services):
+            await self.stop(name)
+
+    async def start(self, name: str) -> None:
+        """Start a service. Raises UsageError for an unknown name, KeijiError if it fails at once."""
+        service = self._service(name)
+        self._wanted.add(name)
+        await service.start()
+        if service.view.status == ServiceStatus.FAILED:
+            raise KeijiError(f"{name} could not be started: {service.view.detail}")
+
+    async def stop(self, name: str) -> None:
+        """Stop a service. Raises UsageError for an unknown name."""
+        service = self._service(name)
+        self._wanted.discard(name)
+        if (restart := self._restarts.pop(name, None)) is not None:
+            restart.cancel()
+        await service.stop()
+
+    async def restart(self, name: str) -> None:
+        """Stop a service and start it again. Raises as `start`."""
+        await self.stop(name)
+        await self.start(name)
+
+    def _service(self, name: str) -> Service:
+        if name not in self._services:
+            raise UsageError(f"there is no service {name!r}; the services are {', '.join(self._services)}")
+        return self._services[name]
+
+    def _changed(self, view: ServiceView) -> None:
+        log = logging.getLogger(f"keiji.{view.name}")
+        level = logging.ERROR if view.status == ServiceStatus.FAILED else logging.INFO
+        log.log(level, "%s %s%s", view.name, view.status, f": {view.detail}" if view.detail else "")
+        loop = asyncio.get_running_loop()
+        if view.status == ServiceStatus.ONLINE:
+            self._online_since[view.name] = loop.time()
+        elif view.status == ServiceStatus.FAILED and view.name in self._wanted:
+            self._schedule_restart(view.name, loop.time() - self._online_since.pop(view.name, loop.time()))
+        self._events.publish(p.ServiceChanged(service=view))
+
+    def _schedule_restart(self, name: str, uptime: float) -> None:
+        delay = self._first_backoff if uptime >= STABLE_AFTER else self._backoff.get(name, self._first_backoff)
+        self._backoff[name] = min(2 * delay, LONGEST_BACKOFF)
+        logging.getLogger(f"keiji.{name}").warning("%s restarts in %g s", name, delay)
+
+        async def restart() -> None:
+            await asyncio.sleep(delay)
+            self._restarts.pop(name, None)
+            await self._services[name].start()
+
+        self._restarts[name] = asyncio.create_task(restart(), name=f"restart {name}")
+
+
+def _describe(error: BaseException) -> str:
+    """Return an error as one line; of a group, its first error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,44 +1,55 @@
-"""What the engine knows, in memory: tasks, builds, open and recent runs, the state of sources.
+"""The engine's state: tasks, builds, open and recent runs in memory, and the one path by which they change.
 
-It is loaded from the ledger at the start and changed only after the ledger was. Whatever changes on it is told to
-everybody: it is the one place from which views and events of tasks and runs come.
+`EngineState.apply` commits operations to the database, then updates the memory, then publishes what changed. Nothing
+else changes either of the two, so that memory, database and subscribers agree.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from keiji import names
+from keiji.errors import RunNotFound, StorageError
 from keiji.paths import Paths
 from keiji.records import Build, Pause, Progress, Run, Task
-from keiji.states import ENDED, OPEN, RunState, Trigger
+from keiji.states import ENDED, NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
+from keiji_engine.events import Committed, EventBus
 from keiji_engine.scheduler.due_queue import DueQueue
-from keiji_engine.scheduler_service import SchedulerView
+from keiji_engine.scheduler.model import SchedulerView
 from keiji_engine.storage.async_store import AsyncStore
-from keiji_engine.storage.store import Store
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.store import OutcomeUnknown
+from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
-if TYPE_CHECKING:  # a command without an engine watches nothing
+if TYPE_CHECKING:  # a command without an engine watches no sources
     from keiji_engine.watcher import SourceState
 
-RECENT = 20
-MOST_DUE = 100  # tasks that are decided about in one go, so that nobody waits for long after a long stop
-_SHOWN_AS_RECENT = ENDED - {RunState.SKIPPED, RunState.MISSED, RunState.COALESCED}
+RECENT_RUNS = 20
+MAX_DUE = 100  # tasks per plan, so that directives are not delayed after a long downtime
+MAX_BATCH = 500  # groups of operations per transaction
+RELOAD_INTERVAL = 1.0  # seconds between attempts to read back what a failed commit left behind
+_RECENT_STATES = ENDED - NEVER_STARTED
+
+_log = logging.getLogger("keiji.repo")
 
 
 @dataclass
-class _Place:
-    """Everything on the board about one task."""
+class _TaskState:
+    """Everything in memory about one task."""
 
     task: Task
     build: Build | None = None
     open_runs: dict[str, Run] = field(default_factory=dict)
-    recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT))
+    recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT_RUNS))
     sources: SourceState | None = None
     progress: Progress | None = None  # of the live run
 
@@ -51,187 +62,338 @@ class _Place:
         return [run for run in self.open_runs.values() if run.state is RunState.QUEUED]
 
 
-class _ActiveFiles(Mapping[str, Mapping[str, str]]):
-    """A view, so that asking about one task does not cost a look at all of them."""
+@dataclass(slots=True)
+class _Group:
+    """Operations that are committed together, and the outcome that their caller waits for."""
 
-    def __init__(self, places: Mapping[str, _Place]) -> None:
-        self._places = places
+    operations: tuple[Operation, ...]
+    outcome: asyncio.Future[Changes]
+
+
+class _ActiveFiles(Mapping[str, Mapping[str, str]]):
+    """A live view: looking up one task does not copy all of them."""
+
+    def __init__(self, states: Mapping[str, _TaskState]) -> None:
+        self._states = states
 
     def __getitem__(self, slug: str) -> Mapping[str, str]:
-        build = self._places[slug].build
+        build = self._states[slug].build
         if build is None:
             raise KeyError(slug)
         return build.files
 
     def __iter__(self) -> Iterator[str]:
-        return (slug for slug, place in self._places.items() if place.build is not None)
+        return (slug for slug, state in self._states.items() if state.build is not None)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
 
 class EngineState:
-    """The engine's picture of the world.
+    """Tasks, builds and runs, in the database and in memory.
 
     Args:
-        tell: takes each event.
+        events: gets `Committed` for each transaction, then the events of the bus for what changed.
     """
 
-    def __init__(self, paths: Paths, tell: Callable[[p.AnyEvent], None]) -> None:
+    def __init__(self, paths: Paths, store: AsyncStore, events: EventBus) -> None:
         self._paths = paths
-        self._tell = tell
-        self._places: dict[str, _Place] = {}
-        self._busy: set[str] = set()  # the tasks that have open runs
-        self._agenda = DueQueue()
-        self.pause: Pause | None = None  # of everything
+        self._store = store
+        self._events = events
+        self._states: dict[str, _TaskState] = {}
+        self._busy: set[str] = set()  # slugs of the tasks that have open runs
+        self._due = DueQueue()
+        self._pause: Pause | None = None
+        self._groups: deque[_Group] = deque()
+        self._wakeup = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+        self._is_closing = False
+        self._uncertain: set[str] = set()  # slugs of tasks whose rows may differ from memory
+        self._pause_is_uncertain = False
 
-    async def load(self, ledger: AsyncStore) -> None:
-        """Take everything from the ledger; nothing is told."""
-        tasks = await ledger.do(Store.tasks)
-        recent = await ledger.do(Store.recent, RECENT)
-        active = await ledger.do(Store.active_builds)
-        self.pause = await ledger.do(Store.pause)
-        self._places = {task.slug: _Place(task, active.get(task.slug)) for task in tasks}
+    async def load(self) -> None:
+        """Read everything from the database, and begin to accept operations. Nothing is published."""
+        tasks, recent, active, self._pause, open_runs = await self._store.read(
+            lambda tx: (
+                tx.tasks.all(),
+                tx.runs.recent(RECENT_RUNS),
+                tx.tasks.active_builds(),
+                tx.system.pause(),
+                tx.runs.open(),
+            )
+        )
+        self._states = {task.slug: _TaskState(task, active.get(task.slug)) for task in tasks}
         for task in tasks:
-            self._agenda.put(task.slug, task.next_at)
-            self._places[task.slug].recent.extend(_recent(run) for run in recent.get(task.slug, ()))
-        for run in await ledger.do(Store.open_runs):
-            if run.task in self._places:
-                self._places[run.task].open_runs[run.run_id] = run
+            self._due.set(task.slug, task.next_at)
+            self._states[task.slug].recent.extend(_recent(run) for run in recent.get(task.slug, ()))
+        for run in open_runs:
+            if run.task in self._states:
+                self._states[run.task].open_runs[run.run_id] = run
                 self._busy.add(run.task)
+        self._writer = asyncio.create_task(self._write_groups(), name="state writer")
+
+    async def close(self) -> None:
+        """Commit what is queued, and stop accepting operations."""
+        self._is_closing = True
+        self._wakeup.set()
+        if self._writer is not None:
+            await self._writer
+
+    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def apply(self, *operations: Operation) -> Changes:
+        """Commit operations in one transaction, update the memory, publish; return what changed.
+
+        Groups of operations take effect in the order of the calls. A caller that is cancelled does not revoke its
+        group.
+
+        Raises:
+            OutcomeUnknown: the commit failed. What was stored is read back before the next operation.
+            StorageError: the database cannot be used; nothing changed.
+            KeijiError: an operation raised it; nothing changed.
+        """
+        assert self._writer is not None, "load() comes first"
+        assert not self._is_closing, "close() comes last"
+        outcome: asyncio.Future[Changes] = asyncio.get_running_loop().create_future()
+        outcome.add_done_callback(_retrieve)  # the caller may be cancelled, and no longer interested
+        self._groups.append(_Group(operations, outcome))
+        self._wakeup.set()
+        return await asyncio.shield(outcome)
+
+    async def read(self, query: Query[T]) -> T:
+        """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
+        return await self._store.read(query)
+
+    def set_progress(self, progress: Mapping[str, Progress]) -> None:
+        """Update the progress of live runs, by run id. It is in memory only."""
+        for slug in sorted(self._busy):
+            state = self._states[slug]
+            live = state.live
+            now = progress.get(live.run_id) if live else None
+            if now != state.progress:
+                state.progress = now
+                self._publish_task(slug)
+
+    def set_sources(self, sources: SourceState) -> None:
+        """Update how the sources of a task differ from its build. It is in memory only."""
+        state = self._states.get(sources.slug)
+        if state is not None:
+            state.sources = sources
+            self._publish_task(sources.slug)
+
+    async def _write_groups(self) -> None:
+        while self._groups or not self._is_closing:
+            self._wakeup.clear()
+            if self._uncertain or self._pause_is_uncertain:
+                await self._reload_or_wait()
+            elif not self._groups:
+                await self._wakeup.wait()
+            if self._groups:
+                groups = [self._groups.popleft() for _ in range(min(len(self._groups), MAX_BATCH))]
+                await self._commit(groups)
+
+    async def _commit(self, groups: list[_Group]) -> None:
+        if self._uncertain or self._pause_is_uncertain:
+            try:
+                await self._reload()
+            except StorageError as error:
+                for group in groups:
+                    group.outcome.set_exception(StorageError(error.message, hint=error.hint))
+                return
+        try:
+            outcomes = await self._store.write_batch([group.operations for group in groups])
+        except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
+            outcomes = [error] * len(groups)
+        for group, outcome in zip(groups, outcomes, strict=True):
+            if isinstance(outcome, Changes):
+                self._update(outcome)
+                group.outcome.set_result(outcome)
+            else:
+                if isinstance(outcome, OutcomeUnknown):
+                    self._uncertain |= outcome.changes.slugs()
+                    self._pause_is_uncertain |= outcome.changes.pause_changed
+                group.outcome.set_exception(outcome)
+
+    def _update(self, changes: Changes) -> None:
+        """Update the memory from a committed transaction, then publish."""
+        changed: dict[str, None] = {}
+        for slug, task in changes.tasks.items():
+            if slug not in changes.removed:
+                self._set_task(task)
+                changed[slug] = None
+        for slug, build in changes.builds.items():
+            if (state := self._states.get(slug)) is not None:
+                state.build, state.sources = build, None
+        runs = [run for run in changes.runs.values() if run.task in self._states]
+        for run in runs:
+            self._set_run(run)
+            changed[run.task] = None
+        removed = [slug for slug in changes.removed if self._remove(slug)]
+        if changes.pause_changed:
+            self._pause = changes.pause
+        self._events.publish(Committed(changes))
+        for run in runs:
+            self._events.publish(p.RunChanged(run=run))
+        for slug in changed:
+            self._publish_task(slug)
+        for slug in removed:
+            self._events.publish(p.TaskRemoved(slug=slug))
+
+    def _set_task(self, task: Task) -> None:
+        state = self._states.get(task.slug)
+        if state is None:
+            self._states[task.slug] = _TaskState(task)
+        else:
+            state.task = task
+        self._due.set(task.slug, task.next_at)
+
+    def _set_run(self, run: Run) -> None:
+        state = self._states[run.task]
+        if run.state in OPEN:
+            state.open_runs[run.run_id] = run
+            self._busy.add(run.task)
+            return
+        state.open_runs.pop(run.run_id, None)
+        if not state.open_runs:
+            self._busy.discard(run.task)
+        if state.live is None:
+            state.progress = None
+        if run.state in _RECENT_STATES:
+            state.recent.append(_recent(run))
+
+    def _remove(self, slug: str) -> bool:
+        self._due.set(slug, None)
+        self._busy.discard(slug)
+        return self._states.pop(slug, None) is not None
+
+    def _publish_task(self, slug: str) -> None:
+        if slug in self._states:
+            self._events.publish(p.TaskChanged(task=self.view(slug)))
+
+    # ── after a commit whose outcome is unknown ──────────────────────────────────────────────────────────────────
+
+    async def _reload_or_wait(self) -> None:
+        try:
+            await self._reload()
+        except StorageError as error:
+            _log.error("the outcome of a failed commit cannot be read yet: %s", error.message)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELOAD_INTERVAL):
+                    await self._wakeup.wait()
+            if self._is_closing and not self._groups:
+                self._uncertain.clear()  # the next engine reads everything
+                self._pause_is_uncertain = False
+
+    async def _reload(self) -> None:
+        """Read the affected tasks again, and treat each difference from the memory as a change."""
+        slugs = set(self._uncertain)
+        found, removed = await self._store.read(lambda tx: _stored(tx, slugs, self._open_ids(slugs)))
+        changes = Changes(removed=sorted(removed & self._states.keys()))
+        for task in found.tasks.values():
+            if (state := self._states.get(task.slug)) is None or state.task != task:
+                changes.tasks[task.slug] = task
+        for slug, build in found.builds.items():
+            if (known := self._states.get(slug)) is None or known.build != build:
+                changes.builds[slug] = build
+        changes.runs = {run_id: run for run_id, run in found.runs.items() if self._run(run) != run}
+        changes.pause, changes.pause_changed = found.pause, found.pause != self._pause
+        self._uncertain.clear()
+        self._pause_is_uncertain = False
+        self._update(changes)
+
+    def _open_ids(self, slugs: Collection[str]) -> set[str]:
+        return {run.run_id for slug in self._busy.intersection(slugs) for run in self._states[slug].open_runs.values()}
+
+    def _run(self, run: Run) -> Run | None:
+        state = self._states.get(run.task)
+        return state.open_runs.get(run.run_id) if state is not None else None
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def pause(self) -> Pause | None:
+        """The pause of the whole system."""
+        return self._pause
+
     def find(self, wanted: str) -> Task:
-        """Return the task of that name or slug. Raises TaskNotFound, with the nearest one."""
-        return self._places[names.find(wanted, self.names())].task
+        """Return the task with this name or slug. Raises TaskNotFound, with the nearest name as a hint."""
+        return self._states[names.find(wanted, self.names())].task
 
     def names(self, *, but: str = "") -> list[tuple[str, str]]:
-        """Return (name, slug) of each task, except of the one in the folder ``but``."""
-        return [(place.task.name, slug) for slug, place in self._places.items() if slug != but]
+        """Return (name, slug) of each task, except of the one with the slug ``but``."""
+        return [(state.task.name, slug) for slug, state in self._states.items() if slug != but]
 
     def tasks(self) -> list[Task]:
-        return [place.task for place in self._places.values()]
+        return [state.task for state in self._states.values()]
 
     def task(self, slug: str) -> Task | None:
-        place = self._places.get(slug)
-        return place.task if place else None
+        state = self._states.get(slug)
+        return state.task if state else None
 
     def build(self, slug: str) -> Build | None:
-        """Return the active build of a task; None before the first."""
-        place = self._places.get(slug)
-        return place.build if place else None
+        """Return the active build of a task; None before its first build."""
+        state = self._states.get(slug)
+        return state.build if state else None
 
     def active_files(self) -> Mapping[str, Mapping[str, str]]:
-        """Return slug → (path → hash) of each active build, for the watcher, which asks often."""
-        return _ActiveFiles(self._places)
+        """Return a live mapping slug → (path → hash) of each active build, for the watcher."""
+        return _ActiveFiles(self._states)
 
     def open_runs(self, slug: str | None = None) -> list[Run]:
-        """Return the runs that have not ended, of one task or of all, in the order in which they came."""
+        """Return the runs that have not ended, of one task or of all, oldest first."""
         slugs = self._busy if slug is None else self._busy & {slug}
-        found = (run for slug in slugs for run in self._places[slug].open_runs.values())
+        found = (run for slug in slugs for run in self._states[slug].open_runs.values())
         return sorted(found, key=lambda run: run.run_id)
 
     def due(self, now: datetime) -> list[str]:
-        """Return the tasks with an instant that is due, in due order."""
-        return self._agenda.look(now)[0]
+        """Return the slugs of the tasks that are due, in due order."""
+        return self._due.due(now)[0]
 
-    def sight(self, now: datetime) -> SchedulerView:
+    def scheduler_view(self, now: datetime) -> SchedulerView:
         """Return what matters to the scheduler."""
-        due, following = self._agenda.look(now)
-        due = due[:MOST_DUE]
-        queued = [slug for slug in sorted(self._busy) if self._places[slug].queued]
-        tasks = tuple(self._places[slug].task for slug in dict.fromkeys((*due, *queued)))
-        return SchedulerView(tasks, tuple(self.open_runs()), following)
+        due, next_at = self._due.due(now)
+        due = due[:MAX_DUE]
+        queued = [slug for slug in sorted(self._busy) if self._states[slug].queued]
+        tasks = tuple(self._states[slug].task for slug in dict.fromkeys((*due, *queued)))
+        return SchedulerView(tasks, tuple(self.open_runs()), next_at)
 
     def live_run(self, slug: str) -> Run | None:
-        """Return the run of a task that has, or is about to have, a process."""
-        place = self._places.get(slug)
-        return place.live if place else None
+        """Return a live run of a task: one that has a process, or is about to have one."""
+        state = self._states.get(slug)
+        return state.live if state else None
 
     def view(self, slug: str) -> TaskView:
-        """Return a task as people see it."""
-        return _view(self._places[slug], self._paths)
+        """Return a task as clients see it."""
+        return _view(self._states[slug], self._paths)
 
     def views(self) -> tuple[TaskView, ...]:
-        """Return every task as people see it, by name."""
+        """Return every task as clients see it, by name."""
         return tuple(
             self.view(task.slug) for task in sorted(self.tasks(), key=lambda task: names.natural_sort_key(task.name))
         )
 
-    # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def add_task(self, task: Task) -> None:
-        """Show a new task."""
-        self._places[task.slug] = _Place(task)
-        self._agenda.put(task.slug, task.next_at)
-        self._changed(task.slug)
+def _stored(tx: Transaction, slugs: Collection[str], open_ids: Collection[str]) -> tuple[Changes, set[str]]:
+    """Return what the database has about tasks and their open runs, and which of the tasks it does not have.
 
-    def put_task(self, task: Task, build: Build | None = None) -> None:
-        """Show what became of a task, with the build that it switched to, if it did."""
-        place = self._places[task.slug]
-        place.task = task
-        self._agenda.put(task.slug, task.next_at)
-        if build is not None:
-            place.build = build
-            place.sources = None
-        self._changed(task.slug)
+    Args:
+        open_ids: runs that are open in memory, and may have ended in the database.
+    """
+    found = Changes(
+        tasks={task.slug: task for task in tx.tasks.all(slugs)},
+        builds=tx.tasks.active_builds(slugs),
+        runs={run.run_id: run for run in tx.runs.open(slugs)},
+        pause=tx.system.pause(),
+    )
+    for run_id in sorted(set(open_ids) - found.runs.keys()):
+        with suppress(RunNotFound):
+            found.runs[run_id] = tx.runs.get(run_id)
+    return found, set(slugs) - found.tasks.keys()
 
-    def put_runs(self, runs: Iterable[Run], tasks: Iterable[Task] = ()) -> None:
-        """Show runs that moved, and what tasks became through that."""
-        for task in tasks:
-            if task.slug in self._places:
-                self._places[task.slug].task = task
-                self._agenda.put(task.slug, task.next_at)
-        changed = {task.slug: None for task in tasks}
-        for run in runs:
-            place = self._places.get(run.task)
-            if place is None:
-                continue
-            if run.state in OPEN:
-                place.open_runs[run.run_id] = run
-            else:
-                place.open_runs.pop(run.run_id, None)
-                if run.state in _SHOWN_AS_RECENT:
-                    place.recent.append(_recent(run))
-            if place.open_runs:
-                self._busy.add(run.task)
-            else:
-                self._busy.discard(run.task)
-            if place.live is None:
-                place.progress = None
-            changed[run.task] = None
-            self._tell(p.RunChanged(run=run))
-        for slug in changed:
-            self._changed(slug)
 
-    def put_progress(self, told: Mapping[str, Progress]) -> None:
-        """Show how far runs have got, by their ids."""
-        for slug in sorted(self._busy):
-            place = self._places[slug]
-            live = place.live
-            now = told.get(live.run_id) if live else None
-            if now != place.progress:
-                place.progress = now
-                self._changed(slug)
-
-    def put_sources(self, state: SourceState) -> None:
-        """Show whether the sources of a task differ from its build."""
-        place = self._places.get(state.slug)
-        if place is not None:
-            place.sources = state
-            self._changed(state.slug)
-
-    def remove(self, slug: str) -> None:
-        """Show a task no more."""
-        self._agenda.put(slug, None)
-        self._busy.discard(slug)
-        if self._places.pop(slug, None):
-            self._tell(p.TaskRemoved(slug=slug))
-
-    def _changed(self, slug: str) -> None:
-        if slug in self._places:
-            self._tell(p.TaskChanged(task=self.view(slug)))
+def _retrieve(outcome: asyncio.Future[Changes]) -> None:
+    if not outcome.cancelled():
+        outcome.exception()
 
 
 def _recent(run: Run) -> RecentRun:
@@ -247,10 +409,10 @@ def _recent(run: Run) -> RecentRun:
     )
 
 
-def _view(place: _Place, paths: Paths) -> TaskView:
-    task, schedule = place.task, place.task.schedule
-    live = place.live
-    queued = min(place.queued, key=lambda run: run.due_at or run.created_at, default=None)
+def _view(state: _TaskState, paths: Paths) -> TaskView:
+    task, schedule = state.task, state.task.schedule
+    live = state.live
+    queued = min(state.queued, key=lambda run: run.due_at or run.created_at, default=None)
     is_retry = queued is not None and queued.trigger is Trigger.RETRY
     return TaskView(
         id=task.id,
@@ -262,6 +424,7 @@ def _view(place: _Place, paths: Paths) -> TaskView:
         schedule_description=schedule.describe() if schedule else "",
         type=schedule.type if schedule else "",
         policy=task.policy.describe(),
+        overlap=str(task.policy.overlap),
         last_execution_time=task.last_at,
         next_execution_time=task.next_at,
         log_path=str(paths.task_log(task.slug)),
@@ -271,20 +434,20 @@ def _view(place: _Place, paths: Paths) -> TaskView:
         is_queued=queued is not None,
         is_error=task.is_error,
         is_disabled=task.is_disabled,
-        error_text=task.error_text,
+        error=task.error,
         build=task.build,
         run_id=live.run_id if live else None,
         running_since=(live.started_at or live.created_at) if live else None,
         retry_at=queued.due_at if queued and is_retry else None,
-        source_changes=place.sources.changes if place.sources else (),
-        source_error=place.sources.error if place.sources else "",
-        recent=tuple(place.recent),
+        source_changes=state.sources.changes if state.sources else (),
+        source_error=state.sources.error if state.sources else "",
+        recent=tuple(state.recent),
         zone=task.policy.tz or "",
-        running=sum(run.is_live for run in place.open_runs.values()),
-        waiting=queued.reason if queued and not is_retry else "",
+        running=sum(run.is_live for run in state.open_runs.values()),
+        waiting=queued.reason if queued and not is_retry else None,
         waiting_until=queued.due_at if queued and not is_retry else None,
         pause=task.pause,
         failures=task.failures,
         held_since=task.held_at,
-        progress=place.progress,
+        progress=state.progress,
     )

@@ -1,9 +1,8 @@
-"""Notices that the sources of a task differ from its build. Decides nothing.
+"""Detects that the sources of a task differ from its active build. It only reports; it starts no builds.
 
-An event of the file system means only: look at this task again. What counts is the comparison with the files of the
-active build, so a change that was taken back is none. Events get lost (overflow, network file systems), so everything
-is looked at each minute, too; a look costs one stat per file where nothing changed. Where there are very many tasks,
-some of them have their turn each minute.
+A file system event only triggers a check. The check compares the sources with the files of the active build, so a
+change that was reverted is not a difference. Because events can be lost (queue overflow, network file systems), all
+tasks are also rechecked periodically, in batches; if nothing changed, that costs one stat per file.
 """
 
 from __future__ import annotations
@@ -23,19 +22,20 @@ from watchfiles import Change, watch
 from watchfiles.main import FileChange
 
 from keiji.errors import BuildFailed
-from keiji_engine.builds.snapshot import Hashed, changed, fingerprint, is_as_in, is_source
+from keiji_engine.builds.snapshot import CachedDigest, changed_paths, hash_sources, is_source, is_unchanged
 from keiji_engine.builds.validate import check_syntax
 
-AT_ONCE = 300  # so many tasks are looked at each time that it looks without having been told anything
+RECHECK_BATCH = 300  # tasks per periodic recheck
+_COMPARE_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How the sources of a task compare with its active build.
+    """The sources of a task, compared with its active build.
 
     Args:
-        changes: paths that were added, removed or edited; empty when the two are the same.
-        error: why what is there now cannot be built, such as "function.py, line 3: invalid syntax".
+        changes: paths that were added, removed or edited; empty if there is no difference.
+        error: why the sources cannot be built, such as "function.py, line 3: invalid syntax"; "" if there is no error.
     """
 
     slug: str
@@ -43,222 +43,225 @@ class SourceState:
     error: str = ""
 
 
-@dataclass(slots=True)
-class _Stir:
-    """Somebody is writing in a task's folder."""
+@dataclass(frozen=True, slots=True)
+class PendingCheck:
+    """A check that is due at ``due``, in event loop time; the first event arrived at ``since``."""
 
-    began: float
+    since: float
     due: float
 
 
 class Watcher:
-    """Watches the folder of tasks, which may be missing or replaced, and tells what changed for the tasks with a build.
+    """Watches the folder of tasks, which may be missing or be replaced, and reports differences of tasks with a build.
 
     Args:
-        tasks: the folder that holds one folder for each task.
-        active: gives slug → (path → hash) of each active build.
-        tell: is called from the event loop with each `SourceState` that differs from what was told before.
-        quiet: seconds without an event after which a task is looked at.
-        most: seconds after the first event at which it is looked at anyway.
-        recheck: seconds between looks at tasks of which nothing was heard, `AT_ONCE` each time.
-        glance: seconds between looks whether the folder of tasks is still the one that is watched.
-        python: the interpreter that would build.
+        tasks: the folder that contains one folder per task.
+        active_files: returns slug → (path → hash) of each active build.
+        on_change: called from the event loop with each `SourceState` that differs from the last one for the task.
+        debounce: seconds without an event before a task is checked.
+        max_delay: seconds after the first event at which a task is checked even if further events arrive.
+        recheck_interval: seconds between periodic rechecks, of `RECHECK_BATCH` tasks each.
+        poll_interval: seconds between checks whether the folder of tasks was created or replaced.
+        event_interval: seconds for which file system events are collected; shorter costs more CPU time when idle.
+        python: the interpreter used for builds.
     """
 
     def __init__(
         self,
         tasks: Path,
-        active: Callable[[], Mapping[str, Mapping[str, str]]],
-        tell: Callable[[SourceState], None],
+        active_files: Callable[[], Mapping[str, Mapping[str, str]]],
+        on_change: Callable[[SourceState], None],
         *,
-        quiet: float = 0.4,
-        most: float = 3.0,
-        recheck: float = 60.0,
-        glance: float = 1.0,
+        debounce: float = 0.4,
+        max_delay: float = 3.0,
+        recheck_interval: float = 60.0,
+        poll_interval: float = 1.0,
+        event_interval: float = 0.1,
         python: str = sys.executable,
     ) -> None:
         self._tasks = Path(os.path.abspath(tasks))
-        self._active = active
-        self._tell = tell
-        self._quiet = quiet
-        self._most = most
-        self._interval = recheck
-        self._glance = glance
+        self._active_files = active_files
+        self._on_change = on_change
+        self._debounce = debounce
+        self._max_delay = max_delay
+        self._recheck_interval = recheck_interval
+        self._poll_interval = poll_interval
+        self._event_interval = event_interval
         self._python = python
-        self._told: dict[str, tuple[dict[str, str], SourceState]] = {}  # with the files it was compared with
-        self._caches: dict[str, dict[str, Hashed]] = {}
-        self._stirred: dict[str, _Stir] = {}
-        self._nudge = asyncio.Event()
+        # slug → the files of the build at the last report, and the reported state
+        self._reported: dict[str, tuple[dict[str, str], SourceState]] = {}
+        self._caches: dict[str, dict[str, CachedDigest]] = {}
+        self._pending: dict[str, PendingCheck] = {}
+        self._wakeup = asyncio.Event()
         self._roots: tuple[Path, ...] = (self._tasks,)
 
-    async def run(self) -> None:
-        """Watch until cancelled; may be run again afterwards. Only a defect ends it otherwise."""
+    async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Call ``ready`` and watch until cancelled; can be called again. Raises only if a callback or the watcher fails."""
+        ready()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen())
-            group.create_task(self._look_each_interval())
-            group.create_task(self._look_when_quiet())
+            group.create_task(self._watch_events())
+            group.create_task(self._recheck_periodically())
+            group.create_task(self._run_pending_checks())
 
     def recheck(self, slug: str) -> None:
-        """Look at a task now: it was built, or its record changed."""
+        """Check a task immediately, because it was built or deleted, or its record changed."""
         now = asyncio.get_running_loop().time()
-        self._stirred[slug] = _Stir(now, now)
-        self._nudge.set()
+        self._pending[slug] = PendingCheck(now, now)
+        self._wakeup.set()
 
-    async def _look_each_interval(self) -> None:
-        self._recheck_all()
-        turn: deque[str] = deque()
+    async def _recheck_periodically(self) -> None:
+        self._check_soon(self._active_files())
+        queue: deque[str] = deque()
         while True:
-            await asyncio.sleep(self._interval)
-            active = self._active()
-            turn = turn or deque(active)
-            slugs = [turn.popleft() for _ in range(min(AT_ONCE, len(turn)))]
-            await self._recheck(slug for slug in slugs if slug in active)
+            await asyncio.sleep(self._recheck_interval)
+            active = self._active_files()
+            queue = queue or deque(active)
+            batch = [queue.popleft() for _ in range(min(RECHECK_BATCH, len(queue)))]
+            caches = {slug: self._caches.get(slug, {}) for slug in batch if slug in active}
+            self._check_soon(await asyncio.to_thread(_modified, self._tasks, caches))
 
-    async def _recheck(self, slugs: Iterable[str]) -> None:
-        """Have those looked at whose files are not as they were at the last look."""
-        known = {slug: self._caches.get(slug, {}) for slug in slugs}
-        differing = await asyncio.to_thread(
-            lambda: [slug for slug, cache in known.items() if not is_as_in(cache, self._tasks / slug)]
-        )
+    def _check_soon(self, slugs: Iterable[str]) -> None:
+        """Check tasks now, except those with a pending check: files that are being written are still debounced."""
         now = asyncio.get_running_loop().time()
-        for slug in differing:
-            self._stirred.setdefault(slug, _Stir(now, now))  # who is writing is waited for
-        self._nudge.set()
+        for slug in slugs:
+            self._pending.setdefault(slug, PendingCheck(now, now))
+        self._wakeup.set()
 
-    def _recheck_all(self) -> None:
-        now = asyncio.get_running_loop().time()
-        for slug in self._active():
-            self._stirred.setdefault(slug, _Stir(now, now))  # who is writing is waited for
-        self._nudge.set()
-
-    async def _listen(self) -> None:
-        """Turn events into stirs, whatever becomes of the folder."""
+    async def _watch_events(self) -> None:
+        """Watch the folder of tasks, and whenever it is created or replaced, the new one."""
         while True:
-            watched = _identity(self._tasks)
-            if watched is not None:
+            folder_id = _folder_id(self._tasks)
+            if folder_id is not None:
                 try:
-                    await self._listen_to(watched)
+                    await self._watch_folder(folder_id)
                 except OSError:
-                    # It vanished just now, or the machine has no watches left: looking at everything is what remains.
-                    self._recheck_all()
-            await asyncio.sleep(self._glance)
+                    # The folder was removed, or the limit of inotify watches is reached: checking all tasks remains.
+                    self._check_soon(self._active_files())
+            await asyncio.sleep(self._poll_interval)
 
-    async def _listen_to(self, watched: tuple[int, int]) -> None:
-        """Take in events for as long as the folder of tasks is the one that is ``watched``."""
-        self._roots = (self._tasks, self._tasks.resolve())  # some systems tell of the one, some of the other
-        ended = threading.Event()
+    async def _watch_folder(self, folder_id: tuple[int, int]) -> None:
+        """Schedule checks for file system events until the path leads to another folder than ``folder_id``."""
+        self._roots = (self._tasks, self._tasks.resolve())  # events have the one or the other, depending on the system
+        stop = threading.Event()
         events = watch(
             self._tasks,
-            watch_filter=self._concerns,
-            debounce=200,
-            step=100,  # it looks whether it is to end this often, so less would be busier
-            stop_event=ended,
-            rust_timeout=int(self._glance * 1000),
+            watch_filter=self._is_relevant,
+            debounce=int(self._event_interval * 2000),
+            step=int(self._event_interval * 1000),
+            stop_event=stop,
+            rust_timeout=int(self._poll_interval * 1000),
             yield_on_timeout=True,
             ignore_permission_denied=True,
         )
-        is_new = True
-        async with aclosing(_from_thread(events, ended)) as told:
-            async for changes in told:
-                if is_new:
-                    self._recheck_all()  # what happened between the last look and now was told to nobody
-                    is_new = False
-                self._stir(changes)
-                if _identity(self._tasks) != watched:
-                    self._recheck_all()
+        is_first = True
+        async with aclosing(_iterate_in_thread(events, stop)) as batches:
+            async for batch in batches:
+                if is_first:
+                    self._check_soon(self._active_files())  # changes before the watch started caused no event
+                    is_first = False
+                self._schedule_checks(batch)
+                if _folder_id(self._tasks) != folder_id:
+                    self._check_soon(self._active_files())
                     return
 
-    def _concerns(self, _: Change, path: str) -> bool:
-        """Whether an event may mean that sources changed."""
-        parts = self._parts(path)
+    def _is_relevant(self, _: Change, path: str) -> bool:
+        """Return whether an event may be a change of sources."""
+        parts = self._relative_parts(path)
         return bool(parts) and all(is_source(part) for part in parts)
 
-    def _parts(self, path: str) -> tuple[str, ...]:
+    def _relative_parts(self, path: str) -> tuple[str, ...]:
+        """Return the parts of ``path`` below the folder of tasks; the first one is the slug."""
         for root in self._roots:
             if Path(path).is_relative_to(root):
                 return Path(path).relative_to(root).parts
         return ()
 
-    def _stir(self, changes: Iterable[FileChange]) -> None:
+    def _schedule_checks(self, changes: Iterable[FileChange]) -> None:
         now = asyncio.get_running_loop().time()
-        active = self._active()
-        for slug in {self._parts(path)[0] for _, path in changes}:
+        active = self._active_files()
+        for slug in {self._relative_parts(path)[0] for _, path in changes}:
             if slug in active:
-                began = self._stirred[slug].began if slug in self._stirred else now
-                self._stirred[slug] = _Stir(began, min(now + self._quiet, began + self._most))
-                self._nudge.set()
+                since = self._pending[slug].since if slug in self._pending else now
+                self._pending[slug] = PendingCheck(since, min(now + self._debounce, since + self._max_delay))
+                self._wakeup.set()
 
-    async def _look_when_quiet(self) -> None:
+    async def _run_pending_checks(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            self._nudge.clear()
+            self._wakeup.clear()
             now = loop.time()
-            for slug in [slug for slug, stir in self._stirred.items() if stir.due <= now]:
-                del self._stirred[slug]
-                await self._look(slug)
-            if any(stir.due <= loop.time() for stir in self._stirred.values()):
+            for slug in [slug for slug, check in self._pending.items() if check.due <= now]:
+                del self._pending[slug]
+                await self._check(slug)
+            next_due = min((check.due for check in self._pending.values()), default=None)
+            if next_due is not None and next_due <= loop.time():
                 continue
-            following = min((stir.due for stir in self._stirred.values()), default=None)
             try:
-                async with asyncio.timeout_at(following):
-                    await self._nudge.wait()
+                async with asyncio.timeout_at(next_due):
+                    await self._wakeup.wait()
             except TimeoutError:
                 continue
 
-    async def _look(self, slug: str) -> None:
-        """Compare a task with its active build, and tell what is new about it."""
-        if slug not in self._active():
-            self._told.pop(slug, None)
+    async def _check(self, slug: str) -> None:
+        """Compare a task with its active build, and report the result if it is new."""
+        if slug not in self._active_files():
+            self._reported.pop(slug, None)
             self._caches.pop(slug, None)
             return
-        before = dict(self._active()[slug])
-        cache = dict(self._caches.get(slug, {}))  # its own: a look that was cancelled goes on in its thread
-        state = await asyncio.to_thread(_compare, self._tasks / slug, before, cache, self._python)
+        build_files = dict(self._active_files()[slug])
+        cache = dict(self._caches.get(slug, {}))  # a copy, because a cancelled comparison continues in its thread
+        state = await asyncio.to_thread(_compare, self._tasks / slug, build_files, cache, self._python)
         self._caches[slug] = cache
-        if dict(self._active().get(slug, {})) != before:
-            self.recheck(slug)  # it was built, or deleted, while we looked
+        if dict(self._active_files().get(slug, {})) != build_files:
+            self.recheck(slug)  # it was built or deleted during the comparison
             return
-        # A new build is news even where it differs in the same files as the old one did.
-        if self._told.get(slug, (before, SourceState(slug))) != (before, state):
-            self._told[slug] = (before, state)
-            self._tell(state)
+        # The difference from a new build is reported even if it has the same paths as the difference from the old one.
+        if self._reported.get(slug, (build_files, SourceState(slug))) != (build_files, state):
+            self._reported[slug] = (build_files, state)
+            self._on_change(state)
 
 
-async def _from_thread(
-    events: Generator[set[FileChange], None, None], ended: threading.Event
+async def _iterate_in_thread(
+    events: Generator[set[FileChange], None, None], stop: threading.Event
 ) -> AsyncGenerator[set[FileChange], None]:
-    """Yield ``events``, waited for in a thread.
+    """Yield the items of ``events``, which blocks, from a thread.
 
-    The package has its own way to do so, which loads another toolkit beside asyncio: a tenth of an engine's start.
+    `watchfiles.awatch` does the same but imports anyio, which takes a tenth of the engine's start-up time.
     """
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "watch")
     try:
         while (changes := await loop.run_in_executor(thread, next, events, None)) is not None:
             yield changes
     finally:
-        ended.set()  # which is noticed at the next step: nobody has to wait for that
+        stop.set()  # takes effect after the current interval; there is no need to wait for it
         thread.submit(events.close)
         thread.shutdown(wait=False)
 
 
-def _compare(source: Path, before: dict[str, str], cache: dict[str, Hashed], python: str) -> SourceState:
+def _modified(tasks: Path, caches: Mapping[str, dict[str, CachedDigest]]) -> list[str]:
+    """Return the slugs whose sources have changed since their last check."""
+    return [slug for slug, cache in caches.items() if not is_unchanged(tasks / slug, cache)]
+
+
+def _compare(source: Path, build_files: dict[str, str], cache: dict[str, CachedDigest], python: str) -> SourceState:
     try:
-        after = fingerprint(source, cache)
-        # An edit between the two would give the changes of one moment with the error of another. Who never stops
-        # writing is told of all the same; the next event brings the next look.
-        for _ in range(3):
-            changes = changed(before, after)
-            error = check_syntax(source, python, [path for path in changes if path in after])
-            looked_at, after = after, fingerprint(source, cache)
-            if looked_at == after:
+        files = hash_sources(source, cache)
+        # Repeat if the sources were edited in between, so that the changes and the error belong together. If they are
+        # edited continuously, report the last result; the next event triggers another check.
+        for _ in range(_COMPARE_ATTEMPTS):
+            changes = changed_paths(build_files, files)
+            error = check_syntax(source, python, [path for path in changes if path in files])
+            checked_files, files = files, hash_sources(source, cache)
+            if checked_files == files:
                 break
     except BuildFailed as failure:
-        # What differs cannot be told; that something does can.
-        return SourceState(source.name, tuple(sorted(before)), failure.message)
+        # The changes are unknown: report all files.
+        return SourceState(source.name, tuple(sorted(build_files)), failure.message)
     return SourceState(source.name, changes, error)
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _folder_id(folder: Path) -> tuple[int, int] | None:
+    """Return device and inode of a folder; None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:

@@ -25,7 +25,7 @@ class Entry:
     Args:
         stage: "sent", "accepted", "done", "refused", "lost" or "unanswered".
         at: when it was sent or came.
-        settled_at: when it came to its end.
+        completed_at: when it came to its end.
         lines: what the engine said of it.
         command: its equal on the command line; "" where there is none.
     """
@@ -36,7 +36,7 @@ class Entry:
     sender: str
     stage: str
     at: datetime
-    settled_at: datetime | None = None
+    completed_at: datetime | None = None
     lines: tuple[str, ...] = ()
     command: str = ""
 
@@ -79,7 +79,7 @@ class Book:
         """Take in what the engine has in its ledger."""
         for view in views:
             known = self.entries.get(view.id)
-            if known is not None and known.is_settled and view.settled_at is None:
+            if known is not None and known.is_settled and view.completed_at is None:
                 continue  # its end was told while this answer was under way
             is_known = known is not None and known.stage == view.stage and known.lines  # and not cut, as this is
             self._put(
@@ -90,7 +90,7 @@ class Book:
                     sender=view.sender,
                     stage=view.stage,
                     at=view.received_at,
-                    settled_at=view.settled_at,
+                    completed_at=view.completed_at,
                     lines=known.lines if known is not None and is_known else view.lines,
                     command=known.command if known is not None else command_of(view.verb, view.target, view.options),
                 )
@@ -136,8 +136,8 @@ class Book:
     def _move(self, entry: Entry, stage: str, lines: tuple[str, ...], now: datetime) -> None:
         if stage not in _ORDER or _ORDER.index(stage) < _ORDER.index(entry.stage):
             return  # the answer and the event come by different ways, in either order
-        ended = entry.settled_at or (now if stage in (DONE, REFUSED) else None)
-        self._put(replace(entry, stage=stage, lines=lines or entry.lines, settled_at=ended))
+        ended = entry.completed_at or (now if stage in (DONE, REFUSED) else None)
+        self._put(replace(entry, stage=stage, lines=lines or entry.lines, completed_at=ended))
 
     def _put(self, entry: Entry) -> None:
         if self.entries.get(entry.id) == entry:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 from itertools import groupby
 
+from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import BAD, RunState
+from keiji.states import BAD, NEVER_STARTED, RunState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.sieve import Kind, Sieve
 from keiji_tui.words import counted, outcome
 
-_NEVER_RAN = frozenset({RunState.SKIPPED, RunState.MISSED, RunState.COALESCED})
 _NUMBER = re.compile(r"\d+")
 
 
 def ran(run: Run) -> bool:
     """Return whether a run had a process, has one, or is to get one."""
-    return run.state not in _NEVER_RAN and (run.state is not RunState.STOPPED or run.started_at is not None)
+    return run.state not in NEVER_STARTED and (run.state is not RunState.STOPPED or run.started_at is not None)
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,12 @@ class Row:
     Args:
         run: of several, the newest, with how many instants they all are, from when, and until when.
         ids: of all of them, the newest first.
+        zone: in which moments are shown.
     """
 
     run: Run
     ids: tuple[str, ...]
+    zone: tzinfo = UTC
 
     @property
     def key(self) -> str:
@@ -50,7 +52,7 @@ class Row:
     @cached_property
     def letters(self) -> str:
         """The text in which somebody looks for letters."""
-        return "\n".join((self.word, self.run.reason, *self.ids))
+        return "\n".join((self.word, render(self.run.reason, self.zone), *self.ids))
 
     def told(self, until: str) -> str:
         """Return result and reason in a sentence, and what both say once; "" where there is no reason.
@@ -58,36 +60,43 @@ class Row:
         Args:
             until: the last of several instants, in words.
         """
-        reason, word = plain(self.run.reason), outcome(self.run.state, self.run.exit_code, self.run.signal)
+        reason, word = (
+            plain(render(self.run.reason, self.zone)),
+            outcome(self.run.state, self.run.exit_code, self.run.signal),
+        )
         if not reason:
             return ""
         says_both = word in reason or reason == f"exit code {self.run.exit_code}"
         return reason if says_both and not until else f"{self.word}{until}: {reason}"
 
 
-def rows(runs: Sequence[Run]) -> dict[str, Row]:
+def rows(runs: Sequence[Run], zone: tzinfo = UTC) -> dict[str, Row]:
     """Return the rows of a history that is given newest first, each by its key."""
     found: list[Row] = []
     for kind, group in groupby(runs, _kind):
         alike = list(group)
-        found += [_joined(alike)] if kind else [Row(run, (run.run_id,)) for run in alike]
+        found += [_joined(alike, zone)] if kind else [Row(run, (run.run_id,), zone) for run in alike]
     return {row.key: row for row in found}
 
 
-def _kind(run: Run) -> tuple[RunState, str] | None:
+def _kind(run: Run) -> tuple[RunState, str, str] | None:
     """Return what instants without a run have in common that share a row; None for one that has its own.
 
-    Numbers are left out of their reasons: they tell of each instant how late it was, or what was still running.
+    The parameters of their reasons differ: how late each was, or since when another run was live.
     """
-    return None if ran(run) else (run.state, _NUMBER.sub("#", run.reason))
+    if ran(run):
+        return None
+    code = run.reason.code if run.reason is not None else ""
+    text = str(run.reason.params.get("text", "")) if run.reason is not None else ""
+    return run.state, code, _NUMBER.sub("#", text)
 
 
-def _joined(runs: list[Run]) -> Row:
+def _joined(runs: list[Run], zone: tzinfo) -> Row:
     newest, oldest, ids = runs[0], runs[-1], tuple(run.run_id for run in runs)
     if len(runs) == 1:
-        return Row(newest, ids)
+        return Row(newest, ids, zone)
     count = sum(run.count for run in runs)
-    return Row(replace(newest, count=count, scheduled_for=_due(oldest), scheduled_until=_until(newest)), ids)
+    return Row(replace(newest, count=count, scheduled_for=_due(oldest), scheduled_until=_until(newest)), ids, zone)
 
 
 def _due(run: Run) -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from keiji.errors import WorkspaceMissing
+from keiji.policy import Overlap
 from keiji_engine.bus.views import LinkState, ServiceStatus, TaskView
 from keiji_tui.actions import Action, Place, Risk, Rule, Situation, always
 
@@ -73,7 +74,7 @@ def _built(task: TaskView) -> str:
 
 
 def _can_run(task: TaskView) -> str:
-    is_single = not task.policy.startswith("overlap allow")  # how many may run beside it, the engine says
+    is_single = task.overlap != Overlap.ALLOW  # how many may run beside it, the engine says
     return f"{task.name} is running already" if task.is_running and is_single else _built(task)
 
 

@@ -15,7 +15,7 @@ from keiji.schedule import ScheduleContext
 from keiji.schedule.natural import read_spoken
 from keiji.schedule.parse import read_schedule
 from keiji_engine.bus.protocol import Create
-from keiji_engine.bus.views import TaskView, Upcoming
+from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.commands import SENDER
 
 SHOWN = 5  # instants
@@ -68,7 +68,7 @@ class Preview:
 
     words: str = ""
     taken: str = ""
-    instants: tuple[Upcoming, ...] = ()
+    instants: tuple[DueInstant, ...] = ()
     error: str = ""
 
 
@@ -79,7 +79,7 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
         is_spoken = read_spoken(schedule.strip()) is not None
         placed = read.with_context(ScheduleContext(anchor=now, zone=zone.key))
         found = tuple(
-            Upcoming(at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
+            DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
             for each in islice(placed.preview(now), SHOWN)
         )
     except InvalidSchedule as error:

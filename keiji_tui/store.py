@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from keiji.errors import KeijiError
+from keiji.reasons import Reason
 from keiji.records import Pause
+from keiji_engine.bus.explain import explain
 from keiji_engine.bus.protocol import (
     AnyEvent,
     Delta,
@@ -21,7 +23,6 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.reasons import Reason, reasons
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.book import Book
 from keiji_tui.link.link import Update
@@ -94,7 +95,7 @@ class Store:
             self.link, self.link_reason = LinkState.LIVE, ""
 
     def _link_changed(self, change: LinkChanged) -> None:
-        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_lives
+        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_is_running
         if change.state is LinkState.OFFLINE:
             self.pending.clear()
 
@@ -246,7 +247,7 @@ class Store:
         """Return why a task does not run now, by what is known here."""
         is_gone = self.link is LinkState.OFFLINE and not self.engine_lives
         engine, services = (None, ()) if is_gone else (self.engine, tuple(self.services.values()))
-        return reasons(task, engine, services, self.pause, self.zone)
+        return explain(task, engine, services, self.pause)
 
     def is_scheduling(self) -> bool:
         """Return whether anything will be started by itself."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import PurePosixPath
 from statistics import median
 
+from keiji.reasons import Code, Reason, render
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun
 
@@ -18,12 +19,12 @@ STOPPED_RUN = "·"
 _DAY_AT = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s at (\d\d:\d\d)")
 _SHORT_UNITS = {" seconds": " s", " minutes": " min", " hours": " h"}
 _UNITS = re.compile("|".join(f"(?<=[0-9]){unit}\\b" for unit in _SHORT_UNITS))
-_WAITS = {
-    "a slot": "slot",
-    "the run before it": "queue",
-    "jitter": "jitter",
-    "others catch up": "catching up",
-    " runs are going on": "parallel limit",
+_WAITS: dict[str, str] = {
+    Code.WAITING_FOR_SLOT: "slot",
+    Code.WAITING_FOR_PREVIOUS: "queue",
+    Code.JITTER: "jitter",
+    Code.STAGGERED: "catching up",
+    Code.PARALLEL_LIMIT: "parallel limit",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -127,11 +128,12 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def waits_for(reason: str) -> str:
-    """Return in a word or two what a run waits for, from the sentence that the engine gives: "slot", "jitter"."""
-    clause = reason.rpartition("; ")[2]
-    word = next((word for part, word in _WAITS.items() if part in clause), "")
-    return word or clause.partition(":")[0].removeprefix("waits for ").strip()
+def waits_for(reason: Reason | None) -> str:
+    """Return in a word or two what a queued run waits for: "slot", "jitter"."""
+    if reason is None:
+        return ""
+    last = reason.cause or reason  # what comes first is that it was caught up
+    return _WAITS.get(last.code) or render(last)
 
 
 def last(run: RecentRun, now: datetime, zone: tzinfo) -> str:

@@ -76,15 +76,11 @@ class Installation:
         self.ask(p.BuildTask(task=slug))
 
     def task(self, slug: str) -> TaskView:
-        reply = self.ask(p.GetTasks(task=slug))
-        assert isinstance(reply, p.Tasks)
-        return reply.tasks[0]
+        return self.ask(p.GetTasks(task=slug)).tasks[0]
 
     def runs(self, slug: str) -> list[Run]:
         """Return the runs of a task, oldest first."""
-        reply = self.ask(p.GetRuns(task=slug, limit=1000))
-        assert isinstance(reply, p.Runs)
-        return list(reversed(reply.runs))
+        return list(reversed(self.ask(p.GetRuns(task=slug, limit=1000)).runs))
 
     def ended(self, slug: str, count: int = 1, state: RunState | None = None) -> list[Run]:
         """Wait until ``count`` runs of a task that had a process have ended, and return them, oldest first."""
@@ -100,7 +96,7 @@ class Installation:
         path = self.paths.task_log(slug)
         return path.read_text() if path.exists() else ""
 
-    def ask(self, request: p.AnyRequest) -> p.AnyReply:
+    def ask(self, request: p.Request[p.R]) -> p.R:
         """Ask as the command line does; a mere question of a running engine on a plain socket, which costs less."""
         if (
             isinstance(request, p.Directive)
@@ -114,15 +110,11 @@ class Installation:
             socket.send_multipart(p.encode(request))
             assert socket.poll(LIMIT * 1000), "the engine does not answer"
             reply = p.decode_reply(socket.recv_multipart())
-        if isinstance(reply, p.Refused):
-            raise reply.error()
-        return reply
+        return p.check_reply(request, reply)
 
-    def do(self, directive: p.AnyRequest) -> tuple[str, ...]:
+    def do(self, directive: p.Directive) -> tuple[str, ...]:
         """Have a directive carried out, and return what it says."""
-        reply = self.ask(directive)
-        assert isinstance(reply, p.Done), reply
-        return reply.lines
+        return self.ask(directive).lines
 
     # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -184,8 +176,6 @@ class Installation:
     def _end_runs(self) -> None:
         if not engine_process.is_running(self.paths) or not self.paths.control.exists():
             return
-        reply = self.ask(p.GetTasks())
-        assert isinstance(reply, p.Tasks)
-        for task in reply.tasks:
+        for task in self.ask(p.GetTasks()).tasks:
             if not task.is_disabled:
                 self.ask(p.Disable(task=task.slug))

@@ -22,7 +22,7 @@ from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
 from keiji.states import RunState, Trigger
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.views import Upcoming
+from keiji_engine.bus.views import DueInstant
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import HANDLERS
 from keiji_engine.logs.service_log import Journal
@@ -124,7 +124,7 @@ class Simulation:
         self.seen: Counter[str] = Counter()  # what happened, for the reader of a report
         self.crash_at: str | None = None
         self.tallies: dict[str, Tally] = {}
-        self.foreseen: tuple[str, datetime, tuple[Upcoming, ...]] | None = None
+        self.foreseen: tuple[str, datetime, tuple[DueInstant, ...]] | None = None
         self.ran_ahead: set[datetime] = set()
         self.foreseen_right = 0
         for number in range(tasks):
@@ -389,7 +389,7 @@ class Simulation:
         slug = self.random.choice([task.slug for task in self.board.tasks()])
         request = p.GetUpcoming(task=slug, count=50, after=self.now)
         reply = await HANDLERS[p.GetUpcoming](self.desk, request)
-        assert isinstance(reply, p.UpcomingInstants)
+        assert isinstance(reply, p.Upcoming)
         self.foreseen = None if self.board.find(slug).is_disabled else (slug, self.now, reply.instants)
         self.ran_ahead = self.store.rows_ahead(slug, self.now)  # before the clock was set back
 

@@ -30,9 +30,9 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_every_example_of_the_protocol_is_what_the_code_sends() -> None:
     decode = {
-        **dict.fromkeys(map(tag, get_args(p.AnyRequest)), p.decode_request),
-        **dict.fromkeys(map(tag, get_args(p.AnyReply)), p.decode_reply),
-        **dict.fromkeys(map(tag, get_args(p.AnyBroadcast)), p.decode_broadcast),
+        **dict.fromkeys(map(p.tag_of, get_args(p.AnyRequest)), p.decode_request),
+        **dict.fromkeys(map(p.tag_of, get_args(p.AnyReply)), p.decode_reply),
+        **dict.fromkeys(map(p.tag_of, get_args(p.AnyBroadcast)), p.decode_broadcast),
     }
     seen = set()
     for line in blocks("protocol.md", "json")[0].splitlines():
@@ -43,14 +43,10 @@ def test_every_example_of_the_protocol_is_what_the_code_sends() -> None:
     assert seen == set(decode), "a message without an example"
 
 
-def tag(message: type[p.Message]) -> str:
-    return str(message.__struct_config__.tag)
-
-
 def test_every_message_has_its_line_on_the_page() -> None:
     text = (DOCS / "protocol.md").read_text()
     for message in (*get_args(p.AnyRequest), *get_args(p.AnyReply), *get_args(p.AnyBroadcast), *get_args(p.AnyEvent)):
-        assert f"`{tag(message)}`" in text, message
+        assert f"`{p.tag_of(message)}`" in text, message
 
 
 def test_the_examples_of_schedules_and_policies_are_what_they_say() -> None:

@@ -1,141 +1,84 @@
-"""Builds on the disk: made aside, put into place whole, linked to, collected. At no instant is there half of one."""
+"""The builds on disk. A build is created in a staging folder and moved into place atomically: it is never partial."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from keiji.records import Build
+from keiji import file_lock
 
-_HASH = re.compile(r"[0-9a-f]{16}")
-_ASIDE = (".tmp-", ".old-")
-# A build that somebody just made, or asked for again, may not have been recorded yet.
-_SPARED_SECONDS = 600.0
+STAGING_PREFIX = ".tmp-"
+DISCARDED_PREFIX = ".old-"
 
 
 @contextmanager
-def draft(builds: Path) -> Iterator[Path]:
-    """Make a folder in ``builds`` to build in, and remove what is left of it afterwards.
+def staging_folder(builds: Path) -> Iterator[Path]:
+    """Create a folder in ``builds`` to build in, and remove whatever is left of it afterwards.
 
-    It is locked as long as we live, which is how `collect` tells it from what a killed process left.
+    This process holds a lock on it, which is how `collect` distinguishes it from the leftovers of a killed process.
     """
     builds.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_ASIDE[0], dir=builds))
+        folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=builds))
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if folder.exists():  # else it was collected between the two
+        file_lock.lock(descriptor)
+        if folder.exists():  # else it was collected before it was locked
             break
         os.close(descriptor)
     try:
         yield folder
     finally:
-        discard(folder)
+        remove_tree(folder)
         os.close(descriptor)
 
 
-def put_into_place(folder: Path, final: Path) -> bool:
-    """Move the finished ``folder`` to ``final``, surviving a power cut; False when there is a build already."""
-    _sync(folder)
+def publish(staged: Path, target: Path) -> bool:
+    """Move the finished build ``staged`` to ``target``, durably; return False if there is a build already."""
+    _sync_tree(staged)
     try:
-        folder.rename(final)
+        staged.rename(target)
     except OSError:
-        if not final.is_dir():
+        if not target.is_dir():
             raise
         return False
-    final.chmod(0o555)  # not before: moving a folder to another parent is a write to it
-    _sync_one(final.parent)
+    target.chmod(0o555)  # only now: moving a folder to another parent requires write access to it
+    _sync(target.parent)
     return True
 
 
-def touch(folder: Path) -> None:
-    """Note that the build in ``folder`` was asked for just now."""
-    os.utime(folder)
+def mark_used(build: Path) -> None:
+    """Restart the grace period of `collect` for a build."""
+    os.utime(build)
 
 
-def set_aside(folder: Path) -> Path:
-    """Rename a build out of the way, so that it is gone at once, and return what it is called now."""
-    aside = folder.with_name(f"{_ASIDE[1]}{folder.name}-{secrets.token_hex(4)}")
-    folder.rename(aside)
-    return aside
+def discard(build: Path) -> None:
+    """Remove a build. It disappears at once, by a rename, before its files are deleted. Raises FileNotFoundError."""
+    discarded = build.with_name(f"{DISCARDED_PREFIX}{build.name}-{secrets.token_hex(4)}")
+    build.rename(discarded)
+    remove_tree(discarded)
 
 
-def discard(folder: Path) -> None:
-    """Remove a folder and all in it, read-only or not. What cannot be removed is left for the next `collect`."""
-    for place, _, _ in os.walk(folder):
+def remove_tree(folder: Path) -> None:
+    """Remove a folder and its contents, even if read-only. Files that cannot be removed are left to `collect`."""
+    for subfolder, _, _ in os.walk(folder):
         with suppress(OSError):
-            os.chmod(place, 0o700)
+            os.chmod(subfolder, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def collect(builds: Path, keep: Collection[str], *, spare: float = _SPARED_SECONDS) -> list[str]:
-    """Remove builds that are not in ``keep``, and what killed processes left; return the hashes that are gone.
-
-    Args:
-        keep: hashes that a task or a live run refers to.
-        spare: builds that were made or asked for within so many seconds stay, too.
-    """
-    removed = []
-    for folder in sorted(builds.iterdir()) if builds.is_dir() else ():
-        if folder.name.startswith(_ASIDE):
-            _discard_abandoned(folder)
-        elif _HASH.fullmatch(folder.name) and folder.name not in keep:
-            with suppress(FileNotFoundError):  # somebody else collects, too
-                if time.time() - folder.stat().st_mtime >= spare:
-                    discard(set_aside(folder))
-                    removed.append(folder.name)
-    return removed
-
-
-def remove(builds: Path, hashes: Collection[str]) -> None:
-    """Remove builds at once. They must be in nobody's use any more."""
-    for name in hashes:
-        with suppress(FileNotFoundError):
-            discard(set_aside(builds / name))
-
-
-def _discard_abandoned(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        return  # gone by now, or nothing that we made
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        discard(folder)
-    except BlockingIOError:
-        return  # somebody builds in it
-    finally:
-        os.close(descriptor)
-
-
-def link(place: Path, build: Build) -> None:
-    """Let ``place`` lead to the launcher of ``build``; whoever opens it finds the old one or the new one."""
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = place.with_name(f".{secrets.token_hex(8)}")
-    fresh.symlink_to(Path(build.command[-2]).with_name("task"))
-    try:
-        fresh.replace(place)
-    except OSError:
-        fresh.unlink()
-        raise
-
-
-def _sync(folder: Path) -> None:
-    for place, _, files in os.walk(folder, topdown=False):
+def _sync_tree(folder: Path) -> None:
+    for subfolder, _, files in os.walk(folder, topdown=False):
         for name in files:
-            _sync_one(Path(place, name))
-        _sync_one(Path(place))
+            _sync(Path(subfolder, name))
+        _sync(Path(subfolder))
 
 
-def _sync_one(path: Path) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
-"""From a task's folder to a build: copy aside, pass the gate, put into place.
+"""Building a task: copy the sources to a staging folder, validate them there, move the result into place.
 
-Nothing that exists is changed before the last step, which is one rename: a build that fails, is cancelled or is killed
-leaves everything as it was.
+Existing builds are unaffected until the last step, a single rename: a build that fails, is cancelled or is killed
+changes nothing.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from keiji.errors import BuildFailed, KeijiError
 from keiji.policy import Policy
 from keiji.records import Build
 from keiji.schedule import Once, from_dict
-from keiji_engine.builds import build_store, snapshot, validate
+from keiji_engine.builds import build_store, snapshot
 from keiji_engine.builds.environment import child_environment
+from keiji_engine.builds.validate import TIMEOUT, ValidationResult, validate
 
 MANIFEST_FORMAT = 1
 _ENTRY = Path(__file__).with_name("entry.py")
-_NEEDED = ("function.py", "schedule.py")
+_REQUIRED_FILES = ("function.py", "schedule.py")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -41,80 +42,81 @@ async def build(
     now: datetime,
     zone: str = "UTC",
     inherited: Mapping[str, str] = os.environ,
-    limit: float = validate.LIMIT,
+    timeout: float = TIMEOUT,
 ) -> tuple[Build, list[datetime]]:
-    """Make the build of the task in ``source`` and return it with its next five instants after ``now``.
+    """Build the task in ``source``; return the build and the next five instants of its schedule after ``now``.
 
-    The same sources and interpreter give the same build, which is then used again; the schedule is evaluated anew
-    every time, as it may depend on ``.env``.
+    The same sources and interpreter give the same build, which is then reused. The schedule is evaluated every time,
+    because it may depend on ``.env``.
 
     Args:
         builds: folder of all builds.
-        python: absolute path of the interpreter; it has keiji installed.
-        zone: in which the times of day of the schedule are meant.
-        inherited: the environment of which a little is passed on.
-        limit: seconds that examining the sources may take.
+        python: absolute path of the interpreter, for which keiji is installed.
+        zone: time zone for the times of day in the schedule.
+        inherited: the engine's environment, only a few variables of which are passed on.
+        timeout: for the validation, in seconds.
 
     Raises:
-        BuildFailed: it cannot be built. The first line of the message has file, line and reason.
+        BuildFailed: the first line of the message has file, line and reason.
     """
     builds = Path(os.path.abspath(builds))
     try:
         environment = child_environment(source, inherited, {"KEIJI_TASK": source.name})
     except KeijiError as error:
         raise BuildFailed(str(error)) from error
-    with build_store.draft(builds) as draft:
-        work, scratch = draft / "build", draft / "scratch"
-        for folder in (work, scratch):
+    with build_store.staging_folder(builds) as staging:
+        staged, scratch = staging / "build", staging / "scratch"
+        for folder in (staged, scratch):
             folder.mkdir()
-        files = await _whole(snapshot.copy, source, work / "src")
-        for name in _NEEDED:
+        files = await _run_in_thread(snapshot.copy_sources, source, staged / "src")
+        for name in _REQUIRED_FILES:
             if name not in files:
-                raise BuildFailed(f"{name}: there is no such file in {source}")
-        interpreter = await _whole(interpreter_of, python)
+                hint = f"a task needs {' and '.join(_REQUIRED_FILES)}"
+                raise BuildFailed(f"{name}: the file is missing in {source}", hint=hint)
+        interpreter = await _run_in_thread(_describe_interpreter, python)
         entry = _ENTRY.read_text(encoding="utf-8")
-        final = builds / snapshot.identity(files, interpreter, entry)
-        kept = await _whole(_reusable, final)
-        verdict = await validate.examine(
+        target = builds / snapshot.build_hash(files, interpreter, entry)
+        existing = await _run_in_thread(_reuse, target)
+        result = await validate(
             python,
-            (final if kept else work) / "src",
-            final=final / "src",
+            (target if existing else staged) / "src",
+            target=target / "src",
             scratch=scratch,
             environment=environment,
-            is_new=not kept,
-            limit=limit,
+            is_new=not existing,
+            timeout=timeout,
         )
-        upcoming = _upcoming(verdict, now, zone)
-        made = Build(
-            hash=final.name,
-            command=(python, "-I", "-B", "-u", "-X", "utf8", str(final / "entry.py"), "--run"),
+        upcoming = _upcoming(result, now, zone)
+        new = Build(
+            hash=target.name,
+            command=(python, "-I", "-B", "-u", "-X", "utf8", str(target / "entry.py"), "--run"),
             files=files,
-            schedule=verdict.schedule,
-            policy=verdict.policy,
-            import_seconds=verdict.import_seconds,
-            created_at=kept.created_at if kept else now,
+            schedule=result.schedule,
+            policy=result.policy,
+            import_seconds=result.import_seconds,
+            created_at=existing.created_at if existing else now,
         )
-        if not kept:
-            await _whole(_finish, work, final, made, interpreter, entry)
-    return made, upcoming
+        if not existing:
+            await _run_in_thread(_publish, staged, target, new, interpreter, entry)
+    return new, upcoming
 
 
-def _upcoming(verdict: validate.Verdict, now: datetime, zone: str) -> list[datetime]:
-    """Return the next five instants. Raises BuildFailed where there is not even one: that can only be a mistake."""
-    schedule = verdict.schedule.with_context(verdict.policy.schedule_context(anchor=now, zone=zone))
-    found = list(islice(schedule.upcoming(now), 5))
-    if not found:
-        place = f"schedule.py, line {verdict.line}" if verdict.line else "schedule.py"
+def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[datetime]:
+    """Return the next five instants. Raises BuildFailed if there are none, since the task would never run."""
+    schedule = result.schedule.with_context(result.policy.schedule_context(anchor=now, zone=zone))
+    instants = list(islice(schedule.upcoming(now), 5))
+    if not instants:
+        location = f"schedule.py, line {result.line}" if result.line else "schedule.py"
         if isinstance(schedule, Once):
-            why = f"is in the past (it is {now.astimezone(ZoneInfo(schedule.context.zone)):%Y-%m-%d %H:%M} now)"
+            reason = f"is in the past (it is now {now.astimezone(ZoneInfo(schedule.context.zone)):%Y-%m-%d %H:%M})"
         else:
-            why = "is never due" + (" within not_before and until" if verdict.policy.until else "")
-        raise BuildFailed(f"{place}: {schedule.source_form()} {why}, so the task would never run")
-    return found
+            reason = "is never due" + (" between not_before and until" if result.policy.until else "")
+        raise BuildFailed(f"{location}: {schedule.source_form()} {reason}, so the task would never run")
+    return instants
 
 
 def load(folder: Path) -> Build:
-    """Read back the build in ``folder``. Raises BuildFailed where there is none, or one that somebody changed."""
+    """Load the build in ``folder``. Raises BuildFailed if it is missing or was modified."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
         build = Build(
@@ -128,39 +130,39 @@ def load(folder: Path) -> Build:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
-    differing = snapshot.changed(build.files, snapshot.fingerprint(folder / "src"))
+    modified = snapshot.changed_paths(build.files, snapshot.hash_sources(folder / "src"))
     missing = tuple(name for name in ("entry.py", "task") if not (folder / name).is_file())
-    if differing or missing:
-        raise BuildFailed(f"the build {folder.name} was changed: {', '.join(differing + missing)}")
+    if modified or missing:
+        raise BuildFailed(f"the build {folder.name} was modified: {', '.join(modified + missing)}")
     return build
 
 
-def _reusable(final: Path) -> Build | None:
-    """Return the build that is there already; None when there is none, or none that can be trusted."""
+def _reuse(target: Path) -> Build | None:
+    """Return the existing build and mark it as used; None if there is none, or if it is damaged or was moved."""
     try:
-        found = load(final)
+        existing = load(target)
     except BuildFailed:
         return None
-    build_store.touch(final)
-    return found if found.command[-2] == str(final / "entry.py") else None
+    build_store.mark_used(target)
+    return existing if existing.command[-2] == str(target / "entry.py") else None
 
 
-def _finish(work: Path, final: Path, build: Build, interpreter: str, entry: str) -> None:
-    """Write what a build has beside its sources, and put it into place."""
-    differing = snapshot.changed(build.files, snapshot.fingerprint(work / "src"))
-    if differing:
-        hint = "a build is read-only; write into the working folder of the run instead"
-        raise BuildFailed(f"importing the task changed its own files: {', '.join(differing)}", hint=hint)
-    _write(work / "entry.py", entry, 0o444)
-    _write(work / "task", _launcher(build.command), 0o555)
-    _write(work / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
-    if build_store.put_into_place(work, final):
+def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: str) -> None:
+    """Add the entry script, the launcher and the manifest to the staged sources, and move the build into place."""
+    modified = snapshot.changed_paths(build.files, snapshot.hash_sources(staged / "src"))
+    if modified:
+        hint = "builds are read-only; write to the working folder of the run instead"
+        raise BuildFailed(f"importing the task modified its own files: {', '.join(modified)}", hint=hint)
+    _write(staged / "entry.py", entry, 0o444)
+    _write(staged / "task", _launcher(build.command), 0o555)
+    _write(staged / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
+    if build_store.publish(staged, target):
         return
     try:
-        load(final)  # somebody else was faster with the same
+        load(target)  # another process has published the same build in the meantime
     except BuildFailed:
-        build_store.discard(build_store.set_aside(final))
-        build_store.put_into_place(work, final)
+        build_store.discard(target)
+        build_store.publish(staged, target)
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -185,7 +187,7 @@ def _manifest(build: Build, interpreter: str) -> dict[str, Any]:
 def _launcher(command: tuple[str, ...]) -> str:
     return f"""\
 #!/bin/sh
-# Runs this build by hand: --run calls the function, --schedule tells when it is due.
+# Runs this build manually: --run calls the function, --schedule shows when it is due.
 exec {shlex.join(command[:-1])} "$@"
 """
 
@@ -193,20 +195,22 @@ exec {shlex.join(command[:-1])} "$@"
 _DESCRIBE = "import os, sys; print(sys.version, sys.platform, os.uname().machine)"
 
 
-def interpreter_of(python: str) -> str:
-    """Return path, version and platform of an interpreter. Raises BuildFailed when it cannot be started."""
+def _describe_interpreter(python: str) -> str:
+    """Return path, version and platform of an interpreter. Raises BuildFailed if it cannot be started."""
     if python == sys.executable:
         return f"{python} {sys.version} {sys.platform} {os.uname().machine}"
     command = (python, "-I", "-S", "-c", _DESCRIBE)
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True, text=True)
+        completed = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True, text=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
-        raise BuildFailed(f"the interpreter {python} cannot be started: {error}") from error
-    return f"{python} {done.stdout.strip()}"
+        raise BuildFailed(f"cannot start the interpreter {python}: {error}") from error
+    return f"{python} {completed.stdout.strip()}"
 
 
-async def _whole(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call ``function`` in a thread; when cancelled, end only after it did, so that nothing goes on behind our back."""
+async def _run_in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call ``function`` in a thread. If cancelled, wait for the thread first, so that it does not run on unattended."""
     call = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(call)

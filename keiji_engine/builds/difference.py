@@ -1,4 +1,4 @@
-"""How the sources of a task differ from those of a build, as lines for people. What may be a secret is not shown."""
+"""Unified diffs between the sources of a task and those of its build, bounded in size and without secrets."""
 
 from __future__ import annotations
 
@@ -6,108 +6,108 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from keiji_engine.builds.snapshot import changed, read_regular
+from keiji.records import FileDifference
+from keiji_engine.builds.snapshot import changed_paths, read_regular_file
 
-MOST_FILES = 200
-MOST_LINES = 2000  # of a file's differences
-MOST_LETTERS = 200_000  # of all of them
-LARGEST_FILE = 256 * 1024
-LONGEST_LINE = 1000
+MAX_FILES = 200
+MAX_LINES = 2000  # of the diff of one file
+MAX_CHARACTERS = 200_000  # of all diffs together
+MAX_FILE_SIZE = 256 * 1024
+MAX_LINE_LENGTH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class FileDifference:
-    """How a file differs: "added", "removed", "edited" or "mode"; ``note`` says why its lines are not all there."""
+class _Version:
+    """A source file on one side of the comparison; ``digest`` is None if it does not exist there."""
 
-    path: str
-    change: str
-    lines: tuple[str, ...] = ()
-    note: str = ""
+    path: Path
+    digest: str | None
 
 
 def difference(
     build: Path, before: dict[str, str], folder: Path, after: dict[str, str]
 ) -> tuple[tuple[FileDifference, ...], str]:
-    """Return how each file differs that does, and what is left out of that, "" for nothing.
+    """Return the difference of each file that differs, and a note about files that are left out ("" for none).
 
     Args:
-        build: the sources of the build, ``before`` their fingerprint.
-        folder: the sources as they are, ``after`` their fingerprint.
+        build: the sources of the build, ``before`` their hashes.
+        folder: the current sources, ``after`` their hashes.
     """
-    paths = changed(before, after)
-    found: list[FileDifference] = []
-    room = MOST_LETTERS
-    for path in paths[:MOST_FILES]:
-        one = _of(path, (build, before.get(path)), (folder, after.get(path)), room)
-        room -= sum(len(line) + 1 for line in one.lines)
-        found.append(one)
-    left = len(paths) - MOST_FILES
-    return tuple(found), f"{left:,} more files differ" if left > 0 else ""
+    paths = changed_paths(before, after)
+    differences: list[FileDifference] = []
+    remaining = MAX_CHARACTERS
+    for path in paths[:MAX_FILES]:
+        old, new = _Version(build / path, before.get(path)), _Version(folder / path, after.get(path))
+        file_difference = _compare(path, old, new, remaining)
+        remaining -= sum(len(line) + 1 for line in file_difference.lines)
+        differences.append(file_difference)
+    omitted = len(paths) - MAX_FILES
+    return tuple(differences), f"{omitted:,} more files differ" if omitted > 0 else ""
 
 
-def _of(path: str, one: tuple[Path, str | None], other: tuple[Path, str | None], room: int) -> FileDifference:
-    (build, before), (folder, after) = one, other
-    if before is None or after is None:
-        change = "added" if before is None else "removed"
+def _compare(path: str, old: _Version, new: _Version, remaining: int) -> FileDifference:
+    """Return the difference between two versions of a file, in no more than about ``remaining`` characters."""
+    if old.digest is None or new.digest is None:
+        change = "added" if old.digest is None else "removed"
+    elif old.digest.removesuffix("+x") == new.digest.removesuffix("+x"):
+        note = "is now executable" if new.digest.endswith("+x") else "is no longer executable"
+        return FileDifference(path=path, change="mode", note=note)
     else:
-        change = "mode" if before.removesuffix("+x") == after.removesuffix("+x") else "edited"
-    if change == "mode":
-        assert after is not None
-        word = "is executable now" if after.endswith("+x") else "is not executable any more"
-        return FileDifference(path=path, change=change, note=word)
-    if _may_hold_secrets(path):
-        return FileDifference(path=path, change=change, note="not shown: it may hold secrets")
+        change = "edited"
+    if _may_contain_secrets(path):
+        return FileDifference(path=path, change=change, note="not shown: may contain secrets")
     try:
-        old = _text(build / path) if before is not None else []
-        new = _text(folder / path) if after is not None else []
-    except _NotShown as reason:
+        old_lines = _read_lines(old.path) if old.digest is not None else []
+        new_lines = _read_lines(new.path) if new.digest is not None else []
+    except _NotComparable as reason:
         return FileDifference(path=path, change=change, note=str(reason))
-    return _lines(path, change, old, new, room)
+    return _diff(path, change, old_lines, new_lines, remaining)
 
 
-class _NotShown(Exception):
-    """A file has no lines that could be compared here."""
+class _NotComparable(Exception):
+    """The file has no lines that could be compared; the message is the reason."""
 
 
-def _may_hold_secrets(path: str) -> bool:
+def _may_contain_secrets(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.startswith(".env") or name.endswith(".env")
 
 
-def _text(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise _NotShown(f"not shown: it has more than {LARGEST_FILE >> 10} KiB")
-        content = read_regular(path)
+        if path.stat().st_size > MAX_FILE_SIZE:
+            raise _NotComparable(f"not shown: larger than {MAX_FILE_SIZE >> 10} KiB")
+        content = read_regular_file(path)
     except OSError as error:
-        raise _NotShown(f"not shown: {error.strerror or error}") from error
+        raise _NotComparable(f"not shown: {error.strerror or error}") from error
     if b"\0" in content:
-        raise _NotShown("binary")
+        raise _NotComparable("binary")
     try:
         return content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise _NotShown("not text in UTF-8") from error
+        raise _NotComparable("not valid UTF-8") from error
 
 
-def _lines(path: str, change: str, old: list[str], new: list[str], room: int) -> FileDifference:
-    if room <= 0:
-        return FileDifference(path=path, change=change, note="not shown: there is enough above already")
+def _diff(path: str, change: str, old: list[str], new: list[str], remaining: int) -> FileDifference:
+    if remaining <= 0:
+        return FileDifference(path=path, change=change, note="not shown: the differences above reach the size limit")
     lines: list[str] = []
     note = ""
-    for line in difflib.unified_diff(_ended(old), _ended(new), lineterm="", n=3):
+    for line in difflib.unified_diff(_mark_missing_newline(old), _mark_missing_newline(new), lineterm="", n=3):
         if line.startswith(("---", "+++")) and len(lines) == 0:
             continue
-        if len(lines) >= MOST_LINES or room <= 0:
+        if len(lines) >= MAX_LINES or remaining <= 0:
             note = f"only the first {len(lines):,} lines of the difference are shown"
             break
-        shown = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}… {len(line) - LONGEST_LINE:,} more"
+        excess = len(line) - MAX_LINE_LENGTH
+        shown = line if excess <= 0 else f"{line[:MAX_LINE_LENGTH]}… {excess:,} more characters"
         lines.append(shown)
-        room -= len(shown) + 1
+        remaining -= len(shown) + 1
     return FileDifference(path=path, change=change, lines=tuple(lines), note=note)
 
 
-def _ended(lines: list[str]) -> list[str]:
-    """Return the lines of a text; one whose last line has no end says so, as diff does."""
+def _mark_missing_newline(lines: list[str]) -> list[str]:
+    """Return the lines of a text, followed by diff's marker if the last line has no newline."""
     if lines[-1:] == [""]:
         return lines[:-1]
-    return [*lines, "\\ no newline at the end of the file"] if lines else []
+    return [*lines, "\\ no newline at end of file"] if lines else []

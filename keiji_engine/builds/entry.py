@@ -1,7 +1,7 @@
-"""Runs a task: ``--run`` calls its function, ``--schedule`` tells when it is due.
+"""Entry script of a build: ``--run`` calls the function of the task, ``--schedule`` shows when it is due.
 
-A copy of this file lies in every build and is what its interpreter is given, so it imports next to nothing. It is also
-what a task's ``main.py`` reaches.
+Every build contains a copy of this file. It imports as little as possible, because every run starts with it. A task's
+``main.py`` uses it, too.
 """
 
 import os
@@ -13,11 +13,11 @@ USAGE = "usage: --run (call the function) or --schedule (show when it is due)"
 def run(source: str) -> int:
     """Call ``function()`` of ``function.py`` in ``source`` and return the exit code.
 
-    None and anything else that the function returns means 0; a whole number is the exit code; an exception that is
-    returned or raised means 1 and is shown on standard error.
+    An integer returned by the function is the exit code. An exception, returned or raised, gives exit code 1 and is
+    printed to standard error. Any other result gives exit code 0.
     """
     sys.path.insert(0, source)
-    sys.argv = [os.path.join(source, "function.py")]  # noqa: PTH118 - pathlib would be a third of the start-up time
+    sys.argv = [os.path.join(source, "function.py")]  # noqa: PTH118 - importing pathlib takes a third of the start-up time
     try:
         result = __import__("function").function()
         if type(result).__name__ == "coroutine":
@@ -26,8 +26,8 @@ def run(source: str) -> int:
             result = asyncio.run(result)
     except (SystemExit, KeyboardInterrupt):
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever it was, the author is shown it
-        sys.excepthook(type(error), error.with_traceback(_below_us(error)), error.__traceback__)
+    except BaseException as error:  # noqa: BLE001 - every exception is shown to the author
+        sys.excepthook(type(error), error.with_traceback(_author_traceback(error)), error.__traceback__)
         return 1
     if isinstance(result, BaseException):
         print(f"function() returned {type(result).__name__}: {result}", file=sys.stderr)  # noqa: T201
@@ -37,8 +37,8 @@ def run(source: str) -> int:
     return 0
 
 
-def _below_us(error: BaseException):  # type: ignore[no-untyped-def]  # naming the type would cost an import
-    """Return the traceback without our own frames: what is left is the author's."""
+def _author_traceback(error: BaseException):  # type: ignore[no-untyped-def]  # importing the type would cost start-up time
+    """Return the traceback without the frames of this file."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename == __file__:
         trace = trace.tb_next
@@ -46,7 +46,7 @@ def _below_us(error: BaseException):  # type: ignore[no-untyped-def]  # naming t
 
 
 def show_schedule(source: str) -> int:
-    """Print the schedule in ``source`` in words, and the next five instants; return the exit code."""
+    """Print a description of the schedule in ``source`` and its next five instants; return the exit code."""
     from datetime import UTC, datetime
     from itertools import islice
     from zoneinfo import ZoneInfo
@@ -67,7 +67,7 @@ def show_schedule(source: str) -> int:
 
 
 def _zone(source: str) -> str:
-    """Return the zone of the workspace that ``source`` is in, else of the usual one, else of this machine."""
+    """Return the time zone of the workspace around ``source``, else of the default workspace, else of this machine."""
     from pathlib import Path
 
     from keiji.errors import KeijiError
@@ -83,7 +83,7 @@ def _zone(source: str) -> str:
 
 
 def main(source: str, arguments: list[str]) -> int:
-    """Do what ``arguments`` ask of the task in ``source``; return the exit code."""
+    """Run the command line ``arguments`` for the task in ``source``; return the exit code."""
     if arguments == ["--run"]:
         return run(source)
     if arguments == ["--schedule"]:
@@ -93,5 +93,5 @@ def main(source: str, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH120
-    sys.exit(main(os.path.join(here, "src"), sys.argv[1:]))  # noqa: PTH118
+    build = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH120
+    sys.exit(main(os.path.join(build, "src"), sys.argv[1:]))  # noqa: PTH118

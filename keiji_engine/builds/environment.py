@@ -1,6 +1,7 @@
-"""The environment of a task: little of what the engine has, and what the task's own ``.env`` says.
+"""The environment of a run: a few of the engine's variables plus the task's own ``.env``.
 
-Values are read when a run starts, so editing them needs no rebuild. They may be secrets: no message shows one.
+The ``.env`` is read when a run starts, so editing it requires no rebuild. Its values may be secrets: no message
+contains one.
 """
 
 from __future__ import annotations
@@ -10,36 +11,37 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keiji.errors import KeijiError
-from keiji_engine.builds.snapshot import read_regular
+from keiji_engine.builds.snapshot import read_regular_file
 
-# What programs need to find themselves, their user, their language and the network. Nothing of Python's, so that a
-# task is the same whoever started the engine, and nothing of keiji's, so that it does not act on the engine by chance.
-_PASSED = frozenset(
+# The variables that programs need for paths, user, language and network. Python's variables are left out so that a task
+# behaves the same regardless of how the engine was started; keiji's, so that a task does not act on the engine by
+# accident.
+_INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"}
     | {"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"}
 )
 _KEY = re.compile(r"(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*")
-_BARE = re.compile(r"[^\n]*")
-_SINGLE = re.compile(r"'([^']*)'")
-_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_UNQUOTED = re.compile(r"[^\n]*")
+_SINGLE_QUOTED = re.compile(r"'([^']*)'")
+_DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _AFTER_QUOTE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
 
 
 def read_env(folder: Path) -> dict[str, str]:
-    """Read the ``.env`` of the task in ``folder``; empty when there is none.
+    """Read the ``.env`` of the task in ``folder``; return {} if there is none.
 
-    A line is ``KEY=value``, ``KEY='as it is'`` or ``KEY="with \\n and \\" escapes"``; ``export`` may precede it, quoted
-    values may span lines, `` #`` begins a comment. Nothing is expanded.
+    A line is ``KEY=value``, ``KEY='literal'`` or ``KEY="with \\n and \\" escapes"``. ``export`` may precede it, quoted
+    values may span lines, `` #`` starts a comment. Variables are not expanded.
 
     Raises:
-        KeijiError: it cannot be read; the message has the line, never a value.
+        KeijiError: it cannot be read; the message names the line, but never a value.
     """
     origin = f"{folder.name}/.env"
     try:
-        content = read_regular(folder / ".env")
+        content = read_regular_file(folder / ".env")
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -48,75 +50,76 @@ def read_env(folder: Path) -> dict[str, str]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise KeijiError(f"{origin}, line {line}: this is not UTF-8") from error
+        raise KeijiError(f"{origin}, line {line}: not valid UTF-8") from error
     return parse_env(text, origin)
 
 
 def parse_env(text: str, origin: str = ".env") -> dict[str, str]:
-    """Read the values in ``text``; ``origin`` names it in errors. Raises KeijiError as `read_env` does."""
+    """Parse the text of a ``.env``; ``origin`` names the file in errors. Raises KeijiError like `read_env`."""
     text = text.replace("\r\n", "\n")
     values: dict[str, str] = {}
-    lines: dict[str, int] = {}
-    at = 0
-    while at < len(text):
-        number = text.count("\n", 0, at) + 1
-        end = text.find("\n", at) % (len(text) + 1)  # not found: the end of the text
-        content = text[at:end].strip()
-        if not content or content.startswith("#"):
-            at = end + 1
+    line_numbers: dict[str, int] = {}
+    position = 0
+    while position < len(text):
+        number = text.count("\n", 0, position) + 1
+        end = text.find("\n", position) % (len(text) + 1)  # -1, not found, becomes the end of the text
+        line = text[position:end]
+        if not line.strip() or line.lstrip().startswith("#"):
+            position = end + 1
             continue
-        at += len(text[at:end]) - len(text[at:end].lstrip())
-        found = _KEY.match(text, at)
-        if not found:
-            raise KeijiError(f"{origin}, line {number}: this is not of the form KEY=value")
-        key = found[1]
-        if key in lines:
-            raise KeijiError(f"{origin}, line {number}: {key} is set already, in line {lines[key]}")
-        values[key], at = _value(text, found.end(), f"{origin}, line {number}: {key}")
+        position += len(line) - len(line.lstrip())
+        match = _KEY.match(text, position)
+        if not match:
+            raise KeijiError(f"{origin}, line {number}: expected KEY=value")
+        key = match[1]
+        if key in line_numbers:
+            raise KeijiError(f"{origin}, line {number}: {key} is already set on line {line_numbers[key]}")
+        values[key], position = _parse_value(text, match.end(), f"{origin}, line {number}: {key}")
         if "\0" in values[key]:
-            raise KeijiError(f"{origin}, line {number}: {key} has a NUL in it, which no environment can hold")
-        lines[key] = number
+            reason = "contains a NUL character, which is not allowed in environment variables"
+            raise KeijiError(f"{origin}, line {number}: {key} {reason}")
+        line_numbers[key] = number
     return values
 
 
-def _value(text: str, at: int, where: str) -> tuple[str, int]:
-    """Return the value that begins at ``at`` and where the next line begins."""
-    quote = text[at : at + 1]
-    if quote not in ("'", '"') or not quote:
-        bare = _BARE.match(text, at)
-        assert bare is not None  # it matches anything
-        value = bare[0] if not bare[0].startswith("#") else ""
-        return re.split(r"[ \t]#", value, maxsplit=1)[0].strip(), bare.end() + 1
-    quoted = (_SINGLE if quote == "'" else _DOUBLE).match(text, at)
+def _parse_value(text: str, start: int, location: str) -> tuple[str, int]:
+    """Return the value that starts at ``start``, and where the next line starts."""
+    quote_mark = text[start : start + 1]
+    if quote_mark not in ("'", '"') or not quote_mark:
+        unquoted = _UNQUOTED.match(text, start)
+        assert unquoted is not None  # the pattern matches any text
+        value = unquoted[0] if not unquoted[0].startswith("#") else ""
+        return re.split(r"[ \t]#", value, maxsplit=1)[0].strip(), unquoted.end() + 1
+    quoted = (_SINGLE_QUOTED if quote_mark == "'" else _DOUBLE_QUOTED).match(text, start)
     if not quoted:
-        raise KeijiError(f"{where} begins with {quote}, and no {quote} ends it")
-    after = _AFTER_QUOTE.match(text, quoted.end())
-    if not after:
-        raise KeijiError(f"{where} goes on after its closing {quote}")
+        raise KeijiError(f"{location} has no closing {quote_mark}")
+    rest = _AFTER_QUOTE.match(text, quoted.end())
+    if not rest:
+        raise KeijiError(f"{location} has text after its closing {quote_mark}")
     value = quoted[1]
-    if quote == '"':
-        value = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), value, flags=re.DOTALL)
-    return value, after.end()
+    if quote_mark == '"':
+        value = re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), value, flags=re.DOTALL)
+    return value, rest.end()
 
 
-def quoted(value: str) -> str:
-    """Return ``value`` as `parse_env` and a shell both read it back."""
+def quote(value: str) -> str:
+    """Return ``value`` quoted for `parse_env` and for a shell."""
     if "'" not in value and value.isprintable():
         return f"'{value}'"
     escapes = {"\\": "\\\\", '"': '\\"', "$": "\\$", "`": "\\`", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return '"' + "".join(escapes.get(letter, letter) for letter in value) + '"'
+    return '"' + "".join(escapes.get(character, character) for character in value) + '"'
 
 
 def child_environment(folder: Path, inherited: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the whole environment of a run.
+    """Return the complete environment of a run.
 
     Args:
-        folder: the task's; its ``.env`` is read now.
-        inherited: the engine's environment, of which little is passed on.
-        extra: what keiji itself says, such as ``KEIJI_RUN_ID``; has the last word.
+        folder: the task's folder; its ``.env`` is read now.
+        inherited: the engine's environment, only a few variables of which are passed on.
+        extra: variables set by keiji, such as ``KEIJI_RUN_ID``; they override all others.
 
     Raises:
         KeijiError: the ``.env`` cannot be read.
     """
-    passed = {key: value for key, value in inherited.items() if key in _PASSED or key.startswith("LC_")}
-    return passed | read_env(folder) | dict(extra)
+    passed_on = {key: value for key, value in inherited.items() if key in _INHERITED or key.startswith("LC_")}
+    return passed_on | read_env(folder) | dict(extra)

@@ -1,4 +1,4 @@
-"""What a task's ``main.py`` does: runs the sources as they are, with the values of ``.env``."""
+"""The implementation of a task's ``main.py``: runs the sources in place, with the values of ``.env``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keiji_engine.builds.environment import read_env
 
 
 def main(folder: Path) -> int:
-    """Do what the command line asks of the task in ``folder``; return the exit code."""
+    """Run the command line for the task in ``folder``; return the exit code."""
     try:
         os.environ.update(read_env(folder))
         return entry.main(str(folder), sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The gate: nothing is switched to before its sources were looked at, in a process of their own, with limits."""
+"""Validation of the sources before a build is activated, in a separate process with limits."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ from keiji.policy import Policy
 from keiji.schedule import Schedule, from_dict
 
 VALIDATE_CHILD = Path(__file__).with_name("validate_child.py")
-LIMIT = 30.0
-# The examiner keeps the limit itself and can tell where it was; this much later it is ended from outside.
-_SLACK = 2.0
-_SYNTAX_LIMIT = 10.0
-_MOST_OUTPUT = 16 * 1024
+TIMEOUT = 30.0
+# The child enforces the timeout itself, since it can report the current line; after this extra time it is killed.
+_GRACE_PERIOD = 2.0
+_SYNTAX_TIMEOUT = 10.0
+_MAX_OUTPUT = 16 * 1024
+_SYNTAX_BATCH = 200  # files per process
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the gate learned of sources that passed. ``schedule`` is not placed yet; ``line`` is where it is made."""
+class ValidationResult:
+    """The result for valid sources.
+
+    Args:
+        schedule: without anchor and zone.
+        import_seconds: how long the import of ``function.py`` took.
+        line: line in ``schedule.py`` at which ``schedule()`` starts, if known.
+    """
 
     schedule: Schedule
     policy: Policy
@@ -37,92 +44,98 @@ class Verdict:
     line: int | None
 
 
-async def examine(
-    python: str, source: Path, *, final: Path, scratch: Path, environment: Mapping[str, str], is_new: bool, limit: float
-) -> Verdict:
-    """Look at the sources in ``source``; compile them when the build ``is_new``. Never calls the function.
+async def validate(
+    python: str,
+    source: Path,
+    *,
+    target: Path,
+    scratch: Path,
+    environment: Mapping[str, str],
+    is_new: bool,
+    timeout: float,
+) -> ValidationResult:
+    """Validate the sources in ``source``, and compile them if the build ``is_new``. Never calls ``function()``.
 
     Args:
         python: the interpreter that will run them.
-        final: where the sources will lie when the build is in place; what tracebacks name.
-        scratch: working folder of the examination; empty.
-        environment: as a run would have it.
-        limit: seconds that it may take.
+        target: the folder of the sources once the build is in place; appears in tracebacks.
+        scratch: an empty folder, the working folder of the process.
+        environment: that of a run.
+        timeout: in seconds.
 
     Raises:
-        BuildFailed: they do not pass. The first line of the message is file, line and reason.
+        BuildFailed: the sources are invalid. The first line of the message has file, line and reason.
     """
-    with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as trace, tempfile.TemporaryFile() as output:
-        numbers = (str(report.fileno()), str(trace.fileno()), str(limit), "new" if is_new else "kept")
-        command = (python, "-I", "-B", "-X", "utf8", str(VALIDATE_CHILD), str(source), str(final), *numbers)
+    with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as crash, tempfile.TemporaryFile() as output:
+        options = (str(report.fileno()), str(crash.fileno()), str(timeout), "new" if is_new else "existing")
+        command = (python, "-I", "-B", "-X", "utf8", str(VALIDATE_CHILD), str(source), str(target), *options)
         try:
-            process = subprocess.Popen(  # noqa: ASYNC220 - it returns as soon as the program is started
+            process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is started
                 command,
                 cwd=scratch,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=(report.fileno(), trace.fileno()),
+                pass_fds=(report.fileno(), crash.fileno()),
                 start_new_session=True,
             )
         except OSError as error:
-            raise BuildFailed(f"the interpreter {python} cannot be started: {error.strerror}") from error
-        late = await _ended(process, limit + _SLACK)
-        last = json.loads((_text(report).splitlines() or ["{}"])[-1])
-        if "passed" in last:
-            return _verdict(last["passed"])
-        if "failed" in last:
-            raise BuildFailed(last["failed"])
-        crash = _text(trace)
-        stage = f"{_author_line(crash, (source, final))}{last.get('stage', 'examining it')}"
-        if late or crash.startswith("Timeout"):
-            hint = "what takes long belongs into function(), which the build does not call"
-            raise BuildFailed(f"{stage} did not end within {limit:g} s", hint=hint)
-        printed = _text(output).strip()[-_MOST_OUTPUT:]
-        raise BuildFailed(
-            f"{stage} ended the interpreter: {_end(process.returncode)}" + (f"\n{printed}" if printed else "")
-        )
+            raise BuildFailed(f"cannot start the interpreter {python}: {error.strerror}") from error
+        timed_out = await _wait_or_kill(process, timeout + _GRACE_PERIOD)
+        last_report = json.loads((_read_text(report).splitlines() or ["{}"])[-1])
+        if "passed" in last_report:
+            return _result(last_report["passed"])
+        if "failed" in last_report:
+            raise BuildFailed(last_report["failed"])
+        crash_trace = _read_text(crash)
+        stage = _author_location(crash_trace, (source, target)) + last_report.get("stage", "validating the sources")
+        if timed_out or crash_trace.startswith("Timeout"):
+            hint = "move slow code into function(), which is not called during a build"
+            raise BuildFailed(f"{stage} did not finish within {timeout:g} s", hint=hint)
+        printed = _read_text(output).strip()[-_MAX_OUTPUT:]
+        cause = _describe_exit(process.returncode)
+        raise BuildFailed(f"{stage} terminated the interpreter: {cause}" + (f"\n{printed}" if printed else ""))
 
 
-async def _ended(process: subprocess.Popen[bytes], limit: float) -> bool:
-    """Wait until the process ends, and end it with all that it started when it does not; return whether it was late."""
+async def _wait_or_kill(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Wait for the process, then kill its process group; return whether the process exceeded the timeout."""
     waiting = asyncio.ensure_future(asyncio.to_thread(process.wait))
     try:
-        await asyncio.wait_for(asyncio.shield(waiting), limit)
+        await asyncio.wait_for(asyncio.shield(waiting), timeout)
     except TimeoutError:
         return True
     finally:
-        with suppress(ProcessLookupError, PermissionError):  # nothing is left of its group
+        with suppress(ProcessLookupError, PermissionError):  # the group is empty
             os.killpg(process.pid, signal.SIGKILL)
         await waiting
     return False
 
 
-def _text(file: IO[bytes]) -> str:
+def _read_text(file: IO[bytes]) -> str:
     file.seek(0)
     return file.read(4 * 1024 * 1024).decode(errors="backslashreplace")
 
 
-def _verdict(passed: dict[str, Any]) -> Verdict:
+def _result(passed: dict[str, Any]) -> ValidationResult:
     policy = Policy.from_dict(passed["policy"])
-    return Verdict(from_dict(passed["schedule"]), policy, passed["import_seconds"], passed["line"])
+    return ValidationResult(from_dict(passed["schedule"]), policy, passed["import_seconds"], passed["line"])
 
 
-def _author_line(trace: str, roots: tuple[Path, Path]) -> str:
-    """Return "function.py, line 3: " of the author's innermost frame that faulthandler wrote; "" for none."""
-    for block in reversed(trace.split("(most recent call first)")):  # the main thread comes last
-        for file, line in re.findall(r'^  File "(.*)", line (\d+) in', block, re.MULTILINE):
+def _author_location(trace: str, roots: tuple[Path, Path]) -> str:
+    """Return "function.py, line 3: ", the innermost frame below ``roots`` in a faulthandler trace; "" for none."""
+    for thread_trace in reversed(trace.split("(most recent call first)")):  # the main thread comes last
+        for file, line in re.findall(r'^  File "(.*)", line (\d+) in', thread_trace, re.MULTILINE):
             for root in roots:
-                # It writes ASCII only, and escapes as Python does.
+                # faulthandler writes ASCII and escapes other characters like Python does.
                 escaped = f"{root}{os.sep}".encode("ascii", "backslashreplace").decode()
                 if file.startswith(escaped):
                     return f"{file.removeprefix(escaped)}, line {line}: "
     return ""
 
 
-def _end(code: int) -> str:
-    """Return how a process ended, in words."""
+def _describe_exit(code: int) -> str:
+    """Return "exit code 7" or "killed by SIGSEGV" for the return code of a process."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -134,25 +147,25 @@ def _end(code: int) -> str:
 def check_syntax(source: Path, python: str, paths: Sequence[str]) -> str:
     """Return the first syntax error among ``paths`` of ``source``: "function.py, line 3: invalid syntax"; "" for none.
 
-    In a process of its own: compiling holds the interpreter for as long as it takes, and some sources crash it.
+    The check runs in a separate process: compiling holds the GIL, and some sources crash the compiler.
     """
-    wanted = [path for path in paths if path.endswith(".py")]
-    for first in range(0, len(wanted), 200):
+    python_files = [path for path in paths if path.endswith(".py")]
+    for start in range(0, len(python_files), _SYNTAX_BATCH):
         command = (python, "-I", "-S", "-B", "-X", "utf8", str(VALIDATE_CHILD), "--syntax", str(source))
         try:
-            done = subprocess.run(
-                (*command, *wanted[first : first + 200]),
+            completed = subprocess.run(
+                (*command, *python_files[start : start + _SYNTAX_BATCH]),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=_SYNTAX_LIMIT,
+                timeout=_SYNTAX_TIMEOUT,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return f"the sources take more than {_SYNTAX_LIMIT:g} s to compile"
+            return f"compiling the sources did not finish within {_SYNTAX_TIMEOUT:g} s"
         except OSError as error:
-            return f"the interpreter {python} cannot be started: {error.strerror}"
-        if done.returncode != 0:
-            return f"the interpreter ended with {done.returncode} while the sources were compiled"
-        if done.stdout:
-            return done.stdout.decode(errors="backslashreplace").splitlines()[0]
+            return f"cannot start the interpreter {python}: {error.strerror}"
+        if completed.returncode != 0:
+            return f"compiling the sources terminated the interpreter: {_describe_exit(completed.returncode)}"
+        if completed.stdout:
+            return completed.stdout.decode(errors="backslashreplace").splitlines()[0]
     return ""

@@ -1,8 +1,8 @@
-"""A program's side of the bus, the same for the command line and the terminal.
+"""The client side of the bus, used by the command line and the terminal.
 
-A lost reply is asked for again under the same id. A view of the engine's state is joined without a gap: subscribe,
-wait until the subscription is in force, take the snapshot, then follow the deltas behind it. Whether an engine lives
-is read off its lock, so that a dead one is noticed without waiting for anything.
+A request whose reply is lost is sent again under the same id. To follow the engine's state without a gap, a client
+subscribes, waits until the subscriptions are in force, takes a snapshot, and applies the deltas that follow it. Whether
+an engine is running is read from its lock, so that a dead engine is noticed without a time-out.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from keiji import engine_process
 from keiji.errors import EngineOffline, KeijiError, ProtocolError, ServiceOffline
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import sudo_user
 from keiji_engine.bus.views import LinkChanged, LinkState
 
-_ASK_AGAIN = 1.0  # seconds without a reply
-_LOOK = 0.2  # seconds between looks at whether the engine still lives
-_READ_BACK = 1024 * 1024  # bytes of a log at most that are asked for to fill a gap; further behind skips
+_REPLY_LIMIT = 5.0  # seconds
+_RESEND_INTERVAL = 1.0  # seconds without a reply
+_POLL_INTERVAL = 0.2  # seconds between checks whether the engine is running
+_MAX_BACKFILL = 1024 * 1024  # bytes of a log to read back to fill a gap; a larger gap is skipped
 
 
 Update = p.Snapshot | p.Delta | p.Heartbeat | LinkChanged
@@ -38,17 +40,18 @@ class Client:
     """An asynchronous client of one engine; use it in ``async with``.
 
     Args:
-        paths: of the workspace whose engine is meant.
-        sender: who asks, for the ledger, such as "keiji-tui".
+        paths: the paths of the engine's workspace.
+        sender: the name of the client program, for the ledger, such as "keiji-tui".
     """
 
     def __init__(self, paths: Paths, sender: str) -> None:
         self._paths = paths
         self._sender = sender
+        self._sudo_user = sudo_user()
         self._context = zmq.asyncio.Context()
         self._control: zmq.asyncio.Socket | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._waiting: dict[str, asyncio.Future[p.AnyReply]] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._pending: dict[str, asyncio.Future[p.AnyReply]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,104 +59,114 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._hang_up()
+        await self._disconnect()
         self._context.destroy(linger=0)
 
-    # ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, request: p.AnyRequest, *, limit: float = 5.0) -> p.AnyReply:
-        """Send a request and return the reply.
+    async def ask(self, request: p.Request[p.R], *, limit: float = _REPLY_LIMIT) -> p.R:
+        """Send a request and return its reply, whose type the request declares.
+
+        A directive that takes longer than a moment is only accepted at first: use `settle` to wait for its outcome.
 
         Args:
-            limit: seconds until the engine must have answered; a directive is not carried out after that.
+            limit: seconds within which the engine must answer; it does not carry out a directive after that.
 
         Raises:
-            EngineOffline: no engine runs, or it ended meanwhile.
-            ServiceOffline: the engine runs without its bus.
-            KeijiError: the engine refused, or did not answer in time.
+            EngineOffline: no engine is running, or it ended before it answered.
+            ServiceOffline: the engine is running without its bus.
+            ProtocolError: the reply is not of the declared type.
+            KeijiError: the engine refused the request, or did not answer in time.
         """
+        return p.check_reply(request, await self._request(request, limit))
+
+    async def settle(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
+        """Send a directive and wait up to ``limit`` seconds until it has been carried out. Raises as `ask` does."""
+        deadline = time.monotonic() + limit
+        reply = await self._request(directive, _REPLY_LIMIT)
+        while isinstance(reply, p.Accepted):
+            if time.monotonic() > deadline:
+                raise KeijiError(
+                    f"{directive.verb} {directive.target}: not done after {limit:g} s",
+                    hint="the engine is still working on it; keiji task get shows its state",
+                )
+            reply = await self._request(p.GetDirective(directive=directive.id, wait=2.0), _REPLY_LIMIT)
+        return p.check_reply(directive, reply)
+
+    async def _request(self, request: p.Request[p.Reply], limit: float) -> p.AnyReply:
         self._check_engine()
         if isinstance(request, p.Directive) and request.deadline is None:
             request = msgspec.structs.replace(request, deadline=time.time() + limit)
-        request = msgspec.structs.replace(request, sender=request.sender or self._sender)
+        request = msgspec.structs.replace(
+            request, sender=request.sender or self._sender, sudo_user=request.sudo_user or self._sudo_user
+        )
         reply: asyncio.Future[p.AnyReply] = asyncio.get_running_loop().create_future()
-        self._waiting[request.id] = reply
+        self._pending[request.id] = reply
         try:
-            answer = await self._exchange(request, reply, time.monotonic() + limit)
+            return await self._send_until_answered(request, reply, time.monotonic() + limit)
         finally:
-            del self._waiting[request.id]
-        if isinstance(answer, p.Refused):
-            raise answer.error()
-        return answer
+            del self._pending[request.id]
 
-    async def settle(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
-        """Send a directive and wait until it was carried out, for up to ``limit`` seconds. Raises as `ask` does."""
-        until = time.monotonic() + limit
-        answer = await self.ask(directive)  # type: ignore[arg-type] # every Directive that has a tag is an AnyRequest
-        while not isinstance(answer, p.Done):
-            if time.monotonic() > until:
-                raise KeijiError(
-                    f"{directive.verb} {directive.target}: not done after {limit:g} s",
-                    hint="the engine still works on it; keiji task get shows how it stands",
-                )
-            answer = await self.ask(p.GetDirective(directive=directive.id, wait=2.0))
-        return answer
-
-    async def _exchange(self, request: p.AnyRequest, reply: asyncio.Future[p.AnyReply], until: float) -> p.AnyReply:
+    async def _send_until_answered(
+        self, request: p.Request[p.Reply], reply: asyncio.Future[p.AnyReply], deadline: float
+    ) -> p.AnyReply:
         frames = p.encode(request)
-        again = 0.0
+        resend_at = 0.0
         while True:
             now = time.monotonic()
-            if now >= again:
+            if now >= resend_at:
                 await self._send(frames)
-                again = now + _ASK_AGAIN
-            done, _ = await asyncio.wait([reply], timeout=max(0.0, min(_LOOK, until - now)))
+                resend_at = now + _RESEND_INTERVAL
+            done, _ = await asyncio.wait([reply], timeout=max(0.0, min(_POLL_INTERVAL, deadline - now)))
             if done:
                 return reply.result()
             self._check_engine()
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 raise KeijiError(
-                    "the engine runs but did not answer in time", hint="keiji system status shows how its services do"
+                    "the engine is running but did not answer in time",
+                    hint="keiji system status shows the status of its services",
                 )
 
     def _check_engine(self) -> None:
         if not engine_process.is_running(self._paths):
             raise EngineOffline(hint="keiji system start starts it")
         if not self._paths.control.exists():
-            note = engine_process.read_info(self._paths)
-            if note is not None and any(s["name"] == "bus" and s["status"] != "online" for s in note.services):
-                raise ServiceOffline("the engine runs, but its bus is stopped", hint="keiji system start --bus")
+            info = engine_process.read_info(self._paths)
+            if info is not None and any(s["name"] == "bus" and s["status"] != "online" for s in info.services):
+                raise ServiceOffline(
+                    "the engine is running, but its bus is stopped", hint="keiji system start --bus starts it"
+                )
 
     async def _send(self, frames: list[bytes]) -> None:
         if self._control is None:
-            self._control = self._socket(zmq.DEALER, self._paths.control)
-            self._reading = asyncio.create_task(self._read(self._control))
-        # The empty frame is what a REQ socket sends as well: one form of request for everybody.
+            self._control = self._connect(zmq.DEALER, self._paths.control)
+            self._reader = asyncio.create_task(self._read_replies(self._control))
+        # A REQ socket sends the same empty delimiter frame, so that the server sees only one form of request.
         await self._control.send_multipart([b"", *frames])
 
-    async def _read(self, control: zmq.asyncio.Socket) -> None:
+    async def _read_replies(self, control: zmq.asyncio.Socket) -> None:
         while True:
             frames = await control.recv_multipart()
             try:
-                answer = p.decode_reply(frames[1:])
+                reply = p.decode_reply(frames[1:])
             except ProtocolError as error:
-                answer = p.Refused.because("", error)
-            waiting = self._waiting.get(answer.id)
-            # A refusal without an id means that the engine could not read the request: it is for whoever asked.
-            for future in [waiting] if waiting else list(self._waiting.values()) if not answer.id else []:
+                reply = p.Refused.from_error("", error)
+            pending = self._pending.get(reply.id)
+            # A refusal without an id means that one side could not decode a message: it fails every pending request.
+            for future in [pending] if pending else list(self._pending.values()) if not reply.id else []:
                 if not future.done():
-                    future.set_result(answer)
+                    future.set_result(reply)
 
-    async def _hang_up(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+    async def _disconnect(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._reading
+                await self._reader
         if self._control is not None:
             self._control.close(linger=0)
-        self._control = self._reading = None
+        self._control = self._reader = None
 
-    def _socket(self, kind: int, path: Path) -> zmq.asyncio.Socket:
+    def _connect(self, kind: int, path: Path) -> zmq.asyncio.Socket:
         socket = self._context.socket(kind)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
@@ -161,12 +174,13 @@ class Client:
         socket.connect(f"ipc://{path}")
         return socket
 
-    # ── watching ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def watch(self) -> AsyncIterator[Update]:
-        """Yield a snapshot, then every delta behind it, for ever; a new snapshot after each gap or new engine.
+        """Yield a snapshot and every delta that follows it, without end.
 
-        `LinkChanged` tells when the engine is late (stale), gone (offline), or back (live, right behind a snapshot).
+        A gap in the deltas or a new engine yields a new snapshot. `LinkChanged` reports that the engine is late
+        (stale), gone (offline), or back (live, after a snapshot).
         """
         link = LinkChanged(LinkState.CONNECTING)
         yield link
@@ -176,11 +190,11 @@ class Client:
                 if link != offline:
                     link = offline
                     yield link
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_INTERVAL)
                 continue
-            state = self._socket(zmq.SUB, self._paths.state)
+            state = self._connect(zmq.SUB, self._paths.state)
             try:
-                async for update in self._join(state):
+                async for update in self._follow_state(state):
                     if isinstance(update, LinkChanged):
                         if update == link:
                             continue
@@ -189,53 +203,54 @@ class Client:
             finally:
                 state.close(linger=0)
 
-    async def _join(self, state: zmq.asyncio.Socket) -> AsyncIterator[Update]:
-        """Yield updates from one join; ends where a new one is needed."""
+    async def _follow_state(self, state: zmq.asyncio.Socket) -> AsyncIterator[Update]:
+        """Subscribe and yield a snapshot and its deltas; return when a new snapshot is needed."""
         state.subscribe(p.TOPIC_EVENT)
         state.subscribe(p.TOPIC_HEARTBEAT)
-        state.subscribe(p.TOPIC_JOIN + uuid.uuid4().hex.encode())
+        state.subscribe(p.TOPIC_SUBSCRIBED + uuid.uuid4().hex.encode())
         try:
-            await _joined(state)
+            await _wait_until_subscribed(state)
             snapshot = await self.ask(p.GetSnapshot(), limit=p.DEAD_SECONDS)
         except TimeoutError:
-            yield LinkChanged(LinkState.OFFLINE, "the engine runs but its bus does not answer", engine_lives=True)
+            reason = "the engine is running but its bus does not answer"
+            yield LinkChanged(LinkState.OFFLINE, reason, engine_is_running=True)
             return
         except KeijiError as error:
             yield LinkChanged(LinkState.OFFLINE, error.message, engine_process.is_running(self._paths))
-            await self._hang_up()
-            return
-        if not isinstance(snapshot, p.Snapshot):
+            await self._disconnect()
             return
         yield snapshot
-        yield LinkChanged(LinkState.LIVE, engine_lives=True)
-        async for update in self._follow_state(state, snapshot.boot, snapshot.seq):
+        yield LinkChanged(LinkState.LIVE, engine_is_running=True)
+        async for update in self._follow_deltas(state, snapshot.boot, snapshot.seq):
             yield update
 
-    async def _follow_state(
+    async def _follow_deltas(
         self, state: zmq.asyncio.Socket, boot: str, seq: int
     ) -> AsyncIterator[p.Delta | p.Heartbeat | LinkChanged]:
-        heard = time.monotonic()
+        """Yield the deltas after ``seq`` and the heartbeats; return at a gap, another ``boot``, or a dead engine."""
+        heard_at = time.monotonic()
         while True:
             try:
-                message = await _received(state, _LOOK)
+                message = await _receive(state, _POLL_INTERVAL)
             except TimeoutError:
-                silent = time.monotonic() - heard
+                silence = time.monotonic() - heard_at
                 if not engine_process.is_running(self._paths):
                     return
-                if silent > p.DEAD_SECONDS:
-                    yield LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer", engine_lives=True)
-                elif silent > p.STALE_SECONDS:
-                    yield LinkChanged(LinkState.STALE, "the engine is late", engine_lives=True)
+                if silence > p.DEAD_SECONDS:
+                    reason = "the engine is running but does not answer"
+                    yield LinkChanged(LinkState.OFFLINE, reason, engine_is_running=True)
+                elif silence > p.STALE_SECONDS:
+                    yield LinkChanged(LinkState.STALE, "the engine is late", engine_is_running=True)
                 continue
             if isinstance(message, p.Delta | p.Heartbeat):
-                heard = time.monotonic()
+                heard_at = time.monotonic()
                 if isinstance(message, p.Delta) and message.boot == boot and message.seq <= seq:
-                    continue
+                    continue  # already part of the snapshot
                 expected = seq + 1 if isinstance(message, p.Delta) else seq
                 if message.boot != boot or message.seq > expected:
                     return
                 seq = expected
-                yield LinkChanged(LinkState.LIVE, engine_lives=True)
+                yield LinkChanged(LinkState.LIVE, engine_is_running=True)
                 yield message
 
     # ── logs ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,78 +258,79 @@ class Client:
     async def follow(
         self, task: str, *, position: int | None = None, lines: int = 200
     ) -> AsyncIterator[p.LogSlice | p.LogChunk]:
-        """Yield the last ``lines`` lines of a task's log (or all from ``position``), then what is appended.
+        """Yield the last ``lines`` lines of a task's log (or all from ``position``), then new text as it is appended.
 
-        What a full socket dropped is read back. Where that would be over a megabyte, the next piece's ``position``
-        lies behind the last one's ``end``: so many bytes were skipped. Raises as `ask` does.
+        Text that a full socket dropped is read back. A gap of more than a megabyte is skipped instead: then the next
+        ``position`` is greater than the previous ``end``. Raises as `ask` does.
         """
-        log = self._socket(zmq.SUB, self._paths.log)
+        log = self._connect(zmq.SUB, self._paths.log)
         try:
             log.subscribe(p.log_topic(task))
             first = await self.ask(p.ReadLog(task=task, position=position, lines=lines))
-            if not isinstance(first, p.LogSlice):
-                return
             yield first
             end = first.end
-            async for piece in self._fill(task, end, first.size):
-                yield piece
-                end = piece.end
+            async for log_slice in self._backfill(task, end, first.size):
+                yield log_slice
+                end = log_slice.end
             while True:
                 chunk = await self._next_chunk(log)
                 if chunk is None:
                     continue
-                if chunk.anew:
+                if chunk.restarted:
                     end = 0
                     yield chunk
-                if end < chunk.position <= end + _READ_BACK:
-                    async for piece in self._fill(task, end, chunk.position):
-                        yield piece
-                        end = piece.end
+                if end < chunk.position <= end + _MAX_BACKFILL:
+                    async for log_slice in self._backfill(task, end, chunk.position):
+                        yield log_slice
+                        end = log_slice.end
                 if chunk.end > end:
-                    yield _behind(chunk, end)
+                    yield _drop_before(chunk, end)
                     end = chunk.end
         finally:
             log.close(linger=0)
 
     async def _next_chunk(self, log: zmq.asyncio.Socket) -> p.LogChunk | None:
         try:
-            message = await _received(log, 1.0)
+            message = await _receive(log, 1.0)
         except TimeoutError:
             self._check_engine()
             return None
         return message if isinstance(message, p.LogChunk) else None
 
-    async def _fill(self, task: str, begin: int, end: int) -> AsyncIterator[p.LogSlice]:
-        while begin < end:
-            piece = await self.ask(p.ReadLog(task=task, position=begin, limit=min(p.LARGEST_LOG_SLICE, end - begin)))
-            if not isinstance(piece, p.LogSlice) or piece.end <= begin:
+    async def _backfill(self, task: str, start: int, end: int) -> AsyncIterator[p.LogSlice]:
+        """Yield the text of a log from ``start`` to ``end``; it may extend beyond ``end``."""
+        while start < end:
+            limit = min(p.MAX_LOG_SLICE_BYTES, end - start)
+            log_slice = await self.ask(p.ReadLog(task=task, position=start, limit=limit))
+            if log_slice.end <= start:
                 return
-            yield piece
-            begin = piece.end
+            yield log_slice
+            start = log_slice.end
 
 
-def _behind(chunk: p.LogChunk, end: int) -> p.LogChunk:
-    """Return the part of a chunk that lies behind ``end``: what was read back may reach into it."""
-    known = end - chunk.position
+def _drop_before(chunk: p.LogChunk, position: int) -> p.LogChunk:
+    """Return a chunk without its text before ``position``, which has been read back already."""
+    known = position - chunk.position
     if known <= 0:
         return chunk
-    return msgspec.structs.replace(chunk, position=end, text=chunk.text.encode()[known:].decode("utf-8", "replace"))
+    text = chunk.text.encode()[known:].decode("utf-8", "replace")
+    return msgspec.structs.replace(chunk, position=position, text=text)
 
 
-async def _joined(socket: zmq.asyncio.Socket) -> None:
-    """Wait until the subscriptions of a SUB socket are in force. Raises TimeoutError when nobody says so."""
-    until = time.monotonic() + p.DEAD_SECONDS
-    while not isinstance(await _received(socket, max(0.0, until - time.monotonic())), p.Joined):
+async def _wait_until_subscribed(socket: zmq.asyncio.Socket) -> None:
+    """Wait until the subscriptions of a SUB socket are in force. Raises TimeoutError if the server does not say so."""
+    deadline = time.monotonic() + p.DEAD_SECONDS
+    while not isinstance(await _receive(socket, max(0.0, deadline - time.monotonic())), p.Subscribed):
         pass
 
 
-async def _received(socket: zmq.asyncio.Socket, limit: float) -> p.AnyBroadcast | None:
-    """Return the next message of a SUB socket; None for one that this version does not understand.
+async def _receive(socket: zmq.asyncio.Socket, limit: float) -> p.AnyBroadcast | None:
+    """Return the next message of a SUB socket, or None for a message that this version does not know.
 
     Raises:
-        TimeoutError: nothing came within ``limit`` seconds.
+        TimeoutError: no message arrived within ``limit`` seconds.
     """
-    # Not a receive that is cancelled: that can take a message with it.
+    # Polls rather than cancelling a receive, which can lose a message.
     if not await socket.poll(int(limit * 1000)):
         raise TimeoutError
     frames = await socket.recv_multipart()

@@ -1,6 +1,7 @@
-"""The messages of the bus and their bytes; no sockets here. docs/protocol.md is the authority on what they mean.
+"""The messages of the bus and their encoding, without any sockets. docs/protocol.md defines their meaning.
 
-A body is JSON; its ``type`` names the message. Unknown fields are passed over, so that either side may be newer.
+The body of a message is JSON; its ``type`` names the message. Unknown fields are ignored, so that the two sides may be
+of different versions.
 """
 
 from __future__ import annotations
@@ -8,27 +9,25 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 from keiji.errors import KeijiError, ProtocolError, by_code
-from keiji.records import Pause, Run
-from keiji_engine.bus.reasons import Reason
+from keiji.reasons import Reason
+from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.views import (
     DirectiveView,
     DueInstant,
     EngineView,
-    FileDifference,
     FrequentTask,
     ServiceView,
     TaskView,
-    Upcoming,
 )
 
 VERSION = b"1"
-LARGEST_REQUEST = 64 * 1024
-LARGEST_LOG_SLICE = 256 * 1024
+MAX_REQUEST_BYTES = 64 * 1024
+MAX_LOG_SLICE_BYTES = 256 * 1024
 
 HEARTBEAT_SECONDS = 0.5
 STALE_SECONDS = 1.2
@@ -36,115 +35,282 @@ DEAD_SECONDS = 2.0
 
 TOPIC_EVENT = b"event"
 TOPIC_HEARTBEAT = b"heartbeat"
-TOPIC_JOIN = b"join/"
+TOPIC_SUBSCRIBED = b"subscribed/"
 
 
 def log_topic(task: str) -> bytes:
-    """Return the topic of a task's log on the log socket. The last slash keeps ``a`` from also matching ``ab``."""
+    """Return the topic of a task's log on the log socket. The trailing slash keeps ``a`` from also matching ``ab``."""
     return b"log/" + task.encode() + b"/"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every message is: immutable, its fields named, its type in ``type``."""
+    """Base class of all messages; on the wire, ``type`` holds the tag of the class."""
+
+
+# ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Reply(Message, frozen=True, kw_only=True):
+    """The engine's answer to the request with the same ``id``."""
+
+    id: str
+
+
+class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
+    """The engine is alive."""
+
+    engine: EngineView
+
+
+class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):
+    """The complete state as of ``seq``."""
+
+    boot: str
+    seq: int
+    engine: EngineView
+    services: tuple[ServiceView, ...]
+    tasks: tuple[TaskView, ...]
+
+
+class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
+    """The requested tasks, by name, and the system-wide pause, if any."""
+
+    tasks: tuple[TaskView, ...]
+    pause: Pause | None = None
+
+
+class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
+    """The runs of a task, newest first."""
+
+    runs: tuple[Run, ...]
+
+
+class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
+    """The next instants at which a task is due.
+
+    Args:
+        zone: the time zone of the task's schedule.
+        blocked_reason: why none of the instants would run as things stand, such as "it is disabled"; "" if they would.
+    """
+
+    task: str
+    zone: str
+    instants: tuple[DueInstant, ...]
+    blocked_reason: str = ""
+
+
+class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
+    """The due instants of all tasks, in order.
+
+    Args:
+        until: the instant up to which ``instants`` is complete.
+        frequent_tasks: the tasks that are due too often to list every instant, by name; ``instants`` omits them.
+    """
+
+    until: datetime
+    instants: tuple[DueInstant, ...]
+    frequent_tasks: tuple[FrequentTask, ...]
+
+
+class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
+    """The build that new runs of a task use.
+
+    Args:
+        import_seconds: how long the task's module took to import at build time.
+        files: the number of source files.
+    """
+
+    task: str
+    hash: str
+    created_at: datetime
+    import_seconds: float
+    files: int
+
+
+class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
+    """The differences between a task's sources and the build ``build``, by file.
+
+    Args:
+        note: what the reply omits; "" if it is complete.
+    """
+
+    task: str
+    build: str
+    files: tuple[FileDifference, ...]
+    note: str = ""
+
+
+class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
+    """Directives from the ledger, newest first."""
+
+    directives: tuple[DirectiveView, ...]
+
+
+class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
+    """Why a task is not running now, the blocking reasons first."""
+
+    task: str
+    reasons: tuple[Reason, ...]
+
+
+class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):
+    """Part of a log.
+
+    Args:
+        position: where ``text`` begins, in bytes from the beginning of the log.
+        end: where ``text`` ends.
+        size: where the log ends now.
+    """
+
+    task: str
+    position: int
+    end: int
+    size: int
+    text: str
+
+
+class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
+    """The directive is in progress; `DirectiveChanged` and `GetDirective` report its outcome."""
+
+    message: str = ""
+
+
+class Done(Reply, frozen=True, kw_only=True, tag="done"):
+    """The directive has been carried out and recorded; ``lines`` are for people."""
+
+    lines: tuple[str, ...] = ()
+
+
+class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
+    """The request was rejected or failed; ``message`` says why, and ``hint`` what to do next."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+    @classmethod
+    def from_error(cls, request_id: str, error: KeijiError) -> Refused:
+        """Return the reply that carries ``error`` to the client."""
+        return cls(id=request_id, code=error.code, message=error.message, hint=error.hint)
+
+    def to_error(self) -> KeijiError:
+        """Return the error that this reply carries."""
+        return by_code(self.code)(self.message, hint=self.hint)
 
 
 # ── requests: queries ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Request(Message, frozen=True, kw_only=True):
-    """What a client sends on the control socket.
+R = TypeVar("R", bound=Reply)
+R_co = TypeVar("R_co", bound=Reply, covariant=True)
+
+
+class Request(Message, Generic[R_co], frozen=True, kw_only=True):
+    """A message from a client on the control socket. The type parameter is the type of the reply, see `reply_type`.
 
     Args:
-        id: chosen by the client; the same id again gets the same reply and no second effect.
-        sender: who asks, for the ledger, such as "keiji-tui".
-        deadline: Unix seconds after which the engine must not act on it any more; None for no limit.
+        id: chosen by the client. A request with the same id gets the same reply and has no second effect.
+        sender: the name of the client program, for the ledger, such as "keiji-tui".
+        deadline: Unix time after which the engine must not carry out the request; None for no deadline.
+        sudo_user: the user who started the client with sudo; "" if it runs without sudo. This is what the client
+            claims; the engine reads the user of the client process from the socket.
     """
 
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
     sender: str = ""
     deadline: float | None = None
+    sudo_user: str = ""
 
     @property
-    def is_late(self) -> bool:
+    def is_expired(self) -> bool:
         return self.deadline is not None and time.time() > self.deadline
 
 
-class Ping(Request, frozen=True, kw_only=True, tag="ping"):
-    """Are you there? Answered by `Pong`."""
+def reply_type(request: type[Request[R]]) -> type[R]:
+    """Return the reply type that a request type declares: ``Runs`` for ``GetRuns``, ``Done`` for a directive."""
+    bases = request.__orig_bases__  # type: ignore[attr-defined] # set by Generic, and inherited
+    return cast("type[R]", next(get_args(base)[0] for base in bases if get_origin(base) is Request))
 
 
-class GetSnapshot(Request, frozen=True, kw_only=True, tag="get-snapshot"):
-    """Everything that the terminal shows. Answered by `Snapshot`."""
+class Ping(Request[Pong], frozen=True, kw_only=True, tag="ping"):
+    """Check whether the engine answers."""
 
 
-class GetTasks(Request, frozen=True, kw_only=True, tag="get-tasks"):
-    """One task by name or slug, or all of them. Answered by `Tasks`."""
+class GetSnapshot(Request[Snapshot], frozen=True, kw_only=True, tag="get-snapshot"):
+    """Get the complete state, from which a client follows the deltas."""
+
+
+class GetTasks(Request[Tasks], frozen=True, kw_only=True, tag="get-tasks"):
+    """Get one task, by name or slug, or all tasks."""
 
     task: str | None = None
 
 
-class GetRuns(Request, frozen=True, kw_only=True, tag="get-runs"):
-    """The runs of a task, newest first. Answered by `Runs`."""
+class GetRuns(Request[Runs], frozen=True, kw_only=True, tag="get-runs"):
+    """Get the latest runs of a task."""
 
     task: str
     limit: int = 50
 
 
-class ReadLog(Request, frozen=True, kw_only=True, tag="read-log"):
-    """A part of a task's log. Answered by `LogSlice`.
+class ReadLog(Request[LogSlice], frozen=True, kw_only=True, tag="read-log"):
+    """Read part of a task's log.
 
     Args:
         position: where to begin, in bytes; None for the last ``lines`` lines.
-        limit: bytes at most; cut at the end of a line where there is one.
+        limit: the maximum number of bytes; the text is cut after the last complete line if there is one.
     """
 
     task: str
     position: int | None = None
     lines: int = 200
-    limit: int = LARGEST_LOG_SLICE
+    limit: int = MAX_LOG_SLICE_BYTES
 
 
-class GetUpcoming(Request, frozen=True, kw_only=True, tag="get-upcoming"):
-    """When a task is due, from ``after`` (now, without it) on. Answered by `UpcomingInstants`."""
+class GetUpcoming(Request[Upcoming], frozen=True, kw_only=True, tag="get-upcoming"):
+    """Get the next ``count`` instants at which a task is due after ``after``, which defaults to now."""
 
     task: str
     count: int = 10
     after: datetime | None = None
 
 
-class GetTimeline(Request, frozen=True, kw_only=True, tag="get-timeline"):
-    """When all tasks are due within the next ``hours``, merged. Answered by `Timeline`."""
+class GetTimeline(Request[Timeline], frozen=True, kw_only=True, tag="get-timeline"):
+    """Get the due instants of all tasks within the next ``hours``, at most ``limit``."""
 
     hours: int = 24
     limit: int = 2000
 
 
-class Explain(Request, frozen=True, kw_only=True, tag="explain"):
-    """Why does a task not run now? Answered by `Explained`."""
+class Explain(Request[Explained], frozen=True, kw_only=True, tag="explain"):
+    """Ask why a task is not running now."""
 
     task: str
 
 
-class GetBuild(Request, frozen=True, kw_only=True, tag="get-build"):
-    """The active build of a task. Answered by `ActiveBuild`."""
+class GetBuild(Request[ActiveBuild], frozen=True, kw_only=True, tag="get-build"):
+    """Get the active build of a task."""
 
     task: str
 
 
-class GetDifference(Request, frozen=True, kw_only=True, tag="get-difference"):
-    """How the sources in a task's folder differ from its active build. Answered by `Difference`."""
+class GetDifference(Request[Difference], frozen=True, kw_only=True, tag="get-difference"):
+    """Compare the sources in a task's folder with its active build."""
 
     task: str
 
 
-class GetDirectives(Request, frozen=True, kw_only=True, tag="get-directives"):
-    """The ledger, newest first. Answered by `Directives`."""
+class GetDirectives(Request[Directives], frozen=True, kw_only=True, tag="get-directives"):
+    """Get the latest directives from the ledger."""
 
     limit: int = 200
 
 
-class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
-    """How a directive fared; the reply waits up to ``wait`` seconds for its end. Answered as the directive itself."""
+class GetDirective(Request[Done], frozen=True, kw_only=True, tag="get-directive"):
+    """Get the outcome of a directive, waiting up to ``wait`` seconds for it.
+
+    The reply is the reply to the directive: `Done`, `Refused`, or `Accepted` if it is still in progress.
+    """
 
     directive: str
     wait: float = 0.0
@@ -153,26 +319,27 @@ class GetDirective(Request, frozen=True, kw_only=True, tag="get-directive"):
 # ── requests: directives ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-_OF_EVERY_DIRECTIVE = {"id", "sender", "deadline", "task", "service", "name"}
-
-
-class Directive(Request, frozen=True, kw_only=True):
-    """A request that changes something. Answered by `Done`, `Accepted` or `Refused`, and kept in the ledger."""
+class Directive(Request[Done], frozen=True, kw_only=True):
+    """A request that changes something; the ledger keeps it. The reply is `Done`, `Accepted` or `Refused`."""
 
     @property
     def verb(self) -> str:
-        return str(self.__struct_config__.tag)
+        return tag_of(type(self))
 
     @property
     def target(self) -> str:
-        """What it is about: the name of a task or service; "" for the engine itself."""
-        return str(getattr(self, "task", "") or getattr(self, "service", "") or getattr(self, "name", ""))
+        """The name of the task or service that the directive is about; "" for the engine itself."""
+        return next((str(getattr(self, name)) for name in _TARGET_FIELDS if getattr(self, name, "")), "")
 
     @property
     def options(self) -> dict[str, str | bool]:
-        """What it says beyond its verb and target, where that is not what goes without saying."""
-        said = {field.name: field for field in msgspec.structs.fields(self) if field.name not in _OF_EVERY_DIRECTIVE}
-        return {name: getattr(self, name) for name, field in said.items() if getattr(self, name) != field.default}
+        """The fields beyond those of `Request` and the target, without those that have their default value."""
+        fields = [field for field in msgspec.structs.fields(self) if field.name not in _COMMON_FIELDS]
+        return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
+
+
+_TARGET_FIELDS = ("task", "service", "name")
+_COMMON_FIELDS = {*Request.__struct_fields__, *_TARGET_FIELDS}
 
 
 class TaskDirective(Directive, frozen=True, kw_only=True):
@@ -182,10 +349,11 @@ class TaskDirective(Directive, frozen=True, kw_only=True):
 
 
 class Create(Directive, frozen=True, kw_only=True, tag="create"):
-    """Make a new task from the template; ``force`` replaces the sources that are there.
+    """Create a task from the template.
 
     Args:
-        schedule: as in a schedule.py, such as ``every(5).minutes``; "" for that of the template.
+        force: replace existing sources with the template.
+        schedule: the schedule as in a schedule.py, such as ``every(5).minutes``; "" for the template's.
     """
 
     name: str
@@ -195,13 +363,13 @@ class Create(Directive, frozen=True, kw_only=True, tag="create"):
 
 
 class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
-    """Build a task and switch to the build; with ``restart``, also stop what runs and count its schedule anew."""
+    """Build a task and activate the build; with ``restart``, also stop its live run and restart its schedule."""
 
     restart: bool = False
 
 
 class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
-    """Run a task now, whatever its schedule says."""
+    """Run a task now, regardless of its schedule."""
 
 
 class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
@@ -209,33 +377,33 @@ class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
 
 
 class Restart(TaskDirective, frozen=True, kw_only=True, tag="restart"):
-    """Stop what runs of a task, and count its schedule anew from now."""
+    """Stop the live run of a task and restart its schedule from now."""
 
 
 class Enable(TaskDirective, frozen=True, kw_only=True, tag="enable"):
-    """Let a task run by its schedule again."""
+    """Put a disabled task back on its schedule."""
 
 
 class Disable(TaskDirective, frozen=True, kw_only=True, tag="disable"):
-    """Stop what runs of a task, and let it run no more until it is enabled."""
+    """Stop the live run of a task and take the task off its schedule until it is enabled."""
 
 
 class Resolve(TaskDirective, frozen=True, kw_only=True, tag="resolve"):
-    """Clear a task's error, and let it run again where it was held."""
+    """Clear a task's error and release the task if it is held."""
 
 
 class PauseTask(TaskDirective, frozen=True, kw_only=True, tag="pause"):
-    """Start nothing that is due of a task until it is resumed. What runs goes on; what is due is skipped."""
+    """Pause a task's schedule: occurrences are skipped until it is resumed; a live run is not affected."""
 
     reason: str = ""
 
 
 class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
-    """Let a paused task go on."""
+    """Resume a paused task."""
 
 
 class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
-    """Forget a task: record, history, logs and builds. Its sources stay."""
+    """Delete a task's record, history, logs and builds, but not its sources."""
 
 
 class ServiceDirective(Directive, frozen=True, kw_only=True):
@@ -257,164 +425,28 @@ class RestartService(ServiceDirective, frozen=True, kw_only=True, tag="restart-s
 
 
 class PauseSystem(Directive, frozen=True, kw_only=True, tag="pause-system"):
-    """Start nothing that is due of any task until the system is resumed."""
+    """Pause the schedules of all tasks until the system is resumed."""
 
     reason: str = ""
 
 
 class ResumeSystem(Directive, frozen=True, kw_only=True, tag="resume-system"):
-    """Let everything go on but for tasks that are paused themselves."""
+    """Resume all tasks except those paused individually."""
 
 
 class Shutdown(Directive, frozen=True, kw_only=True, tag="shutdown"):
-    """End the engine. Live runs go on; the next engine adopts them."""
+    """Stop the engine. Live runs continue, and the next engine adopts them."""
 
 
-# ── replies ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Reply(Message, frozen=True, kw_only=True):
-    """What the engine answers; ``id`` is that of the request."""
-
-    id: str
-
-
-class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
-    """I am here."""
-
-    engine: EngineView
-
-
-class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):
-    """The whole state as of ``seq``."""
-
-    boot: str
-    seq: int
-    engine: EngineView
-    services: tuple[ServiceView, ...]
-    tasks: tuple[TaskView, ...]
-
-
-class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
-    """The tasks asked for, by name, and the pause of everything."""
-
-    tasks: tuple[TaskView, ...]
-    pause: Pause | None = None
-
-
-class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
-    """The runs asked for, newest first."""
-
-    runs: tuple[Run, ...]
-
-
-class UpcomingInstants(Reply, frozen=True, kw_only=True, tag="upcoming"):
-    """When a task is due, by the clocks of ``zone``. ``unless`` says why none of it will run, as things are."""
-
-    task: str
-    zone: str
-    instants: tuple[Upcoming, ...]
-    unless: str = ""
-
-
-class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
-    """When all tasks are due, in order.
-
-    Args:
-        until: up to when the instants are complete.
-        often: the tasks that are due too often for a line each, by name; none of ``instants`` is theirs.
-    """
-
-    until: datetime
-    instants: tuple[DueInstant, ...]
-    often: tuple[FrequentTask, ...]
-
-
-class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
-    """The build that runs of a task begin with.
-
-    Args:
-        import_seconds: how long its module took to import when it was built.
-        files: how many source files it has.
-    """
-
-    task: str
-    hash: str
-    created_at: datetime
-    import_seconds: float
-    files: int
-
-
-class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
-    """How sources differ from the build ``build``, by file; ``note`` says what is left out."""
-
-    task: str
-    build: str
-    files: tuple[FileDifference, ...]
-    note: str = ""
-
-
-class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
-    """Directives of the ledger, newest first."""
-
-    directives: tuple[DirectiveView, ...]
-
-
-class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
-    """Why a task does not run now, what holds it up first."""
-
-    task: str
-    reasons: tuple[Reason, ...]
-
-
-class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):
-    """A part of a log: ``text`` lies from ``position`` to ``end``, in bytes; ``size`` is where the log ends now."""
-
-    task: str
-    position: int
-    end: int
-    size: int
-    text: str
-
-
-class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
-    """The directive is being carried out; `DirectiveChanged` and `GetDirective` tell how it ends."""
-
-    message: str = ""
-
-
-class Done(Reply, frozen=True, kw_only=True, tag="done"):
-    """The directive was carried out and is recorded; ``lines`` are for people."""
-
-    lines: tuple[str, ...] = ()
-
-
-class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
-    """The request was not carried out, or not to its end; ``message`` says why."""
-
-    code: str
-    message: str
-    hint: str = ""
-
-    @classmethod
-    def because(cls, request_id: str, error: KeijiError) -> Refused:
-        """Return the refusal that carries ``error``."""
-        return cls(id=request_id, code=error.code, message=error.message, hint=error.hint)
-
-    def error(self) -> KeijiError:
-        """Return the error that this refusal carries."""
-        return by_code(self.code)(self.message, hint=self.hint)
-
-
-# ── events ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── broadcasts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Event(Message, frozen=True, kw_only=True):
-    """Something that happened, told to everybody."""
+    """A change that the engine publishes to all clients, wrapped in a `Delta`."""
 
 
 class TaskChanged(Event, frozen=True, kw_only=True, tag="task-changed"):
-    """A task is new or differs; the whole of it."""
+    """A task was added or changed; ``task`` is its complete new state."""
 
     task: TaskView
 
@@ -426,25 +458,31 @@ class TaskRemoved(Event, frozen=True, kw_only=True, tag="task-removed"):
 
 
 class RunChanged(Event, frozen=True, kw_only=True, tag="run-changed"):
-    """A run moved to another state."""
+    """A run entered another state."""
 
     run: Run
 
 
 class EngineChanged(Event, frozen=True, kw_only=True, tag="engine-changed"):
-    """Something about the engine as a whole differs, such as that everything is paused."""
+    """The state of the engine as a whole changed, for example because the system was paused."""
 
     engine: EngineView
 
 
 class ServiceChanged(Event, frozen=True, kw_only=True, tag="service-changed"):
-    """A service moved to another status."""
+    """The status of a service changed."""
 
     service: ServiceView
 
 
 class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"):
-    """A directive was accepted, done or refused; ``lines`` are for people, ``options`` what it says beyond its verb."""
+    """A directive was accepted, done or refused.
+
+    Args:
+        directive: the id of the directive.
+        lines: the outcome, for people.
+        options: the fields beyond the target that do not have their default value.
+    """
 
     directive: str
     verb: str
@@ -456,7 +494,7 @@ class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"
 
 
 class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
-    """The engine is about to end."""
+    """The engine is shutting down."""
 
 
 AnyEvent = (
@@ -465,7 +503,7 @@ AnyEvent = (
 
 
 class Delta(Message, frozen=True, kw_only=True, tag="delta"):
-    """One event in its place: ``seq`` counts up by one within a ``boot``."""
+    """One event with its sequence number: ``seq`` increases by one per event within a ``boot``."""
 
     boot: str
     seq: int
@@ -473,29 +511,41 @@ class Delta(Message, frozen=True, kw_only=True, tag="delta"):
 
 
 class Heartbeat(Message, frozen=True, kw_only=True, tag="heartbeat"):
-    """The engine lives; ``seq`` is that of the newest delta, ``late`` by how many seconds its loop lags."""
+    """The engine is alive.
+
+    Args:
+        seq: the sequence number of the latest delta.
+        loop_lag: by how many seconds the engine's event loop lags.
+    """
 
     boot: str
     seq: int
-    late: float
+    loop_lag: float
 
 
-class Joined(Message, frozen=True, kw_only=True, tag="joined"):
-    """Every subscription of this client made before this one is in force."""
+class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
+    """This subscription and all earlier ones of the same connection are in force."""
 
 
 class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
-    """New text of a task's log: whole lines, from ``position`` to ``end``, in bytes.
+    """New text of a task's log, in whole lines.
 
-    One without text says where the log ends as somebody subscribes; with ``anew``, that the log was deleted and begun
-    anew, so that positions count from 0 again.
+    A chunk without text is sent to each new subscriber and says where the log ends.
+
+    Args:
+        position: where ``text`` begins, in bytes from the beginning of the log.
+        end: where ``text`` ends.
+        restarted: the log was deleted and a new one has begun: positions count from 0 again.
     """
 
     task: str
     position: int
     end: int
     text: str
-    anew: bool = False
+    restarted: bool = False
+
+
+# ── encoding ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 AnyRequest = (
@@ -505,10 +555,10 @@ AnyRequest = (
     | Shutdown
 )  # fmt: skip
 AnyReply = (
-    Pong | Snapshot | Tasks | Runs | UpcomingInstants | Timeline | Explained | ActiveBuild | Difference | Directives
+    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
-AnyBroadcast = Delta | Heartbeat | Joined | LogChunk
+AnyBroadcast = Delta | Heartbeat | Subscribed | LogChunk
 
 _M = TypeVar("_M")
 
@@ -518,23 +568,32 @@ _replies: msgspec.json.Decoder[AnyReply] = msgspec.json.Decoder(AnyReply)
 _broadcasts: msgspec.json.Decoder[AnyBroadcast] = msgspec.json.Decoder(AnyBroadcast)
 
 
+def tag_of(message: type[Message]) -> str:
+    """Return the ``type`` of a message on the wire, such as "get-runs"."""
+    return str(message.__struct_config__.tag)
+
+
 def encode(message: Message) -> list[bytes]:
     """Return the frames of a message: version and body."""
     return [VERSION, _encoder.encode(message)]
 
 
 def decode_request(frames: list[bytes]) -> AnyRequest:
-    """Read the frames of a request. Raises ProtocolError where they are none that this version understands."""
+    """Decode the frames of a request.
+
+    Raises:
+        ProtocolError: the frames are not a request of this protocol version.
+    """
     return _decode(_requests, frames)
 
 
 def decode_reply(frames: list[bytes]) -> AnyReply:
-    """Read the frames of a reply. Raises ProtocolError where they are none that this version understands."""
+    """Decode the frames of a reply. Raises as `decode_request` does."""
     return _decode(_replies, frames)
 
 
 def decode_broadcast(frames: list[bytes]) -> AnyBroadcast:
-    """Read the frames behind the topic on ``state`` or ``log``. Raises ProtocolError as `decode_reply` does."""
+    """Decode the frames that follow the topic on the state and log sockets. Raises as `decode_request` does."""
     return _decode(_broadcasts, frames)
 
 
@@ -545,12 +604,30 @@ def _decode(decoder: msgspec.json.Decoder[_M], frames: list[bytes]) -> _M:
     if version != VERSION:
         shown = version[:16].decode("ascii", "backslashreplace")
         raise ProtocolError(
-            f"this speaks version {VERSION.decode()} of the protocol, the message is of version {shown!r}",
+            f"expected protocol version {VERSION.decode()}, but the message has version {shown!r}",
             hint="use the keiji that the engine was installed with, or restart the engine after an upgrade",
         )
-    if len(body) > LARGEST_REQUEST and decoder is _requests:
-        raise ProtocolError(f"a request may have {LARGEST_REQUEST} bytes; this one has {len(body)}")
+    if len(body) > MAX_REQUEST_BYTES and decoder is _requests:
+        raise ProtocolError(f"a request may have at most {MAX_REQUEST_BYTES} bytes; this one has {len(body)}")
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
-        raise ProtocolError(f"a message was not understood: {error}") from error
+        raise ProtocolError(f"cannot decode the message: {error}") from error
+
+
+def check_reply(request: Request[R], reply: Reply) -> R:
+    """Return ``reply``, checked to be of the type that ``request`` declares.
+
+    Raises:
+        KeijiError: the engine refused the request.
+        ProtocolError: the reply is of another type.
+    """
+    if isinstance(reply, Refused):
+        raise reply.to_error()
+    expected = reply_type(type(request))
+    if not isinstance(reply, expected):
+        raise ProtocolError(
+            f"the engine answered {tag_of(type(request))} with {tag_of(type(reply))} instead of {tag_of(expected)}",
+            hint="restart the engine if it was started before an upgrade",
+        )
+    return reply

@@ -1,4 +1,4 @@
-"""What the messages of the bus show: engine, services and tasks as people see them, and how a link to them stands."""
+"""What messages carry: engine, services, tasks and directives as clients see them, and the state of a client's link."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from enum import StrEnum
 
 import msgspec
 
+from keiji.reasons import Reason
 from keiji.records import Pause, Progress
 from keiji.states import RunState
 
 
 class ServiceStatus(StrEnum):
-    """How a service of the engine is doing."""
+    """The status of a service of the engine."""
 
     STARTING = "starting"
     ONLINE = "online"
@@ -23,7 +24,12 @@ class ServiceStatus(StrEnum):
 
 
 class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
-    """A service: ``bus``, ``scheduler``, ``runner`` or ``watcher``; ``detail`` says why it failed."""
+    """A service: ``bus``, ``scheduler``, ``runner`` or ``watcher``.
+
+    Args:
+        since: when the service entered its status.
+        detail: why the service failed; "" if it did not.
+    """
 
     name: str
     status: ServiceStatus
@@ -32,7 +38,12 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
-    """The engine itself. ``boot`` is new at each start; while there is a ``pause``, nothing that is due is started."""
+    """The engine itself.
+
+    Args:
+        boot: identifies this start of the engine; each start has a new one.
+        pause: the system-wide pause; None if the system is not paused.
+    """
 
     pid: int
     version: str
@@ -44,12 +55,12 @@ class EngineView(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause | None = None
 
 
-# ``gc=False`` below: what is frozen and made of leaves is in no cycle, and a look at two hundred thousand runs of ten
-# thousand tasks would stop whoever shows them for a fifth of a second, again and again.
+# ``gc=False``: frozen structs of plain values cannot form cycles, and a garbage collection that visits the 200,000 runs
+# of 10,000 tasks would block a client for 0.2 s each time.
 
 
 class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """As much of an ended run as a table shows."""
+    """The fields of a finished run that the table of tasks shows."""
 
     run_id: str
     state: RunState
@@ -57,29 +68,31 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seconds: float | None = None
     exit_code: int | None = None
     signal: int | None = None
-    reason: str = ""
+    reason: Reason | None = None
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A task as people and programs see it.
+    """The state of a task.
 
     Args:
-        schedule: the seed's form, such as "units:seconds,interval:10"; "" before the first build.
-        schedule_description: the same in words.
+        schedule: the compact form, such as "units:seconds,interval:10"; "" before the first build.
+        schedule_description: the schedule in English.
         type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
-        policy: in words.
-        zone: whose clocks its times of day are by, where the task has one of its own; else "".
-        running_since: when the live run began; None while nothing runs.
-        running: how many runs are live.
-        retry_at: when a failed run is tried again; None when it is not.
-        waiting: why a run that is due has not begun; "" when none waits.
-        waiting_until: when that one may begin, as far as that is known.
-        pause: while there is one, nothing of it that is due is started.
-        held_since: since when it is held, after ``failures`` failures in a row; None when it is not.
-        progress: how far the live run has got, where it says so.
-        source_changes: paths in the task's folder that differ from the active build; empty when none do.
+        policy: the policy in English.
+        overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
+        zone: the task's own time zone; "" if it uses the workspace's.
+        running_since: when the live run started; None if there is none.
+        running: the number of live runs.
+        retry_at: when the next retry is due; None if none is pending.
+        error: why the last run failed, until a run succeeds or the error is resolved.
+        waiting: why a due run has not started; None if none is waiting.
+        waiting_until: when that run may start; None if unknown.
+        pause: the pause of this task; None if it is not paused.
+        held_since: when the task was held, after ``failures`` consecutive failures; None if it is not held.
+        progress: the progress that the live run reports; None if it reports none.
+        source_changes: paths in the task's folder that differ from the active build.
         source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
-        recent: the last ended runs, oldest first, twenty at most; occurrences without a process are not among them.
+        recent: the latest finished runs, oldest first, at most 20, without occurrences that started no process.
     """
 
     id: int
@@ -91,6 +104,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     schedule_description: str = ""
     type: str = ""
     policy: str = ""
+    overlap: str = "skip"
     last_execution_time: datetime | None = None
     next_execution_time: datetime | None = None
     log_path: str = ""
@@ -100,7 +114,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_queued: bool = False
     is_error: bool = False
     is_disabled: bool = False
-    error_text: str = ""
+    error: Reason | None = None
     build: str | None = None
     run_id: str | None = None
     running_since: datetime | None = None
@@ -110,7 +124,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     recent: tuple[RecentRun, ...] = ()
     zone: str = ""
     running: int = 0
-    waiting: str = ""
+    waiting: Reason | None = None
     waiting_until: datetime | None = None
     pause: Pause | None = None
     failures: int = 0
@@ -118,16 +132,18 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     progress: Progress | None = None
 
 
-class Upcoming(msgspec.Struct, frozen=True, kw_only=True):
-    """An instant at which a task is due, or would be.
+class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant at which a task is due.
 
     Args:
+        task: the slug of the task.
         at: the instant.
         starts_at: when the run starts; later than ``at`` by the jitter of the policy.
-        note: what daylight saving does to it, and whatever else is known; "" for nothing.
-        is_skipped: whether it is left out.
+        note: the effect of daylight saving and jitter, such as "first of two 01:30"; "" if there is none.
+        is_skipped: daylight saving skips this instant; ``at`` is where it would have been.
     """
 
+    task: str
     at: datetime
     starts_at: datetime
     note: str = ""
@@ -138,10 +154,12 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
     """A directive in the ledger.
 
     Args:
-        target: the task or service that it is about, as it was named; "" for everything.
-        options: what it says beyond that, such as ``{"restart": true}``.
-        stage: "accepted", "done", "refused", or "lost": the engine ended while it carried it out.
-        lines: what was said of it, for people; a long text is cut, and says so.
+        target: the task or service, as the client named it; "" for the engine as a whole.
+        options: the fields beyond the target that do not have their default value, such as ``{"restart": true}``.
+        stage: "accepted", "done", "refused", or "lost" if the engine ended before the directive was done.
+        lines: the outcome, for people; a long text is truncated, with a note.
+        user: the user whose process sent it, as the kernel reports it; "" if unknown.
+        sudo_user: who called sudo, as the client claims; "" for no claim.
     """
 
     id: str
@@ -150,45 +168,22 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     stage: str
     received_at: datetime
-    settled_at: datetime | None = None
+    completed_at: datetime | None = None
     lines: tuple[str, ...] = ()
     options: dict[str, str | bool] = {}
-
-
-class FileDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """How a source file differs from what the active build has of it.
-
-    Args:
-        change: "added", "removed", "edited", or "mode" where only its being executable differs.
-        lines: a unified diff without its heading; empty where there is a ``note`` instead.
-        note: why the lines are not shown, or not all of them.
-    """
-
-    path: str
-    change: str
-    lines: tuple[str, ...] = ()
-    note: str = ""
-
-
-class DueInstant(msgspec.Struct, frozen=True, kw_only=True):
-    """An instant at which a task is due; fields as those of `Upcoming`."""
-
-    task: str
-    at: datetime
-    starts_at: datetime
-    note: str = ""
-    is_skipped: bool = False
+    user: str = ""
+    sudo_user: str = ""
 
 
 class FrequentTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that is due too often for a line each: ``next_at`` is its next instant."""
+    """A task that is due too often to list every instant; ``next_at`` is the next one."""
 
     task: str
     next_at: datetime
 
 
 class LinkState(StrEnum):
-    """How a client stands to its engine."""
+    """The state of a client's link to its engine."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -198,13 +193,13 @@ class LinkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """The link to the engine is in another state now.
+    """The link to the engine changed its state.
 
     Args:
-        reason: for people.
-        engine_lives: whether there is an engine, even though it does not answer.
+        reason: why, for people.
+        engine_is_running: whether an engine process exists, even if it does not answer.
     """
 
     state: LinkState
     reason: str = ""
-    engine_lives: bool = False
+    engine_is_running: bool = False

@@ -1,7 +1,7 @@
-"""The one door for programs that do not care whether an engine runs.
+"""Facade for clients that work with or without a running engine.
 
-With an engine, a request goes over the bus. Without one, this process takes the engine's lock for a moment and works at
-the same desk, by the same handlers.
+With an engine, a request goes over the bus. Without one, this process takes the engine's lock for the time of the
+request, and calls the same handlers itself.
 """
 
 from __future__ import annotations
@@ -16,53 +16,60 @@ from keiji import engine_process
 from keiji.errors import EngineOffline, EngineRunning
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import own_peer, sudo_user
 
-_QUERY_LIMIT = 5.0  # seconds
+_QUERY_TIMEOUT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
-def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: float = 120.0) -> p.AnyReply:
-    """Have a request carried out, and return the final reply.
+def ask(paths: Paths, request: p.Request[p.R], *, sender: str = "keiji", limit: float = 120.0) -> p.R:
+    """Have a request carried out and return its reply, whose type the request declares.
 
     Args:
-        limit: seconds to wait for a running engine; for the answer to a question five at most.
+        sender: the name of the client program, for the ledger.
+        limit: seconds to wait for a running engine; at most 5 for a query.
 
     Raises:
-        EngineOffline: it needs a running engine, and there is none.
-        KeijiError: it was refused or failed; the subclass says how.
+        EngineOffline: the request needs a running engine, and there is none.
+        KeijiError: the request was refused or failed; the subclass says how.
     """
-    request = msgspec.structs.replace(request, sender=sender)
+    request = msgspec.structs.replace(request, sender=sender, sudo_user=request.sudo_user or sudo_user())
+    return p.check_reply(request, _carry_out(paths, request, sender, limit))
+
+
+def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     while True:
         if engine_process.is_running(paths):
-            # Should it end meanwhile, the ledger keeps the request from acting twice.
+            # If the engine ends before it answers, the ledger keeps the request from taking effect twice.
             with contextlib.suppress(EngineOffline):
-                return asyncio.run(_over_the_bus(paths, request, sender, limit))
+                return asyncio.run(_over_bus(paths, request, sender, limit))
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
         if not isinstance(request, p.Directive):  # reading disturbs nobody
-            return asyncio.run(_at_the_desk(paths, request))
+            return asyncio.run(_in_process(paths, request))
         try:
             with engine_process.hold_lock(paths, engine_process.COMMAND):
-                return asyncio.run(_at_the_desk(paths, request))
+                return asyncio.run(_in_process(paths, request))
         except EngineRunning:
             if not engine_process.is_running(paths):
                 raise
 
 
-async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit: float) -> p.AnyReply:
+async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
     from keiji_engine.bus.client import Client
 
     async with Client(paths, sender) as client:
         if isinstance(request, p.Directive):
             return await client.settle(request, limit=limit)
-        return await client.ask(request, limit=min(limit, _QUERY_LIMIT))
+        return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
 
 
-async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+async def _in_process(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
     from keiji import settings as settings_file
+    from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
-    from keiji_engine.logs.service_log import Journal
+    from keiji_engine.logs.service_log import LogfmtHandler, log_directly
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
 
@@ -71,16 +78,14 @@ async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
 
     settings = settings_file.load(paths.settings)
     paths.make()
-    ledger = AsyncStore()
-    await ledger.open(settings, paths)
+    store = AsyncStore()
+    await store.open(settings, paths)
+    state = EngineState(paths, store, EventBus())
     try:
-        board = EngineState(paths, tell=lambda _: None)
-        await board.load(ledger)
-        journal = Journal(paths, lambda: settings, clock)
-        dispatcher = Dispatcher(Context(paths, lambda: settings, ledger, board, journal, clock), tell=lambda _: None)
-        reply = await dispatcher.perform(request)
+        await state.load()
+        context = Context(paths, lambda: settings, state, clock)
+        with log_directly(LogfmtHandler(paths, lambda: settings)):
+            return await Dispatcher(context, publish=lambda _: None).perform(request, own_peer())
     finally:
-        await ledger.close()
-    if isinstance(reply, p.Refused):
-        raise reply.error()
-    return reply
+        await state.close()
+        await store.close()

@@ -10,53 +10,61 @@ from pathlib import Path
 
 from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
+from keiji.reasons import Code, reason
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.handlers.context import Context
-from keiji_engine.handlers.restart import begin_anew
-from keiji_engine.storage.store import Store
+from keiji_engine.handlers.restart import restart_schedule
+from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule
+from keiji_engine.scheduler_service import close_overdue, log_schedule
 
 
-async def build(desk: Context, request: BuildTask) -> Done:
-    """Build a task and switch to the build; the old one stays active where that fails. Raises BuildFailed."""
-    source = _source(desk, request.task)
-    async with desk.building(source.name):
-        known = desk.board.task(source.name)
+async def build(context: Context, request: BuildTask) -> Done:
+    """Build a task and switch to the build; if that fails, the previous build stays active. Raises BuildFailed."""
+    source = _source(context, request.task)
+    async with context.build_lock(source.name):
+        known = context.state.task(source.name)
         if known is not None and request.restart:
-            desk.check_stoppable(known)  # before anything is switched
+            context.check_stoppable(known)  # before anything changes
         try:
             made, _ = await builds.build(
-                source, desk.paths.builds, python=sys.executable, now=desk.clock(), zone=desk.settings().time_zone
+                source,
+                context.paths.builds,
+                python=sys.executable,
+                now=context.clock(),
+                zone=context.settings().time_zone,
             )
         except BuildFailed as error:
             if known is None or known.build is None:
                 raise
-            stays = f"the build before it ({known.build}) stays active"
+            stays = f"the previous build ({known.build}) stays active"
             raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, stays)))) from error
-        async with desk.alone(source.name):
-            current = desk.board.task(source.name)
+        async with context.lock(source.name):
+            current = context.state.task(source.name)
             if known is not None and (current is None or current.task_id != known.task_id):
                 raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
-            lines = await _switch(desk, source, made, restart=request.restart)
-    desk.nudge()
-    return Done(id=request.id, lines=("task found , building...", *lines, _next(desk, source.name)))
+            lines = await _switch(context, source, made, restart=request.restart)
+    return Done(id=request.id, lines=("task found , building...", *lines, _next(context, source.name)))
 
 
-async def _switch(desk: Context, source: Path, made: Build, *, restart: bool) -> list[str]:
-    """Make a build the active one, and return what to tell of it."""
-    task = await _recorded(desk, source)
-    now = desk.clock()
+async def _switch(context: Context, source: Path, made: Build, *, restart: bool) -> list[str]:
+    """Make a build the active one, and return the lines of the reply."""
+    task = await _recorded(context, source)
+    now = context.clock()
     if task.schedule is None or not made.schedule.is_same_as(task.schedule):
-        reason = "the task got another schedule before it could run"
-        task = await desk.settle_overdue(task, RunState.MISSED, reason, now)
-    schedule, next_at = _placed(desk, task, made, now)
-    task = await desk.ledger.do(Store.activate, task.slug, made, schedule, next_at, now=desk.clock())
-    desk.board.put_task(task, made)
-    link = desk.paths.link(task.slug)
-    await asyncio.to_thread(builds.link, link, made)
+        overdue = reason(Code.TASK_CHANGED, change="schedule")
+        task = await close_overdue(context.state, task, RunState.MISSED, overdue, now)
+    schedule, next_at = _reschedule(context, task, made, now)
+    slug = task.slug
+    await context.state.apply(
+        lambda transaction: transaction.tasks.activate(slug, made, schedule, next_at, now=context.clock())
+    )
+    task = context.state.find(slug)
+    link = context.paths.link(slug)
+    await asyncio.to_thread(builds.activate, link, made)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",
@@ -66,56 +74,58 @@ async def _switch(desk: Context, source: Path, made: Build, *, restart: bool) ->
     ]
     if restart:
         lines.append(f"restarting task {task.name}")
-        await begin_anew(desk, task)
+        await restart_schedule(context, task)
     else:
-        desk.tell_schedule(task)
-    if desk.control is not None:
-        desk.control.recheck_sources(task.slug)
+        log_schedule(task, context.settings())
+    if context.control is not None:
+        context.control.recheck_sources(task.slug)
     return lines
 
 
-def _placed(desk: Context, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
-    """Return the placed schedule and its next instant. One that says the same as before goes on as it was.
+def _reschedule(context: Context, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
+    """Return the schedule in its context, and its next instant. An unchanged schedule keeps counting as before.
 
     Otherwise a task that is built more often than it is due would never run.
     """
+    zone = context.settings().time_zone
     if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
-        return desk.anchor(made.schedule, made.policy, now)
-    return desk.moved(task, made.policy)
+        return anchor_schedule(made.schedule, made.policy, zone, now)
+    return move_schedule(task, made.policy, zone, now)
 
 
-def _next(desk: Context, slug: str) -> str:
-    task = desk.board.task(slug)
+def _next(context: Context, slug: str) -> str:
+    task = context.state.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
-        return f"the task is disabled: keiji task enable {slug} lets it run"
-    zone = desk.settings().zone
-    upcoming = islice(task.schedule.upcoming(desk.clock()), 3)
+        return f"the task is disabled: keiji task enable {slug} enables it"
+    zone = context.settings().zone
+    upcoming = islice(task.schedule.upcoming(context.clock()), 3)
     return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming)
 
 
-def _source(desk: Context, wanted: str) -> Path:
-    """Return the folder of the sources that ``wanted`` names: of a known task, or one that was put there by hand."""
+def _source(context: Context, wanted: str) -> Path:
+    """Return the source folder that ``wanted`` names: that of a task, or one that was created by hand."""
     slug = names.slug_of(wanted)
-    by_hand = desk.paths.source(slug)
-    if slug and by_hand.is_dir() and desk.board.task(slug) is None:
-        return by_hand
-    source = desk.paths.source(desk.board.find(wanted).slug)
+    unregistered = context.paths.source(slug)
+    if slug and unregistered.is_dir() and context.state.task(slug) is None:
+        return unregistered
+    source = context.paths.source(context.state.find(wanted).slug)
     if not source.is_dir():
         raise BuildFailed(f"the sources of {wanted!r} are not at {source}", hint="put them back, or delete the task")
     return source
 
 
-async def _recorded(desk: Context, source: Path) -> Task:
-    """Return the task of a folder, new where it was unknown, named as its .env says. Raises InvalidName, TaskExists."""
+async def _recorded(context: Context, source: Path) -> Task:
+    """Return the task of a folder, created if it is new, with the name in its .env. Raises InvalidName, TaskExists."""
     values = builds.read_env(source)
     name = names.validate(values.get("NAME") or source.name)
     description = names.one_line(values.get("DESCRIPTION", ""))
-    names.check_free(name, source.name, desk.board.names(but=source.name))
-    known = desk.board.task(source.name)
+    names.check_free(name, source.name, context.state.names(but=source.name))
+    known = context.state.task(source.name)
     if known is None:
-        task = await desk.ledger.do(Store.create_task, name, source.name, description, desk.clock())
-        desk.board.add_task(task)
-        return task
-    if (known.name, known.description) != (name, description):
-        return await desk.ledger.do(Store.describe, known.slug, name=name, description=description)
-    return known
+        now = context.clock()
+        await context.state.apply(lambda transaction: transaction.tasks.create(name, source.name, description, now))
+    elif (known.name, known.description) != (name, description):
+        await context.state.apply(
+            lambda transaction: transaction.tasks.update_details(source.name, name=name, description=description)
+        )
+    return context.state.find(source.name)

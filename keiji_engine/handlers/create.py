@@ -10,33 +10,34 @@ from keiji.schedule.parse import read_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
 
 
-async def create(desk: Context, request: Create) -> Done:
+async def create(context: Context, request: Create) -> Done:
     """Write the sources of a task and record it. Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing."""
     name = names.validate(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
     schedule = read_schedule(request.schedule).source_form() if request.schedule.strip() else ""
-    source = desk.paths.source(slug)
-    if not desk.paths.tasks.is_dir():
-        raise WorkspaceMissing(f"{desk.paths.tasks} is not there", hint="keiji init makes a workspace")
-    async with desk.alone(slug):
-        names.check_free(name, slug, desk.board.names(but=slug))
-        known = desk.board.task(slug)
+    source = context.paths.source(slug)
+    if not context.paths.tasks.is_dir():
+        raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
+    async with context.lock(slug):
+        names.check_free(name, slug, context.state.names(but=slug))
+        known = context.state.task(slug)
         if known is not None and not request.force:
             raise TaskExists(
-                f"there is a task {known.name!r} already, at {source}",
+                f"there is already a task {known.name!r}, at {source}",
                 hint="--force replaces its sources with the template",
             )
         if source.exists() and not request.force:
-            raise TaskExists(
-                f"{source} is there already", hint=f"keiji task build {slug} takes it as it is; --force replaces it"
-            )
+            hint = f"keiji task build {slug} uses it as it is; --force replaces it"
+            raise TaskExists(f"{source} already exists", hint=hint)
         await asyncio.to_thread(builds.create, source, name, description, schedule=schedule, force=request.force)
         if known is None:
-            desk.board.add_task(await desk.ledger.do(Store.create_task, name, slug, description, desk.clock()))
+            now = context.clock()
+            await context.state.apply(lambda transaction: transaction.tasks.create(name, slug, description, now))
         else:
-            desk.board.put_task(await desk.ledger.do(Store.describe, slug, name=name, description=description))
+            await context.state.apply(
+                lambda transaction: transaction.tasks.update_details(slug, name=name, description=description)
+            )
     return Done(id=request.id, lines=(f"creating task {name}", f"sourcePath: {source}", "ok"))

@@ -6,29 +6,28 @@ import asyncio
 import shutil
 
 from keiji.paths import Paths
+from keiji.reasons import Code, reason
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Delete, Done
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
 
 
-async def delete(desk: Context, request: Delete) -> Done:
-    """Stop a task, then remove its record, history, logs, link and builds."""
-    async with desk.holding(request.task) as task:
-        desk.check_stoppable(task)
-        # Disabled first: nothing of it may start while its run is being stopped.
-        desk.board.put_task(await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None))
-        await desk.stop_runs(task, "task deleted")
-        had = await desk.ledger.do(Store.builds_of, task.slug)
-        await desk.ledger.do(Store.delete_task, task.slug)
-        desk.board.remove(task.slug)
+async def delete(context: Context, request: Delete) -> Done:
+    """Stop the runs of a task, then remove its record, history, logs, link and builds."""
+    async with context.locked_task(request.task) as task:
+        context.check_stoppable(task)
+        # Disabled first: no run may start while its runs are being stopped.
+        await context.state.apply(lambda transaction: transaction.tasks.disable(task.slug))
+        await context.stop_runs(task, reason(Code.STOPPED, why="delete"))
+        own = await context.state.read(lambda transaction: transaction.tasks.builds_of(task.slug))
+        await context.state.apply(lambda transaction: transaction.tasks.delete(task.slug))
         # Tasks with the same sources share a build.
-        unused = had - await desk.ledger.do(Store.build_hashes)
-        await asyncio.to_thread(_remove_files, desk.paths, task.slug, unused)
-        source = desk.paths.source(task.slug)
+        unused = own - await context.state.read(lambda transaction: transaction.tasks.build_hashes())
+        await asyncio.to_thread(_remove_files, context.paths, task.slug, unused)
+        source = context.paths.source(task.slug)
         lines = [f"deleted task {task.name}"]
         if source.exists():
-            lines.append(f"its sources stay at {source}; keiji task build {task.slug} brings it back")
+            lines.append(f"its sources stay at {source}; keiji task build {task.slug} restores it")
         return Done(id=request.id, lines=tuple(lines))
 
 

@@ -1,28 +1,29 @@
-"""disable: stop what runs of a task, and let it run no more."""
+"""disable: stop the runs of a task, and do not run it any more."""
 
 from __future__ import annotations
 
 from keiji.errors import EngineOffline, ServiceOffline
+from keiji.reasons import Code, reason
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Disable, Done
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
+from keiji_engine.logs.service_log import log_task
+from keiji_engine.scheduler_service import close_overdue
 
 
-async def disable(desk: Context, request: Disable) -> Done:
-    """Disable a task; what runs or waits of it is stopped, also where it was disabled already."""
-    async with desk.holding(request.task) as task:
-        if task.is_disabled and not desk.board.open_runs(task.slug):
-            return Done(id=request.id, lines=(f"task {task.name} is disabled already",))
-        reason = "the task was disabled before it could run"
-        await desk.settle_overdue(task, RunState.MISSED, reason, desk.clock())
-        changed = await desk.ledger.do(Store.set_enabled, task.slug, False, task.schedule, None)
-        desk.board.put_task(changed)
+async def disable(context: Context, request: Disable) -> Done:
+    """Disable a task. Its live and queued runs are stopped, even if it was disabled already."""
+    async with context.locked_task(request.task) as task:
+        if task.is_disabled and not context.state.open_runs(task.slug):
+            return Done(id=request.id, lines=(f"task {task.name} is already disabled",))
+        overdue = reason(Code.TASK_CHANGED, change="disable")
+        await close_overdue(context.state, task, RunState.MISSED, overdue, context.clock())
+        await context.state.apply(lambda transaction: transaction.tasks.disable(task.slug))
         lines = [f"disabled task {task.name}"]
         try:
-            if await desk.stop_runs(task, "task disabled"):
+            if await context.stop_runs(task, reason(Code.STOPPED, why="disable")):
                 lines.append("its run was stopped")
         except (EngineOffline, ServiceOffline) as error:
-            lines.append(f"it will not run again, but what runs goes on until it ends by itself: {error.message}")
-        desk.journal.task(task.slug, "task disabled, exiting...")
+            lines.append(f"it will not run again, but its live run continues until it ends: {error.message}")
+        log_task(task.slug, "task disabled, exiting...")
         return Done(id=request.id, lines=tuple(lines))

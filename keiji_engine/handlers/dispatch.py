@@ -1,19 +1,23 @@
-"""From a request to its handler, and a directive's way through the ledger.
+"""Dispatches requests to their handlers, and records directives in the ledger.
 
-A directive is in the ledger before it is carried out, and its reply is there before it is sent: the same id again gets
-the same reply, also from the next engine. One that takes longer than a moment is answered ``accepted``.
+A directive is in the ledger before it is carried out, and its reply before it is sent: the same id gets the same reply
+again, also from the next engine. A directive that takes longer than `ACCEPT_AFTER` is answered ``accepted``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import Peer
 from keiji_engine.handlers import queries, services
 from keiji_engine.handlers.build import build
 from keiji_engine.handlers.context import Context
@@ -30,11 +34,11 @@ from keiji_engine.handlers.resume import resume_system, resume_task
 from keiji_engine.handlers.run import run
 from keiji_engine.handlers.stop import stop
 from keiji_engine.handlers.timeline import get_timeline
-from keiji_engine.storage.store import Store
+from keiji_engine.storage.transactions import Transaction
 
 Handler = Callable[[Context, Any], Awaitable[p.AnyReply]]
 
-HANDLERS: dict[type[p.Request], Handler] = {
+HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.Ping: queries.ping,
     p.GetSnapshot: queries.get_snapshot,
     p.GetTasks: queries.get_tasks,
@@ -65,91 +69,121 @@ HANDLERS: dict[type[p.Request], Handler] = {
     p.Shutdown: services.shutdown,
 }
 
-_AFTER_AN_ERROR = 1.0
-A_MOMENT = 0.25  # seconds until a directive is answered "accepted"
-LONGEST_LOOK = 5.0  # seconds that a GetDirective may wait
+RETRY_INTERVAL = 1.0  # seconds between attempts to record a reply
+ACCEPT_AFTER = 0.25  # seconds until a directive is answered "accepted"
+MAX_WAIT = 5.0  # seconds that a GetDirective may wait
+FLUSH_LIMIT = 0.2  # seconds that a reply waits for the log lines of its directive
+
+_log = logging.getLogger("keiji.bus")
+_repo_log = logging.getLogger("keiji.repo")
 
 
 class Dispatcher:
-    """Carries out requests at a desk; ``tell`` takes the stages of directives."""
+    """Carries out requests.
 
-    def __init__(self, desk: Context, tell: Callable[[p.DirectiveChanged], None]) -> None:
-        self._desk = desk
-        self._tell = tell
-        self._under_way: dict[str, asyncio.Task[p.AnyReply]] = {}
+    Args:
+        publish: gets the stages of directives.
+        flush_logs: writes what was logged so far, for at most the given seconds.
+    """
 
-    async def answer(self, request: p.AnyRequest) -> p.AnyReply:
-        """Return the reply, for a slow directive the one that it was accepted. Raises KeijiError for a query."""
+    def __init__(
+        self,
+        context: Context,
+        publish: Callable[[p.DirectiveChanged], None],
+        flush_logs: Callable[[float], object] | None = None,
+    ) -> None:
+        self._context = context
+        self._publish = publish
+        self._flush_logs = flush_logs
+        self._in_progress: dict[str, asyncio.Task[p.AnyReply]] = {}
+
+    async def answer(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
+        """Return the reply; for a slow directive, that it is accepted. Raises KeijiError for a query.
+
+        Args:
+            peer: whose process sent the request.
+        """
         if isinstance(request, p.GetDirective):
-            return await self._look(request.directive, request.id, min(max(request.wait, 0.0), LONGEST_LOOK))
+            return await self._outcome(request.directive, request.id, min(max(request.wait, 0.0), MAX_WAIT))
         if not isinstance(request, p.Directive):
-            return await HANDLERS[type(request)](self._desk, request)
-        if request.id not in self._under_way:
-            reply = await self._begin(request)
-            if reply is not None:
-                return reply
-        return await self._look(request.id, request.id, A_MOMENT)
+            return await HANDLERS[type(request)](self._context, request)
+        if request.id not in self._in_progress:
+            refusal = await self._begin(request, peer)
+            if refusal is not None:
+                return refusal
+        return await self._outcome(request.id, request.id, ACCEPT_AFTER)
 
-    async def perform(self, request: p.AnyRequest) -> p.AnyReply:
+    async def perform(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
         """Return the final reply, however long it takes."""
-        reply = await self.answer(request)
+        reply = await self.answer(request, peer)
         while isinstance(reply, p.Accepted):
-            reply = await self._look(request.id, request.id, LONGEST_LOOK)
+            reply = await self._outcome(request.id, request.id, MAX_WAIT)
         return reply
 
-    async def _begin(self, directive: p.Directive) -> p.AnyReply | None:
-        """Start carrying out a new directive; return the reply where that is not to be done (again)."""
-        if directive.is_late:
-            return p.Refused.because(directive.id, DeadlinePassed())
-        received = self._desk.clock()
-        # Entered before the first await: the same id may arrive again meanwhile.
-        known: asyncio.Future[bytes | None] = asyncio.ensure_future(
-            self._desk.ledger.do(
-                Store.remember,
+    async def _begin(self, directive: p.Directive, peer: Peer) -> p.AnyReply | None:
+        """Begin to carry out a directive, unless it is too late for that; return the refusal then."""
+        if directive.is_expired:
+            return p.Refused.from_error(directive.id, DeadlinePassed())
+        # Registered before the first await: the same id may arrive again in the meantime.
+        recorded = asyncio.ensure_future(self._record(directive, peer))
+        task = asyncio.create_task(self._carry_out(directive, recorded), name=f"{directive.verb} {directive.target}")
+        self._in_progress[directive.id] = task
+        task.add_done_callback(lambda _: self._in_progress.pop(directive.id, None))
+        await asyncio.wait([recorded])
+        return None
+
+    async def _record(self, directive: p.Directive, peer: Peer) -> bytes | None:
+        """Enter a directive into the ledger; return its stored reply if it is there already."""
+        received_at = self._context.clock()
+        changes = await self._context.state.apply(
+            lambda transaction: transaction.directives.insert(
                 directive.id,
                 directive.verb,
                 directive.target,
                 directive.sender,
-                received,
+                received_at,
+                user=peer.user,
+                sudo_user=directive.sudo_user,
                 options=directive.options,
             )
         )
-        task = asyncio.create_task(self._carry_out(directive, known), name=f"{directive.verb} {directive.target}")
-        self._under_way[directive.id] = task
-        task.add_done_callback(lambda _: self._under_way.pop(directive.id, None))
-        await asyncio.wait([known])
-        return None
+        known = changes.directives.get(directive.id)
+        return known.reply if known is not None else None
 
-    async def _carry_out(self, directive: p.Directive, known: asyncio.Future[bytes | None]) -> p.AnyReply:
-        stored = await known
+    async def _carry_out(self, directive: p.Directive, recorded: asyncio.Future[bytes | None]) -> p.AnyReply:
+        stored = await recorded
         if stored is not None:
             return _stored(directive.id, stored)
-        self._stage(directive, "accepted", ())
+        self._publish_stage(directive, "accepted", ())
         try:
-            reply = await HANDLERS[type(directive)](self._desk, directive)
+            reply = await HANDLERS[type(directive)](self._context, directive)
         except KeijiError as error:
-            reply = p.Refused.because(directive.id, error)
-        except Exception as error:  # noqa: BLE001 - told to whoever asked, and kept in the ledger
-            self._desk.journal.service("bus", f"{directive.verb} {directive.target}: {error!r}", "ERROR")
+            reply = p.Refused.from_error(directive.id, error)
+        except Exception as error:  # noqa: BLE001 - logged, and reported to the client
+            _log.exception("%s %s failed", directive.verb, directive.target)
             reply = p.Refused(id=directive.id, code="failed", message=f"internal error: {error!r}")
         stage = "done" if isinstance(reply, p.Done) else "refused"
-        lines = lines_of(reply)
-        await self._settle(directive, stage, reply)
-        self._stage(directive, stage, lines)
+        await self._complete(directive, stage, reply)
+        self._publish_stage(directive, stage, lines_of(reply))
+        # Whoever reads a log after the reply finds what the directive wrote there.
+        if self._flush_logs is not None:
+            await asyncio.to_thread(self._flush_logs, FLUSH_LIMIT)
         return reply
 
-    async def _settle(self, directive: p.Directive, stage: str, reply: p.AnyReply) -> None:
-        """Record the reply, however long that takes: told before, it could be told otherwise by the next engine."""
+    async def _complete(self, directive: p.Directive, stage: str, reply: p.AnyReply) -> None:
+        """Record the reply, as soon as the database accepts it: a later engine must give the same one."""
+        body = p.encode(reply)[1]
         while True:
             try:
-                body = p.encode(reply)[1]
-                return await self._desk.ledger.do(Store.settle, directive.id, stage, body, self._desk.clock())
+                await self._context.state.apply(partial(_complete, directive.id, stage, body, self._context.clock()))
             except StorageError as error:
-                self._desk.journal.service("repo", f"{directive.verb} {directive.target}: {error.message}", "ERROR")
-                await asyncio.sleep(_AFTER_AN_ERROR)
+                _repo_log.error("%s %s: %s; trying again", directive.verb, directive.target, error.message)
+                await asyncio.sleep(RETRY_INTERVAL)
+            else:
+                return
 
-    def _stage(self, directive: p.Directive, stage: str, lines: tuple[str, ...]) -> None:
-        self._tell(
+    def _publish_stage(self, directive: p.Directive, stage: str, lines: tuple[str, ...]) -> None:
+        self._publish(
             p.DirectiveChanged(
                 directive=directive.id,
                 verb=directive.verb,
@@ -161,18 +195,22 @@ class Dispatcher:
             )
         )
 
-    async def _look(self, directive_id: str, reply_to: str, wait: float) -> p.AnyReply:
-        """Return how a directive fared, waiting for its end for up to ``wait`` seconds."""
-        task = self._under_way.get(directive_id)
+    async def _outcome(self, directive_id: str, reply_to: str, wait: float) -> p.AnyReply:
+        """Return the reply of a directive, waiting for it for at most ``wait`` seconds."""
+        task = self._in_progress.get(directive_id)
         if task is None:
-            stored = await self._desk.ledger.do(Store.directive, directive_id)
+            stored = await self._context.state.read(lambda transaction: transaction.directives.get(directive_id))
             if stored is None:
                 return p.Refused(id=reply_to, code="failed", message=f"there is no directive {directive_id!r}")
-            return _as_answer_to(reply_to, _stored(directive_id, stored.reply))
+            return _addressed_to(reply_to, _stored(directive_id, stored.reply))
         done, _ = await asyncio.wait([task], timeout=wait)
         if not done:
-            return p.Accepted(id=reply_to, message="being carried out")
-        return _as_answer_to(reply_to, task.result())
+            return p.Accepted(id=reply_to, message="in progress")
+        return _addressed_to(reply_to, task.result())
+
+
+def _complete(directive_id: str, stage: str, reply: bytes, at: datetime, transaction: Transaction) -> None:
+    transaction.directives.complete(directive_id, stage, reply, at)
 
 
 def _stored(directive_id: str, reply: bytes) -> p.AnyReply:
@@ -186,5 +224,5 @@ def _stored(directive_id: str, reply: bytes) -> p.AnyReply:
     )
 
 
-def _as_answer_to(request_id: str, reply: p.AnyReply) -> p.AnyReply:
+def _addressed_to(request_id: str, reply: p.AnyReply) -> p.AnyReply:
     return reply if reply.id == request_id else msgspec.structs.replace(reply, id=request_id)

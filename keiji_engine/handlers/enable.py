@@ -1,21 +1,24 @@
-"""enable: let a task run by its schedule again."""
+"""enable: run a task by its schedule again."""
 
 from __future__ import annotations
 
 from keiji_engine.bus.protocol import Done, Enable
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
+from keiji_engine.logs.service_log import log_task
+from keiji_engine.scheduler.clock_changes import anchor_schedule
+from keiji_engine.scheduler_service import log_schedule
 
 
-async def enable(desk: Context, request: Enable) -> Done:
-    """Enable a task; its schedule counts from now. One that is enabled already is left alone."""
-    async with desk.holding(request.task) as task:
+async def enable(context: Context, request: Enable) -> Done:
+    """Enable a task; its schedule counts from now. A task that is already enabled is left alone."""
+    async with context.locked_task(request.task) as task:
         if not task.is_disabled:
-            return Done(id=request.id, lines=(f"task {task.name} is enabled already",))
-        schedule, next_at = desk.anchor(task.schedule, task.policy, desk.clock()) if task.schedule else (None, None)
-        changed = await desk.ledger.do(Store.set_enabled, task.slug, True, schedule, next_at)
-        desk.board.put_task(changed)
-        desk.journal.task(task.slug, "task enabled")
-        desk.tell_schedule(changed)
-        desk.nudge()
+            return Done(id=request.id, lines=(f"task {task.name} is already enabled",))
+        settings = context.settings()
+        schedule, next_at = task.schedule, None
+        if schedule is not None:
+            schedule, next_at = anchor_schedule(schedule, task.policy, settings.time_zone, context.clock())
+        await context.state.apply(lambda transaction: transaction.tasks.enable(task.slug, schedule, next_at))
+        log_task(task.slug, "task enabled")
+        log_schedule(context.state.find(task.slug), settings)
         return Done(id=request.id, lines=(f"enabled task {task.name}",))

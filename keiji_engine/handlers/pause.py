@@ -1,53 +1,54 @@
-"""pause, pause-system: start nothing that is due. What runs goes on; what is due meanwhile is skipped, and says why."""
+"""pause, pause-system: no due occurrence starts. Live runs continue; what is due during the pause is skipped."""
 
 from __future__ import annotations
 
 from keiji import names
+from keiji.reasons import Code, reason
 from keiji.records import Pause
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, PauseSystem, PauseTask
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
+from keiji_engine.logs.service_log import log_task, scheduler_log
+from keiji_engine.scheduler_service import close_overdue
 
-_BEFORE = "it was paused before it could run"
+_OVERDUE = reason(Code.TASK_CHANGED, change="pause")
 
 
-async def pause_task(desk: Context, request: PauseTask) -> Done:
-    """Pause a task; one that is paused keeps the moment, and gets the new reason."""
-    async with desk.holding(request.task) as task:
-        if task.pause is None and desk.board.pause is None:
-            await desk.settle_overdue(task, RunState.MISSED, _BEFORE, desk.clock())
-        pause = _pause(desk, task.pause, request)
-        desk.board.put_task(await desk.ledger.do(Store.pause_task, task.slug, pause))
-        desk.journal.task(task.slug, f"task paused{_because(pause)}")
+async def pause_task(context: Context, request: PauseTask) -> Done:
+    """Pause a task; a paused task keeps the time of its pause, and gets the new reason."""
+    async with context.locked_task(request.task) as task:
+        if task.pause is None and context.state.pause is None:
+            await close_overdue(context.state, task, RunState.MISSED, _OVERDUE, context.clock())
+        pause = _pause(context, task.pause, request)
+        await context.state.apply(lambda transaction: transaction.tasks.set_pause(task.slug, pause))
+        log_task(task.slug, f"task paused{_because(pause)}")
         lines = [f"paused task {task.name}{_because(pause)}"]
-        if desk.board.live_run(task.slug) is not None:
-            lines.append("what runs of it goes on")
+        if context.state.live_run(task.slug) is not None:
+            lines.append("its live run continues")
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def pause_system(desk: Context, request: PauseSystem) -> Done:
-    """Pause everything."""
-    async with desk.alone(""):
-        if desk.board.pause is None and desk.control is None:
-            # No engine has looked at what was due before; one that runs is about to.
-            for slug in desk.board.due(desk.clock()):
-                task = desk.board.task(slug)
+async def pause_system(context: Context, request: PauseSystem) -> Done:
+    """Pause the whole system."""
+    async with context.lock(""):
+        if context.state.pause is None and context.control is None:
+            # No engine has decided about what is overdue; a running one is about to.
+            for slug in context.state.due(context.clock()):
+                task = context.state.task(slug)
                 if task is not None and task.pause is None:
-                    await desk.settle_overdue(task, RunState.MISSED, _BEFORE, desk.clock())
-        pause = _pause(desk, desk.board.pause, request)
-        await desk.ledger.do(Store.set_pause, pause)
-        desk.put_pause(pause)
-        desk.journal.service("scheduler", f"everything is paused{_because(pause)}", "WARN")
-    live = sum(run.is_live for run in desk.board.open_runs())
+                    await close_overdue(context.state, task, RunState.MISSED, _OVERDUE, context.clock())
+        pause = _pause(context, context.state.pause, request)
+        await context.state.apply(lambda transaction: transaction.system.set_pause(pause))
+        scheduler_log.warning("everything is paused%s", _because(pause))
+    live = sum(run.is_live for run in context.state.open_runs())
     lines = [f"paused everything{_because(pause)}"]
     if live:
-        lines.append(f"{live} live run{' goes' if live == 1 else 's go'} on")
+        lines.append(f"{live} live run{' continues' if live == 1 else 's continue'}")
     return Done(id=request.id, lines=tuple(lines))
 
 
-def _pause(desk: Context, before: Pause | None, request: PauseTask | PauseSystem) -> Pause:
-    since = before.since if before is not None else desk.clock()
+def _pause(context: Context, current: Pause | None, request: PauseTask | PauseSystem) -> Pause:
+    since = current.since if current is not None else context.clock()
     return Pause(since=since, reason=names.one_line(request.reason), by=names.one_line(request.sender))
 
 

@@ -1,4 +1,4 @@
-"""ping, get-snapshot, get-tasks, get-runs, get-upcoming, explain, read-log: what changes nothing."""
+"""Queries: ping, get-snapshot, get-tasks, get-runs, get-upcoming, explain, read-log."""
 
 from __future__ import annotations
 
@@ -10,27 +10,25 @@ import msgspec
 
 from keiji.errors import BuildFailed, NotBuilt
 from keiji.records import Build, Task
-from keiji.schedule import Occurrence
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.reasons import reasons
-from keiji_engine.bus.views import Upcoming
+from keiji_engine.bus.explain import explain as explain_view
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.timeline import due_instant
 from keiji_engine.logs.tailing import TaskLogs
-from keiji_engine.storage.store import Store
 
-MOST_RUNS = 10_000
-MOST_INSTANTS = 1000
-
-
-async def ping(desk: Context, request: p.Ping) -> p.Pong:
-    """Say that the engine lives."""
-    return p.Pong(id=request.id, engine=desk.engine().engine_view())
+MAX_RUNS = 10_000
+MAX_INSTANTS = 1000
 
 
-async def get_snapshot(desk: Context, request: p.GetSnapshot) -> p.Snapshot:
-    """Return everything as of this moment; nothing is awaited in between, so it is of one piece."""
-    engine = desk.engine()
+async def ping(context: Context, request: p.Ping) -> p.Pong:
+    """Confirm that the engine is alive."""
+    return p.Pong(id=request.id, engine=context.require_engine().engine_view())
+
+
+async def get_snapshot(context: Context, request: p.GetSnapshot) -> p.Snapshot:
+    """Return everything as of this moment. Nothing is awaited in between, so that it is consistent."""
+    engine = context.require_engine()
     boot, seq = engine.position()
     return p.Snapshot(
         id=request.id,
@@ -38,92 +36,89 @@ async def get_snapshot(desk: Context, request: p.GetSnapshot) -> p.Snapshot:
         seq=seq,
         engine=engine.engine_view(),
         services=engine.service_views(),
-        tasks=desk.board.views(),
+        tasks=context.state.views(),
     )
 
 
-async def get_tasks(desk: Context, request: p.GetTasks) -> p.Tasks:
+async def get_tasks(context: Context, request: p.GetTasks) -> p.Tasks:
     """Return one task or all. Raises TaskNotFound."""
     if request.task is None:
-        return p.Tasks(id=request.id, tasks=desk.board.views(), pause=desk.board.pause)
-    found = desk.board.view(desk.board.find(request.task).slug)
-    return p.Tasks(id=request.id, tasks=(found,), pause=desk.board.pause)
+        return p.Tasks(id=request.id, tasks=context.state.views(), pause=context.state.pause)
+    found = context.state.view(context.state.find(request.task).slug)
+    return p.Tasks(id=request.id, tasks=(found,), pause=context.state.pause)
 
 
-async def get_runs(desk: Context, request: p.GetRuns) -> p.Runs:
+async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
     """Return the runs of a task, newest first. Raises TaskNotFound."""
-    task = desk.board.find(request.task)
-    limit = min(max(request.limit, 0), MOST_RUNS)
-    return p.Runs(id=request.id, runs=tuple(await desk.ledger.do(Store.runs, task.slug, limit)))
-
-
-async def get_upcoming(desk: Context, request: p.GetUpcoming) -> p.UpcomingInstants:
-    """Return when a task is due, from the schedule that the scheduler goes by. Raises TaskNotFound, NotBuilt."""
-    task = desk.board.find(request.task)
-    if task.schedule is None:
-        raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
-    after = (request.after or desk.clock()).astimezone(UTC)
-    known = await desk.ledger.do(Store.rows_ahead, task.slug, after)  # after the clock was set back
-    instants = (due for due in task.schedule.preview(after) if due.is_skipped or due.at not in known)
-    return p.UpcomingInstants(
+    task = context.state.find(request.task)
+    limit = min(max(request.limit, 0), MAX_RUNS)
+    return p.Runs(
         id=request.id,
-        task=task.slug,
-        zone=task.policy.tz or desk.settings().time_zone,
-        instants=tuple(_upcoming(task, due) for due in islice(instants, min(max(request.count, 0), MOST_INSTANTS))),
-        unless=_kept_back(desk, task),
+        runs=tuple(await context.state.read(lambda transaction: transaction.runs.latest(task.slug, limit))),
     )
 
 
-def _kept_back(desk: Context, task: Task) -> str:
-    """Return why none of a task's instants will run, as things are; "" where they will."""
+async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
+    """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt."""
+    task = context.state.find(request.task)
+    if task.schedule is None:
+        raise NotBuilt.named(task.name, task.slug)
+    after = (request.after or context.clock()).astimezone(UTC)
+    known = await context.state.read(
+        lambda transaction: transaction.runs.instants_after(task.slug, after)  # there are some after a set-back
+    )
+    instants = (due for due in task.schedule.preview(after) if due.is_skipped or due.at not in known)
+    return p.Upcoming(
+        id=request.id,
+        task=task.slug,
+        zone=task.policy.tz or context.settings().time_zone,
+        instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
+        blocked_reason=_held_back(context, task),
+    )
+
+
+def _held_back(context: Context, task: Task) -> str:
+    """Return why a task does not run by its schedule; "" if it does."""
     if task.is_disabled:
         return "it is disabled"
     if task.held_at is not None:
         return "it is held"
     if task.pause is not None:
         return "it is paused"
-    return "everything is paused" if desk.board.pause is not None else ""
+    return "everything is paused" if context.state.pause is not None else ""
 
 
-def _upcoming(task: Task, due: Occurrence) -> Upcoming:
-    starts_at = task.start_of(due.at)
-    late = (starts_at - due.at).total_seconds()
-    notes = [due.note, f"starts {late:g} s later (jitter)" if late and not due.is_skipped else ""]
-    return Upcoming(at=due.at, starts_at=starts_at, note=", ".join(filter(None, notes)), is_skipped=due.is_skipped)
-
-
-async def explain(desk: Context, request: p.Explain) -> p.Explained:
-    """Say why a task does not run now. Raises TaskNotFound."""
-    view = desk.board.view(desk.board.find(request.task).slug)
-    control = desk.control
+async def explain(context: Context, request: p.Explain) -> p.Explained:
+    """Return why a task does not run now. Raises TaskNotFound."""
+    view = context.state.view(context.state.find(request.task).slug)
+    control = context.control
     if control is None and not view.source_changes:
-        # No watcher has compared its sources with its build.
-        build = desk.board.build(view.slug)
-        differing = await asyncio.to_thread(_differing, desk, view.slug, build) if build else ()
-        view = msgspec.structs.replace(view, source_changes=differing)
-    found = reasons(
+        # Without an engine, no watcher compares its sources with its build.
+        build = context.state.build(view.slug)
+        changed = await asyncio.to_thread(_changed_sources, context, view.slug, build) if build else ()
+        view = msgspec.structs.replace(view, source_changes=changed)
+    found = explain_view(
         view,
         control.engine_view() if control else None,
         control.service_views() if control else (),
-        desk.board.pause,
-        desk.settings().zone,
-        now=desk.clock(),
+        context.state.pause,
+        now=context.clock(),
     )
     return p.Explained(id=request.id, task=view.slug, reasons=found)
 
 
-def _differing(desk: Context, slug: str, build: Build) -> tuple[str, ...]:
+def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:
     try:
-        return builds.changed(build.files, builds.fingerprint(desk.paths.source(slug)))
+        return builds.changed_paths(build.files, builds.hash_sources(context.paths.source(slug)))
     except BuildFailed:
-        return ()  # its sources are gone, which a build says when it is asked for
+        return ()  # the sources are missing, which the next build reports
 
 
-async def read_log(desk: Context, request: p.ReadLog) -> p.LogSlice:
+async def read_log(context: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
-    task = desk.board.find(request.task)
-    logs = TaskLogs(desk.paths)
-    limit = min(max(request.limit, 1), p.LARGEST_LOG_SLICE)
+    task = context.state.find(request.task)
+    logs = TaskLogs(context.paths)
+    limit = min(max(request.limit, 1), p.MAX_LOG_SLICE_BYTES)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)
     else:

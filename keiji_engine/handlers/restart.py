@@ -1,38 +1,40 @@
-"""restart: stop what runs of a task, and count its schedule anew from now."""
+"""restart: stop the runs of a task, and restart its schedule."""
 
 from __future__ import annotations
 
 from keiji.errors import NotBuilt
+from keiji.reasons import Code, reason
 from keiji.records import Task
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, Restart
 from keiji_engine.handlers.context import Context
-from keiji_engine.storage.store import Store
+from keiji_engine.logs.service_log import log_task
+from keiji_engine.scheduler.clock_changes import anchor_schedule
+from keiji_engine.scheduler_service import close_overdue, log_schedule
 
 
-async def restart(desk: Context, request: Restart) -> Done:
+async def restart(context: Context, request: Restart) -> Done:
     """Restart a task. Raises NotBuilt, EngineOffline, ServiceOffline."""
-    async with desk.holding(request.task) as task:
-        desk.runs()
-        await begin_anew(desk, task)
+    async with context.locked_task(request.task) as task:
+        context.require_runs()
+        await restart_schedule(context, task)
     lines = [f"restarting task {task.name}"]
     if task.is_disabled:
-        lines.append("it is disabled, and stays so until it is enabled")
+        lines.append("it is disabled, and does not run until it is enabled")
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def begin_anew(desk: Context, task: Task) -> None:
-    """Stop the runs of a task, then anchor its schedule at this moment. Raises NotBuilt."""
+async def restart_schedule(context: Context, task: Task) -> None:
+    """Stop the runs of a task, then count its schedule from now. Raises NotBuilt."""
     schedule = task.schedule
     if schedule is None:
-        raise NotBuilt(f"{task.name} has no build yet", hint=f"keiji task build {task.slug}")
-    desk.check_stoppable(task)
-    await desk.stop_runs(task, "task restarted")
-    desk.journal.task(task.slug, "task terminated, exiting...")
-    now = desk.clock()
-    task = await desk.settle_overdue(task, RunState.MISSED, "the task was restarted before it could run", now)
-    schedule, next_at = desk.anchor(schedule, task.policy, now)
-    task = await desk.ledger.do(Store.reschedule, task.slug, schedule, next_at)
-    desk.board.put_task(task)
-    desk.tell_schedule(task)
-    desk.nudge()
+        raise NotBuilt.named(task.name, task.slug)
+    context.check_stoppable(task)
+    await context.stop_runs(task, reason(Code.STOPPED, why="restart"))
+    log_task(task.slug, "task terminated, exiting...")
+    settings, now = context.settings(), context.clock()
+    overdue = reason(Code.TASK_CHANGED, change="restart")
+    task = await close_overdue(context.state, context.state.find(task.slug), RunState.MISSED, overdue, now)
+    schedule, next_at = anchor_schedule(schedule, task.policy, settings.time_zone, now)
+    await context.state.apply(lambda transaction: transaction.tasks.reschedule(task.slug, schedule, next_at))
+    log_schedule(context.state.find(task.slug), settings)

@@ -1,4 +1,4 @@
-"""resume, resume-system: let what was paused go on. What was due meanwhile is not caught up with."""
+"""resume, resume-system: end a pause. What was due during the pause is not caught up."""
 
 from __future__ import annotations
 
@@ -6,49 +6,47 @@ from keiji.records import Pause, Task
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, ResumeSystem, ResumeTask
 from keiji_engine.handlers.context import Context
+from keiji_engine.logs.service_log import log_task, scheduler_log
 from keiji_engine.scheduler.reasons import paused
-from keiji_engine.storage.store import Store
+from keiji_engine.scheduler_service import close_overdue, log_schedule
 
 
-async def resume_task(desk: Context, request: ResumeTask) -> Done:
-    """Let a task go on. One that is not paused is left alone."""
-    async with desk.holding(request.task) as task:
+async def resume_task(context: Context, request: ResumeTask) -> Done:
+    """Resume a task. A task that is not paused is left alone."""
+    async with context.locked_task(request.task) as task:
         if task.pause is None:
             lines = [f"task {task.name} is not paused"]
         else:
-            await _settle(desk, task, task.pause)
-            changed = await desk.ledger.do(Store.pause_task, task.slug, None)
-            desk.board.put_task(changed)
-            desk.journal.task(task.slug, "task resumed")
-            desk.tell_schedule(changed)
+            await _skip_overdue(context, task, task.pause, is_global=False)
+            await context.state.apply(lambda transaction: transaction.tasks.set_pause(task.slug, None))
+            log_task(task.slug, "task resumed")
+            log_schedule(context.state.find(task.slug), context.settings())
             lines = [f"resumed task {task.name}"]
-        if desk.board.pause is not None:
+        if context.state.pause is not None:
             lines.append("everything is paused, so it does not run yet: keiji system resume")
-    desk.nudge()
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def resume_system(desk: Context, request: ResumeSystem) -> Done:
-    """Let everything go on but for tasks that are paused themselves."""
-    async with desk.alone(""):
-        pause = desk.board.pause
+async def resume_system(context: Context, request: ResumeSystem) -> Done:
+    """Resume everything except tasks paused individually."""
+    async with context.lock(""):
+        pause = context.state.pause
         if pause is None:
             return Done(id=request.id, lines=("the system is not paused",))
-        for slug in desk.board.due(desk.clock()):
-            async with desk.alone(slug):
-                task = desk.board.task(slug)
+        for slug in context.state.due(context.clock()):
+            async with context.lock(slug):
+                task = context.state.task(slug)
                 if task is not None:
-                    await _settle(desk, task, pause, " with everything")
-        await desk.ledger.do(Store.set_pause, None)
-        desk.put_pause(None)
-        desk.journal.service("scheduler", "everything goes on")
-    desk.nudge()
-    still = sorted(task.name for task in desk.board.tasks() if task.pause is not None)
+                    await _skip_overdue(context, task, pause, is_global=True)
+        await context.state.apply(lambda transaction: transaction.system.set_pause(None))
+        scheduler_log.info("everything is resumed")
+    still_paused = sorted(task.name for task in context.state.tasks() if task.pause is not None)
     lines = ["resumed everything"]
-    if still:
-        lines.append(f"still paused by themselves: {', '.join(still)}")
+    if still_paused:
+        lines.append(f"still paused individually: {', '.join(still_paused)}")
     return Done(id=request.id, lines=tuple(lines))
 
 
-async def _settle(desk: Context, task: Task, pause: Pause, whole: str = "") -> None:
-    await desk.settle_overdue(task, RunState.SKIPPED, paused(pause, desk.settings().zone, whole), desk.clock())
+async def _skip_overdue(context: Context, task: Task, pause: Pause, *, is_global: bool) -> None:
+    why = paused(pause, is_global=is_global)
+    await close_overdue(context.state, task, RunState.SKIPPED, why, context.clock())

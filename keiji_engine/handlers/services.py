@@ -6,29 +6,32 @@ from keiji_engine.bus.protocol import Done, RestartService, Shutdown, StartServi
 from keiji_engine.handlers.context import Context
 
 
-async def start_service(desk: Context, request: StartService) -> Done:
-    """Start a service; one that runs is left alone."""
-    await desk.engine().start_service(request.service)
+async def start_service(context: Context, request: StartService) -> Done:
+    """Start a service; a service that is running is left alone."""
+    await context.require_engine().start_service(request.service)
     return Done(id=request.id, lines=(f"service {request.service} started",))
 
 
-async def stop_service(desk: Context, request: StopService) -> Done:
-    """Stop a service; the others go on."""
-    await desk.engine().stop_service(request.service)
+async def stop_service(context: Context, request: StopService) -> Done:
+    """Stop a service; the others continue."""
+    await context.require_engine().stop_service(request.service)
     return Done(id=request.id, lines=(f"service {request.service} stopped",))
 
 
-async def restart_service(desk: Context, request: RestartService) -> Done:
+async def restart_service(context: Context, request: RestartService) -> Done:
     """Stop a service and start it again."""
-    await desk.engine().restart_service(request.service)
+    await context.require_engine().restart_service(request.service)
     return Done(id=request.id, lines=(f"service {request.service} restarted",))
 
 
-async def shutdown(desk: Context, request: Shutdown) -> Done:
-    """End the engine; live runs go on, and the next engine adopts them."""
-    desk.engine().shut_down()
-    live = sum(run.is_live for run in desk.board.open_runs())
+async def shutdown(context: Context, request: Shutdown) -> Done:
+    """Stop the engine. Live runs continue; the next engine adopts them."""
+    context.require_engine().shut_down()
+    live = sum(run.is_live for run in context.state.open_runs())
     lines = ["stopping the engine"]
     if live:
-        lines.append(f"{live} live run{'s' if live > 1 else ''} will go on; the next engine adopts them")
+        lines.append(
+            f"{live} live run{'s continue' if live > 1 else ' continues'}; the next engine will adopt "
+            f"{'them' if live > 1 else 'it'}"
+        )
     return Done(id=request.id, lines=tuple(lines))

@@ -1,4 +1,4 @@
-"""get-timeline: when all tasks are due within the next hours, merged and bounded."""
+"""get-timeline: the due instants of all tasks within the next hours, merged and bounded."""
 
 from __future__ import annotations
 
@@ -15,93 +15,106 @@ from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant, FrequentTask
 from keiji_engine.handlers.context import Context
 
-MOST_HOURS = 7 * 24
-MOST_INSTANTS = 5000
-MOST_LOOKS = 50_000  # at instants, the most that is worth waiting for: a second or two
-A_DAYS_WORTH = 48  # a task that is due more often than this within a day has one line
-_DENSE = timedelta(hours=1)  # what is due again sooner may be due too often
+MAX_HOURS = 7 * 24
+MAX_INSTANTS = 5000
+MAX_EVALUATED = 50_000  # occurrences to evaluate; takes one or two seconds
+MAX_PER_DAY = 48  # a task that is due more often is listed once, as a frequent task
+_DENSE_STEP = timedelta(hours=1)  # below this step, a task may exceed MAX_PER_DAY
 
 _Queue = list[tuple[datetime, str, Occurrence]]
 
 
-async def get_timeline(desk: Context, request: p.GetTimeline) -> p.Timeline:
-    """Return when all tasks are due, also those that are kept from running: that is told by their views."""
-    now = desk.clock().astimezone(UTC)
-    hours = min(max(request.hours, 1), MOST_HOURS)
-    limit = min(max(request.limit, 1), MOST_INSTANTS)
-    tasks = [task for task in desk.board.tasks() if task.schedule is not None]
-    until, instants, often = await asyncio.to_thread(agenda, tasks, now, hours, limit)
-    return p.Timeline(id=request.id, until=until, instants=instants, often=often)
+async def get_timeline(context: Context, request: p.GetTimeline) -> p.Timeline:
+    """Return the due instants of all tasks, including tasks that are disabled or paused: their views say so."""
+    now = context.clock().astimezone(UTC)
+    hours = min(max(request.hours, 1), MAX_HOURS)
+    limit = min(max(request.limit, 1), MAX_INSTANTS)
+    tasks = [task for task in context.state.tasks() if task.schedule is not None]
+    until, instants, frequent_tasks = await asyncio.to_thread(build_timeline, tasks, now, hours, limit)
+    return p.Timeline(id=request.id, until=until, instants=instants, frequent_tasks=frequent_tasks)
 
 
-def agenda(
+def build_timeline(
     tasks: Iterable[Task], now: datetime, hours: int, limit: int
 ) -> tuple[datetime, tuple[DueInstant, ...], tuple[FrequentTask, ...]]:
-    """Return up to when this is complete, the instants in order, and the tasks that are due too often for that."""
+    """Merge the due instants of ``tasks`` within the next ``hours``, at most ``limit`` of them.
+
+    Returns:
+        The instant up to which the result is complete, the due instants in order, and the tasks that are due more often
+        than `MAX_PER_DAY`, by name.
+    """
     end = now + timedelta(hours=hours)
-    most = A_DAYS_WORTH * hours // 24 + 1
-    known = {task.slug: task for task in tasks}
-    often: dict[str, datetime] = {}
-    following: dict[str, Iterator[Occurrence]] = {}
+    max_per_task = MAX_PER_DAY * hours // 24 + 1
+    by_slug = {task.slug: task for task in tasks}
+    frequent: dict[str, datetime] = {}
+    occurrences: dict[str, Iterator[Occurrence]] = {}
     queue: _Queue = []
-    for task in known.values():
+    for task in by_slug.values():
         assert task.schedule is not None
-        following[task.slug] = task.schedule.preview(now)
-        _put(queue, task.slug, following[task.slug], end)
-    found: list[tuple[str, Occurrence]] = []
+        occurrences[task.slug] = task.schedule.preview(now)
+        _push_next(queue, task.slug, occurrences[task.slug], end)
+    merged: list[tuple[str, Occurrence]] = []
     counts: Counter[str] = Counter()
-    looks = passed_over = 0
-    while queue and looks < MOST_LOOKS and len(found) - passed_over <= limit:
-        at, slug, due = heapq.heappop(queue)
+    evaluated = discarded = 0
+    while queue and evaluated < MAX_EVALUATED and len(merged) - discarded <= limit:
+        at, slug, occurrence = heapq.heappop(queue)
         if not counts[slug]:
-            ahead = _ahead(known[slug], due, following[slug], most)
-            looks += len(ahead)
-            if (len(ahead) == most and ahead[-1].at < end) or _is_often(known[slug], hours, most):
-                often[slug] = at
+            ahead = _look_ahead(by_slug[slug], occurrence, occurrences[slug], max_per_task)
+            evaluated += len(ahead)
+            is_frequent = len(ahead) == max_per_task and ahead[-1].at < end
+            if is_frequent or _has_short_interval(by_slug[slug], hours, max_per_task):
+                frequent[slug] = at
                 continue
-            following[slug] = chain(ahead, following[slug])
-        looks += 1
+            occurrences[slug] = chain(ahead, occurrences[slug])
+        evaluated += 1
         counts[slug] += 1
-        found.append((slug, due))
-        if counts[slug] > most:  # what is seldom at first and dense later
-            often[slug] = next(first.at for name, first in found if name == slug)
-            passed_over += counts[slug]
+        merged.append((slug, occurrence))
+        if counts[slug] > max_per_task:  # sparse at first, dense later
+            frequent[slug] = next(first.at for name, first in merged if name == slug)
+            discarded += counts[slug]
         else:
-            _put(queue, slug, following[slug], end)
-    kept = [(slug, due) for slug, due in found if slug not in often]
+            _push_next(queue, slug, occurrences[slug], end)
+    kept = [(slug, occurrence) for slug, occurrence in merged if slug not in frequent]
     until = end
     if len(kept) > limit or queue:
         until = kept[limit][1].at if len(kept) > limit else queue[0][0]
-        kept = [(slug, due) for slug, due in kept[:limit] if due.at < until] or kept[:limit]
-    instants = tuple(_instant(known[slug], due) for slug, due in kept)
-    return until, instants, tuple(FrequentTask(task=slug, next_at=at) for slug, at in sorted(often.items()))
+        kept = [(slug, occurrence) for slug, occurrence in kept[:limit] if occurrence.at < until] or kept[:limit]
+    instants = tuple(due_instant(by_slug[slug], occurrence) for slug, occurrence in kept)
+    return until, instants, tuple(FrequentTask(task=slug, next_at=at) for slug, at in sorted(frequent.items()))
 
 
-def _put(queue: _Queue, slug: str, following: Iterator[Occurrence], end: datetime) -> None:
-    due = next(following, None)
-    if due is not None and due.at < end:
-        heapq.heappush(queue, (due.at, slug, due))
+def due_instant(task: Task, occurrence: Occurrence) -> DueInstant:
+    """Return an occurrence as clients see it, with the start time and a note on daylight saving and jitter."""
+    starts_at = task.start_of(occurrence.at)
+    delay = (starts_at - occurrence.at).total_seconds()
+    jitter_note = f"starts {delay:g} s later (jitter)" if delay and not occurrence.is_skipped else ""
+    return DueInstant(
+        task=task.slug,
+        at=occurrence.at,
+        starts_at=starts_at,
+        note=", ".join(filter(None, (occurrence.note, jitter_note))),
+        is_skipped=occurrence.is_skipped,
+    )
 
 
-def _ahead(task: Task, due: Occurrence, following: Iterator[Occurrence], most: int) -> list[Occurrence]:
-    """Return what follows ``due``, up to ``most``, as far as it takes to see whether a task is due too often."""
+def _push_next(queue: _Queue, slug: str, occurrences: Iterator[Occurrence], end: datetime) -> None:
+    occurrence = next(occurrences, None)
+    if occurrence is not None and occurrence.at < end:
+        heapq.heappush(queue, (occurrence.at, slug, occurrence))
+
+
+def _look_ahead(
+    task: Task, occurrence: Occurrence, following: Iterator[Occurrence], max_per_task: int
+) -> list[Occurrence]:
+    """Return as many of the ``following`` occurrences as it takes to see whether a task is frequent."""
     if isinstance(task.schedule, Interval):
-        return []  # its step says so
+        return []  # _has_short_interval decides
     ahead = list(islice(following, 1))
-    if ahead and ahead[0].at - due.at < _DENSE:
-        ahead += islice(following, most - 1)
+    if ahead and ahead[0].at - occurrence.at < _DENSE_STEP:
+        ahead += islice(following, max_per_task - 1)
     return ahead
 
 
-def _is_often(task: Task, hours: int, most: int) -> bool:
-    """Return whether a task's interval alone says that it is due too often."""
+def _has_short_interval(task: Task, hours: int, max_per_task: int) -> bool:
     schedule = task.schedule
-    return isinstance(schedule, Interval) and schedule.step * most < timedelta(hours=hours)
-
-
-def _instant(task: Task, due: Occurrence) -> DueInstant:
-    starts_at = task.start_of(due.at)
-    late = (starts_at - due.at).total_seconds()
-    notes = [due.note, f"starts {late:g} s later (jitter)" if late and not due.is_skipped else ""]
-    note = ", ".join(filter(None, notes))
-    return DueInstant(task=task.slug, at=due.at, starts_at=starts_at, note=note, is_skipped=due.is_skipped)
+    return isinstance(schedule, Interval) and schedule.step * max_per_task < timedelta(hours=hours)

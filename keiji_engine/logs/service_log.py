@@ -1,55 +1,122 @@
-"""The logs of the engine's services, and its life-cycle lines in the logs of tasks: one format, one writer."""
+"""The logs of the engine's services, and the life-cycle lines in the logs of tasks, by the standard `logging` package.
+
+The loggers are ``keiji.<service>`` (also ``keiji.repo``, the database, and ``keiji.engine``), and ``keiji.task`` for a
+line in the log of a task, whose slug is in the record: ``extra={"task": slug}``.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import logging.handlers
+import queue
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine.logs import writer
+from keiji_engine.logs.line_format import format_line
+from keiji_engine.logs.writer import LogWriter
+
+_ROOT = logging.getLogger("keiji")
+_ROOT.addHandler(logging.NullHandler())
+_LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}  # the names that our logs use
+
+scheduler_log = logging.getLogger("keiji.scheduler")
+_task_log = logging.getLogger("keiji.task")
 
 
-class Journal:
-    """Writes lines; a log that cannot be written (a full disk) costs the line, never the engine.
+def log_task(slug: str, message: str, level: int = logging.INFO) -> None:
+    """Write a life-cycle line to the log of a task."""
+    _task_log.log(level, "%s", message, extra={"task": slug})
+
+
+class LogfmtHandler(logging.Handler):
+    """Appends each record to the log of its service or task.
+
+    A log that cannot be written (a full disk) costs the line, never the engine.
 
     Args:
-        settings: called for each line, since a reload may change them.
+        settings: called for each record, since a reload may change them.
         echo: whether lines of services also go to standard error, for the foreground and systemd's journal.
     """
 
-    def __init__(
-        self, paths: Paths, settings: Callable[[], Settings], clock: Callable[[], datetime], *, echo: bool = False
-    ) -> None:
+    def __init__(self, paths: Paths, settings: Callable[[], Settings], *, echo: bool = False) -> None:
+        super().__init__()
         self._paths = paths
         self._settings = settings
-        self._clock = clock
         self._echo = echo
 
-    def service(self, name: str, message: str, level: str = "INFO") -> None:
-        """Write a line to the log of a service (or of ``repo``, the database, or of ``engine``, all of it)."""
-        text = self._write(self._paths.service_log(name), message, level, name)
-        if self._echo:
-            _say(f"{name}: {text}")
+    def emit(self, record: logging.LogRecord) -> None:
+        task: str | None = getattr(record, "task", None)
+        service = None if task is not None else record.name.split(".")[1]
+        path = self._paths.service_log(service) if service is not None else self._paths.task_log(str(task))
+        self._append(path, record, self.format(record), service)
 
-    def task(self, slug: str, message: str, level: str = "INFO") -> None:
-        """Write a life-cycle line to the log of a task."""
-        self._write(self._paths.task_log(slug), message, level)
-
-    def _write(self, path: Path, message: str, level: str, service: str | None = None) -> str:
+    def _append(self, path: Path, record: logging.LogRecord, message: str, service: str | None) -> None:
         settings = self._settings()
-        line = writer.line(self._clock().astimezone(settings.zone), level, message, service=service)
+        moment = datetime.fromtimestamp(record.created, settings.zone)
+        line = format_line(moment, _LEVELS.get(record.levelname, record.levelname), message, service=service)
         try:
-            with contextlib.closing(writer.LogWriter(path, settings.log_limit, settings.time_zone)) as log:
+            with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
         except OSError as error:
-            _say(f"keiji-engine: {path} cannot be written: {error}\n")
-        return line.decode()
+            _print_error(f"keiji-engine: {path} cannot be written: {error}\n")
+        if self._echo and service is not None:
+            _print_error(f"{service}: {line.decode()}")
 
 
-def _say(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # the terminal that it was started from may be gone
+class ServiceLogs:
+    """Writes log records in a thread, so that neither a disk nor the lock of a log blocks the event loop."""
+
+    def __init__(self, handler: LogfmtHandler) -> None:
+        self._records: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
+        self._queue_handler = logging.handlers.QueueHandler(self._records)
+        self._handler = handler
+
+    def start(self) -> None:
+        """Begin to write what the loggers of keiji get."""
+        threading.Thread(target=self._write, name="service logs", daemon=True).start()
+        _ROOT.setLevel(logging.INFO)
+        _ROOT.propagate = False
+        _ROOT.addHandler(self._queue_handler)
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything logged so far is written, at most ``timeout`` seconds; return whether it is."""
+        written = threading.Event()
+        self._records.put(written)
+        return written.wait(timeout)
+
+    def close(self, timeout: float) -> None:
+        """Write what is queued, for at most ``timeout`` seconds, and stop."""
+        _ROOT.removeHandler(self._queue_handler)
+        self.flush(timeout)
+        self._records.put(None)
+
+    def _write(self) -> None:
+        while (item := self._records.get()) is not None:
+            if isinstance(item, threading.Event):
+                item.set()
+            else:
+                self._handler.handle(item)
+
+
+@contextlib.contextmanager
+def log_directly(handler: LogfmtHandler) -> Iterator[None]:
+    """Write the records of this thread at once, for a command that works without an engine."""
+    thread = threading.get_ident()
+    handler.addFilter(lambda record: record.thread == thread)
+    _ROOT.setLevel(logging.INFO)
+    _ROOT.addHandler(handler)
+    try:
+        yield
+    finally:
+        _ROOT.removeHandler(handler)
+
+
+def _print_error(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the terminal that started the engine may be gone
         sys.stderr.write(text)

@@ -1,4 +1,4 @@
-"""The logs of tasks, as text by position, for the bus."""
+"""Reads the logs of tasks as text, for the bus."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from keiji.paths import Paths
 
 
 class TaskLogs:
-    """Reads the log of a task by its slug. A task that never ran has an empty one.
+    """Reads the log of a task by its slug. The log of a task that never ran is empty.
+
+    Positions are byte offsets in the log. Invalid UTF-8, which only a crash can leave behind, is replaced with U+FFFD.
 
     Args:
-        has: whether there is a task of that slug.
-
-    Lines are written as UTF-8; what a crash tore apart is shown as U+FFFD. Positions count the bytes of the log.
+        task_exists: returns whether there is a task with that slug.
     """
 
-    def __init__(self, paths: Paths, has: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(self, paths: Paths, task_exists: Callable[[str], bool] = lambda _: True) -> None:
         self._paths = paths
-        self.has = has
+        self._task_exists = task_exists
+
+    def has(self, task: str) -> bool:
+        """Return whether the task exists."""
+        return self._task_exists(task)
 
     def size(self, task: str) -> int:
-        """Return the position at which the log ends, in bytes."""
+        """Return the position of the end of the log, in bytes."""
         return self._reader(task).size()
 
     def read(self, task: str, position: int, limit: int) -> tuple[int, int, str]:
-        """Return text from ``position`` (or the oldest kept after it) on: where it begins, where it ends, itself."""
-        begin, data = self._reader(task).read(position, limit)
-        return begin, begin + len(data), data.decode("utf-8", "replace")
+        """Return the start, the end and the text of up to ``limit`` bytes from ``position``.
+
+        If the log no longer goes back to ``position``, the text starts at the oldest position that it still has.
+        """
+        start, data = self._reader(task).read(position, limit)
+        return start, start + len(data), data.decode("utf-8", "replace")
 
     def tail(self, task: str, lines: int, limit: int) -> tuple[int, int, str]:
-        """Return the last lines, ``limit`` bytes at most, as `read` does."""
-        begin, data = self._reader(task).tail(lines, limit)
-        return begin, begin + len(data), data.decode("utf-8", "replace")
+        """Return the start, the end and the text of the last ``lines`` lines, but at most ``limit`` bytes."""
+        start, data = self._reader(task).tail(lines, limit)
+        return start, start + len(data), data.decode("utf-8", "replace")
 
     def _reader(self, task: str) -> LogReader:
         return LogReader(self._paths.task_log(task))

@@ -1,1 +1,1 @@
-"""Starting, watching and stopping runs; all of it standard library."""
+"""Starts, watches and stops runs. Standard library only."""

@@ -1,27 +1,29 @@
-"""Finding out, from its file alone, what has become of a run."""
+"""Determines the state of a run from its run file alone."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from keiji.reasons import Code, Reason, reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner import run_file
 
-_NO_TRACE = "it left no trace: it never began, or the machine restarted"
-_NO_RESULT = "its shim ended without recording a result"
+_NO_TRACE = reason(Code.NO_TRACE)
+_NO_RESULT = reason(Code.NO_RESULT)
 
 
 @dataclass(slots=True)
-class Alive:
+class LiveRun:
     """A run whose shim is alive.
 
     Args:
-        shim: its process id; for a signal only together with `run_file.is_held`.
-        pidfd: refers to the shim for certain; None where the system has none.
+        shim: pid of the shim; before sending it a signal, check `run_file.has_live_shim`, since pids are reused.
+        pidfd: refers to the shim and never to another process; None if the system does not support pidfds.
     """
 
     started_at: datetime
@@ -29,33 +31,39 @@ class Alive:
     pidfd: int | None
 
 
-def inspect(path: Path, now: datetime) -> Alive | RunResult | None:
-    """Return the living shim of the run with this file, or how the run ended; None where there is no file."""
-    try:
-        head, result = run_file.read(path)
-        if head is None or result is not None:
-            return result or lost(path.name, now, _NO_RESULT)
-        pidfd = _open(head.shim)
-        # The lock is asked for after the pidfd was opened: if it is still held, the shim was alive when we opened it,
-        # and its number was its own.
-        if run_file.is_held(path):
-            return Alive(head.started_at, head.shim, pidfd)
-        if pidfd is not None:
-            os.close(pidfd)
-        head, result = run_file.read(path)
-    except FileNotFoundError:
-        return None
-    return result or lost(path.name, now, _NO_RESULT, head.started_at if head else None)
-
-
-def lost(run_id: str, now: datetime, reason: str = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
-    """Return the result of a run of which nobody knows how it ended."""
-    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=reason)
-
-
-def _open(pid: int) -> int | None:
+def open_pidfd(pid: int) -> int | None:
+    """Return a pidfd for the process; None if it has ended, or if the system has no pidfds (macOS, some containers)."""
     try:
         return os.pidfd_open(pid)
     except (AttributeError, OSError):
-        # macOS has none; a container may forbid it; the process may have ended, which the lock will tell.
         return None
+
+
+def inspect(
+    path: Path, now: datetime, open_pidfd: Callable[[int], int | None] = open_pidfd
+) -> LiveRun | RunResult | None:
+    """Return the run with this run file if it is live, or its result; None if there is no such file.
+
+    Args:
+        now: the end of a run that turns out to be lost.
+    """
+    try:
+        header, result = run_file.read(path)
+        if header is None or result is not None:
+            return result or lost(path.name, now, _NO_RESULT)
+        pidfd = open_pidfd(header.shim)
+        # Check the lock after opening the pidfd: if it is still held, the shim was alive when the pidfd was opened, so
+        # the pid had not been reused.
+        if run_file.has_live_shim(path):
+            return LiveRun(header.started_at, header.shim, pidfd)
+        if pidfd is not None:
+            os.close(pidfd)
+        header, result = run_file.read(path)
+    except FileNotFoundError:
+        return None
+    return result or lost(path.name, now, _NO_RESULT, header.started_at if header else None)
+
+
+def lost(run_id: str, now: datetime, why: Reason = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
+    """Return the result of a run whose outcome is unknown."""
+    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=why)

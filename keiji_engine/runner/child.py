@@ -1,4 +1,4 @@
-"""The processes of a run: its main process, and whatever that leaves behind."""
+"""The processes of a run: its main process and the descendants that it leaves behind."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 
 from keiji_engine.runner.spec import RunSpec
 
-# What Python or a nohup has set to be ignored would stay so in the child; it is to start as from a shell.
-_RESET = (
+# A child inherits ignored signals, which Python or nohup may have set; reset them to what a shell would start it with.
+_RESET_SIGNALS = (
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
     signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
 )  # fmt: skip
-_MEMORY_UNIT = 1 if sys.platform == "darwin" else 1024
-_KILL_LIMIT = 3.0
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+_KILL_TIMEOUT = 3.0  # seconds
 
 
 class Child:
-    """The main process of a run, the leader of a process group of its own.
+    """The main process of a run, which leads a process group of its own.
 
-    Its number stays taken until `reap`, so that signals to the group cannot reach a stranger. The CPU time is
-    that of all processes of the run; the peak memory that of the largest, which Linux never gives as less than the
-    shim's own 13 MB.
+    Its pid stays reserved until `reap`, so a signal to its group cannot reach an unrelated process. The CPU time is
+    the total of all processes of the run; the peak memory is that of the largest one, and on Linux never less than
+    the shim's own 13 MB.
     """
 
     def __init__(self, pid: int) -> None:
@@ -36,11 +36,12 @@ class Child:
         self._status: int | None = None
 
     @classmethod
-    def start(cls, spec: RunSpec, output: int, errors: int) -> Child:
-        """Start the command with the two descriptors as its standard output and error.
+    def start(cls, spec: RunSpec, stdout: int, stderr: int) -> Child:
+        """Start the command with the two descriptors as its standard output and standard error.
 
         Raises:
-            OSError: it cannot be executed; the message says why.
+            OSError: the command cannot be executed.
+            ValueError: an argument or a variable contains a null byte.
         """
         try:
             os.chdir(spec.directory)
@@ -49,13 +50,13 @@ class Child:
             os.chdir(spec.directory)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, output, 1),
-            (os.POSIX_SPAWN_DUP2, errors, 2),
+            (os.POSIX_SPAWN_DUP2, stdout, 1),
+            (os.POSIX_SPAWN_DUP2, stderr, 2),
         ]
         try:
             pid = os.posix_spawn(
                 spec.command[0], spec.command, spec.environment, file_actions=actions,
-                setpgroup=0, setsigmask=(), setsigdef=_RESET,
+                setpgroup=0, setsigmask=(), setsigdef=_RESET_SIGNALS,
             )  # fmt: skip
         except FileNotFoundError:
             if Path(spec.command[0]).exists():
@@ -63,26 +64,26 @@ class Child:
             raise
         return cls(pid)
 
-    def has_ended(self) -> bool:
-        """Whether the main process has ended. Zombies of those that it left behind are buried on the way."""
+    def has_exited(self) -> bool:
+        """Return whether the main process has exited. Reaps orphaned descendants as a side effect."""
         if self._status is not None:
             return True
-        if sys.platform == "darwin":  # no waitid before Python 3.13, and no subreaper: there is the one child only
-            self._collect(self.pid, os.WNOHANG)
+        if sys.platform == "darwin":  # no waitid before Python 3.13; without a subreaper there is only one child
+            self._wait(self.pid, os.WNOHANG)
             return self._status is not None
-        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if ended.si_pid == self.pid:
+        while exited := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if exited.si_pid == self.pid:
                 return True
-            self._collect(ended.si_pid, 0)
+            self._wait(exited.si_pid, 0)
         return False
 
     def terminate(self) -> None:
-        """Ask the main process and its group to end; one that is stopped goes on, to hear it."""
+        """Send SIGTERM to the process group, then SIGCONT, so that stopped processes receive it too."""
         self._signal(os.killpg, signal.SIGTERM)
         self._signal(os.killpg, signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the main process, in whatever group it is now, and its first group. `reap` does so with all others."""
+        """Kill the initial process group, and the main process even if it has left that; `reap` kills the others."""
         self._signal(os.killpg, signal.SIGKILL)
         if self._status is None:
             self._signal(os.kill, signal.SIGKILL)
@@ -91,59 +92,60 @@ class Child:
         try:
             send(self.pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # nobody is left there, or (macOS) only zombies, or it has become another user's
+            return  # no process is left, only zombies are left (macOS), or the process runs as another user now
 
     def reap(self) -> int:
-        """Kill what the main process left behind, and itself unless it has ended; return its exit code, or -signal."""
+        """Kill the main process, if it is still running, and all its descendants; return its exit code, or -signal."""
         self.kill()
         if self._status is None:
-            self._collect(self.pid, 0)
+            self._wait(self.pid, 0)
         self._kill_descendants()
         return os.waitstatus_to_exitcode(self._status or 0)
 
     def _kill_descendants(self) -> None:
-        # Whatever lost its parent is our child now (subreaper), and the number of a child is not given away before we
-        # bury it. What a killed one had started comes to us in turn, hence the loop.
-        limit = time.monotonic() + _KILL_LIMIT
-        while (children := _children()) and time.monotonic() < limit:
+        # The shim is a subreaper, so orphaned descendants become its own children, and the pid of a child is not reused
+        # before it is reaped. The children of a process that is killed are orphaned in turn, hence the loop.
+        deadline = time.monotonic() + _KILL_TIMEOUT
+        while (children := _child_pids()) and time.monotonic() < deadline:
             for pid in children:
                 try:
                     os.kill(pid, signal.SIGKILL)
                 except (ProcessLookupError, PermissionError):
                     continue
             for pid in children:
-                self._collect(pid, os.WNOHANG)
+                self._wait(pid, os.WNOHANG)
             time.sleep(0.001)
 
-    def _collect(self, pid: int, options: int) -> None:
+    def _wait(self, pid: int, options: int) -> None:
+        """Wait for a child, and record its status and resource usage."""
         try:
-            found, status, usage = os.wait4(pid, options)
+            reaped_pid, status, usage = os.wait4(pid, options)
         except ChildProcessError:
             return
-        if found == 0:
+        if reaped_pid == 0:
             return
-        if found == self.pid:
+        if reaped_pid == self.pid:
             self._status = status
         self.cpu_seconds += usage.ru_utime + usage.ru_stime
-        self.peak_memory_bytes = max(self.peak_memory_bytes, usage.ru_maxrss * _MEMORY_UNIT)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, usage.ru_maxrss * _MAXRSS_UNIT)
 
 
-def _children() -> list[int]:
-    """Return our own children; none where the system does not tell."""
+def _child_pids() -> list[int]:
+    """Return the pids of this process's children; none if the system has no /proc."""
     pid = os.getpid()
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
-    except FileNotFoundError:
-        return _children_by_parent(pid)
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return _child_pids_from_stat(pid)
 
 
-def _children_by_parent(parent: int) -> list[int]:
-    found = []
+def _child_pids_from_stat(parent: int) -> list[int]:
+    pids = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             stat = entry.read_bytes()
         except OSError:
-            continue  # it ended meanwhile
+            continue  # the process has ended
         if int(stat.rpartition(b")")[2].split()[1]) == parent:
-            found.append(int(entry.parent.name))
-    return found
+            pids.append(int(entry.parent.name))
+    return pids

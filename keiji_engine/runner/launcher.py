@@ -1,12 +1,12 @@
-"""The small process that forks a shim for each run. It is executed by itself, as ``-c`` with `main`'s arguments.
+"""The small process that forks a shim for each run. It is executed with ``python -c`` and the arguments of `main`.
 
-The engine asks through a socket, one JSON document a line: ``{"launch": [spec, …]}``. What comes back:
-``{"ready": pid}`` once; ``{"began": run_id}`` from a shim whose run file exists; ``{"failed": run_id, "reason": …}``
-for a run that could not begin; ``{"gone": run_id}`` for a shim that died. A shim's word may get lost, for it must not
-wait for an engine that does not listen; its run file cannot.
+The engine sends requests over a socket, one JSON document per line: ``{"launch": [spec, …]}``. The answers are
+``{"ready": pid}``, once; ``{"began": run_id}``, from a shim whose run file exists; ``{"failed": run_id, "reason": …}``,
+for a run that could not begin; and ``{"gone": run_id}``, for a shim that died. Messages from a shim may be lost, since
+a shim never blocks on the engine; its run file is authoritative.
 
-Launcher and starting shims hold the launcher's lock; a shim lets go of it once its run file exists. So where the lock
-is free, every run that was received has its file.
+The launcher and its starting shims hold the launcher's lock; a shim releases it once its run file exists. Therefore, if
+the lock is free, every run that a launcher has received has a run file.
 """
 
 from __future__ import annotations
@@ -28,55 +28,56 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from keiji_engine.runner import shim
 from keiji_engine.runner.spec import RunSpec
 
-_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
-_NAME = 15  # PR_SET_NAME
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME = 15
 
 
-def main(socket_number: str, lock_number: str, folder: str) -> None:
-    """Serve the engine until it closes its end.
+def main(socket_fd: str, lock_fd: str, runs: str) -> None:
+    """Serve the engine until it closes its end of the socket.
 
     Args:
-        socket_number: descriptor of the socket.
-        lock_number: descriptor that holds the launcher's lock.
-        folder: where the run files are.
+        socket_fd: descriptor of the socket.
+        lock_fd: descriptor that holds the launcher's lock.
+        runs: folder of the run files.
     """
-    engine, lock = int(socket_number), int(lock_number)
-    for descriptor in (engine, lock):
-        os.set_inheritable(descriptor, False)
-    with socket.socket(fileno=engine) as connection:
-        _Launcher(connection, lock, Path(folder)).serve()
-    os._exit(0)  # the tidy end of an interpreter takes longer than all of the above
+    descriptor, lock = int(socket_fd), int(lock_fd)
+    for inherited in (descriptor, lock):
+        os.set_inheritable(inherited, False)
+    with socket.socket(fileno=descriptor) as connection:
+        _Launcher(connection, lock, Path(runs)).serve()
+    os._exit(0)  # a regular exit of the interpreter takes longer than all of the above
 
 
 class _Launcher:
-    def __init__(self, connection: socket.socket, lock: int, folder: Path) -> None:
+    def __init__(self, connection: socket.socket, lock: int, runs: Path) -> None:
         self.connection = connection
         self.lock = lock
-        self.folder = folder
+        self.runs = runs
         self.shims: dict[int, str] = {}
-        # Prepared here, for all shims at once.
+        # Loaded once here rather than in each shim.
         self.prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-        self.bell, write = os.pipe()
-        for end in (self.bell, write):
+        # A self-pipe: a signal makes poll() return.
+        self.wakeup_fd, write_fd = os.pipe()
+        for end in (self.wakeup_fd, write_fd):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         gc.collect()
-        gc.freeze()  # or the collector would write into every page that is shared with the shims
+        gc.freeze()  # otherwise, the collector would write to every memory page that is shared with the shims
         gc.disable()
 
     def serve(self) -> None:
         if self.prctl is not None:
-            self.prctl(_NAME, b"keiji-launcher")
-        self._tell({"ready": os.getpid()})
+            self.prctl(_PR_SET_NAME, b"keiji-launcher")
+        self._send({"ready": os.getpid()})
         poll = select.poll()
-        poll.register(self.bell, select.POLLIN)
+        poll.register(self.wakeup_fd, select.POLLIN)
         poll.register(self.connection, select.POLLIN)
         received = bytearray()
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
-            if self.bell in ready:
-                self._bury()
+            if self.wakeup_fd in ready:
+                self._reap()
             if self.connection.fileno() in ready:
                 chunk = self._receive()
                 if not chunk:
@@ -95,59 +96,61 @@ class _Launcher:
     def _launch(self, data: dict[str, Any]) -> None:
         run_id = str(data["run_id"])
         with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
-            ZoneInfo(data["zone"])  # read once here, and every shim has it
+            ZoneInfo(data["zone"])  # cached before the fork, so that no shim has to load it
         try:
             pid = os.fork()
         except OSError as error:
-            self._tell({"failed": run_id, "reason": f"no process could be made for it: {error.strerror}"})
+            self._send({"failed": run_id, "reason": f"no process could be created: {error.strerror}"})
             return
         if pid:
             self.shims[pid] = run_id
             return
         status = 1
         try:
-            self._become_shim(RunSpec.from_dict(data))
+            self._run_shim(RunSpec.from_dict(data))
             status = 0
         except FileExistsError:
-            self._began(run_id)  # by an earlier shim, and the engine does not know
+            self._detach(run_id)  # an earlier shim has begun the run, and the engine does not know that yet
             status = 0
-        except Exception as error:  # noqa: BLE001  # nobody above could hear of it
-            self._tell({"failed": run_id, "reason": f"its shim failed: {type(error).__name__}: {error}"})
+        except Exception as error:  # noqa: BLE001  # this is the outermost frame of the shim: report the failure
+            self._send({"failed": run_id, "reason": f"the shim failed: {type(error).__name__}: {error}"})
         finally:
             os._exit(status)
 
-    def _become_shim(self, spec: RunSpec) -> None:
+    def _run_shim(self, spec: RunSpec) -> None:
         os.setsid()
         if self.prctl is not None:
-            self.prctl(_NAME, b"keiji-shim")
-            self.prctl(_SUBREAPER, 1)
-        shim.supervise(spec, self.folder, lambda: self._began(spec.run_id))
+            self.prctl(_PR_SET_NAME, b"keiji-shim")
+            self.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        shim.supervise(spec, self.runs, lambda: self._detach(spec.run_id))
 
-    def _began(self, run_id: str) -> None:
-        """Cut all ties between this shim and the launcher."""
+    def _detach(self, run_id: str) -> None:
+        """Report that the run has begun, and close everything that this shim shares with the launcher."""
         os.close(self.lock)
-        # Not setblocking(): that would reach the launcher, which shares this end of the socket.
-        self._tell({"began": run_id}, socket.MSG_DONTWAIT)
+        # MSG_DONTWAIT rather than setblocking(False), which would affect the launcher's end of the shared socket, too.
+        self._send({"began": run_id}, socket.MSG_DONTWAIT)
         self.connection.close()
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
+        """Reap the shims that have ended, and report those that failed."""
         with contextlib.suppress(BlockingIOError):
-            os.read(self.bell, 4096)
+            os.read(self.wakeup_fd, 4096)
         while self.shims:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
             run_id = self.shims.pop(pid)
             if status:
-                self._tell({"gone": run_id})
+                self._send({"gone": run_id})
 
-    def _tell(self, message: dict[str, Any], flags: int = 0) -> None:
-        # An engine that has died, or (for a shim) does not listen, finds the run files when it is back.
+    def _send(self, message: dict[str, Any], flags: int = 0) -> None:
+        # If the engine has died, or (for a shim) does not read fast enough, it learns the same from the run files.
         with contextlib.suppress(OSError):
             self.connection.sendall(json.dumps(message).encode() + b"\n", flags)
 
 
 def _messages(received: bytearray) -> Iterator[dict[str, Any]]:
+    """Yield the complete messages in the buffer and remove them from it."""
     while (end := received.find(b"\n")) >= 0:
         line = bytes(received[:end])
         del received[: end + 1]

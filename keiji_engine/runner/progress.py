@@ -1,8 +1,8 @@
-r"""How far a run has got, as it says itself with the terminal's own progress sequence, OSC 9;4.
+r"""The progress of a run, which the program reports with the terminal escape sequence OSC 9;4.
 
-``ESC ] 9 ; 4 ; state ; per cent ST``, as systemd, cargo and others print it; ``keiji.progress`` adds words in a fourth
-field. The sequence is taken out of what is logged. What it said stands in a small file, for whoever looks after the run
-now: an engine may come and go meanwhile.
+``ESC ] 9 ; 4 ; state ; percent ST`` is what systemd, cargo and others print; ``keiji.progress`` adds a text in a fourth
+field. The sequences are removed from the log. The latest progress is kept in a small file per run, so that it survives
+a restart of the engine.
 """
 
 from __future__ import annotations
@@ -15,74 +15,75 @@ from pathlib import Path
 
 from keiji.records import Progress
 
-INTERVAL = 0.2  # seconds between two writes; programs tell of progress far more often
-_BEGIN = b"\x1b]9;4;"
-_LONGEST = 512  # bytes of a sequence; what goes on for longer is none
+WRITE_INTERVAL = 0.2  # seconds between two writes of the file; programs report progress far more often
+_START = b"\x1b]9;4;"
+_MAX_SEQUENCE_BYTES = 512
+_MAX_TEXT_LENGTH = 200
 _SEQUENCE = re.compile(rb"\x1b\]9;4;([0-4])(?:;(\d{1,3}))?(?:;([^\x07\x1b]*))?(?:\x07|\x1b\\)")
-_GONE, _PLAIN, _FAILING, _UNKNOWN = b"0", b"1", b"2", b"3"
+_REMOVE, _ERROR, _INDETERMINATE = b"0", b"2", b"3"
 
 
 class ProgressFilter:
-    """Takes the sequences out of what one pipe brings; ``latest`` is what the last one said."""
+    """Removes progress sequences from a stream of output. ``latest`` is the progress that the last one reported."""
 
     def __init__(self) -> None:
-        self._kept = b""
+        self._partial = b""
         self.latest: Progress | None = None
-        self.is_new = False
+        self.has_update = False
 
-    def sift(self, chunk: bytes) -> bytes:
-        """Return ``chunk`` without sequences; the beginning of one is kept until the next chunk completes it."""
-        data = self._kept + chunk
-        self._kept = b""
-        if b"\x1b" not in data:  # nearly always
+    def filter(self, chunk: bytes) -> bytes:
+        """Return ``chunk`` without sequences; a partial sequence at its end is buffered until the next chunk."""
+        data = self._partial + chunk
+        self._partial = b""
+        if b"\x1b" not in data:  # the usual case
             return data
-        data = _SEQUENCE.sub(self._heard, data)
-        last = data.rfind(b"\x1b")
-        if data.endswith(b"\x1b") and data.rfind(_BEGIN, 0, -1) >= 0:
-            last = data.rfind(_BEGIN, 0, -1)  # the first half of the end of a sequence
-        tail = data[last:] if last >= 0 else b""
-        if tail and len(tail) < _LONGEST and (_BEGIN.startswith(tail) or tail.startswith(_BEGIN)):
-            self._kept, data = tail, data[:last]
+        data = _SEQUENCE.sub(self._on_sequence, data)
+        start = data.rfind(b"\x1b")
+        if data.endswith(b"\x1b") and data.rfind(_START, 0, -1) >= 0:
+            start = data.rfind(_START, 0, -1)  # this ESC may be the first byte of the terminator
+        tail = data[start:] if start >= 0 else b""
+        if tail and len(tail) < _MAX_SEQUENCE_BYTES and (_START.startswith(tail) or tail.startswith(_START)):
+            self._partial, data = tail, data[:start]
         return data
 
-    def rest(self) -> bytes:
-        """Return what was kept, at the end of the stream: it was no sequence."""
-        kept, self._kept = self._kept, b""
-        return kept
+    def flush(self) -> bytes:
+        """Return what is buffered when the stream ends: it was not a sequence after all."""
+        partial, self._partial = self._partial, b""
+        return partial
 
-    def _heard(self, found: re.Match[bytes]) -> bytes:
-        state, per_cent, words = found.groups()
-        self.is_new = True
-        if state == _GONE:
+    def _on_sequence(self, match: re.Match[bytes]) -> bytes:
+        state, percent, text = match.groups()
+        self.has_update = True
+        if state == _REMOVE:
             self.latest = None
         else:
             self.latest = Progress(
-                fraction=min(int(per_cent), 100) / 100 if per_cent and state != _UNKNOWN else None,
-                words=(words or b"").decode("utf-8", "replace")[:200],
-                is_failing=state == _FAILING,
+                fraction=min(int(percent), 100) / 100 if percent and state != _INDETERMINATE else None,
+                words=(text or b"").decode("utf-8", "replace")[:_MAX_TEXT_LENGTH],
+                is_failing=state == _ERROR,
             )
         return b""
 
 
-def path_of(runs: Path, run_id: str) -> Path:
-    """Return the file that says how far the run got whose own file is in the folder ``runs``."""
+def path_for(runs: Path, run_id: str) -> Path:
+    """Return the path of a run's progress file. ``runs`` is the folder of the run files."""
     return runs.parent / "progress" / run_id
 
 
 def write(path: Path, progress: Progress | None) -> None:
-    """Say how far a run has got; None to say nothing. What cannot be written is not worth a run."""
+    """Write the progress file, or remove it for None. Errors are ignored: a run must not fail because of them."""
     with contextlib.suppress(OSError):
         if progress is None:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        draft = path.with_name(f".{path.name}")
-        draft.write_text(json.dumps([progress.fraction, progress.words, progress.is_failing]))
-        draft.replace(path)
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(json.dumps([progress.fraction, progress.words, progress.is_failing]))
+        temporary.replace(path)
 
 
 def read_all(runs: Path) -> Iterator[tuple[str, Progress]]:
-    """Yield the id of each run that says how far it has got, and what it says."""
+    """Yield the id and the progress of each run that reports it. ``runs`` is the folder of the run files."""
     try:
         entries = sorted((runs.parent / "progress").iterdir())
     except OSError:

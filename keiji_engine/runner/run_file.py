@@ -1,13 +1,12 @@
-"""The file of a run: its first line says what it is and who looks after it, its last how it ended.
+"""The file of a run, written by its shim: the first line describes the run and its shim, the last line its result.
 
-The shim holds a lock on the file for as long as it lives, which no process that happens to get its number can fake. The
-file appears under its name complete and locked; a line without its newline is no result. Both lines carry a version: a
-reader takes what it knows of a newer one.
+The shim holds a lock on the file for as long as it lives; a process that happens to reuse its pid does not. The file is
+complete and locked when it appears under its name. A line without a newline was not written completely and is ignored.
+Both lines carry a version; a reader of an older version reads the fields that it knows.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from dataclasses import dataclass
@@ -15,26 +14,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from keiji import file_lock
+from keiji.reasons import Reason, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner.spec import VERSION, RunSpec
+from keiji_engine.runner.spec import RunSpec
 
-_UNFINISHED = "."  # what begins so is not yet a run file
+_VERSION = 1
+_TEMPORARY_PREFIX = "."
 
 
 def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
-    """Make the run's file for this process and return its descriptor, which holds the lock.
+    """Create the file of a run whose shim is this process; return its descriptor, which holds the lock.
 
     Raises:
         FileExistsError: the run has, or had, a shim already.
         OSError: the file cannot be written.
     """
-    head = {
-        "version": VERSION,
+    header = {
+        "version": _VERSION,
         "run_id": spec.run_id,
         "task": spec.task,
         "command": spec.command,
-        # Names only: the values are often secrets.
+        # Names only: values are often secrets.
         "environment": sorted(spec.environment),
         "directory": spec.directory,
         "log_path": spec.log_path,
@@ -43,26 +45,26 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
         "shim": os.getpid(),
         "started_at": started_at.isoformat(),
     }
-    unfinished, path = folder / f"{_UNFINISHED}{spec.run_id}.{os.getpid()}", folder / spec.run_id
-    descriptor = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    temporary, path = folder / f"{_TEMPORARY_PREFIX}{spec.run_id}.{os.getpid()}", folder / spec.run_id
+    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _write(descriptor, head)
-        path.hardlink_to(unfinished)  # unlike a rename, it does not replace
+        file_lock.lock(descriptor)
+        _append(descriptor, header)
+        path.hardlink_to(temporary)  # unlike a rename, this does not replace an existing file
     except OSError:
         os.close(descriptor)
         raise
     finally:
-        unfinished.unlink()
+        temporary.unlink()
     return descriptor
 
 
 def finish(descriptor: int, result: RunResult) -> None:
-    """Append how the run ended; where that raises OSError, nothing was appended."""
-    _write(
+    """Append the result. If it raises OSError, nothing was appended."""
+    _append(
         descriptor,
         {
-            "version": VERSION,
+            "version": _VERSION,
             "state": result.state.value,
             "exit_code": result.exit_code,
             "signal": result.signal,
@@ -72,45 +74,45 @@ def finish(descriptor: int, result: RunResult) -> None:
             "peak_memory_bytes": result.peak_memory_bytes,
             "log_start": result.log_start,
             "log_end": result.log_end,
-            "reason": result.reason,
+            "reason": result.reason.to_dict() if result.reason is not None else None,
         },
     )
 
 
-def _write(descriptor: int, data: dict[str, Any]) -> None:
+def _append(descriptor: int, data: dict[str, Any]) -> None:
     size = os.fstat(descriptor).st_size
-    rest = memoryview(json.dumps(data).encode() + b"\n")
+    remaining = memoryview(json.dumps(data).encode() + b"\n")
     try:
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
     except OSError:
-        os.ftruncate(descriptor, size)  # so that another attempt begins with a line of its own
+        os.ftruncate(descriptor, size)  # so that a retry starts on a new line
         raise
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """Who looks after the run, and since when."""
+class Header:
+    """The part of a run file's first line that another process needs: the shim's pid, and when the run started."""
 
     shim: int
     started_at: datetime
 
 
-def read(path: Path) -> tuple[Head | None, RunResult | None]:
-    """Return what the file says: None for a part that is not there, or cannot be read. Raises FileNotFoundError."""
+def read(path: Path) -> tuple[Header | None, RunResult | None]:
+    """Return the header and the result, each None if it is missing or invalid. Raises FileNotFoundError."""
     lines = path.read_bytes().split(b"\n")[:-1]
-    head: Head | None = None
+    header: Header | None = None
     result: RunResult | None = None
     for number, line in enumerate(lines):
         try:
             data = json.loads(line)
             if number == 0:
-                head = Head(int(data["shim"]), datetime.fromisoformat(data["started_at"]))
+                header = Header(int(data["shim"]), datetime.fromisoformat(data["started_at"]))
             else:
                 result = _result(path.name, data)
         except (ValueError, TypeError, KeyError):
             continue
-    return head, result
+    return header, result
 
 
 def _result(run_id: str, data: dict[str, Any]) -> RunResult:
@@ -119,7 +121,7 @@ def _result(run_id: str, data: dict[str, Any]) -> RunResult:
         state=RunState(data["state"]),
         finished_at=datetime.fromisoformat(data["finished_at"]),
         started_at=datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
-        reason=data["reason"],
+        reason=_reason(data["reason"]),
         exit_code=data["exit_code"],
         signal=data["signal"],
         cpu_seconds=data["cpu_seconds"],
@@ -129,22 +131,26 @@ def _result(run_id: str, data: dict[str, Any]) -> RunResult:
     )
 
 
-def is_held(path: Path) -> bool:
-    """Whether the shim of this run is alive. Raises FileNotFoundError."""
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def _reason(data: dict[str, Any] | str | None) -> Reason | None:
+    if isinstance(data, str):  # written by a shim of an earlier version
+        return text_reason(data) if data else None
+    return Reason.from_dict(data) if data is not None else None
 
 
-def run_ids(folder: Path) -> list[str]:
-    """Return the runs that have a file, and remove what never became one; call it only while no launcher lives."""
-    found = []
+def has_live_shim(path: Path) -> bool:
+    """Return whether the shim of this run is alive. Raises FileNotFoundError."""
+    return file_lock.is_locked(path)
+
+
+def list_run_ids(folder: Path) -> list[str]:
+    """Return the ids of all runs that have a file, and remove leftover temporary files.
+
+    Call it only while no launcher lives, since a shim that is starting still needs its temporary file.
+    """
+    run_ids = []
     for path in folder.iterdir():
-        if path.name.startswith(_UNFINISHED):
+        if path.name.startswith(_TEMPORARY_PREFIX):
             path.unlink(missing_ok=True)
         else:
-            found.append(path.name)
-    return sorted(found)
+            run_ids.append(path.name)
+    return sorted(run_ids)

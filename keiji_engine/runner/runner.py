@@ -1,12 +1,13 @@
-"""The engine's side of runs: starts them through the launcher, learns how they end, adopts those it finds.
+"""The engine's side of runs: starts them through the launcher, detects their ends, and adopts those of earlier engines.
 
-What happens is learned from messages and pidfds as soon as it happens; what counts is in the run files.
+Messages and pidfds report events promptly; the run files are authoritative.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable, Collection, Sequence
@@ -14,23 +15,27 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from keiji import file_lock
 from keiji.errors import KeijiError, ServiceOffline
+from keiji.reasons import Code, reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner import adopt, progress, run_file
-from keiji_engine.runner.adopt import Alive
-from keiji_engine.runner.connection import Launcher
+from keiji_engine.runner.adopt import LiveRun
+from keiji_engine.runner.launcher_process import LauncherProcess
 from keiji_engine.runner.spec import RunSpec
 
-LOCK_LIMIT = 10.0  # seconds to wait for a former launcher to finish what it has received
-_POLL = 0.25  # where there is no pidfd
-_OVERDUE = 1.0  # after that long without a word, the run file is looked for
-_RESTART_PAUSE = 1.0
+LOCK_TIMEOUT = 10.0  # seconds for a former launcher to process what it has received
+_POLL_INTERVAL = 0.25  # seconds between two checks of the locks of runs without a pidfd
+_MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pending runs are checked
+_RESTART_DELAY = 1.0
+
+_log = logging.getLogger("keiji.runner")
 
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """A run has a process; ``adopted`` when it was started for an earlier engine."""
+    """A run has a process. ``adopted`` means that an earlier engine started it."""
 
     run_id: str
     started_at: datetime
@@ -41,107 +46,110 @@ class Runner:
     """Starts, watches and stops runs.
 
     Args:
-        runs: folder of the run files; the launcher's lock lies beside it.
-        tell: takes what happened; called from the event loop only.
-        note: takes a line for the service's log.
+        runs: folder of the run files; the launcher's lock is in its parent folder.
+        on_event: called on the event loop, in order, for each run that has started or ended.
+        open_pidfd: opens a pidfd, or returns None if the system does not support it.
     """
 
     def __init__(
         self,
         runs: Path,
-        tell: Callable[[RunStarted | RunResult], None],
-        note: Callable[[str], None],
+        on_event: Callable[[RunStarted | RunResult], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        open_pidfd: Callable[[int], int | None] = adopt.open_pidfd,
     ) -> None:
         self._runs = runs
-        self._tell = tell
-        self._note = note
+        self._on_event = on_event
         self._clock = clock
-        self._sent: dict[str, RunSpec] = {}  # sent, or to be sent, and not heard of since
-        self._alive: dict[str, Alive] = {}
-        self._stops: set[str] = set()  # to be stopped as soon as they have begun
-        self._launcher: Launcher | None = None
-        self._serving: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._open_pidfd = open_pidfd
+        self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher; not known to have begun
+        self._watched: dict[str, LiveRun] = {}
+        self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
+        self._launcher: LauncherProcess | None = None
+        self._launcher_task: asyncio.Task[None] | None = None
+        self._poll_timer: asyncio.TimerHandle | None = None
 
     @property
     def live(self) -> frozenset[str]:
-        """The runs that have a process or are about to get one."""
-        return frozenset(self._sent) | frozenset(self._alive)
+        """The ids of the runs that have a process or are about to get one."""
+        return frozenset(self._pending) | frozenset(self._watched)
 
     async def start(self, open_runs: Collection[str]) -> None:
-        """Find out about all earlier runs, among them ``open_runs``, then start the launcher.
+        """Report the state of all earlier runs, including ``open_runs``, then start the launcher.
+
+        Args:
+            open_runs: ids of runs that have not ended according to the database; those without a run file are lost.
 
         Raises:
-            KeijiError: a former launcher does not end, or a new one does not start.
+            KeijiError: a former launcher does not end, or the new one does not start.
         """
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = await self._take_lock()
+        lock = await self._acquire_launcher_lock()
         try:
-            found = run_file.run_ids(self._runs)
-            for run_id in found:
-                self._look(run_id, adopted=True)
-            for run_id in sorted(set(open_runs).difference(found)):
-                self._tell(adopt.lost(run_id, self._clock()))
-            self._launcher = await Launcher.start(self._runs, lock)
+            with_file = run_file.list_run_ids(self._runs)
+            for run_id in with_file:
+                self._check_run_file(run_id, adopted=True)
+            for run_id in sorted(set(open_runs).difference(with_file)):
+                self._on_event(adopt.lost(run_id, self._clock()))
+            self._launcher = await LauncherProcess.start(self._runs, lock)
         except BaseException:
             await self.stop()
             raise
         finally:
             os.close(lock)
-        self._serving = asyncio.create_task(self._serve(self._launcher), name="runner")
-        self._serving.add_done_callback(self._served)
+        self._launcher_task = asyncio.create_task(self._serve_launcher(self._launcher), name="runner")
+        self._launcher_task.add_done_callback(self._on_launcher_task_done)
 
     async def stop(self) -> None:
-        """End the launcher, once it has begun what it was sent. Runs go on; nothing is told of them any more."""
+        """Stop the launcher once it has begun all runs that it was sent. Runs continue, without further events."""
         launcher, self._launcher = self._launcher, None
-        serving, self._serving = self._serving, None  # first of all: nothing more is launched
-        if serving is not None:
-            serving.cancel()
-            await asyncio.wait([serving])
+        task, self._launcher_task = self._launcher_task, None  # first, so that `launch` refuses further runs
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
         if launcher is not None:
             await launcher.close()
-        self._disarm()
-        for run_id in list(self._alive):
+        self._cancel_poll()
+        for run_id in list(self._watched):
             self._unwatch(run_id)
-        self._sent.clear()
-        self._stops.clear()
+        self._pending.clear()
+        self._stop_requests.clear()
 
     async def wait(self) -> None:
-        """Wait for ever; raises what went wrong once nothing can be heard of new runs any more."""
-        if self._serving is not None:
-            await asyncio.shield(self._serving)
+        """Wait until the task that serves the launcher fails, and raise its error."""
+        if self._launcher_task is not None:
+            await asyncio.shield(self._launcher_task)
 
     async def launch(self, specs: Sequence[RunSpec]) -> None:
-        """Have the runs started that are not live yet.
+        """Start those of the runs that are not live yet.
 
-        Should the launcher die meanwhile, the next one starts those that had not begun.
+        If the launcher dies, its replacement starts the runs that had not begun.
 
         Raises:
             ServiceOffline: the runner is stopped.
         """
-        if self._serving is None:
+        if self._launcher_task is None:
             raise ServiceOffline("the runner is stopped")
         live = self.live
         new = {spec.run_id: spec for spec in specs if spec.run_id not in live}
-        self._sent |= new
+        self._pending |= new
         if self._launcher is not None:
             await self._send(self._launcher, list(new.values()))
-        self._arm()
+        self._schedule_poll()
 
     def stop_run(self, run_id: str) -> bool:
-        """Ask the run to stop; False when it is not live."""
-        if run_id in self._sent:
-            self._stops.add(run_id)
+        """Request that the run stops; return False if it is not live."""
+        if run_id in self._pending:
+            self._stop_requests.add(run_id)
             return True
-        alive = self._alive.get(run_id)
-        if alive is None:
+        live_run = self._watched.get(run_id)
+        if live_run is None:
             return False
         try:
-            if alive.pidfd is not None:
-                signal.pidfd_send_signal(alive.pidfd, signal.SIGTERM)
-            elif run_file.is_held(self._runs / run_id):
-                os.kill(alive.shim, signal.SIGTERM)
+            if live_run.pidfd is not None:
+                signal.pidfd_send_signal(live_run.pidfd, signal.SIGTERM)
+            elif run_file.has_live_shim(self._runs / run_id):
+                os.kill(live_run.shim, signal.SIGTERM)
             else:
                 return False
         except (ProcessLookupError, FileNotFoundError):
@@ -149,157 +157,152 @@ class Runner:
         return True
 
     def forget(self, run_id: str) -> None:
-        """Remove the run's file: its result is recorded."""
+        """Remove the files of a run whose result is recorded."""
         (self._runs / run_id).unlink(missing_ok=True)
-        progress.write(progress.path_of(self._runs, run_id), None)
+        progress.write(progress.path_for(self._runs, run_id), None)
 
-    async def _serve(self, launcher: Launcher) -> None:
-        """Hear what launchers say; replace the one that dies."""
+    async def _serve_launcher(self, launcher: LauncherProcess) -> None:
+        """Handle messages, and replace the launcher whenever it dies."""
         while True:
             async for message in launcher.messages():
-                self._hear(message)
+                self._handle_message(message)
             self._launcher = None
-            self._note(f"the launcher (process {launcher.pid}) died; another takes its place")
+            _log.warning("the launcher (pid %d) died; starting another one", launcher.pid)
             await launcher.close()
-            self._launcher = launcher = await self._replace()
-            await self._send(launcher, list(self._sent.values()))
+            self._launcher = launcher = await self._replace_launcher()
+            await self._send(launcher, list(self._pending.values()))
 
-    async def _replace(self) -> Launcher:
+    async def _replace_launcher(self) -> LauncherProcess:
         while True:
             try:
-                return await self._start_again()
+                return await self._restart_launcher()
             except (KeijiError, OSError) as error:
-                self._note(f"there is no launcher; trying again: {error}")
-                await asyncio.sleep(_RESTART_PAUSE)
+                _log.error("the launcher could not be restarted, trying again: %s", error)
+                await asyncio.sleep(_RESTART_DELAY)
 
-    async def _start_again(self) -> Launcher:
-        lock = await self._take_lock()
+    async def _restart_launcher(self) -> LauncherProcess:
+        lock = await self._acquire_launcher_lock()
         try:
-            # Nobody is on the way any more: a run without a file has not begun and can safely be sent again.
-            for run_id in list(self._sent):
-                self._look(run_id)
-            return await Launcher.start(self._runs, lock)
+            # With the lock held, no shim is still starting: a run without a file has not begun and is safe to send
+            # again.
+            for run_id in list(self._pending):
+                self._check_run_file(run_id)
+            return await LauncherProcess.start(self._runs, lock)
         finally:
             os.close(lock)
 
-    def _served(self, task: asyncio.Task[None]) -> None:
+    def _on_launcher_task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._note(f"nothing is heard of new runs any more: {type(error).__name__}: {error}")
+            _log.error("the runner failed, and starts no more runs: %s: %s", type(error).__name__, error)
 
-    async def _send(self, launcher: Launcher, specs: Sequence[RunSpec]) -> None:
+    async def _send(self, launcher: LauncherProcess, specs: Sequence[RunSpec]) -> None:
         if specs:
-            # Not asdict(), which would copy the environment of each, value by value.
+            # Not asdict(), which would deep-copy each environment.
             await launcher.send({"launch": [{name: getattr(spec, name) for name in spec.__slots__} for spec in specs]})
 
-    def _hear(self, message: dict[str, str]) -> None:
+    def _handle_message(self, message: dict[str, str]) -> None:
         if run_id := message.get("began"):
-            self._look(run_id)
+            self._check_run_file(run_id)
         elif run_id := message.get("failed"):
-            if self._sent.pop(run_id, None):
-                self._stops.discard(run_id)
-                self._tell(
+            if self._pending.pop(run_id, None):
+                self._stop_requests.discard(run_id)
+                self._on_event(
                     RunResult(
                         run_id=run_id,
                         state=RunState.FAILED,
                         finished_at=self._clock(),
-                        reason=message.get("reason", ""),
+                        reason=reason(Code.NOT_STARTED, detail=message.get("reason", "")),
                     )
                 )
-        elif (run_id := message.get("gone")) and not self._look(run_id) and self._sent.pop(run_id, None):
-            self._stops.discard(run_id)
-            self._tell(adopt.lost(run_id, self._clock(), "its shim was killed before the run began"))
+        elif (run_id := message.get("gone")) and not self._check_run_file(run_id) and self._pending.pop(run_id, None):
+            self._stop_requests.discard(run_id)
+            self._on_event(adopt.lost(run_id, self._clock(), reason(Code.SHIM_KILLED)))
 
-    def _look(self, run_id: str, *, adopted: bool = False) -> bool:
-        """Tell what the file of a run says that is not being watched yet; False where there is none."""
-        if run_id in self._alive:
+    def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
+        """Report and watch a run if its file shows that it has begun; return False if it has no file."""
+        if run_id in self._watched:
             return True
-        if not adopted and run_id not in self._sent:
-            return True  # heard of it before
-        found = adopt.inspect(self._runs / run_id, self._clock())
-        if found is None:
+        if not adopted and run_id not in self._pending:
+            return True  # already reported
+        state = adopt.inspect(self._runs / run_id, self._clock(), self._open_pidfd)
+        if state is None:
             return False
-        self._sent.pop(run_id, None)
-        stop = run_id in self._stops
-        self._stops.discard(run_id)
-        if isinstance(found, RunResult):
-            self._tell(found)
+        self._pending.pop(run_id, None)
+        stop_requested = run_id in self._stop_requests
+        self._stop_requests.discard(run_id)
+        if isinstance(state, RunResult):
+            self._on_event(state)
             return True
-        self._watch(run_id, found)
-        self._tell(RunStarted(run_id, found.started_at, adopted))
-        if stop:
+        self._watch(run_id, state)
+        self._on_event(RunStarted(run_id, state.started_at, adopted))
+        if stop_requested:
             self.stop_run(run_id)
         return True
 
-    def _watch(self, run_id: str, alive: Alive) -> None:
-        self._alive[run_id] = alive
-        if alive.pidfd is not None:
-            asyncio.get_running_loop().add_reader(alive.pidfd, self._ended, run_id)
+    def _watch(self, run_id: str, live_run: LiveRun) -> None:
+        self._watched[run_id] = live_run
+        if live_run.pidfd is not None:
+            asyncio.get_running_loop().add_reader(live_run.pidfd, self._on_shim_exit, run_id)
             return
-        self._disarm()  # the next look may be too far off
-        self._arm()
+        self._cancel_poll()  # the scheduled one may be later than the interval for runs without a pidfd
+        self._schedule_poll()
 
-    def _unwatch(self, run_id: str) -> Alive:
-        alive = self._alive.pop(run_id)
-        if alive.pidfd is not None:
-            asyncio.get_running_loop().remove_reader(alive.pidfd)
-            os.close(alive.pidfd)
-        return alive
+    def _unwatch(self, run_id: str) -> None:
+        live_run = self._watched.pop(run_id)
+        if live_run.pidfd is not None:
+            asyncio.get_running_loop().remove_reader(live_run.pidfd)
+            os.close(live_run.pidfd)
 
-    def _ended(self, run_id: str) -> None:
+    def _on_shim_exit(self, run_id: str) -> None:
         self._unwatch(run_id)
-        found = adopt.inspect(self._runs / run_id, self._clock())
-        if isinstance(found, Alive):  # only where a pidfd was not the shim's, which the lock rules out
-            self._watch(run_id, found)
+        state = adopt.inspect(self._runs / run_id, self._clock(), self._open_pidfd)
+        if isinstance(state, LiveRun):  # the pidfd was not the shim's; the lock check in `inspect` rules that out
+            self._watch(run_id, state)
             return
-        self._tell(found or adopt.lost(run_id, self._clock(), "its file was removed while it was running"))
+        self._on_event(state or adopt.lost(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED)))
 
-    def _arm(self) -> None:
-        """Have a look at the files in a while, where there is anything that no message may tell of."""
-        if self._timer is not None:
+    def _schedule_poll(self) -> None:
+        """Schedule a check of the run files if some runs may start or end without a notification."""
+        if self._poll_timer is not None:
             return
-        if any(alive.pidfd is None for alive in self._alive.values()):
-            self._timer = asyncio.get_running_loop().call_later(_POLL, self._sweep)
-        elif self._sent:
-            self._timer = asyncio.get_running_loop().call_later(_OVERDUE, self._sweep)
+        if any(live_run.pidfd is None for live_run in self._watched.values()):
+            self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL, self._poll_run_files)
+        elif self._pending:
+            self._poll_timer = asyncio.get_running_loop().call_later(_MESSAGE_TIMEOUT, self._poll_run_files)
 
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def _cancel_poll(self) -> None:
+        if self._poll_timer is not None:
+            self._poll_timer.cancel()
+            self._poll_timer = None
 
-    def _sweep(self) -> None:
-        self._timer = None
-        for run_id in list(self._sent):
-            self._look(run_id)
-        for run_id in [run_id for run_id, alive in self._alive.items() if alive.pidfd is None]:
+    def _poll_run_files(self) -> None:
+        self._poll_timer = None
+        for run_id in list(self._pending):
+            self._check_run_file(run_id)
+        for run_id in [run_id for run_id, live_run in self._watched.items() if live_run.pidfd is None]:
             path = self._runs / run_id
-            if not path.exists() or not run_file.is_held(path):
-                self._ended(run_id)
-        self._arm()
+            if not path.exists() or not run_file.has_live_shim(path):
+                self._on_shim_exit(run_id)
+        self._schedule_poll()
 
-    async def _take_lock(self) -> int:
-        """Return a descriptor that holds the launcher's lock; every run that was sent before has its file then.
+    async def _acquire_launcher_lock(self) -> int:
+        """Return a descriptor that holds the launcher's lock; all runs sent to former launchers have a run file then.
 
         Raises:
-            KeijiError: somebody holds it for longer than `LOCK_LIMIT`.
+            KeijiError: another process holds it for longer than `LOCK_TIMEOUT`.
         """
         path = self._runs.parent / "launcher.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         loop = asyncio.get_running_loop()
-        limit = loop.time() + LOCK_LIMIT
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if loop.time() > limit:
-                    os.close(descriptor)
+        deadline = loop.time() + LOCK_TIMEOUT
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(os.close, descriptor)
+            while not file_lock.try_lock(descriptor):
+                if loop.time() > deadline:
                     raise KeijiError(
-                        f"an earlier launcher still holds {path} after {LOCK_LIMIT:g} s",
-                        hint=f"see who it is (fuser {path}) and end it",
-                    ) from None
+                        f"an earlier launcher still holds {path} after {LOCK_TIMEOUT:g} s",
+                        hint=f"find the process with `fuser {path}` and stop it",
+                    )
                 await asyncio.sleep(0.005)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            else:
-                return descriptor
+            on_failure.pop_all()
+        return descriptor

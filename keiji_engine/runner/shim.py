@@ -1,6 +1,6 @@
-"""The process that looks after one run: captures its output, keeps its time limit, records how it ended.
+"""The process that supervises one run: captures its output, enforces its time limit, and records its result.
 
-It needs nobody: engine and launcher may die at any instant. SIGTERM asks it to stop the run.
+It depends on no other process: the engine and the launcher may die at any time. SIGTERM requests a stop of the run.
 """
 
 from __future__ import annotations
@@ -15,249 +15,260 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
 
+from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Progress, RunResult
 from keiji.states import BAD, RunState
-from keiji_engine.logs.line_format import Stream, line
+from keiji_engine.logs.line_format import StreamFormatter, format_line
 from keiji_engine.logs.writer import LogWriter
 from keiji_engine.runner import progress, run_file
 from keiji_engine.runner.child import Child
 from keiji_engine.runner.spec import RunSpec
 
-CHUNK = 64 * 1024
-PARTIAL_SECONDS = 0.5  # how long the beginning of a line may wait for its end before it is shown
-LONGEST_REASON = 300
-RECORD_SECONDS = 60  # how long to try to record the result where the disk is full
-_MOST_LEFT = 16 * 1024 * 1024  # of output read after the end, where something could not be killed and goes on printing
+CHUNK_BYTES = 64 * 1024
+PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
+MAX_REASON_LENGTH = 300
+RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
+_TAIL_BYTES = 4096
+_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # output to read after the end, should a surviving process keep printing
 _INVISIBLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 
 
-def supervise(spec: RunSpec, folder: Path, began: Callable[[], None]) -> None:
-    """Carry out a run from its beginning to its recorded end, in this process, which is the shim.
+def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None:
+    """Carry out a run, from creating its run file to recording its result. The calling process is its shim.
 
     Args:
-        began: called as soon as the run's file exists.
+        runs: folder of the run files.
+        on_started: called as soon as the run file exists.
 
     Raises:
         FileExistsError: the run has a shim already.
-        OSError: the run's file cannot be written; the run did not begin.
+        OSError: the run file cannot be written; the run did not begin.
     """
-    bell = SelfPipe()
+    self_pipe = SelfPipe()
     started_at = datetime.now(UTC)
-    file = run_file.create(folder, spec, started_at)
-    began()
-    shim = _Shim(spec, started_at, bell, progress.path_of(folder, spec.run_id))
+    file = run_file.create(runs, spec, started_at)
+    on_started()
+    shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id))
     try:
         result = shim.run()
-    except Exception as error:  # noqa: BLE001  # whatever happens here, the run must not be without a result
-        result = shim.give_up(error)
-    _record(file, result)
+    except Exception as error:  # noqa: BLE001  # a run must have a result whatever happens here
+        result = shim.abort(error)
+    _record_result(file, result)
 
 
-def _record(file: int, result: RunResult) -> None:
-    limit = time.monotonic() + RECORD_SECONDS
+def _record_result(file: int, result: RunResult) -> None:
+    deadline = time.monotonic() + RECORD_TIMEOUT
     while True:
         try:
             return run_file.finish(file, result)
         except OSError:
-            if time.monotonic() > limit:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(1)
 
 
 class SelfPipe:
-    """Wakes the loop when a child ends or a stop is asked for."""
+    """Makes the event loop's poll() return when a child exits (SIGCHLD) or a stop is requested (SIGTERM)."""
 
     def __init__(self) -> None:
-        self.is_stop_asked = False
-        self.descriptor, write = os.pipe()
-        for end in (self.descriptor, write):
+        self.stop_requested = False
+        self.read_fd, write_fd = os.pipe()
+        for end in (self.read_fd, write_fd):
             os.set_blocking(end, False)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, self._stop_asked)
+        signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._request_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
-    def _stop_asked(self, _number: int, _frame: object) -> None:
-        self.is_stop_asked = True
+    def _request_stop(self, _number: int, _frame: object) -> None:
+        self.stop_requested = True
 
-    def silence(self) -> None:
+    def drain(self) -> None:
+        """Discard the bytes that signals have written."""
         try:
-            os.read(self.descriptor, 4096)
+            os.read(self.read_fd, 4096)
         except BlockingIOError:
             return
 
 
-class _Pipe:
-    """One of the two pipes: bytes in, lines of the log out."""
+class _OutputPipe:
+    """The pipe for standard output or standard error of the run, and the state of what is read from it."""
 
     def __init__(self, level: str, run: str) -> None:
-        self.descriptor, self.write = os.pipe()
-        os.set_blocking(self.descriptor, False)
-        self.stream = Stream(level, run)
-        self.sifter = progress.ProgressFilter()
+        self.read_fd, self.write_fd = os.pipe()
+        os.set_blocking(self.read_fd, False)
+        self.formatter = StreamFormatter(level, run)
+        self.progress_filter = progress.ProgressFilter()
         self.is_open = True
-        self.last = b""  # the end of what was printed
+        self.tail = b""  # the last bytes of the output
         self.flush_at: float | None = None
 
 
 class _Shim:
-    def __init__(self, spec: RunSpec, started_at: datetime, bell: SelfPipe, told: Path) -> None:
+    def __init__(self, spec: RunSpec, started_at: datetime, self_pipe: SelfPipe, progress_path: Path) -> None:
         self.spec = spec
         self.started_at = started_at
-        self.bell = bell
+        self.self_pipe = self_pipe
         try:
             self.log = LogWriter(Path(spec.log_path), spec.log_limit, spec.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             self.log = LogWriter(Path(spec.log_path), spec.log_limit, "UTC")
         self.log_start: int | None = None
         self.log_end: int | None = None
-        self.unlogged = 0  # bytes that could not be written
+        self.unlogged_bytes = 0  # size of the log lines that could not be written
         self.child: Child | None = None
-        self.ending: RunState | None = None  # TIMED_OUT or STOPPED once that was decided
+        self.end_state: RunState | None = None  # TIMED_OUT or STOPPED, as soon as the shim terminates the run
         self.was_killed = False
         now = time.monotonic()
-        self.began = now
-        self.stop_at = None if spec.timeout is None else now + spec.timeout
+        self.monotonic_start = now
+        self.time_out_at = None if spec.timeout is None else now + spec.timeout
         self.kill_at: float | None = None
         self.progress: Progress | None = None
-        self.told = told  # where it says how far it has got
-        self.tell_at: float | None = None  # when there is news of that to be written
-        self.told_at = 0.0
+        self.progress_path = progress_path
+        self.write_progress_at: float | None = None  # None if the progress file is up to date
+        self.progress_written_at = 0.0
 
     def run(self) -> RunResult:
-        pipes = (_Pipe("INFO", self.spec.run_id), _Pipe("ERROR", self.spec.run_id))
+        pipes = (_OutputPipe("INFO", self.spec.run_id), _OutputPipe("ERROR", self.spec.run_id))
         try:
-            self.child = child = Child.start(self.spec, pipes[0].write, pipes[1].write)
+            self.child = child = Child.start(self.spec, pipes[0].write_fd, pipes[1].write_fd)
         except (OSError, ValueError) as error:
-            return self._ended(None, f"could not be started: {_words(error)}")
+            return self._finish(None, reason(Code.NOT_STARTED, detail=_error_text(error)))
         for pipe in pipes:
-            os.close(pipe.write)
-        self._attend(child, pipes)
+            os.close(pipe.write_fd)
+        self._poll_until_exit(child, pipes)
         code = child.reap()
         for pipe in pipes:
-            self._drain(pipe)
-        return self._ended(code, _last_line(pipes[1].last))
+            self._read_remaining(pipe)
+        return self._finish(code, self._exit_reason(code, _last_line(pipes[1].tail)))
 
-    def give_up(self, error: Exception) -> RunResult:
-        """Return the result of a run that could not be looked after to its end."""
+    def abort(self, error: Exception) -> RunResult:
+        """Kill the run after an internal error, and return its result."""
         if self.child is not None:
             self.child.reap()
-        return self._ended(None, f"its shim failed, so it was killed: {type(error).__name__}: {error}")
+        detail = _truncate(f"{type(error).__name__}: {error}")
+        return self._finish(None, reason(Code.SUPERVISOR_FAILED, detail=detail))
 
-    def _attend(self, child: Child, pipes: tuple[_Pipe, _Pipe]) -> None:
-        """Move output to the log and keep the limits, until the main process has ended."""
+    def _poll_until_exit(self, child: Child, pipes: tuple[_OutputPipe, _OutputPipe]) -> None:
+        """Copy output to the log and enforce the time limit until the main process exits."""
         poll = select.poll()
-        poll.register(self.bell.descriptor, select.POLLIN)
-        by_descriptor = {pipe.descriptor: pipe for pipe in pipes}
+        poll.register(self.self_pipe.read_fd, select.POLLIN)
+        by_descriptor = {pipe.read_fd: pipe for pipe in pipes}
         for descriptor in by_descriptor:
             poll.register(descriptor, select.POLLIN)
-        while not child.has_ended():
-            for descriptor, _ in poll.poll(self._patience(pipes)):
-                if descriptor == self.bell.descriptor:
-                    self.bell.silence()
+        while not child.has_exited():
+            for descriptor, _ in poll.poll(self._poll_timeout(pipes)):
+                if descriptor == self.self_pipe.read_fd:
+                    self.self_pipe.drain()
                     continue
                 pipe = by_descriptor[descriptor]
-                self._read(pipe)
+                self._read_chunk(pipe)
                 if not pipe.is_open:
                     poll.unregister(descriptor)
-            self._keep_limits(child)
+            self._enforce_limits(child)
             now = time.monotonic()
-            if self.tell_at is not None and self.tell_at <= now:
-                self.tell_at, self.told_at = None, now
-                progress.write(self.told, self.progress)
+            if self.write_progress_at is not None and self.write_progress_at <= now:
+                self.write_progress_at, self.progress_written_at = None, now
+                progress.write(self.progress_path, self.progress)
             for pipe in pipes:
                 if pipe.flush_at is not None and pipe.flush_at <= now:
                     pipe.flush_at = None
-                    self._append(pipe.stream.flush(self._now(), ended=False))
+                    self._append(pipe.formatter.flush(self._local_time(), at_end=False))
 
-    def _patience(self, pipes: tuple[_Pipe, _Pipe]) -> int | None:
-        """Return for how many milliseconds nothing has to be done unless something happens."""
-        moments = [self.stop_at, self.kill_at, self.tell_at, *(pipe.flush_at for pipe in pipes)]
-        waiting = [moment for moment in moments if moment is not None]
-        return max(0, int((min(waiting) - time.monotonic()) * 1000) + 1) if waiting else None
+    def _poll_timeout(self, pipes: tuple[_OutputPipe, _OutputPipe]) -> int | None:
+        """Return the milliseconds until the next timer fires; None if there is none."""
+        timers = [self.time_out_at, self.kill_at, self.write_progress_at, *(pipe.flush_at for pipe in pipes)]
+        active = [at for at in timers if at is not None]
+        return max(0, int((min(active) - time.monotonic()) * 1000) + 1) if active else None
 
-    def _keep_limits(self, child: Child) -> None:
+    def _enforce_limits(self, child: Child) -> None:
+        """Terminate the child on timeout or request, and kill it if it outlives its grace period."""
         now = time.monotonic()
-        if self.ending is None:
-            if self.bell.is_stop_asked:
-                self.ending = RunState.STOPPED
-            elif self.stop_at is not None and self.stop_at <= now:
-                self.ending = RunState.TIMED_OUT
+        if self.end_state is None:
+            if self.self_pipe.stop_requested:
+                self.end_state = RunState.STOPPED
+            elif self.time_out_at is not None and self.time_out_at <= now:
+                self.end_state = RunState.TIMED_OUT
             else:
                 return
-            self.stop_at, self.kill_at = None, now + self.spec.stop_grace
+            self.time_out_at, self.kill_at = None, now + self.spec.stop_grace
             child.terminate()
         if self.kill_at is not None and self.kill_at <= now:
             self.kill_at, self.was_killed = None, True
-            child.kill()  # its descendants in other groups follow when it has ended
+            child.kill()  # `Child.reap` kills its descendants in other process groups
 
-    def _read(self, pipe: _Pipe) -> int:
-        """Move one chunk to the log; return how many bytes that was."""
+    def _read_chunk(self, pipe: _OutputPipe) -> int:
+        """Copy one chunk from the pipe to the log; return its size in bytes, 0 if there is none."""
         try:
-            chunk = os.read(pipe.descriptor, CHUNK)
+            chunk = os.read(pipe.read_fd, CHUNK_BYTES)
         except BlockingIOError:
             return 0
         count = len(chunk)
         if not chunk:
             pipe.is_open = False
-            self._append(pipe.stream.feed(pipe.sifter.rest(), self._now()))
-            self._append(pipe.stream.flush(self._now(), ended=True))
+            self._append(pipe.formatter.feed(pipe.progress_filter.flush(), self._local_time()))
+            self._append(pipe.formatter.flush(self._local_time(), at_end=True))
             return 0
-        chunk = pipe.sifter.sift(chunk)
-        if pipe.sifter.is_new:
-            pipe.sifter.is_new, self.progress = False, pipe.sifter.latest
-            self.tell_at = max(self.told_at + progress.INTERVAL, time.monotonic())
-        pipe.last = (pipe.last + chunk)[-4096:]
-        self._append(pipe.stream.feed(chunk, self._now()))
-        if not pipe.stream.is_partial:
+        chunk = pipe.progress_filter.filter(chunk)
+        if pipe.progress_filter.has_update:
+            pipe.progress_filter.has_update, self.progress = False, pipe.progress_filter.latest
+            self.write_progress_at = max(self.progress_written_at + progress.WRITE_INTERVAL, time.monotonic())
+        pipe.tail = (pipe.tail + chunk)[-_TAIL_BYTES:]
+        self._append(pipe.formatter.feed(chunk, self._local_time()))
+        if not pipe.formatter.has_partial_line:
             pipe.flush_at = None
         elif pipe.flush_at is None:
-            pipe.flush_at = time.monotonic() + PARTIAL_SECONDS
+            pipe.flush_at = time.monotonic() + PARTIAL_LINE_DELAY
         return count
 
-    def _drain(self, pipe: _Pipe) -> None:
-        left = _MOST_LEFT
-        while pipe.is_open and left > 0 and (count := self._read(pipe)):
-            left -= count
-        self._append(pipe.stream.flush(self._now(), ended=True))
+    def _read_remaining(self, pipe: _OutputPipe) -> None:
+        """Copy the output that is left in the pipe after the end of the run."""
+        limit = _MAX_REMAINING_BYTES
+        while pipe.is_open and limit > 0 and (count := self._read_chunk(pipe)):
+            limit -= count
+        self._append(pipe.formatter.flush(self._local_time(), at_end=True))
 
     def _append(self, data: bytes) -> None:
         if not data:
             return
         try:
-            if self.unlogged:
-                text = f"{self.unlogged} bytes of log could not be written here"
-                self._place(*self.log.say(datetime.now(UTC), "ERROR", text, self.spec.run_id))
-                self.unlogged = 0
-            self._place(*self.log.append(data))
+            if self.unlogged_bytes:
+                text = f"{self.unlogged_bytes} bytes of log could not be written here"
+                self._extend_log_range(*self.log.write_line(datetime.now(UTC), "ERROR", text, self.spec.run_id))
+                self.unlogged_bytes = 0
+            self._extend_log_range(*self.log.append(data))
         except OSError:
-            # A full disk must cost neither the run nor its result: the program goes on, its output is counted.
-            self.unlogged += len(data)
+            # A full disk must not affect the run or its result: the program keeps running, and lost output is counted.
+            self.unlogged_bytes += len(data)
 
-    def _place(self, start: int, end: int) -> None:
+    def _extend_log_range(self, start: int, end: int) -> None:
         if self.log_start is None:
             self.log_start = start
         self.log_end = end
 
-    def _now(self) -> datetime:
+    def _local_time(self) -> datetime:
         return datetime.now(self.log.zone)
 
-    def _ended(self, code: int | None, detail: str) -> RunResult:
-        """Say in the log how it ended, and return the result."""
-        progress.write(self.told, None)
+    def _finish(self, code: int | None, why: Reason | None) -> RunResult:
+        """Log the outcome of the run and return its result."""
+        progress.write(self.progress_path, None)
         finished_at = datetime.now(UTC)
-        state, reason = self._verdict(code, detail)
-        if self.unlogged:
-            reason = f"{reason}; the log could not be written".removeprefix("; ")
-        took = f"{time.monotonic() - self.began:.3f} s"
-        said = f"run {state.replace('_', ' ')} after {took}" + (f": {reason}" if reason else "")
-        self._append(line(self._now(), "ERROR" if state in BAD else "INFO", said, self.spec.run_id))
+        state = RunState.FAILED
+        if code is not None:
+            state = self.end_state or (RunState.SUCCEEDED if code == 0 else RunState.FAILED)
+        if self.unlogged_bytes:
+            incomplete = reason(Code.LOG_INCOMPLETE)
+            why = why.because(incomplete) if why is not None else incomplete
+        duration = f"{time.monotonic() - self.monotonic_start:.3f} s"
+        message = f"run {state.replace('_', ' ')} after {duration}" + (f": {render(why, self.log.zone)}" if why else "")
+        level = "ERROR" if state in BAD else "INFO"
+        self._append(format_line(self._local_time(), level, message, self.spec.run_id))
         return RunResult(
             run_id=self.spec.run_id,
             state=state,
             finished_at=finished_at,
             started_at=self.started_at,
-            reason=reason,
+            reason=why,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             cpu_seconds=round(self.child.cpu_seconds, 6) if self.child else None,
@@ -266,38 +277,36 @@ class _Shim:
             log_end=self.log_end,
         )
 
-    def _verdict(self, code: int | None, detail: str) -> tuple[RunState, str]:
-        if code is None:
-            return RunState.FAILED, _bounded(detail)
-        killed = f"; killed after another {self.spec.stop_grace:g} s" if self.was_killed else ""
-        if self.ending is RunState.TIMED_OUT:
-            return self.ending, f"did not end within {self.spec.timeout:g} s{killed}"
-        if self.ending is RunState.STOPPED:
-            return self.ending, f"stopped{killed}"
+    def _exit_reason(self, code: int, detail: str) -> Reason | None:
+        """Return why the run ended; None for a success.
+
+        Args:
+            code: the exit code, or -signal.
+            detail: the last line that the program wrote to standard error.
+        """
+        killed_after = self.spec.stop_grace if self.was_killed else None
+        if self.end_state is RunState.TIMED_OUT:
+            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=killed_after)
+        if self.end_state is RunState.STOPPED:
+            return reason(Code.STOPPED, killed_after=killed_after)
         if code == 0:
-            return RunState.SUCCEEDED, ""
-        how = f"exit code {code}" if code > 0 else f"killed by {_signal_name(-code)}"
-        return RunState.FAILED, _bounded(f"{how}: {detail}" if detail else how)
+            return None
+        if code > 0:
+            return reason(Code.EXIT_CODE, exit_code=code, detail=_truncate(detail))
+        return reason(Code.SIGNAL, signal=-code, detail=_truncate(detail))
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return str(error)
 
 
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+def _last_line(output: bytes) -> str:
+    """Return the last line that is not blank, without escape sequences."""
+    lines = output.decode("utf-8", "replace").split("\n")
+    return next((text for line in reversed(lines) if (text := _INVISIBLE.sub("", line).strip())), "")
 
 
-def _last_line(printed: bytes) -> str:
-    """Return the last line that says something, as plain text."""
-    lines = printed.decode("utf-8", "replace").split("\n")
-    return next((text for one in reversed(lines) if (text := _INVISIBLE.sub("", one).strip())), "")
-
-
-def _bounded(text: str) -> str:
-    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+def _truncate(text: str) -> str:
+    return text if len(text) <= MAX_REASON_LENGTH else text[: MAX_REASON_LENGTH - 1] + "…"

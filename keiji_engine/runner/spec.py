@@ -1,26 +1,23 @@
-"""What a run is asked to do, and how that is written into its run file. The format carries a version."""
+"""The specification of a run, as the engine sends it to the launcher."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
-
-VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """Everything that a shim needs to know.
+    """Everything that a shim needs to know to carry out a run.
 
     Args:
         task: slug of the task.
-        command: argv; the first is an absolute path.
-        environment: the whole environment of the child.
-        directory: working folder of the child; made when it is not there.
-        log_path: the task's log.
-        log_limit: bytes at which the log is rotated; None for never.
-        zone: name of the zone for the times in the log.
+        command: argv; its first element is an absolute path.
+        environment: the complete environment of the child.
+        directory: working directory of the child; created if it does not exist.
+        log_path: log file of the task.
+        log_limit: size in bytes at which the log is rotated; None to never rotate it.
+        zone: name of the time zone of the times in the log.
         timeout: seconds until the run is stopped as timed out; None for no limit.
         stop_grace: seconds between SIGTERM and SIGKILL.
     """
@@ -36,12 +33,8 @@ class RunSpec:
     timeout: float | None
     stop_grace: float
 
-    def to_json(self) -> str:
-        """Return one line of JSON, without its newline."""
-        return json.dumps({"version": VERSION, **asdict(self)})
-
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunSpec:
-        """Read what `to_json` wrote, parsed. Raises KeyError or TypeError where it is none."""
+        """Return the spec with the fields in ``data``. Raises KeyError or TypeError if one is missing or invalid."""
         values = {name: data[name] for name in cls.__slots__}
         return cls(**(values | {"command": tuple(values["command"])}))

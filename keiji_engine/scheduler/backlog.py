@@ -1,184 +1,186 @@
-"""Which of a task's due instants run, and what becomes of the others. Pure."""
+"""Which of a task's due instants run after downtime, and what is recorded for the others. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from typing import Any
 
 from keiji.policy import CatchUp
-from keiji.records import Task
+from keiji.reasons import Code, Reason, reason
+from keiji.records import Claim, Task
 from keiji.schedule import Interval
 from keiji.states import RunState
-from keiji_engine.scheduler.reasons import short
-from keiji_engine.storage.store import Claim
 
-ON_TIME = timedelta(seconds=60)  # an engine that is busy is late by this at most; what is later was not noticed in time
-NAMED = 100  # so many instants of a task get a row each; older ones share one
-MOST_AT_ONCE = 20_000  # so many are counted in one go, which takes a quarter of a second; the others have another turn
+LATE_AFTER = timedelta(seconds=60)  # a busy engine is late by less; an instant that is later was missed
+INDIVIDUAL_ROWS = 100  # the newest instants of a task get a row each; the older ones share a row
+MAX_INSTANTS = 20_000  # counted per plan, which takes a quarter of a second; the rest follows in the next plan
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Instants of a task that wait to be accounted for.
+    """Due instants of a task that are not accounted for yet.
 
     Args:
-        named: the newest ones, in order; each gets a row.
-        older, oldest, last_older: how many share a row, and the first and the last of them.
-        next_at: what comes after all of them.
-        is_cut: whether more are due already that are not counted here.
+        newest: the newest instants, in order; each gets a row.
+        older: number of instants before those, which share a row.
+        oldest, last_older: the first and the last of the older ones; None if there are none.
+        next_at: the next due instant after all of them.
+        is_truncated: whether more instants are due that are not counted here.
     """
 
     task: Task
-    named: tuple[datetime, ...] = ()
+    newest: tuple[datetime, ...] = ()
     older: int = 0
     oldest: datetime | None = None
     last_older: datetime | None = None
     next_at: datetime | None = None
-    is_cut: bool = False
+    is_truncated: bool = False
 
     @property
     def cost(self) -> int:
-        """How many instants had to be walked along; those of an interval are reckoned."""
-        return len(self.named) + (0 if isinstance(self.task.schedule, Interval) else self.older)
+        """Number of instants that had to be iterated; those of an interval are computed."""
+        return len(self.newest) + (0 if isinstance(self.task.schedule, Interval) else self.older)
 
     def split(self, limit: datetime) -> tuple[Backlog, Backlog]:
-        """Return what lies before ``limit``, and what lies at it and after."""
-        before = replace(self, named=tuple(instant for instant in self.named if instant < limit))
-        after = replace(self, named=tuple(instant for instant in self.named if instant >= limit))
-        nothing: dict[str, Any] = {"older": 0, "oldest": None, "last_older": None}
+        """Return the instants before ``limit``, and the others."""
+        before = replace(self, newest=tuple(instant for instant in self.newest if instant < limit))
+        after = replace(self, newest=tuple(instant for instant in self.newest if instant >= limit))
+        none_older: dict[str, Any] = {"older": 0, "oldest": None, "last_older": None}
         if self.oldest is None or self.last_older is None or self.oldest >= limit:
-            return replace(before, **nothing), after
+            return replace(before, **none_older), after
         if self.last_older < limit:
-            return before, replace(after, **nothing)
+            return before, replace(after, **none_older)
         assert self.task.schedule is not None
-        found = self.task.schedule.range_until(self.oldest, limit - _TICK, newest=1, most=MOST_AT_ONCE)
+        found = self.task.schedule.range_until(self.oldest, limit - _TICK, newest=1, most=MAX_INSTANTS)
         count, last = found.older + 1, found.newest[-1]
-        following = self.task.schedule.next_after(last)
-        return replace(before, older=count, last_older=last), replace(after, older=self.older - count, oldest=following)
+        first_after = self.task.schedule.next_after(last)
+        return (
+            replace(before, older=count, last_older=last),
+            replace(after, older=self.older - count, oldest=first_after),
+        )
 
-    def without_first(self) -> tuple[datetime, Backlog]:
-        """Return the first instant, and what is left. There has to be one."""
+    def split_first(self) -> tuple[datetime, Backlog]:
+        """Return the first instant, and the others. There must be one."""
         if self.oldest is None:
-            return self.named[0], replace(self, named=self.named[1:])
+            return self.newest[0], replace(self, newest=self.newest[1:])
         if self.older == 1:
             return self.oldest, replace(self, older=0, oldest=None, last_older=None)
         assert self.task.schedule is not None
-        following = self.task.schedule.next_after(self.oldest)
-        return self.oldest, replace(self, older=self.older - 1, oldest=following)
+        second = self.task.schedule.next_after(self.oldest)
+        return self.oldest, replace(self, older=self.older - 1, oldest=second)
 
-    def without_last(self, count: int) -> tuple[tuple[datetime, ...], Backlog]:
-        """Return the last instants, ``count`` of them where there are as many with names, and what is left."""
-        return self.named[-count:], replace(self, named=self.named[:-count])
+    def split_last(self, count: int) -> tuple[tuple[datetime, ...], Backlog]:
+        """Return the last ``count`` of the newest instants, and the others."""
+        return self.newest[-count:], replace(self, newest=self.newest[:-count])
 
-    def all_as(self, state: RunState, reason: str) -> tuple[Claim, ...]:
-        """Return claims that give every instant the same end."""
-        claims = [self._claim(instant, state, reason) for instant in self.named]
+    def claims(self, state: RunState, why: Reason | None) -> tuple[Claim, ...]:
+        """Return claims that give every instant the same state and reason."""
+        claims = [self._claim(instant, state, why) for instant in self.newest]
         if self.older and self.oldest is not None:
             until = self.last_older if self.older > 1 else None
-            claims.insert(0, self._claim(self.oldest, state, reason, count=self.older, scheduled_until=until))
+            claims.insert(0, self._claim(self.oldest, state, why, count=self.older, scheduled_until=until))
         return tuple(claims)
 
-    def _claim(self, instant: datetime, state: RunState, reason: str, **more: Any) -> Claim:
+    def _claim(self, instant: datetime, state: RunState, why: Reason | None, **more: Any) -> Claim:
         return Claim(
             task=self.task.slug,
             scheduled_for=instant,
             next_at=self.next_at,
             state=state,
-            reason=reason,
+            reason=why,
             build=self.task.build,
             **more,
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
-    """What is due of a task.
+class CatchUpSelection:
+    """What happens to the backlog of a task.
 
     Args:
-        chosen: the instants that are to run, in order.
-        passed: a claim for each of the others, or for several of them.
-        next_at: the task's next instant after all of them.
-        cost: how many instants had to be looked at.
+        runs: the instants that run, in order.
+        claims: for the others, one each or for a range of them.
+        next_at: the task's next due instant after all of them.
+        cost: number of instants that had to be iterated.
     """
 
-    chosen: tuple[datetime, ...]
-    passed: tuple[Claim, ...]
+    runs: tuple[datetime, ...]
+    claims: tuple[Claim, ...]
     next_at: datetime | None
     cost: int
 
 
-def account(task: Task, now: datetime) -> Backlog:
-    """Return what of a task, which has a schedule and is due, is to be accounted for at ``now``."""
+def backlog_of(task: Task, now: datetime) -> Backlog:
+    """Return the backlog at ``now`` of a task that has a schedule and is due."""
     assert task.schedule is not None
     assert task.next_at is not None
-    newest = max(NAMED, task.policy.catch_up_cap)
-    found = task.schedule.range_until(task.next_at, now, newest=newest, most=MOST_AT_ONCE)
-    following = found.following or task.schedule.next_after(max(now, found.newest[-1]))
-    is_cut = found.following is not None
-    return Backlog(task, found.newest, found.older, found.oldest, found.last_older, following, is_cut)
+    newest = max(INDIVIDUAL_ROWS, task.policy.catch_up_cap)
+    found = task.schedule.range_until(task.next_at, now, newest=newest, most=MAX_INSTANTS)
+    next_at = found.following or task.schedule.next_after(max(now, found.newest[-1]))
+    is_truncated = found.following is not None
+    return Backlog(task, found.newest, found.older, found.oldest, found.last_older, next_at, is_truncated)
 
 
-def unstarted(task: Task, now: datetime, state: RunState, reason: str) -> tuple[Claim, ...]:
-    """Return claims for what is due of a task by ``now``, none of which is to run."""
+def close_backlog(task: Task, now: datetime, state: RunState, why: Reason) -> tuple[Claim, ...]:
+    """Return claims for everything that is due at ``now`` and does not run."""
     if task.schedule is None or task.next_at is None or task.next_at > now:
         return ()
-    return account(task, now).all_as(state, reason)
+    return backlog_of(task, now).claims(state, why)
 
 
-def chosen(task: Task, now: datetime, zone: tzinfo, *, is_continued: bool = False) -> Due:
-    """Choose what runs of a task that is due, as its policy for catching up says. Reasons give times in ``zone``.
+def select_catch_up(task: Task, now: datetime, *, is_continued: bool = False) -> CatchUpSelection:
+    """Choose what runs of a task that is due, by the catch-up rule of its policy.
 
     Args:
-        is_continued: whether an earlier part of the same long stop was accounted for already.
+        is_continued: whether an earlier part of the same backlog was accounted for already.
     """
-    whole = account(task, now)
-    missed, inside = _outside(whole, now)
-    run, passed = _CHOICES[CatchUp(task.policy.catch_up)](inside, zone, is_continued)
-    return Due(run, (*missed, *passed), whole.next_at, whole.cost)
+    backlog = backlog_of(task, now)
+    missed, candidates = _split_missed(backlog, now)
+    runs, others = _RULES[CatchUp(task.policy.catch_up)](candidates, is_continued)
+    return CatchUpSelection(runs, (*missed, *others), backlog.next_at, backlog.cost)
 
 
-def _outside(whole: Backlog, now: datetime) -> tuple[tuple[Claim, ...], Backlog]:
-    """Return the claims for what is too long ago to be caught up with, and everything else."""
-    policy = whole.task.policy
+def _split_missed(backlog: Backlog, now: datetime) -> tuple[tuple[Claim, ...], Backlog]:
+    """Return the claims for instants that are too old to be caught up, and the others."""
+    policy = backlog.task.policy
     if policy.catch_up is CatchUp.NONE:
-        limit, why = now - ON_TIME, "and the policy is to catch up with none"
+        limit, why = now - LATE_AFTER, reason(Code.CATCH_UP_NONE)
     elif policy.catch_up_window is not None:
-        limit = now - max(timedelta(seconds=policy.catch_up_window), ON_TIME)
-        why = f"and longer ago than the {policy.catch_up_window:g} s of catch_up_window"
+        limit = now - max(timedelta(seconds=policy.catch_up_window), LATE_AFTER)
+        why = reason(Code.CATCH_UP_WINDOW, window=policy.catch_up_window)
     else:
-        return (), whole
-    outside, inside = whole.split(limit)
-    return outside.all_as(RunState.MISSED, f"it was not noticed in time, {why}"), inside
+        return (), backlog
+    missed, candidates = backlog.split(limit)
+    return missed.claims(RunState.MISSED, why), candidates
 
 
 _Choice = tuple[tuple[datetime, ...], tuple[Claim, ...]]
 
 
-def _latest(inside: Backlog, zone: tzinfo, _: bool) -> _Choice:
-    if inside.is_cut:  # the latest is yet to come
-        return (), inside.all_as(RunState.COALESCED, "it was not noticed in time; a later one stands for it")
-    run, others = inside.without_last(1)
-    return run, others.all_as(RunState.COALESCED, _stands(run, zone))
+def _latest(candidates: Backlog, _: bool) -> _Choice:
+    if candidates.is_truncated:  # the latest one is not counted yet
+        return (), candidates.claims(RunState.COALESCED, reason(Code.COVERED_LATER))
+    runs, others = candidates.split_last(1)
+    return runs, others.claims(RunState.COALESCED, _covered_by(runs))
 
 
-def _earliest(inside: Backlog, zone: tzinfo, is_continued: bool) -> _Choice:
-    if is_continued or not (inside.named or inside.older):
-        return (), inside.all_as(RunState.COALESCED, "it was not noticed in time; an earlier one stands for it")
-    run, others = inside.without_first()
-    return (run,), others.all_as(RunState.COALESCED, _stands((run,), zone))
+def _earliest(candidates: Backlog, is_continued: bool) -> _Choice:
+    if is_continued or not (candidates.newest or candidates.older):
+        return (), candidates.claims(RunState.COALESCED, reason(Code.COVERED_EARLIER))
+    first, others = candidates.split_first()
+    return (first,), others.claims(RunState.COALESCED, _covered_by((first,)))
 
 
-def _all(inside: Backlog, _: tzinfo, __: bool) -> _Choice:
-    cap = inside.task.policy.catch_up_cap
-    run, others = ((), inside) if inside.is_cut else inside.without_last(cap)
-    why = f"it was not noticed in time, and no more than the {cap} newest are caught up with (catch_up_cap)"
-    return run, others.all_as(RunState.MISSED, why)
+def _all(candidates: Backlog, _: bool) -> _Choice:
+    cap = candidates.task.policy.catch_up_cap
+    runs, others = ((), candidates) if candidates.is_truncated else candidates.split_last(cap)
+    return runs, others.claims(RunState.MISSED, reason(Code.CATCH_UP_CAP, cap=cap))
 
 
-_CHOICES = {CatchUp.LATEST: _latest, CatchUp.NONE: _latest, CatchUp.EARLIEST: _earliest, CatchUp.ALL: _all}
+_RULES = {CatchUp.LATEST: _latest, CatchUp.NONE: _latest, CatchUp.EARLIEST: _earliest, CatchUp.ALL: _all}
 
 
-def _stands(run: tuple[datetime, ...], zone: tzinfo) -> str:
-    return f"it was not noticed in time; the one of {short(run[0], zone)} stands for it" if run else ""
+def _covered_by(runs: tuple[datetime, ...]) -> Reason | None:
+    return reason(Code.COVERED, due=runs[0]) if runs else None

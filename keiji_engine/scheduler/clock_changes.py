@@ -1,77 +1,69 @@
-"""Schedules are placed anew: when the zone of the workspace changes, and when the clock is set back."""
+"""How schedules continue: from now, in another zone or policy, and after the clock was set back. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
+from keiji.policy import Policy
+from keiji.records import Task
 from keiji.schedule import Interval, Schedule
-from keiji_engine.handlers.context import Context
-from keiji_engine.scheduler.backlog import MOST_AT_ONCE
-from keiji_engine.storage.store import Recount, SetBack, Store
-
-_TOGETHER = 200  # tasks that are moved in one transaction, so that nobody waits for long
+from keiji_engine.scheduler.backlog import MAX_INSTANTS
 
 
-async def move_to_zone(desk: Context) -> None:
-    """Bring schedules into the zone of the settings, where they were placed in another one."""
-    for slug in [task.slug for task in desk.board.tasks()]:
-        async with desk.alone(slug):
-            task = desk.board.task(slug)
-            if task is None or task.schedule is None:
-                continue
-            schedule, next_at = desk.moved(task, task.policy)
-            if schedule != task.schedule:
-                desk.board.put_task(await desk.ledger.do(Store.reschedule, slug, schedule, next_at))
-                desk.tell_schedule(desk.board.find(slug))
-    desk.nudge()
+@dataclass(frozen=True, slots=True)
+class SetBack:
+    """How a task continues after the clock was set back.
 
-
-async def apply_set_back(desk: Context, seen: datetime) -> None:
-    """Let everything go on from now, after the clock was set back from ``seen``.
-
-    What ran does not run again: its instant has a row. What lies ahead again and did not run is due again; what waits
-    for a moment waits no longer than it would have. Intervals count anew from now, for they measure elapsed time.
-
-    No task is held meanwhile: a directive that comes first has placed its task by the clock as it is, and wins.
+    Args:
+        expected: its next due instant when this was decided.
+        schedule, next_at: how it continues.
     """
-    moves = list(_moves(desk))
-    for first in range(0, len(moves), _TOGETHER):
-        for task in await desk.ledger.do(Store.apply_set_back, desk.clock(), moves[first : first + _TOGETHER]):
-            desk.board.put_task(task)
-            if not task.is_disabled:
-                desk.journal.task(task.slug, "the clock was set back", "WARN")
-                desk.tell_schedule(task)
-    desk.board.put_runs(await desk.ledger.do(Store.hasten_queued, desk.clock(), seen))
-    desk.nudge()
 
+    task: Task
+    expected: datetime | None
+    schedule: Schedule
+    next_at: datetime | None
 
-async def look_at_clock(desk: Context) -> None:
-    """Turn back where the clock shows less than what was recorded before this start."""
-    newest = await desk.ledger.do(Store.newest_moment)
-    if desk.clock() < newest:
-        desk.journal.service("scheduler", f"the clock was set back: something was recorded at {newest}", "WARN")
-        await apply_set_back(desk, newest)
-
-
-def _moves(desk: Context) -> Iterator[SetBack]:
-    now = desk.clock()
-    for task in desk.board.tasks():
-        if task.schedule is None:
-            continue
-        schedule, following = task.schedule, task.schedule.next_after(now)
-        if task.is_disabled:
-            following = None  # but rows ahead of now would keep it from running once it is enabled
-        elif following is None or (task.next_at is not None and task.next_at <= following):
-            continue
-        elif isinstance(schedule, Interval):
-            schedule, following = desk.anchor(schedule, task.policy, now)
-        yield SetBack(task.slug, task.next_at, schedule, following, _recount(task.schedule, now))
-
-
-def _recount(schedule: Schedule, now: datetime) -> Recount:
-    def recount(first: datetime) -> tuple[int, datetime]:
-        found = schedule.range_until(first, now, newest=1, most=MOST_AT_ONCE)
+    def recount(self, first: datetime, now: datetime) -> tuple[int, datetime]:
+        """Return how many instants from ``first`` to ``now`` were due by the task's schedule, and the last of them."""
+        assert self.task.schedule is not None
+        found = self.task.schedule.range_until(first, now, newest=1, most=MAX_INSTANTS)
         return found.older + 1, found.newest[-1]
 
-    return recount
+
+def anchor_schedule(schedule: Schedule, policy: Policy, zone: str, now: datetime) -> tuple[Schedule, datetime | None]:
+    """Return a schedule that counts from ``now``, in the context of its policy and ``zone``, and its next instant."""
+    anchored = schedule.with_context(policy.schedule_context(anchor=now, zone=zone))
+    return anchored, anchored.next_after(now)
+
+
+def move_schedule(task: Task, policy: Policy, zone: str, now: datetime) -> tuple[Schedule, datetime | None]:
+    """Return a task's schedule in the context of a policy and ``zone``, still counting as before, and its next instant.
+
+    An instant that is due already was so in the former context, and stays.
+    """
+    assert task.schedule is not None
+    context = policy.schedule_context(anchor=task.schedule.context.anchor, zone=zone)
+    schedule = task.schedule.with_context(context)
+    is_due = task.next_at is not None and task.next_at <= now
+    return schedule, task.next_at if is_due or schedule == task.schedule else schedule.next_after(now)
+
+
+def set_back_tasks(tasks: Iterable[Task], zone: str, now: datetime) -> Iterator[SetBack]:
+    """Yield how each task continues that is affected by a clock set-back to ``now``.
+
+    Intervals count from now, since they measure elapsed time. Times of day are due again.
+    """
+    for task in tasks:
+        if task.schedule is None:
+            continue
+        schedule, next_at = task.schedule, task.schedule.next_after(now)
+        if task.is_disabled:
+            next_at = None  # but rows ahead of now would keep it from running once it is enabled
+        elif next_at is None or (task.next_at is not None and task.next_at <= next_at):
+            continue
+        elif isinstance(schedule, Interval):
+            schedule, next_at = anchor_schedule(schedule, task.policy, zone, now)
+        yield SetBack(task, task.next_at, schedule, next_at)

@@ -1,25 +1,23 @@
-"""The store, reached from the engine's loop: every verb runs on one thread of its own, in the order of the calls.
+"""The store as the event loop uses it: every call runs in one thread of its own, in the order of the calls.
 
-A database that hangs then holds up whoever waits for it, but no heartbeat.
+A database that hangs delays those who wait for it, but no heartbeat.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Concatenate, ParamSpec, TypeVar
 
 from keiji.paths import Paths
 from keiji.settings import Settings
+from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.store import Store
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from keiji_engine.storage.transactions import Operation, Query, T
 
 
 class AsyncStore:
-    """``await ledger.do(Store.verb, …)``."""
+    """A store in a thread."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
@@ -29,14 +27,21 @@ class AsyncStore:
         """Open the database and bring its schema up to date. Raises StorageError."""
         self._store = await asyncio.get_running_loop().run_in_executor(self._thread, Store.open, settings, paths)
 
-    async def do(self, verb: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Carry out a verb of the store. Raises what it raises; StorageError where the database is out of reach."""
-        store = self._store
-        assert store is not None, "open() comes first"
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: verb(store, *args, **kwargs))
+    async def read(self, query: Query[T]) -> T:
+        """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
+        return await self._call(lambda store: store.read(query))
+
+    async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+        """Commit groups of operations together; see `Store.write_batch`."""
+        return await self._call(lambda store: store.write_batch(batch))
 
     async def close(self) -> None:
-        """Close the database after what is under way."""
+        """Close the database, after the calls in progress."""
         if self._store is not None:
-            await self.do(Store.close)
+            await self._call(Store.close)
         self._thread.shutdown(wait=False)
+
+    async def _call(self, function: Callable[[Store], T]) -> T:
+        store = self._store
+        assert store is not None, "open() comes first"
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, store)

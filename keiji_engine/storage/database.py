@@ -1,9 +1,8 @@
-"""The database itself: opened, its transactions, and its failures in words of ours."""
+"""The database: opening it, its transactions, and its failures as our errors."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from keiji import file_lock
 from keiji.errors import StorageError
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage import schema
 
 _BUSY_SECONDS = 5
-# A server that vanished without a word is given up after this, rather than after the quarter of an hour that TCP takes.
+# A server that vanished is given up after these limits, rather than after the 15 minutes that TCP takes.
 _POSTGRESQL_LIMITS = {
     "connect_timeout": 5,  # seconds
     "keepalives_idle": 10,
@@ -26,15 +26,23 @@ _POSTGRESQL_LIMITS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # milliseconds
 }
-_MIGRATION_LOCK = 0x6B65696A69  # "keiji"; any number that others on the same server are unlikely to take
+_MIGRATION_LOCK = 0x6B65696A69  # "keiji"; an advisory lock that other programs are unlikely to use
+
+
+class Unreachable(StorageError):
+    """The database cannot be reached."""
+
+
+class CommitFailed(StorageError):
+    """The database failed while it committed: the changes may be stored or not."""
 
 
 class Database:
     """A database whose schema is current.
 
     Args:
-        name: what it is called in messages; holds no password.
-        secret: the password, to keep it out of whatever a driver says; "" when there is none.
+        name: its name in messages; contains no password.
+        secret: the password, which is removed from the messages of the driver; "" if there is none.
     """
 
     def __init__(self, engine: sa.Engine, name: str, secret: str = "") -> None:
@@ -48,7 +56,7 @@ class Database:
         """Connect and apply migrations.
 
         Raises:
-            StorageError: it cannot be reached or used, or is of a newer schema.
+            StorageError: it cannot be reached or used, or its schema is newer.
         """
         if settings.database_kind == "sqlite":
             return _open_sqlite(paths.database)
@@ -59,45 +67,63 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """One transaction that sees one state of the database. Raises StorageError for whatever goes wrong in it."""
-        with self._telling(), self._engine.begin() as connection:
+        """One transaction that sees one state of the database. Raises StorageError for each failure in it."""
+        with self._translated(StorageError), self._engine.begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
-        """One transaction that may change things; all of it or nothing. Raises StorageError as `read` does."""
-        with self._telling(), self._writing.begin() as connection:
-            yield connection
+        """One transaction that may change rows; all of it takes effect, or nothing.
 
-    def insert_or_leave(self, table: sa.Table) -> Any:
-        """Return an INSERT that leaves alone whatever is there under the same unique key."""
-        if self._engine.dialect.name == "sqlite":
-            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-            return sqlite_insert(table).on_conflict_do_nothing()
-        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-        return postgresql_insert(table).on_conflict_do_nothing()
+        Raises:
+            Unreachable: the transaction could not begin.
+            CommitFailed: the commit failed, so that its outcome is unknown.
+            StorageError: the database failed before the commit; nothing was changed.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._translated(Unreachable):
+                connection = stack.enter_context(self._writing.connect())
+                transaction = connection.begin()
+            with self._translated(StorageError):
+                try:
+                    yield connection
+                except BaseException:
+                    with contextlib.suppress(SQLAlchemyError):  # the first error is the one to report
+                        transaction.rollback()
+                    raise
+            with self._translated(CommitFailed):
+                transaction.commit()
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _translated(self, kind: type[StorageError]) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            raise StorageError(f"{self._name}: {self._told(error)}", hint=_hint(error)) from error
+            raise kind(f"{self._name}: {self._text(error)}", hint=_hint(error)) from error
 
-    def _told(self, error: SQLAlchemyError) -> str:
+    def _text(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) else error
         text = " ".join(str(cause).split())
         return text.replace(self._secret, "…") if self._secret else text
 
 
+def insert_unless_known(connection: sa.Connection, table: sa.Table) -> Any:
+    """Return an INSERT that skips rows whose unique key is already in the table."""
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+        return sqlite_insert(table).on_conflict_do_nothing()
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+    return postgresql_insert(table).on_conflict_do_nothing()
+
+
 def _hint(error: SQLAlchemyError) -> str:
     text = str(error)
     if "database is locked" in text:
-        return f"another program has been writing to it for {_BUSY_SECONDS} s; only the engine should"
+        return f"another program has been writing to it for {_BUSY_SECONDS} s; only the engine should write to it"
     if "malformed" in text or "not a database" in text:
-        return "move the file away and put a copy of it from before in its place; builds and logs are not in it"
+        return "move the file away and restore a backup; builds and logs are not in it"
     return ""
 
 
@@ -114,7 +140,7 @@ def _open_sqlite(path: Path) -> Database:
     database = Database(engine, f"the database {path}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with _locked(path.parent):
             with database.read() as connection:
                 current = schema.is_current(connection)
             if not current:
@@ -130,26 +156,25 @@ def _open_sqlite(path: Path) -> Database:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = (
-        None  # transactions are begun by us: the driver's own leave out DDL and BEGIN IMMEDIATE
-    )
+    # Transactions are begun below: the driver's own exclude DDL and know no BEGIN IMMEDIATE.
+    connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later fails at once when another wrote in between; IMMEDIATE waits.
+    # A transaction that reads first fails at its first write if another one wrote in between; IMMEDIATE waits.
     writes = connection.get_execution_options().get("keiji_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    # Going over to WAL does not wait for other connections but fails, so that first openings take turns.
+def _locked(folder: Path) -> Iterator[None]:
+    # Switching to WAL fails if another connection is open, instead of waiting: first openings take turns.
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        file_lock.lock(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -162,8 +187,8 @@ def _open_postgresql(text: str) -> Database:
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
-        # Without its cause, which has the whole URL in it.
-        raise StorageError("DB_URL in settings.conf cannot be read as a URL of PostgreSQL") from None
+        # Without its cause, which contains the whole URL.
+        raise StorageError("DB_URL in settings.conf is not a valid PostgreSQL URL") from None
     secret = str(url.password or url.query.get("password", ""))
     where = url.set(query={key: value for key, value in url.query.items() if key in {"host", "port"}})
     name = f"the database {where.set(drivername='postgresql').render_as_string(hide_password=True)}"

@@ -1,4 +1,4 @@
-"""Verbs about the ledger of directives, by which a request that comes twice has one effect. Each is one transaction."""
+"""The ledger of directives, by which a request that arrives twice has one effect."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from keiji_engine.storage.database import Database
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.rows import StoredDirective, to_directive
 from keiji_engine.storage.tables import directives
 
 ACCEPTED = "accepted"
 
 
-class DirectiveVerbs:
-    """What the store can do with directives. Each verb raises StorageError where the database fails."""
+class DirectiveRepository:
+    """Directives in one transaction."""
 
-    _database: Database
+    def __init__(self, connection: sa.Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
 
-    def remember(
+    def insert(
         self,
         directive_id: str,
         verb: str,
@@ -27,17 +30,21 @@ class DirectiveVerbs:
         sender: str,
         received_at: datetime,
         *,
+        user: str = "",
+        sudo_user: str = "",
         options: Mapping[str, str | bool] | None = None,
-    ) -> bytes | None:
-        """Enter a directive into the ledger.
+    ) -> StoredDirective | None:
+        """Enter a directive into the ledger, unless its id is known.
 
         Args:
-            options: what it says beyond verb and target.
+            user: name of the user whose process sent it, as the kernel reports it; "" if unknown.
+            sudo_user: who called sudo, as the client claims.
+            options: its fields other than verb and target.
 
         Returns:
-            None when it is new. Otherwise its reply; b"" while it is being carried out.
+            None if it is new, otherwise the known one.
         """
-        addition = self._database.insert_or_leave(directives).values(
+        addition = insert_unless_known(self._connection, directives).values(
             id=directive_id,
             verb=verb,
             target=target,
@@ -46,29 +53,28 @@ class DirectiveVerbs:
             reply=b"",
             received_at=received_at,
             options=dict(options) if options else None,
+            user=user,
+            sudo_user=sudo_user,
         )
-        known = sa.select(directives.c.reply).where(directives.c.id == directive_id)
-        with self._database.write() as connection:
-            if connection.scalar(addition.returning(directives.c.id)) is not None:
-                return None
-            return bytes(connection.execute(known).scalar_one())
+        if self._connection.scalar(addition.returning(directives.c.id)) is not None:
+            return None
+        known = self.get(directive_id)
+        assert known is not None, "the insert found it"
+        self._changes.directives[directive_id] = known
+        return known
 
-    def settle(self, directive_id: str, stage: str, reply: bytes, at: datetime) -> None:
-        """Record what became of a directive and what is answered to it. What is settled stays as it is."""
-        pending = sa.and_(directives.c.id == directive_id, directives.c.settled_at.is_(None))
-        change = sa.update(directives).where(pending).values(stage=stage, reply=reply, settled_at=at)
-        with self._database.write() as connection:
-            connection.execute(change)
+    def complete(self, directive_id: str, stage: str, reply: bytes, at: datetime) -> None:
+        """Record the outcome of a directive and its encoded reply. A completed directive stays as it is."""
+        pending = sa.and_(directives.c.id == directive_id, directives.c.completed_at.is_(None))
+        self._connection.execute(sa.update(directives).where(pending).values(stage=stage, reply=reply, completed_at=at))
 
-    def directives(self, limit: int) -> list[StoredDirective]:
-        """Return the directives that came last, newest first."""
+    def latest(self, limit: int) -> list[StoredDirective]:
+        """Return the directives that were received last, newest first."""
         query = sa.select(directives).order_by(directives.c.received_at.desc(), directives.c.id.desc()).limit(limit)
-        with self._database.read() as connection:
-            return [to_directive(row) for row in connection.execute(query).mappings()]
+        return [to_directive(row) for row in self._connection.execute(query).mappings()]
 
-    def directive(self, directive_id: str) -> StoredDirective | None:
-        """Return a directive of the ledger; None when it is not there."""
-        with self._database.read() as connection:
-            query = sa.select(directives).where(directives.c.id == directive_id)
-            row = connection.execute(query).mappings().one_or_none()
-            return to_directive(row) if row is not None else None
+    def get(self, directive_id: str) -> StoredDirective | None:
+        """Return a directive; None if the ledger does not have it."""
+        query = sa.select(directives).where(directives.c.id == directive_id)
+        row = self._connection.execute(query).mappings().one_or_none()
+        return to_directive(row) if row is not None else None

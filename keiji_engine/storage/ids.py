@@ -1,4 +1,4 @@
-"""Names of runs: unique, and in the order in which they were given."""
+"""Ids of runs: unique, and sorted by creation."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _DIGITS = 14
 
 
 def prefix_of(moment: datetime) -> str:
-    """Return what sorts before the id of every run that came to be at ``moment`` or later, and after all others."""
+    """Return text that sorts before the ids of runs created at ``moment`` or later, and after all others."""
     return f"{max((moment - EPOCH) // timedelta(microseconds=1), 0):0{_DIGITS}x}"
 
 
 def moment_of(run_id: str) -> datetime:
-    """Return when a run came to be, by its id."""
+    """Return when a run was created, from its id."""
     return EPOCH + timedelta(microseconds=int(run_id[:_DIGITS], 16))
 
 
 class RunIds:
-    """Gives ids of 26 hexadecimal digits: 14 that tell the microsecond, 12 that are random.
+    """Generates ids of 26 hexadecimal digits: 14 for the microsecond, 12 random ones.
 
-    Sorted as text they are in the order of their making, even for many in one microsecond or after the clock was set
-    back: one that would not be later than its predecessor takes the next microsecond.
+    Ids sort by creation, even many within one microsecond or after the clock was set back: an id that would not sort
+    behind its predecessor takes the next microsecond.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class RunIds:
         self._lock = threading.Lock()
 
     def new(self, moment: datetime) -> str:
-        """Return the id of a run that comes to be at ``moment`` (aware)."""
+        """Return the id of a run created at ``moment`` (aware)."""
         with self._lock:
             self._last = max(self._last + 1, (moment - EPOCH) // timedelta(microseconds=1))
             return f"{self._last:0{_DIGITS}x}{secrets.token_hex(6)}"

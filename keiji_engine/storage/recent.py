@@ -1,24 +1,23 @@
-"""One query for the last runs of every task, however long their histories are."""
+"""One query for the latest runs of every task, at a cost that does not grow with the history."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
 from keiji.schedule import EPOCH
-from keiji.states import RunState
+from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.storage.tables import runs, tasks
 
-_WITHOUT_PROCESS = (RunState.SKIPPED, RunState.MISSED, RunState.COALESCED)
 
+def recent_runs(limit: int, slugs: Collection[str] | None = None) -> sa.Select[Any]:
+    """Return a query for the ``limit`` latest ended runs of each task (or of ``slugs``), oldest first, with its slug.
 
-def recent_runs(limit: int) -> sa.Select[Any]:
-    """Return a query for the ``limit`` last ended runs of each task, oldest first, with the task's slug.
-
-    A task without any gives one row in which the columns of the run are NULL.
+    A task without runs has one row in which the columns of the run are NULL.
     """
-    # How far back to look is one step in an index per task; numbering alone would read the whole history.
+    # The bound takes one step in an index per task; row numbers alone would read the whole history.
     older = runs.alias("older")
     bound = (
         sa.select(older.c.finished_at)
@@ -29,21 +28,20 @@ def recent_runs(limit: int) -> sa.Select[Any]:
         .scalar_subquery()
     )
     since = sa.func.coalesce(bound, sa.literal(EPOCH, runs.c.finished_at.type)).label("since")
-    owner = sa.select(tasks.c.id, tasks.c.slug, since).cte("owner")
+    owners = sa.select(tasks.c.id, tasks.c.slug, since)
+    owner = (owners if slugs is None else owners.where(tasks.c.slug.in_(slugs))).cte("owner")
     belongs = sa.and_(runs.c.task_id == owner.c.id, runs.c.finished_at >= owner.c.since, _had_process(runs))
-    place = sa.func.row_number().over(
+    rank = sa.func.row_number().over(
         partition_by=owner.c.id, order_by=(runs.c.finished_at.desc(), runs.c.run_id.desc())
     )
-    numbered = (
-        sa.select(runs, owner.c.slug, place.label("place")).select_from(owner.outerjoin(runs, belongs)).subquery()
-    )
-    return sa.select(numbered).where(numbered.c.place <= limit).order_by(numbered.c.finished_at, numbered.c.run_id)
+    numbered = sa.select(runs, owner.c.slug, rank.label("rank")).select_from(owner.outerjoin(runs, belongs)).subquery()
+    return sa.select(numbered).where(numbered.c.rank <= limit).order_by(numbered.c.finished_at, numbered.c.run_id)
 
 
 def _had_process(table: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         table.c.finished_at.is_not(None),
-        table.c.state.not_in(_WITHOUT_PROCESS),
-        # What is stopped while it waits in the queue has an end, too.
+        table.c.state.not_in(NEVER_STARTED),
+        # A run that is stopped in the queue has an end, too.
         sa.or_(table.c.state != RunState.STOPPED, table.c.started_at.is_not(None)),
     )

@@ -1,65 +1,76 @@
-"""History is pruned in the background: by age, and by how many runs of a task are kept.
+"""Prunes the history in the background: by age, and by the number of runs of each task.
 
-Little by little, so that nothing that is due waits for it.
+It works in small steps, so that nothing that is due is delayed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 from keiji.errors import StorageError
+from keiji.records import Run
 from keiji.settings import Settings
-from keiji_engine.storage.async_store import AsyncStore
-from keiji_engine.storage.store import Store
+from keiji.states import ENDED
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
-BATCH = 500  # rows that are removed in one transaction
-_TOGETHER = 50  # tasks whose runs are counted in one go
-_PACE = 0.05  # seconds between two looks
-_LEAP = 3600.0  # by so many seconds more than went by a clock is set forth, or the machine slept
-_UNSURE = 3600.0  # seconds after that in which nothing is too old
-_PERIOD = 60.0  # seconds between two rounds
+BATCH = 500  # rows removed per transaction
+_TASKS_PER_QUERY = 50
+_PAUSE = 0.05  # seconds between two transactions
+_LEAP = 3600.0  # seconds by which the clock is set forward, or the machine slept
+_UNSURE = 3600.0  # seconds after a leap during which nothing is pruned by age
+_INTERVAL = 60.0  # seconds between two rounds
+
+_log = logging.getLogger("keiji.repo")
+
+
+class State(Protocol):
+    """What pruning needs of the engine's state."""
+
+    async def apply(self, *operations: Operation) -> Changes: ...
+
+    async def read(self, query: Query[T]) -> T: ...
 
 
 class Retention:
-    """Prunes for as long as it is served.
+    """Prunes while it is served.
 
     Args:
         settings: called for each round, since a reload may change them.
         slugs: returns all tasks.
-        note: takes a line for the log of the database, and its level.
     """
 
     def __init__(
         self,
-        ledger: AsyncStore,
+        state: State,
         settings: Callable[[], Settings],
         slugs: Callable[[], Iterable[str]],
         clock: Callable[[], datetime],
-        note: Callable[[str, str], None],
         *,
-        pace: float = _PACE,
-        period: float = _PERIOD,
+        pause: float = _PAUSE,
+        interval: float = _INTERVAL,
     ) -> None:
-        self._ledger = ledger
+        self._state = state
         self._settings = settings
         self._slugs = slugs
         self._clock = clock
-        self._note = note
-        self._pace = pace
-        self._period = period
-        self._steady = time.monotonic()  # since when the clock has not been set forth
-        self._shown: tuple[datetime, float] | None = None
-        self._added: Counter[str] = Counter()
-        self._looked_at: set[str] = set()
+        self._pause = pause
+        self._interval = interval
+        self._steady_since = time.monotonic()  # since when the clock has not been set forward
+        self._last_reading: tuple[datetime, float] | None = None
+        self._added: Counter[str] = Counter()  # rows added since the last check, by task
+        self._checked: set[str] = set()
 
-    def added(self, slug: str) -> None:
-        """A run was added to the history of a task."""
-        self._added[slug] += 1
+    def count(self, runs: Iterable[Run]) -> None:
+        """Count the runs that were added to the history."""
+        self._added.update(run.task for run in runs if run.state in ENDED)
 
     async def serve(self) -> None:
         """Prune until cancelled."""
@@ -67,45 +78,53 @@ class Retention:
             try:
                 await self._round()
             except StorageError as error:
-                self._note(f"history could not be pruned, trying again: {error.message}", "ERROR")
-            await asyncio.sleep(self._period)
+                _log.error("the history could not be pruned, trying again: %s", error.message)
+            await asyncio.sleep(self._interval)
 
     async def _round(self) -> None:
         settings = self._settings()
         if settings.keep_days and self._is_clock_steady():
             before = self._clock() - timedelta(days=settings.keep_days)
-            await self._while_full(lambda: self._ledger.do(Store.prune_old, before, BATCH))
+            await self._while_full(lambda transaction: transaction.history.prune_before(before, BATCH))
         if keep := settings.keep_runs:
             grown = self._grown(keep)
-            for first in range(0, len(grown), _TOGETHER):
-                slugs = grown[first : first + _TOGETHER]
-                for slug in await self._ledger.do(Store.overfull, slugs, keep):
-                    await self._while_full(partial(self._ledger.do, Store.prune_surplus, slug, keep, BATCH))
+            for first in range(0, len(grown), _TASKS_PER_QUERY):
+                slugs = grown[first : first + _TASKS_PER_QUERY]
+                for slug in await self._state.read(partial(_over_limit, slugs=slugs, keep=keep)):
+                    await self._while_full(partial(_prune_surplus, slug=slug, keep=keep))
                 for slug in slugs:
                     self._added.pop(slug, None)
-                self._looked_at.update(slugs)
-                await asyncio.sleep(self._pace)
+                self._checked.update(slugs)
+                await asyncio.sleep(self._pause)
 
     def _is_clock_steady(self) -> bool:
-        """Return whether the clock has gone on evenly for a while: set wrong for a minute, it must cost no history."""
+        """Return whether the clock has been steady for a while: a clock set wrong for a minute must cost no history."""
         now, ticks = self._clock(), time.monotonic()
-        if self._shown is not None:
-            before, ticks_before = self._shown
+        if self._last_reading is not None:
+            before, ticks_before = self._last_reading
             if (now - before).total_seconds() - (ticks - ticks_before) > _LEAP:
-                self._steady = ticks + _UNSURE
-        self._shown = now, ticks
-        return ticks >= self._steady
+                self._steady_since = ticks + _UNSURE
+        self._last_reading = now, ticks
+        return ticks >= self._steady_since
 
-    async def _while_full(self, prune: Callable[[], Awaitable[int]]) -> None:
-        """Prune a batch after the other for as long as they are full, with room for others in between."""
-        removed = BATCH
-        while removed >= BATCH:
-            removed = await prune()
-            await asyncio.sleep(self._pace)
+    async def _while_full(self, prune: Operation) -> None:
+        """Prune in batches until one is not full, with a pause after each."""
+        pruned = BATCH
+        while pruned >= BATCH:
+            pruned = (await self._state.apply(prune)).pruned
+            await asyncio.sleep(self._pause)
 
     def _grown(self, keep: int) -> list[str]:
-        """Return the tasks that may have too many runs: those that grew by a tenth, and those not looked at yet."""
+        """Return the tasks that may have too many runs: those that grew by a tenth, and those not checked yet."""
         slack = max(keep // 10, 1)
         slugs = set(self._slugs())
-        self._looked_at &= slugs
-        return sorted(slug for slug in slugs if slug not in self._looked_at or self._added[slug] >= slack)
+        self._checked &= slugs
+        return sorted(slug for slug in slugs if slug not in self._checked or self._added[slug] >= slack)
+
+
+def _over_limit(transaction: Transaction, *, slugs: list[str], keep: int) -> list[str]:
+    return transaction.history.over_limit(slugs, keep)
+
+
+def _prune_surplus(transaction: Transaction, *, slug: str, keep: int) -> None:
+    transaction.history.prune_surplus(slug, keep, BATCH)

@@ -1,4 +1,4 @@
-"""From rows of the tables to the records that everyone shares."""
+"""Rows of the tables as records."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from keiji.policy import Policy
 from keiji.records import Build, Pause, Run, Task
 from keiji.schedule import from_dict
 
-_TASK_AS_IS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause"})
-_RUN_AS_IS = tuple({field.name for field in fields(Run)} - {"task"})
+_PLAIN_TASK_COLUMNS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause"})
+_PLAIN_RUN_COLUMNS = tuple({field.name for field in fields(Run)} - {"task"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,11 @@ class StoredDirective:
 
     Args:
         target: the task or service that it is about; "" for the engine itself.
-        stage: "accepted" until it is settled, then what became of it.
-        reply: the encoded reply; b"" until it is settled.
-        options: what it says beyond verb and target.
+        stage: "accepted" until it is completed, then "done" or "refused".
+        reply: the encoded reply; b"" until it is completed.
+        options: its fields other than verb and target.
+        user: name of the user whose process sent it, as the kernel reports it; "" if unknown.
+        sudo_user: who called sudo, as the client claims; "" for no claim.
     """
 
     id: str
@@ -34,18 +36,20 @@ class StoredDirective:
     stage: str
     reply: bytes
     received_at: datetime
-    settled_at: datetime | None
+    completed_at: datetime | None
     options: dict[str, str | bool] = field(default_factory=dict)
+    user: str = ""
+    sudo_user: str = ""
 
 
 def to_task(row: RowMapping) -> Task:
     schedule = row["schedule"]
-    values: dict[str, Any] = {name: row[name] for name in _TASK_AS_IS}
+    values: dict[str, Any] = {name: row[name] for name in _PLAIN_TASK_COLUMNS}
     return Task(
         **values,
         schedule=from_dict(schedule) if schedule is not None else None,
         policy=Policy.from_dict(row["policy"]),
-        pause=to_pause(row["paused"]),
+        pause=to_pause(row["pause"]),
     )
 
 
@@ -76,7 +80,7 @@ def to_build(row: RowMapping) -> Build:
 
 
 def to_run(row: RowMapping, slug: str) -> Run:
-    values: dict[str, Any] = {name: row[name] for name in _RUN_AS_IS}
+    values: dict[str, Any] = {name: row[name] for name in _PLAIN_RUN_COLUMNS}
     return Run(task=slug, **values)
 
 

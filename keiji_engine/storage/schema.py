@@ -8,8 +8,18 @@ import sqlalchemy as sa
 
 from keiji.errors import StorageError
 
-REVISIONS = ("0001", "0002", "0003")  # oldest first; each is a file in migrations/versions
+REVISIONS = ("2026.11",)  # oldest first; each is a file in migrations/versions
 HEAD = REVISIONS[-1]
+# The last revision before the migrations became one. Its tables differ in a few names and columns.
+FORMER_HEAD = "0003"
+_FROM_FORMER_HEAD = (
+    "ALTER TABLE marks RENAME TO system_state",
+    "ALTER TABLE tasks RENAME COLUMN paused TO pause",
+    "ALTER TABLE tasks RENAME COLUMN error_text TO error",
+    "ALTER TABLE directives RENAME COLUMN settled_at TO completed_at",
+    "ALTER TABLE directives ADD COLUMN \"user\" TEXT DEFAULT '' NOT NULL",
+    "ALTER TABLE directives ADD COLUMN sudo_user TEXT DEFAULT '' NOT NULL",
+)
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 _VERSION_TABLE = "alembic_version"
@@ -27,20 +37,24 @@ def is_current(connection: sa.Connection) -> bool:
     """Return whether there is nothing to migrate.
 
     Raises:
-        StorageError: the database is of a revision that this version does not know.
+        StorageError: this version does not know the revision of the database.
     """
     found = revision(connection)
-    if found is not None and found not in REVISIONS:
+    if found is not None and found not in (*REVISIONS, FORMER_HEAD):
         raise StorageError(
-            f"the database has schema {found}, which a newer keiji made; this one knows schemas up to {HEAD}",
-            hint="install the newer keiji, or name another database in settings.conf (DB_URL)",
+            f"the database has schema {found}, which this version of keiji does not know; it knows {HEAD}",
+            hint="install the newer keiji that created it, or name another database in settings.conf (DB_URL)",
         )
     return found == HEAD
 
 
 def migrate(connection: sa.Connection) -> None:
-    """Apply what is missing, in the transaction of ``connection``: all of it is there afterwards, or none."""
-    from alembic import command  # 150 ms, for what is needed once in the life of a database
+    """Apply what is missing, in the transaction of ``connection``: all of it takes effect, or nothing."""
+    if revision(connection) == FORMER_HEAD:
+        for statement in _FROM_FORMER_HEAD:
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(f"UPDATE {_VERSION_TABLE} SET version_num = '{REVISIONS[0]}'")
+    from alembic import command  # 150 ms, needed once in the life of a database
     from alembic.config import Config
 
     config = Config()

@@ -1,27 +1,30 @@
-"""The store: everything that is remembered of tasks, builds, runs and directives.
-
-It is synchronous and holds no state but its connections; two stores on one database see the same. Every verb is one
-transaction. All moments are aware.
-"""
+"""The store: an open database, and transactions on it. It is synchronous and holds no state but its connections."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from keiji.errors import StorageError
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine.storage.database import Database
-from keiji_engine.storage.directives import DirectiveVerbs
-from keiji_engine.storage.history import HistoryVerbs, Recount, SetBack
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.database import CommitFailed, Database, Unreachable
 from keiji_engine.storage.ids import RunIds
-from keiji_engine.storage.rows import StoredDirective
-from keiji_engine.storage.runs import Claim, RunVerbs
-from keiji_engine.storage.system_state import MarkVerbs
-from keiji_engine.storage.tasks import TaskVerbs
-
-__all__ = ["Claim", "Recount", "SetBack", "Store", "StoredDirective"]
+from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
 
-class Store(TaskVerbs, RunVerbs, DirectiveVerbs, HistoryVerbs, MarkVerbs):
-    """An open database and what can be done with it."""
+class OutcomeUnknown(StorageError):
+    """The database failed while it committed: the changes may be stored or not."""
+
+    def __init__(self, error: StorageError, changes: Changes) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.changes = changes
+
+
+class Store:
+    """An open database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -32,10 +35,76 @@ class Store(TaskVerbs, RunVerbs, DirectiveVerbs, HistoryVerbs, MarkVerbs):
         """Open the database that the settings name, and bring its schema up to date.
 
         Raises:
-            StorageError: it cannot be reached or used, or a newer keiji made it.
+            StorageError: it cannot be reached or used, or its schema is newer.
         """
         return cls(Database.open(settings, paths))
 
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
+
+    def read(self, query: Query[T]) -> T:
+        """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
+        with self._database.read() as connection:
+            return query(Transaction(connection, self._ids))
+
+    def write(self, *operations: Operation) -> Changes:
+        """Commit operations in one transaction and return what changed.
+
+        Raises:
+            OutcomeUnknown: the commit failed.
+            StorageError, KeijiError: nothing was changed.
+        """
+        [outcome] = self.write_batch([operations])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+        """Commit several groups of operations together; each group takes effect as a whole or not at all.
+
+        Returns for each group its changes, or the error for which it had no effect, or `OutcomeUnknown`. If the
+        database rejects a statement, each group is committed in a transaction of its own, so that only the faulty one
+        fails.
+        """
+        if len(batch) == 1:
+            return [self._write_alone(batch[0])]
+        outcomes: list[Changes | Exception] = []
+        try:
+            with self._database.write() as connection:
+                for operations in batch:
+                    transaction = Transaction(connection, self._ids)
+                    try:
+                        with connection.begin_nested():
+                            _execute(operations, transaction)
+                    except SQLAlchemyError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - it is the outcome of this group, raised to its caller
+                        outcomes.append(error)
+                    else:
+                        outcomes.append(transaction.changes)
+        except CommitFailed as error:
+            return [OutcomeUnknown(error, outcome) if isinstance(outcome, Changes) else outcome for outcome in outcomes]
+        except Unreachable as error:
+            return [error] * len(batch)
+        except StorageError:
+            return [self._write_alone(operations) for operations in batch]
+        return outcomes
+
+    def _write_alone(self, operations: Sequence[Operation]) -> Changes | Exception:
+        changes = Changes()
+        try:
+            with self._database.write() as connection:
+                transaction = Transaction(connection, self._ids)
+                changes = transaction.changes
+                _execute(operations, transaction)
+        except CommitFailed as error:
+            return OutcomeUnknown(error, changes)
+        except Exception as error:  # noqa: BLE001 - it is the outcome, raised to the caller
+            return error
+        return changes
+
+
+def _execute(operations: Sequence[Operation], transaction: Transaction) -> None:
+    for operation in operations:
+        operation(transaction)

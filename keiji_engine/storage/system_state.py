@@ -1,30 +1,32 @@
-"""Verbs about the system as a whole. Each is one transaction."""
+"""Facts about the system as a whole."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from keiji.records import Pause
-from keiji_engine.storage.database import Database
+from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.rows import from_pause, to_pause
-from keiji_engine.storage.tables import marks
+from keiji_engine.storage.tables import system_state
 
 _PAUSE = "pause"
 
 
-class MarkVerbs:
-    """What the store remembers of the system. Each verb raises StorageError where the database fails."""
+class SystemStateRepository:
+    """The system's own row of facts, in one transaction."""
 
-    _database: Database
+    def __init__(self, connection: sa.Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
 
     def pause(self) -> Pause | None:
-        """Return the pause of everything; None while nothing is paused but, perhaps, single tasks."""
-        with self._database.read() as connection:
-            return to_pause(connection.scalar(sa.select(marks.c.value).where(marks.c.name == _PAUSE)))
+        """Return the pause of the whole system; None unless there is one. Single tasks may be paused all the same."""
+        query = sa.select(system_state.c.value).where(system_state.c.name == _PAUSE)
+        return to_pause(self._connection.scalar(query))
 
     def set_pause(self, pause: Pause | None) -> None:
-        """Pause everything, or let it go on."""
-        with self._database.write() as connection:
-            connection.execute(sa.delete(marks).where(marks.c.name == _PAUSE))
-            if pause is not None:
-                connection.execute(sa.insert(marks).values(name=_PAUSE, value=from_pause(pause)))
+        """Pause the whole system, or resume it."""
+        self._connection.execute(sa.delete(system_state).where(system_state.c.name == _PAUSE))
+        if pause is not None:
+            self._connection.execute(sa.insert(system_state).values(name=_PAUSE, value=from_pause(pause)))
+        self._changes.pause, self._changes.pause_changed = pause, True

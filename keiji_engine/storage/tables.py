@@ -1,7 +1,7 @@
-"""The tables as the code knows them. migrations/ makes them; a contract test holds the two together.
+"""The tables as the code knows them. migrations/ creates them; a contract test compares the two.
 
-What only one kind of database has (that ids are never used again, that an index is partial) is in the migrations alone:
-to name it here would import every dialect, which is 40 ms.
+What only one kind of database has (ids that are never reused, partial indexes) is in the migrations alone: naming it
+here would import every dialect, which takes 40 ms.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from keiji.reasons import Reason, from_json, to_json
 from keiji.states import OPEN, RunState, Trigger
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
-    """An aware instant, exact to the microsecond, given back in UTC.
+    """An aware instant in UTC, exact to the microsecond.
 
-    SQLite has no such type; text of one width in UTC sorts in the order of time, and its date functions read it.
+    SQLite has no such type: text of fixed width in UTC sorts by time, and SQLite's date functions read it.
     """
 
     impl = sa.DateTime(timezone=True)
@@ -43,11 +44,11 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return moment.astimezone(UTC)
 
 
-class Words(sa.types.TypeDecorator[str]):
-    """Text that may come from anywhere.
+class Text(sa.types.TypeDecorator[str]):
+    """Text from any source.
 
-    A NUL, which PostgreSQL refuses, and bytes of a command line that are not UTF-8 are written so that they can be
-    seen, rather than fail the transaction that they are part of.
+    A NUL, which PostgreSQL rejects, and bytes of a command line that are not UTF-8 are escaped, so that they do not
+    fail the transaction.
     """
 
     impl = sa.Text
@@ -59,8 +60,21 @@ class Words(sa.types.TypeDecorator[str]):
         return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
+class ReasonText(sa.types.TypeDecorator[Reason]):
+    """A reason as JSON in ASCII; "" for none. Plain text, as earlier versions stored it, is read as a text reason."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Reason | None, dialect: sa.Dialect) -> str:
+        return to_json(value)
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Reason | None:
+        return from_json(value or "")
+
+
 class Json(sa.types.TypeDecorator[Any]):
-    """Plain data as text that is ASCII, so that both databases take whatever is in it."""
+    """Plain data as JSON in ASCII, which both databases accept whatever its content."""
 
     impl = sa.Text
     cache_ok = True
@@ -72,12 +86,12 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else json.loads(value)
 
 
-def _member_of(kind: type[StrEnum]) -> sa.Enum:
+def _enum(kind: type[StrEnum]) -> sa.Enum:
     return sa.Enum(kind, native_enum=False, length=16, values_callable=lambda members: [str(m.value) for m in members])
 
 
 def is_open(state: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    """Return the condition that a run is not over, with its values in the text so that the partial index serves it."""
+    """Return the condition that a run has not ended, with literal values, so that the partial index applies."""
     values: sa.BindParameter[Any] = sa.bindparam("open_states", sorted(OPEN), expanding=True, literal_execute=True)
     return state.in_(values)
 
@@ -89,9 +103,9 @@ tasks = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("task_id", sa.String(36), nullable=False, unique=True),
-    sa.Column("name", Words, nullable=False, unique=True),
-    sa.Column("slug", Words, nullable=False, unique=True),
-    sa.Column("description", Words, nullable=False),
+    sa.Column("name", Text, nullable=False, unique=True),
+    sa.Column("slug", Text, nullable=False, unique=True),
+    sa.Column("description", Text, nullable=False),
     sa.Column("schedule", Json),
     sa.Column("policy", Json, nullable=False),
     sa.Column("build", sa.String(64)),
@@ -99,9 +113,9 @@ tasks = sa.Table(
     sa.Column("last_at", Moment),
     sa.Column("is_disabled", sa.Boolean, nullable=False),
     sa.Column("is_error", sa.Boolean, nullable=False),
-    sa.Column("error_text", Words, nullable=False),
+    sa.Column("error", ReasonText, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
-    sa.Column("paused", Json),
+    sa.Column("pause", Json),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("held_at", Moment),
 )
@@ -122,7 +136,7 @@ builds = sa.Table(
     sa.Column("policy", Json, nullable=False),
     sa.Column("import_seconds", sa.Double, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
-    sa.Column("activated_at", Moment, nullable=False),  # when it last became the active one
+    sa.Column("activated_at", Moment, nullable=False),  # when it last became active
 )
 
 runs = sa.Table(
@@ -130,14 +144,14 @@ runs = sa.Table(
     metadata,
     sa.Column("run_id", sa.String(32), primary_key=True),
     _task_column(),
-    sa.Column("trigger", _member_of(Trigger), nullable=False),
-    sa.Column("state", _member_of(RunState), nullable=False),
+    sa.Column("trigger", _enum(Trigger), nullable=False),
+    sa.Column("state", _enum(RunState), nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("scheduled_for", Moment),
     sa.Column("due_at", Moment),
     sa.Column("started_at", Moment),
     sa.Column("finished_at", Moment),
-    sa.Column("reason", Words, nullable=False),
+    sa.Column("reason", ReasonText, nullable=False),
     sa.Column("exit_code", sa.Integer),
     sa.Column("signal", sa.Integer),
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -146,17 +160,17 @@ runs = sa.Table(
     sa.Column("log_start", sa.BigInteger),
     sa.Column("log_end", sa.BigInteger),
     sa.Column("build", sa.String(64)),
-    sa.Column("retry_of", sa.String(32), unique=True),  # the run that this is another attempt at
+    sa.Column("retry_of", sa.String(32), unique=True),  # the run that this run retries
     sa.Column("count", sa.Integer, nullable=False, server_default="1"),
     sa.Column("scheduled_until", Moment),
     sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),
-    sa.Index("runs_open", "run_id"),  # of those alone that is_open() finds
+    sa.Index("runs_open", "run_id"),  # partial: the rows that is_open() finds
 )
 
-marks = sa.Table(  # what is remembered of the whole system, such as that it is paused
-    "marks",
+system_state = sa.Table(  # facts about the whole system, such as its pause
+    "system_state",
     metadata,
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("value", Json, nullable=False),
@@ -165,13 +179,15 @@ marks = sa.Table(  # what is remembered of the whole system, such as that it is 
 directives = sa.Table(
     "directives",
     metadata,
-    sa.Column("id", Words, primary_key=True),
-    sa.Column("verb", Words, nullable=False),
-    sa.Column("target", Words, nullable=False),
-    sa.Column("sender", Words, nullable=False),
+    sa.Column("id", Text, primary_key=True),
+    sa.Column("verb", Text, nullable=False),
+    sa.Column("target", Text, nullable=False),
+    sa.Column("sender", Text, nullable=False),
     sa.Column("stage", sa.String(16), nullable=False),
     sa.Column("reply", sa.LargeBinary, nullable=False),
     sa.Column("received_at", Moment, nullable=False),
-    sa.Column("settled_at", Moment),
+    sa.Column("completed_at", Moment),
     sa.Column("options", Json),
+    sa.Column("user", Text, nullable=False, server_default=""),
+    sa.Column("sudo_user", Text, nullable=False, server_default=""),
 )

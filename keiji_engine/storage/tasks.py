@@ -1,9 +1,10 @@
-"""Verbs about tasks and their builds. Each is one transaction."""
+"""Tasks and their builds."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,25 +12,33 @@ import sqlalchemy as sa
 
 from keiji.errors import TaskExists, TaskNotFound
 from keiji.policy import Policy
+from keiji.reasons import Reason
 from keiji.records import Build, Pause, Task
 from keiji.schedule import Schedule
-from keiji_engine.storage.database import Database
+from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.rows import from_pause, to_build, to_task
 from keiji_engine.storage.tables import builds, runs, tasks
 
+_CLEARED_ERROR: dict[str, Any] = {"is_error": False, "error": None, "failures": 0, "held_at": None}
 
-class TaskVerbs:
-    """What the store can do with tasks and builds. Each verb raises StorageError where the database fails."""
 
-    _database: Database
+class TaskRepository:
+    """Tasks and builds in one transaction."""
 
-    def create_task(self, name: str, slug: str, description: str, now: datetime) -> Task:
+    def __init__(self, connection: sa.Connection, changes: Changes) -> None:
+        self._connection = connection
+        self._changes = changes
+
+    # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def create(self, name: str, slug: str, description: str, now: datetime) -> Task:
         """Add a task that has no build yet.
 
         Raises:
-            TaskExists: the name, or the folder that it would have, is taken.
+            TaskExists: the name or the slug is taken.
         """
-        addition = self._database.insert_or_leave(tasks).values(
+        addition = insert_unless_known(self._connection, tasks).values(
             task_id=str(uuid.uuid4()),
             name=name,
             slug=slug,
@@ -37,165 +46,182 @@ class TaskVerbs:
             policy=Policy().to_dict(),
             is_disabled=False,
             is_error=False,
-            error_text="",
+            error=None,
             created_at=now,
         )
-        with self._database.write() as connection:
-            row = connection.execute(addition.returning(tasks)).mappings().one_or_none()
-            if row is None:
-                raise _taken(connection, name, slug)
-            return to_task(row)
+        row = self._connection.execute(addition.returning(tasks)).mappings().one_or_none()
+        if row is None:
+            raise self._taken(name, slug)
+        return self._record(row)
 
-    def describe(self, slug: str, *, name: str, description: str) -> Task:
-        """Give a task another name and description; its folder stays.
+    def update_details(self, slug: str, *, name: str, description: str) -> Task:
+        """Change the name and description of a task; its slug stays.
 
         Raises:
             TaskNotFound: there is no such task.
             TaskExists: another task has that name.
         """
         others = sa.select(tasks.c.slug).where(tasks.c.name == name, tasks.c.slug != slug)
-        with self._database.write() as connection:
-            if connection.scalar(others) is not None:
-                raise _taken(connection, name, slug)
-            return _changed(connection, slug, name=name, description=description)
-
-    def tasks(self, slugs: Collection[str] | None = None) -> list[Task]:
-        """Return some tasks or all of them, by name."""
-        query = sa.select(tasks) if slugs is None else sa.select(tasks).where(tasks.c.slug.in_(slugs))
-        with self._database.read() as connection:
-            rows = connection.execute(query).mappings().all()
-        # Sorted here: the order of letters differs between databases, and between the locales of their servers.
-        return sorted(map(to_task, rows), key=lambda task: (task.name.casefold(), task.name))
-
-    def task(self, slug: str) -> Task:
-        """Return one task. Raises TaskNotFound where there is none."""
-        with self._database.read() as connection:
-            return _found(connection, slug)
+        if self._connection.scalar(others) is not None:
+            raise self._taken(name, slug)
+        return self._update(slug, name=name, description=description)
 
     def activate(self, slug: str, build: Build, schedule: Schedule, next_at: datetime | None, *, now: datetime) -> Task:
-        """Make ``build`` the active one: it, its policy, its placed schedule and the next instant in one step.
+        """Make ``build`` the active one, with its policy, its schedule in context and the next due instant.
 
-        A disabled task stays so and has no next instant; an error is cleared, and a hold with it. Raises TaskNotFound.
+        A disabled task stays disabled and has no next instant. An error and a hold are cleared. Raises TaskNotFound.
         """
-        addition = self._database.insert_or_leave(builds)
-        with self._database.write() as connection:
-            task = _found(connection, slug, lock=True)
-            values = {
-                "task_id": task.id,
-                "hash": build.hash,
-                "command": build.command,
-                "files": build.files,
-                "schedule": build.schedule.to_dict(),
-                "policy": build.policy.to_dict(),
-                "import_seconds": build.import_seconds,
-                "created_at": build.created_at,
-                "activated_at": now,
-            }
-            if connection.scalar(addition.values(values).returning(builds.c.hash)) is None:
-                known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
-                connection.execute(sa.update(builds).where(known).values(activated_at=now))
-            return _changed(
-                connection,
-                slug,
-                build=build.hash,
-                schedule=schedule.to_dict(),
-                policy=build.policy.to_dict(),
-                next_at=None if task.is_disabled else next_at,
-                is_error=False,
-                error_text="",
-                failures=0,
-                held_at=None,
-            )
+        task = self._locked(slug)
+        values = {
+            "task_id": task.id,
+            "hash": build.hash,
+            "command": build.command,
+            "files": build.files,
+            "schedule": build.schedule.to_dict(),
+            "policy": build.policy.to_dict(),
+            "import_seconds": build.import_seconds,
+            "created_at": build.created_at,
+            "activated_at": now,
+        }
+        addition = insert_unless_known(self._connection, builds).values(values)
+        if self._connection.scalar(addition.returning(builds.c.hash)) is None:
+            known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
+            self._connection.execute(sa.update(builds).where(known).values(activated_at=now))
+        changed = self._update(
+            slug,
+            build=build.hash,
+            schedule=schedule.to_dict(),
+            policy=build.policy.to_dict(),
+            next_at=None if task.is_disabled else next_at,
+            **_CLEARED_ERROR,
+        )
+        self._changes.builds[slug] = build
+        return changed
 
-    def set_enabled(self, slug: str, enabled: bool, schedule: Schedule | None, next_at: datetime | None) -> Task:
-        """Enable or disable a task. ``schedule`` (None: as it was) and ``next_at`` are taken when it is enabled.
+    def enable(self, slug: str, schedule: Schedule | None, next_at: datetime | None) -> Task:
+        """Enable a task, due next at ``next_at``. ``schedule`` None leaves it as it was. Raises TaskNotFound."""
+        values: dict[str, Any] = {"schedule": schedule.to_dict()} if schedule is not None else {}
+        return self._update(slug, is_disabled=False, next_at=next_at, **values)
 
-        Raises TaskNotFound.
-        """
-        values: dict[str, Any] = {"is_disabled": not enabled, "next_at": next_at if enabled else None}
-        if enabled and schedule is not None:
-            values["schedule"] = schedule.to_dict()
-        with self._database.write() as connection:
-            return _changed(connection, slug, **values)
+    def disable(self, slug: str) -> Task:
+        """Disable a task: it has no next due instant. Raises TaskNotFound."""
+        return self._update(slug, is_disabled=True, next_at=None)
 
     def reschedule(self, slug: str, schedule: Schedule, next_at: datetime | None) -> Task:
-        """Place a task's schedule anew. A disabled one keeps no next instant. Raises TaskNotFound."""
+        """Set a task's schedule and next due instant; a disabled task has none. Raises TaskNotFound."""
         following = sa.case((tasks.c.is_disabled, None), else_=sa.literal(next_at, tasks.c.next_at.type))
-        with self._database.write() as connection:
-            return _changed(connection, slug, schedule=schedule.to_dict(), next_at=following)
+        return self._update(slug, schedule=schedule.to_dict(), next_at=following)
+
+    def advance(
+        self,
+        locked: Mapping[str, Task],
+        next_at: Mapping[str, datetime | None],
+        started: Collection[str],
+        now: datetime,
+    ) -> None:
+        """Move tasks, as `lock` returned them, to their next due instants, and record whose runs started at ``now``."""
+        self._update_each("next_at", next_at)
+        self._update_each("last_at", dict.fromkeys(started, now))
+        for slug in {*next_at, *started}:
+            task = self._changes.tasks.get(slug, locked[slug])
+            last_at = now if slug in started else task.last_at
+            self._changes.tasks[slug] = replace(task, next_at=next_at.get(slug, task.next_at), last_at=last_at)
+
+    def count_failure(self, task: Task, error: Reason | None, at: datetime) -> Task:
+        """Record a final failure of a task, and hold the task if its policy says so."""
+        held_at, failures = task.held_at, task.failures + 1
+        if task.policy.hold_after and failures >= task.policy.hold_after:
+            held_at = held_at or at
+        return self._update(task.slug, is_error=True, error=error, failures=failures, held_at=held_at)
+
+    def clear_failures(self, slug: str) -> Task:
+        """Clear the error of a task after a success."""
+        return self._update(slug, is_error=False, error=None, failures=0)
 
     def resolve(self, slug: str) -> Task:
-        """Clear a task's error, and let it run again where it was held. Raises TaskNotFound."""
-        with self._database.write() as connection:
-            return _changed(connection, slug, is_error=False, error_text="", failures=0, held_at=None)
+        """Clear a task's error and end a hold. Raises TaskNotFound."""
+        return self._update(slug, **_CLEARED_ERROR)
 
-    def pause_task(self, slug: str, pause: Pause | None) -> Task:
-        """Pause a task, or let it go on. Raises TaskNotFound."""
-        with self._database.write() as connection:
-            return _changed(connection, slug, paused=from_pause(pause))
+    def set_pause(self, slug: str, pause: Pause | None) -> Task:
+        """Pause a task, or resume it. Raises TaskNotFound."""
+        return self._update(slug, pause=from_pause(pause))
 
-    def delete_task(self, slug: str) -> None:
+    def delete(self, slug: str) -> None:
         """Remove a task with its builds and its history. Raises TaskNotFound."""
-        with self._database.write() as connection:
-            if connection.execute(sa.delete(tasks).where(tasks.c.slug == slug)).rowcount == 0:
-                raise _missing(slug)
+        if self._connection.execute(sa.delete(tasks).where(tasks.c.slug == slug)).rowcount == 0:
+            raise TaskNotFound.named(slug)
+        self._changes.removed.append(slug)
 
-    def active_build(self, slug: str) -> Build | None:
-        """Return the build that runs when the task does; None before the first one. Raises TaskNotFound."""
-        with self._database.read() as connection:
-            task = _found(connection, slug)
-            active = sa.select(builds).where(builds.c.task_id == task.id, builds.c.hash == task.build)
-            row = connection.execute(active).mappings().one_or_none()
-            return to_build(row) if row is not None else None
+    # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def active_builds(self) -> dict[str, Build]:
+    def get(self, slug: str) -> Task:
+        """Return one task. Raises TaskNotFound."""
+        row = self._connection.execute(sa.select(tasks).where(tasks.c.slug == slug)).mappings().one_or_none()
+        if row is None:
+            raise TaskNotFound.named(slug)
+        return to_task(row)
+
+    def all(self, slugs: Collection[str] | None = None) -> list[Task]:
+        """Return some tasks or all of them, by name."""
+        query = sa.select(tasks) if slugs is None else sa.select(tasks).where(tasks.c.slug.in_(slugs))
+        rows = self._connection.execute(query).mappings().all()
+        # Sorted here: the collation differs between databases, and between the locales of their servers.
+        return sorted(map(to_task, rows), key=lambda task: (task.name.casefold(), task.name))
+
+    def lock(self, slugs: Collection[str]) -> dict[str, Task]:
+        """Return tasks by slug, with their rows locked until the transaction ends."""
+        # Locked in one order by every transaction, so that two of them wait for each other rather than deadlock.
+        query = sa.select(tasks).where(tasks.c.slug.in_(slugs)).order_by(tasks.c.id).with_for_update()
+        return {row["slug"]: to_task(row) for row in self._connection.execute(query).mappings()}
+
+    def active_builds(self, slugs: Collection[str] | None = None) -> dict[str, Build]:
         """Return the active build of each task that has one, by slug."""
         query = sa.select(builds, tasks.c.slug).join_from(
             builds, tasks, sa.and_(builds.c.task_id == tasks.c.id, builds.c.hash == tasks.c.build)
         )
-        with self._database.read() as connection:
-            return {row["slug"]: to_build(row) for row in connection.execute(query).mappings()}
+        if slugs is not None:
+            query = query.where(tasks.c.slug.in_(slugs))
+        return {row["slug"]: to_build(row) for row in self._connection.execute(query).mappings()}
 
     def builds_of(self, slug: str) -> set[str]:
-        """Return the hashes of the builds that a task had. Raises TaskNotFound."""
-        with self._database.read() as connection:
-            task = _found(connection, slug)
-            return set(connection.scalars(sa.select(builds.c.hash).where(builds.c.task_id == task.id)))
+        """Return the hashes of all builds of a task. Raises TaskNotFound."""
+        task = self.get(slug)
+        return set(self._connection.scalars(sa.select(builds.c.hash).where(builds.c.task_id == task.id)))
 
     def build_hashes(self) -> set[str]:
         """Return the hashes of all builds that a task or a run refers to."""
-        referred = sa.union(
-            sa.select(builds.c.hash),
-            sa.select(runs.c.build).where(runs.c.build.is_not(None)),
-        )
-        with self._database.read() as connection:
-            return set(connection.scalars(referred))
+        referred = sa.union(sa.select(builds.c.hash), sa.select(runs.c.build).where(runs.c.build.is_not(None)))
+        return set(self._connection.scalars(referred))
 
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-def _found(connection: sa.Connection, slug: str, *, lock: bool = False) -> Task:
-    query = sa.select(tasks).where(tasks.c.slug == slug)
-    row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    if row is None:
-        raise _missing(slug)
-    return to_task(row)
+    def _locked(self, slug: str) -> Task:
+        task = self.lock([slug]).get(slug)
+        if task is None:
+            raise TaskNotFound.named(slug)
+        return task
 
+    def _update(self, slug: str, **values: Any) -> Task:
+        change = sa.update(tasks).where(tasks.c.slug == slug).values(**values).returning(tasks)
+        row = self._connection.execute(change).mappings().one_or_none()
+        if row is None:
+            raise TaskNotFound.named(slug)
+        return self._record(row)
 
-def _changed(connection: sa.Connection, slug: str, **values: Any) -> Task:
-    change = sa.update(tasks).where(tasks.c.slug == slug).values(**values).returning(tasks)
-    row = connection.execute(change).mappings().one_or_none()
-    if row is None:
-        raise _missing(slug)
-    return to_task(row)
+    def _update_each(self, column: str, values: Mapping[str, datetime | None]) -> None:
+        if values:
+            change = sa.update(tasks).where(tasks.c.slug == sa.bindparam("key")).values({column: sa.bindparam("at")})
+            self._connection.execute(change, [{"key": slug, "at": moment} for slug, moment in values.items()])
 
+    def _record(self, row: sa.RowMapping) -> Task:
+        task = to_task(row)
+        self._changes.tasks[task.slug] = task
+        return task
 
-def _missing(slug: str) -> TaskNotFound:
-    return TaskNotFound(f"there is no task {slug!r}", hint="keiji task list shows all tasks")
-
-
-def _taken(connection: sa.Connection, name: str, slug: str) -> TaskExists:
-    if connection.scalar(sa.select(tasks.c.id).where(tasks.c.name == name)) is not None:
-        return TaskExists(f"there is a task {name!r} already", hint="choose another name, or delete that task first")
-    owner = connection.scalar(sa.select(tasks.c.name).where(tasks.c.slug == slug))
-    return TaskExists(
-        f"{name!r} would have the folder {slug!r}, which is that of the task {owner!r}", hint="choose another name"
-    )
+    def _taken(self, name: str, slug: str) -> TaskExists:
+        if self._connection.scalar(sa.select(tasks.c.id).where(tasks.c.name == name)) is not None:
+            hint = "choose another name, or delete that task first"
+            return TaskExists(f"there is already a task {name!r}", hint=hint)
+        owner = self._connection.scalar(sa.select(tasks.c.name).where(tasks.c.slug == slug))
+        message = f"{name!r} would use the folder {slug!r}, which belongs to the task {owner!r}"
+        return TaskExists(message, hint="choose another name")

@@ -6,21 +6,19 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from keiji import engine_process, workspace
-from keiji.errors import KeijiError, ProtocolError
+from keiji.errors import KeijiError
 from keiji.paths import Paths
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
-    AnyRequest,
     Difference,
     Directive,
-    Directives,
     Done,
     Explain,
-    Explained,
     GetBuild,
     GetDifference,
     GetDirectives,
@@ -28,13 +26,12 @@ from keiji_engine.bus.protocol import (
     GetTimeline,
     GetUpcoming,
     LogSlice,
+    R,
     ReadLog,
-    Reply,
-    Runs,
+    Request,
     Timeline,
-    UpcomingInstants,
+    Upcoming,
 )
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView
 from keiji_tui.link.link import LogPart, Logs, Update
 from keiji_tui.logs.own import OwnLogs
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     from keiji_engine.bus.client import Client
 
 SENDER = "keiji-tui"
-_R = TypeVar("_R", bound=Reply)
 _LAST_LINES = 1000  # of a log that is opened; more is read when somebody gets there
 
 
@@ -79,38 +75,35 @@ class BusLink:
 
     async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
         request = ReadLog(task=task, position=position, lines=_LAST_LINES, limit=limit, sender=SENDER)
-        return await self._ask(request, LogSlice)
+        return await self._ask(request)
 
     def log_path(self, task: str) -> Path:
         return self._paths.task_log(task)
 
     async def runs(self, task: str, limit: int) -> tuple[Run, ...]:
-        return (await self._ask(GetRuns(task=task, limit=limit, sender=SENDER), Runs)).runs
+        return (await self._ask(GetRuns(task=task, limit=limit, sender=SENDER))).runs
 
     async def explain(self, task: str) -> tuple[Reason, ...]:
-        return (await self._ask(Explain(task=task, sender=SENDER), Explained)).reasons
+        return (await self._ask(Explain(task=task, sender=SENDER))).reasons
 
-    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
-        return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER), UpcomingInstants)
+    async def upcoming(self, task: str, count: int) -> Upcoming:
+        return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER))
 
     async def agenda(self) -> Timeline:
-        return await self._ask(GetTimeline(sender=SENDER), Timeline)
+        return await self._ask(GetTimeline(sender=SENDER))
 
     async def active_build(self, task: str) -> ActiveBuild:
-        return await self._ask(GetBuild(task=task, sender=SENDER), ActiveBuild)
+        return await self._ask(GetBuild(task=task, sender=SENDER))
 
     async def difference(self, task: str) -> Difference:
-        return await self._ask(GetDifference(task=task, sender=SENDER), Difference)
+        return await self._ask(GetDifference(task=task, sender=SENDER))
 
     async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
-        return (await self._ask(GetDirectives(limit=limit, sender=SENDER), Directives)).directives
+        return (await self._ask(GetDirectives(limit=limit, sender=SENDER))).directives
 
-    async def _ask(self, request: AnyRequest, kind: type[_R]) -> _R:
+    async def _ask(self, request: Request[R]) -> R:
         client = await self._joined()
-        reply = await client.ask(request)
-        if not isinstance(reply, kind):
-            raise ProtocolError(f"the engine answered {type(reply).__name__} where {kind.__name__} was asked for")
-        return reply
+        return await client.ask(request)
 
     async def trouble(self) -> KeijiError | None:
         return await asyncio.to_thread(self._trouble)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from keiji.errors import KeijiError
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
@@ -19,9 +20,8 @@ from keiji_engine.bus.protocol import (
     LogSlice,
     Snapshot,
     Timeline,
-    UpcomingInstants,
+    Upcoming,
 )
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import DirectiveView, LinkChanged
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
@@ -68,7 +68,7 @@ class Link(Logs, Protocol):
         """Return why a task does not run now, what holds it up first. Raises KeijiError."""
         ...
 
-    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+    async def upcoming(self, task: str, count: int) -> Upcoming:
         """Return the next instants at which a task is due. Raises KeijiError."""
         ...
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from keiji.errors import KeijiError
 from keiji.log_reader import LogReader
 from keiji.records import Run
-from keiji_engine.bus.protocol import LARGEST_LOG_SLICE, LogChunk, LogSlice
+from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogChunk, LogSlice
 from keiji_tui.link.link import LogPart
 
 SERVICES = ("bus", "scheduler", "runner", "watcher", "repo", "engine")  # repo is the database, engine all of it
@@ -28,14 +28,14 @@ class OwnLogs:
         self._path = path
 
     async def follow(self, log: str) -> AsyncIterator[LogPart]:
-        first = await self.read(log, None, LARGEST_LOG_SLICE)
+        first = await self.read(log, None, MAX_LOG_SLICE_BYTES)
         yield first
         end = first.end
         while True:
-            part = await self.read(log, end, LARGEST_LOG_SLICE)
+            part = await self.read(log, end, MAX_LOG_SLICE_BYTES)
             if part.size < end:  # emptied or deleted: its positions count from the start again
                 end = 0
-                yield LogChunk(task=log, position=0, end=0, text="", anew=True)
+                yield LogChunk(task=log, position=0, end=0, text="", restarted=True)
             elif part.text:
                 end = part.end
                 yield LogChunk(task=log, position=part.position, end=part.end, text=part.text)

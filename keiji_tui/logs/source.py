@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from keiji.records import Run
-from keiji_engine.bus.protocol import LARGEST_LOG_SLICE, LogSlice
+from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogSlice
 from keiji_tui.link.link import LogPart, Logs
 from keiji_tui.logs.lines import Piece
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
-SCAN = LARGEST_LOG_SLICE  # where most of what is read is not shown
+SCAN = MAX_LOG_SLICE_BYTES  # where most of what is read is not shown
 MOST_RUNS = 1000
 
 # From where on, or None for the last lines, and how many bytes. Raises KeijiError.
@@ -147,4 +147,8 @@ def _found(part: LogSlice) -> Found:
 
 def _told(part: LogPart) -> Told:
     piece = Piece(part.position, part.end, part.text)
-    return Told(piece, part.size, is_look=True) if isinstance(part, LogSlice) else Told(piece, part.end, anew=part.anew)
+    return (
+        Told(piece, part.size, is_look=True)
+        if isinstance(part, LogSlice)
+        else Told(piece, part.end, anew=part.restarted)
+    )

@@ -129,6 +129,6 @@ def _said(entry: Entry, width: int) -> list[Content]:
 
 def _asked(entry: Entry) -> str:
     who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
-    if entry.settled_at is None:
+    if entry.completed_at is None:
         return who
-    return f"{who}, took {lasting(max(0.0, (entry.settled_at - entry.at).total_seconds()))}"
+    return f"{who}, took {lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

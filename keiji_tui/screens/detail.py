@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from keiji.errors import NotBuilt
+from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
-from keiji_engine.bus.protocol import ActiveBuild, UpcomingInstants
-from keiji_engine.bus.reasons import Reason
+from keiji_engine.bus.protocol import ActiveBuild, Upcoming
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui import durations
 from keiji_tui.actions import Action, Place
@@ -47,7 +47,7 @@ class DetailScreen(AskingBoard):
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
         self._reasons: tuple[Reason, ...] | None = None
-        self._upcoming: UpcomingInstants | None = None
+        self._upcoming: Upcoming | None = None
         self._build: ActiveBuild | None = None
 
     def body(self) -> ComposeResult:
@@ -120,9 +120,9 @@ class DetailScreen(AskingBoard):
         yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
         known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task)
         for reason in known:
-            yield from hanging(Content("  • "), plain(reason.words), width, "")
-            if reason.remedy:
-                yield from hanging(Content.styled("    $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
+            yield from hanging(Content("  • "), plain(render(reason, self.store.zone)), width, "")
+            if command := remedy(reason, task.slug):
+                yield from hanging(Content.styled("    $ ", "$text-muted"), plain(command), width, "$text-accent")
 
     def _zone(self, task: TaskView) -> str:
         if task.zone:
@@ -191,7 +191,7 @@ class DetailScreen(AskingBoard):
             f"{took:>7} ",
             (f"{factor:<6}", durations.style(run.seconds, usually)),
         )
-        yield from hanging(first, plain(run.reason) if is_bad else "", width, "$text-muted")
+        yield from hanging(first, plain(render(run.reason, self.store.zone)) if is_bad else "", width, "$text-muted")
 
 
 def _section(name: str) -> Iterator[Content]:

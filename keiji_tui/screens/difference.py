@@ -7,8 +7,9 @@ from datetime import datetime
 from textual.app import ComposeResult
 from textual.content import Content
 
+from keiji.records import FileDifference
 from keiji_engine.bus.protocol import Difference
-from keiji_engine.bus.views import FileDifference, TaskView
+from keiji_engine.bus.views import TaskView
 from keiji_tui.actions import Action, Place
 from keiji_tui.keymap import BY_ID
 from keiji_tui.link.link import Link

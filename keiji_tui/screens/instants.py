@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from textual.content import Content
 
-from keiji_engine.bus.views import Upcoming
+from keiji_engine.bus.views import DueInstant
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.page import hanging
 from keiji_tui.words import until
@@ -16,7 +16,7 @@ from keiji_tui.words import until
 _SOON = 3600  # seconds; in how long is said only of what comes before
 
 
-def instants(found: Iterable[Upcoming], zone: ZoneInfo, now: datetime, width: int) -> Iterator[Content]:
+def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: int) -> Iterator[Content]:
     """Yield a line for each instant, by the clocks of ``zone``; longer notes take several."""
     found = tuple(found)
     local = [instant.at.astimezone(zone) for instant in found]

@@ -178,8 +178,8 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
         """Return what has become of a directive so far, in a sentence."""
         who = f" by {plain(entry.sender)}" if entry.sender else ""
         begun = f"asked {self._at(entry.at)}{who}"
-        if entry.settled_at is not None:
-            took = lasting(max(0.0, (entry.settled_at - entry.at).total_seconds()))
+        if entry.completed_at is not None:
+            took = lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))
             return f"{begun}, {entry.stage} after {took}"
         words = {
             book.SENT: "sent; the engine has not answered yet",

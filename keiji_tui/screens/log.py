@@ -10,6 +10,7 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.content import Content
 
+from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import BAD
 from keiji_engine.bus.views import TaskView
@@ -109,7 +110,7 @@ class RunLogScreen(LogBoard):
         if run.seconds is not None:
             parts.append((f" after {lasting(run.seconds)}", "$text-muted"))
         if run.reason:
-            parts.append((f"  {plain(run.reason)}", "$text-muted"))
+            parts.append((f"  {plain(render(run.reason, zone))}", "$text-muted"))
         return Content.assemble(*parts)
 
 

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import BAD, RunState
 from keiji_engine.bus.views import TaskView
@@ -132,7 +133,7 @@ class RunsScreen(ListBoard[Row]):
 
     def put(self, runs: Sequence[Run]) -> None:
         """Show these runs; ask for more where little is left of them, as of a task that is held."""
-        self._rows = history.rows(runs)
+        self._rows = history.rows(runs, self.store.zone)
         self._usual = durations.usual(runs)
         is_cut = len(runs) >= self.asked
         self._note = ("the newest: " if is_cut else "") + history.summed(self._rows.values()) if runs else ""
@@ -270,7 +271,7 @@ class RunsScreen(ListBoard[Row]):
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
 
     def _reason(self, run: Run) -> str:
-        return ": ".join(filter(None, (self._until_last(run).strip(), plain(run.reason))))
+        return ": ".join(filter(None, (self._until_last(run).strip(), plain(render(run.reason, self.store.zone)))))
 
 
 def _mark(run: Run) -> Content:

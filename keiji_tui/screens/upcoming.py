@@ -148,7 +148,7 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
         if self._rows_of is not found:
             self._rows_of = found
             self._found_rows = {
-                f"often {often.task}": _Row(often.task, often.next_at, is_often=True) for often in found.often
+                f"often {often.task}": _Row(often.task, often.next_at, is_often=True) for often in found.frequent_tasks
             } | {
                 f"{due.at.timestamp():.6f} {due.task}": _Row(
                     due.task, due.at, due.note, due.is_skipped, pile=pile, beside=beside

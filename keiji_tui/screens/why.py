@@ -6,14 +6,14 @@ What is known here is shown at once; what the engine answers takes its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from keiji_engine.bus.protocol import UpcomingInstants
-from keiji_engine.bus.reasons import Reason
+from keiji.reasons import Reason, remedy, render
+from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import BoardOpened, WhyOutdated
@@ -36,7 +36,7 @@ class WhyScreen(Page):
         self._store = store
         self._now = datetime.fromtimestamp(0, UTC)
         self._reasons: tuple[Reason, ...] | None = None
-        self._upcoming: UpcomingInstants | None = None
+        self._upcoming: Upcoming | None = None
         self._note = ""
         self._no_upcoming = "asking …"
         self._as_of: object = None
@@ -70,7 +70,7 @@ class WhyScreen(Page):
         """Show what is known here, and why it is not what the engine says."""
         self._reasons, self._note = None, plain(note)
 
-    def put_upcoming(self, found: UpcomingInstants) -> None:
+    def put_upcoming(self, found: Upcoming) -> None:
         """Show these instants."""
         self._upcoming, self._is_asking = found, False
         self.post_message(BoardOpened())
@@ -92,7 +92,7 @@ class WhyScreen(Page):
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
         for reason in self._reasons if self._reasons is not None else self._store.reasons(task):
-            parts += _told(reason, width)
+            parts += _reason(reason, task.slug, self._store.zone, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)
         parts.append(section("Schedule"))
@@ -123,7 +123,7 @@ class WhyScreen(Page):
         yield from instants(found.instants, zone, self._now, width)
 
 
-def _told(reason: Reason, width: int) -> Iterator[Content]:
-    yield from hanging(Content("• "), plain(reason.words), width, "")
-    if reason.remedy:
-        yield from hanging(Content.styled("  $ ", "$text-muted"), plain(reason.remedy), width, "$text-accent")
+def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:
+    yield from hanging(Content("• "), plain(render(reason, zone)), width, "")
+    if command := remedy(reason, slug):
+        yield from hanging(Content.styled("  $ ", "$text-muted"), plain(command), width, "$text-accent")

@@ -62,7 +62,7 @@ def test_next_rejects_an_invalid_time_or_count_and_a_task_without_a_build(ping: 
         ('on.day.at("25:00")', "", "schedule.py, line 6: at('25:00'): a time of day is needed"),
         ('cron("61 * * * *")', "", 'schedule.py, line 6: cron("61 * * * *"): bad minute "61"; it may have 0-59'),
         ('once("2020-01-01")', "", 'schedule.py, line 5: once("2020-01-01 00:00") is in the past'),
-        ("every(1).days", 'until="2020-01-01"', "schedule.py, line 5: every(1).days is never due within not_before"),
+        ("every(1).days", 'until="2020-01-01"', "schedule.py, line 5: every(1).days is never due between not_before"),
         ("every(1).days", 'tz="Mars/Base"', "schedule.py, line 9: Policy(tz='Mars/Base'): there is no such time zone"),
         ("every(1).days", 'overlap="skp"', "schedule.py, line 9: Policy(overlap='skp'): did you mean 'skip'?"),
     ],
@@ -88,7 +88,7 @@ def test_a_pause_is_shown_in_all_views_until_it_is_resumed(ping: Shell) -> None:
     assert ping.task("ping")["pause"]["reason"] == "a broken disk"
     assert " paused " in ping("task list")
     assert ping("task next ping").splitlines()[-1] == "none of these will run while it is paused"
-    assert "still paused by themselves: ping" in ping("system resume")
+    assert "still paused individually: ping" in ping("system resume")
     assert "the system is not paused" in ping("system resume")
     assert "resumed task ping" in ping("task resume ping")
     assert "is not paused" in ping("task resume ping")
@@ -101,7 +101,7 @@ def test_explain_shows_why_a_task_does_not_run_and_the_remedy(ping: Shell) -> No
     ping("task disable ping")
     lines = ping("task explain ping").splitlines()
     assert lines[:2] == ["the engine is offline: nothing runs", "    keiji system start"]
-    assert lines[2:4] == ["it is disabled", "    keiji task enable ping"]
+    assert lines[2:4] == ["disabled", "    keiji task enable ping"]
 
 
 def test_task_details_show_the_schedule_and_the_policy_in_words(ping: Shell) -> None:

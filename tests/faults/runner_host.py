@@ -1,4 +1,4 @@
-"""A process with a runner, there to be killed: it launches what it is given and goes on until then."""
+"""A process that runs a runner and waits to be killed. It launches the runs in ``specs.json``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import sys
 from pathlib import Path
 
-from runner_lab import Lab
+from runner_harness import RunnerHarness
 
 from keiji_engine.runner.spec import RunSpec
 
 
 async def main(root: Path) -> None:
-    lab = Lab(root)
-    await lab.runner.start(())
+    harness = RunnerHarness(root)
+    await harness.runner.start(())
     specs = [RunSpec.from_dict(data) for data in json.loads((root / "specs.json").read_text())]
-    await lab.runner.launch(specs)
-    launcher = lab.runner._launcher
+    await harness.runner.launch(specs)
+    launcher = harness.runner._launcher
     sys.stdout.write(f"{launcher.pid if launcher else 0}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()

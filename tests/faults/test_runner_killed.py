@@ -1,10 +1,11 @@
-"""Engine, launcher and shims are killed with real signals; runs keep their ends and their output."""
+"""Kills the engine, the launcher and shims with real signals: the results and the output of runs survive."""
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,37 +16,40 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from runner_lab import Lab, is_alive, waited
+from runner_harness import RunnerHarness, is_alive, wait_until
 
-from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
 
 MANY = 20
-PRINTING = (
-    "trap 'exit 99' TERM; n=0; while [ $n -lt 20 ]; do echo {code} says $n; n=$((n+1)); done; "
-    "while [ ! -e '{go}' ]; do sleep 0.02; done; echo {code} goes on; echo {code} fails >&2; exit {code}"
+SCRIPT = (
+    "trap 'exit 99' TERM; n=0; while [ $n -lt 20 ]; do echo {code} prints $n; n=$((n+1)); done; "
+    "while [ ! -e '{go}' ]; do sleep 0.02; done; echo {code} continues; echo {code} fails >&2; exit {code}"
 )
 
 
 class Host:
-    """The process in the engine's place."""
+    """A process with a runner, in place of the engine."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.process: subprocess.Popen[str] | None = None
-        self.launcher = 0
+        self.launcher_pid = 0
 
     def launch(self, specs: list[RunSpec]) -> None:
-        """Return as soon as the specs were sent; nothing need have begun."""
+        """Return as soon as the specs are sent; none of the runs need have begun."""
         (self.root / "specs.json").write_text(json.dumps([asdict(spec) for spec in specs]))
         script = Path(__file__).with_name("runner_host.py")
         self.process = subprocess.Popen(
-            [sys.executable, str(script), str(self.root)], stdout=subprocess.PIPE, text=True, start_new_session=True
+            [sys.executable, str(script), str(self.root)],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(script.parents[1])},
         )
         assert self.process.stdout is not None
-        self.launcher = int(self.process.stdout.readline())
+        self.launcher_pid = int(self.process.stdout.readline())
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         assert self.process is not None
@@ -53,7 +57,7 @@ class Host:
         self.process.wait()
 
     def kill_launcher(self) -> None:
-        os.kill(self.launcher, signal.SIGKILL)
+        os.kill(self.launcher_pid, signal.SIGKILL)
 
     def close(self) -> None:
         if self.process is not None:
@@ -71,224 +75,222 @@ def host(tmp_path: Path) -> Iterator[Host]:
 
 
 @pytest_asyncio.fixture
-async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+async def harness(tmp_path: Path) -> AsyncIterator[RunnerHarness]:
     """A runner that each test starts itself."""
-    lab = Lab(tmp_path)
-    yield lab
-    await lab.close()
+    harness = RunnerHarness(tmp_path)
+    yield harness
+    await harness.close()
 
 
-def began(lab: Lab, count: int) -> Callable[[], bool]:
-    """Whether so many runs have their file."""
-    folder = lab.root / "run" / "runs"
+def have_begun(harness: RunnerHarness, count: int) -> Callable[[], bool]:
+    """Return a condition: at least ``count`` runs have a run file."""
+    folder = harness.run_files
     return lambda: folder.is_dir() and len([path for path in folder.iterdir() if path.name[0] != "."]) >= count
 
 
-def ended(lab: Lab, run_id: str) -> bool:
-    return (lab.root / "run" / "runs" / run_id).read_bytes().count(b"\n") == 2
+def waiting_runs(harness: RunnerHarness, count: int = MANY) -> list[RunSpec]:
+    """Runs that print, wait for the file ``go``, print again, and exit with a code of their own."""
+    go = harness.root / "go"
+    return [harness.shell(f"r{code}", SCRIPT.format(code=code, go=go)) for code in range(1, count + 1)]
 
 
-def waiting(lab: Lab, count: int = MANY) -> list[RunSpec]:
-    """Runs that print a little, wait until the file ``go`` is there, print more and end with codes of their own."""
-    go = lab.root / "go"
-    return [lab.shell(f"r{code}", PRINTING.format(code=code, go=go)) for code in range(1, count + 1)]
-
-
-async def ends_are_true(lab: Lab, count: int = MANY) -> None:
-    """Every run ended as it did, once, and every byte of its output is in the log, once."""
+async def assert_complete(harness: RunnerHarness, count: int = MANY) -> None:
+    """Check that each run has one result, with its exit code, and that the log has its output exactly once."""
     for code in range(1, count + 1):
-        result = await lab.result(f"r{code}")
+        result = await harness.result(f"r{code}")
         assert (result.state, result.exit_code) == (RunState.FAILED, code)
         assert result.reason == f"exit code {code}: {code} fails"
-        lines = lab.lines(f"r{code}")[:-1]
+        lines = harness.lines(f"r{code}")[:-1]
         output = [line.msg for line in lines if line.level == "INFO"]
-        assert output == [*(f"{code} says {number}" for number in range(20)), f"{code} goes on"]
+        assert output == [*(f"{code} prints {number}" for number in range(20)), f"{code} continues"]
         assert [line.msg for line in lines if line.level == "ERROR"] == [f"{code} fails"]
-    told = [each.run_id for each in lab.told if isinstance(each, RunResult)]
-    assert sorted(told) == sorted(f"r{code}" for code in range(1, count + 1))
+    assert sorted(result.run_id for result in harness.results) == sorted(f"r{code}" for code in range(1, count + 1))
 
 
-def ids(count: int = MANY) -> list[str]:
+def run_ids(count: int = MANY) -> list[str]:
     return [f"r{code}" for code in range(1, count + 1)]
 
 
-async def test_runs_survive_the_engine_and_are_adopted(lab: Lab, host: Host) -> None:
-    host.launch(waiting(lab))
-    assert waited(lambda: began(lab, MANY)() and len(lab.lines()) >= MANY * 20)
+async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, host: Host) -> None:
+    host.launch(waiting_runs(harness))
+    assert wait_until(lambda: have_begun(harness, MANY)() and len(harness.lines()) >= MANY * 20)
     host.kill()
 
-    await lab.runner.start(ids())
-    assert {each.run_id for each in lab.told if isinstance(each, RunStarted) and each.adopted} == set(ids())
-    (lab.root / "go").touch()
-    await ends_are_true(lab)
+    await harness.runner.start(run_ids())
+    adopted = {event.run_id for event in harness.events if isinstance(event, RunStarted) and event.adopted}
+    assert adopted == set(run_ids())
+    (harness.root / "go").touch()
+    await assert_complete(harness)
 
 
-async def test_runs_end_while_there_is_no_engine(lab: Lab, host: Host) -> None:
-    host.launch(waiting(lab))
-    assert waited(began(lab, MANY))
+async def test_results_of_runs_that_end_without_an_engine_are_found(harness: RunnerHarness, host: Host) -> None:
+    host.launch(waiting_runs(harness))
+    assert wait_until(have_begun(harness, MANY))
     host.kill()
-    (lab.root / "go").touch()
-    assert waited(lambda: all(ended(lab, run_id) for run_id in ids()))
-    await lab.runner.start(ids())
-    await ends_are_true(lab)
+    (harness.root / "go").touch()
+    assert wait_until(lambda: all(harness.has_ended(run_id) for run_id in run_ids()))
+    await harness.runner.start(run_ids())
+    await assert_complete(harness)
 
 
-async def test_an_engine_that_dies_in_the_middle_of_a_burst_leaves_no_run_half_begun(lab: Lab, host: Host) -> None:
-    (lab.root / "go").touch()
-    host.launch(waiting(lab))
-    host.kill()  # the specs are in the socket, and few have begun
-    await lab.runner.start(ids())
-    await ends_are_true(lab)
+async def test_all_runs_of_a_burst_begin_although_the_engine_is_killed(harness: RunnerHarness, host: Host) -> None:
+    (harness.root / "go").touch()
+    host.launch(waiting_runs(harness))
+    host.kill()  # the specs are in the socket, and few of the runs have begun
+    await harness.runner.start(run_ids())
+    await assert_complete(harness)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, MANY])
-async def test_engine_and_launcher_die_together(lab: Lab, host: Host, count: int) -> None:
-    host.launch(waiting(lab))
-    assert waited(began(lab, count))
+async def test_when_engine_and_launcher_are_killed_no_run_that_began_is_lost(
+    harness: RunnerHarness, host: Host, count: int
+) -> None:
+    host.launch(waiting_runs(harness))
+    assert wait_until(have_begun(harness, count))
     host.kill_launcher()
     host.kill()
-    await lab.runner.start(ids())
-    (lab.root / "go").touch()
-    results = [await lab.result(run_id) for run_id in ids()]
-    lost = [result.run_id for result in results if result.state == RunState.LOST]
-    assert len(lost) <= MANY - count
+    await harness.runner.start(run_ids())
+    (harness.root / "go").touch()
+    results = [await harness.result(run_id) for run_id in run_ids()]
+    assert len([result for result in results if result.state == RunState.LOST]) <= MANY - count
     for code, result in enumerate(results, start=1):
         if result.state == RunState.LOST:
-            assert not lab.lines(result.run_id), "what is lost has not begun"
+            assert not harness.lines(result.run_id), "a lost run has begun"
         else:
-            assert (result.exit_code, len(lab.lines(result.run_id))) == (code, 23)
+            assert (result.exit_code, len(harness.lines(result.run_id))) == (code, 23)
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, MANY])
-async def test_a_launcher_that_dies_is_replaced_and_no_run_begins_twice_or_never(lab: Lab, count: int) -> None:
-    await lab.runner.start(())
-    launcher = lab.runner._launcher
+async def test_a_killed_launcher_is_replaced_and_each_run_begins_exactly_once(
+    harness: RunnerHarness, count: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    await harness.runner.start(())
+    launcher = harness.runner._launcher
     assert launcher is not None
-    await lab.runner.launch(waiting(lab))
-    await lab.until(began(lab, count))
+    await harness.runner.launch(waiting_runs(harness))
+    await harness.until(have_begun(harness, count))
     os.kill(launcher.pid, signal.SIGKILL)
-    (lab.root / "go").touch()
-    await ends_are_true(lab)
-    await lab.until(lambda: lab.runner._launcher not in (None, launcher))
-    assert any("launcher" in note for note in lab.notes)
-    assert (await lab.run(lab.shell("after", "true"))).state == RunState.SUCCEEDED
+    (harness.root / "go").touch()
+    await assert_complete(harness)
+    await harness.until(lambda: harness.runner._launcher not in (None, launcher))
+    warning = f"the launcher (pid {launcher.pid}) died; starting another one"
+    assert ("keiji.runner", logging.WARNING, warning) in caplog.record_tuples
+    assert (await harness.run(harness.shell("after", "true"))).state == RunState.SUCCEEDED
 
 
-async def test_a_run_that_is_asked_for_while_there_is_no_launcher_begins_with_the_next(lab: Lab) -> None:
-    await lab.runner.start(())
-    launcher = lab.runner._launcher
+async def test_a_run_requested_while_there_is_no_launcher_begins_with_the_next_launcher(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    launcher = harness.runner._launcher
     assert launcher is not None
     os.kill(launcher.pid, signal.SIGKILL)
-    assert (await lab.run(lab.shell("r1", "exit 3"))).exit_code == 3
+    assert (await harness.run(harness.shell("r1", "exit 3"))).exit_code == 3
 
 
-async def test_a_run_whose_shim_is_killed_is_lost(lab: Lab) -> None:
-    await lab.runner.start(())
-    await lab.runner.launch([lab.shell("r1", "echo pid $$; exec sleep 60")])
-    pid = int(await lab.printed("pid "))
-    started = await lab.started("r1")
-    os.kill(lab.shim("r1"), signal.SIGKILL)
-    result = await lab.result("r1")
+async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    await harness.runner.launch([harness.shell("r1", "echo pid $$; exec sleep 60")])
+    pid = int(await harness.printed("pid "))
+    started = await harness.started("r1")
+    os.kill(harness.shim_pid("r1"), signal.SIGKILL)
+    result = await harness.result("r1")
     assert (result.state, result.exit_code, result.started_at) == (RunState.LOST, None, started.started_at)
     assert "shim" in result.reason
-    os.kill(pid, signal.SIGKILL)  # nobody is left who could
+    os.kill(pid, signal.SIGKILL)  # without its shim, the child outlives the test otherwise
 
 
-async def test_a_shim_that_was_killed_without_an_engine_is_lost_too(lab: Lab, host: Host) -> None:
-    host.launch([lab.shell("r1", "echo pid $$; exec sleep 60")])
-    pid = int(await lab.printed("pid "))
+async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: Host) -> None:
+    host.launch([harness.shell("r1", "echo pid $$; exec sleep 60")])
+    pid = int(await harness.printed("pid "))
     host.kill()
-    shim = lab.shim("r1")
+    shim = harness.shim_pid("r1")
     os.kill(shim, signal.SIGKILL)
-    assert waited(lambda: not is_alive(shim))
-    await lab.runner.start(["r1"])
-    assert (await lab.result("r1")).state == RunState.LOST
+    assert wait_until(lambda: not is_alive(shim))
+    await harness.runner.start(["r1"])
+    assert (await harness.result("r1")).state == RunState.LOST
     os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_time_limit_holds_without_engine_and_launcher(lab: Lab, host: Host) -> None:
-    host.launch(
-        [lab.shell("r1", "trap '' TERM; echo ready; while :; do sleep 0.02; done", timeout=0.5, stop_grace=0.1)]
-    )
-    await lab.printed("ready")
+async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: RunnerHarness, host: Host) -> None:
+    script = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
+    host.launch([harness.shell("r1", script, timeout=0.5, stop_grace=0.1)])
+    await harness.printed("ready")
     host.kill_launcher()
     host.kill()
-    assert waited(lambda: ended(lab, "r1"))
-    await lab.runner.start(["r1"])
-    result = await lab.result("r1")
+    assert wait_until(lambda: harness.has_ended("r1"))
+    await harness.runner.start(["r1"])
+    result = await harness.result("r1")
     assert (result.state, result.signal) == (RunState.TIMED_OUT, 9)
     assert result.reason == "did not end within 0.5 s; killed after another 0.1 s"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_to_the_group_of_the_engine_does_not_reach_runs(
-    lab: Lab, host: Host, number: signal.Signals
+async def test_a_signal_to_the_process_group_of_the_engine_does_not_reach_runs(
+    harness: RunnerHarness, host: Host, number: signal.Signals
 ) -> None:
-    host.launch(waiting(lab, 3))
-    assert waited(began(lab, 3))
+    host.launch(waiting_runs(harness, 3))
+    assert wait_until(have_begun(harness, 3))
     host.kill(number)
-    await lab.runner.start(ids(3))
-    (lab.root / "go").touch()
-    await ends_are_true(lab, 3)
+    await harness.runner.start(run_ids(3))
+    (harness.root / "go").touch()
+    await assert_complete(harness, 3)
 
 
-async def test_an_adopted_run_can_be_stopped(lab: Lab, host: Host) -> None:
-    host.launch(waiting(lab, 2))
-    assert waited(began(lab, 2))
+async def test_an_adopted_run_can_be_stopped(harness: RunnerHarness, host: Host) -> None:
+    host.launch(waiting_runs(harness, 2))
+    assert wait_until(have_begun(harness, 2))
     host.kill()
-    await lab.runner.start(ids(2))
-    for run_id in ids(2):
-        assert lab.runner.stop_run(run_id)
-        assert (await lab.result(run_id)).state == RunState.STOPPED
+    await harness.runner.start(run_ids(2))
+    for run_id in run_ids(2):
+        assert harness.runner.stop_run(run_id)
+        assert (await harness.result(run_id)).state == RunState.STOPPED
 
 
-async def test_a_number_that_went_to_somebody_else_is_neither_adopted_nor_signalled(lab: Lab) -> None:
-    """After a reboot, or long enough, the number in a run file may be that of any process."""
-    stranger = subprocess.Popen(["/bin/sleep", "60"])  # noqa: ASYNC220  # it is quick
+async def test_a_process_that_reuses_the_pid_of_a_shim_is_neither_adopted_nor_signalled(
+    harness: RunnerHarness,
+) -> None:
+    unrelated = subprocess.Popen(["/bin/sleep", "60"])  # noqa: ASYNC220  # it is quick
     try:
-        folder = lab.root / "run" / "runs"
-        folder.mkdir(parents=True)
-        head = {"version": 1, "shim": stranger.pid, "started_at": "2026-11-23T10:00:00+00:00"}
-        (folder / "r1").write_text(json.dumps(head) + "\n")
-        await lab.runner.start(["r1"])
-        assert (await lab.result("r1")).state == RunState.LOST
-        assert not lab.runner.stop_run("r1")
-        assert stranger.poll() is None
+        harness.run_files.mkdir(parents=True)
+        header = {"version": 1, "shim": unrelated.pid, "started_at": "2026-11-23T10:00:00+00:00"}
+        (harness.run_files / "r1").write_text(json.dumps(header) + "\n")
+        await harness.runner.start(["r1"])
+        assert (await harness.result("r1")).state == RunState.LOST
+        assert not harness.runner.stop_run("r1")
+        assert unrelated.poll() is None
     finally:
-        stranger.kill()
-        stranger.wait()
+        unrelated.kill()
+        unrelated.wait()
 
 
-async def test_a_run_file_that_makes_no_sense_is_a_lost_run(lab: Lab) -> None:
-    folder = lab.root / "run" / "runs"
+async def test_a_run_with_an_invalid_run_file_is_lost(harness: RunnerHarness) -> None:
+    folder = harness.run_files
     folder.mkdir(parents=True)
-    for name, text in (("empty", ""), ("torn", '{"version": 1, "sh'), ("foreign", "[]\n7\n"), (".unfinished.1", "{")):
+    for name, text in (("empty", ""), ("torn", '{"version": 1, "sh'), ("foreign", "[]\n7\n"), (".temporary.1", "{")):
         (folder / name).write_text(text)
-    await lab.runner.start(["empty"])
-    assert {each.run_id for each in lab.told if isinstance(each, RunResult) and each.state == RunState.LOST} == {
-        "empty", "torn", "foreign",
-    }  # fmt: skip
-    assert not (folder / ".unfinished.1").exists()
+    await harness.runner.start(["empty"])
+    lost = {result.run_id for result in harness.results if result.state == RunState.LOST}
+    assert lost == {"empty", "torn", "foreign"}
+    assert not (folder / ".temporary.1").exists()
 
 
-async def test_run_files_are_read_only_once_the_former_launcher_has_finished(lab: Lab) -> None:
-    path = lab.root / "run" / "launcher.lock"
+async def test_run_files_are_not_read_before_the_former_launcher_has_finished(harness: RunnerHarness) -> None:
+    path = harness.root / "run" / "launcher.lock"
     path.parent.mkdir()
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        starting = asyncio.create_task(lab.runner.start(["r1"]))
+        starting = asyncio.create_task(harness.runner.start(["r1"]))
         done, _ = await asyncio.wait([starting], timeout=0.1)
         assert not done
-        assert not lab.told
+        assert not harness.events
     await starting
-    assert (await lab.result("r1")).state == RunState.LOST
+    assert (await harness.result("r1")).state == RunState.LOST
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full here")
-async def test_a_full_disk_costs_the_log_and_nothing_else(lab: Lab) -> None:
-    await lab.runner.start(())
-    full = lab.root / "full.log"
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+async def test_a_full_disk_affects_the_log_but_not_the_result(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    full = harness.root / "full.log"
     full.symlink_to("/dev/full")
-    result = await lab.run(lab.shell("r1", "echo lost; exit 4", log_path=str(full)))
+    result = await harness.run(harness.shell("r1", "echo lost; exit 4", log_path=str(full)))
     assert (result.state, result.exit_code) == (RunState.FAILED, 4)
     assert "the log could not be written" in result.reason

@@ -1,4 +1,4 @@
-"""What the interpreter of a run is given: it calls the function, and its end is the function's end."""
+"""The entry script of a build calls the function and exits according to its result."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from keiji_engine.builds import entry
 
-Runs = Callable[[str], "subprocess.CompletedProcess[str]"]
+Run = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Runs:
+def run(tmp_path: Path) -> Run:
     folder = tmp_path / "build é 'x'"
     (folder / "src").mkdir(parents=True)
     (folder / "entry.py").write_text(Path(entry.__file__).read_text())
@@ -48,11 +48,11 @@ def run(tmp_path: Path) -> Runs:
         ("raise KeyboardInterrupt", -signal.SIGINT),
     ],
 )
-def test_the_end_of_the_function_is_the_end_of_the_run(run: Runs, body: str, code: int) -> None:
+def test_the_result_of_the_function_determines_the_exit_code(run: Run, body: str, code: int) -> None:
     assert run(f"def function():\n    {body}\n").returncode == code
 
 
-def test_the_traceback_is_the_authors_own(run: Runs, tmp_path: Path) -> None:
+def test_the_traceback_contains_only_frames_of_the_sources(run: Run, tmp_path: Path) -> None:
     ran = run(
         "def function():\n    try:\n        {}['key']\n    except KeyError:\n        helper()\n"
         "\ndef helper():\n    1 / 0\n"
@@ -78,7 +78,7 @@ def test_the_traceback_is_the_authors_own(run: Runs, tmp_path: Path) -> None:
     ]
 
 
-def test_an_import_that_fails_is_shown_as_the_authors_own(run: Runs) -> None:
+def test_the_traceback_of_a_failed_import_contains_only_frames_of_the_sources(run: Run) -> None:
     ran = run("import nowhere\n")
 
     assert ran.returncode == 1
@@ -87,19 +87,19 @@ def test_an_import_that_fails_is_shown_as_the_authors_own(run: Runs) -> None:
     assert ran.stderr.endswith("ModuleNotFoundError: No module named 'nowhere'\n")
 
 
-def test_an_error_that_is_returned_fails_the_run(run: Runs) -> None:
+def test_a_returned_exception_fails_the_run(run: Run) -> None:
     ran = run("def function():\n    return OSError('no route to host')\n")
 
     assert (ran.returncode, ran.stderr) == (1, "function() returned OSError: no route to host\n")
 
 
-def test_an_async_function_is_run_to_its_end(run: Runs) -> None:
+def test_an_async_function_is_awaited(run: Run) -> None:
     ran = run("import asyncio\nasync def function():\n    await asyncio.sleep(0)\n    print('done')\n    return 4\n")
 
     assert (ran.returncode, ran.stdout) == (4, "done\n")
 
 
-def test_a_hook_of_the_author_sees_the_error(run: Runs) -> None:
+def test_an_excepthook_of_the_sources_is_called(run: Run) -> None:
     ran = run(
         "import sys\nsys.excepthook = lambda kind, *_: print('seen', kind.__name__)\ndef function():\n    1 / 0\n"
     )
@@ -107,27 +107,27 @@ def test_a_hook_of_the_author_sees_the_error(run: Runs) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (1, "seen ZeroDivisionError\n", "")
 
 
-def test_processes_of_the_authors_own_work(run: Runs) -> None:
+def test_multiprocessing_works(run: Run) -> None:
     ran = run(
         "import multiprocessing\n"
         "def work(conn):\n    conn.send('from a process')\n"
         "def function():\n"
         "    context = multiprocessing.get_context('spawn')\n"
-        "    here, there = context.Pipe()\n"
-        "    child = context.Process(target=work, args=(there,))\n"
-        "    child.start(); print(here.recv()); child.join()\n"
+        "    receiver, sender = context.Pipe()\n"
+        "    child = context.Process(target=work, args=(sender,))\n"
+        "    child.start(); print(receiver.recv()); child.join()\n"
     )
 
     assert (ran.stdout, ran.stderr, ran.returncode) == ("from a process\n", "", 0)
 
 
-def test_it_is_light_enough_to_start_every_second(run: Runs) -> None:
+def test_the_entry_script_imports_few_modules(run: Run) -> None:
     ran = run("import sys\nbefore = set(sys.modules)\ndef function():\n    print(*before)\n")
 
     assert not {"asyncio", "json", "pathlib", "traceback", "keiji"} & set(ran.stdout.split())
 
 
-def test_standard_error_is_the_only_place_for_usage(tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, entry.__file__, "--fly"], capture_output=True, text=True, check=False)
+def test_usage_is_printed_to_standard_error(tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, entry.__file__, "--unknown"], capture_output=True, text=True, check=False)
 
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", entry.USAGE + os.linesep)

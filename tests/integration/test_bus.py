@@ -1,11 +1,13 @@
-"""Server and client over real sockets; only what answers behind the server is made for the test."""
+"""Server and client over real sockets; only the answers behind the server are made for the tests."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +17,11 @@ import zmq
 import zmq.asyncio
 
 from keiji import engine_process
-from keiji.errors import EngineOffline, KeijiError, TaskNotFound
+from keiji.errors import EngineOffline, KeijiError, ProtocolError, TaskNotFound
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client, Update
+from keiji_engine.bus.security import Peer, user_name
 from keiji_engine.bus.server import BusServer
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState
 
@@ -38,41 +41,42 @@ class Logs:
         return len(self.data)
 
     def read(self, task: str, position: int, limit: int) -> tuple[int, int, str]:
-        piece = self.data[position : position + limit]
-        return position, position + len(piece), piece.decode()
+        data = self.data[position : position + limit]
+        return position, position + len(data), data.decode()
 
 
 class Engine:
-    """A bus with a counter behind it."""
+    """A bus server that records the requests and answers them itself."""
 
     def __init__(self, paths: Paths) -> None:
         self.paths = paths
         self.logs = Logs()
-        self.calls: list[p.AnyRequest] = []
-        self.slow = asyncio.Event()
-        self.server = BusServer(paths, "boot-1", self.answer, self.logs, lambda text: None)
+        self.requests: list[p.AnyRequest] = []
+        self.peers: list[Peer] = []
+        self.is_built = asyncio.Event()
+        self.server = BusServer(paths, "boot-1", self.answer, self.logs)
         self._task: asyncio.Task[None] | None = None
 
-    async def answer(self, request: p.AnyRequest) -> p.AnyReply:
-        self.calls.append(request)
+    async def answer(self, request: p.AnyRequest, peer: Peer) -> p.AnyReply:
+        self.requests.append(request)
+        self.peers.append(peer)
         if isinstance(request, p.GetSnapshot):
             return p.Snapshot(
                 id=request.id, boot="boot-1", seq=self.server.seq, engine=self.view(), services=(), tasks=()
             )
         if isinstance(request, p.ReadLog):
-            begin = 0 if request.position is None else request.position
-            begin, end, text = self.logs.read(request.task, begin, request.limit)
+            start, end, text = self.logs.read(request.task, request.position or 0, request.limit)
             size = self.logs.size(request.task)
-            return p.LogSlice(id=request.id, task=request.task, position=begin, end=end, size=size, text=text)
+            return p.LogSlice(id=request.id, task=request.task, position=start, end=end, size=size, text=text)
         if isinstance(request, p.Enable):
             raise TaskNotFound("there is no task 'pong'", hint="did you mean 'ping'?")
         if isinstance(request, p.BuildTask):
             return p.Accepted(id=request.id)
         if isinstance(request, p.GetDirective):
-            await self.slow.wait()
+            await self.is_built.wait()
             return p.Done(id=request.id, lines=("built",))
         if isinstance(request, p.Disable):
-            raise ZeroDivisionError("a fault of ours")
+            raise ZeroDivisionError("an internal error")
         return p.Pong(id=request.id, engine=self.view())
 
     def view(self) -> EngineView:
@@ -115,22 +119,31 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
+@contextlib.asynccontextmanager
+async def dealer(paths: Paths) -> AsyncIterator[zmq.asyncio.Socket]:
+    """Connect a plain socket that can send anything."""
+    with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as socket:
+        socket.linger = 0
+        socket.connect(f"ipc://{paths.control}")
+        yield socket
+
+
 class Watcher:
-    """Collects what a client sees."""
+    """Collects the updates that a client receives."""
 
     def __init__(self, client: Client) -> None:
-        self.seen: list[Update] = []
+        self.updates: list[Update] = []
         self._task = asyncio.create_task(self._collect(client))
 
     async def _collect(self, client: Client) -> None:
         async for update in client.watch():
-            self.seen.append(update)
+            self.updates.append(update)
 
     def links(self) -> list[LinkState]:
-        return [update.state for update in self.seen if isinstance(update, LinkChanged)]
+        return [update.state for update in self.updates if isinstance(update, LinkChanged)]
 
-    def numbers(self) -> list[int]:
-        return [update.seq for update in self.seen if isinstance(update, p.Snapshot | p.Delta)]
+    def sequence(self) -> list[int]:
+        return [update.seq for update in self.updates if isinstance(update, p.Snapshot | p.Delta)]
 
     async def close(self) -> None:
         self._task.cancel()
@@ -150,71 +163,132 @@ async def watching(paths: Paths) -> AsyncIterator[Watcher]:
 
 async def test_a_request_is_answered(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
-        assert isinstance(await client.ask(p.Ping(id="1")), p.Pong)
-    assert engine.calls == [p.Ping(id="1", sender="test")]
+        assert (await client.ask(p.Ping(id="1"))).engine.pid == os.getpid()
+    assert [(request.id, request.sender) for request in engine.requests] == [("1", "test")]
 
 
-async def test_a_refusal_arrives_as_the_error_it_is(engine: Engine, paths: Paths) -> None:
+async def test_the_peer_of_a_request_is_the_user_of_the_client_process(engine: Engine, paths: Paths) -> None:
+    async with Client(paths, "test") as client:
+        await client.ask(p.Ping())
+        await client.ask(p.Ping())
+    assert engine.peers == [Peer(os.geteuid(), user_name(os.geteuid()))] * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as another user")
+async def test_the_peer_of_a_request_from_another_user_is_that_user(tmp_path: Path) -> None:
+    nobody = 65534
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        paths = Paths.under(Path(folder))
+        paths.make()
+        with engine_process.hold_lock(paths):
+            engine = Engine(paths)
+            await engine.start()
+            for path in (paths.runtime, *paths.runtime.parents):
+                if path.is_relative_to(folder):
+                    path.chmod(0o755)
+            paths.control.chmod(0o666)
+            with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as req:
+                req.linger = 0
+                # The kernel takes the credentials of a connection from the process at the time of the connect.
+                os.seteuid(nobody)
+                try:
+                    req.connect(f"ipc://{paths.control}")
+                    await req.send_multipart(p.encode(p.Ping()))
+                    async with asyncio.timeout(LIMIT):
+                        await req.recv_multipart()
+                finally:
+                    os.seteuid(0)
+            await engine.stop()
+    assert engine.peers == [Peer(nobody, user_name(nobody))]
+
+
+async def test_a_client_states_the_user_who_started_it_with_sudo(
+    engine: Engine, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "ann")
+    async with Client(paths, "test") as client:
+        await client.ask(p.Ping())
+    assert [request.sudo_user for request in engine.requests] == ["ann"]
+
+
+async def test_a_reply_of_another_type_than_the_request_declares_is_an_error(engine: Engine, paths: Paths) -> None:
+    async with Client(paths, "test") as client:
+        with pytest.raises(ProtocolError, match="answered get-tasks with pong instead of tasks"):
+            await client.ask(p.GetTasks())
+
+
+async def test_a_refusal_is_raised_as_the_original_error(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
         with pytest.raises(TaskNotFound, match="there is no task 'pong'\ndid you mean 'ping'\\?"):
             await client.ask(p.Enable(task="pong"))
 
 
-async def test_a_fault_of_the_engine_is_told_and_ends_nothing(engine: Engine, paths: Paths) -> None:
+async def test_an_internal_error_is_logged_and_fails_only_its_request(
+    engine: Engine, paths: Paths, caplog: pytest.LogCaptureFixture
+) -> None:
     async with Client(paths, "test") as client:
         with pytest.raises(KeijiError, match="internal error"):
             await client.ask(p.Disable(task="ping"))
-        assert isinstance(await client.ask(p.Ping()), p.Pong)
+        await client.ask(p.Ping())
+    [record] = caplog.records
+    assert record.getMessage() == "internal error in disable"
+    assert "ZeroDivisionError: an internal error" in caplog.text
 
 
-async def test_a_slow_directive_is_accepted_and_then_awaited(engine: Engine, paths: Paths) -> None:
+async def test_settle_waits_for_the_outcome_of_an_accepted_directive(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
         settling = asyncio.create_task(client.settle(p.BuildTask(task="ping")))
-        await until(lambda: any(isinstance(call, p.GetDirective) for call in engine.calls))
+        await until(lambda: any(isinstance(request, p.GetDirective) for request in engine.requests))
         assert not settling.done()
-        engine.slow.set()
+        engine.is_built.set()
         assert (await settling).lines == ("built",)
 
 
-async def test_no_engine_is_noticed_without_waiting(paths: Paths) -> None:
+async def test_a_missing_engine_is_noticed_without_a_time_out(paths: Paths) -> None:
     async with Client(paths, "test") as client:
         with pytest.raises(EngineOffline):
             await client.ask(p.Ping(), limit=1e6)
 
 
-async def test_sockets_are_for_their_owner_alone(engine: Engine, paths: Paths) -> None:
+async def test_only_the_owner_can_use_the_sockets(engine: Engine, paths: Paths) -> None:
     for socket in (paths.control, paths.state, paths.log):
         assert socket.stat().st_mode & 0o777 == 0o600
     assert paths.runtime.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    "frames",
-    [[b""], [b"", b"1"], [b"x"] * 50, [b"", b"1", b"\xff\xfe"], [b"", b"9", b"{}"], [b"", b"1", b"x" * 100_000]],
-)
-async def test_malformed_frames_leave_the_engine_as_it_was(engine: Engine, paths: Paths, frames: list[bytes]) -> None:
-    with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as rude:
-        rude.linger = 0
-        rude.connect(f"ipc://{paths.control}")
-        await rude.send_multipart(frames)
-        await until(lambda: engine.server.dropped == 1)
-    async with Client(paths, "test") as client:
-        assert isinstance(await client.ask(p.Ping()), p.Pong)
-
-
-async def test_a_message_beyond_the_limit_costs_its_sender_the_connection_and_nobody_else(
-    engine: Engine, paths: Paths
+@pytest.mark.parametrize("frames", [[b""], [b"", b"1"], [b"x"] * 50])
+async def test_a_request_with_a_wrong_number_of_frames_is_dropped(
+    engine: Engine, paths: Paths, frames: list[bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as rude:
-        rude.linger = 0
-        rude.connect(f"ipc://{paths.control}")
-        await rude.send_multipart([b"", b"1", b"x" * (4 * p.LARGEST_REQUEST)])
+    caplog.set_level(logging.DEBUG, "keiji.bus")
+    async with dealer(paths) as socket:
+        await socket.send_multipart(frames)
+        await until(lambda: "dropped a malformed request" in caplog.text)
+    async with Client(paths, "test") as client:
+        await client.ask(p.Ping())
+
+
+@pytest.mark.parametrize("frames", [[b"1", b"\xff\xfe"], [b"9", b"{}"], [b"1", b"x" * 100_000]])
+async def test_a_request_that_cannot_be_decoded_is_refused(engine: Engine, paths: Paths, frames: list[bytes]) -> None:
+    async with dealer(paths) as socket:
+        await socket.send_multipart([b"", *frames])
+        async with asyncio.timeout(LIMIT):
+            reply = p.decode_reply((await socket.recv_multipart())[1:])
+    assert isinstance(reply, p.Refused)
+    assert reply.code == "protocol"
+    async with Client(paths, "test") as client:
+        await client.ask(p.Ping())
+
+
+async def test_an_oversized_message_costs_only_its_sender_the_connection(engine: Engine, paths: Paths) -> None:
+    async with dealer(paths) as socket:
+        await socket.send_multipart([b"", b"1", b"x" * (4 * p.MAX_REQUEST_BYTES)])
         async with Client(paths, "test") as client:
-            assert isinstance(await client.ask(p.Ping()), p.Pong)
-    assert engine.calls[-1] == p.Ping(id=engine.calls[-1].id, sender="test")
+            await client.ask(p.Ping(id="1"))
+    assert [request.id for request in engine.requests] == ["1"]
 
 
-async def test_joining_during_a_stream_of_events_misses_none(engine: Engine, paths: Paths) -> None:
+async def test_a_client_that_subscribes_during_a_stream_of_events_misses_none(engine: Engine, paths: Paths) -> None:
     stop = asyncio.Event()
 
     async def publish() -> None:
@@ -225,14 +299,14 @@ async def test_joining_during_a_stream_of_events_misses_none(engine: Engine, pat
     publishing = asyncio.create_task(publish())
     for _ in range(10):
         async with watching(paths) as watcher:
-            await until(lambda: len(watcher.numbers()) > 100)
-            numbers = watcher.numbers()
-            assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+            await until(lambda: len(watcher.sequence()) > 100)
+            sequence = watcher.sequence()
+            assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
     stop.set()
     await publishing
 
 
-async def test_a_stopped_bus_is_stale_then_offline_and_comes_back_with_a_new_snapshot(
+async def test_a_stopped_bus_is_stale_then_offline_then_live_again_with_a_new_snapshot(
     engine: Engine, paths: Paths
 ) -> None:
     async with watching(paths) as watcher:
@@ -249,49 +323,49 @@ async def test_a_stopped_bus_is_stale_then_offline_and_comes_back_with_a_new_sna
         LinkState.OFFLINE,
         LinkState.LIVE,
     ]
-    assert [update.seq for update in watcher.seen if isinstance(update, p.Snapshot)] == [0, 1]
+    assert [update.seq for update in watcher.updates if isinstance(update, p.Snapshot)] == [0, 1]
 
 
-async def test_a_log_is_followed_from_its_tail_without_a_gap(engine: Engine, paths: Paths) -> None:
+async def test_a_log_is_followed_without_a_gap(engine: Engine, paths: Paths) -> None:
     engine.logs.data = b"".join(b"line %d\n" % number for number in range(1000))
-    seen = ""
+    text = ""
 
     async def follow() -> None:
-        nonlocal seen
+        nonlocal text
         async with Client(paths, "test") as client:
-            async for piece in client.follow("ping"):
-                assert piece.position == len(seen.encode()), "a gap, or the same again"
-                seen += piece.text
+            async for part in client.follow("ping"):
+                assert part.position == len(text.encode()), "a gap or an overlap"
+                text += part.text
 
     following = asyncio.create_task(follow())
     for number in range(1000, 1500):
         engine.logs.data += b"line %d\n" % number
         await asyncio.sleep(0)
-    await until(lambda: seen.encode() == engine.logs.data)
+    await until(lambda: text.encode() == engine.logs.data)
     engine.logs.data += "last ünïcödé\n".encode()
-    await until(lambda: seen.encode() == engine.logs.data)
+    await until(lambda: text.encode() == engine.logs.data)
     following.cancel()
 
 
-async def test_a_reader_far_behind_skips_to_the_tail_and_can_tell_by_how_much(engine: Engine, paths: Paths) -> None:
-    pieces: list[p.LogSlice | p.LogChunk] = []
+async def test_a_follower_that_is_far_behind_skips_to_the_tail(engine: Engine, paths: Paths) -> None:
+    parts: list[p.LogSlice | p.LogChunk] = []
 
     async def follow() -> None:
         async with Client(paths, "test") as client:
-            async for piece in client.follow("ping"):
-                pieces.append(piece)
+            async for part in client.follow("ping"):
+                parts.append(part)
 
     following = asyncio.create_task(follow())
-    await until(lambda: bool(pieces))
+    await until(lambda: bool(parts))
     engine.logs.data = b"x" * 99 + b"\n"
     engine.logs.data *= 50_000
-    await until(lambda: bool(pieces) and pieces[-1].end == len(engine.logs.data))
-    assert any(later.position > earlier.end for earlier, later in itertools.pairwise(pieces))
-    assert sum(len(piece.text) for piece in pieces) < 2_000_000
+    await until(lambda: bool(parts) and parts[-1].end == len(engine.logs.data))
+    assert any(later.position > earlier.end for earlier, later in itertools.pairwise(parts))
+    assert sum(len(part.text) for part in parts) < 2_000_000
     following.cancel()
 
 
-async def test_a_flood_of_logs_delays_no_heartbeat(engine: Engine, paths: Paths) -> None:
+async def test_a_flood_of_log_text_does_not_delay_heartbeats(engine: Engine, paths: Paths) -> None:
     async with watching(paths) as watcher, Client(paths, "test") as client:
 
         async def follow() -> None:
@@ -301,17 +375,17 @@ async def test_a_flood_of_logs_delays_no_heartbeat(engine: Engine, paths: Paths)
         following = asyncio.create_task(follow())
         await until(lambda: LinkState.LIVE in watcher.links())
 
-        def beats() -> int:
+        def heartbeats() -> int:
             engine.logs.data += b"x" * 63 + b"\n"
-            engine.logs.data = engine.logs.data[:1] + engine.logs.data  # grows at each look
-            return sum(isinstance(update, p.Heartbeat) for update in watcher.seen)
+            engine.logs.data = engine.logs.data[:1] + engine.logs.data  # grows with each call
+            return sum(isinstance(update, p.Heartbeat) for update in watcher.updates)
 
-        await until(lambda: beats() >= 2)
+        await until(lambda: heartbeats() >= 2)
         assert LinkState.STALE not in watcher.links()
         following.cancel()
 
 
-async def test_a_plain_req_socket_of_ten_lines_is_served(engine: Engine, paths: Paths) -> None:
+async def test_a_plain_req_socket_is_served(engine: Engine, paths: Paths) -> None:
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
         req.connect(f"ipc://{paths.control}")

@@ -152,7 +152,6 @@ def test_directives_and_the_scheduler_on_the_same_tasks_end_no_service_and_lose_
     with ThreadPoolExecutor(len(names)) as threads:
         list(threads.map(bother, names))
     snapshot = installation.ask(p.GetSnapshot())
-    assert isinstance(snapshot, p.Snapshot)
     assert {str(service.status) for service in snapshot.services} == {"online"}
     for name in names:
         installation.do(p.Enable(task=name))

@@ -18,7 +18,6 @@ TAKES = "import time\ndef function():\n    time.sleep({})\n"
 
 def reasons(installation: Installation, slug: str) -> str:
     reply = installation.ask(p.Explain(task=slug))
-    assert isinstance(reply, p.Explained)
     return "\n".join(reason.words for reason in reply.reasons)
 
 
@@ -94,7 +93,6 @@ def test_a_pause_of_everything_outlives_the_engine_and_says_why(installation: In
     installation.kill()
     installation.start()
     pong = installation.ask(p.Ping())
-    assert isinstance(pong, p.Pong)
     assert pong.engine.pause is not None
     assert (pong.engine.pause.reason, pong.engine.pause.by) == ("moving house", "test")
     assert installation.do(p.RunTask(task="ping"))[-1] == "it is paused, so this is the only run until it is resumed"
@@ -145,7 +143,6 @@ def test_beyond_the_limit_for_all_runs_wait_in_due_order(installation: Installat
 def test_what_is_foreseen_is_what_happens_and_jitter_is_foreseen_too(installation: Installation) -> None:
     installation.build("ping", schedule='cron("* * * * * *")', policy="Policy(jitter=0.5, overlap='queue')")
     reply = installation.ask(p.GetUpcoming(task="ping", count=30))
-    assert isinstance(reply, p.UpcomingInstants)
     foreseen = {instant.at: instant.starts_at for instant in reply.instants}
     installation.start()
 

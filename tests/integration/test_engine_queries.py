@@ -11,21 +11,15 @@ from keiji_engine.bus.views import DirectiveView
 
 
 def ledger(installation: Installation, limit: int = 200) -> tuple[DirectiveView, ...]:
-    reply = installation.ask(p.GetDirectives(limit=limit))
-    assert isinstance(reply, p.Directives)
-    return reply.directives
+    return installation.ask(p.GetDirectives(limit=limit)).directives
 
 
 def difference(installation: Installation, slug: str) -> p.Difference:
-    reply = installation.ask(p.GetDifference(task=slug))
-    assert isinstance(reply, p.Difference)
-    return reply
+    return installation.ask(p.GetDifference(task=slug))
 
 
-def agenda(installation: Installation, **options: int) -> p.Timeline:
-    reply = installation.ask(p.GetTimeline(**options))
-    assert isinstance(reply, p.Timeline)
-    return reply
+def timeline(installation: Installation, **options: int) -> p.Timeline:
+    return installation.ask(p.GetTimeline(**options))
 
 
 def test_the_ledger_tells_what_was_asked_and_answered_newest_first_also_across_engines(
@@ -46,8 +40,8 @@ def test_the_ledger_tells_what_was_asked_and_answered_newest_first_also_across_e
     assert refused.lines[0].startswith("function.py, line 1: ")
     assert refused.lines[-1].endswith("stays active")
     assert (disabled.stage, disabled.lines[0]) == ("done", "disabled task ping")
-    assert disabled.settled_at is not None
-    assert disabled.settled_at >= disabled.received_at
+    assert disabled.completed_at is not None
+    assert disabled.completed_at >= disabled.received_at
     assert built.lines[0] == "task found , building..."
     assert ledger(installation, limit=1) == (refused,)
     assert ledger(installation, limit=-1) == ()
@@ -66,12 +60,12 @@ def test_sources_are_compared_with_the_build_that_is_active(installation: Instal
     assert {file.path: (file.change, file.note) for file in found.files} == {
         "function.py": ("edited", ""),
         "logo.png": ("added", "binary"),
-        "prod.env": ("added", "not shown: it may hold secrets"),
-        "schedule.py": ("mode", "is executable now"),
+        "prod.env": ("added", "not shown: may contain secrets"),
+        "schedule.py": ("mode", "is now executable"),
     }
     lines = ("@@ -1,2 +1,2 @@", " def function():", "-    print('old')", "+    print('new')")
     assert found.files[0].lines == lines
-    assert "secret" not in "".join(p.encode(found)[1].decode().split("may hold secrets"))
+    assert "secret" not in "".join(p.encode(found)[1].decode().split("may contain secrets"))
     installation.ask(p.BuildTask(task="ping"))
     again = difference(installation, "ping")
     assert again.files == ()
@@ -88,19 +82,18 @@ def test_what_has_no_build_or_no_sources_cannot_be_compared(installation: Instal
     installation.build("ping")
     folder = installation.paths.source("ping")
     folder.rename(folder.with_name("elsewhere"))
-    with pytest.raises(KeijiError, match="is gone"):
+    with pytest.raises(KeijiError, match="does not exist"):
         difference(installation, "ping")
 
 
 def test_the_active_build_is_told_with_its_age_and_how_long_it_took_to_import(installation: Installation) -> None:
     installation.build("ping")
     reply = installation.ask(p.GetBuild(task="ping"))
-    assert isinstance(reply, p.ActiveBuild)
     assert (reply.hash, reply.files) == (installation.task("ping").build, 2)
     assert reply.import_seconds > 0
 
 
-def test_the_coming_day_has_each_instant_of_all_tasks_and_a_line_for_who_is_due_too_often(
+def test_timeline_lists_each_instant_of_all_tasks_and_one_entry_per_frequent_task(
     installation: Installation,
 ) -> None:
     installation.build("hourly", schedule=EVERY_HOUR)
@@ -109,12 +102,12 @@ def test_the_coming_day_has_each_instant_of_all_tasks_and_a_line_for_who_is_due_
     installation.do(p.Disable(task="daily"))
     installation.do(p.Create(name="idea"))
     installation.start()
-    found = agenda(installation)
-    assert [often.task for often in found.often] == ["often"]
+    found = timeline(installation)
+    assert [often.task for often in found.frequent_tasks] == ["often"]
     times = [instant.at for instant in found.instants]
     assert times == sorted(times)
     assert {instant.task for instant in found.instants} == {"hourly", "daily"}
     assert len(times) in (24, 25)
-    some = agenda(installation, limit=5)
+    some = timeline(installation, limit=5)
     assert some.instants == found.instants[:5]
     assert some.until == found.instants[5].at

@@ -1,4 +1,4 @@
-"""The watcher tells what differs from the active build, however the edit was made, and nothing ends it."""
+"""The watcher reports differences from the active build, however an edit is made, and nothing stops it."""
 
 from __future__ import annotations
 
@@ -12,58 +12,64 @@ from pathlib import Path
 
 import pytest
 
-from keiji_engine.builds import create, fingerprint
+from keiji_engine.builds import create, hash_sources
 from keiji_engine.watcher import SourceState, Watcher
 
 CHANGED = SourceState("ping", ("function.py",))
 SAME = SourceState("ping")
 
 
-class Scene:
-    """A folder of tasks, what is active, and what the watcher told."""
+class TaskFolders:
+    """A folder of tasks with the task "ping", the files of the active builds, and the reports of the watcher."""
 
     def __init__(self, root: Path) -> None:
         self.tasks = root / "tasks é 'x'"
         self.source = self.tasks / "ping"
         self.function = self.source / "function.py"
         self.active: dict[str, dict[str, str]] = {}
-        self.told: asyncio.Queue[SourceState] = asyncio.Queue()
+        self.reports: asyncio.Queue[SourceState] = asyncio.Queue()
         create(self.source, "ping", "")
         self.activate()
 
     def activate(self, slug: str = "ping") -> None:
-        self.active[slug] = fingerprint(self.tasks / slug)
+        self.active[slug] = hash_sources(self.tasks / slug)
+
+    def add_active(self, slug: str) -> Path:
+        create(self.tasks / slug, slug, "")
+        self.activate(slug)
+        return self.tasks / slug
 
     def save(self, text: str) -> None:
-        """Replace function.py at once, so that no look can find it half written."""
-        fresh = self.source / ".function.py.swp"
-        fresh.write_text(text)
-        fresh.replace(self.function)
+        """Replace function.py atomically, so that no check finds it half written."""
+        temporary = self.source / ".function.py.swp"
+        temporary.write_text(text)
+        temporary.replace(self.function)
 
-    def watcher(self, *, quiet: float = 0.05, most: float = 3.0, recheck: float = 60.0) -> Watcher:
+    def watcher(self, *, debounce: float = 0.01, max_delay: float = 3.0, recheck_interval: float = 60.0) -> Watcher:
         return Watcher(
             self.tasks,
             lambda: self.active,
-            self.told.put_nowait,
-            quiet=quiet,
-            most=most,
-            recheck=recheck,
-            glance=0.1,
+            self.reports.put_nowait,
+            debounce=debounce,
+            max_delay=max_delay,
+            recheck_interval=recheck_interval,
+            poll_interval=0.05,
+            event_interval=0.01,
         )
 
-    async def next(self) -> SourceState:
+    async def next_report(self) -> SourceState:
         async with asyncio.timeout(20):
-            return await self.told.get()
+            return await self.reports.get()
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+def folders(tmp_path: Path) -> TaskFolders:
+    return TaskFolders(tmp_path)
 
 
 @asynccontextmanager
 async def running(watcher: Watcher) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(watcher.run())
+    task = asyncio.create_task(watcher.serve())
     try:
         yield task
         assert not task.done(), task
@@ -73,248 +79,259 @@ async def running(watcher: Watcher) -> AsyncIterator[asyncio.Task[None]]:
             await task
 
 
-async def test_an_edit_is_told_and_taking_it_back_clears_it(scene: Scene) -> None:
-    original = scene.function.read_text()
-    async with running(scene.watcher()):
-        scene.save("def function(): pass\n")
-        assert await scene.next() == CHANGED
+async def test_an_edit_is_reported_and_reverting_it_clears_the_report(folders: TaskFolders) -> None:
+    original = folders.function.read_text()
+    async with running(folders.watcher()):
+        folders.save("def function(): pass\n")
+        assert await folders.next_report() == CHANGED
 
-        scene.save("def function(:\n")
-        assert await scene.next() == SourceState("ping", ("function.py",), "function.py, line 1: invalid syntax")
+        folders.save("def function(:\n")
+        assert await folders.next_report() == SourceState(
+            "ping", ("function.py",), "function.py, line 1: invalid syntax"
+        )
 
-        scene.save(original)
-        assert await scene.next() == SAME
+        folders.save(original)
+        assert await folders.next_report() == SAME
 
 
-async def test_a_file_that_is_written_in_place_is_seen_as_it_is_in_the_end(scene: Scene) -> None:
-    async with running(scene.watcher()):
+async def test_the_final_content_of_a_file_written_in_place_is_reported(folders: TaskFolders) -> None:
+    async with running(folders.watcher()):
         for text, error in (("x =\n", "function.py, line 1: invalid syntax"), ("x = 2\n", "")):
-            scene.function.write_text(text)
-            while (state := await scene.next()).error != error:
-                assert state == CHANGED, "it may be seen half written"
+            folders.function.write_text(text)
+            while (state := await folders.next_report()).error != error:
+                assert state == CHANGED, "the file may be seen half written"
             assert state.changes == ("function.py",)
 
 
-async def test_files_that_come_and_go_are_told_by_name(scene: Scene) -> None:
-    async with running(scene.watcher()):
-        (scene.source / "lib").mkdir()
-        (scene.source / "lib" / "words.py").write_text("x = 1\n")
-        assert await scene.next() == SourceState("ping", ("lib/words.py",))
+async def test_added_and_removed_files_are_reported_by_path(folders: TaskFolders) -> None:
+    async with running(folders.watcher()):
+        (folders.source / "lib").mkdir()
+        (folders.source / "lib" / "module.py").write_text("x = 1\n")
+        assert await folders.next_report() == SourceState("ping", ("lib/module.py",))
 
-        (scene.source / "main.py").unlink()
-        assert await scene.next() == SourceState("ping", ("lib/words.py", "main.py"))
-
-
-async def test_what_changed_before_it_started_is_told_at_once(scene: Scene) -> None:
-    scene.function.write_text("x = 1\n")
-
-    async with running(scene.watcher()):
-        assert await scene.next() == CHANGED
+        (folders.source / "main.py").unlink()
+        assert await folders.next_report() == SourceState("ping", ("lib/module.py", "main.py"))
 
 
-async def test_what_is_no_source_or_not_active_is_not_told(scene: Scene) -> None:
-    create(scene.tasks / "other", "other", "")
-    async with running(scene.watcher()):
-        (scene.source / ".env").write_text("NAME=other\n")
-        (scene.source / "__pycache__").mkdir()
-        (scene.source / "__pycache__" / "x.pyc").write_text("x")
-        (scene.tasks / "other" / "function.py").write_text("x = 1\n")
-        (scene.tasks / "stray.py").write_text("x")
-        (scene.source / "function.py~").write_text("x")
-        scene.function.write_text("x = 1\n")
+async def test_changes_made_before_the_start_are_reported_at_the_start(folders: TaskFolders) -> None:
+    folders.function.write_text("x = 1\n")
 
-        assert await scene.next() == CHANGED
-    assert scene.told.empty()
+    async with running(folders.watcher()):
+        assert await folders.next_report() == CHANGED
 
 
-async def test_the_same_is_not_told_twice(scene: Scene) -> None:
-    async with running(scene.watcher()):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-        scene.function.write_text("x = 2\n")
-        (scene.source / "words.py").write_text("x = 1\n")
+async def test_files_that_are_not_sources_and_tasks_without_a_build_are_ignored(folders: TaskFolders) -> None:
+    create(folders.tasks / "other", "other", "")
+    async with running(folders.watcher()):
+        (folders.source / ".env").write_text("NAME=other\n")
+        (folders.source / "__pycache__").mkdir()
+        (folders.source / "__pycache__" / "x.pyc").write_text("x")
+        (folders.tasks / "other" / "function.py").write_text("x = 1\n")
+        (folders.tasks / "stray.py").write_text("x")
+        (folders.source / "function.py~").write_text("x")
+        original = folders.function.read_text()
+        for text, report in (("x = 1\n", CHANGED), (original, SAME)):  # two checks: the others would be reported by now
+            folders.save(text)
+            assert await folders.next_report() == report
+    assert folders.reports.empty()
 
-        assert await scene.next() == SourceState("ping", ("function.py", "words.py"))
+
+async def test_an_unchanged_state_is_not_reported_again(folders: TaskFolders) -> None:
+    async with running(folders.watcher()):
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
+        folders.function.write_text("x = 2\n")
+        (folders.source / "module.py").write_text("x = 1\n")
+
+        assert await folders.next_report() == SourceState("ping", ("function.py", "module.py"))
 
 
-async def test_a_new_build_clears_the_mark_and_is_compared_with_from_then_on(scene: Scene) -> None:
-    watcher = scene.watcher()
+async def test_a_new_build_clears_the_report_and_becomes_the_reference(folders: TaskFolders) -> None:
+    watcher = folders.watcher()
     async with running(watcher):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-        scene.activate()
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
+        folders.activate()
         watcher.recheck("ping")
-        assert await scene.next() == SAME
+        assert await folders.next_report() == SAME
 
-        scene.function.write_text("x = 2\n")
-        assert await scene.next() == CHANGED
+        folders.function.write_text("x = 2\n")
+        assert await folders.next_report() == CHANGED
 
 
-async def test_sources_that_were_edited_while_they_were_built_are_told_again(scene: Scene) -> None:
-    watcher = scene.watcher()
+async def test_sources_edited_during_a_build_are_reported_again(folders: TaskFolders) -> None:
+    watcher = folders.watcher()
     async with running(watcher):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-        scene.active["ping"] = scene.active["ping"] | {"function.py": "what was built meanwhile"}
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
+        folders.active["ping"] = folders.active["ping"] | {"function.py": "what was built meanwhile"}
         watcher.recheck("ping")
 
-        assert await scene.next() == CHANGED
+        assert await folders.next_report() == CHANGED
 
 
-async def test_a_task_that_is_deleted_and_comes_back_starts_anew(scene: Scene) -> None:
-    watcher = scene.watcher()
+async def test_a_deleted_task_that_is_created_again_is_reported_again(folders: TaskFolders) -> None:
+    watcher = folders.watcher()
     async with running(watcher):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-        files = scene.active.pop("ping")
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
+        files = folders.active.pop("ping")
         watcher.recheck("ping")
-        create(scene.tasks / "other", "other", "")
-        scene.activate("other")
-        (scene.tasks / "other" / "main.py").unlink()
-        assert await scene.next() == SourceState("other", ("main.py",))
+        other = folders.add_active("other")
+        (other / "main.py").unlink()
+        assert await folders.next_report() == SourceState("other", ("main.py",))
 
-        scene.active["ping"] = files
+        folders.active["ping"] = files
         watcher.recheck("ping")
-        assert await scene.next() == CHANGED
+        assert await folders.next_report() == CHANGED
 
 
-async def test_the_folder_of_tasks_may_come_later(tmp_path: Path, scene: Scene) -> None:
-    elsewhere = scene.tasks.rename(tmp_path / "elsewhere")
-    async with running(scene.watcher()):
-        gone = await scene.next()
-        assert gone.changes == ("function.py", "main.py", "schedule.py")
-        assert gone.error == f"the folder {scene.source} is gone"
+async def test_the_folder_of_tasks_may_be_created_later(tmp_path: Path, folders: TaskFolders) -> None:
+    elsewhere = folders.tasks.rename(tmp_path / "elsewhere")
+    async with running(folders.watcher()):
+        missing = await folders.next_report()
+        assert missing.changes == ("function.py", "main.py", "schedule.py")
+        assert missing.error == f"the folder {folders.source} does not exist"
 
-        elsewhere.rename(scene.tasks)
-        assert await scene.next() == SAME
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-
-
-async def test_the_folder_of_tasks_may_be_replaced(tmp_path: Path, scene: Scene) -> None:
-    async with running(scene.watcher()):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-
-        shutil.copytree(scene.tasks, tmp_path / "new")
-        (tmp_path / "new" / "ping" / "words.py").write_text("x = 1\n")
-        scene.tasks.rename(tmp_path / "old")
-        (tmp_path / "new").rename(scene.tasks)
-        state = await scene.next()
-        if state.error:  # it was seen between the two
-            state = await scene.next()
-        assert state == SourceState("ping", ("function.py", "words.py"))
-
-        (scene.source / "words.py").unlink()
-        assert await scene.next() == CHANGED
+        elsewhere.rename(folders.tasks)
+        assert await folders.next_report() == SAME
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
 
 
-async def test_a_task_whose_folder_vanishes_is_told_and_the_others_go_on(scene: Scene) -> None:
-    create(scene.tasks / "other", "other", "")
-    scene.activate("other")
-    async with running(scene.watcher()):
-        shutil.rmtree(scene.source)
-        state = await scene.next()
-        while not state.error:  # it may be seen half removed
-            state = await scene.next()
-        assert state.error == f"the folder {scene.source} is gone"
+async def test_the_folder_of_tasks_may_be_replaced(tmp_path: Path, folders: TaskFolders) -> None:
+    async with running(folders.watcher()):
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
 
-        (scene.tasks / "other" / "function.py").write_text("x = 1\n")
-        assert await scene.next() == SourceState("other", ("function.py",))
+        shutil.copytree(folders.tasks, tmp_path / "new")
+        (tmp_path / "new" / "ping" / "module.py").write_text("x = 1\n")
+        folders.tasks.rename(tmp_path / "old")
+        (tmp_path / "new").rename(folders.tasks)
+        state = await folders.next_report()
+        if state.error:  # the check ran between the two renames
+            state = await folders.next_report()
+        assert state == SourceState("ping", ("function.py", "module.py"))
+
+        (folders.source / "module.py").unlink()
+        assert await folders.next_report() == CHANGED
 
 
-def _pipe(folder: Path) -> None:
+async def test_a_removed_task_folder_is_reported_and_the_others_are_still_watched(folders: TaskFolders) -> None:
+    other = folders.add_active("other")
+    async with running(folders.watcher()):
+        shutil.rmtree(folders.source)
+        state = await folders.next_report()
+        while not state.error:  # the folder may be seen half removed
+            state = await folders.next_report()
+        assert state.error == f"the folder {folders.source} does not exist"
+
+        (other / "function.py").write_text("x = 1\n")
+        assert await folders.next_report() == SourceState("other", ("function.py",))
+
+
+def _add_pipe(folder: Path) -> None:
     os.mkfifo(folder / "pipe.py")
 
 
-def _loops(folder: Path) -> None:
+def _add_cyclic_links(folder: Path) -> None:
     (folder / "here").symlink_to(".")
     (folder / "up").symlink_to("../..")
 
 
-@pytest.mark.parametrize("place", [_pipe, _loops], ids=["a pipe", "links in a circle"])
-async def test_odd_things_in_a_folder_do_not_stop_it(scene: Scene, place: Callable[[Path], None]) -> None:
-    place(scene.source)
-    scene.activate()
-    async with running(scene.watcher()):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
+@pytest.mark.parametrize("add", [_add_pipe, _add_cyclic_links], ids=["pipe", "cyclic links"])
+async def test_unusual_files_do_not_stop_the_watcher(folders: TaskFolders, add: Callable[[Path], None]) -> None:
+    add(folders.source)
+    folders.activate()
+    async with running(folders.watcher()):
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
 
 
-async def test_sources_that_cannot_be_read_are_told_with_the_reason_until_they_can(scene: Scene) -> None:
-    async with running(scene.watcher()):
-        (scene.source / "data").symlink_to("data")
-        state = await scene.next()
+async def test_unreadable_sources_are_reported_with_the_reason_until_they_are_readable(folders: TaskFolders) -> None:
+    async with running(folders.watcher()):
+        (folders.source / "data").symlink_to("data")
+        state = await folders.next_report()
         assert state.error == "data cannot be read: Too many levels of symbolic links"
 
-        (scene.source / "data").unlink()
-        assert await scene.next() == SAME
+        (folders.source / "data").unlink()
+        assert await folders.next_report() == SAME
 
 
-async def test_an_edit_without_an_event_is_found_by_looking(scene: Scene, tmp_path: Path) -> None:
-    shared = tmp_path / "shared.py"
+async def test_an_edit_without_an_event_is_found_by_the_periodic_recheck(folders: TaskFolders, tmp_path: Path) -> None:
+    shared = tmp_path / "shared.py"  # outside the folder that is watched
     shared.write_text("x = 1\n")
-    (scene.source / "shared.py").symlink_to(shared)
-    scene.activate()
-    watcher = scene.watcher(recheck=0.2)
-    async with running(watcher):
-        shared.write_text("x = 2\n")  # nothing happens in the folders that are watched
-        assert await scene.next() == SourceState("ping", ("shared.py",))
+    (folders.source / "shared.py").symlink_to(shared)
+    folders.activate()
+    edited = SourceState("ping", ("shared.py",))
+    async with running(folders.watcher(recheck_interval=0.05)):
+        # During the start there are two checks of all tasks. Only the periodic recheck can find the third edit.
+        for text, report in (("x = 2\n", edited), ("x = 1\n", SAME), ("x = 2\n", edited)):
+            temporary = shared.with_suffix(".tmp")
+            temporary.write_text(text)
+            temporary.replace(shared)
+            assert await folders.next_report() == report
 
 
-async def test_who_never_stops_writing_is_told_of_all_the_same(scene: Scene) -> None:
-    done = threading.Event()
+async def complete_start(folders: TaskFolders) -> None:
+    """Wait until the checks of all tasks during the start have passed: there are two, and an event causes the third."""
+    for name in ("a.py", "b.py", "c.py"):
+        (folders.source / name).write_text("x = 1\n")
+        await folders.next_report()
+
+
+async def test_a_task_that_is_written_continuously_is_checked_after_the_maximum_delay(folders: TaskFolders) -> None:
+    other = folders.add_active("other")
+    stop = threading.Event()
 
     def write() -> None:
-        while not done.wait(0.02):
-            scene.function.write_text("x = 1\n")
+        while not stop.wait(0.01):
+            (other / "function.py").write_text("x = 1\n")
 
-    async with running(scene.watcher(quiet=1000.0, most=0.5)):
-        writing = asyncio.create_task(asyncio.to_thread(write))
+    async with running(folders.watcher(debounce=1000.0, max_delay=0.05)):
+        await complete_start(folders)
+        writer = asyncio.create_task(asyncio.to_thread(write))
         try:
-            assert await scene.next() == CHANGED
-            assert not writing.done()
+            assert (await folders.next_report()).changes == ("function.py",)
+            assert not writer.done()
         finally:
-            done.set()
-            await writing
+            stop.set()
+            await writer
 
 
-async def test_it_looks_only_when_it_has_been_quiet(scene: Scene) -> None:
+async def test_a_task_is_checked_only_after_the_debounce_time(folders: TaskFolders) -> None:
     clock = asyncio.get_running_loop().time
-    create(scene.tasks / "other", "other", "")
-    scene.activate("other")
-    async with running(scene.watcher(quiet=0.3)):
-        for name in ("a.py", "b.py", "c.py"):  # while it starts it looks at all, and waits for nothing
-            (scene.source / name).write_text("x = 1\n")
-            await scene.next()
-        began = clock()
-        (scene.tasks / "other" / "d.py").write_text("x = 1\n")
+    other = folders.add_active("other")
+    async with running(folders.watcher(debounce=0.2)):
+        await complete_start(folders)
+        written_at = clock()
+        (other / "d.py").write_text("x = 1\n")
 
-        assert await scene.next() == SourceState("other", ("d.py",))
-        assert clock() - began >= 0.3
+        assert await folders.next_report() == SourceState("other", ("d.py",))
+        assert clock() - written_at >= 0.2
 
 
-async def test_it_can_be_stopped_and_run_again(scene: Scene) -> None:
-    watcher = scene.watcher()
+async def test_the_watcher_can_be_stopped_and_run_again(folders: TaskFolders) -> None:
+    watcher = folders.watcher()
     async with running(watcher):
-        scene.function.write_text("x = 1\n")
-        assert await scene.next() == CHANGED
-    (scene.source / "words.py").write_text("x = 1\n")
+        folders.function.write_text("x = 1\n")
+        assert await folders.next_report() == CHANGED
+    (folders.source / "module.py").write_text("x = 1\n")
     watcher.recheck("ping")
 
     async with running(watcher):
-        assert await scene.next() == SourceState("ping", ("function.py", "words.py"))
-        (scene.source / "words.py").unlink()
-        assert await scene.next() == CHANGED
+        assert await folders.next_report() == SourceState("ping", ("function.py", "module.py"))
+        (folders.source / "module.py").unlink()
+        assert await folders.next_report() == CHANGED
 
 
-async def test_a_defect_in_what_it_tells_ends_it_loudly(scene: Scene) -> None:
-    def tell(state: SourceState) -> None:
+async def test_an_exception_in_the_callback_stops_the_watcher_and_is_raised(folders: TaskFolders) -> None:
+    def fail(state: SourceState) -> None:
         raise LookupError(state.slug)
 
-    scene.function.write_text("x = 1\n")
-    watcher = Watcher(scene.tasks, lambda: scene.active, tell)
+    folders.function.write_text("x = 1\n")
+    watcher = Watcher(folders.tasks, lambda: folders.active, fail)
 
     with pytest.raises(ExceptionGroup) as failure:
-        await asyncio.wait_for(watcher.run(), 20)
+        await asyncio.wait_for(watcher.serve(), 20)
     assert failure.group_contains(LookupError, match="ping")

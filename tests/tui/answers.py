@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from scenes import NOW, before, task
 
+from keiji.records import FileDifference
 from keiji_engine.bus.protocol import ActiveBuild, Difference, Timeline
-from keiji_engine.bus.views import DirectiveView, DueInstant, FileDifference, FrequentTask, TaskView
+from keiji_engine.bus.views import DirectiveView, DueInstant, FrequentTask, TaskView
 
 FAILURE = (
     "function.py, line 3: invalid syntax",
@@ -32,22 +33,26 @@ def ledger() -> tuple[DirectiveView, ...]:
 
     def view(number: int, verb: str, target: str, *lines: str, **changes: object) -> DirectiveView:
         at = before(minutes=7 * number)
-        known: dict[str, object] = {"sender": "keiji-tui", "stage": "done", "settled_at": at + timedelta(seconds=0.012)}
+        known: dict[str, object] = {
+            "sender": "keiji-tui",
+            "stage": "done",
+            "completed_at": at + timedelta(seconds=0.012),
+        }
         return DirectiveView(
             id=f"directive-{number}", verb=verb, target=target, received_at=at, lines=lines, **{**known, **changes}
         )  # type: ignore[arg-type]
 
     return (
-        view(0, "build", "ping_google", stage="accepted", settled_at=None),
-        view(1, "build", "report", *FAILURE, stage="refused", settled_at=before(minutes=6, seconds=58.6)),
+        view(0, "build", "ping_google", stage="accepted", completed_at=None),
+        view(1, "build", "report", *FAILURE, stage="refused", completed_at=before(minutes=6, seconds=58.6)),
         view(2, "disable", "scrape", "disabled task scrape"),
-        view(3, "build", "ping_google", *BUILT, sender="keiji", settled_at=before(minutes=20, seconds=57.2)),
+        view(3, "build", "ping_google", *BUILT, sender="keiji", completed_at=before(minutes=20, seconds=57.2)),
         view(4, "run", "weekly_prod_報告", "running task weekly [prod] 報告 (run 0660f23f)", sender="cron [ci]"),
         view(5, "pause-system", "", "paused everything", sender="keiji"),
         view(6, "resume-system", "", "resumed everything", sender="keiji"),
         view(30, "restart-service", "scheduler", "restarted scheduler"),
         view(400, "delete", "old_one", "the engine ended while it carried this out, and may have done a part of it",
-             "look at the task, and ask again if it was not done", stage="lost", settled_at=None),
+             "look at the task, and ask again if it was not done", stage="lost", completed_at=None),
     )  # fmt: skip
 
 
@@ -131,4 +136,4 @@ def day() -> Timeline:
         FrequentTask(task="thumbnails", next_at=NOW + timedelta(seconds=3)),
     )
     instants = tuple(sorted((*mails, *others), key=lambda each: (each.at, each.task)))
-    return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, often=often)
+    return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, frequent_tasks=often)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from keiji.errors import EngineOffline, KeijiError
+from keiji.reasons import Reason
 from keiji.records import Run
 from keiji.schedule import EPOCH
 from keiji_engine.bus.protocol import (
@@ -22,10 +23,9 @@ from keiji_engine.bus.protocol import (
     LogSlice,
     Snapshot,
     Timeline,
-    UpcomingInstants,
+    Upcoming,
 )
-from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState, Upcoming
+from keiji_engine.bus.views import DirectiveView, DueInstant, LinkChanged, LinkState
 from keiji_tui.link.link import LogPart, Logs, Update
 from keiji_tui.logs.own import OwnLogs
 
@@ -63,14 +63,14 @@ class FakeLink:
         self.lines: tuple[str, ...] = ()
         self.history: tuple[Run, ...] = ()
         self.reasons: tuple[Reason, ...] = ()
-        self.instants: tuple[Upcoming, ...] = ()
+        self.instants: tuple[DueInstant, ...] = ()
         self.zone = "Africa/Nairobi"
         self.ledger: tuple[DirectiveView, ...] = ()
         self.differing: Difference | KeijiError = Difference(id="d", task="", build="3f9a2c1e00000000", files=())
         self.build = ActiveBuild(
             id="b", task="", hash="3f9a2c1e00000000", created_at=EPOCH, import_seconds=0.04, files=2
         )
-        self.day = Timeline(id="a", until=EPOCH, instants=(), often=())
+        self.day = Timeline(id="a", until=EPOCH, instants=(), frequent_tasks=())
         self.is_offline = any(isinstance(u, LinkChanged) and u.state is LinkState.OFFLINE for u in script[-1:])
         self.is_closed = False
 
@@ -161,10 +161,10 @@ class FakeLink:
             raise EngineOffline
         return self.reasons
 
-    async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+    async def upcoming(self, task: str, count: int) -> Upcoming:
         if self.is_offline:
             raise EngineOffline
-        return UpcomingInstants(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
+        return Upcoming(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
 
     async def agenda(self) -> Timeline:
         if self.is_offline:

@@ -7,13 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 from fake_link import FakeLink
 
+from keiji.reasons import Code, Reason, reason
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
+from keiji_engine.bus.explain import explain
 from keiji_engine.bus.protocol import LogSlice, Snapshot
-from keiji_engine.bus.reasons import reasons
 from keiji_engine.bus.views import (
+    DueInstant,
     EngineView,
     LinkChanged,
     LinkState,
@@ -21,7 +24,6 @@ from keiji_engine.bus.views import (
     ServiceStatus,
     ServiceView,
     TaskView,
-    Upcoming,
 )
 from keiji_tui.app import ControlCenter
 from keiji_tui.link.link import LogPart
@@ -30,6 +32,10 @@ NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in N
 NAIROBI = ZoneInfo("Africa/Nairobi")
 HOME = "/home/user"
 FAILED, OK = RunState.FAILED, RunState.SUCCEEDED
+
+
+def exit_code(number: int) -> Reason:
+    return reason(Code.EXIT_CODE, exit_code=number)
 
 
 def before(**span: float) -> datetime:
@@ -84,7 +90,7 @@ def tasks() -> tuple[TaskView, ...]:
                                           .21, ended=before(seconds=6))),
         task("backup", schedule_description="Fridays at 22:00", is_running=True, running_since=before(seconds=131),
              run_id="f" * 32, recent=recent(2880, 2880, 3500, 2890, 2880, 2880, ended=before(days=4))),
-        task("report", schedule_description="Mondays at 06:00", is_error=True, error_text="exit code 2",
+        task("report", schedule_description="Mondays at 06:00", is_error=True, error=exit_code(2),
              next_execution_time=datetime(2026, 11, 30, 3, tzinfo=UTC),
              recent=recent(3.4, 3.3, 3.4, "x", "x", "x", ended=before(hours=3))),
         task("scrape", schedule_description="every 5 minutes", is_disabled=True, next_execution_time=None,
@@ -105,19 +111,20 @@ def kept_back() -> tuple[TaskView, ...]:
              recent=recent(3.4, 3.3, 3.4, ended=before(hours=30))),
         task("import_orders", schedule_description="at 02:30 on the last Sunday of the month", zone="Europe/Berlin",
              policy="overlap skip, catch up latest, jitter 5 s, held after 3 failures, by the clocks of Europe/Berlin",
-             next_execution_time=datetime(2026, 11, 29, 1, 30, tzinfo=UTC), is_error=True, error_text="exit code 2",
+             next_execution_time=datetime(2026, 11, 29, 1, 30, tzinfo=UTC), is_error=True, error=exit_code(2),
              failures=3, held_since=before(minutes=21), recent=recent(8, 9, "x", "x", "x", ended=before(minutes=21))),
         task("invoices", schedule_description="every 20 seconds", is_queued=True, waiting_until=before(seconds=3),
-             waiting="waits for a slot: 4 runs are going on (MAX_PARALLEL_RUNS)",
+             waiting=reason(Code.WAITING_FOR_SLOT, limit=4),
              recent=recent(.4, .4, .4, .4, ended=before(seconds=23))),
         task("mail", schedule_description="every hour", is_queued=True, waiting_until=after(seconds=40),
-             waiting="jitter: it starts at 2026-11-24 13:32:37 EAT", recent=recent(2, 2, ended=before(hours=1))),
+             waiting=reason(Code.JITTER, at=after(seconds=40)), recent=recent(2, 2, ended=before(hours=1))),
         task("ping_google", recent=recent(.2, .2, .2, ended=before(seconds=6))),
-        task("report", schedule_description="weekdays at 06:00", pause=PAUSE, is_error=True, error_text="exit code 2",
+        task("report", schedule_description="weekdays at 06:00", pause=PAUSE, is_error=True, error=exit_code(2),
              recent=recent(3.4, "x", ended=before(hours=3))),
         task("thumbnails", schedule_description="every minute", is_running=True, running=2,
              running_since=before(seconds=131),
-             policy="overlap allow 3 at once, catch up latest", recent=recent(61, 62, 61, ended=before(minutes=2))),
+             policy="overlap allow 3 at once, catch up latest", overlap="allow",
+             recent=recent(61, 62, 61, ended=before(minutes=2))),
     )  # fmt: skip
 
 
@@ -201,28 +208,29 @@ def history() -> tuple[Run, ...]:
         run(0, RunState.RUNNING, started_at=NOW, finished_at=None, exit_code=None, trigger=Trigger.MANUAL,
             scheduled_for=None, cpu_seconds=None, peak_memory_bytes=None),
         run(1, RunState.SUCCEEDED),
-        run(2, RunState.FAILED, exit_code=2, reason="exit code 2", attempt=2, trigger=Trigger.RETRY,
+        run(2, RunState.FAILED, exit_code=2, reason=exit_code(2), attempt=2, trigger=Trigger.RETRY,
             started_at=before(minutes=19), finished_at=before(minutes=19) + timedelta(seconds=1.5)),
-        run(3, RunState.FAILED, exit_code=None, signal=9, reason="killed by SIGKILL"),
+        run(3, RunState.FAILED, exit_code=None, signal=9, reason=reason(Code.SIGNAL, signal=9)),
         run(4, RunState.SKIPPED, started_at=None, finished_at=None, exit_code=None, cpu_seconds=None,
-            peak_memory_bytes=None, reason="still running since 13:01:57"),
+            peak_memory_bytes=None, reason=reason(Code.STILL_RUNNING, since=before(minutes=30))),
         run(16, RunState.MISSED, started_at=None, finished_at=None, exit_code=None, cpu_seconds=None,
             peak_memory_bytes=None, count=37, scheduled_until=before(minutes=50),
-            reason="it was not noticed in time, and longer ago than the 3600 s of catch_up_window"),
-        run(200, RunState.STOPPED, exit_code=None, reason="stopped by keiji-tui"),
+            reason=reason(Code.CATCH_UP_WINDOW, window=3600)),
+        run(200, RunState.STOPPED, exit_code=None, reason=reason(Code.STOPPED, by="keiji-tui")),
     )  # fmt: skip
 
 
 def explained(link: FakeLink, view: TaskView) -> None:
     """Let the engine say why a task does not run, and that it is due on the last Sundays of months."""
-    link.reasons = reasons(view, engine(), services(), None, NAIROBI)
+    link.reasons = explain(view, engine(), services(), None)
     link.zone = "Europe/Berlin"
     days = ((2026, 11, 29), (2026, 12, 27), (2027, 1, 31), (2027, 2, 28), (2027, 3, 28), (2027, 4, 25), (2027, 5, 30))
     due = [datetime(*day, 2, 30, tzinfo=ZoneInfo(link.zone)).astimezone(UTC) for day in days]
-    first = Upcoming(at=due[0], starts_at=due[0] + timedelta(seconds=4.2), note="starts 4.2 s later (jitter)")
-    gap = Upcoming(at=due[4], starts_at=due[4], note="skipped: gap 02:30", is_skipped=True)
-    known = {0: first, 4: gap}
-    link.instants = tuple(known.get(number, Upcoming(at=at, starts_at=at)) for number, at in enumerate(due))
+    instants = [DueInstant(task=view.slug, at=at, starts_at=at) for at in due]
+    late = due[0] + timedelta(seconds=4.2)
+    instants[0] = msgspec.structs.replace(instants[0], starts_at=late, note="starts 4.2 s later (jitter)")
+    instants[4] = msgspec.structs.replace(instants[4], note="skipped: gap 02:30", is_skipped=True)
+    link.instants = tuple(instants)
 
 
 def live(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:

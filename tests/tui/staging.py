@@ -23,7 +23,7 @@ from waiting import until
 
 from keiji.errors import BuildFailed
 from keiji_engine.bus.views import LinkChanged, LinkState, Progress, ServiceStatus, TaskView
-from keiji_engine.logs.line_format import line
+from keiji_engine.logs.line_format import format_line
 from keiji_tui.app import ControlCenter
 from keiji_tui.link.link import Update
 from keiji_tui.palette import Palette
@@ -190,7 +190,7 @@ def no_engine() -> Stage:
 
 
 def no_answer() -> Stage:
-    link = FakeLink(LinkChanged(LinkState.OFFLINE, "the bus of the engine is stopped", engine_lives=True))
+    link = FakeLink(LinkChanged(LinkState.OFFLINE, "the bus of the engine is stopped", engine_is_running=True))
     return stage(center(link))
 
 
@@ -338,7 +338,7 @@ class ServedLink(FakeLink):
             ("watcher", 31.5, "ERROR", "watcher failed: the planner ended: ValueError: boom"),
         ):
             with (self.log_folder / f"{service}.log").open("ab") as log:
-                log.write(line(before(seconds=ago), level, message, service=service))
+                log.write(format_line(before(seconds=ago), level, message, service=service))
         async for update in super().updates():
             yield update
 

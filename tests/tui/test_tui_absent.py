@@ -132,8 +132,8 @@ async def test_settings_that_are_there_stay_and_are_told_where_they_cannot_be_us
 
 # ── an engine that is not heard ──────────────────────────────────────────────────────────────────────────────────────
 
-STALE = LinkChanged(LinkState.STALE, "the engine is late", engine_lives=True)
-STOPPED = LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer", engine_lives=True)
+STALE = LinkChanged(LinkState.STALE, "the engine is late", engine_is_running=True)
+STOPPED = LinkChanged(LinkState.OFFLINE, "the engine runs but does not answer", engine_is_running=True)
 
 
 @pytest.mark.parametrize("width", [80, 40])

@@ -13,7 +13,7 @@ from waiting import until
 from keiji.errors import NotBuilt
 from keiji.records import Run
 from keiji.states import RunState, Trigger
-from keiji_engine.bus.protocol import ActiveBuild, Disable, RunTask, TaskChanged, TaskRemoved, UpcomingInstants
+from keiji_engine.bus.protocol import ActiveBuild, Disable, RunTask, TaskChanged, TaskRemoved, Upcoming
 from keiji_tui import durations
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.runs import RunsScreen
@@ -79,7 +79,7 @@ async def test_keys_of_the_task_work_on_its_page() -> None:
 
 async def test_a_task_without_a_build_says_which_key_makes_one() -> None:
     class Unbuilt(FakeLink):
-        async def upcoming(self, task: str, count: int) -> UpcomingInstants:
+        async def upcoming(self, task: str, count: int) -> Upcoming:
             raise NotBuilt("new_idea has no build yet")
 
     link = Unbuilt(snapshot([task("new_idea", build=None, schedule="", schedule_description="", policy="")]))

@@ -8,8 +8,9 @@ from scenes import live, task
 from waiting import until
 
 from keiji.errors import BuildFailed
+from keiji.records import FileDifference
 from keiji_engine.bus.protocol import BuildTask, Difference, TaskChanged
-from keiji_engine.bus.views import FileDifference, LinkChanged, LinkState
+from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.tasks import TasksScreen

@@ -29,7 +29,7 @@ async def test_any_key_in_a_log(seed: int, tmp_path: Path, monkeypatch: pytest.M
 
     def shrink() -> None:
         link.files["a"] = b""
-        link.print(LogChunk(task="a", position=0, end=0, text="", anew=True))
+        link.print(LogChunk(task="a", position=0, end=0, text="", restarted=True))
 
     def prune() -> None:
         link.oldest["a"] = link.files["a"].find(b"\n", len(link.files["a"]) // 2) + 1

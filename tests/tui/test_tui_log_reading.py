@@ -197,7 +197,7 @@ async def test_a_log_that_is_begun_anew_while_somebody_reads_far_up() -> None:
         await press(pilot, "l", "g")
         await until(pilot, sees(app, "line 0000000"))
         link.files["a"] = b""
-        link.print(LogChunk(task="a", position=0, end=0, text="", anew=True))
+        link.print(LogChunk(task="a", position=0, end=0, text="", restarted=True))
         grow(link, lines(0, 3, words="fresh line"))
         await until(pilot, sees(app, "fresh line 0000002", "following"))
         assert "line 0000005" not in text_of(app)

@@ -158,7 +158,7 @@ class GrowingLink(FakeLink):
 
     def begin_anew(self, slug: str) -> None:
         self.files[slug] = b""
-        self._followers[slug].put_nowait(LogChunk(task=slug, position=0, end=0, text="", anew=True))
+        self._followers[slug].put_nowait(LogChunk(task=slug, position=0, end=0, text="", restarted=True))
 
 
 class DeletedLink(GrowingLink):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 from answers import daily, day, ledger
@@ -10,6 +11,7 @@ from piloting import press, running, said, sees, settle, table, text_of
 from scenes import FAILED, NOW, before, history, live, snapshot, task
 from waiting import until
 
+from keiji.reasons import Code, reason
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_engine.bus.protocol import DirectiveChanged, TaskChanged
@@ -19,7 +21,7 @@ from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 
-HELD = "held since 2026-11-24 13:12:00 EAT, after 2 failures in a row, until somebody resolves it"
+HELD = reason(Code.HELD, since=datetime(2026, 11, 24, 10, 12, tzinfo=UTC), failures=2)
 
 
 def skipped(count: int) -> tuple[Run, ...]:
@@ -36,7 +38,8 @@ def skipped(count: int) -> tuple[Run, ...]:
 
 def failed(number: int) -> Run:
     at = before(hours=number)
-    return Run(run_id=f"failed-{number}", task="ping", trigger=Trigger.SCHEDULE, state=FAILED, reason="exit code 3",
+    return Run(run_id=f"failed-{number}", task="ping", trigger=Trigger.SCHEDULE, state=FAILED,
+               reason=reason(Code.EXIT_CODE, exit_code=3),
                exit_code=3, created_at=at, scheduled_for=at, started_at=at, finished_at=at)  # fmt: skip
 
 
@@ -162,7 +165,7 @@ async def test_the_coming_day_shows_the_tasks_that_are_asked_for_with_all_the_wi
     app, link = live(*some)
     first = day().instants[0]
     link.day = msgspec.structs.replace(
-        day(), instants=(*day().instants, msgspec.structs.replace(first, task="long", at=first.at)), often=()
+        day(), instants=(*day().instants, msgspec.structs.replace(first, task="long", at=first.at)), frequent_tasks=()
     )
     link.day = msgspec.structs.replace(
         link.day, instants=tuple(msgspec.structs.replace(due, note="") for due in link.day.instants)

@@ -8,9 +8,9 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input
 from waiting import until
 
+from keiji.reasons import Code, reason
 from keiji.records import Pause
 from keiji_engine.bus.protocol import EngineChanged, PauseSystem, PauseTask, ResumeSystem, ResumeTask, TaskChanged
-from keiji_engine.bus.reasons import Reason
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.why import WhyScreen
@@ -79,9 +79,9 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
         await until(pilot, sees(app, "in a row: exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
         await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5 s"))
-        link.reasons = (Reason(words="something else [/b]", remedy="keiji [red]"),)
+        link.reasons = (reason(Code.SOURCES_CHANGED, files="something else [/b]"),)
         link.happen(TaskChanged(task=task("import_orders")))
-        await until(pilot, sees(app, "• something else [/b]", "$ keiji [red]"))
+        await until(pilot, sees(app, "something else [/b]", "$ keiji task build import_orders --restart"))
         assert not link.sent
 
 

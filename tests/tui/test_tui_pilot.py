@@ -13,6 +13,7 @@ from textual.widgets import Input
 from waiting import until
 
 from keiji.errors import AlreadyRunning, KeijiError
+from keiji.reasons import text_reason
 from keiji.records import Pause
 from keiji_engine.bus.protocol import (
     BuildTask,
@@ -27,8 +28,7 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.reasons import Reason
-from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus, Upcoming
+from keiji_engine.bus.views import DueInstant, LinkChanged, LinkState, ServiceStatus
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.help import HelpScreen
@@ -517,17 +517,18 @@ WILD = [
 @pytest.mark.parametrize("size", [(40, 12)])
 async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None:
     wild = [
-        task(name, slug=f"slug_{number}", description=name, schedule_description=name, error_text=name,
+        task(name, slug=f"slug_{number}", description=name, schedule_description=name, error=text_reason(name),
              source_error=name, source_changes=(name,) if number % 2 else (), is_error=True,
-             policy=name, waiting=name, zone=name, pause=Pause(since=NOW, reason=name, by=name) if number % 3 else None)
+             policy=name, waiting=text_reason(name), zone=name,
+             pause=Pause(since=NOW, reason=name, by=name) if number % 3 else None)
         for number, name in enumerate(WILD)
     ]  # fmt: skip
     lines = [(1.0, "INFO", name.replace("\\", "\\\\").replace('"', '\\"')) for name in [*WILD, "y" * 10_000]]
     logs = {f"slug_{number}": [logged(*lines, slug=f"slug_{number}")] for number in range(len(WILD))}
     pause = Pause(since=NOW, reason="".join(WILD), by=WILD[0])
     link = FakeLink(snapshot(wild, pause=pause), LinkChanged(LinkState.LIVE), logs=logs)
-    link.reasons = tuple(Reason(words=name, remedy=name) for name in WILD)
-    link.instants = tuple(Upcoming(at=NOW, starts_at=NOW, note=name) for name in WILD)
+    link.reasons = tuple(map(text_reason, WILD))
+    link.instants = tuple(DueInstant(task="ping", at=NOW, starts_at=NOW, note=name) for name in WILD)
     link.zone = "[/b]"
     link.answer = lambda directive: KeijiError("[/b] \x1b[2J failed", hint="[red]")
     app = center(link)

@@ -151,5 +151,5 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
         assert (await link.agenda()).instants == ()
         engine_process.send_signal(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
-        assert not gone.engine_lives
+        assert not gone.engine_is_running
     await link.close()

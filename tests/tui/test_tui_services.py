@@ -12,7 +12,8 @@ from scenes import NOW, center, live, services, snapshot
 from waiting import until
 
 from keiji_engine.bus.views import LinkChanged, LinkState, ServiceStatus
-from keiji_engine.logs.writer import LogWriter, line
+from keiji_engine.logs.line_format import format_line
+from keiji_engine.logs.writer import LogWriter
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.services import ServicesScreen
 
@@ -20,7 +21,7 @@ from keiji_tui.screens.services import ServicesScreen
 def write(folder: Path, service: str, *messages: str, limit: int | None = None, level: str = "INFO") -> None:
     log = LogWriter(folder / f"{service}.log", limit, "Africa/Nairobi")
     for message in messages:
-        log.append(line(NOW, level, message, service=service))
+        log.append(format_line(NOW, level, message, service=service))
     log.close()
 
 

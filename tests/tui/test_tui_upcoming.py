@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import msgspec
 from answers import daily, day
 from fake_link import FakeLink
 from piloting import press, running, said, sees, table, text_of, verbs
@@ -84,7 +85,7 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
         await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == "mail")
         selected = table(app).selected
         new = DueInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
-        link.day = Timeline(id="a", until=day().until, instants=(new, *day().instants), often=day().often)
+        link.day = msgspec.structs.replace(day(), instants=(new, *day().instants))
         link.happen(TaskChanged(task=task("report", schedule="units:minutes,interval:2")))
         await until(pilot, sees(app, "14 instants", "in 2 min"))
         assert table(app).selected == selected
@@ -106,7 +107,7 @@ async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
     many = tuple(
         DueInstant(task="ping", at=NOW + timedelta(seconds=n + 1), starts_at=NOW) for n in range(2000)
     )  # fmt: skip
-    link.day = Timeline(id="a", until=NOW + timedelta(hours=2), instants=many, often=())
+    link.day = Timeline(id="a", until=NOW + timedelta(hours=2), instants=many, frequent_tasks=())
     async with running(app, (100, 24)) as pilot:
         await press(pilot, "6")
         await until(pilot, sees(app, "2,000 instants, complete until Tue 15:31"))

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 from scenes import PAUSE, before, recent, services, task
 
+from keiji.reasons import Code, Reason, reason, text_reason
 from keiji.states import RunState
 from keiji_engine.bus.protocol import (
     BuildTask,
@@ -100,19 +101,19 @@ def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() 
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"),
+    ("waits", "said"),
     [
-        ("waits for a slot: 4 runs are going on (MAX_PARALLEL_RUNS)", "slot"),
-        ("waits for the run before it", "queue"),
-        ("jitter: it starts at 2026-11-24 13:32:37 EAT", "jitter"),
-        ("caught up with: it was due 3 h before; others catch up as well: it starts at 2026-11-24", "catching up"),
-        ("3 of 3 runs are going on", "parallel limit"),
-        ("waits for the moon: it is new", "the moon"),
-        ("", ""),
+        (reason(Code.WAITING_FOR_SLOT, limit=4), "slot"),
+        (reason(Code.WAITING_FOR_PREVIOUS), "queue"),
+        (reason(Code.JITTER, at=NOW), "jitter"),
+        (reason(Code.CAUGHT_UP, late=9000, cause=reason(Code.STAGGERED, at=NOW)), "catching up"),
+        (reason(Code.PARALLEL_LIMIT, live=3, limit=3), "parallel limit"),
+        (text_reason("the moon"), "the moon"),
+        (None, ""),
     ],
 )
-def test_what_a_run_waits_for_in_a_word(reason: str, said: str) -> None:
-    assert words.waits_for(reason) == said
+def test_what_a_run_waits_for_in_a_word(waits: Reason | None, said: str) -> None:
+    assert words.waits_for(waits) == said
 
 
 EVERYTHING = {
@@ -207,7 +208,7 @@ def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, obje
 
 
 def test_a_task_that_may_run_beside_itself_can_be_run_while_it_runs() -> None:
-    running = task("ping", is_running=True, policy="overlap allow 3 at once, catch up latest")
+    running = task("ping", is_running=True, policy="overlap allow 3 at once, catch up latest", overlap="allow")
     assert BY_ID["run"].blocked(Situation(task=running)) == ""
 
 

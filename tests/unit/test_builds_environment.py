@@ -1,4 +1,4 @@
-"""What a task finds in its environment, and how its .env is read."""
+"""The environment of a task, and parsing of its .env."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keiji.errors import KeijiError
-from keiji_engine.builds.environment import child_environment, parse_env, quoted, read_env
+from keiji_engine.builds.environment import child_environment, parse_env, quote, read_env
 
 
 @pytest.mark.parametrize(
@@ -29,29 +29,29 @@ from keiji_engine.builds.environment import child_environment, parse_env, quoted
         ("A=http://x/#top", {"A": "http://x/#top"}),
         ("A=b=c", {"A": "b=c"}),
         ("A='$HOME \\n # \"'", {"A": '$HOME \\n # "'}),
-        ('A="one\\ntwo \\"x\\" \\$HOME \\d" # said', {"A": 'one\ntwo "x" $HOME \\d'}),
+        ('A="one\\ntwo \\"x\\" \\$HOME \\d" # comment', {"A": 'one\ntwo "x" $HOME \\d'}),
         ("KEY='-----BEGIN\nabc\n-----END'\nB=2", {"KEY": "-----BEGIN\nabc\n-----END", "B": "2"}),
         ("A=$HOME", {"A": "$HOME"}),
         ("NAME='計時 [x]'", {"NAME": "計時 [x]"}),
     ],
 )
-def test_a_value_is_read_as_it_was_meant(text: str, expected: dict[str, str]) -> None:
+def test_values_are_parsed(text: str, expected: dict[str, str]) -> None:
     assert parse_env(text) == expected
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("A=1\nhunter2", ".env, line 2: this is not of the form KEY=value"),
-        ("\n\n2A=hunter2", ".env, line 3: this is not of the form KEY=value"),
-        ("A='x\nhunter2", ".env, line 1: A begins with ', and no ' ends it"),
-        ("A='x\ny'\nB=\"hunter2", '.env, line 3: B begins with ", and no " ends it'),
-        ("A='x' hunter2", ".env, line 1: A goes on after its closing '"),
-        ("A=1\nB=2\nA=hunter2", ".env, line 3: A is set already, in line 1"),
-        ("A=hunter2\0", ".env, line 1: A has a NUL in it, which no environment can hold"),
+        ("A=1\nhunter2", ".env, line 2: expected KEY=value"),
+        ("\n\n2A=hunter2", ".env, line 3: expected KEY=value"),
+        ("A='x\nhunter2", ".env, line 1: A has no closing '"),
+        ("A='x\ny'\nB=\"hunter2", '.env, line 3: B has no closing "'),
+        ("A='x' hunter2", ".env, line 1: A has text after its closing '"),
+        ("A=1\nB=2\nA=hunter2", ".env, line 3: A is already set on line 1"),
+        ("A=hunter2\0", ".env, line 1: A contains a NUL character, which is not allowed in environment variables"),
     ],
 )
-def test_a_line_that_cannot_be_read_is_named_without_its_secret(text: str, message: str) -> None:
+def test_an_invalid_line_is_reported_without_its_value(text: str, message: str) -> None:
     with pytest.raises(KeijiError) as failure:
         parse_env(text)
 
@@ -59,38 +59,38 @@ def test_a_line_that_cannot_be_read_is_named_without_its_secret(text: str, messa
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_every_text_that_is_quoted_is_read_back(value: str) -> None:
-    text = f"A={quoted(value)}\nB=after"
+def test_quoted_values_are_parsed_back(value: str) -> None:
+    text = f"A={quote(value)}\nB=after"
 
     assert parse_env(text) == {"A": value, "B": "after"}
 
 
 @pytest.mark.parametrize("value", ['it\'s $HOME `id` "x" \\', "a b", "\\", "#=", "'", '"$(id)"'])
-def test_a_shell_reads_a_quoted_value_as_we_do(value: str) -> None:
-    script = f'A={quoted(value)}; printf %s "$A"'
+def test_a_shell_parses_a_quoted_value_identically(value: str) -> None:
+    script = f'A={quote(value)}; printf %s "$A"'
 
     assert subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True).stdout == value
 
 
-def test_no_env_file_means_no_values(tmp_path: Path) -> None:
+def test_a_missing_env_file_has_no_values(tmp_path: Path) -> None:
     assert read_env(tmp_path) == {}
 
 
-def test_an_env_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_an_env_file_that_is_not_utf_8_is_rejected_with_its_line(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"A=1\nB=\xff\n")
 
-    with pytest.raises(KeijiError, match=r"/\.env, line 2: this is not UTF-8"):
+    with pytest.raises(KeijiError, match=r"/\.env, line 2: not valid UTF-8"):
         read_env(tmp_path)
 
 
-def test_a_pipe_in_the_place_of_an_env_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_as_env_file_is_rejected_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".env")
 
     with pytest.raises(KeijiError, match="not a regular file"):
         read_env(tmp_path)
 
 
-def test_a_run_gets_little_of_the_engines_environment_and_all_of_its_own(tmp_path: Path) -> None:
+def test_a_run_gets_a_few_variables_of_the_engine_and_all_of_its_own(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("TOKEN=secret\nTZ=Asia/Tokyo\nKEIJI_RUN_ID=mine\n")
     inherited = {
         "PATH": "/bin",
@@ -105,9 +105,9 @@ def test_a_run_gets_little_of_the_engines_environment_and_all_of_its_own(tmp_pat
         "AWS_SECRET_ACCESS_KEY": "k",
     }
 
-    found = child_environment(tmp_path, inherited, {"KEIJI_RUN_ID": "r1"})
+    environment = child_environment(tmp_path, inherited, {"KEIJI_RUN_ID": "r1"})
 
-    assert found == {
+    assert environment == {
         "PATH": "/bin",
         "HOME": "/home/x",
         "LC_ALL": "C.UTF-8",

@@ -1,4 +1,4 @@
-"""A new task is made from the template."""
+"""A new task is created from the template."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_task_has_its_four_files_and_remembers_its_name(tmp_path: Path, name: str) -> None:
+def test_a_new_task_has_four_files_and_its_name_in_the_env_file(tmp_path: Path, name: str) -> None:
     target = tmp_path / "tasks" / "new"
 
     create(target, name, "first\nsecond 'x'")
 
     assert sorted(file.name for file in target.iterdir()) == [".env", "function.py", "main.py", "schedule.py"]
     assert read_env(target) == {"NAME": name, "DESCRIPTION": "first\nsecond 'x'"}
-    assert (target / ".env").stat().st_mode & 0o077 == 0, "secrets go there"
+    assert (target / ".env").stat().st_mode & 0o077 == 0, "it may contain secrets"
     assert [file.name for file in target.parent.iterdir()] == ["new"]
 
 
-def test_what_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "new"
     create(target, "new", "")
     (target / "function.py").write_text("mine")
 
-    with pytest.raises(TaskExists, match="is there already"):
+    with pytest.raises(TaskExists, match="already exists"):
         create(target, "new", "")
     assert (target / "function.py").read_text() == "mine"
 
 
 def test_force_replaces_the_sources_and_keeps_secrets_and_other_files(tmp_path: Path) -> None:
     target = tmp_path / "new"
-    create(target, "new", "old words")
+    create(target, "new", "old description")
     original = (target / "function.py").read_text()
     (target / "function.py").write_text("mine")
-    (target / "words.py").write_text("mine, too")
+    (target / "extra.py").write_text("mine, too")
     with (target / ".env").open("a") as env:
         env.write("TOKEN='s3 # cret'\n")
 
-    create(target, "New", "new words", force=True)
+    create(target, "New", "new description", force=True)
 
     assert (target / "function.py").read_text() == original
-    assert (target / "words.py").read_text() == "mine, too"
-    assert read_env(target) == {"NAME": "New", "DESCRIPTION": "new words", "TOKEN": "s3 # cret"}
+    assert (target / "extra.py").read_text() == "mine, too"
+    assert read_env(target) == {"NAME": "New", "DESCRIPTION": "new description", "TOKEN": "s3 # cret"}
 
 
-def test_a_file_in_the_place_of_the_folder_is_not_touched(tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_the_folder_is_not_modified(tmp_path: Path) -> None:
     (tmp_path / "new").write_text("mine")
 
     with pytest.raises(TaskExists):
@@ -62,26 +62,26 @@ def test_a_file_in_the_place_of_the_folder_is_not_touched(tmp_path: Path) -> Non
     assert (tmp_path / "new").read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(KeijiError, match="cannot be written"):
         create(tmp_path / "file" / "new", "new", "")
 
 
-def _by_hand(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _run_main(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-B", str(folder / "main.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, timeout=30)
 
 
-def test_main_runs_the_task_by_hand_with_the_values_of_its_env(tmp_path: Path) -> None:
+def test_main_runs_the_task_with_the_values_of_its_env(tmp_path: Path) -> None:
     target = tmp_path / "tasks" / "a b 'c'"
     create(target, "new", "")
-    untouched = _by_hand(target, "--run")
+    untouched = _run_main(target, "--run")
     (target / "function.py").write_text("import os\ndef function():\n    print(os.environ['TOKEN'])\n    return 3\n")
     with (target / ".env").open("a") as env:
         env.write("TOKEN=secret\n")
-    edited = _by_hand(target, "--run")
+    edited = _run_main(target, "--run")
 
     assert (untouched.returncode, untouched.stdout, untouched.stderr) == (0, "hello from keiji\n", "")
     assert (edited.returncode, edited.stdout, edited.stderr) == (3, "secret\n", "")
@@ -93,23 +93,23 @@ def test_main_shows_the_schedule_in_the_zone_of_the_workspace(tmp_path: Path) ->
     (tmp_path / "settings.conf").write_text("TIME_ZONE=Africa/Nairobi\n")
     (target / "schedule.py").write_text('from keiji import on\ndef schedule():\n    return on.friday.at("10:00PM")\n')
 
-    shown = _by_hand(target, "--schedule").stdout.splitlines()
+    shown = _run_main(target, "--schedule").stdout.splitlines()
 
     assert shown[0] == "Fridays at 22:00"
     assert len(shown) == 6
     assert all(line.startswith("Fri ") and line.endswith(" 22:00:00 EAT") for line in shown[1:])
 
 
-def test_main_says_how_it_is_used(tmp_path: Path) -> None:
+def test_main_shows_its_usage(tmp_path: Path) -> None:
     create(tmp_path / "new", "new", "")
 
-    wrong = _by_hand(tmp_path / "new", "--what")
+    wrong = _run_main(tmp_path / "new", "--unknown")
 
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("usage: --run")
 
 
-def test_the_examples_that_the_template_shows_work_when_they_are_switched_on(tmp_path: Path) -> None:
+def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
     create(tmp_path / "new", "new", "")
     schedule = tmp_path / "new" / "schedule.py"
     text = schedule.read_text().replace("    return every(10).seconds\n", "")
@@ -118,4 +118,4 @@ def test_the_examples_that_the_template_shows_work_when_they_are_switched_on(tmp
         text = text.replace(f"# {example}", example)
     schedule.write_text(f"from keiji import on, Policy, Retry\n{text}")
 
-    assert _by_hand(tmp_path / "new", "--schedule").stdout.startswith("Fridays at 22:00\n")
+    assert _run_main(tmp_path / "new", "--schedule").stdout.startswith("Fridays at 22:00\n")

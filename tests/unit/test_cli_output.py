@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from keiji.engine_process import EngineInfo
+from keiji.reasons import Code, reason, text_reason
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_cli import json_output, output
 from keiji_cli.services import ServiceInfo
-from keiji_engine.bus.views import TaskView, Upcoming
+from keiji_engine.bus.views import DueInstant, TaskView
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
 MOMENT = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
@@ -46,7 +47,7 @@ RUN = Run(
     scheduled_for=MOMENT,
     started_at=MOMENT,
     finished_at=MOMENT + timedelta(seconds=1.5),
-    reason="exit code 2",
+    reason=reason(Code.EXIT_CODE, exit_code=2),
     exit_code=2,
     cpu_seconds=0.25,
     peak_memory_bytes=10_000_000,
@@ -94,6 +95,17 @@ def test_tasks_as_json_have_the_documented_keys_and_times_in_the_zone_of_the_wor
     assert task["last_execution_time"] is None
     assert task["is_disabled"] is True
     assert task["pause"] is None
+    assert (task["error_text"], task["waiting"]) == ("", "")
+
+
+def test_reasons_as_json_are_text() -> None:
+    waiting = reason(Code.STAGGERED, at=MOMENT)
+    failed = msgspec.structs.replace(TASK, error=reason(Code.EXIT_CODE, exit_code=2), waiting=waiting)
+    (task,) = json.loads(json_output.format_tasks([failed], NAIROBI))
+    assert task["error_text"] == "exit code 2"
+    assert task["waiting"] == "starts at 2026-11-27 22:00:00 EAT (catch-up is staggered)"
+    runs = json.loads(json_output.format_runs([RUN, replace(RUN, reason=None)], NAIROBI))
+    assert [run["reason"] for run in runs] == ["exit code 2", ""]
 
 
 def test_a_pause_is_shown_as_text_and_as_json() -> None:
@@ -163,14 +175,14 @@ def test_the_runs_table_shows_times_result_and_reason() -> None:
 
 
 def test_a_row_that_covers_several_occurrences_shows_their_number_and_the_last_one() -> None:
-    several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason="no engine ran")
+    several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason=text_reason("no engine ran"))
     row = output.format_runs_table([several], NAIROBI).splitlines()[1]
     assert row.endswith("37 occurrences until 2026-11-27 23:00:00 +0300: no engine ran")
 
 
 def test_upcoming_occurrences_are_shown_with_a_note_and_the_time_until_then() -> None:
-    gap = Upcoming(at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
-    due = Upcoming(at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
+    gap = DueInstant(task="ping", at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
+    due = DueInstant(task="ping", at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
     header, skipped, next_due = output.format_upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
     assert header.split() == ["DAY", "DUE", "NOTE"]
     assert skipped.split("  ") == ["Fri", "2026-11-27 22:00:00 EAT", "", "", "", "", "skipped: gap 02:30"]

@@ -1,164 +1,108 @@
-"""Lines of a log by their position, and the part of them that is in memory."""
+"""Log lines: formatting, escaping and parsing."""
 
 from __future__ import annotations
 
-import asyncio
+import unicodedata
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keiji_engine.bus.protocol import LogSlice
-from keiji_tui.logs.buffer import MARGIN, LogBuffer
-from keiji_tui.logs.intake import Intake
-from keiji_tui.logs.lines import LONGEST_KEPT, Line, Piece
-from keiji_tui.logs.source import back
+from keiji_engine.logs.line_format import MAX_LINE_BYTES, StreamFormatter, format_line, parse_line
+
+TIME = datetime(2026, 11, 23, 10, 0, 0, 123000, ZoneInfo("Africa/Nairobi"))
 
 
-def file_of(data: bytes, oldest: int = 0):  # type: ignore[no-untyped-def]
-    """Return what reads ``data`` as the engine reads a log."""
-
-    async def read(position: int | None, limit: int) -> LogSlice:
-        begin = min(max(position or 0, oldest), len(data))
-        found = data[begin : begin + limit]
-        found = found[: found.rfind(b"\n") + 1] or (found if len(found) == limit else b"")
-        text = found.decode(errors="replace")
-        return LogSlice(id="r", task="a", position=begin, end=begin + len(found), size=len(data), text=text)
-
-    return read
+def original_output(lines: bytes) -> bytes:
+    """Return the output of a program, restored from its log lines."""
+    parsed = map(parse_line, lines.splitlines())
+    return b"".join(line.raw + (b"" if line.is_continued else b"\n") for line in parsed)
 
 
-def raws(lines: list[Line]) -> list[str]:
-    return [line.raw for line in lines]
+def test_a_line_has_time_level_and_message() -> None:
+    assert format_line(TIME, "INFO", "task disabled, exiting...", None) == (
+        b'time=2026-11-23T10:00:00.123+03:00 level=INFO msg="task disabled, exiting..."\n'
+    )
 
 
-def test_lines_have_their_positions_in_bytes() -> None:
-    text = "one\nzwölf\n報告\n"
-    lines = Piece(100, 100 + len(text.encode()), text).lines()
-    assert [(line.position, line.end, line.raw) for line in lines] == [
-        (100, 104, "one"), (104, 111, "zwölf"), (111, 118, "報告"),
-    ]  # fmt: skip
+def test_a_line_of_a_service_has_the_name_of_the_service() -> None:
+    formatted = format_line(TIME, "WARN", "sources changed", service="watcher")
+    assert b" level=WARN service=watcher msg=" in formatted
+    parsed = parse_line(formatted)
+    assert (parsed.level, parsed.run, parsed.msg) == ("WARN", None, "sources changed")
 
 
-def test_a_piece_from_the_middle_begins_with_its_first_whole_line() -> None:
-    data = "報告報告\nabc\ndef\n".encode()[1:]
-    text = data.decode(errors="replace")
-    lines = Piece(1, 1 + len(data), text).whole().lines()
-    assert [(line.position, line.raw) for line in lines] == [(13, "abc"), (17, "def")]
+def test_a_line_of_output_has_its_run_and_level() -> None:
+    assert StreamFormatter("ERROR", "r1").feed(b'say "hi"\n', TIME) == (
+        b'time=2026-11-23T10:00:00.123+03:00 level=ERROR run=r1 msg="say \\"hi\\""\n'
+    )
 
 
-def test_a_piece_of_one_endless_line_is_a_line() -> None:
-    lines = Piece(10, 30, "x" * 20).whole().lines()
-    assert [(line.position, line.end, line.is_open) for line in lines] == [(10, 30, True)]
+def test_a_message_with_several_lines_is_formatted_as_one_line() -> None:
+    formatted = format_line(TIME, "INFO", "one\ntwo", "r")
+    assert formatted.count(b"\n") == 1
+    assert parse_line(formatted).msg == "one\ntwo"
 
 
-def test_what_a_crash_tore_apart_does_not_move_what_comes_after_the_piece() -> None:
-    data = b"good\nbad \xe5\xa0\nmore\n"
-    lines = Piece(0, len(data), data.decode(errors="replace")).lines()
-    assert lines[-1].end == len(data)
-    assert all(line.position < line.end for line in lines)
+def test_parsing_reverses_formatting() -> None:
+    parsed = parse_line(format_line(TIME, "ERROR", "Zeit läuft ⏱", "r1"))
+    assert (parsed.time, parsed.level, parsed.run, parsed.msg) == (TIME, "ERROR", "r1", "Zeit läuft ⏱")
 
 
-def test_a_line_that_came_in_two_pieces_is_one() -> None:
-    buffer = LogBuffer()
-    buffer.append(Piece(0, 6, "one\ntw").lines(), 0, 6)
-    buffer.append(Piece(6, 14, "o\nthree\n").lines(), 6, 14)
-    assert raws(list(buffer)) == ["one", "two", "three"]
-    assert (buffer.begin, buffer.end) == (0, 14)
+@pytest.mark.parametrize("foreign", [b"", b"plain text\n", b'time=yesterday level=INFO msg="x"\n', b"\xff\xfe"])
+def test_a_line_in_another_format_is_parsed_as_a_message(foreign: bytes) -> None:
+    parsed = parse_line(foreign)
+    assert (parsed.time, parsed.raw) == (None, foreign.removesuffix(b"\n"))
 
 
-def test_a_buffer_says_what_is_missing() -> None:
-    buffer = LogBuffer()
-    buffer.append(Piece(0, 4, "one\n").lines(), 0, 4)
-    buffer.append(Piece(1004, 1008, "two\n").lines(), 1004, 1008)
-    assert raws(list(buffer)) == ["one", "… 1,000 bytes were skipped …", "two"]
-    assert buffer[1].is_note
+def test_invalid_utf8_is_escaped() -> None:
+    formatted = StreamFormatter("INFO", "r").feed(b"a\xffb\n", TIME)
+    assert rb'msg="a\xffb"' in formatted
+    assert parse_line(formatted).msg == r"a\xffb"
 
 
-def numbered(first: int, last: int) -> list[Line]:
-    return [Line(number * 10, number * 10 + 10, f"{number:09}") for number in range(first, last)]
+@pytest.mark.parametrize("sequence", ["\x1b[31m", "\x07", "\x9b31m", "\r", "\x00", "\x7f"])
+def test_control_characters_are_escaped(sequence: str) -> None:
+    formatted = StreamFormatter("INFO", "r").feed(f"a{sequence}b\n".encode(), TIME)
+    assert formatted.decode().removesuffix("\n").isprintable()
+    assert parse_line(formatted).msg == f"a{sequence}b"
 
 
-def test_a_buffer_drops_at_the_end_that_nobody_heads_for() -> None:
-    buffer = LogBuffer(most=5)
-    buffer.append(numbered(10, 20), 100, 200)
-    assert (buffer.begin, buffer.end, len(buffer)) == (150, 200, 5)
-    buffer.prepend(numbered(12, 15), 120)
-    assert (buffer.begin, buffer.end, len(buffer)) == (120, 170, 5)
-    assert buffer.is_full
-    assert not buffer.is_at_end
+def test_a_line_that_is_too_long_is_split_between_characters_and_marked_as_continued() -> None:
+    long_line = ("é" * MAX_LINE_BYTES).encode()
+    formatted = StreamFormatter("INFO", "r").feed(long_line + b"\nnext\n", TIME)
+    first, second, following = map(parse_line, formatted.splitlines())
+    assert (first.is_continued, second.is_continued, following.is_continued) == (True, False, False)
+    assert "\\x" not in first.msg + second.msg
+    assert first.raw + second.raw == long_line
 
 
-def test_a_buffer_is_bounded_by_letters_as_well() -> None:
-    buffer = LogBuffer(letters=100)
-    buffer.append([Line(n, n + 1, "x" * 40) for n in range(10)], 0, 10)
-    assert (len(buffer), buffer.begin) == (2, 8)
-    buffer.prepend([Line(7, 8, "y" * 90)], 7)
-    assert raws(list(buffer)) == ["y" * 90]
-    assert len(Piece(0, 100_000, "z" * 100_000).lines()[0].raw) == LONGEST_KEPT
+def test_the_buffer_is_bounded_if_a_program_prints_no_newline() -> None:
+    formatter = StreamFormatter("INFO", "r")
+    formatted = b"".join(formatter.feed(b"x" * 5000, TIME) for _ in range(100))
+    assert len(parse_line(formatter.flush(TIME, at_end=True)).raw) <= MAX_LINE_BYTES
+    assert original_output(formatted).count(b"x") >= 500_000 - MAX_LINE_BYTES
 
 
-def test_positions_between_lines_belong_to_the_line_before() -> None:
-    buffer = LogBuffer()
-    buffer.append(numbered(3, 6), 30, 60)
-    assert [buffer.index(position) for position in (0, 30, 39, 40, 59, 999)] == [0, 0, 0, 1, 2, 2]
+chunks_of_output = st.lists(
+    st.one_of(
+        st.binary(max_size=60), st.sampled_from([b"\n", b"\\", b'"', b"\xc2", b"\x9b", b"\xf0\x9f", b"x" * 70_000])
+    ),
+    max_size=12,
+)
 
 
-def test_a_margin_is_counted_in_lines_or_in_letters() -> None:
-    buffer = LogBuffer()
-    buffer.append(numbered(0, 2 * MARGIN + 2), 0, (2 * MARGIN + 2) * 10)
-    middle = (MARGIN + 1) * 10
-    assert buffer.has_margin_before(middle)
-    assert buffer.has_margin_behind(middle)
-    assert not buffer.has_margin_before(middle - 20)
-
-
-def test_an_intake_joins_what_belongs_together_and_keeps_the_newest() -> None:
-    intake = Intake(most=20)
-    for begin in range(0, 60, 10):
-        intake.add(Piece(begin, begin + 10, "x" * 9 + "\n"))
-    assert intake.end == 60
-    piece = intake.pop()
-    assert (piece.position, piece.end, len(piece.text)) == (40, 60, 20)
-    assert not intake
-    intake.add(Piece(70, 80, "y" * 9 + "\n"))
-    intake.add(Piece(90, 100, "z" * 9 + "\n"))
-    assert intake.pop().end == 80
-
-
-logs = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=30), max_size=60)
-
-
-@given(logs, st.integers(1, 200))
-def test_all_of_a_log_is_read_backwards_once(lines: list[str], limit: int) -> None:
-    data = "".join(f"{line}\n" for line in lines).encode()
-    longest = max((len(line.encode()) for line in lines), default=0) + 1
-
-    async def everything() -> list[str]:
-        found: list[str] = []
-        before = len(data)
-        while before > 0:
-            piece, is_oldest = await back(file_of(data), before, max(limit, longest))
-            assert piece is not None
-            assert piece.end == before
-            found[:0] = raws(piece.lines())
-            before = piece.position
-            assert is_oldest == (before == 0)
-        return found
-
-    assert asyncio.run(everything()) == lines
-
-
-@given(st.lists(st.binary(max_size=80), max_size=20), st.integers(1, 60))
-def test_reading_backwards_comes_to_an_end_whatever_is_in_the_file(parts: list[bytes], limit: int) -> None:
-    data = b"\n".join(parts) + b"\n"
-
-    async def steps() -> None:
-        before = len(data)
-        while before > 0:
-            piece, _ = await back(file_of(data), before, limit)
-            if piece is None:
-                return
-            assert piece.position < before
-            before = piece.position
-
-    asyncio.run(steps())
+@given(chunks=chunks_of_output, flush_after=st.sets(st.integers(0, 11)))
+@settings(max_examples=150, deadline=None)
+def test_any_output_can_be_restored_from_its_log_lines(chunks: list[bytes], flush_after: set[int]) -> None:
+    formatter, formatted = StreamFormatter("INFO", "r"), b""
+    for index, chunk in enumerate(chunks):
+        formatted += formatter.feed(chunk, TIME)
+        if index in flush_after:
+            formatted += formatter.flush(TIME, at_end=False)
+    formatted += formatter.flush(TIME, at_end=True)
+    output = b"".join(chunks)
+    assert original_output(formatted).removesuffix(b"\n") == output.removesuffix(b"\n")
+    assert not any(unicodedata.category(char) == "Cc" for char in formatted.decode().replace("\n", ""))

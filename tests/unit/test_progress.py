@@ -1,4 +1,4 @@
-"""How far a run has got: taken out of what it prints, whatever way it comes, and said by Python authors."""
+"""Progress of runs: filtering escape sequences from output, progress files, and `keiji.progress`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 
 import keiji
 from keiji.records import Progress
-from keiji_engine.runner.progress import ProgressFilter, path_of, read_all, write
+from keiji_engine.runner.progress import ProgressFilter, path_for, read_all, write
 
 HALF = b"\x1b]9;4;1;50\x1b\\"
 OTHERS = [b"plain\n", b"\x1b[31mred\x1b[0m", b"\x1b]0;title\x07", b"\x1b", b"\x1b]9;", b"\x1b]9;4;9;9\x07", b"\xff\x00"]
 
 
-def sifted(*chunks: bytes) -> tuple[bytes, Progress | None]:
-    sifter = ProgressFilter()
-    return b"".join([*map(sifter.sift, chunks), sifter.rest()]), sifter.latest
+def filtered(*chunks: bytes) -> tuple[bytes, Progress | None]:
+    """Return the output without progress sequences, and the latest progress."""
+    progress_filter = ProgressFilter()
+    output = b"".join([*map(progress_filter.filter, chunks), progress_filter.flush()])
+    return output, progress_filter.latest
 
 
 @pytest.mark.parametrize(
@@ -37,66 +39,71 @@ def sifted(*chunks: bytes) -> tuple[bytes, Progress | None]:
         (HALF + b"\x1b]9;4;0\x07", None),
     ],
 )
-def test_what_a_sequence_says_is_heard_and_not_logged(sequence: bytes, progress: Progress | None) -> None:
-    assert sifted(b"before " + sequence + b"after\n") == (b"before after\n", progress)
+def test_a_sequence_is_removed_from_the_output_and_sets_the_progress(
+    sequence: bytes, progress: Progress | None
+) -> None:
+    assert filtered(b"before " + sequence + b"after\n") == (b"before after\n", progress)
 
 
 @given(st.lists(st.sampled_from([HALF, *OTHERS]), max_size=12), st.lists(st.integers(1, 30), min_size=1))
-def test_in_whatever_chunks_it_comes_only_whole_sequences_are_taken_out(pieces: list[bytes], cuts: list[int]) -> None:
-    data = b"".join(pieces)
-    whole = sifted(data)
+def test_filtering_does_not_depend_on_how_output_is_split_into_chunks(parts: list[bytes], sizes: list[int]) -> None:
+    data = b"".join(parts)
+    whole = filtered(data)
     chunks, position = [], 0
     while position < len(data):
-        step = cuts[len(chunks) % len(cuts)]
-        chunks.append(data[position : position + step])
-        position += step
-    assert sifted(*chunks) == whole
+        size = sizes[len(chunks) % len(sizes)]
+        chunks.append(data[position : position + size])
+        position += size
+    assert filtered(*chunks) == whole
     assert HALF not in whole[0]
 
 
-def test_what_begins_like_a_sequence_and_never_ends_is_kept_for_no_longer_than_one_may_be() -> None:
-    sifter = ProgressFilter()
-    endless = b"\x1b]9;4;1;50;" + b"x" * 5000
-    assert sifter.sift(endless) == endless
-    assert sifter.rest() == b""
+def test_an_unterminated_sequence_is_passed_on_once_it_exceeds_the_maximum_length() -> None:
+    progress_filter = ProgressFilter()
+    unterminated = b"\x1b]9;4;1;50;" + b"x" * 5000
+    assert progress_filter.filter(unterminated) == unterminated
+    assert progress_filter.flush() == b""
 
 
-def test_what_is_written_is_read_until_it_is_taken_back(tmp_path: Path) -> None:
+def test_progress_files_are_read_until_they_are_removed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    told = Progress(fraction=0.25, words="a quarter", is_failing=True)
-    write(path_of(runs, "r1"), told)
-    write(path_of(runs, "r2"), Progress())
-    path_of(runs, "torn").write_text("[0.")
-    assert dict(read_all(runs)) == {"r1": told, "r2": Progress()}
-    write(path_of(runs, "r1"), None)
-    write(path_of(runs, "r1"), None)
+    quarter = Progress(fraction=0.25, words="a quarter", is_failing=True)
+    write(path_for(runs, "r1"), quarter)
+    write(path_for(runs, "r2"), Progress())
+    path_for(runs, "torn").write_text("[0.")
+    assert dict(read_all(runs)) == {"r1": quarter, "r2": Progress()}
+    write(path_for(runs, "r1"), None)
+    write(path_for(runs, "r1"), None)
     assert dict(read_all(runs)) == {"r2": Progress()}
     assert dict(read_all(tmp_path / "nowhere" / "runs")) == {}
 
 
-SAYS = "import keiji; keiji.progress(0.61, 'half way\\x1b[31m\\n'); keiji.progress(None)"
+REPORTS_PROGRESS = "import keiji; keiji.progress(0.61, 'half way\\x1b[31m\\n'); keiji.progress(None)"
 
 
-def said(stdout: int, **environment: str) -> None:
+def report_progress(stdout: int, **environment: str) -> None:
+    """Run a program that calls `keiji.progress`."""
     inherited = {name: value for name, value in os.environ.items() if name != "KEIJI_RUN_ID"}
-    subprocess.run([sys.executable, "-c", SAYS], stdout=stdout, env=inherited | environment, check=True, timeout=20)
+    subprocess.run(
+        [sys.executable, "-c", REPORTS_PROGRESS], stdout=stdout, env=inherited | environment, check=True, timeout=20
+    )
 
 
-def test_python_authors_say_it_with_words_under_keiji_and_without_on_a_terminal_and_not_at_all_elsewhere() -> None:
+def test_keiji_progress_prints_text_under_keiji_only_the_fraction_on_a_terminal_and_nothing_elsewhere() -> None:
     reading, writing = os.pipe()
-    said(writing, KEIJI_RUN_ID="r1")
-    said(writing)
+    report_progress(writing, KEIJI_RUN_ID="r1")
+    report_progress(writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         assert pipe.read() == b"\x1b]9;4;1;61;half way[31m\x1b\\\x1b]9;4;3;0\x1b\\"
     terminal, end = os.openpty()
-    said(end)
+    report_progress(end)
     assert os.read(terminal, 1000) == b"\x1b]9;4;1;61\x1b\\\x1b]9;4;3;0\x1b\\"
     os.close(end)
     os.close(terminal)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
-def test_a_fraction_that_is_none_is_refused(fraction: float) -> None:
+def test_a_fraction_out_of_range_is_rejected(fraction: float) -> None:
     with pytest.raises(ValueError, match="a number from 0 to 1 is needed, or None"):
         keiji.progress(fraction)

@@ -39,7 +39,7 @@ def test_a_directive_of_ours_is_sent_before_anybody_answers() -> None:
     assert book.entries[directive.id].stage == "accepted"
     book.done(directive, ("built",), at(2))
     entry = book.entries[directive.id]
-    assert (entry.stage, entry.lines, entry.at, entry.settled_at) == ("done", ("built",), NOW, at(2))
+    assert (entry.stage, entry.lines, entry.at, entry.completed_at) == ("done", ("built",), NOW, at(2))
 
 
 @pytest.mark.parametrize("is_answer_first", [True, False])
@@ -55,7 +55,7 @@ def test_the_answer_and_the_event_may_come_in_either_order(is_answer_first: bool
     book.happened(changed(directive, "accepted"), at(3))
     entry = book.entries[directive.id]
     assert (entry.stage, entry.lines) == ("done", ("disabled task ping",))
-    assert entry.settled_at == at(1 if is_answer_first else 2)
+    assert entry.completed_at == at(1 if is_answer_first else 2)
 
 
 def test_what_nobody_answered_is_not_called_refused() -> None:
@@ -97,7 +97,7 @@ def test_an_answer_of_a_moment_ago_does_not_undo_what_was_told_meanwhile() -> No
 def test_lines_that_are_known_whole_are_not_replaced_by_cut_ones() -> None:
     book, directive = Book(), Disable(task="ping")
     book.happened(changed(directive, "done", "x" * 9000), NOW)
-    book.take([view(directive.id, 0, lines=("x… cut here",), settled_at=NOW)])
+    book.take([view(directive.id, 0, lines=("x… cut here",), completed_at=NOW)])
     assert book.entries[directive.id].lines == ("x" * 9000,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keiji.reasons import Code, reason, text_reason
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_tui import history
@@ -13,11 +14,12 @@ NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
 SKIPPED, FAILED = RunState.SKIPPED, RunState.FAILED
 
 
-def run(number: int, state: RunState, reason: str = "", **changes: Any) -> Run:
+def run(number: int, state: RunState, text: str = "", **changes: Any) -> Run:
     """Return what became of the instant that was ``number`` minutes ago."""
     at = NOW - timedelta(minutes=number)
     known: dict[str, Any] = {
-        "run_id": f"run-{number}", "task": "ping", "trigger": Trigger.SCHEDULE, "state": state, "reason": reason,
+        "run_id": f"run-{number}", "task": "ping", "trigger": Trigger.SCHEDULE, "state": state,
+        "reason": text_reason(text) if text else None,
         "created_at": at, "scheduled_for": at, "started_at": None if state is SKIPPED else at,
     }  # fmt: skip
     return Run(**{**known, **changes})
@@ -45,7 +47,8 @@ def test_a_row_keeps_its_key_as_it_grows() -> None:
 
 
 def test_reasons_that_differ_in_numbers_only_are_the_same() -> None:
-    busy = [run(number, SKIPPED, f"still running since 10:0{number}:00") for number in range(3)]
+    since = [NOW - timedelta(hours=number) for number in range(3)]
+    busy = [run(number, SKIPPED, reason=reason(Code.STILL_RUNNING, since=since[number])) for number in range(3)]
     assert words(*busy) == ["skipped × 3"]
     assert words(*busy, run(4, SKIPPED, "held since 10:00:00")) == ["skipped × 3", "skipped"]
 

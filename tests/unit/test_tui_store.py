@@ -97,7 +97,7 @@ def test_data_stays_when_the_engine_is_gone(store: Store) -> None:
 
 
 def test_a_heartbeat_ends_staleness_but_not_absence(store: Store) -> None:
-    beat = Heartbeat(boot="one", seq=0, late=0.0)
+    beat = Heartbeat(boot="one", seq=0, loop_lag=0.0)
     store.apply(LinkChanged(LinkState.STALE), NOW)
     store.apply(beat, NOW)
     assert store.link is LinkState.LIVE

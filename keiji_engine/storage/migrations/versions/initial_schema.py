@@ -1,6 +1,6 @@
-"""The first tables.
+"""The initial schema.
 
-A migration is history: it names plain types rather than those of tables.py, which go on changing.
+A migration does not change once it is released: it names plain types, not those of tables.py, which keep changing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0001"
+revision = "2026.11"
 down_revision = None
 
 _moment = sa.DateTime(timezone=True).with_variant(sa.String(27), "sqlite")
@@ -33,9 +33,12 @@ def upgrade() -> None:
         sa.Column("last_at", _moment),
         sa.Column("is_disabled", sa.Boolean, nullable=False),
         sa.Column("is_error", sa.Boolean, nullable=False),
-        sa.Column("error_text", sa.Text, nullable=False),
+        sa.Column("error", sa.Text, nullable=False),
         sa.Column("created_at", _moment, nullable=False),
-        sqlite_autoincrement=True,  # the number of a deleted task is never given to another, as PostgreSQL has it
+        sa.Column("pause", sa.Text),
+        sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("held_at", _moment),
+        sqlite_autoincrement=True,  # the id of a deleted task is never reused, as in PostgreSQL
     )
     op.create_table(
         "builds",
@@ -71,6 +74,8 @@ def upgrade() -> None:
         sa.Column("log_end", sa.BigInteger),
         sa.Column("build", sa.String(64)),
         sa.Column("retry_of", sa.String(32), unique=True),
+        sa.Column("count", sa.Integer, nullable=False, server_default="1"),
+        sa.Column("scheduled_until", _moment),
         sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
     )
     op.create_index("runs_by_creation", "runs", ["task_id", "created_at", "run_id"])
@@ -86,5 +91,13 @@ def upgrade() -> None:
         sa.Column("stage", sa.String(16), nullable=False),
         sa.Column("reply", sa.LargeBinary, nullable=False),
         sa.Column("received_at", _moment, nullable=False),
-        sa.Column("settled_at", _moment),
+        sa.Column("completed_at", _moment),
+        sa.Column("options", sa.Text),
+        sa.Column("user", sa.Text, nullable=False, server_default=""),
+        sa.Column("sudo_user", sa.Text, nullable=False, server_default=""),
+    )
+    op.create_table(
+        "system_state",
+        sa.Column("name", sa.String(32), primary_key=True),
+        sa.Column("value", sa.Text, nullable=False),
     )

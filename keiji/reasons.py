@@ -1,0 +1,324 @@
+"""Why a run is in its state, why a run waits, and why a task does not run: a code with parameters.
+
+The engine records and sends reasons as data; `render` is the only place that turns one into text. So rows of the
+history show times in the reader's zone, and no program has to parse English.
+"""
+
+from __future__ import annotations
+
+import json
+import signal as signals
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
+from typing import Any
+
+Value = str | int | float | bool | None
+
+
+class Code(StrEnum):
+    """What a reason is about. docs/states.md lists them with their parameters."""
+
+    TEXT = "text"
+
+    # occurrences that did not run
+    STILL_RUNNING = "still-running"
+    PREVIOUS_NOT_STARTED = "previous-not-started"
+    RETRY_PENDING = "retry-pending"
+    QUEUE_FULL = "queue-full"
+    HELD = "held"
+    PAUSED = "paused"
+    RUNNER_STOPPED = "runner-stopped"
+    CATCH_UP_NONE = "catch-up-none"
+    CATCH_UP_WINDOW = "catch-up-window"
+    CATCH_UP_CAP = "catch-up-cap"
+    COVERED = "covered"
+    COVERED_LATER = "covered-later"
+    COVERED_EARLIER = "covered-earlier"
+    REPLACED = "replaced"
+    TASK_CHANGED = "task-changed"
+
+    # runs that wait, or that started late
+    CAUGHT_UP = "caught-up"
+    JITTER = "jitter"
+    STAGGERED = "staggered"
+    WAITING_FOR_PREVIOUS = "waiting-for-previous"
+    WAITING_FOR_SLOT = "waiting-for-slot"
+    PARALLEL_LIMIT = "parallel-limit"
+
+    # runs that ended
+    EXIT_CODE = "exit-code"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    NOT_STARTED = "not-started"
+    SUPERVISOR_FAILED = "supervisor-failed"
+    LOG_INCOMPLETE = "log-incomplete"
+    NO_TRACE = "no-trace"
+    NO_RESULT = "no-result"
+    SHIM_KILLED = "shim-killed"
+    RUN_FILE_REMOVED = "run-file-removed"
+
+    # tasks that do not run now
+    ENGINE_OFFLINE = "engine-offline"
+    SERVICE_DOWN = "service-down"
+    NOT_BUILT = "not-built"
+    DISABLED = "disabled"
+    RETRY_AT = "retry-at"
+    WAITING = "waiting"
+    RUNNING = "running"
+    SOURCES_CHANGED = "sources-changed"
+    DUE = "due"
+    NEVER_DUE = "never-due"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason as data.
+
+    Args:
+        code: a `Code`; of a newer version of keiji, it may be unknown here.
+        params: plain values. Moments are ISO 8601 text, and lengths of time are seconds.
+        cause: a further reason, for example why the queue that is full does not move.
+    """
+
+    code: str
+    params: dict[str, Value] = field(default_factory=dict)
+    cause: Reason | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; `from_dict` reads it back."""
+        data: dict[str, Any] = {"code": str(self.code)}
+        if self.params:
+            data["params"] = self.params
+        if self.cause is not None:
+            data["cause"] = self.cause.to_dict()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reason:
+        """Read what `to_dict` wrote. Raises KeyError or TypeError if it is something else."""
+        cause = data.get("cause")
+        return cls(data["code"], dict(data.get("params", {})), cls.from_dict(cause) if cause is not None else None)
+
+    def because(self, cause: Reason | None) -> Reason:
+        """Return this reason with ``cause`` behind its own causes."""
+        if cause is None:
+            return self
+        return Reason(self.code, self.params, self.cause.because(cause) if self.cause else cause)
+
+
+def reason(code: Code, *, cause: Reason | None = None, **params: Value | datetime | timedelta) -> Reason:
+    """Return a reason; moments and lengths of time become plain values."""
+    return Reason(str(code), {name: _plain(value) for name, value in params.items()}, cause)
+
+
+def text_reason(text: str) -> Reason:
+    """Return the reason that is the given text, for what has no code of its own."""
+    return reason(Code.TEXT, text=text)
+
+
+def to_json(found: Reason | None) -> str:
+    """Return a reason as text for storage; "" for none."""
+    return json.dumps(found.to_dict(), separators=(",", ":")) if found is not None else ""
+
+
+def from_json(text: str) -> Reason | None:
+    """Read what `to_json` wrote. Text that is not a reason, as earlier versions stored it, becomes a text reason."""
+    if not text:
+        return None
+    try:
+        return Reason.from_dict(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return text_reason(text)
+
+
+def _plain(value: Value | datetime | timedelta) -> Value:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+# ── text ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_Params = Mapping[str, Any]
+
+
+def render(found: Reason | None, zone: tzinfo = UTC) -> str:
+    """Return a reason as a phrase, with moments in ``zone``; "" for none."""
+    if found is None:
+        return ""
+    shown = {name: _moment(value, zone) if name in _MOMENTS else value for name, value in found.params.items()}
+    write = _TEXTS.get(found.code, _unknown(found.code))
+    try:
+        text = write.format_map(shown) if isinstance(write, str) else write(shown)
+    except (KeyError, TypeError, ValueError):
+        text = _unknown(found.code)(shown)
+    return "; ".join(filter(None, (text, render(found.cause, zone))))
+
+
+def remedy(found: Reason, task: str) -> str:
+    """Return the command that removes the reason why ``task`` (a slug) does not run; "" if there is none."""
+    if found.code == Code.PAUSED:
+        return "keiji system resume" if found.params.get("all") else f"keiji task resume {task}"
+    return _REMEDIES.get(found.code, "").format_map({**found.params, "task": task})
+
+
+def format_moment(moment: datetime, zone: tzinfo) -> str:
+    """Return a moment as text, in ``zone``: "2026-11-24 10:00:00 EAT"."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
+
+
+_MOMENTS = frozenset({"since", "at", "due"})
+
+
+def _moment(value: Any, zone: tzinfo) -> Any:
+    return format_moment(datetime.fromisoformat(value), zone) if isinstance(value, str) else value
+
+
+def _unknown(code: str) -> Callable[[_Params], str]:
+    def write(params: _Params) -> str:
+        return code + "".join(f", {name}: {value}" for name, value in params.items())
+
+    return write
+
+
+def _with(text: str, detail: object) -> str:
+    return f"{text}: {detail}" if detail else text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _late(seconds: float) -> str:
+    """Return a length of time in one unit."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def _retry_pending(params: _Params) -> str:
+    when = f" at {params['at']}" if params.get("at") else ""
+    return f"attempt {params['attempt']} of {params['tries']} is due{when}"
+
+
+def _held(params: _Params) -> str:
+    since = f" since {params['since']}" if params.get("since") else ""
+    return f"held{since} after {_count(params['failures'], 'failure')} in a row, until it is resolved"
+
+
+def _paused(params: _Params) -> str:
+    who = f" by {params['by']}" if params.get("by") else ""
+    what = "everything is paused" if params.get("all") else "paused"
+    return _with(f"{what} since {params['since']}{who}", params.get("note"))
+
+
+def _replaced(params: _Params) -> str:
+    return f"replaced by the run due at {params['due']}" if params.get("due") else "replaced by a later occurrence"
+
+
+def _slot(params: _Params) -> str:
+    limit = params["limit"]
+    return f"waiting for a slot: {_count(limit, 'run')} {'is' if limit == 1 else 'are'} live (MAX_PARALLEL_RUNS)"
+
+
+def _signal(params: _Params) -> str:
+    number = params["signal"]
+    try:
+        name = signals.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return _with(f"killed by {name}", params.get("detail"))
+
+
+def _killed(text: str, params: _Params) -> str:
+    after = params.get("killed_after")
+    return text if after is None else f"{text}; killed after another {after:g} s"
+
+
+def _stopped(params: _Params) -> str:
+    """Stopped by a directive, whose verb is ``why``, of the client ``by``."""
+    why, by = params.get("why"), params.get("by")
+    text = {"disable": "task disabled", "delete": "task deleted", "restart": "task restarted"}.get(why or "", "")
+    return _killed(text or (f"stopped by {by}" if by else "stopped"), params)
+
+
+_TASK_CHANGES = {
+    "disable": "the task was disabled before this occurrence could run",
+    "pause": "the task was paused before this occurrence could run",
+    "restart": "the task was restarted before this occurrence could run",
+    "schedule": "the schedule changed before this occurrence could run",
+}
+
+
+def _running(params: _Params) -> str:
+    times = f"{params['count']} runs are live, the first" if params["count"] > 1 else "running"
+    return f"{times} since {params['since']} (overlap: {params['overlap']})"
+
+
+def _retry_at(params: _Params) -> str:
+    return (
+        f"failed; the next attempt is due at {params['at']}"
+        if params.get("at")
+        else "failed; retries when a slot is free"
+    )
+
+
+_TEXTS: dict[str, str | Callable[[_Params], str]] = {
+    Code.TEXT: lambda params: str(params["text"]),
+    Code.STILL_RUNNING: "still running since {since}",
+    Code.PREVIOUS_NOT_STARTED: "the previous run has not started",
+    Code.RETRY_PENDING: _retry_pending,
+    Code.QUEUE_FULL: lambda params: f"the queue is full ({_count(params['waiting'], 'run')} waiting)",
+    Code.HELD: _held,
+    Code.PAUSED: _paused,
+    Code.RUNNER_STOPPED: "the runner was stopped",
+    Code.CATCH_UP_NONE: "missed; the policy has catch_up='none'",
+    Code.CATCH_UP_WINDOW: "missed; due longer ago than the catch_up_window of {window:g} s",
+    Code.CATCH_UP_CAP: "missed; only the newest {cap} are caught up (catch_up_cap)",
+    Code.COVERED: "missed; covered by the run due at {due}",
+    Code.COVERED_LATER: "missed; covered by a later run",
+    Code.COVERED_EARLIER: "missed; covered by an earlier run",
+    Code.REPLACED: _replaced,
+    Code.TASK_CHANGED: lambda params: _TASK_CHANGES[params["change"]],
+    Code.CAUGHT_UP: lambda params: f"caught up, {_late(params['late'])} after it was due",
+    Code.JITTER: "starts at {at} (jitter)",
+    Code.STAGGERED: "starts at {at} (catch-up is staggered)",
+    Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",
+    Code.WAITING_FOR_SLOT: _slot,
+    Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
+    Code.EXIT_CODE: lambda params: _with(f"exit code {params['exit_code']}", params.get("detail")),
+    Code.SIGNAL: _signal,
+    Code.TIMEOUT: lambda params: _killed(f"timed out after {params['timeout']:g} s", params),
+    Code.STOPPED: _stopped,
+    Code.NOT_STARTED: lambda params: _with("could not be started", params.get("detail")),
+    Code.SUPERVISOR_FAILED: lambda params: _with("the shim failed, so the run was killed", params.get("detail")),
+    Code.LOG_INCOMPLETE: "the log could not be written",
+    Code.NO_TRACE: "no trace of the run: it never started, or the machine rebooted",
+    Code.NO_RESULT: "the shim ended without recording a result",
+    Code.SHIM_KILLED: "the shim was killed before the run started",
+    Code.RUN_FILE_REMOVED: "the run file was removed while the run was live",
+    Code.ENGINE_OFFLINE: "the engine is offline: nothing runs",
+    Code.SERVICE_DOWN: lambda params: _with(f"the {params['service']} is {params['status']}", params.get("detail")),
+    Code.NOT_BUILT: "not built yet",
+    Code.DISABLED: "disabled",
+    Code.RETRY_AT: _retry_at,
+    Code.WAITING: "a run that is due has not started",
+    Code.RUNNING: _running,
+    Code.SOURCES_CHANGED: "the sources differ from the active build: {files}",
+    Code.DUE: "due next at {at} ({schedule})",
+    Code.NEVER_DUE: "never due again ({schedule})",
+}
+
+_REMEDIES: dict[str, str] = {
+    Code.ENGINE_OFFLINE: "keiji system start",
+    Code.SERVICE_DOWN: "keiji system start --{service}",
+    Code.NOT_BUILT: "keiji task build {task}",
+    Code.DISABLED: "keiji task enable {task}",
+    Code.HELD: "keiji task resolve {task}",
+    Code.SOURCES_CHANGED: "keiji task build {task} --restart",
+    Code.NEVER_DUE: "keiji task run {task} runs it once; or change its schedule.py",
+}

@@ -1,0 +1,70 @@
+"""Why a task does not run now: from the views alone, so that a terminal can explain it without an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from keiji.reasons import Code, Reason, reason
+from keiji.records import Pause
+from keiji_engine.bus.views import EngineView, ServiceStatus, ServiceView, TaskView
+
+_REQUIRED = ("scheduler", "runner")
+_START_TIMES = (Code.JITTER, Code.STAGGERED)
+
+
+def explain(
+    task: TaskView,
+    engine: EngineView | None,
+    services: Iterable[ServiceView],
+    pause: Pause | None,
+    *,
+    now: datetime | None = None,
+) -> tuple[Reason, ...]:
+    """Return why a task does not run now, the most important reason first; last, when it is due.
+
+    Args:
+        engine: None if none runs.
+        pause: that of the whole system.
+        now: distinguishes what has passed from what is to come; None if it is not known.
+    """
+    return tuple(_reasons(task, engine, services, pause, now))
+
+
+def _reasons(  # noqa: PLR0912 - one branch for each reason reads best
+    task: TaskView,
+    engine: EngineView | None,
+    services: Iterable[ServiceView],
+    pause: Pause | None,
+    now: datetime | None,
+) -> Iterator[Reason]:
+    if engine is None:
+        yield reason(Code.ENGINE_OFFLINE)
+    for service in services:
+        if service.name in _REQUIRED and service.status is not ServiceStatus.ONLINE:
+            yield reason(Code.SERVICE_DOWN, service=service.name, status=str(service.status), detail=service.detail)
+    if not task.build:
+        yield reason(Code.NOT_BUILT)
+    if task.is_disabled:
+        yield reason(Code.DISABLED)
+    if task.held_since is not None:
+        yield reason(Code.HELD, since=task.held_since, failures=task.failures, cause=task.error)
+    if pause is not None:
+        yield reason(Code.PAUSED, since=pause.since, by=pause.by, note=pause.reason, all=True)
+    if task.pause is not None:
+        yield reason(Code.PAUSED, since=task.pause.since, by=task.pause.by, note=task.pause.reason, all=False)
+    if task.retry_at is not None:
+        is_overdue = now is not None and task.retry_at <= now
+        yield reason(Code.RETRY_AT, at=None if is_overdue else task.retry_at)
+    if task.waiting is not None:
+        # The reason was recorded when the run was queued: its start time may have passed since.
+        is_overdue = now is not None and task.waiting_until is not None and task.waiting_until <= now
+        yield reason(Code.WAITING, cause=None if is_overdue and task.waiting.code in _START_TIMES else task.waiting)
+    if task.is_running and task.running_since is not None:
+        yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
+    if task.source_changes:
+        yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
+    if task.next_execution_time is not None:
+        yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
+    elif task.build and not task.is_disabled:
+        yield reason(Code.NEVER_DUE, schedule=task.schedule_description)

@@ -1,0 +1,45 @@
+"""What a transaction changed, as the records are now: the in-memory state is updated from it after the commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from keiji.records import Build, Pause, Run, Task
+from keiji_engine.storage.rows import StoredDirective
+
+
+@dataclass(slots=True)
+class Changes:
+    """The records that a transaction changed.
+
+    Args:
+        tasks: by slug.
+        builds: by slug of the task whose active build each now is.
+        runs: by id, in the order of the changes.
+        removed: slugs of deleted tasks.
+        pause: the pause of the whole system, if `pause_changed`.
+        directives: by id, including a directive that `DirectiveRepository.insert` found to be known already.
+        pruned: number of rows of the history and the ledger that were removed.
+    """
+
+    tasks: dict[str, Task] = field(default_factory=dict)
+    builds: dict[str, Build] = field(default_factory=dict)
+    runs: dict[str, Run] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    pause: Pause | None = None
+    pause_changed: bool = False
+    directives: dict[str, StoredDirective] = field(default_factory=dict)
+    pruned: int = 0
+
+    @property
+    def run(self) -> Run:
+        """The one run that changed; of a failed run and its retry, the failed one."""
+        return next(iter(self.runs.values()))
+
+    def slugs(self) -> set[str]:
+        """Return the slugs of all tasks that are affected."""
+        return {*self.tasks, *self.builds, *self.removed, *(run.task for run in self.runs.values())}
+
+    def __bool__(self) -> bool:
+        """Whether tasks, runs or the pause changed: what the scheduler decides on."""
+        return bool(self.tasks or self.builds or self.runs or self.removed or self.pause_changed)

@@ -1,1 +1,0 @@
-../integration/runner_lab.py
