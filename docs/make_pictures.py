@@ -154,23 +154,23 @@ async def _all(paths: Paths) -> None:
     await picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
     await picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
     (paths.source("old_cleanup") / "function.py").write_text(_FAILING)
-    await asyncio.to_thread(client.carry_out, paths, RunTask(task="weekly report"))
+    await asyncio.to_thread(client.execute, paths, RunTask(task="weekly report"))
     await picture(paths, "ledger", (100, 24), steps=_fail, task="old_cleanup", sees="never closed")
     await picture(paths, "why", (120, 36), "p", "w", sees="it is paused", ready=_has_ended)  # the task stays paused
     for name, schedule in _DAILY.items():
         for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
-            await asyncio.to_thread(client.carry_out, paths, directive)
+            await asyncio.to_thread(client.execute, paths, directive)
     await picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
 
 
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
-    with demo.throw_away() as paths:
+    with demo.temporary_workspace() as paths:
         paths.settings.write_text(template(ZONE), encoding="utf-8")
-        demo.set_up(paths)
+        demo.create_tasks(paths)
         engine_process.start(paths)
         asyncio.run(_all(paths))
-        services.end_everything(paths)
+        services.stop_engine_and_runs(paths)
 
 
 if __name__ == "__main__":

@@ -1,95 +1,132 @@
-"""The one rule that turns verbs written as options into verbs written as words.
+"""Commands spelled as options: ``keiji task --build --name=ping`` is the same as ``keiji task build ping``.
 
-``keiji task --build --name=ping_google --restart`` means ``keiji task build ping_google --restart``. Everything behind
-this file knows the second form only.
+Click parses the second form; this module converts the first one into it. Commands and their options are read from the
+click commands themselves, so a new command or option needs no entry here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import click
 
 from keiji.errors import UsageError
 
-VERBS = {
-    "task": (
-        "create", "build", "get", "list", "runs", "next", "explain", "logs", "enable", "disable", "pause", "resume",
-        "delete", "resolve", "restart", "run", "stop",
-    ),
-    "system": ("start", "stop", "restart", "status", "pause", "resume", "logs", "uninstall"),
-}  # fmt: skip
-
-# Options that take the next word as their value, whatever that word looks like.
-_TAKE_A_VALUE = frozenset({"--desc", "--schedule", "--lines", "--limit", "-n", "--count", "--from", "--reason"})
+_HELP = "--help"
 
 
-def normalize_argv(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of ``keiji`` with the verb as a word and ``--name`` as what the verb is about.
+@dataclass
+class _SplitArguments:
+    """Arguments by their role, each in the order in which they were typed.
+
+    Attributes:
+        commands: names of commands that are spelled as options.
+        positionals: values of options that stand for a positional argument, such as ``--name``.
+        others: everything else, including options with their values.
+    """
+
+    commands: list[str] = field(default_factory=list)
+    positionals: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
+    """Return the arguments of a group in the form that click parses: command, options, "--", positional arguments.
+
+    Args:
+        commands: the commands of the group, by name.
+        arguments: the words after the name of the group.
+        path: the group as it is typed, for messages: "keiji task".
 
     Raises:
-        UsageError: there is no verb, an unknown one, or more than one.
+        UsageError: there is no command or more than one, or the value of a positional argument is missing.
     """
-    if len(arguments) < 2 or arguments[0] not in VERBS:
-        return list(arguments)
-    group, rest = arguments[0], list(arguments[1:])
-    word = [rest.pop(0)] if not rest[0].startswith("-") else []
-    flags, names, others = _sorted_out(rest, () if word else VERBS[group], takes_names=group == "task")
-    if not word:
-        if "--help" in others and not flags:
-            return [group, "--help"]
-        word, beside = _one_verb(group, flags, others)
-        others += beside
-    # Behind "--", a name that begins with a dash is a name still, and is refused as one.
-    return [group, *word, *others, *(["--", *names] if names else [])]
+    if not arguments:
+        return []
+    if not arguments[0].startswith("-"):
+        name, rest = arguments[0], arguments[1:]
+        command = commands.get(name)
+        split = _split(rest, [] if command is None else [command], ())
+    else:
+        split = _split(arguments, commands.values(), commands)
+        if _HELP in split.others and not split.commands:
+            return [_HELP]
+        name, flags = _select_command(commands, split, path)
+        split.others += flags
+    # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
+    return [name, *split.others, *(["--", *split.positionals] if split.positionals else [])]
 
 
-def nearest(wanted: str, known: Iterable[str], *, nearness: float = 0.6) -> str:
-    """Return a hint that has the nearest of ``known``, or all of them where none is near (0 to 1: the same)."""
-    import difflib  # of use after a slip only, and 3 ms
+def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return a hint with the closest match in ``known``, or with all of them if none is close.
+
+    Args:
+        cutoff: minimum similarity of a match, from 0 to 1 (equal).
+    """
+    import difflib  # only needed after a typing error; the import takes 3 ms
 
     known = list(known)
-    near = difflib.get_close_matches(wanted.casefold(), known, n=1, cutoff=nearness)
-    return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}"
+    matches = difflib.get_close_matches(unknown.casefold(), known, n=1, cutoff=cutoff)
+    return f"did you mean {matches[0]}?" if matches else f"one of {', '.join(known)}"
 
 
-def _sorted_out(words: Sequence[str], verbs: Sequence[str], *, takes_names: bool) -> tuple[list[str], ...]:
-    """Return the verbs, the names and all else among ``words``, each in order."""
-    flags: list[str] = []
-    names: list[str] = []
-    others: list[str] = []
-    coming = iter(words)
-    for word in coming:
+def _split(words: Sequence[str], commands: Iterable[click.Command], names: Iterable[str]) -> _SplitArguments:
+    """Split ``words`` by role.
+
+    Args:
+        commands: the commands whose parameters may occur.
+        names: the names that are commands when spelled as options.
+    """
+    parameters = [parameter for command in commands for parameter in command.params]
+    positionals = {f"--{p.name}" for p in parameters if isinstance(p, click.Argument) and p.nargs == 1}
+    value_counts = {
+        option: p.nargs
+        for p in parameters
+        if isinstance(p, click.Option) and not (p.is_flag or p.count)
+        for option in p.opts
+    }
+    command_flags = {f"--{name}": name for name in names}
+    split = _SplitArguments()
+    remaining = iter(words)
+    for word in remaining:
         option, equals, value = word.partition("=")
-        if takes_names and option == "--name":
-            name = value if equals else next(coming, None)
-            if name is None:
-                raise UsageError("--name needs the name of a task", hint="such as --name=ping_google")
-            names.append(name)
-        elif word in _TAKE_A_VALUE:
-            others += [word, *(value for value in [next(coming, None)] if value is not None)]
+        if option in positionals:
+            argument = value if equals else next(remaining, None)
+            if argument is None:
+                raise UsageError(f"{option} requires a value", hint=f"for example {option}=ping_google")
+            split.positionals.append(argument)
+        elif word in value_counts:
+            # The next words are values even if they look like options or commands.
+            split.others += [word, *islice(remaining, value_counts[word])]
         elif word == "--":
-            others += [word, *coming]
-        elif word.startswith("--") and word[2:] in verbs:
-            flags.append(word[2:])
+            split.others += [word, *remaining]
+        elif word in command_flags:
+            split.commands.append(command_flags[word])
         else:
-            others.append(word)
-    return flags, names, others
+            split.others.append(word)
+    return split
 
 
-def _one_verb(group: str, flags: Sequence[str], others: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the verb, and the options that belong beside it."""
-    found = list(dict.fromkeys(flags))
-    beside = []
-    if "build" in found and "restart" in found:  # the one verb that is also an option of another
-        found.remove("restart")
-        beside = ["--restart"]
-    if len(found) == 1:
-        return found, beside
-    options = [f"--{verb}" for verb in VERBS[group]]
-    if found:
-        both = " and ".join(f"--{verb}" for verb in found)
-        raise UsageError(f"keiji {group} does one thing at a time: {both} are {len(found)}")
-    slip = next((word for word in others if word.startswith("--")), "")
+def _select_command(commands: Mapping[str, click.Command], split: _SplitArguments, path: str) -> tuple[str, list[str]]:
+    """Return the command, and the words that name a command but are meant as options of that one.
+
+    ``--build --restart`` is the command ``build`` with its option ``--restart``, since ``restart`` has no ``--build``.
+    """
+    named = list(dict.fromkeys(split.commands))
+    for name in named:
+        others = [f"--{other}" for other in named if other != name]
+        if set(others) <= {option for parameter in commands[name].params for option in parameter.opts}:
+            return name, others
+    flags = [f"--{name}" for name in commands]
+    if named:
+        raise UsageError(
+            f"{path} runs one command at a time, not {' and '.join(f'--{name}' for name in named)}",
+            hint="run one after the other",
+        )
+    unknown = next((word.partition("=")[0] for word in split.others if word.startswith("--")), "")
     raise UsageError(
-        f"keiji {group} needs to know what to do" + (f"; {slip} does not say" if slip else ""),
-        hint=nearest(slip, options, nearness=0.75),
+        f"{path} has no command {unknown}" if unknown else f"{path} requires a command",
+        hint=suggest(unknown, flags, cutoff=0.75),
     )

@@ -1,4 +1,4 @@
-"""Which installation a command is about, and how it asks of it."""
+"""Access to the installation that a command works on: its paths, its settings, requests to its engine."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ if TYPE_CHECKING:
 SENDER = "keiji"
 
 
-def paths() -> Paths:
-    """Return the paths that the environment names."""
+def current_paths() -> Paths:
+    """Return the paths that the environment variables select."""
     return Paths.from_environment()
 
 
-def workspace() -> Paths:
-    """Return the paths of a workspace that is there.
+def require_workspace() -> Paths:
+    """Return the paths of the current workspace.
 
     Raises:
-        WorkspaceMissing: it is not.
+        WorkspaceMissing: it does not exist.
     """
-    found = paths()
-    if not found.settings.exists():
-        raise WorkspaceMissing(f"there is no workspace in {found.workspace}", hint="keiji init creates it")
-    return found
+    paths = current_paths()
+    if not paths.settings.exists():
+        raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates one")
+    return paths
 
 
-def settings(of: Paths) -> Settings:
+def load_settings(paths: Paths) -> Settings:
     """Return the settings of a workspace. Raises InvalidSettings as `keiji.settings.load` does."""
-    return load(of.settings)
+    return load(paths.settings)
 
 
-def ask(of: Paths, request: Request[R]) -> R:
-    """Have a request carried out, by the engine or, where none runs, in its place. Raises a KeijiError."""
-    from keiji_engine.client.facade import ask as carry_out
+def ask(paths: Paths, request: Request[R]) -> R:
+    """Send a request to the engine, or process it here if none runs. Raises a KeijiError."""
+    from keiji_engine.client import facade
 
-    return carry_out(of, request, sender=SENDER)
-
-
-def carry_out(of: Paths, directive: Directive) -> tuple[str, ...]:
-    """Have a directive carried out to its end and return what it says to people. Raises a KeijiError."""
-    return ask(of, directive).lines
+    return facade.ask(paths, request, sender=SENDER)
 
 
-def explained(of: Paths, name: str) -> tuple[str, tuple[Reason, ...]]:
-    """Return the slug of a task, and why it does not run now. Raises TaskNotFound, or another KeijiError."""
+def execute(paths: Paths, directive: Directive) -> tuple[str, ...]:
+    """Execute a directive and return its output for the user. Raises a KeijiError."""
+    return ask(paths, directive).lines
+
+
+def explain_task(paths: Paths, name: str) -> tuple[str, tuple[Reason, ...]]:
+    """Return the slug of a task and the reasons why it does not run now. Raises TaskNotFound or another KeijiError."""
     from keiji_engine.bus.protocol import Explain
 
-    reply = ask(of, Explain(task=name))
+    reply = ask(paths, Explain(task=name))
     return reply.task, reply.reasons
 
 
-def tasks(of: Paths, name: str | None = None) -> tuple[TaskView, ...]:
-    """Return the task called ``name``, or all of them. Raises TaskNotFound, or another KeijiError."""
-    return tasks_and_pause(of, name)[0]
+def get_tasks(paths: Paths, name: str | None = None) -> tuple[TaskView, ...]:
+    """Return the task called ``name``, or all tasks. Raises TaskNotFound or another KeijiError."""
+    return get_tasks_and_pause(paths, name)[0]
 
 
-def tasks_and_pause(of: Paths, name: str | None = None) -> tuple[tuple[TaskView, ...], Pause | None]:
-    """Return `tasks`, and the pause of everything; None where there is none."""
+def get_tasks_and_pause(paths: Paths, name: str | None = None) -> tuple[tuple[TaskView, ...], Pause | None]:
+    """Return the tasks as `get_tasks` does, and the pause of the system; None if it is not paused."""
     from keiji_engine.bus.protocol import GetTasks
 
-    reply = ask(of, GetTasks(task=name))
+    reply = ask(paths, GetTasks(task=name))
     return reply.tasks, reply.pause

@@ -1,4 +1,4 @@
-"""``keiji demo``: a throw-away system with six tasks at work, in the control center or, without a terminal, as text."""
+"""``keiji demo``: a temporary system with six example tasks, shown in the control center or as text."""
 
 from __future__ import annotations
 
@@ -24,82 +24,85 @@ from keiji.settings import local_zone, template
 from keiji_cli import client, output, services
 from keiji_cli.demo_tasks import TASKS, DemoTask
 
-# Leave the alternate screen, show the cursor, report neither mouse nor focus nor pasting.
-_PLAIN_SCREEN = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
+# Leave the alternate screen, show the cursor, turn off mouse, focus and paste reporting.
+_RESET_TERMINAL = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
+_TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
 @click.command()
-@click.option("--plain", is_flag=True, help="Show it as lines of text, also on a terminal.")
-@click.option("--seconds", default=15.0, show_default=True, type=click.FloatRange(1), help="How long, as text.")
+@click.option("--plain", is_flag=True, help="Show events as text even on a terminal.")
+@click.option(
+    "--seconds", default=15.0, show_default=True, type=click.FloatRange(1), help="Duration of the text output."
+)
 def demo(seconds: float, *, plain: bool) -> None:
-    """Watch a throw-away system with six tasks at work.
+    """Run a temporary system with six example tasks.
 
-    Its workspace, its engine and everything else of it are gone when this ends.
+    Its engine, workspace and state are removed when the demo exits.
     """
-    with _ended_by_signals(), throw_away() as paths:
-        output.progress(f"a workspace for this demo alone: {paths.workspace}")
-        set_up(paths)
-        output.progress(f"engine started with pid {engine_process.start(paths)}")
+    with _termination_as_interrupt(), temporary_workspace() as paths:
+        output.print_progress(f"temporary workspace: {paths.workspace}")
+        # The engine first: it processes the directives in milliseconds. Without it, each would open the database.
+        output.print_progress(f"engine started with pid {engine_process.start(paths)}")
+        create_tasks(paths)
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
-            from keiji_cli.demo_plain import show
+            from keiji_cli.demo_plain import show_events
 
-            show(paths, seconds)
+            show_events(paths, seconds)
         else:
-            _control_center(paths)
-        output.progress("stopping the engine and what runs, removing the folder")
+            _run_control_center(paths)
+        output.print_progress("stopping the engine and all runs, removing the workspace")
 
 
-def set_up(paths: Paths) -> None:
-    """Create and build the tasks of the demo, and say so."""
+def create_tasks(paths: Paths) -> None:
+    """Create and build the tasks of the demo, and print each one."""
     for task in TASKS:
-        _set_up(paths, task)
+        _create_task(paths, task)
 
 
-def _set_up(paths: Paths, task: DemoTask) -> None:
+def _create_task(paths: Paths, task: DemoTask) -> None:
     from keiji_engine.bus.protocol import BuildTask, Create, Disable
 
-    client.carry_out(paths, Create(name=task.name, description=task.description))
+    client.execute(paths, Create(name=task.name, description=task.description))
     source = paths.source(slug_of(task.name))
     (source / "function.py").write_text(task.function_source, encoding="utf-8")
     (source / "schedule.py").write_text(task.schedule_source, encoding="utf-8")
-    client.carry_out(paths, BuildTask(task=task.name))
+    client.execute(paths, BuildTask(task=task.name))
     if task.is_disabled:
-        client.carry_out(paths, Disable(task=task.name))
-    output.progress(f"built {task.name}: {task.description}")
+        client.execute(paths, Disable(task=task.name))
+    output.print_progress(f"built {task.name}: {task.description}")
 
 
-def _control_center(paths: Paths) -> None:
+def _run_control_center(paths: Paths) -> None:
     command = [sys.executable, "-m", "keiji_tui", "--throw-away"]
     with (
-        _terminal_put_back(),
-        subprocess.Popen(command, env=os.environ | engine_process.environment_of(paths)) as running,
+        _terminal_reset_on_error(),
+        subprocess.Popen(command, env=os.environ | engine_process.environment_of(paths)) as process,
     ):
         try:
-            code = running.wait()
+            code = process.wait()
         except BaseException:
-            running.terminate()
+            process.terminate()
             raise
         if code:
-            raise KeijiError(f"the control center ended with exit code {code}")
+            raise KeijiError(f"the control center failed with exit code {code}")
 
 
 @contextlib.contextmanager
-def _terminal_put_back() -> Iterator[None]:
-    """Put the terminal back as it was where what draws on it is ended in the middle, and cannot do so itself."""
-    before = termios.tcgetattr(sys.stdin)
+def _terminal_reset_on_error() -> Iterator[None]:
+    """Reset the terminal if the control center is terminated before it can do so itself."""
+    attributes = termios.tcgetattr(sys.stdin)
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError, termios.error):  # it may be the terminal that is gone
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
-            click.echo(_PLAIN_SCREEN, nl=False, color=True)
+        with contextlib.suppress(OSError, termios.error):  # the terminal may have been closed
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, attributes)
+            click.echo(_RESET_TERMINAL, nl=False, color=True)
         raise
 
 
 @contextlib.contextmanager
-def throw_away() -> Iterator[Paths]:
-    """Give a workspace in a temporary folder; then end whatever runs in it, and remove it."""
+def temporary_workspace() -> Iterator[Paths]:
+    """Create a workspace in a temporary folder; on exit stop everything that runs in it and remove it."""
     root = Path(tempfile.mkdtemp(prefix="keiji-"))
     paths = Paths.under(root)
     try:
@@ -107,12 +110,12 @@ def throw_away() -> Iterator[Paths]:
         paths.settings.write_text(template(local_zone()), encoding="utf-8")
         yield paths
     finally:
-        for number in (signal.SIGINT, *_ENDINGS):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave an engine behind
+        for number in (signal.SIGINT, *_TERMINATION_SIGNALS):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
         try:
-            services.end_everything(paths)
+            services.stop_engine_and_runs(paths)
         except KeijiError as error:
-            click.echo(f"ending the engine by force: {error.message}", err=True)
+            click.echo(f"killing the engine: {error.message}", err=True)
             with contextlib.suppress(KeijiError):
                 services.kill_engine(paths)
         shutil.rmtree(paths.runtime, ignore_errors=True)
@@ -121,22 +124,22 @@ def throw_away() -> Iterator[Paths]:
 
 def _remove(root: Path) -> None:
     for folder in (root / "builds").glob("**"):
-        folder.chmod(0o700)  # builds are read-only, and so are their folders
+        folder.chmod(0o700)  # builds and their folders are read-only
     shutil.rmtree(root)
 
 
 @contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Have a signal to end unwind this process as Ctrl-C does, so that it cleans up, where Python would just end."""
+def _termination_as_interrupt() -> Iterator[None]:
+    """Handle termination signals like Ctrl-C, so that the process cleans up and then exits with the signal's code."""
     received: list[int] = []
 
-    def unwind(number: int, _: FrameType | None) -> None:
+    def interrupt(number: int, _: FrameType | None) -> None:
         received.append(number)
-        signal.raise_signal(signal.SIGINT)  # asyncio takes back what it began after this one only
+        signal.raise_signal(signal.SIGINT)  # the only signal on which asyncio.run cancels its tasks
 
-    before = {number: signal.signal(number, unwind) for number in _ENDINGS}
-    # Shells start what is in the background with SIGINT ignored.
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous_handlers = {number: signal.signal(number, interrupt) for number in _TERMINATION_SIGNALS}
+    # Shells start background processes with SIGINT ignored.
+    previous_handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
@@ -144,5 +147,5 @@ def _ended_by_signals() -> Iterator[None]:
             sys.exit(128 + received[0])
         raise
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

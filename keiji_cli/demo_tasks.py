@@ -1,4 +1,4 @@
-"""The six tasks of the demo: one for each thing worth watching."""
+"""The six tasks of the demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from textwrap import dedent
 
 @dataclass(frozen=True)
 class DemoTask:
-    """A task as somebody would write it: the text of ``function.py`` and of what follows ``return`` in the schedule."""
+    """A task of the demo.
+
+    Attributes:
+        function: the text of ``function.py``.
+        schedule: the expression that ``schedule()`` returns.
+        policy: the expression of ``policy``; "" for the default.
+    """
 
     name: str
     description: str
@@ -30,7 +36,7 @@ class DemoTask:
 TASKS = (
     DemoTask(
         "pulse",
-        "every two seconds, on the dot",
+        "runs every two seconds",
         """
         from datetime import datetime
 
@@ -42,7 +48,7 @@ TASKS = (
     ),
     DemoTask(
         "nightly backup",
-        "slow: takes five seconds, and says how far it is",
+        "slow: takes five seconds and reports its progress",
         """
         import time
 
@@ -57,17 +63,17 @@ TASKS = (
     ),
     DemoTask(
         "flaky upload",
-        "fails twice, and succeeds when it is tried the third time",
+        "fails twice and succeeds on the third attempt",
         """
         from pathlib import Path
 
 
         def function():
-            attempts = Path("attempts")  # every task has a working folder of its own
+            attempts = Path("attempts")  # every task has its own working directory
             attempt = int(attempts.read_text()) + 1 if attempts.exists() else 1
             attempts.write_text(str(attempt))
             if attempt % 3:
-                raise ConnectionError("the server said: try again later")
+                raise ConnectionError("the server replied: try again later")
             print(f"uploaded, after {attempt} attempts")
         """,
         "every(9).seconds",
@@ -75,7 +81,7 @@ TASKS = (
     ),
     DemoTask(
         "chatty import",
-        "noisy: five hundred lines each time",
+        "noisy: prints 500 lines per run",
         """
         def function():
             for row in range(1, 501):
@@ -85,7 +91,7 @@ TASKS = (
     ),
     DemoTask(
         "weekly report",
-        "on Fridays at ten in the evening",
+        "runs on Fridays at 22:00",
         """
         def function():
             print("all is well")
@@ -94,7 +100,7 @@ TASKS = (
     ),
     DemoTask(
         "old cleanup",
-        "disabled: rests until it is enabled",
+        "disabled: does not run until it is enabled",
         """
         def function():
             print("nothing left to clean")

@@ -1,4 +1,4 @@
-"""Opening a file in an editor of the person's choice."""
+"""Opening a file in an editor."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from keiji.errors import KeijiError
 EDITORS = ("vim", "nano", "code")
 
 
-def open_in(editor: str, path: Path) -> None:
-    """Open ``path`` in one of `EDITORS` and wait until that ends.
+def open_in_editor(path: Path, editor: str) -> None:
+    """Open a file in one of `EDITORS` and wait until the editor exits.
 
     Raises:
-        KeijiError: the editor is not installed, there is nothing to open, or it failed.
+        KeijiError: the editor is not installed, the file does not exist, or the editor failed.
     """
     program = shutil.which(editor)
     if program is None:
-        raise KeijiError(f"{editor} is not installed: there is no such program on PATH", hint=f"the file is {path}")
+        raise KeijiError(f"{editor} is not installed: it was not found on PATH", hint=f"the file is {path}")
     if not path.exists():
-        raise KeijiError(f"{path} is not there yet: nothing has been logged")
-    ended = subprocess.run([program, str(path)], check=False)
-    if ended.returncode:
-        raise KeijiError(f"{editor} ended with exit code {ended.returncode}", hint=f"the file is {path}")
+        raise KeijiError(f"{path} does not exist: nothing has been logged yet")
+    code = subprocess.run([program, str(path)], check=False).returncode
+    if code:
+        raise KeijiError(f"{editor} failed with exit code {code}", hint=f"the file is {path}")

@@ -1,4 +1,4 @@
-"""Groups of commands: imported when they are called, and kind to a slip of the finger."""
+"""Command groups: commands that load on demand, suggestions for unknown ones, and commands spelled as options."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import click
 
 from keiji.errors import UsageError
-from keiji_cli.arguments import nearest
+from keiji_cli.arguments import normalize_argv, suggest
 
 
-class Kind(click.Group):
-    """A group that answers an unknown command with the nearest known one, and lists them as they were written."""
+class SuggestingGroup(click.Group):
+    """A group that suggests the closest match for an unknown command and lists commands in order of definition."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -21,39 +21,46 @@ class Kind(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        wanted = args[0]
-        if not wanted.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, wanted) is None:
-            raise UsageError(
-                f"{ctx.command_path} has no command {wanted!r}", hint=nearest(wanted, self.list_commands(ctx))
-            )
+        name = args[0]
+        if not name.startswith("-") and not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            raise UsageError(f"{ctx.command_path} has no command {name!r}", hint=suggest(name, self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 
 
-class Place(NamedTuple):
-    """Where a command is, and what ``--help`` says of it without going there."""
+class OptionSpellingGroup(SuggestingGroup):
+    """A group whose commands and their arguments may be spelled as options: see `keiji_cli.arguments`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # shell completion, which must not fail
+            args = normalize_argv(self.commands, args, path=ctx.command_path)
+        return super().parse_args(ctx, args)
+
+
+class CommandReference(NamedTuple):
+    """Where to import a command from, and its line in ``--help``, which is shown without importing it."""
 
     module: str
     name: str
     summary: str
 
 
-class Lazy(Kind):
-    """A group whose commands are imported when they are called, so that ``--help`` loads none of them."""
+class LazyGroup(SuggestingGroup):
+    """A group that imports a command when it is called, so that ``--help`` imports none of them."""
 
-    def __init__(self, *, places: Mapping[str, Place], **attributes: Any) -> None:
+    def __init__(self, *, references: Mapping[str, CommandReference], **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.places = places
+        self.references = references
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.places)
+        return list(self.references)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = self.places.get(cmd_name)
-        if place is None:
+        reference = self.references.get(cmd_name)
+        if reference is None:
             return None
-        command: click.Command = getattr(importlib.import_module(place.module), place.name)
+        command: click.Command = getattr(importlib.import_module(reference.module), reference.name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
+            formatter.write_dl([(name, reference.summary) for name, reference in self.references.items()])

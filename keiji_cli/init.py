@@ -1,4 +1,4 @@
-"""``keiji init``: make a workspace, and the folders that keiji keeps its state in."""
+"""``keiji init``: create a workspace and the folders for keiji's state."""
 
 from __future__ import annotations
 
@@ -10,57 +10,56 @@ from keiji import workspace
 from keiji.paths import Paths
 from keiji_cli import client, output
 
-_LOGGED = ("bus", "repo", "scheduler")
+_SERVICE_LOGS = ("bus", "repo", "scheduler")
 
 
 @click.command()
 def init() -> None:
-    """Make a workspace, and the folders that keiji keeps its state in.
+    """Create a workspace and the folders for keiji's state.
 
-    What is there already stays as it is.
+    Existing files are left unchanged.
     """
-    paths = client.paths()
-    made = make(paths)
-    if not made:
-        output.progress(f"workspace already initialized, nothing changed: {paths.workspace}")
+    paths = client.current_paths()
+    created = initialize(paths)
+    if not created:
+        output.print_progress(f"workspace already initialized, nothing changed: {paths.workspace}")
     else:
         click.echo()
-        click.echo(output.tree(paths.workspace, lambda path: path.parent == paths.tasks))
-        for root in _roots(paths):
+        click.echo(output.format_tree(paths.workspace, lambda path: path.parent == paths.tasks))
+        for root in _state_roots(paths):
             click.echo()
-            click.echo(output.tree(root, lambda path: path in {paths.workspace, paths.runtime}))
+            click.echo(output.format_tree(root, lambda path: path in {paths.workspace, paths.runtime}))
         click.echo()
     click.echo('next: keiji task create ping_google --desc="pings google"')
 
 
-def make(paths: Paths) -> list[Path]:
-    """Make whatever is not there yet, saying so, and return it.
+def initialize(paths: Paths) -> list[Path]:
+    """Create and print every missing file and folder, and return them.
 
     Raises:
-        InvalidSettings: the settings that are there cannot be used.
-        KeijiError: a folder or file cannot be made; nothing is then.
-        StorageError: the database that they name cannot be used.
+        InvalidSettings: the existing settings are invalid.
+        KeijiError: a file or folder cannot be created; none is left behind then.
+        StorageError: the database in the settings cannot be used.
     """
-    made = workspace.create(paths)
-    settings = client.settings(paths)
-    for service in _LOGGED:
+    created = workspace.create(paths)
+    settings = client.load_settings(paths)
+    for service in _SERVICE_LOGS:
         log = paths.service_log(service)
         if not log.exists():
             log.parent.mkdir(parents=True, exist_ok=True)
             log.touch()
-            made.append(log)
-    if made:
-        output.progress("Initializing work space...", *map(str, made))
-    is_ours = settings.database_kind == "sqlite"
-    existed = paths.database.exists()
-    client.tasks(paths)  # the first request makes the database
-    if is_ours and not existed:
-        made.append(paths.database)
-        output.progress(str(paths.database))
-    if made:
-        output.progress("ok")
-    return made
+            created.append(log)
+    if created:
+        output.print_progress("Initializing work space...", *map(str, created))
+    database_existed = paths.database.exists()
+    client.get_tasks(paths)  # the first request creates the database
+    if settings.database_kind == "sqlite" and not database_existed:
+        created.append(paths.database)
+        output.print_progress(str(paths.database))
+    if created:
+        output.print_progress("ok")
+    return created
 
 
-def _roots(paths: Paths) -> list[Path]:
+def _state_roots(paths: Paths) -> list[Path]:
     return [paths.data] if paths.logs.is_relative_to(paths.data) else [paths.data, paths.logs]

@@ -1,4 +1,4 @@
-"""Showing a log straight from its files, with or without an engine, and following it as it grows."""
+"""Showing and following a log, read directly from its files and so independent of the engine."""
 
 from __future__ import annotations
 
@@ -11,57 +11,59 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from keiji.errors import UsageError
-from keiji_cli.editor import EDITORS, open_in
+from keiji_cli.editor import EDITORS, open_in_editor
 
 if TYPE_CHECKING:
     from keiji.log_reader import LogReader
 
-LINES = 100
-_LOOK_AGAIN_SECONDS = 0.1
-_PIECE = 256 * 1024
-_MOST_AT_ONCE = 64 * 1024 * 1024
+DEFAULT_LINES = 100
+_POLL_INTERVAL = 0.1  # seconds
+_CHUNK_BYTES = 256 * 1024
+_MAX_TAIL_BYTES = 64 * 1024 * 1024
 
 
 def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of everything that shows a log: ``lines``, ``follow`` and ``editor``."""
-    for each in reversed(EDITORS):
-        command = click.option(f"--{each}", "editor", flag_value=each, help=f"Open it in {each} instead.")(command)
-    command = click.option("-f", "--follow", is_flag=True, help="Go on showing what comes, until Ctrl-C.")(command)
-    return click.option("-n", "--lines", default=LINES, show_default=True, help="How many lines to show.")(command)
+    """Add the options of all commands that show a log: ``lines``, ``follow`` and ``editor``."""
+    for editor in reversed(EDITORS):
+        command = click.option(f"--{editor}", "editor", flag_value=editor, help=f"Open the log in {editor}.")(command)
+    command = click.option("-f", "--follow", is_flag=True, help="Keep following the log until Ctrl-C.")(command)
+    return click.option("-n", "--lines", default=DEFAULT_LINES, show_default=True, help="Number of lines to show.")(
+        command
+    )
 
 
-def show(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
-    """Print the last ``lines`` lines of a log and, with ``follow``, whatever comes after, also across rotation.
+def show_log(path: Path, *, lines: int, follow: bool, editor: str | None) -> None:
+    """Print the last ``lines`` lines of a log; with ``follow`` also new output, across rotation.
 
     Raises:
-        UsageError: ``lines`` is below zero.
-        KeijiError: the editor that was asked for cannot be had.
+        UsageError: ``lines`` is negative.
+        KeijiError: the editor cannot be used.
     """
     if lines < 0:
-        raise UsageError(f"--lines={lines}: a number of lines is needed, 0 or more")
+        raise UsageError(f"invalid value --lines={lines}", hint="the number of lines must be 0 or more")
     if editor:
-        open_in(editor, path)
+        open_in_editor(path, editor)
         return
     from keiji.log_reader import LogReader
 
-    reader, output = LogReader(path), sys.stdout.buffer
-    position, text = reader.tail(lines, _MOST_AT_ONCE) if lines else (reader.size(), b"")
+    reader, stdout = LogReader(path), sys.stdout.buffer
+    position, text = reader.tail(lines, _MAX_TAIL_BYTES) if lines else (reader.size(), b"")
     if not reader.size() and not follow:
-        click.echo(f"{path} has nothing in it yet", err=True)
-    output.write(text)
-    output.flush()
+        click.echo(f"nothing has been logged yet to {path}", err=True)
+    stdout.write(text)
+    stdout.flush()
     if follow:
-        _follow(reader, position + len(text), output)
+        _follow(reader, position + len(text), stdout)
 
 
-def _follow(reader: LogReader, position: int, output: BinaryIO) -> None:
+def _follow(reader: LogReader, position: int, stdout: BinaryIO) -> None:
     while True:
-        found, text = reader.read(position, _PIECE)
-        if found > position:
-            click.echo(f"… {found - position} bytes were rotated away before they could be shown", err=True)
-        position = found + len(text)
+        start, text = reader.read(position, _CHUNK_BYTES)
+        if start > position:
+            click.echo(f"… {start - position} bytes were rotated away before they could be shown", err=True)
+        position = start + len(text)
         if not text:
-            time.sleep(_LOOK_AGAIN_SECONDS)
+            time.sleep(_POLL_INTERVAL)
             continue
-        output.write(text)
-        output.flush()
+        stdout.write(text)
+        stdout.flush()

@@ -1,4 +1,4 @@
-"""``keiji``: the command line. How it ends, whatever happens, is decided here."""
+"""Entry point of ``keiji``: the root command, error output and exit codes."""
 
 from __future__ import annotations
 
@@ -11,29 +11,28 @@ import click
 
 from keiji import __version__
 from keiji.errors import KeijiError, UsageError
-from keiji_cli.arguments import normalize_argv
-from keiji_cli.groups import Lazy, Place
+from keiji_cli.groups import CommandReference, LazyGroup
 
-DONE, FAILED, WRONG_USAGE = 0, 1, 2
-INTERRUPTED = 130  # as shells count a process that SIGINT ended
+SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
-def _version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
+def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
         click.echo(f"keiji {__version__}")
         ctx.exit()
 
 
-keiji = Lazy(
+keiji = LazyGroup(
     name="keiji",
     help="""A control center for scheduled work.
 
-    Write a Python function, say when it runs, build it: an engine in the background runs it on time.
+    Write a Python function, give it a schedule and build it: an engine runs it on time in the background.
 
-    A verb may be written either way: keiji task build NAME, or keiji task --build --name=NAME.
+    Commands can be spelled as options: keiji task build NAME is the same as keiji task --build --name=NAME.
     """,
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the engine is offline, 4 no such task or run, "
-    "130 ended by Ctrl-C.",
+    epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 engine offline, 4 task or run not found, "
+    "130 interrupted by Ctrl-C.",
     params=[
         click.Option(
             ["--version"],
@@ -41,61 +40,63 @@ keiji = Lazy(
             is_eager=True,
             expose_value=False,
             help="Show the version and exit.",
-            callback=_version,
+            callback=_print_version,
         )
     ],
-    places={
-        "init": Place("keiji_cli.init", "init", "Make a workspace, and the folders that keiji keeps its state in."),
-        "task": Place("keiji_cli.task", "task", "Create, build, see and steer tasks."),
-        "system": Place("keiji_cli.system", "system", "Start, stop and look after the engine and its services."),
-        "demo": Place("keiji_cli.demo", "demo", "Watch a throw-away system with six tasks at work."),
+    references={
+        "init": CommandReference("keiji_cli.init", "init", "Create a workspace and the folders for keiji's state."),
+        "task": CommandReference("keiji_cli.task", "task", "Create, build, inspect and control tasks."),
+        "system": CommandReference(
+            "keiji_cli.system", "system", "Start, stop and inspect the engine and its services."
+        ),
+        "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
     },
 )
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command and return the exit code. Errors go to standard error: what happened, then what to do."""
+    """Run one command and return its exit code. Errors go to standard error: the message, then a hint."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show is no reason to die
+            stream.reconfigure(errors="backslashreplace")  # the terminal's encoding may lack characters of a name
     try:
-        code = keiji.main(normalize_argv(arguments), prog_name="keiji", standalone_mode=False)
+        code = keiji.main(list(arguments), prog_name="keiji", standalone_mode=False)
     except KeijiError as error:
-        return _failed(error)
+        return _report(error)
     except click.ClickException as error:
-        return _misused(error)
+        return _report_usage_error(error)
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except OSError as error:
-        return _failed(KeijiError(str(error)))
-    return code if isinstance(code, int) else DONE
+        return _report(KeijiError(str(error)))
+    return code if isinstance(code, int) else SUCCESS
 
 
-def _failed(error: KeijiError) -> int:
+def _report(error: KeijiError) -> int:
     click.echo(error.message, err=True)
     if error.hint:
         click.echo(error.hint, err=True)
     return error.exit_code
 
 
-def _misused(error: click.ClickException) -> int:
+def _report_usage_error(error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return WRONG_USAGE
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "keiji"
-    return _failed(UsageError(error.format_message(), hint=f"{path} --help says what there is"))
+    return _report(UsageError(error.format_message(), hint=f"{path} --help shows the usage"))
 
 
 def main() -> NoReturn:
-    """Enter here from the shell."""
+    """Run ``keiji`` with the arguments of the process and exit."""
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # whoever was reading has gone
-            code = code or FAILED
-    # Everything is closed by now, and the tidy end of an interpreter takes as long as a command does.
+        except OSError:  # the reader has closed the pipe
+            code = code or FAILURE
+    # All files are closed by now. A regular interpreter shutdown takes as long as the command itself.
     os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""What people read: progress lines, the block of a task, tables, sizes, trees."""
+"""Output as text: progress lines, task details, tables, sizes, directory trees."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ if TYPE_CHECKING:
     from keiji_engine.bus.views import DueInstant, TaskView
 
 
-BAR = "=" * 100
-_TITLE = "======== SERVICES ========"
+SEPARATOR = "=" * 100
+_SERVICES_TITLE = "======== SERVICES ========"
 
 
-def progress(*lines: str) -> None:
-    """Print lines about what was just done, each with the time. An indented line belongs to the one before."""
+def print_progress(*lines: str) -> None:
+    """Print lines with the current time in front. Indented lines continue the line above and have none."""
     stamp = f"{datetime.now():%Y/%m/%d %H:%M:%S}"
     for line in lines:
         click.echo(line if line[:1] in {"", " "} else f"{stamp} {line}")
 
 
-def moment(value: datetime | None, zone: tzinfo) -> str:
-    """Return a moment by the clocks of ``zone``; "N/A" for none."""
+def format_time(value: datetime | None, zone: tzinfo) -> str:
+    """Return a time in ``zone``, or "N/A" for None."""
     return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %z}" if value else "N/A"
 
 
-def task_block(task: TaskView, zone: tzinfo) -> str:
-    """Return every field of a task, one a line."""
+def format_task_model(task: TaskView, zone: tzinfo) -> str:
+    """Return the fields of a task, one per line."""
     fields: dict[str, Any] = {
         "ID": task.id,
         "TaskId": task.task_id,
         "Name": task.name,
         "Description": task.description,
         "Schedule": task.schedule,
-        "LastExecutionTime": moment(task.last_execution_time, zone),
-        "NextExecutionTime": moment(task.next_execution_time, zone),
+        "LastExecutionTime": format_time(task.last_execution_time, zone),
+        "NextExecutionTime": format_time(task.next_execution_time, zone),
         "LogPath": task.log_path,
         "Slug": task.slug,
         "Type": task.type,
@@ -53,92 +53,96 @@ def task_block(task: TaskView, zone: tzinfo) -> str:
         "IsDisabled": task.is_disabled,
         "ErrorTxt": render(task.error, zone),
     }
-    return "\n".join(["TaskModel:", *(f"{name}: {_plain(value)}" for name, value in fields.items())])
+    return "\n".join(["TaskModel:", *(f"{name}: {_format_value(value)}" for name, value in fields.items())])
 
 
-def task_notes(task: TaskView, zone: tzinfo) -> str:
-    """Return what else is worth knowing of a task, one line each; "" when nothing is."""
-    notes = {
+def format_task_details(task: TaskView, zone: tzinfo) -> str:
+    """Return what the model does not show of a task, one line each. Details that do not apply are left out."""
+    details = {
         "Runs": task.schedule_description,
         "Policy": task.policy,
-        "Paused": _paused(task.pause, zone),
-        "Held": _held(task, zone),
+        "Paused": _format_pause(task.pause, zone),
+        "Held": _format_hold(task, zone),
         "Sources": task.source_path,
-        "Build": task.build or "none yet: keiji task build makes one",
-        "Running since": moment(task.running_since, zone) if task.running_since else "",
-        "Tried again": moment(task.retry_at, zone) if task.retry_at else "",
+        "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
+        "Running since": format_time(task.running_since, zone) if task.running_since else "",
+        "Next retry": format_time(task.retry_at, zone) if task.retry_at else "",
         "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
-    return "\n".join(f"{name}: {value}" for name, value in notes.items() if value)
+    return "\n".join(f"{name}: {value}" for name, value in details.items() if value)
 
 
-def _paused(pause: Pause | None, zone: tzinfo) -> str:
+def _format_pause(pause: Pause | None, zone: tzinfo) -> str:
     if pause is None:
         return ""
     by = f" by {pause.by}" if pause.by else ""
-    return f"since {moment(pause.since, zone)}{by}" + (f": {pause.reason}" if pause.reason else "")
+    return f"since {format_time(pause.since, zone)}{by}" + (f": {pause.reason}" if pause.reason else "")
 
 
-def _held(task: TaskView, zone: tzinfo) -> str:
+def _format_hold(task: TaskView, zone: tzinfo) -> str:
     if task.held_since is None:
         return ""
-    times = "a failure" if task.failures == 1 else f"{task.failures} failures in a row"
-    return f"since {moment(task.held_since, zone)}, after {times}: keiji task resolve {task.slug} ends that"
+    failures = "1 failure" if task.failures == 1 else f"{task.failures} consecutive failures"
+    since = format_time(task.held_since, zone)
+    return f"since {since}, after {failures}: keiji task resolve {task.slug} releases it"
 
 
-def whole_pause(pause: Pause, zone: tzinfo) -> str:
-    """Return the lines that say that everything is paused."""
-    return f"everything is paused {_paused(pause, zone)}\nkeiji system resume lets it go on"
+def format_system_pause(pause: Pause, zone: tzinfo) -> str:
+    """Return the lines that show the pause of the system."""
+    return f"all tasks paused {_format_pause(pause, zone)}\nkeiji system resume resumes them"
 
 
-def _plain(value: object) -> str:
+def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
-    """Return a table of runs: when they were due and when they began, why, how they ended, how long they took."""
+def format_runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
+    """Return a table with one row per run: due and start time, trigger, result, duration, reason."""
     rows = [
         (
-            moment(run.scheduled_for, zone) if run.scheduled_for else "",
-            moment(run.started_at, zone) if run.started_at else "",
+            format_time(run.scheduled_for, zone) if run.scheduled_for else "",
+            format_time(run.started_at, zone) if run.started_at else "",
             run.trigger,
             run.state.upper(),
             f"{run.seconds:.2f} s" if run.seconds is not None else "",
             str(run.attempt),
             run.run_id,
-            _run_reason(run, zone),
+            _format_reason(run, zone),
         )
         for run in runs
     ]
-    return table(("DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"), rows)
+    return format_table(("DUE", "STARTED", "TRIGGER", "STATE", "DURATION", "ATTEMPT", "RUN", "REASON"), rows)
 
 
-def _run_reason(run: Run, zone: tzinfo) -> str:
+def _format_reason(run: Run, zone: tzinfo) -> str:
     text = render(run.reason, zone)
-    return text if run.count == 1 else f"{run.count} until {moment(run.scheduled_until, zone)}: {text}"
+    return text if run.count == 1 else f"{run.count} occurrences until {format_time(run.scheduled_until, zone)}: {text}"
 
 
-def upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
-    """Return a table of instants: when, in how long, what there is to say of each."""
+def format_upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
+    """Return a table with one row per due instant: its time, the time until then, a note."""
     rows = []
     for instant in instants:
-        day = f"{instant.at.astimezone(zone):%a}"
-        ahead = (instant.at - now).total_seconds()
-        in_words = "" if instant.is_skipped else f"in {duration(ahead)}" if ahead >= 0 else f"{duration(-ahead)} ago"
-        rows.append((day, f"{instant.at.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}", in_words, instant.note))
-    return table(("DAY", "DUE", "", "NOTE"), rows)
+        at = instant.at.astimezone(zone)
+        relative = "" if instant.is_skipped else _format_relative((instant.at - now).total_seconds())
+        rows.append((f"{at:%a}", f"{at:%Y-%m-%d %H:%M:%S %Z}", relative, instant.note))
+    return format_table(("DAY", "DUE", "", "NOTE"), rows)
 
 
-def services_table(services: Iterable[tuple[str, str]]) -> str:
-    """Return the table of services, from (name, status)."""
+def _format_relative(seconds: float) -> str:
+    return f"in {format_duration(seconds)}" if seconds >= 0 else f"{format_duration(-seconds)} ago"
+
+
+def format_services_table(services: Iterable[tuple[str, str]]) -> str:
+    """Return the table of service names and statuses."""
     rows = [("NAME", "STATUS"), *((name, status.upper()) for name, status in services)]
-    return "\n".join([_TITLE, *(f"{name:<18} {status:<18}" for name, status in rows), _TITLE])
+    return "\n".join([_SERVICES_TITLE, *(f"{name:<18} {status:<18}" for name, status in rows), _SERVICES_TITLE])
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under a header, in columns as wide as they need."""
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows under a header, each column as wide as its widest cell."""
     lines = [header, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     return "\n".join(
@@ -146,16 +150,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def tasks_table(found: Iterable[TaskView], zone: tzinfo) -> str:
-    """Return one line for each task."""
+def format_tasks_table(tasks: Iterable[TaskView], zone: tzinfo) -> str:
+    """Return a table with one row per task."""
     rows = [
-        (task.name, _state(task), task.schedule_description, moment(task.next_execution_time, zone), _last(task, zone))
-        for task in found
+        (
+            task.name,
+            _task_state(task),
+            task.schedule_description,
+            format_time(task.next_execution_time, zone),
+            _last_result(task, zone),
+        )
+        for task in tasks
     ]
-    return table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)
+    return format_table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)
 
 
-def _state(task: TaskView) -> str:
+def _task_state(task: TaskView) -> str:
     if task.is_running:
         return "running"
     if task.is_disabled:
@@ -173,22 +183,22 @@ def _state(task: TaskView) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _last(task: TaskView, zone: tzinfo) -> str:
+def _last_result(task: TaskView, zone: tzinfo) -> str:
     if not task.recent:
         return ""
     run = task.recent[-1]
     return str(run.state) if run.reason is None else f"{run.state}: {render(run.reason, zone)}"
 
 
-def size(count: int) -> str:
-    """Return a number of bytes in units that people read."""
+def format_size(size: int) -> str:
+    """Return a number of bytes in the largest unit that fits."""
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
-    step = min(int(math.log(max(count, 1), 1024)), len(units) - 1)
-    return f"{count / 1024**step:.{1 if step else 0}f} {units[step]}"
+    exponent = min(int(math.log(max(size, 1), 1024)), len(units) - 1)
+    return f"{size / 1024**exponent:.{1 if exponent else 0}f} {units[exponent]}"
 
 
-def duration(seconds: float) -> str:
-    """Return a length of time in its two largest units."""
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -196,15 +206,15 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def tree(root: Path, hidden: Callable[[Path], bool]) -> str:
-    """Return a folder and all that is in it, but what is ``hidden``, as a tree."""
-    return "\n".join([str(root), *_branches(root, "", hidden)])
+def format_tree(root: Path, is_hidden: Callable[[Path], bool]) -> str:
+    """Return a directory and its contents as a tree, without the paths for which ``is_hidden`` is true."""
+    return "\n".join([str(root), *_format_branches(root, "", is_hidden)])
 
 
-def _branches(folder: Path, indent: str, hidden: Callable[[Path], bool]) -> Iterable[str]:
-    shown = sorted(path for path in folder.iterdir() if not hidden(path))
-    for path in shown:
-        last = path == shown[-1]
-        yield f"{indent}{'└── ' if last else '├── '}{path.name}"
+def _format_branches(folder: Path, indent: str, is_hidden: Callable[[Path], bool]) -> Iterable[str]:
+    visible = sorted(path for path in folder.iterdir() if not is_hidden(path))
+    for path in visible:
+        is_last = path == visible[-1]
+        yield f"{indent}{'└── ' if is_last else '├── '}{path.name}"
         if path.is_dir() and not path.is_symlink():
-            yield from _branches(path, indent + ("    " if last else "│   "), hidden)
+            yield from _format_branches(path, indent + ("    " if is_last else "│   "), is_hidden)

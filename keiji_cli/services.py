@@ -1,4 +1,4 @@
-"""The engine and its services, from the outside: how they do, starting them, ending them."""
+"""Control of the engine process and its services from outside: status, start, stop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from dataclasses import dataclass
 
 from keiji import engine_process
 from keiji.engine_process import SERVICES
@@ -16,167 +16,185 @@ from keiji.paths import Paths
 from keiji.records import Pause
 from keiji_cli import client
 
+_REQUIRED = ("runner", "watcher")  # users select the bus and the scheduler; neither works without these
 
-def bus_last(chosen: Iterable[str]) -> list[str]:
-    """Return services in the order in which they can be stopped: nothing can be asked once the bus is down."""
-    return sorted(chosen, key=lambda name: name == "bus")
-
-
-_ALWAYS_ALONG = ("runner", "watcher")  # people start the bus and the scheduler; neither is of use without these
-
-_START_LIMIT = 20.0
-_STOP_LIMIT = 20.0
+_CHANGE_TIMEOUT = 20.0  # seconds until a service has to be up or down
+_STOP_TIMEOUT = 20.0
 
 
-def statuses(paths: Paths) -> list[dict[str, Any]]:
-    """Return ``name``, ``status``, ``since`` and ``detail`` of each service; also while the bus is down."""
-    note = engine_process.read_info(paths) if engine_process.is_running(paths) else None
-    known = {service["name"]: service for service in (note.services if note else ())}
-    offline = {"status": "offline", "since": None, "detail": ""}
-    return [{"name": name} | offline | dict(known.get(name, {})) for name in SERVICES]
+@dataclass(frozen=True)
+class ServiceInfo:
+    """The state of a service.
+
+    Attributes:
+        status: as in `keiji_engine.bus.views.ServiceStatus`, or "stale" if the engine does not respond.
+        since: when the status changed, as ISO 8601; None if no engine runs.
+        detail: why the service failed; otherwise "".
+    """
+
+    name: str
+    status: str = "offline"
+    since: str | None = None
+    detail: str = ""
 
 
-def answer(paths: Paths, limit: float = 2.0) -> tuple[bool, Pause | None]:
-    """Return whether the engine answers within ``limit`` seconds, and whether it has paused everything.
+def get_services(paths: Paths) -> list[ServiceInfo]:
+    """Return the state of each service, read from the engine's file, so that it works without the bus."""
+    info = engine_process.read_info(paths) if engine_process.is_running(paths) else None
+    known = {service["name"]: service for service in (info.services if info else ())}
+    return [
+        ServiceInfo(name, known[name]["status"], known[name]["since"], known[name]["detail"])
+        if name in known
+        else ServiceInfo(name)
+        for name in SERVICES
+    ]
 
-    One whose bus is stopped cannot be asked, and counts as one that would answer.
+
+def get_offline_services(paths: Paths, names: Iterable[str] = SERVICES) -> list[str]:
+    """Return the services among ``names`` that are not online."""
+    online = {service.name for service in get_services(paths) if service.status == "online"}
+    return [name for name in names if name not in online]
+
+
+def sort_bus_last(names: Iterable[str]) -> list[str]:
+    """Return services in the order in which to stop them: once the bus is down, no request reaches the engine."""
+    return sorted(names, key=lambda name: name == "bus")
+
+
+def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]:
+    """Return whether the engine responds within ``timeout`` seconds, and the pause of the system.
+
+    An engine whose bus is stopped cannot be reached and counts as responsive.
     """
     from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 
     try:
-        reply = ask(paths, Ping(), limit=limit)
+        reply = ask(paths, Ping(), limit=timeout)
     except KeijiError as error:
         return error.code in {"service-offline", "engine-offline"}, None
     return True, reply.engine.pause
 
 
-def down(paths: Paths, wanted: Iterable[str] = SERVICES) -> list[str]:
-    """Return those of ``wanted`` that are not online."""
-    online = {service["name"] for service in statuses(paths) if service["status"] == "online"}
-    return [name for name in wanted if name not in online]
-
-
-def start_engine(paths: Paths, only: Sequence[str] = ()) -> int:
-    """Start an engine, with all services or those in ``only`` and what they need; return its pid."""
-    chosen = dict.fromkeys([*only, *_ALWAYS_ALONG]) if only else {}
-    return engine_process.start(paths, [word for name in chosen for word in ("--only", name)])
+def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:
+    """Start an engine with all services, or with ``names`` and the services that they require; return its pid."""
+    selected = dict.fromkeys([*names, *_REQUIRED]) if names else {}
+    return engine_process.start(paths, [argument for name in selected for argument in ("--only", name)])
 
 
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:
-    """Stop one service of a running engine and return what that says to people."""
+    """Stop a service of a running engine and return the output for the user."""
     from keiji_engine.bus.protocol import StopService
 
-    lines = client.carry_out(paths, StopService(service=name))
-    # The bus has to answer before it goes down.
-    _wait(paths, lambda: bool(down(paths, [name])))
+    lines = client.execute(paths, StopService(service=name))
+    # The bus replies before it stops.
+    _wait_until(paths, lambda: bool(get_offline_services(paths, [name])))
     return lines
 
 
 def restart_service(paths: Paths, name: str) -> tuple[str, ...]:
-    """Stop and start one service of a running engine and return what that says to people."""
+    """Restart a service of a running engine and return the output for the user."""
     from keiji_engine.bus.protocol import RestartService
 
-    before = _since(paths, name)
-    lines = client.carry_out(paths, RestartService(service=name))
-    _wait(paths, lambda: not down(paths, [name]) and _since(paths, name) != before)
+    before = _status_since(paths, name)
+    lines = client.execute(paths, RestartService(service=name))
+    _wait_until(paths, lambda: not get_offline_services(paths, [name]) and _status_since(paths, name) != before)
     return lines
 
 
-def _since(paths: Paths, name: str) -> str | None:
-    since: str | None = next(service["since"] for service in statuses(paths) if service["name"] == name)
-    return since
+def _status_since(paths: Paths, name: str) -> str | None:
+    return next(service.since for service in get_services(paths) if service.name == name)
 
 
-def start_all_in_engine(paths: Paths) -> None:
-    """Have a running engine start every service that is stopped, even where its bus is one of them.
+def start_stopped_services(paths: Paths) -> None:
+    """Have a running engine start all stopped services by a signal, which works without the bus.
 
     Raises:
-        EngineOffline: none runs.
+        EngineOffline: no engine runs.
         KeijiError: a service did not start; the message says why.
     """
     engine_process.send_signal(paths, signal.SIGHUP)
-    _wait(paths, lambda: not down(paths))
+    _wait_until(paths, lambda: not get_offline_services(paths))
 
 
-def _wait(paths: Paths, is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_LIMIT
-    while not is_so():
+def _wait_until(paths: Paths, condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _CHANGE_TIMEOUT
+    while not condition():
         if time.monotonic() > deadline or not engine_process.is_running(paths):
             raise KeijiError(
-                "; ".join(_why(paths)) or "the engine ended", hint="keiji system logs --scheduler may tell more"
+                "; ".join(_describe_offline(paths)) or "the engine exited",
+                hint="keiji system logs --scheduler may show the cause",
             )
         time.sleep(0.02)
 
 
-def _why(paths: Paths) -> Iterator[str]:
-    for service in statuses(paths):
-        if service["status"] != "online":
-            detail = f": {service['detail']}" if service["detail"] else ""
-            yield f"{service['name']} is {service['status']}{detail}"
+def _describe_offline(paths: Paths) -> Iterator[str]:
+    for service in get_services(paths):
+        if service.status != "online":
+            yield f"{service.name} is {service.status}" + (f": {service.detail}" if service.detail else "")
 
 
-def end_engine(paths: Paths) -> int:
-    """End the engine and return its pid once it is gone. Live runs go on.
+def stop_engine(paths: Paths) -> int:
+    """Stop the engine, wait until it has exited and return its pid. Live runs continue.
 
     Raises:
-        EngineOffline: none runs.
-        KeijiError: it is still there after its time.
+        EngineOffline: no engine runs.
+        KeijiError: it has not exited in time.
     """
     pid = engine_process.send_signal(paths, signal.SIGTERM)
-    if engine_process.wait_for_exit(paths, _STOP_LIMIT):
+    if engine_process.wait_for_exit(paths, _STOP_TIMEOUT):
         return pid
     raise KeijiError(
-        f"the engine (pid {pid}) has not ended within {_STOP_LIMIT:g} s",
-        hint="keiji system stop --force ends it at once; its runs go on",
+        f"the engine (pid {pid}) has not exited within {_STOP_TIMEOUT:g} s",
+        hint="keiji system stop --force kills it; its runs continue",
     )
 
 
 def kill_engine(paths: Paths) -> int:
-    """End the engine without asking it and return its pid. Live runs go on; the next engine finds what became of them.
+    """Kill the engine and return its pid. Live runs continue; the next engine records their results.
 
     Raises:
-        EngineOffline: none runs.
+        EngineOffline: no engine runs.
     """
     pid = engine_process.send_signal(paths, signal.SIGKILL)
-    engine_process.wait_for_exit(paths, _STOP_LIMIT)
+    engine_process.wait_for_exit(paths, _STOP_TIMEOUT)
     return pid
 
 
-def live_runs(paths: Paths) -> int:
-    """Return how many runs have a file: they live, or ended while no engine was there to record it."""
+def count_run_files(paths: Paths) -> int:
+    """Return the number of runs that are live, or that ended without an engine and are not recorded yet."""
     try:
         return sum(1 for entry in paths.runs.iterdir() if entry.is_file() and "." not in entry.name)
     except OSError:
         return 0
 
 
-def end_everything(paths: Paths) -> None:
-    """Stop every live run, then the engine. Runs that outlived their engine are adopted first: only it can stop them.
+def stop_engine_and_runs(paths: Paths) -> None:
+    """Stop every live run, then the engine. Orphaned runs are adopted by an engine first: only an engine can stop them.
 
     Raises:
         KeijiError: a run or the engine could not be stopped.
     """
     if not engine_process.is_running(paths):
-        if not live_runs(paths):
+        if not count_run_files(paths):
             return
-        start_engine(paths, only=["bus"])
-    elif down(paths, ["bus", "runner"]):
-        start_all_in_engine(paths)
+        start_engine(paths, ["bus"])
+    elif get_offline_services(paths, ["bus", "runner"]):
+        start_stopped_services(paths)
     _stop_runs(paths)
-    end_engine(paths)
+    stop_engine(paths)
 
 
 def _stop_runs(paths: Paths) -> None:
     from keiji_engine.bus.protocol import StopRun
 
-    if not down(paths, ["scheduler"]):
-        stop_service(paths, "scheduler")  # or it would start others meanwhile
+    if not get_offline_services(paths, ["scheduler"]):
+        stop_service(paths, "scheduler")  # otherwise it could start new runs in the meantime
 
     def stop(slug: str) -> None:
-        with contextlib.suppress(NotRunning):  # it ended by itself
-            client.carry_out(paths, StopRun(task=slug))
+        with contextlib.suppress(NotRunning):  # the run has ended in the meantime
+            client.execute(paths, StopRun(task=slug))
 
-    live = [task.slug for task in client.tasks(paths) if task.is_running]
+    running = [task.slug for task in client.get_tasks(paths) if task.is_running]
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(stop, live))
+        list(pool.map(stop, running))

@@ -1,9 +1,10 @@
-"""``keiji system``: start, stop and look after the engine and its services."""
+"""``keiji system``: start, stop and inspect the engine and its services."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,183 +14,193 @@ from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, UsageError
 from keiji.paths import Paths
-from keiji_cli import as_json, client, logs, output, services
-from keiji_cli.groups import Kind
+from keiji_cli import client, json_output, logs, output, services
+from keiji_cli.groups import OptionSpellingGroup
+from keiji_cli.services import ServiceInfo
 
-_LOGGED = (*SERVICES, "repo", "engine")
+_LOGS = (*SERVICES, "repo", "engine")
 
 
-def _of(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command a flag and a word for each of ``names``; it takes those chosen as ``chosen``."""
+def _service_selection(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let the user select services by word or by flag (``bus`` or ``--bus``); the command receives ``selected``."""
 
-    def decorated(command: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def gathered(words: tuple[str, ...], **values: Any) -> Any:
+        def collect(words: tuple[str, ...], **values: Any) -> Any:
             flags = [name for name in names if values.pop(name)]
-            return command(chosen=tuple(dict.fromkeys([*words, *flags])), **values)
+            return command(selected=tuple(dict.fromkeys([*words, *flags])), **values)
 
-        wrapped: Callable[..., Any] = gathered
+        decorated: Callable[..., Any] = collect
         for name in reversed(names):
-            wrapped = click.option(f"--{name}", is_flag=True, help=f"The {name} alone.")(wrapped)
-        return click.argument("words", nargs=-1, metavar="[SERVICE]...", type=click.Choice(names))(wrapped)
+            decorated = click.option(f"--{name}", is_flag=True, help=f"Select the {name}.")(decorated)
+        return click.argument("words", nargs=-1, metavar="[SERVICE]...", type=click.Choice(names))(decorated)
 
-    return decorated
+    return decorate
 
 
-@click.group(cls=Kind)
+@click.group(cls=OptionSpellingGroup)
 def system() -> None:
-    """Start, stop and look after the engine and its services."""
+    """Start, stop and inspect the engine and its services."""
 
 
 @system.command()
-@_of(SERVICES)
-def start(chosen: tuple[str, ...]) -> None:
-    """Start the engine in the background, or services of it that are stopped."""
-    paths = client.workspace()
+@_service_selection(SERVICES)
+def start(selected: tuple[str, ...]) -> None:
+    """Start the engine in the background, or some of its services."""
+    paths = client.require_workspace()
     if engine_process.is_running(paths):
-        _start_in_engine(paths, chosen)
+        _start_services(paths, selected)
     else:
-        output.progress(f"service started with pid {services.start_engine(paths, chosen)}")
-    _say_who_is_online(paths)
+        output.print_progress(f"service started with pid {services.start_engine(paths, selected)}")
+    _print_online_services(paths)
 
 
-def _start_in_engine(paths: Paths, chosen: Sequence[str]) -> None:
+def _start_services(paths: Paths, selected: Sequence[str]) -> None:
     from keiji_engine.bus.protocol import StartService
 
-    stopped = services.down(paths, chosen or SERVICES)
+    stopped = services.get_offline_services(paths, selected or SERVICES)
     if not stopped:
-        output.progress("service already running")
-    elif services.down(paths, ["bus"]):
-        # Nothing can be asked of an engine without its bus, but a signal gets through.
-        services.start_all_in_engine(paths)
-        output.progress("the bus was down: everything that was stopped has been started")
+        output.print_progress("service already running")
+    elif services.get_offline_services(paths, ["bus"]):
+        # Without the bus, no request reaches the engine, but a signal does.
+        services.start_stopped_services(paths)
+        output.print_progress("the bus was offline: all stopped services have been started")
     else:
         for name in stopped:
-            output.progress(*client.carry_out(paths, StartService(service=name)))
+            output.print_progress(*client.execute(paths, StartService(service=name)))
 
 
-def _say_who_is_online(paths: Paths) -> None:
-    note = engine_process.read_info(paths)
-    down = services.down(paths)
-    online = [name for name in SERVICES if name not in down]
-    output.progress(f"engine {note.pid if note else ''}: {', '.join(online) or 'no service'} online")
-    if down:
-        wanted = " ".join(f"--{name}" for name in down)
-        output.progress(f"not running: {', '.join(down)}; keiji system start {wanted} starts them")
+def _print_online_services(paths: Paths) -> None:
+    info = engine_process.read_info(paths)
+    offline = services.get_offline_services(paths)
+    online = [name for name in SERVICES if name not in offline]
+    output.print_progress(f"engine {info.pid if info else ''}: {', '.join(online) or 'no service'} online")
+    if offline:
+        flags = " ".join(f"--{name}" for name in offline)
+        output.print_progress(f"offline: {', '.join(offline)}; keiji system start {flags} starts them")
 
 
 @system.command()
-@_of(SERVICES)
-@click.option("--force", is_flag=True, help="End an engine that does not answer. Its runs go on even so.")
-def stop(chosen: tuple[str, ...], *, force: bool) -> None:
-    """Stop the engine, or some of its services. Live runs go on; the next engine adopts them."""
-    paths = client.paths()
-    if chosen:
-        for name in services.bus_last(chosen):
-            output.progress(*services.stop_service(paths, name))
+@_service_selection(SERVICES)
+@click.option("--force", is_flag=True, help="Kill an engine that does not respond. Its live runs continue.")
+def stop(selected: tuple[str, ...], *, force: bool) -> None:
+    """Stop the engine, or some of its services. Live runs continue; the next engine adopts them."""
+    paths = client.current_paths()
+    if selected:
+        for name in services.sort_bus_last(selected):
+            output.print_progress(*services.stop_service(paths, name))
     elif engine_process.is_running(paths):
-        _end(paths, force=force)
+        _stop_engine(paths, force=force)
     else:
-        output.progress("no engine is running, nothing to stop")
+        output.print_progress("no engine is running, nothing to stop")
 
 
-def _end(paths: Paths, *, force: bool = False) -> None:
-    pid = services.kill_engine(paths) if force else services.end_engine(paths)
-    output.progress(f"engine {pid} stopped")
-    live = services.live_runs(paths)
-    if live:
-        output.progress(f"{live} live {'run goes' if live == 1 else 'runs go'} on, and the next engine adopts them")
+def _stop_engine(paths: Paths, *, force: bool = False) -> None:
+    pid = services.kill_engine(paths) if force else services.stop_engine(paths)
+    output.print_progress(f"engine {pid} stopped")
+    count = services.count_run_files(paths)
+    if count == 1:
+        output.print_progress("1 live run continues; the next engine will adopt it")
+    elif count:
+        output.print_progress(f"{count} live runs continue; the next engine will adopt them")
 
 
 @system.command()
-@_of(SERVICES)
-def restart(chosen: tuple[str, ...]) -> None:
-    """Stop and start the engine, or some of its services. Live runs go on."""
-    paths = client.workspace()
-    if chosen:
-        for name in services.bus_last(chosen):
-            output.progress(*services.restart_service(paths, name))
+@_service_selection(SERVICES)
+def restart(selected: tuple[str, ...]) -> None:
+    """Restart the engine, or some of its services. Live runs continue."""
+    paths = client.require_workspace()
+    if selected:
+        for name in services.sort_bus_last(selected):
+            output.print_progress(*services.restart_service(paths, name))
         return
     if engine_process.is_running(paths):
-        _end(paths)
-    output.progress(f"service started with pid {services.start_engine(paths)}")
-    _say_who_is_online(paths)
+        _stop_engine(paths)
+    output.print_progress(f"service started with pid {services.start_engine(paths)}")
+    _print_online_services(paths)
 
 
 @system.command()
-@click.option("--json", "for_programs", is_flag=True, help="Print an object.")
-def status(*, for_programs: bool) -> None:
-    """Show how the services do."""
-    paths = client.workspace()
-    found = services.statuses(paths)
-    note = engine_process.read_info(paths) if engine_process.is_running(paths) else None
-    is_well, pause = services.answer(paths) if note is not None else (True, None)
-    if not is_well:
-        found = [service | {"status": "stale"} for service in found]
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: an object.")
+def status(*, as_json: bool) -> None:
+    """Show the status of the services."""
+    paths = client.require_workspace()
+    service_infos = services.get_services(paths)
+    engine = engine_process.read_info(paths) if engine_process.is_running(paths) else None
+    is_responding, pause = services.ping_engine(paths) if engine is not None else (True, None)
+    if not is_responding:
+        service_infos = [replace(service, status="stale") for service in service_infos]
     now = datetime.now(UTC)
-    zone = client.settings(paths).zone
-    if for_programs:
-        click.echo(as_json.status(note, found, zone, now, pause))
+    zone = client.load_settings(paths).zone
+    if as_json:
+        click.echo(json_output.format_status(engine, service_infos, zone, now, pause))
     else:
-        _say_status(paths, note, found, now)
+        _print_status(paths, engine, service_infos, now)
         if pause is not None:
-            click.echo(output.whole_pause(pause, zone))
-    if note is not None and not is_well:
+            click.echo(output.format_system_pause(pause, zone))
+    if engine is not None and not is_responding:
         raise KeijiError(
-            f"the engine (pid {note.pid}) does not answer: it is stopped, or it hangs",
-            hint="keiji system stop --force ends it; what runs goes on",
+            f"the engine (pid {engine.pid}) does not respond: it is suspended or hangs",
+            hint="keiji system stop --force kills it; live runs continue",
         )
 
 
-def _say_status(
-    paths: Paths, note: engine_process.EngineInfo | None, found: list[dict[str, Any]], now: datetime
+def _print_status(
+    paths: Paths, engine: engine_process.EngineInfo | None, service_infos: Sequence[ServiceInfo], now: datetime
 ) -> None:
-    click.echo(output.services_table((service["name"], service["status"]) for service in found))
-    for service in found:
-        if service["detail"]:
-            click.echo(f"{service['name']}: {service['detail']}")
-    if note is None:
-        click.echo("no engine is running: keiji system start starts it")
+    click.echo(output.format_services_table((service.name, service.status) for service in service_infos))
+    for service in service_infos:
+        if service.detail:
+            click.echo(f"{service.name}: {service.detail}")
+    if engine is None:
+        click.echo("no engine is running: keiji system start starts one")
     else:
-        up = output.duration((now - datetime.fromisoformat(note.started_at)).total_seconds())
-        click.echo(f"engine {note.pid}, version {note.version}, up {up}, sockets in {paths.runtime}")
+        uptime = output.format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds())
+        click.echo(f"engine {engine.pid}, version {engine.version}, up {uptime}, sockets in {paths.runtime}")
 
 
 @system.command()
-@click.option("--reason", default="", help="Why; everybody is shown it.")
+@click.option("--reason", default="", help="Reason, shown to all users.")
 def pause(*, reason: str) -> None:
-    """Start nothing that is due until the system is resumed, whatever restarts meanwhile; what runs goes on."""
+    """Pause the schedules of all tasks (live runs are not affected).
+
+    The pause lasts until keiji system resume, even if the engine restarts.
+    """
     from keiji_engine.bus.protocol import PauseSystem
 
-    output.progress(*client.carry_out(client.workspace(), PauseSystem(reason=reason)))
+    output.print_progress(*client.execute(client.require_workspace(), PauseSystem(reason=reason)))
 
 
 @system.command()
 def resume() -> None:
-    """Let everything go on but for tasks that are paused themselves. What was due meanwhile is not caught up with."""
+    """Resume everything except tasks paused individually. Runs missed during the pause are not caught up."""
     from keiji_engine.bus.protocol import ResumeSystem
 
-    output.progress(*client.carry_out(client.workspace(), ResumeSystem()))
+    output.print_progress(*client.execute(client.require_workspace(), ResumeSystem()))
 
 
 @system.command(name="logs")
-@_of(_LOGGED)
+@_service_selection(_LOGS)
 @logs.log_options
-def show_logs(chosen: tuple[str, ...], lines: int, editor: str | None, *, follow: bool) -> None:
-    """Show the log of one service, of the repo (the database), or of the engine: its starts, its end, its crashes."""
-    if len(chosen) != 1:
+def show_logs(selected: tuple[str, ...], lines: int, editor: str | None, *, follow: bool) -> None:
+    """Show the log of a service or of the engine.
+
+    Besides the services, the logs are repo (the database) and engine (starts, stops and crashes of the process).
+    """
+    if len(selected) != 1:
         raise UsageError(
-            f"the logs of which service? {len(chosen)} are named, one is shown at a time",
-            hint=f"one of {', '.join(f'--{name}' for name in _LOGGED)}",
+            "select exactly one log" + (f", not {' and '.join(selected)}" if selected else ""),
+            hint=f"one of {', '.join(f'--{name}' for name in _LOGS)}",
         )
-    logs.show(client.paths().service_log(chosen[0]), lines=lines, follow=follow, editor=editor)
+    path = client.current_paths().service_log(selected[0])
+    logs.show_log(path, lines=lines, follow=follow, editor=editor)
 
 
 @system.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--workspace", "with_sources", is_flag=True, help="Remove the workspace, your sources, as well.")
-def uninstall(*, yes: bool, with_sources: bool) -> None:
-    """Remove everything that keiji keeps: history, logs, builds. Your sources stay unless you say otherwise."""
-    from keiji_cli.uninstall import uninstall as remove
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--workspace", "remove_workspace", is_flag=True, help="Also remove the workspace with your sources.")
+def uninstall(*, yes: bool, remove_workspace: bool) -> None:
+    """Remove all history, logs and builds. Your sources are kept unless you add --workspace."""
+    from keiji_cli.uninstall import uninstall as uninstall_from
 
-    remove(client.paths(), yes=yes, with_sources=with_sources)
+    uninstall_from(client.current_paths(), yes=yes, remove_workspace=remove_workspace)

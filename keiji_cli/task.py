@@ -1,151 +1,183 @@
-"""``keiji task``: create, build, see and steer tasks."""
+"""``keiji task``: create, build, inspect and control tasks."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 
-from keiji.errors import InvalidName, KeijiError
+from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
-from keiji_cli import as_json, client, logs, output
-from keiji_cli.groups import Kind
+from keiji_cli import client, json_output, logs, output
+from keiji_cli.groups import OptionSpellingGroup
 
-_NONE_YET = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' makes one"
+if TYPE_CHECKING:
+    from keiji.settings import Settings
+
+_NO_TASKS = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' creates one"
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 
-def _usable(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    """Refuse what cannot name a task; whether there is one, and which is meant, is for the engine to say."""
+def _validate_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+    """Reject what can never name a task. Whether the task exists is checked by the engine."""
     if name is None:
         return None
     if not name.strip():
-        raise InvalidName("a task needs a name, and this one is empty", hint="keiji task list shows all tasks")
+        raise InvalidName("the name of the task is empty", hint="keiji task list shows all tasks")
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidName(f"{name!r} is not UTF-8 text, so that it cannot be the name of a task") from error
+        raise InvalidName(f"invalid task name {name!r}: it is not valid UTF-8 text") from error
     return name
 
 
-def about_a_task(command: _C) -> _C:
-    """Give a command the name of the task that it is about."""
-    return click.argument("name", callback=_usable)(command)
+def task_argument(command: _C) -> _C:
+    """Add the name of the task as an argument."""
+    return click.argument("name", callback=_validate_name)(command)
 
 
-@click.group(cls=Kind)
+@click.group(cls=OptionSpellingGroup)
 def task() -> None:
-    """Create, build, see and steer tasks."""
+    """Create, build, inspect and control tasks."""
 
 
 @task.command()
-@about_a_task
-@click.option("--desc", default="", help="What the task is for.")
-@click.option("--schedule", default="", help="When it runs: 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
-@click.option("--force", is_flag=True, help="Start again from the template, replacing the sources that are there.")
+@task_argument
+@click.option("--desc", default="", help="Description of the task.")
+@click.option("--schedule", default="", help="For example 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
+@click.option("--force", is_flag=True, help="Replace existing sources with the template.")
 def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
-    """Make a new task from the template, in a folder of its own."""
+    """Create a task from the template, in its own folder."""
     from keiji_engine.bus.protocol import Create
 
     request = Create(name=name, description=desc, schedule=schedule, force=force)
-    output.progress(*client.carry_out(client.workspace(), request))
+    output.print_progress(*client.execute(client.require_workspace(), request))
 
 
 @task.command()
-@about_a_task
-@click.option("--restart", is_flag=True, help="Then stop what runs, and count the schedule anew from now.")
+@task_argument
+@click.option("--restart", is_flag=True, help="Then stop live runs and restart the schedule from now.")
 def build(name: str, *, restart: bool) -> None:
-    """Build a task from its sources, and switch to the build.
+    """Build a task from its sources and activate the build.
 
-    When that fails, nothing changes: the build before it goes on.
+    If the build fails, the previous build stays active.
     """
     from keiji_engine.bus.protocol import BuildTask
 
-    output.progress(*client.carry_out(client.workspace(), BuildTask(task=name, restart=restart)))
+    output.print_progress(*client.execute(client.require_workspace(), BuildTask(task=name, restart=restart)))
 
 
 @task.command()
-@click.argument("name", required=False, callback=_usable)
-@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
-def get(name: str | None, *, for_programs: bool) -> None:
-    """Show everything about one task, or about all of them."""
-    paths = client.workspace()
-    zone = client.settings(paths).zone
-    found, pause = client.tasks_and_pause(paths, name)
-    if for_programs:
-        click.echo(as_json.tasks(found, zone))
+@click.argument("name", required=False, callback=_validate_name)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
+def get(name: str | None, *, as_json: bool) -> None:
+    """Show all details of a task, or of all tasks."""
+    paths = client.require_workspace()
+    zone = client.load_settings(paths).zone
+    tasks, pause = client.get_tasks_and_pause(paths, name)
+    if as_json:
+        click.echo(json_output.format_tasks(tasks, zone))
     elif name is not None:
-        click.echo(f"{output.task_block(found[0], zone)}\n\n{output.task_notes(found[0], zone)}")
+        click.echo(f"{output.format_task_model(tasks[0], zone)}\n\n{output.format_task_details(tasks[0], zone)}")
         if pause is not None:
-            click.echo(output.whole_pause(pause, zone))
-    elif found:
-        for each in found:
-            click.echo(f"{output.BAR}\n{output.task_block(each, zone)}\n")
-        click.echo(output.BAR)
+            click.echo(output.format_system_pause(pause, zone))
+    elif tasks:
+        for each in tasks:
+            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, zone)}\n")
+        click.echo(output.SEPARATOR)
     else:
-        click.echo(_NONE_YET)
+        click.echo(_NO_TASKS)
 
 
 @task.command(name="list")
-@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects, as get does.")
-def list_tasks(*, for_programs: bool) -> None:
-    """Show all tasks, a line each."""
-    paths = client.workspace()
-    zone = client.settings(paths).zone
-    found, pause = client.tasks_and_pause(paths)
-    if for_programs:
-        click.echo(as_json.tasks(found, zone))
-    elif found:
-        click.echo(output.tasks_table(found, zone))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects, as get does.")
+def list_tasks(*, as_json: bool) -> None:
+    """List all tasks, one per line."""
+    paths = client.require_workspace()
+    zone = client.load_settings(paths).zone
+    tasks, pause = client.get_tasks_and_pause(paths)
+    if as_json:
+        click.echo(json_output.format_tasks(tasks, zone))
+    elif tasks:
+        click.echo(output.format_tasks_table(tasks, zone))
         if pause is not None:
-            click.echo(output.whole_pause(pause, zone))
+            click.echo(output.format_system_pause(pause, zone))
     else:
-        click.echo(_NONE_YET)
+        click.echo(_NO_TASKS)
 
 
 @task.command()
-@about_a_task
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="How many to show.")
-@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
-def runs(name: str, limit: int, *, for_programs: bool) -> None:
-    """Show the runs of a task, newest first."""
+@task_argument
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of runs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
+def runs(name: str, limit: int, *, as_json: bool) -> None:
+    """Show the history of a task, newest run first."""
     from keiji_engine.bus.protocol import GetRuns
 
-    paths = client.workspace()
-    zone = client.settings(paths).zone
+    paths = client.require_workspace()
+    zone = client.load_settings(paths).zone
     reply = client.ask(paths, GetRuns(task=name, limit=limit))
-    if for_programs:
-        click.echo(as_json.runs(reply.runs, zone))
+    if as_json:
+        click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
-        click.echo(output.runs_table(reply.runs, zone))
+        click.echo(output.format_runs_table(reply.runs, zone))
     else:
         click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now")
 
 
 @task.command(name="next")
-@about_a_task
-@click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="How many to show.")
-@click.option("--from", "after", metavar="TIME", help='Begin there instead of now: "2027-03-28", "2027-03-28 01:00".')
-@click.option("--json", "for_programs", is_flag=True, help="Print a list of objects.")
-def show_next(name: str, count: int, after: str | None, *, for_programs: bool) -> None:
-    """Show when a task is due next, and what daylight saving or its policy does to that."""
-    from keiji_cli import upcoming
+@task_argument
+@click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Number of occurrences.")
+@click.option("--from", "after", metavar="TIME", help='Start here, not now: "2027-03-28" or "2027-03-28 01:00".')
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
+def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> None:
+    """Show when a task is due next.
 
-    paths = client.workspace()
-    click.echo(upcoming.shown(paths, name, count, after, for_programs=for_programs))
+    Notes show the effects of daylight saving time and of the policy of the task.
+    """
+    from keiji_engine.bus.protocol import GetUpcoming
+
+    paths = client.require_workspace()
+    start = _parse_time(after, client.load_settings(paths)) if after is not None else None
+    reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
+    zone = ZoneInfo(reply.zone)
+    if as_json:
+        click.echo(json_output.format_upcoming(reply.instants, zone))
+        return
+    if not reply.instants:
+        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}")
+        return
+    click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC)))
+    if reply.blocked_reason:
+        click.echo(f"none of these will run while {reply.blocked_reason}")
+
+
+def _parse_time(text: str, settings: Settings) -> datetime:
+    """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
+    from keiji.schedule.once import parse_moment
+    from keiji.schedule.walltime import instant_of
+
+    try:
+        time = parse_moment(text, "--from")
+    except InvalidSchedule as error:
+        hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
+        raise UsageError(error.message, hint=hint) from error
+    return time if time.tzinfo is not None else instant_of(time, settings.zone)
 
 
 @task.command()
-@about_a_task
+@task_argument
 def explain(name: str) -> None:
-    """Say why a task does not run now, and what to do about it."""
-    paths = client.workspace()
-    zone = client.settings(paths).zone
-    slug, reasons = client.explained(paths, name)
+    """Explain why a task does not run now, and how to fix it."""
+    paths = client.require_workspace()
+    zone = client.load_settings(paths).zone
+    slug, reasons = client.explain_task(paths, name)
     for reason in reasons:
         click.echo(render(reason, zone))
         if command := remedy(reason, slug):
@@ -153,103 +185,103 @@ def explain(name: str) -> None:
 
 
 @task.command(name="logs")
-@about_a_task
+@task_argument
 @logs.log_options
 def show_logs(name: str, lines: int, editor: str | None, *, follow: bool) -> None:
-    """Show what the runs of a task printed, and what became of them."""
-    paths = client.workspace()
+    """Show the log of a task: the output and the results of its runs."""
+    paths = client.require_workspace()
     path = paths.task_log(name) if name == slug_of(name) else None
     if path is None or not path.exists():
-        # Not every name is that of its folder; and where there is no such task, this says so.
-        path = Path(client.tasks(paths, name)[0].log_path)
-    logs.show(path, lines=lines, follow=follow, editor=editor)
+        # The name may differ from the folder's. If the task does not exist, this raises the error.
+        path = Path(client.get_tasks(paths, name)[0].log_path)
+    logs.show_log(path, lines=lines, follow=follow, editor=editor)
 
 
 @task.command()
-@about_a_task
+@task_argument
 def enable(name: str) -> None:
-    """Let a task run by its schedule again."""
+    """Enable a task: it runs on schedule again."""
     from keiji_engine.bus.protocol import Enable
 
-    output.progress(*client.carry_out(client.workspace(), Enable(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), Enable(task=name)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def disable(name: str) -> None:
-    """Stop a task, and let it rest until it is enabled."""
+    """Disable a task and stop its live runs."""
     from keiji_engine.bus.protocol import Disable
 
-    output.progress(*client.carry_out(client.workspace(), Disable(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), Disable(task=name)))
 
 
 @task.command()
-@about_a_task
-@click.option("--reason", default="", help="Why; everybody is shown it.")
+@task_argument
+@click.option("--reason", default="", help="Reason, shown to all users.")
 def pause(name: str, reason: str) -> None:
-    """Start nothing that is due of a task until it is resumed; what runs goes on."""
+    """Pause the schedule of a task (a live run is not affected)."""
     from keiji_engine.bus.protocol import PauseTask
 
-    output.progress(*client.carry_out(client.workspace(), PauseTask(task=name, reason=reason)))
+    output.print_progress(*client.execute(client.require_workspace(), PauseTask(task=name, reason=reason)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def resume(name: str) -> None:
-    """Let a paused task go on. What was due meanwhile is not caught up with."""
+    """Resume the schedule of a task. Runs missed during the pause are not caught up."""
     from keiji_engine.bus.protocol import ResumeTask
 
-    output.progress(*client.carry_out(client.workspace(), ResumeTask(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), ResumeTask(task=name)))
 
 
 @task.command()
-@about_a_task
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@task_argument
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(name: str, *, yes: bool) -> None:
-    """Forget a task: its history, its logs, its builds. The sources stay."""
+    """Delete a task with its history, logs and builds. Its sources are kept."""
     from keiji_engine.bus.protocol import Delete
 
-    paths = client.workspace()
+    paths = client.require_workspace()
     if sys.stdin.isatty() and not yes:
-        found = client.tasks(paths, name)[0]
-        click.echo(f"This deletes the history, the logs and the builds of {found.name}.")
-        click.echo(f"Its sources stay: {found.source_path}")
+        view = client.get_tasks(paths, name)[0]
+        click.echo(f"This deletes the history, logs and builds of {view.name}.")
+        click.echo(f"Its sources are kept: {view.source_path}")
         if not click.confirm("Delete it?", default=False):
             raise KeijiError("nothing was deleted")
-    output.progress(*client.carry_out(paths, Delete(task=name)))
+    output.print_progress(*client.execute(paths, Delete(task=name)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def resolve(name: str) -> None:
-    """Clear a task's error, once its cause is gone; one that was held runs again."""
+    """Clear the error of a task; a held task runs again."""
     from keiji_engine.bus.protocol import Resolve
 
-    output.progress(*client.carry_out(client.workspace(), Resolve(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), Resolve(task=name)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def restart(name: str) -> None:
-    """Stop what runs of a task, and count its schedule anew from now."""
+    """Stop the live runs of a task and restart its schedule from now."""
     from keiji_engine.bus.protocol import Restart
 
-    output.progress(*client.carry_out(client.workspace(), Restart(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), Restart(task=name)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def run(name: str) -> None:
-    """Run a task now, whatever its schedule says."""
+    """Run a task now, regardless of its schedule."""
     from keiji_engine.bus.protocol import RunTask
 
-    output.progress(*client.carry_out(client.workspace(), RunTask(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), RunTask(task=name)))
 
 
 @task.command()
-@about_a_task
+@task_argument
 def stop(name: str) -> None:
-    """Stop the live run of a task, and cancel a pending retry."""
+    """Stop the live runs of a task and cancel a pending retry."""
     from keiji_engine.bus.protocol import StopRun
 
-    output.progress(*client.carry_out(client.workspace(), StopRun(task=name)))
+    output.print_progress(*client.execute(client.require_workspace(), StopRun(task=name)))

@@ -1,4 +1,4 @@
-"""Removing everything that keiji keeps, after having said what that is."""
+"""``keiji system uninstall``: remove keiji's state after listing it and asking for confirmation."""
 
 from __future__ import annotations
 
@@ -15,97 +15,99 @@ from keiji.paths import Paths
 from keiji_cli import client, output, services
 
 
-def state_of(paths: Paths) -> dict[Path, str]:
-    """Return what keiji made for itself and is there, and what each is.
+def find_state(paths: Paths) -> dict[Path, str]:
+    """Return the existing files and folders of keiji's state, each with a description.
 
-    Named one by one: the folder around them may also hold the workspace, or the state of other workspaces.
+    They are listed one by one because their parent folder may also contain the workspace or the state of other
+    workspaces.
     """
-    known = {
+    descriptions = {
         paths.database.parent: "database: tasks and history",
         paths.builds: "builds",
         paths.data / "envs": "environments of builds",
         paths.links.parent: "links to builds",
-        paths.work: "working folders of tasks: what their runs wrote there",
-        paths.logs / "tasks": "logs of tasks",
-        paths.logs / "services": "logs of services",
-        paths.runtime: "sockets and files of live runs",
-        paths.engine_lock: "lock of the engine",
-        paths.command_lock: "lock of commands",
+        paths.work: "working directories of tasks, with the files that runs wrote there",
+        paths.logs / "tasks": "task logs",
+        paths.logs / "services": "service logs",
+        paths.runtime: "sockets and run files",
+        paths.engine_lock: "engine lock",
+        paths.command_lock: "command lock",
     }
-    return {path: meaning for path, meaning in known.items() if path.exists()}
+    return {path: description for path, description in descriptions.items() if path.exists()}
 
 
-def uninstall(paths: Paths, *, yes: bool, with_sources: bool) -> None:
-    """Say what will be removed, with sizes, ask, stop everything, remove it.
+def uninstall(paths: Paths, *, yes: bool, remove_workspace: bool) -> None:
+    """List what will be removed, ask for confirmation, stop the engine and all runs, and remove it.
 
     Raises:
-        UsageError: it has to ask, and there is no terminal to ask on.
-        KeijiError: the answer was no, or something could not be stopped.
+        UsageError: confirmation is required, but standard input is not a terminal.
+        KeijiError: the user declined, or the engine or a run could not be stopped.
     """
-    state = state_of(paths)
-    sources = paths.workspace.is_dir()
-    if not state and not (sources and with_sources):
-        output.progress("there is nothing to remove")
+    state = find_state(paths)
+    workspace_exists = paths.workspace.is_dir()
+    if not state and not (workspace_exists and remove_workspace):
+        output.print_progress("there is nothing to remove")
         return
-    _announce(paths, state, with_sources=with_sources and sources)
+    _print_plan(paths, state, remove_workspace=remove_workspace and workspace_exists)
     if not yes and not sys.stdin.isatty():
-        raise UsageError("this has to be confirmed, and there is no terminal to ask on", hint="add --yes")
+        raise UsageError("uninstall requires confirmation, but there is no terminal to ask on", hint="add --yes")
     if not yes:
         if not click.confirm("Remove all of this?", default=False):
             raise KeijiError("nothing was removed")
-        if sources and not with_sources:
-            question = f"Remove the workspace with the sources of your tasks as well, {paths.workspace}?"
-            with_sources = click.confirm(question, default=False)
-    remote = _database_elsewhere(paths)
-    services.end_everything(paths)
-    for path in state_of(paths):
+        if workspace_exists and not remove_workspace:
+            question = f"Also remove the workspace with the sources of your tasks, {paths.workspace}?"
+            remove_workspace = click.confirm(question, default=False)
+    has_remote_database = _has_remote_database(paths)
+    services.stop_engine_and_runs(paths)
+    for path in find_state(paths):
         _remove(path)
-    if with_sources and sources:
+    if remove_workspace and workspace_exists:
         _remove(paths.workspace)
     for folder in (paths.links.parent, paths.logs, paths.logs.parent, paths.data):
-        with contextlib.suppress(OSError):  # what is left in it is not ours
+        with contextlib.suppress(OSError):  # it contains files of others
             folder.rmdir()
-    output.progress("uninstall complete")
-    if remote:
-        output.progress("the PostgreSQL database named by DB_URL was left as it is")
-    if sources and not with_sources:
-        output.progress(f"your workspace stays: {paths.workspace}")
-    output.progress("pip uninstall keiji removes the program itself")
+    output.print_progress("uninstall complete")
+    if has_remote_database:
+        output.print_progress("the PostgreSQL database in DB_URL was not removed")
+    if workspace_exists and not remove_workspace:
+        output.print_progress(f"your workspace was kept: {paths.workspace}")
+    output.print_progress("pip uninstall keiji removes the program itself")
 
 
-def _announce(paths: Paths, state: dict[Path, str], *, with_sources: bool) -> None:
+def _print_plan(paths: Paths, state: dict[Path, str], *, remove_workspace: bool) -> None:
     removed = dict(state)
-    if with_sources:
+    if remove_workspace:
         removed[paths.workspace] = "workspace: your tasks and settings"
-    rows = [(str(path), output.size(size_of(path)), meaning) for path, meaning in removed.items()]
-    click.echo("This removes:")
-    click.echo(output.table(("PATH", "SIZE", "WHAT"), rows))
-    if paths.workspace.is_dir() and not with_sources:
-        click.echo(f"\nThis stays:\n{paths.workspace}  {output.size(size_of(paths.workspace))}  your workspace")
-    if _database_elsewhere(paths):
-        click.echo("The PostgreSQL database that DB_URL names stays, too, with tasks and history in it.")
-    if engine_process.is_running(paths) or services.live_runs(paths):
-        click.echo("\nThe engine and every live run are stopped first.")
+    rows = [(str(path), output.format_size(total_size(path)), description) for path, description in removed.items()]
+    click.echo("Will be removed:")
+    click.echo(output.format_table(("PATH", "SIZE", "CONTENTS"), rows))
+    if paths.workspace.is_dir() and not remove_workspace:
+        size = output.format_size(total_size(paths.workspace))
+        click.echo(f"\nWill be kept:\n{paths.workspace}  {size}  your workspace")
+    if _has_remote_database(paths):
+        click.echo("The PostgreSQL database in DB_URL, with tasks and history, will be kept too.")
+    if engine_process.is_running(paths) or services.count_run_files(paths):
+        click.echo("\nThe engine and all live runs will be stopped first.")
 
 
-def size_of(path: Path) -> int:
-    """Return how many bytes are in a file, or in all the files of a folder."""
+def total_size(path: Path) -> int:
+    """Return the size of a file, or of all files in a folder, in bytes. Symbolic links are not followed."""
     if not path.is_dir() or path.is_symlink():
         return path.lstat().st_size
-    return sum(size_of(inner) for inner in path.iterdir())
+    return sum(total_size(entry) for entry in path.iterdir())
 
 
-def _database_elsewhere(paths: Paths) -> bool:
+def _has_remote_database(paths: Paths) -> bool:
     try:
-        return client.settings(paths).database_kind != "sqlite"
+        return client.load_settings(paths).database_kind != "sqlite"
     except InvalidSettings:
         return False
 
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        for folder in (path, *(inner for inner in path.rglob("*") if inner.is_dir() and not inner.is_symlink())):
-            folder.chmod(0o700)  # builds are read-only, and so are their folders
+        for folder in (path, *(entry for entry in path.rglob("*") if entry.is_dir() and not entry.is_symlink())):
+            folder.chmod(0o700)  # builds and their folders are read-only
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -1,7 +1,8 @@
-"""A shell for each test."""
+"""A shell per test, on its own installation."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,17 +10,24 @@ import pytest
 from e2e.shell import Shell
 
 
+@pytest.fixture(scope="session")
+def initialized_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation after ``keiji init``, to be copied: the migrations of the database are slow."""
+    root = tmp_path_factory.mktemp("initialized") / "root"
+    Shell(root)("init")
+    return root
+
+
 @pytest.fixture
-def keiji(tmp_path: Path) -> Iterator[Shell]:
-    """Commands that run in this process wherever they start no other."""
-    shell = Shell(tmp_path / "root", processes=False)
+def new_keiji(tmp_path: Path) -> Iterator[Shell]:
+    """A shell without a workspace."""
+    shell = Shell(tmp_path / "root")
     yield shell
     shell.close()
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    """Commands as processes of their own."""
-    shell = Shell(tmp_path / "root", processes=True)
-    yield shell
-    shell.close()
+def keiji(new_keiji: Shell, initialized_root: Path) -> Shell:
+    """A shell with an initialized workspace."""
+    shutil.copytree(initialized_root, new_keiji.paths.data)
+    return new_keiji

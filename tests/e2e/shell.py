@@ -1,4 +1,4 @@
-"""A person at a shell: an installation of their own, real commands, a real engine."""
+"""A user's shell: an installation of its own, real commands, a real engine."""
 
 from __future__ import annotations
 
@@ -10,44 +10,51 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from keiji import engine_process
 from keiji.paths import Paths
 from keiji_cli import main, services
 
-_STARTS = {"start", "--start", "restart", "--restart", "uninstall", "--uninstall"}
+
+class Result(NamedTuple):
+    """The result of a command."""
+
+    code: int
+    stdout: str
+    stderr: str
 
 
 class Shell:
-    """Runs ``keiji`` with an installation that lies in ``root`` alone.
+    """Runs ``keiji`` commands on the installation in ``root``.
 
-    Args:
-        processes: whether every command is a process of its own, as it really is. Otherwise only those are that start
-            one; the others run in this process, which spares them the start.
+    Commands run in this process, which saves the start of an interpreter for each; `run_process` starts a real one.
     """
 
-    def __init__(self, root: Path, *, processes: bool) -> None:
+    def __init__(self, root: Path) -> None:
         self.paths = Paths.under(root)
         self.environment = os.environ | engine_process.environment_of(self.paths) | {"KEIJI_ROOT": str(root)}
-        self._processes = processes
 
-    def command(self, *arguments: str) -> list[str]:
+    def argv(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "keiji_cli.main", *arguments]
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command that has to end with ``code`` and return what it printed: its errors where it fails."""
-        if self._processes or (arguments[0] == "system" and _STARTS & set(arguments)):
-            ended, shown, complaint = self._in_a_process(arguments)
-        else:
-            ended, shown, complaint = self._here(arguments)
-        assert ended == code, f"{arguments} ended with {ended}: {shown}{complaint}"
-        assert "Traceback" not in complaint
-        return complaint if code else shown
+        """Run a command that has to exit with ``code``; return its output, or its errors if ``code`` is not 0."""
+        stdout, stderr = io.BytesIO(), io.BytesIO()
+        with (
+            _environment(self.environment),
+            contextlib.redirect_stdout(io.TextIOWrapper(stdout, "utf-8", write_through=True)) as stdout_text,
+            contextlib.redirect_stderr(io.TextIOWrapper(stderr, "utf-8", write_through=True)) as stderr_text,
+        ):
+            exit_code = main.run(arguments)
+        stdout_text.detach()
+        stderr_text.detach()
+        return _check(arguments, Result(exit_code, stdout.getvalue().decode(), stderr.getvalue().decode()), code)
 
-    def _in_a_process(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
-        ended = subprocess.run(
-            self.command(*arguments),
+    def run_process(self, *arguments: str, code: int = 0) -> str:
+        """Do the same in a process of its own."""
+        process = subprocess.run(
+            self.argv(*arguments),
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -55,22 +62,10 @@ class Shell:
             check=False,
             timeout=50,
         )
-        return ended.returncode, ended.stdout, ended.stderr
-
-    def _here(self, arguments: tuple[str, ...]) -> tuple[int, str, str]:
-        shown, complaint = io.BytesIO(), io.BytesIO()
-        with (
-            _environment(self.environment),
-            contextlib.redirect_stdout(io.TextIOWrapper(shown, "utf-8", write_through=True)) as output,
-            contextlib.redirect_stderr(io.TextIOWrapper(complaint, "utf-8", write_through=True)) as errors,
-        ):
-            ended = main.run(arguments)
-        output.detach()
-        errors.detach()
-        return ended, shown.getvalue().decode(), complaint.getvalue().decode()
+        return _check(arguments, Result(process.returncode, process.stdout, process.stderr), code)
 
     def __call__(self, line: str, code: int = 0) -> str:
-        """Run a line without quotes in it."""
+        """Run a line without quotes."""
         return self.run(*line.split(), code=code)
 
     def json(self, line: str) -> Any:
@@ -82,7 +77,7 @@ class Shell:
         return task
 
     def write(self, task: str, *, function: str | None = None, schedule: str | None = None) -> None:
-        """Edit the sources of a task: the body of its function, and what its schedule returns."""
+        """Edit the sources of a task: the body of its function, and the expression of its schedule."""
         source = self.paths.source(task)
         if function is not None:
             lines = "\n".join(f"    {line}" for line in function.splitlines())
@@ -96,17 +91,22 @@ class Shell:
         return path.read_text() if path.exists() else ""
 
     def close(self) -> None:
-        """End whatever is left of the engine and its runs."""
-        if engine_process.is_running(self.paths) or services.live_runs(self.paths):
-            self("system uninstall --yes --workspace")
+        """Stop the engine and all runs."""
+        services.stop_engine_and_runs(self.paths)
+
+
+def _check(arguments: tuple[str, ...], result: Result, code: int) -> str:
+    assert result.code == code, f"{arguments} exited with {result.code}: {result.stdout}{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result.stderr if code else result.stdout
 
 
 @contextlib.contextmanager
-def _environment(wanted: dict[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(wanted)
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    original = dict(os.environ)
+    os.environ.update(variables)
     try:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(original)

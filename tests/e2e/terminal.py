@@ -1,4 +1,4 @@
-"""A terminal that a program believes to be real, with somebody who answers it."""
+"""A pseudo-terminal with a scripted user."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import termios
 from collections.abc import Mapping, Sequence
 
 
-def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], *talk: str) -> tuple[int, str]:
-    """Run a command on a terminal and answer it; return its exit code and what it showed.
+def run_on_terminal(argv: Sequence[str], environment: Mapping[str, str], *dialog: str) -> tuple[int, str]:
+    """Run a command on a terminal and answer its questions; return its exit code and output.
 
     Args:
-        talk: what to wait for, what to type then, and so on.
+        dialog: alternately the output to wait for, and the input to type then.
     """
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     process = subprocess.Popen(
-        command, env=dict(environment), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        argv, env=dict(environment), stdin=slave, stdout=slave, stderr=slave, start_new_session=True
     )
-    os.close(theirs)
-    shown, coming = b"", list(talk)
+    os.close(slave)
+    output, remaining = b"", list(dialog)
     try:
-        while select.select([ours], [], [], 20)[0]:
+        while select.select([master], [], [], 20)[0]:
             try:
-                piece = os.read(ours, 65536)
-            except OSError:  # the other end is closed
+                chunk = os.read(master, 65536)
+            except OSError:  # the command has closed the terminal
                 break
-            if not piece:
+            if not chunk:
                 break
-            shown += piece
-            if coming and coming[0].encode() in shown:
-                os.write(ours, coming[1].encode())
-                coming = coming[2:]
-        return process.wait(timeout=20), shown.decode("utf-8", "replace")
+            output += chunk
+            if remaining and remaining[0].encode() in output:
+                os.write(master, remaining[1].encode())
+                remaining = remaining[2:]
+        return process.wait(timeout=20), output.decode("utf-8", "replace")
     finally:
         process.terminate()
         process.wait()
-        os.close(ours)
+        os.close(master)

@@ -1,15 +1,36 @@
-"""A verb as an option means the same as a verb as a word."""
+"""The option spelling of commands: ``keiji task --build --name=ping`` for ``keiji task build ping``."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterator
+
+import click
 import pytest
+from click.testing import CliRunner
 
 from keiji.errors import UsageError
-from keiji_cli.arguments import VERBS, normalize_argv
+from keiji_cli.arguments import normalize_argv
+from keiji_cli.groups import OptionSpellingGroup
+from keiji_cli.main import keiji
+
+
+def subcommands(parent: click.Group) -> dict[str, click.Command]:
+    context = click.Context(parent)
+    commands = {name: parent.get_command(context, name) for name in parent.list_commands(context)}
+    return {name: command for name, command in commands.items() if command is not None}
+
+
+GROUPS = {name: command for name, command in subcommands(keiji).items() if isinstance(command, click.Group)}
+
+
+def normalize(line: str) -> list[str]:
+    group, *words = line.split()
+    return [group, *normalize_argv(subcommands(GROUPS[group]), words, path=f"keiji {group}")]
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("option_spelling", "expected"),
     [
         ("task --create --name=ping --desc=pings", "task create --desc=pings -- ping"),
         ("task --name=ping --build", "task build -- ping"),
@@ -33,50 +54,115 @@ from keiji_cli.arguments import VERBS, normalize_argv
         ("task build --name=ping --restart", "task build --restart -- ping"),
     ],
 )
-def test_a_verb_as_an_option_means_the_same_as_one_as_a_word(typed: str, meant: str) -> None:
-    assert normalize_argv(typed.split()) == meant.split()
+def test_option_spelling_is_converted_to_words(option_spelling: str, expected: str) -> None:
+    assert normalize(option_spelling) == expected.split()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["init"], ["task"], ["--version"], ["task", "build", "ping", "--restart"], ["system", "start", "--bus"]],
-)
-def test_what_is_written_in_words_stays_as_it_is(arguments: list[str]) -> None:
-    assert normalize_argv(arguments) == arguments
+@pytest.mark.parametrize("line", ["task", "task build ping --restart", "system start --bus", "task biuld ping --force"])
+def test_words_are_left_unchanged(line: str) -> None:
+    assert normalize(line) == line.split()
 
 
-@pytest.mark.parametrize(("group", "verb"), [(group, verb) for group, verbs in VERBS.items() for verb in verbs])
-def test_every_verb_can_be_written_as_an_option(group: str, verb: str) -> None:
-    assert normalize_argv([group, f"--{verb}"]) == [group, verb]
+def test_every_group_accepts_the_option_spelling() -> None:
+    assert set(GROUPS) == {"task", "system"}
+    assert all(isinstance(group, OptionSpellingGroup) for group in GROUPS.values())
 
 
-def test_the_value_of_an_option_is_not_taken_for_a_verb() -> None:
-    assert normalize_argv(["task", "--create", "--name", "--delete", "--desc", "--build"]) == [
+def spellings() -> Iterator[object]:
+    """Yield (group, command, words) for each command, and for each of its options with its values."""
+    for group_name, group in GROUPS.items():
+        commands = subcommands(group)
+        for command_name, command in commands.items():
+            yield pytest.param(group_name, command_name, [], id=f"{group_name}-{command_name}")
+            for option in (parameter for parameter in command.params if isinstance(parameter, click.Option)):
+                # A value that looks like another command must stay a value.
+                value = "--stop" if option.type is click.STRING else "5"
+                values = [] if option.is_flag or option.count else [value] * option.nargs
+                for flag in option.opts:
+                    yield pytest.param(
+                        group_name, command_name, [flag, *values], id=f"{group_name}-{command_name}{flag}"
+                    )
+
+
+@pytest.mark.parametrize(("group", "name", "words"), spellings())
+def test_every_command_and_option_has_the_same_meaning_in_option_spelling(
+    group: str, name: str, words: list[str]
+) -> None:
+    commands = subcommands(GROUPS[group])
+    command = commands[name]
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    positionals = ["ping" for argument in arguments if argument.nargs == 1]
+    as_options = [f"--{argument.name}=ping" for argument in arguments if argument.nargs == 1]
+    expected = command.make_context(name, [*words, *positionals]).params
+    for line in ([f"--{name}", *words, *as_options], [*as_options, *words, f"--{name}"], [name, *as_options, *words]):
+        normalized_name, *rest = normalize_argv(commands, line, path=f"keiji {group}")
+        assert normalized_name == name
+        assert command.make_context(name, rest).params == expected
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_no_option_is_ambiguous_within_a_group(group: str) -> None:
+    commands = subcommands(GROUPS[group])
+    value_counts = defaultdict(set)
+    for command in commands.values():
+        single = [p for p in command.params if isinstance(p, click.Argument) and p.nargs == 1]
+        assert len(single) <= 1, "the order of several arguments is lost in option spelling"
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                for flag in parameter.opts:
+                    value_counts[flag].add(0 if parameter.is_flag or parameter.count else parameter.nargs)
+        for argument in single:
+            value_counts[f"--{argument.name}"].add(1)
+    assert all(len(counts) == 1 for counts in value_counts.values()), value_counts
+    assert all(value_counts.get(f"--{name}", {0}) == {0} for name in commands), "a command is named like an option"
+
+
+def test_new_commands_and_options_are_known_from_their_definition() -> None:
+    @click.group(cls=OptionSpellingGroup)
+    def group() -> None: ...
+
+    @group.command()
+    @click.argument("target")
+    @click.option("--range", "bounds", nargs=2)
+    @click.option("-v", "verbosity", count=True)
+    def scan(target: str, bounds: tuple[str, str], verbosity: int) -> None:
+        click.echo(f"{target} {bounds} {verbosity}")
+
+    @group.command()
+    def clear() -> None: ...
+
+    result = CliRunner().invoke(group, ["--range", "--clear", "--target", "--scan", "-v", "--target", "a b"])
+    assert result.output == "a b ('--clear', '--target') 1\n"
+
+
+def test_the_value_of_an_option_is_not_taken_for_a_command() -> None:
+    assert normalize("task --create --name --delete --desc --build") == [
         "task", "create", "--desc", "--build", "--", "--delete",
     ]  # fmt: skip
 
 
-def test_a_name_keeps_its_blanks_quotes_and_equals_signs() -> None:
-    assert normalize_argv(["task", "--get", "--name=a 'b' = [c]"])[-1] == "a 'b' = [c]"
+def test_a_name_keeps_its_spaces_quotes_and_equals_signs() -> None:
+    words = normalize_argv(subcommands(GROUPS["task"]), ["--get", "--name=a 'b' = [c]"], path="keiji task")
+    assert words == ["get", "--", "a 'b' = [c]"]
 
 
-def test_two_verbs_at_once_are_refused() -> None:
+def test_two_commands_at_once_are_rejected() -> None:
     with pytest.raises(UsageError, match="--create and --delete"):
-        normalize_argv(["task", "--create", "--delete", "--name=ping"])
+        normalize("task --create --delete --name=ping")
 
 
-def test_a_misspelt_verb_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError) as refused:
-        normalize_argv(["task", "--bild", "--name=ping"])
-    assert refused.value.hint == "did you mean --build?"
+def test_a_misspelled_command_is_answered_with_the_closest_match() -> None:
+    with pytest.raises(UsageError) as raised:
+        normalize("task --bild --name=ping")
+    assert raised.value.hint == "did you mean --build?"
 
 
-def test_no_verb_at_all_is_answered_with_all_of_them() -> None:
-    with pytest.raises(UsageError) as refused:
-        normalize_argv(["system", "--bus"])
-    assert all(f"--{verb}" in refused.value.hint for verb in VERBS["system"])
+def test_a_missing_command_is_answered_with_all_commands() -> None:
+    with pytest.raises(UsageError) as raised:
+        normalize("system --bus")
+    assert all(f"--{name}" in raised.value.hint for name in subcommands(GROUPS["system"]))
 
 
-def test_a_name_option_without_a_name_is_refused() -> None:
-    with pytest.raises(UsageError, match="--name needs"):
-        normalize_argv(["task", "--get", "--name"])
+def test_a_name_option_without_a_value_is_rejected() -> None:
+    with pytest.raises(UsageError, match="--name requires a value"):
+        normalize("task --get --name")

@@ -1,4 +1,4 @@
-"""Showing and following logs, with no engine anywhere."""
+"""Showing and following logs without an engine."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def command(paths: Paths, *arguments: str) -> tuple[list[str], dict[str, str]]:
 
 
 def keiji(paths: Paths, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    words, environment = command(paths, *arguments)
+    argv, environment = command(paths, *arguments)
     if path is not None:
         environment["PATH"] = path
     return subprocess.run(
-        words, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
+        argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
     )
 
 
 @contextmanager
 def following(paths: Paths, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    words, environment = command(paths, *arguments)
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    argv, environment = command(paths, *arguments)
+    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -58,22 +58,22 @@ def write(path: Path, *lines: str, limit: int | None = None) -> None:
     writer.close()
 
 
-def test_the_last_hundred_lines_are_shown(paths: Paths) -> None:
+def test_the_last_100_lines_are_shown(paths: Paths) -> None:
     write(paths.task_log("ping"), *(f"line {number}" for number in range(150)))
-    shown = keiji(paths, "task", "--logs", "--name=ping").stdout.splitlines()
-    assert shown == [f"line {number}" for number in range(50, 150)]
+    lines = keiji(paths, "task", "--logs", "--name=ping").stdout.splitlines()
+    assert lines == [f"line {number}" for number in range(50, 150)]
 
 
-def test_so_many_lines_are_shown_as_are_asked_for(paths: Paths) -> None:
+def test_lines_option_limits_the_lines(paths: Paths) -> None:
     write(paths.task_log("ping"), "one", "two", "three")
     assert keiji(paths, "task", "logs", "ping", "-n", "2").stdout == "two\nthree\n"
 
 
 @pytest.mark.parametrize("name", ["../my_task", "my [task]", "/my_task"])
-def test_the_log_of_another_task_is_not_shown_for_a_name_that_is_near_its_folder(paths: Paths, name: str) -> None:
+def test_a_name_that_only_resembles_a_folder_does_not_show_its_log(paths: Paths, name: str) -> None:
     write(paths.task_log("my_task"), "here")
-    found = keiji(paths, "task", "logs", name)
-    assert (found.returncode, found.stdout) == (4, "")
+    result = keiji(paths, "task", "logs", name)
+    assert (result.returncode, result.stdout) == (4, "")
 
 
 @pytest.mark.parametrize("service", ["bus", "scheduler", "runner", "watcher", "repo"])
@@ -82,39 +82,39 @@ def test_the_log_of_each_service_is_shown(paths: Paths, service: str) -> None:
     assert keiji(paths, "system", "--logs", f"--{service}").stdout == f"{service} online\n"
 
 
-def test_without_the_name_of_a_service_all_are_named(paths: Paths) -> None:
-    ended = keiji(paths, "system", "--logs")
-    assert ended.returncode == 2
-    assert "--bus, --scheduler" in ended.stderr
+def test_without_a_service_the_error_lists_all_services(paths: Paths) -> None:
+    result = keiji(paths, "system", "--logs")
+    assert result.returncode == 2
+    assert "--bus, --scheduler" in result.stderr
 
 
-def test_a_log_that_is_not_there_yet_is_said_to_be_empty(paths: Paths) -> None:
-    ended = keiji(paths, "system", "logs", "bus")
-    assert ended.returncode == 0
-    assert "nothing in it" in ended.stderr
-    assert ended.stdout == ""
+def test_a_missing_log_is_reported_as_empty(paths: Paths) -> None:
+    result = keiji(paths, "system", "logs", "bus")
+    assert result.returncode == 0
+    assert "nothing has been logged yet" in result.stderr
+    assert result.stdout == ""
 
 
 def test_a_negative_number_of_lines_is_wrong_usage(paths: Paths) -> None:
     assert keiji(paths, "system", "logs", "bus", "--lines=-1").returncode == 2
 
 
-def test_following_shows_what_comes_across_rotation_and_ends_with_ctrl_c(paths: Paths) -> None:
+def test_follow_shows_new_lines_across_rotation_until_ctrl_c(paths: Paths) -> None:
     log = paths.task_log("ping")
     write(log, "before")
     with following(paths, "task", "logs", "ping", "--follow") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "before\n"
-        for number in range(7):  # each is a rotation, and more than are kept
+        for number in range(7):  # each line causes a rotation; there are more than rotated files are kept
             write(log, f"line {number}", limit=1)
             assert process.stdout.readline() == f"line {number}\n"
         process.send_signal(signal.SIGINT)
-        _, complaint = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=10)
         assert process.returncode == 130
-        assert not complaint.strip()
+        assert not errors.strip()
 
 
-def test_following_ends_quietly_when_nobody_reads_any_more(paths: Paths) -> None:
+def test_follow_ends_without_an_error_message_when_the_pipe_is_closed(paths: Paths) -> None:
     log = paths.task_log("ping")
     write(log, "before")
     with following(paths, "task", "logs", "ping", "-f") as process:
@@ -128,29 +128,29 @@ def test_following_ends_quietly_when_nobody_reads_any_more(paths: Paths) -> None
 
 
 @pytest.mark.parametrize("editor", ["vim", "nano", "code"])
-def test_a_log_opens_in_the_editor_of_choice(paths: Paths, tmp_path: Path, editor: str) -> None:
+def test_a_log_opens_in_the_selected_editor(paths: Paths, tmp_path: Path, editor: str) -> None:
     log = paths.task_log("ping")
     write(log, "before")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / editor).write_text(f'#!/bin/sh\necho "$1" > {programs}/opened\n')
     (programs / editor).chmod(0o755)
-    ended = keiji(paths, "task", "--logs", "--name", "ping", f"--{editor}", path=str(programs))
-    assert ended.returncode == 0, ended.stderr
+    result = keiji(paths, "task", "--logs", "--name", "ping", f"--{editor}", path=str(programs))
+    assert result.returncode == 0, result.stderr
     assert (programs / "opened").read_text() == f"{log}\n"
 
 
-def test_an_editor_that_is_not_installed_is_named(paths: Paths, tmp_path: Path) -> None:
+def test_a_missing_editor_is_named_in_the_error(paths: Paths, tmp_path: Path) -> None:
     write(paths.task_log("ping"), "before")
-    ended = keiji(paths, "task", "logs", "ping", "--nano", path=str(tmp_path))
-    assert ended.returncode == 1
-    assert "nano is not installed" in ended.stderr
+    result = keiji(paths, "task", "logs", "ping", "--nano", path=str(tmp_path))
+    assert result.returncode == 1
+    assert "nano is not installed" in result.stderr
 
 
-def test_an_editor_that_fails_is_no_success(paths: Paths, tmp_path: Path) -> None:
+def test_a_failing_editor_fails_the_command(paths: Paths, tmp_path: Path) -> None:
     write(paths.task_log("ping"), "before")
     (tmp_path / "vim").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "vim").chmod(0o755)
-    ended = keiji(paths, "task", "logs", "ping", "--vim", path=str(tmp_path))
-    assert ended.returncode == 1
-    assert "exit code 3" in ended.stderr
+    result = keiji(paths, "task", "logs", "ping", "--vim", path=str(tmp_path))
+    assert result.returncode == 1
+    assert "exit code 3" in result.stderr

@@ -1,4 +1,4 @@
-"""What the command line prints, for people and for programs."""
+"""Output of the command line as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ import msgspec
 import pytest
 
 from keiji.engine_process import EngineInfo
+from keiji.reasons import Code, reason, text_reason
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
-from keiji_cli import as_json, output
+from keiji_cli import json_output, output
+from keiji_cli.services import ServiceInfo
 from keiji_engine.bus.views import DueInstant, TaskView
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -45,7 +47,7 @@ RUN = Run(
     scheduled_for=MOMENT,
     started_at=MOMENT,
     finished_at=MOMENT + timedelta(seconds=1.5),
-    reason="exit code 2",
+    reason=reason(Code.EXIT_CODE, exit_code=2),
     exit_code=2,
     cpu_seconds=0.25,
     peak_memory_bytes=10_000_000,
@@ -53,8 +55,8 @@ RUN = Run(
 )
 
 
-def test_the_block_of_a_task_has_every_field_in_its_order() -> None:
-    assert output.task_block(TASK, NAIROBI).splitlines() == [
+def test_the_task_model_has_all_fields_in_order() -> None:
+    assert output.format_task_model(TASK, NAIROBI).splitlines() == [
         "TaskModel:",
         "ID: 1",
         "TaskId: ac965b18-b229-4360-a294-72913115bb45",
@@ -75,15 +77,15 @@ def test_the_block_of_a_task_has_every_field_in_its_order() -> None:
     ]
 
 
-def test_the_notes_of_a_task_say_what_differs_and_leave_out_what_does_not_apply() -> None:
-    notes = output.task_notes(TASK, NAIROBI)
-    assert "Sources differ from the build: function.py" in notes
-    assert "Fridays at 22:00" in notes
-    assert "Running since" not in notes
+def test_task_details_show_changed_sources_and_leave_out_what_does_not_apply() -> None:
+    details = output.format_task_details(TASK, NAIROBI)
+    assert "Sources differ from the build: function.py" in details
+    assert "Fridays at 22:00" in details
+    assert "Running since" not in details
 
 
-def test_tasks_for_programs_have_the_promised_fields_with_times_in_the_zone_of_the_workspace() -> None:
-    (task,) = json.loads(as_json.tasks([TASK], NAIROBI))
+def test_tasks_as_json_have_the_documented_keys_and_times_in_the_zone_of_the_workspace() -> None:
+    (task,) = json.loads(json_output.format_tasks([TASK], NAIROBI))
     assert list(task) == [
         "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
         "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
@@ -93,29 +95,38 @@ def test_tasks_for_programs_have_the_promised_fields_with_times_in_the_zone_of_t
     assert task["last_execution_time"] is None
     assert task["is_disabled"] is True
     assert task["pause"] is None
+    assert (task["error_text"], task["waiting"]) == ("", "")
 
 
-def test_a_pause_is_shown_to_people_and_to_programs() -> None:
+def test_reasons_as_json_are_text() -> None:
+    waiting = reason(Code.STAGGERED, at=MOMENT)
+    failed = msgspec.structs.replace(TASK, error=reason(Code.EXIT_CODE, exit_code=2), waiting=waiting)
+    (task,) = json.loads(json_output.format_tasks([failed], NAIROBI))
+    assert task["error_text"] == "exit code 2"
+    assert task["waiting"] == "starts at 2026-11-27 22:00:00 EAT (catch-up is staggered)"
+    runs = json.loads(json_output.format_runs([RUN, replace(RUN, reason=None)], NAIROBI))
+    assert [run["reason"] for run in runs] == ["exit code 2", ""]
+
+
+def test_a_pause_is_shown_as_text_and_as_json() -> None:
     pause = Pause(since=MOMENT, reason="moving house", by="keiji")
     task = msgspec.structs.replace(TASK, pause=pause, failures=3, held_since=MOMENT)
-    notes = output.task_notes(task, NAIROBI).splitlines()
-    assert "Paused: since 2026-11-27 22:00:00 +0300 by keiji: moving house" in notes
-    assert (
-        "Held: since 2026-11-27 22:00:00 +0300, after 3 failures in a row: keiji task resolve ping_google ends that"
-        in (notes)
-    )
-    assert json.loads(as_json.tasks([task], NAIROBI))[0]["pause"] == {
+    details = output.format_task_details(task, NAIROBI).splitlines()
+    assert "Paused: since 2026-11-27 22:00:00 +0300 by keiji: moving house" in details
+    held = "since 2026-11-27 22:00:00 +0300, after 3 consecutive failures: keiji task resolve ping_google releases it"
+    assert f"Held: {held}" in details
+    assert json.loads(json_output.format_tasks([task], NAIROBI))[0]["pause"] == {
         "since": "2026-11-27T22:00:00+03:00",
         "reason": "moving house",
         "by": "keiji",
     }
-    assert output.whole_pause(pause, NAIROBI).startswith(
-        "everything is paused since 2026-11-27 22:00:00 +0300 by keiji: "
+    assert output.format_system_pause(pause, NAIROBI).startswith(
+        "all tasks paused since 2026-11-27 22:00:00 +0300 by keiji: "
     )
 
 
-def test_runs_for_programs_have_the_promised_fields() -> None:
-    (run,) = json.loads(as_json.runs([RUN], NAIROBI))
+def test_runs_as_json_have_the_documented_keys() -> None:
+    (run,) = json.loads(json_output.format_runs([RUN], NAIROBI))
     assert list(run) == [
         "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
         "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
@@ -124,10 +135,10 @@ def test_runs_for_programs_have_the_promised_fields() -> None:
     assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
 
 
-def test_the_status_for_programs_has_engine_and_services() -> None:
-    note = EngineInfo(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
-    services = [{"name": "bus", "status": "online", "since": MOMENT.isoformat(), "detail": ""}]
-    status = json.loads(as_json.status(note, services, NAIROBI, MOMENT + timedelta(seconds=90), None))
+def test_status_as_json_has_the_engine_and_its_services() -> None:
+    engine = EngineInfo(pid=7, boot="b", version="0.1.0", started_at=MOMENT.isoformat())
+    services = [ServiceInfo("bus", "online", MOMENT.isoformat())]
+    status = json.loads(json_output.format_status(engine, services, NAIROBI, MOMENT + timedelta(seconds=90), None))
     assert status == {
         "engine": {"pid": 7, "version": "0.1.0", "boot": "b", "uptime_seconds": 90.0},
         "services": [{"name": "bus", "status": "online", "since": "2026-11-27T22:00:00+03:00"}],
@@ -135,14 +146,17 @@ def test_the_status_for_programs_has_engine_and_services() -> None:
     }
 
 
-def test_the_status_without_an_engine_has_null_for_it() -> None:
-    services = [{"name": "bus", "status": "offline", "since": None}]
-    status = json.loads(as_json.status(None, services, NAIROBI, MOMENT, None))
-    assert status == {"engine": None, "services": services, "pause": None}
+def test_status_as_json_without_an_engine_has_null() -> None:
+    status = json.loads(json_output.format_status(None, [ServiceInfo("bus")], NAIROBI, MOMENT, None))
+    assert status == {
+        "engine": None,
+        "services": [{"name": "bus", "status": "offline", "since": None}],
+        "pause": None,
+    }
 
 
-def test_the_services_table_looks_as_people_know_it() -> None:
-    assert output.services_table([("bus", "online"), ("scheduler", "offline")]).splitlines() == [
+def test_the_services_table_has_its_fixed_layout() -> None:
+    assert output.format_services_table([("bus", "online"), ("scheduler", "offline")]).splitlines() == [
         "======== SERVICES ========",
         f"{'NAME':<18} {'STATUS':<18}",
         f"{'bus':<18} {'ONLINE':<18}",
@@ -151,32 +165,32 @@ def test_the_services_table_looks_as_people_know_it() -> None:
     ]
 
 
-def test_the_table_of_runs_says_when_how_and_why() -> None:
-    header, row = output.runs_table([RUN], NAIROBI).splitlines()
-    assert header.split() == ["DUE", "BEGAN", "TRIGGER", "STATE", "TOOK", "ATTEMPT", "RUN", "REASON"]
+def test_the_runs_table_shows_times_result_and_reason() -> None:
+    header, row = output.format_runs_table([RUN], NAIROBI).splitlines()
+    assert header.split() == ["DUE", "STARTED", "TRIGGER", "STATE", "DURATION", "ATTEMPT", "RUN", "REASON"]
     assert row.startswith("2026-11-27 22:00:00 +0300")
     assert "FAILED" in row
     assert "1.50 s" in row
     assert row.endswith("exit code 2")
 
 
-def test_a_row_that_stands_for_several_instants_says_how_many_and_until_when() -> None:
-    several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason="no engine ran")
-    row = output.runs_table([several], NAIROBI).splitlines()[1]
-    assert row.endswith("37 until 2026-11-27 23:00:00 +0300: no engine ran")
+def test_a_row_that_covers_several_occurrences_shows_their_number_and_the_last_one() -> None:
+    several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason=text_reason("no engine ran"))
+    row = output.format_runs_table([several], NAIROBI).splitlines()[1]
+    assert row.endswith("37 occurrences until 2026-11-27 23:00:00 +0300: no engine ran")
 
 
-def test_upcoming_instants_are_shown_with_their_notes_and_how_far_off_they_are() -> None:
+def test_upcoming_occurrences_are_shown_with_a_note_and_the_time_until_then() -> None:
     gap = DueInstant(task="ping", at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
     due = DueInstant(task="ping", at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
-    header, skipped, coming = output.upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
+    header, skipped, next_due = output.format_upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
     assert header.split() == ["DAY", "DUE", "NOTE"]
     assert skipped.split("  ") == ["Fri", "2026-11-27 22:00:00 EAT", "", "", "", "", "skipped: gap 02:30"]
-    assert coming.split() == ["Sat", "2026-11-28", "00:00:00", "EAT", "in", "2", "h"]
+    assert next_due.split() == ["Sat", "2026-11-28", "00:00:00", "EAT", "in", "2", "h"]
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"),
+    ("size", "text"),
     [
         (0, "0 bytes"),
         (1023, "1023 bytes"),
@@ -186,23 +200,23 @@ def test_upcoming_instants_are_shown_with_their_notes_and_how_far_off_they_are()
         (1024**6, "1048576.0 TiB"),
     ],
 )
-def test_sizes_are_in_units_that_people_read(count: int, shown: str) -> None:
-    assert output.size(count) == shown
+def test_a_size_is_shown_in_the_largest_unit(size: int, text: str) -> None:
+    assert output.format_size(size) == text
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h")]
+    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h")]
 )
-def test_durations_have_their_two_largest_units(seconds: float, shown: str) -> None:
-    assert output.duration(seconds) == shown
+def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert output.format_duration(seconds) == text
 
 
-def test_a_tree_shows_folders_and_files_and_leaves_out_what_is_hidden(tmp_path: Path) -> None:
+def test_a_tree_shows_folders_and_files_except_hidden_ones(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "c.log").touch()
     (tmp_path / "d").touch()
     (tmp_path / "secret").touch()
-    assert output.tree(tmp_path, lambda path: path.name == "secret").splitlines() == [
+    assert output.format_tree(tmp_path, lambda path: path.name == "secret").splitlines() == [
         str(tmp_path),
         "├── a",
         "│   └── b",

@@ -1,0 +1,86 @@
+"""Output of ``--json``. Keys and their order are stable; times are ISO 8601 with the UTC offset of the workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+
+from keiji.reasons import render
+from keiji.records import Pause
+
+if TYPE_CHECKING:
+    from keiji.engine_process import EngineInfo
+    from keiji.records import Run
+    from keiji_cli.services import ServiceInfo
+    from keiji_engine.bus.views import DueInstant, TaskView
+
+
+TASK_KEYS = (
+    "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
+    "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
+    "policy", "pause", "held_since", "waiting",
+)  # fmt: skip
+RUN_KEYS = (
+    "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+)  # fmt: skip
+PAUSE_KEYS = ("since", "reason", "by")
+UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
+
+
+def format_tasks(tasks: Iterable[TaskView], zone: tzinfo) -> str:
+    """Return tasks as a list of objects with `TASK_KEYS`."""
+    return _dump(
+        [
+            _select(task, TASK_KEYS, zone, error_text=render(task.error, zone), waiting=render(task.waiting, zone))
+            for task in tasks
+        ]
+    )
+
+
+def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
+    """Return runs as a list of objects with `RUN_KEYS`."""
+    return _dump([_select(run, RUN_KEYS, zone, reason=render(run.reason, zone)) for run in runs])
+
+
+def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:
+    """Return due instants as a list of objects with `UPCOMING_KEYS`."""
+    return _dump([_select(instant, UPCOMING_KEYS, zone) for instant in instants])
+
+
+def format_status(
+    engine: EngineInfo | None, services: Iterable[ServiceInfo], zone: tzinfo, now: datetime, pause: Pause | None
+) -> str:
+    """Return an object with the engine (or null), its services, and the pause of the system (or null)."""
+    engine_object = engine and {
+        "pid": engine.pid,
+        "version": engine.version,
+        "boot": engine.boot,
+        "uptime_seconds": round((now - datetime.fromisoformat(engine.started_at)).total_seconds(), 3),
+    }
+    service_objects = [
+        {"name": service.name, "status": service.status, "since": _localize(service.since, zone)}
+        for service in services
+    ]
+    return _dump({"engine": engine_object, "services": service_objects, "pause": _to_json(pause, zone)})
+
+
+def _localize(timestamp: str | None, zone: tzinfo) -> str | None:
+    return datetime.fromisoformat(timestamp).astimezone(zone).isoformat() if timestamp else None
+
+
+def _select(record: object, keys: Iterable[str], zone: tzinfo, **texts: str) -> dict[str, Any]:
+    """Return the attributes ``keys`` of a record, with ``texts`` for those that are rendered."""
+    return {key: texts[key] if key in texts else _to_json(getattr(record, key), zone) for key in keys}
+
+
+def _to_json(value: Any, zone: tzinfo) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(zone).isoformat()
+    return _select(value, PAUSE_KEYS, zone) if isinstance(value, Pause) else value
+
+
+def _dump(data: object) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False)
