@@ -154,8 +154,8 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
         click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}")
         return
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC)))
-    if reply.blocked_reason:
-        click.echo(f"none of these will run while {reply.blocked_reason}")
+    if reply.blocked_reason is not None:
+        click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}")
 
 
 def _parse_time(text: str, settings: Settings) -> datetime:

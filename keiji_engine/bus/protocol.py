@@ -90,13 +90,13 @@ class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
 
     Args:
         zone: the time zone of the task's schedule.
-        blocked_reason: why none of the instants would run as things stand, such as "it is disabled"; "" if they would.
+        blocked_reason: why none of the instants will run as things stand; None if they will.
     """
 
     task: str
     zone: str
     instants: tuple[DueInstant, ...]
-    blocked_reason: str = ""
+    blocked_reason: Reason | None = None
 
 
 class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):

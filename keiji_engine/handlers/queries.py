@@ -9,6 +9,7 @@ from itertools import islice
 import msgspec
 
 from keiji.errors import BuildFailed, NotBuilt
+from keiji.reasons import Code, Reason, reason
 from keiji.records import Build, Task
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
@@ -16,6 +17,7 @@ from keiji_engine.bus.explain import explain as explain_view
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.timeline import due_instant
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.scheduler.reasons import held, paused
 
 MAX_RUNS = 10_000
 MAX_INSTANTS = 1000
@@ -77,15 +79,14 @@ async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
     )
 
 
-def _held_back(context: Context, task: Task) -> str:
-    """Return why a task does not run by its schedule; "" if it does."""
+def _held_back(context: Context, task: Task) -> Reason | None:
+    """Return why a task does not run by its schedule; None if it does."""
     if task.is_disabled:
-        return "it is disabled"
+        return reason(Code.DISABLED)
     if task.held_at is not None:
-        return "it is held"
-    if task.pause is not None:
-        return "it is paused"
-    return "everything is paused" if context.state.pause is not None else ""
+        return held(task)
+    pause = task.pause or context.state.pause
+    return paused(pause, is_global=task.pause is None) if pause is not None else None
 
 
 async def explain(context: Context, request: p.Explain) -> p.Explained:
