@@ -153,7 +153,8 @@ class EngineState:
             KeijiError: an operation raised it; nothing changed.
         """
         assert self._writer is not None, "load() comes first"
-        assert not self._is_closing, "close() comes last"
+        if self._is_closing:
+            raise StorageError("the engine is shutting down")
         outcome: asyncio.Future[Changes] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(_retrieve)  # the caller may be cancelled, and no longer interested
         self._groups.append(_Group(operations, outcome))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import logging.handlers
 import queue
 import sys
 import threading
@@ -74,7 +73,9 @@ class ServiceLogs:
 
     def __init__(self, handler: LogfmtHandler) -> None:
         self._records: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
-        self._queue_handler = logging.handlers.QueueHandler(self._records)
+        from logging.handlers import QueueHandler  # a command without an engine has no use for it
+
+        self._queue_handler = QueueHandler(self._records)
         self._handler = handler
 
     def start(self) -> None:
