@@ -28,6 +28,8 @@ class Entry:
         completed_at: when it came to its end.
         lines: what the engine said of it.
         command: its equal on the command line; "" where there is none.
+        user: whose process sent it; "" if unknown.
+        sudo_user: who called sudo, as the client claims; "" for no claim.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Entry:
     completed_at: datetime | None = None
     lines: tuple[str, ...] = ()
     command: str = ""
+    user: str = ""
+    sudo_user: str = ""
 
     @property
     def is_settled(self) -> bool:
@@ -51,7 +55,7 @@ class Entry:
     @property
     def letters(self) -> str:
         """The text in which somebody looks for letters."""
-        return "\n".join((f"{self.verb} {self.target}", self.stage, self.sender, *self.lines))
+        return "\n".join((f"{self.verb} {self.target}", self.stage, self.sender, self.user, *self.lines))
 
 
 def sieve() -> Sieve[Entry]:
@@ -93,6 +97,8 @@ class Book:
                     completed_at=view.completed_at,
                     lines=known.lines if known is not None and is_known else view.lines,
                     command=known.command if known is not None else command_of(view.verb, view.target, view.options),
+                    user=view.user,
+                    sudo_user=view.sudo_user,
                 )
             )
         self._trim()

@@ -176,8 +176,7 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
 
     def stages(self, entry: Entry) -> str:
         """Return what has become of a directive so far, in a sentence."""
-        who = f" by {plain(entry.sender)}" if entry.sender else ""
-        begun = f"asked {self._at(entry.at)}{who}"
+        begun = f"asked {self._at(entry.at)}{_who(entry)}"
         if entry.completed_at is not None:
             took = lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))
             return f"{begun}, {entry.stage} after {took}"
@@ -222,3 +221,11 @@ def _gist(entry: Entry) -> str:
     if not entry.lines:
         return ""
     return entry.lines[-1 if entry.verb == "build" and entry.stage == book.DONE else 0]
+
+
+def _who(entry: Entry) -> str:
+    """Return the user and the program that sent a directive: " by root (sudo from alice, as claimed) with keiji"."""
+    user = f" by {plain(entry.user)}" if entry.user else ""
+    claim = f" (sudo from {plain(entry.sudo_user)}, as claimed)" if entry.sudo_user else ""
+    program = f" with {plain(entry.sender)}" if entry.sender else ""
+    return f"{user}{claim}{program}"

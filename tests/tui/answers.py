@@ -35,6 +35,8 @@ def ledger() -> tuple[DirectiveView, ...]:
         at = before(minutes=7 * number)
         known: dict[str, object] = {
             "sender": "keiji-tui",
+            "user": "deploy",
+            "sudo_user": "ada" if verb.endswith("-service") else "",
             "stage": "done",
             "completed_at": at + timedelta(seconds=0.012),
         }

@@ -36,7 +36,14 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
         assert "Sun 14:51" in shown
         await until(pilot, lambda: app.focused is table(app))
         table(app).select("directive-30")
-        await until(pilot, sees(app, "by keiji-tui, done after 0.01 s", "$ keiji system restart --scheduler"))
+        await until(
+            pilot,
+            sees(
+                app,
+                "by deploy (sudo from ada, as claimed) with keiji-tui, done after 0.01 s",
+                "$ keiji system restart --scheduler",
+            ),
+        )
 
 
 async def test_the_selected_directive_is_written_out_and_enter_shows_all_of_it() -> None:
