@@ -7,7 +7,8 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from keiji import __version__, engine_process
 from keiji import settings as settings_file
@@ -15,8 +16,13 @@ from keiji.errors import KeijiError
 from keiji.paths import Paths
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise."""
+def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
+    """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise.
+
+    Args:
+        arguments: the command line; that of this process by default.
+        clock: returns the current time in UTC.
+    """
     gc.disable()  # nothing that is loaded here is garbage: looking for some would be a tenth of a start
     from keiji_engine.engine import SERVICES, Engine
 
@@ -32,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # What a killed engine wrote about itself is untrue from here on.
             paths.engine.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
-            asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=not options.quiet).run())
+            engine = Engine(paths, settings, only=options.only or SERVICES, echo=not options.quiet, clock=clock)
+            asyncio.run(engine.run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code

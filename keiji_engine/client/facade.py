@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,11 +22,19 @@ _QUERY_LIMIT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
-def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: float = 120.0) -> p.AnyReply:
+def ask(
+    paths: Paths,
+    request: p.AnyRequest,
+    *,
+    sender: str = "keiji",
+    limit: float = 120.0,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> p.AnyReply:
     """Have a request carried out, and return the final reply.
 
     Args:
         limit: seconds to wait for a running engine; for the answer to a question five at most.
+        clock: returns the current time in UTC; used where no engine runs.
 
     Raises:
         EngineOffline: it needs a running engine, and there is none.
@@ -40,10 +49,10 @@ def ask(paths: Paths, request: p.AnyRequest, *, sender: str = "keiji", limit: fl
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
         if not isinstance(request, p.Directive):  # reading disturbs nobody
-            return asyncio.run(_at_the_desk(paths, request))
+            return asyncio.run(_at_the_desk(paths, request, clock))
         try:
             with engine_process.hold_lock(paths, engine_process.COMMAND):
-                return asyncio.run(_at_the_desk(paths, request))
+                return asyncio.run(_at_the_desk(paths, request, clock))
         except EngineRunning:
             if not engine_process.is_running(paths):
                 raise
@@ -58,16 +67,13 @@ async def _over_the_bus(paths: Paths, request: p.AnyRequest, sender: str, limit:
         return await client.ask(request, limit=min(limit, _QUERY_LIMIT))
 
 
-async def _at_the_desk(paths: Paths, request: p.AnyRequest) -> p.AnyReply:
+async def _at_the_desk(paths: Paths, request: p.AnyRequest, clock: Callable[[], datetime]) -> p.AnyReply:
     from keiji import settings as settings_file
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
     from keiji_engine.logs.service_log import Journal
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
-
-    def clock() -> datetime:
-        return datetime.now(UTC)
 
     settings = settings_file.load(paths.settings)
     paths.make()
