@@ -117,7 +117,7 @@ def days_of_change(draw: st.DrawFn) -> tuple[Schedule, datetime]:
 def law(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Try something with many examples; KEIJI_EXAMPLES says how many times as many as usual."""
     times = float(os.environ.get("KEIJI_EXAMPLES", "1"))
-    return lambda test: settings(max_examples=int(60 * times))(given(*strategies)(test))
+    return lambda test: settings(max_examples=int(40 * times))(given(*strategies)(test))
 
 
 def some(schedule: Schedule, moment: datetime, count: int = 4) -> list[datetime]:
