@@ -30,6 +30,7 @@ DO_NOTHING = "def function():\n    pass\n"
 FAILS = "def function():\n    raise ValueError('boom')\n"
 SLEEPS = "import time\ndef function():\n    print('started', flush=True)\n    time.sleep(60)\n"
 EVERY_SECOND = "every(1).seconds"
+EVERY_MINUTE = "every(1).minutes"  # for tests that advance the clock: no instant falls due by itself meanwhile
 EVERY_HOUR = "every(1).hours"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from installation import EVERY_SECOND, Installation
+from installation import EVERY_MINUTE, EVERY_SECOND, Installation
 
 from keiji.settings import Settings
 from keiji.states import RunState
@@ -21,18 +21,18 @@ def on_database(empty: Settings, installation: Installation) -> Installation:
 
 def test_tasks_are_built_run_and_retried_and_history_survives_a_kill(on_database: Installation) -> None:
     installation = on_database
-    installation.build("ping", schedule=EVERY_SECOND)
+    installation.build("ping", schedule=EVERY_MINUTE)
     installation.build("fails", "raise_at = 1 / 1\ndef function():\n    1 / 0\n", policy="Policy(retry=Retry(tries=2))")
     installation.start()
     installation.do(p.RunTask(task="fails"))
     assert [run.state for run in installation.ended("fails", 2)] == [RunState.FAILED, RunState.FAILED]
     assert "ZeroDivisionError" in installation.task("fails").error_text
-    installation.advance(1)
+    installation.advance(60)
     installation.ended("ping", 1, RunState.SUCCEEDED)
     installation.kill()
     before = installation.runs("ping")
     installation.start()
-    installation.advance(1)
+    installation.advance(60)
     after = installation.wait_for_runs("ping", len(before) + 1, lambda run: True)
     assert [run.run_id for run in after][: len(before)] == [run.run_id for run in before]
 

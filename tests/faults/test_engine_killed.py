@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from installation import EVERY_SECOND, Installation, until
+from installation import EVERY_MINUTE, EVERY_SECOND, Installation, until
 
 from keiji import engine_process
 from keiji.records import Run
@@ -37,9 +37,9 @@ def function():
 
 
 def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(installation: Installation) -> None:
+    installation.start()
     installation.build("short", RECORDS_ITSELF.format(seconds=0.4, code=7))
     installation.build("long", RECORDS_ITSELF.format(seconds=60, code=0))
-    installation.start()
     for slug in ("long", "short"):
         installation.do(p.RunTask(task=slug))
     for slug in ("long", "short"):
@@ -154,8 +154,8 @@ def test_stopped_engine_goes_stale_then_offline_and_accounts_for_missed_instants
 
 
 def test_instant_due_at_a_restart_is_not_delayed_by_a_run_that_ended_in_between(installation: Installation) -> None:
-    installation.build("often", RECORDS_ITSELF.format(seconds=0.2, code=0), "every(1).minutes")
     installation.start()
+    installation.build("often", RECORDS_ITSELF.format(seconds=0.2, code=0), EVERY_MINUTE)
     installation.do(p.RunTask(task="often"))
     until(lambda: "started" in installation.log("often"))
     installation.kill()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from installation import EVERY_SECOND, FAILS, SLEEPS, Installation, until
+from installation import EVERY_MINUTE, FAILS, SLEEPS, Installation, until
 
 from keiji.errors import AlreadyRunning, BuildFailed, NotRunning
 from keiji.states import RunState, Trigger
@@ -13,9 +13,9 @@ from keiji_engine.bus import protocol as p
 
 
 def test_task_runs_on_schedule_until_it_is_disabled(installation: Installation) -> None:
-    installation.build("ping", "def function():\n    print('status: ', 200)\n", EVERY_SECOND)
-    installation.build("sleeps", SLEEPS, EVERY_SECOND)
     installation.start()
+    installation.build("ping", "def function():\n    print('status: ', 200)\n", EVERY_MINUTE)
+    installation.build("sleeps", SLEEPS, EVERY_MINUTE)
     installation.advance_to(installation.next_due("sleeps"))
     until(lambda: "started" in installation.log("sleeps"))
     installation.do(p.Disable(task="sleeps"))
@@ -25,13 +25,13 @@ def test_task_runs_on_schedule_until_it_is_disabled(installation: Installation) 
     count = len(installation.runs("sleeps"))
 
     installation.ended("ping", 1, RunState.SUCCEEDED)
-    installation.advance(1)
+    installation.advance(60)
     first, second = installation.ended("ping", 2, RunState.SUCCEEDED)[:2]
     assert first.trigger == Trigger.SCHEDULE
     assert first.scheduled_for is not None
     assert second.scheduled_for is not None
     assert second.scheduled_for > first.scheduled_for
-    assert (second.scheduled_for - first.scheduled_for) % timedelta(seconds=1) == timedelta()
+    assert (second.scheduled_for - first.scheduled_for) % timedelta(minutes=1) == timedelta()
     assert (first.exit_code, first.attempt) == (0, 1)
     assert first.peak_memory_bytes is not None
     assert first.peak_memory_bytes > 1_000_000
@@ -39,7 +39,7 @@ def test_task_runs_on_schedule_until_it_is_disabled(installation: Installation) 
 
     assert len(installation.runs("sleeps")) == count
     installation.do(p.Enable(task="sleeps"))
-    installation.advance(1)
+    installation.advance(60)
     until(lambda: installation.task("sleeps").is_running)
 
 
@@ -70,8 +70,8 @@ def test_manual_run_starts_at_once_and_its_outcome_is_recorded(shared: Installat
 
 
 def test_queued_retry_survives_an_engine_restart(installation: Installation) -> None:
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
     installation.start()
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
     installation.do(p.RunTask(task="fails"))
     until(lambda: installation.task("fails").is_queued)
     installation.kill()

@@ -98,8 +98,8 @@ def test_directives_work_without_an_engine_unless_they_need_one(installation: In
 def test_repeated_directive_gets_the_same_reply_and_acts_once_across_engine_restarts(
     installation: Installation,
 ) -> None:
-    installation.build("ping")
     installation.start()
+    installation.build("ping")
     directive = p.RunTask(id="only-once", task="ping")
     first = installation.do(directive)
     installation.ended("ping")
@@ -133,9 +133,9 @@ def test_random_directives_and_the_scheduler_on_the_same_tasks_leave_all_service
     installation: Installation, seed: int
 ) -> None:
     names = [f"task{number}" for number in range(3)]
+    installation.start()
     for name in names:
         installation.build(name, FAILS, EVERY_SECOND, policy="Policy(retry=Retry(tries=9, delay=0))")
-    installation.start()
     directives = [p.StopRun, p.Restart, p.Disable, p.Enable, p.RunTask, p.Resolve]
 
     draws = {name: random.Random(f"{seed} {name}") for name in names}
@@ -161,8 +161,8 @@ def test_random_directives_and_the_scheduler_on_the_same_tasks_leave_all_service
 
 
 def test_disable_without_an_engine_cancels_a_queued_retry(installation: Installation) -> None:
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
     installation.start()
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
     installation.do(p.RunTask(task="fails"))
     until(lambda: installation.task("fails").is_queued)
     installation.stop()

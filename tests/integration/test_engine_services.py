@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from installation import FAILS, LIMIT, SLEEPS, Installation, until
+from installation import EVERY_MINUTE, FAILS, LIMIT, SLEEPS, Installation, until
 
 from keiji import engine_process
 from keiji.errors import KeijiError, ServiceOffline, UsageError
@@ -105,9 +105,9 @@ def test_time_zone_changes_at_start_and_on_sighup_and_an_invalid_one_is_ignored(
 
 
 def test_retry_and_due_instant_wait_while_the_runner_is_stopped(installation: Installation) -> None:
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=30))")
-    installation.build("ping", schedule="every(1).minutes")
     installation.start()
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=30))")
+    installation.build("ping", schedule=EVERY_MINUTE)
     installation.do(p.RunTask(task="fails"))
     until(lambda: installation.task("fails").is_queued)
     installation.do(p.StopService(service="runner"))
@@ -124,8 +124,8 @@ def test_retry_and_due_instant_wait_while_the_runner_is_stopped(installation: In
 
 
 def test_live_run_cannot_be_stopped_without_the_runner(installation: Installation) -> None:
-    installation.build("sleeps", SLEEPS)
     installation.start()
+    installation.build("sleeps", SLEEPS)
     installation.do(p.RunTask(task="sleeps"))
     until(lambda: "started" in installation.log("sleeps"))
     installation.do(p.StopService(service="runner"))
