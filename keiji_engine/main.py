@@ -17,7 +17,7 @@ from keiji.paths import Paths
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
-    """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise.
+    """Run an engine until it is asked to end, then end this process; return an exit code if it cannot start.
 
     Args:
         arguments: the command line; that of this process by default.
