@@ -178,7 +178,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="keiji-bench-"))
     os.environ["KEIJI_ROOT"] = str(folder)
     installation = Installation(folder)
-    installation.settings(ROTATE_LOGS="0")
+    installation.write_settings(ROTATE_LOGS="0")
     table = Table()
     try:
         installation.build("big")

@@ -7,7 +7,8 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from keiji import __version__, engine_process
 from keiji import settings as settings_file
@@ -15,7 +16,7 @@ from keiji.errors import KeijiError
 from keiji.paths import Paths
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
     """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise."""
     gc.disable()  # nothing that is loaded here is garbage: looking for some would be a tenth of a start
     from keiji_engine.engine import Engine
@@ -32,9 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # What a killed engine wrote about itself is untrue from here on.
             paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
-            asyncio.run(
-                Engine(paths, settings, only=options.only or engine_process.SERVICES, echo=not options.quiet).run()
-            )
+            only = options.only or engine_process.SERVICES
+            asyncio.run(Engine(paths, settings, only=only, echo=not options.quiet, clock=clock).run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code

@@ -1,14 +1,16 @@
-"""Fixtures for all tests: an isolated installation, and a check for leaked processes."""
+"""Fixtures for all tests: an installation, a shared engine, and the check that a test leaves no process behind."""
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import engine_fork
 import pytest
 from installation import Installation
 
@@ -16,57 +18,110 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.store import Store
 
-_VARIABLE = "KEIJI_TEST"
+_MARK = "KEIJI_TEST"  # an environment variable that all processes of a test inherit
 _LIMIT = 10.0
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite database with empty tables, to be copied."""
+    """An SQLite file with empty tables, to be copied."""
     paths = Paths.under(tmp_path_factory.mktemp("migrated"))
     Store.open(Settings(), paths).close()
     return paths.database
 
 
+@pytest.fixture(scope="session")
+def _engine_server() -> None:
+    """The process that engines are forked from. It starts before a test does, so it belongs to none."""
+    engine_fork.start_server()
+
+
 @pytest.fixture
-def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation]:
-    """A workspace with its own state and, once started, its own engine, which stops with the test."""
-    created = Installation(tmp_path / "root")
-    created.paths.create_folders()
-    shutil.copy(migrated_sqlite, created.paths.database)
-    yield created
-    created.close()
+def installation(tmp_path: Path, migrated_sqlite: Path, _engine_server: None) -> Iterator[Installation]:
+    """An installation without tasks; its engine, once started, and all runs are ended after the test."""
+    installation = _installation(tmp_path / "root", migrated_sqlite)
+    yield installation
+    installation.close()
+
+
+@pytest.fixture(scope="session")
+def _shared_installation(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, _engine_server: None
+) -> Iterator[Installation]:
+    installation = _installation(tmp_path_factory.mktemp("shared") / "root", migrated_sqlite)
+    yield installation
+    installation.close()
+    _end_processes(installation.paths.data, frozenset())
+
+
+@pytest.fixture
+def shared(_shared_installation: Installation) -> Iterator[Installation]:
+    """An installation with a running engine that other tests use as well; its tasks are deleted after each test.
+
+    For tests that neither stop the engine or a service, nor change settings or the clock.
+    """
+    installation = _shared_installation
+    if installation.engine is None:
+        installation.start()
+    yield installation
+    installation.delete_tasks()
+
+
+def _installation(root: Path, database: Path) -> Installation:
+    installation = Installation(root)
+    installation.paths.create_folders()
+    shutil.copy(database, installation.paths.database)
+    return installation
+
+
+@pytest.fixture
+def seed() -> int:
+    """The seed of a test that draws at random. It is printed when the test fails; KEIJI_SEED sets it for a replay."""
+    seed = int(os.environ.get("KEIJI_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"replay with KEIJI_SEED={seed}")  # noqa: T201
+    return seed
 
 
 @pytest.fixture(autouse=True)
-def _no_leaked_processes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test whose processes outlive it. They have inherited a variable or have a path on their command line."""
+def _no_process_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose processes outlive it. They are recognized by the environment variable or the command line."""
     if "tmp_path" not in request.fixturenames:
         yield
         return
-    folder = str(request.getfixturevalue("tmp_path"))
-    os.environ[_VARIABLE] = folder
+    folder = request.getfixturevalue("tmp_path")
+    before = frozenset(Path("/proc").iterdir())
+    os.environ[_MARK] = str(folder)
     yield
-    del os.environ[_VARIABLE]
+    del os.environ[_MARK]
+    _end_processes(folder, before)
+
+
+def _end_processes(folder: Path, before: frozenset[Path]) -> None:
+    """Wait until no process of a test in ``folder`` is left; kill those that do not end, and fail.
+
+    Args:
+        before: entries of /proc that existed before the test.
+    """
     deadline = time.monotonic() + _LIMIT
-    while (leaked := _processes_of(folder)) and time.monotonic() < deadline:
+    while (left := _processes_of(folder, before)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for pid in leaked:
+    for pid in left:
         os.kill(pid, signal.SIGKILL)
-    assert not leaked, f"the test leaked processes: {leaked}"
+    assert not left, f"the test left processes behind: {left}"
 
 
-def _processes_of(folder: str) -> dict[int, str]:
-    """Return pid → command line of every other process that a test in ``folder`` started."""
-    environment_entry, own = f"{_VARIABLE}={folder}\0".encode(), os.getpid()
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
+def _processes_of(folder: Path, before: frozenset[Path]) -> dict[int, str]:
+    """Return pid → command line of the processes that a test in ``folder`` started."""
+    mark, path = f"{_MARK}={folder}\0".encode(), f"{folder}/".encode()
+    processes = {}
+    for entry in Path("/proc").iterdir():
+        if entry in before or not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
         try:
-            if pid == own or not (command := (entry / "cmdline").read_bytes()):  # a zombie has no command line
+            if not (command := (entry / "cmdline").read_bytes()):  # a zombie has no command line
                 continue
-            if environment_entry in (entry / "environ").read_bytes() or folder.encode() + b"/" in command:
-                found[pid] = command.replace(b"\0", b" ").decode(errors="replace")
+            if mark in (entry / "environ").read_bytes() or path in command:
+                processes[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue  # it has exited, or belongs to another user
-    return found
+            continue  # it has ended, or belongs to another user
+    return processes

@@ -1,17 +1,19 @@
-"""An installation of keiji in a folder of the test's own: real files, a real engine in a real process."""
+"""A keiji installation in a folder of its own: real files, and a real engine in a process of its own."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
 import zmq
+from engine_fork import Clock, start_engine
 
 from keiji import engine_process
 from keiji.paths import Paths
@@ -24,43 +26,49 @@ from keiji_engine.client import facade
 LIMIT = 20.0
 T = TypeVar("T")
 
+DO_NOTHING = "def function():\n    pass\n"
 FAILS = "def function():\n    raise ValueError('boom')\n"
-SLEEPS = "import time\ndef function():\n    print('begun', flush=True)\n    time.sleep(60)\n"
-WRITE_NOTHING = "def function():\n    pass\n"
+SLEEPS = "import time\ndef function():\n    print('started', flush=True)\n    time.sleep(60)\n"
 EVERY_SECOND = "every(1).seconds"
+EVERY_MINUTE = "every(1).minutes"  # for tests that advance the clock: no instant falls due by itself meanwhile
 EVERY_HOUR = "every(1).hours"
 
 
 def until(condition: Callable[[], T], what: str = "", limit: float = LIMIT) -> T:
-    """Wait until ``condition`` is true and return what it returned."""
+    """Wait until ``condition`` returns a true value and return that value."""
     deadline = time.monotonic() + limit
     while not (met := condition()):
         assert time.monotonic() < deadline, f"not within {limit:g} s: {what or condition}"
-        time.sleep(0.02)
+        time.sleep(0.01)
     return met
 
 
 class Installation:
-    """A workspace, its state, and an engine that can be started, stopped and killed."""
+    """A workspace, its state, and an engine that can be started, stopped and killed.
+
+    Args:
+        root: the folder that holds everything; it must not exist.
+    """
 
     def __init__(self, root: Path) -> None:
         self.paths = Paths.under(root)
-        self.engine: subprocess.Popen[bytes] | None = None
-        self.output: int | None = None
+        self.clock = Clock(root.with_name(f"{root.name}.clock"))
+        self.engine: BaseProcess | None = None
+        self.output = self.paths.logs / "engine.out"
         self.environment = os.environ | {"KEIJI_ROOT": str(root)}
         self.paths.tasks.mkdir(parents=True)
-        self.settings()
+        self.write_settings()
 
-    def settings(self, **values: str) -> None:
-        """Write settings.conf."""
+    def write_settings(self, **values: str) -> None:
+        """Write settings.conf: the defaults of the tests, overridden by ``values``."""
         lines = {"DB_URL": "default", "TIME_ZONE": "Africa/Nairobi", "ROTATE_LOGS": "1", "LOG_MAX_SIZE": "1000000"}
         text = "".join(f"{key}={value}\n" for key, value in (lines | values).items())
         self.paths.settings.write_text(text)
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def write(self, slug: str, function: str = WRITE_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> Path:
-        """Write the sources of a task, and return its folder."""
+    def write(self, slug: str, function: str = DO_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> Path:
+        """Write the sources of a task and return its folder."""
         folder = self.paths.source(slug)
         folder.mkdir(exist_ok=True)
         (folder / "function.py").write_text(function)
@@ -70,7 +78,7 @@ class Installation:
         )
         return folder
 
-    def build(self, slug: str, function: str = WRITE_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> None:
+    def build(self, slug: str, function: str = DO_NOTHING, schedule: str = EVERY_HOUR, policy: str = "") -> None:
         """Write the sources of a task and build it."""
         self.write(slug, function, schedule, policy)
         self.ask(p.BuildTask(task=slug))
@@ -78,32 +86,45 @@ class Installation:
     def task(self, slug: str) -> TaskView:
         return self.ask(p.GetTasks(task=slug)).tasks[0]
 
+    def next_due(self, slug: str) -> datetime:
+        """Return when a task is due next; it has to be enabled."""
+        moment = self.task(slug).next_execution_time
+        assert moment is not None
+        return moment
+
     def runs(self, slug: str) -> list[Run]:
         """Return the runs of a task, oldest first."""
         return list(reversed(self.ask(p.GetRuns(task=slug, limit=1000)).runs))
 
+    def wait_for_runs(self, slug: str, count: int, condition: Callable[[Run], object]) -> list[Run]:
+        """Wait until ``count`` runs of a task meet ``condition`` and return all that do, oldest first."""
+
+        def matching() -> list[Run]:
+            runs = [run for run in self.runs(slug) if condition(run)]
+            return runs if len(runs) >= count else []
+
+        return until(matching, f"{count} such runs of {slug}")
+
     def ended(self, slug: str, count: int = 1, state: RunState | None = None) -> list[Run]:
-        """Wait until ``count`` runs of a task that had a process have ended, and return them, oldest first."""
-
-        def found() -> list[Run]:
-            runs = [run for run in self.runs(slug) if run.finished_at is not None and run.started_at is not None]
-            wanted = [run for run in runs if state is None or run.state == state]
-            return wanted if len(wanted) >= count else []
-
-        return until(found, f"{count} ended runs of {slug}")
+        """Wait until ``count`` runs of a task have started and ended, in ``state`` if given; return them in order."""
+        return self.wait_for_runs(
+            slug,
+            count,
+            lambda run: run.started_at and run.finished_at and (state is None or run.state is state),
+        )
 
     def log(self, slug: str) -> str:
         path = self.paths.task_log(slug)
         return path.read_text() if path.exists() else ""
 
     def ask(self, request: p.Request[p.R]) -> p.R:
-        """Ask as the command line does; a mere question of a running engine on a plain socket, which costs less."""
+        """Send a request as the command line does; a query to a running engine uses a plain socket, which is faster."""
         if (
             isinstance(request, p.Directive)
             or not self.paths.control.exists()
             or not engine_process.is_running(self.paths)
         ):
-            return facade.ask(self.paths, request, sender="test")
+            return facade.ask(self.paths, request, sender="test", clock=self.clock)
         with zmq.Context() as context, context.socket(zmq.REQ) as socket:
             socket.linger = 0
             socket.connect(f"ipc://{self.paths.control}")
@@ -113,7 +134,7 @@ class Installation:
         return p.check_reply(request, reply)
 
     def do(self, directive: p.Directive) -> tuple[str, ...]:
-        """Have a directive carried out, and return what it says."""
+        """Send a directive, wait until it is done, and return the lines of the reply."""
         return self.ask(directive).lines
 
     # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,61 +142,82 @@ class Installation:
     def start(self, *arguments: str) -> int:
         """Start an engine, wait until it is ready, and return its pid."""
         assert self.engine is None
-        self.paths.logs.mkdir(parents=True, exist_ok=True)
-        with (self.paths.logs / "engine.out").open("ab") as output:
-            self.engine = subprocess.Popen(
-                [sys.executable, "-m", "keiji_engine.main", *arguments],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=self.output or output,
-                stderr=self.output or output,
-            )
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.engine = start_engine(arguments, self.environment, self.output, self.clock)
         pid = self.engine.pid
-        until(lambda: self.engine_is_ready(pid) or self._ended_early(), "the engine is ready")
+        assert pid is not None
+        until(lambda: self._is_ready(pid) or self._has_exited(), "the engine is ready")
         return pid
 
-    def engine_is_ready(self, pid: int) -> bool:
-        note = engine_process.read_info(self.paths)
-        return note is not None and note.pid == pid
+    def _is_ready(self, pid: int) -> bool:
+        info = engine_process.read_info(self.paths)
+        return info is not None and info.pid == pid
 
-    def _ended_early(self) -> bool:
+    def _has_exited(self) -> bool:
         assert self.engine is not None
-        assert self.engine.poll() is None, (self.paths.logs / "engine.out").read_text()
+        assert self.engine.exitcode is None, self.output.read_text()
         return False
+
+    def advance_to(self, moment: datetime) -> None:
+        """Move the engine's clock forward to ``moment`` and have the scheduler look at it."""
+        self.clock.advance_to(moment)
+        self.wake_scheduler()
+
+    def wake_scheduler(self) -> None:
+        """Have the scheduler look at the clock now rather than within a second, by restarting that service."""
+        self.do(p.RestartService(service="scheduler"))
+
+    def advance(self, seconds: float) -> None:
+        """Move the engine's clock forward by ``seconds`` and have the scheduler look at it."""
+        self.advance_to(self.clock() + timedelta(seconds=seconds))
 
     def stop(self) -> int:
         """End the engine gracefully and return its exit code."""
-        assert self.engine is not None
-        engine, self.engine = self.engine, None
-        engine.send_signal(signal.SIGTERM)
-        return engine.wait(LIMIT)
+        self.signal(signal.SIGTERM)
+        return self._wait_for_exit()
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the engine."""
         assert self.engine is not None
-        self.engine.send_signal(number)
+        assert self.engine.pid is not None
+        os.kill(self.engine.pid, number)
 
     def kill(self) -> None:
-        """Kill the engine as the kernel would."""
+        """Kill the engine with SIGKILL."""
+        self.signal(signal.SIGKILL)
+        self._wait_for_exit()
+
+    def _wait_for_exit(self) -> int:
         assert self.engine is not None
-        engine, self.engine = self.engine, None
-        engine.kill()
-        engine.wait(LIMIT)
+        self.engine.join(LIMIT)
+        code = self.engine.exitcode
+        assert code is not None, "the engine does not end"
+        self.engine = None
+        return code
+
+    def delete_tasks(self) -> None:
+        """Delete every task with its sources and wait until no run is left; the engine must be running."""
+        for task in self._tasks():
+            self.do(p.Delete(task=task.slug))
+        for folder in self.paths.tasks.iterdir():
+            shutil.rmtree(folder)
+        until(lambda: not any(self.paths.runs.glob("*")), "all runs have ended")
 
     def close(self) -> None:
-        """End the engine and every live run."""
+        """End every live run and the engine."""
         if self.engine is None and any(self.paths.runs.glob("*")):
             self.start()
         if self.engine is None:
             return
         try:
-            self._end_runs()
-        finally:
+            if engine_process.is_running(self.paths) and self.paths.control.exists():
+                for task in self._tasks():
+                    if not task.is_disabled:
+                        self.do(p.Disable(task=task.slug))
             self.stop()
+        finally:
+            if self.engine is not None:
+                self.kill()
 
-    def _end_runs(self) -> None:
-        if not engine_process.is_running(self.paths) or not self.paths.control.exists():
-            return
-        for task in self.ask(p.GetTasks()).tasks:
-            if not task.is_disabled:
-                self.ask(p.Disable(task=task.slug))
+    def _tasks(self) -> tuple[TaskView, ...]:
+        return self.ask(p.GetTasks()).tasks

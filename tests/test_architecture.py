@@ -1,4 +1,4 @@
-"""Who may import whom, and what a start costs in modules."""
+"""The import rules, and which modules each program loads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from installation import Installation
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("textual", "rich", "sqlalchemy", "alembic", "zmq", "msgspec", "click", "asyncio", "watchfiles", "psycopg")
@@ -23,7 +24,7 @@ def loaded_by(code: str) -> set[str]:
     return {name.partition(".")[0] for name in printed.split()}
 
 
-def test_the_import_rules_hold() -> None:
+def test_import_rules_are_kept() -> None:
     checked = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,
@@ -34,33 +35,33 @@ def test_the_import_rules_hold() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_a_task_that_imports_keiji_loads_the_standard_library_only() -> None:
+def test_importing_keiji_in_a_task_loads_only_the_standard_library() -> None:
     before, after = loaded_by(""), loaded_by("import keiji")
     assert after - before - set(sys.stdlib_module_names) == {"keiji"}
 
 
-def run(*arguments: str) -> str:
+def command(*arguments: str) -> str:
+    """Return code that runs a command of ``keiji``."""
     return f"from keiji_cli.main import run; run({list(arguments)!r})"
 
 
 @pytest.mark.parametrize(
     ("code", "allowed"),
     [
-        (run("--help"), {"click"}),
-        (run("task", "--help"), {"click"}),
+        (command("--help"), {"click"}),
+        (command("task", "--help"), {"click"}),
         ("import keiji_engine.runner.launcher", set()),
         ("import keiji_engine.bus.protocol", {"msgspec"}),
         ("import keiji_engine.bus.client", {"msgspec", "zmq", "asyncio"}),
         ("import keiji_engine.engine", {"msgspec", "zmq", "asyncio", "sqlalchemy", "watchfiles"}),
     ],
 )
-def test_each_program_loads_no_more_than_it_needs(code: str, allowed: set[str]) -> None:
+def test_program_loads_only_the_heavy_modules_it_needs(code: str, allowed: set[str]) -> None:
     assert loaded_by(code) & set(HEAVY) <= allowed
 
 
-def test_asking_a_task_loads_neither_the_terminal_nor_the_migrations(tmp_path: Path) -> None:
-    code = f"import os; os.environ['KEIJI_ROOT'] = {str(tmp_path)!r}\n"
-    loaded_by(code + run("init"))
-    loaded = loaded_by(code + run("task", "get"))
-    assert "sqlalchemy" in loaded, "it was not asked of the database"
+def test_query_without_an_engine_loads_neither_the_terminal_nor_the_migrations(installation: Installation) -> None:
+    code = f"import os; os.environ['KEIJI_ROOT'] = {str(installation.paths.data)!r}\n"
+    loaded = loaded_by(code + command("task", "get"))
+    assert "sqlalchemy" in loaded, "it did not read the database"
     assert loaded & {"textual", "rich", "alembic", "watchfiles", "psycopg"} == set()

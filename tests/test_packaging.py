@@ -1,4 +1,4 @@
-"""What the wheel carries, and that it works without the checkout."""
+"""The wheel: its files, and that it works without the checkout."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=True,
         capture_output=True,
     )
-    [made] = folder.glob("*.whl")
-    return made
+    [wheel] = folder.glob("*.whl")
+    return wheel
 
 
-def test_the_wheel_carries_every_file_that_the_programs_read(wheel: Path) -> None:
+def test_wheel_contains_every_file_of_the_packages_and_nothing_else_of_the_checkout(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {
         str(path.relative_to(ROOT))
@@ -37,7 +37,7 @@ def test_the_wheel_carries_every_file_that_the_programs_read(wheel: Path) -> Non
     assert not {name for name in names if name.startswith(("tests/", "docs/", "bench/"))}
 
 
-def test_the_wheel_works_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
+def test_wheel_works_without_the_checkout(wheel: Path, tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(wheel)!r}); import keiji; print(keiji.__file__, keiji.every(2).seconds)"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -22,22 +23,32 @@ _QUERY_TIMEOUT = 5.0  # seconds
 _NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
-def ask(paths: Paths, request: p.Request[p.R], *, sender: str = "keiji", limit: float = 120.0) -> p.R:
+def ask(
+    paths: Paths,
+    request: p.Request[p.R],
+    *,
+    sender: str = "keiji",
+    limit: float = 120.0,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> p.R:
     """Have a request carried out and return its reply, whose type the request declares.
 
     Args:
         sender: the name of the client program, for the ledger.
         limit: seconds to wait for a running engine; at most 5 for a query.
+        clock: returns the current time in UTC; used if no engine runs.
 
     Raises:
         EngineOffline: the request needs a running engine, and there is none.
         KeijiError: the request was refused or failed; the subclass says how.
     """
     request = msgspec.structs.replace(request, sender=sender, sudo_user=request.sudo_user or sudo_user())
-    return p.check_reply(request, _carry_out(paths, request, sender, limit))
+    return p.check_reply(request, _carry_out(paths, request, sender, limit, clock))
 
 
-def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
+def _carry_out(
+    paths: Paths, request: p.Request[p.Reply], sender: str, limit: float, clock: Callable[[], datetime]
+) -> p.Reply:
     while True:
         if engine_process.is_running(paths):
             # If the engine ends before it answers, the ledger keeps the request from taking effect twice.
@@ -46,10 +57,10 @@ def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: fl
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
         if not isinstance(request, p.Directive):  # reading disturbs nobody
-            return asyncio.run(_in_process(paths, request))
+            return asyncio.run(_in_process(paths, request, clock))
         try:
             with engine_process.hold_command_lock(paths):
-                return asyncio.run(_in_process(paths, request))
+                return asyncio.run(_in_process(paths, request, clock))
         except EngineRunning:
             if not engine_process.is_running(paths):
                 raise
@@ -64,7 +75,7 @@ async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limi
         return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
 
 
-async def _in_process(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
+async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[], datetime]) -> p.Reply:
     from keiji import settings as settings_file
     from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
@@ -72,9 +83,6 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
     from keiji_engine.logs.service_log import LogfmtHandler, log_directly
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
-
-    def clock() -> datetime:
-        return datetime.now(UTC)
 
     settings = settings_file.load(paths.settings)
     paths.create_folders()

@@ -1,51 +1,49 @@
-"""The engine killed at the worst instant: runs go on, nothing runs twice, nothing is unaccounted for."""
+"""The engine is killed at the worst instants: runs continue, none runs twice, every due instant is accounted for."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from installation import EVERY_SECOND, Installation, until
+from installation import EVERY_MINUTE, EVERY_SECOND, Installation, until
 
 from keiji import engine_process
 from keiji.records import Run
 from keiji.states import ENDED, RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged, LinkState
 
-# How often to kill, times two: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
-EXAMPLES = int(os.environ.get("KEIJI_EXAMPLES", "1"))
+# For more kills: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
+KILLS = 3 * int(os.environ.get("KEIJI_EXAMPLES", "1"))
 
-SLEEPS = 2.2 if EXAMPLES == 1 else 10.0  # seconds
-
-# Appends its run to a file, so that a run that happened twice would show.
-TELLS = """
+# Appends the run's id to a file, which reveals a run that was started twice.
+RECORDS_ITSELF = """
 import os, time
 def function():
     with open("ran", "a") as ran:
         ran.write(os.environ["KEIJI_RUN_ID"] + "\\n")
-    print("begun", flush=True)
+    print("started", flush=True)
     time.sleep({seconds})
     print("ended")
     raise SystemExit({code})
 """
 
 
-def test_runs_outlive_the_engine_and_the_next_one_records_their_end_or_can_still_stop_them(
-    installation: Installation,
-) -> None:
-    installation.build("short", TELLS.format(seconds=1.0, code=7))
-    installation.build("long", TELLS.format(seconds=60, code=0))
+def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(installation: Installation) -> None:
     installation.start()
+    installation.build("short", RECORDS_ITSELF.format(seconds=0.4, code=7))
+    installation.build("long", RECORDS_ITSELF.format(seconds=60, code=0))
     for slug in ("long", "short"):
         installation.do(p.RunTask(task=slug))
     for slug in ("long", "short"):
-        until(lambda slug=slug: "begun" in installation.log(slug))
+        until(lambda slug=slug: "started" in installation.log(slug))
     installation.kill()
     until(lambda: 'msg="ended"' in installation.log("short"))
     until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in installation.paths.runs.iterdir()))
@@ -55,10 +53,10 @@ def test_runs_outlive_the_engine_and_the_next_one_records_their_end_or_can_still
     assert (run.state, run.exit_code) == (RunState.FAILED, 7)
     assert run.finished_at is not None
     assert run.started_at is not None
-    assert 0.9 < (run.finished_at - run.started_at).total_seconds() < 10
+    assert 0.4 < (run.finished_at - run.started_at).total_seconds() < 10
     text = installation.log("short").encode()
     assert run.log_start is not None
-    assert b'msg="begun"' in text[run.log_start : run.log_end]
+    assert b'msg="started"' in text[run.log_start : run.log_end]
     assert b'msg="ended"' in text[run.log_start : run.log_end]
 
     assert installation.task("long").is_running
@@ -68,22 +66,25 @@ def test_runs_outlive_the_engine_and_the_next_one_records_their_end_or_can_still
     until(lambda: list(installation.paths.runs.iterdir()) == [])
 
 
-def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounted_for(
-    installation: Installation,
+def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_accounted_for(
+    installation: Installation, seed: int
 ) -> None:
-    random.seed()
+    draw = random.Random(seed)
     names = [f"task{number}" for number in range(4)]
     for name in names:
-        installation.build(name, TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
-    for _ in range(2 * EXAMPLES):
+        installation.build(name, RECORDS_ITSELF.format(seconds=0.01, code=0), EVERY_SECOND)
+    for _ in range(KILLS):
         installation.start()
-        due = installation.task(names[-1]).next_execution_time
-        assert due is not None
-        # The worst instants lie where all are due: between the claim, the start, and the record of both.
-        time.sleep(max((due - datetime.now(UTC)).total_seconds() + random.uniform(-0.01, 0.08), 0.0))
+        # The worst instants are close to when all tasks are due: between the claim, the launch, and their records.
+        due = max(installation.next_due(name) for name in names)
+        kill_at = due + timedelta(seconds=draw.uniform(-0.01, 0.08))
+        installation.clock.advance_to(due - timedelta(seconds=0.05))
+        installation.wake_scheduler()
+        time.sleep(max((kill_at - installation.clock()).total_seconds(), 0.0))
         installation.kill()
     installation.start()
     for name in names:
+        installation.advance(1)
         installation.ended(name, 2)
         until(lambda name=name: not installation.task(name).is_running)
         installation.do(p.Disable(task=name))
@@ -98,74 +99,70 @@ def test_killed_at_random_instants_no_occurrence_runs_twice_and_all_are_accounte
 
 
 def assert_accounted_for(runs: Sequence[Run]) -> None:
-    """Each second from the first to the last has a row, or is counted in one."""
+    """Each second from the first instant to the last has a row or is counted in one."""
     instants = sorted(run.scheduled_for for run in runs if run.scheduled_for is not None)
     count = sum(run.count for run in runs if run.scheduled_for is not None and run.attempt == 1)
     assert count == (instants[-1] - instants[0]).total_seconds() + 1
 
 
-def test_an_engine_that_hangs_is_no_longer_trusted_comes_back_and_accounts_for_what_was_due_meanwhile(
+def test_stopped_engine_goes_stale_then_offline_and_accounts_for_missed_instants_when_continued(
     installation: Installation,
 ) -> None:
-    import asyncio
-
-    from keiji_engine.bus.client import Client
-
-    installation.build("ping", TELLS.format(seconds=0.01, code=0), EVERY_SECOND)
+    stopped_for = 10  # seconds, by the engine's clock
+    installation.build("ping", RECORDS_ITSELF.format(seconds=0.01, code=0), EVERY_SECOND)
     pid = installation.start()
+    installation.advance(1)
     installation.ended("ping", 1)
-    asleep: list[datetime] = []
+    continued: list[datetime] = []
 
-    async def watch() -> list[LinkState]:
-        seen = []
-        async with Client(installation.paths, "test") as client, asyncio.timeout(SLEEPS + 20):
+    async def link_states() -> list[LinkState]:
+        states = []
+        async with Client(installation.paths, "test") as client, asyncio.timeout(20):
             async for update in client.watch():
                 if not isinstance(update, LinkChanged):
                     continue
-                seen.append(update.state)
-                if seen[-2:] == [LinkState.CONNECTING, LinkState.LIVE]:
+                states.append(update.state)
+                if states[-2:] == [LinkState.CONNECTING, LinkState.LIVE]:
                     installation.signal(signal.SIGSTOP)
-                    asleep.append(datetime.now(UTC))
                 if update.state == LinkState.OFFLINE:
-                    while datetime.now(UTC) < asleep[0] + timedelta(seconds=SLEEPS):
-                        await asyncio.sleep(0.02)
-                    asleep.append(datetime.now(UTC))
+                    continued.append(installation.clock() + timedelta(seconds=stopped_for))
+                    installation.clock.advance_to(continued[0])
                     installation.signal(signal.SIGCONT)
-                if LinkState.OFFLINE in seen and update.state == LinkState.LIVE:
-                    return seen
-        return seen
+                if LinkState.OFFLINE in states and update.state == LinkState.LIVE:
+                    return states
+        return states
 
-    assert asyncio.run(watch()) == [
+    assert asyncio.run(link_states()) == [
         LinkState.CONNECTING,
         LinkState.LIVE,
         LinkState.STALE,
         LinkState.OFFLINE,
         LinkState.LIVE,
     ]
-    note = engine_process.read_info(installation.paths)
-    assert note is not None
-    assert note.pid == pid
+    info = engine_process.read_info(installation.paths)
+    assert info is not None
+    assert info.pid == pid
 
-    awake = asleep[1]
-    until(lambda: any(run.scheduled_for and run.scheduled_for > awake for run in installation.runs("ping")))
+    installation.advance(1)
+    installation.wait_for_runs("ping", 1, lambda run: run.scheduled_for and run.scheduled_for > continued[0])
     installation.do(p.Disable(task="ping"))
     runs = installation.runs("ping")
     assert_accounted_for(runs)
-    passed = [run for run in runs if run.state is RunState.COALESCED]
-    assert len(passed) >= int(SLEEPS) - 1
-    assert all("stands for it" in run.reason for run in passed)
+    coalesced = [run for run in runs if run.state is RunState.COALESCED]
+    assert len(coalesced) >= stopped_for - 1
+    assert all("stands for it" in run.reason for run in coalesced)
 
 
-def test_what_is_due_after_a_restart_is_not_held_up_by_a_run_that_ended_meanwhile(installation: Installation) -> None:
-    installation.build("often", TELLS.format(seconds=1, code=0), "every(3).seconds")
+def test_instant_due_at_a_restart_is_not_delayed_by_a_run_that_ended_in_between(installation: Installation) -> None:
     installation.start()
+    installation.build("often", RECORDS_ITSELF.format(seconds=0.2, code=0), EVERY_MINUTE)
     installation.do(p.RunTask(task="often"))
-    until(lambda: "begun" in installation.log("often"))
+    until(lambda: "started" in installation.log("often"))
     installation.kill()
-    due = installation.task("often").next_execution_time
-    assert due is not None
-    until(lambda: 'msg="ended"' in installation.log("often") and datetime.now(UTC) > due)
+    due = installation.next_due("often")
+    until(lambda: 'msg="ended"' in installation.log("often"))
+    installation.clock.advance_to(due)
     installation.start()
-    second = until(lambda: next((run for run in installation.runs("often") if run.scheduled_for == due), None))
+    [second] = installation.wait_for_runs("often", 1, lambda run: run.scheduled_for == due)
     assert installation.runs("often")[0].state == RunState.SUCCEEDED
     assert second.state in {RunState.STARTING, RunState.RUNNING, RunState.SUCCEEDED}

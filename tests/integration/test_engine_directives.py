@@ -1,4 +1,4 @@
-"""Directives to a real engine: what each leaves behind, several at once, and none of them twice."""
+"""Directives to a real engine: their effects, concurrent directives, and directives that are sent twice."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,8 @@ from keiji.states import RunState
 from keiji_engine.bus import protocol as p
 
 
-def builds_once_there_is(file: Path) -> str:
-    """Return sources whose build takes until ``file`` is there."""
+def waits_for(file: Path) -> str:
+    """Return sources whose build takes until ``file`` exists."""
     return f"""
 import pathlib, time
 while not pathlib.Path({str(file)!r}).exists():
@@ -36,9 +37,7 @@ def function():
 """
 
 
-def test_create_writes_a_task_that_builds_and_runs_and_delete_forgets_all_but_its_sources(
-    installation: Installation,
-) -> None:
+def test_created_task_builds_and_runs_and_delete_removes_all_but_its_sources(installation: Installation) -> None:
     installation.start()
     name = 'My [first] task\'s "name" 計時'
     installation.do(p.Create(name=name, description="it's #1"))
@@ -56,7 +55,7 @@ def test_create_writes_a_task_that_builds_and_runs_and_delete_forgets_all_but_it
     (installation.paths.source(slug) / "function.py").write_text(SLEEPS)
     installation.do(p.BuildTask(task=slug))
     installation.do(p.RunTask(task=slug))
-    until(lambda: "begun" in installation.log(slug))
+    until(lambda: "started" in installation.log(slug))
     lines = installation.do(p.Delete(task=slug))
     assert "its sources stay at" in lines[-1]
     with pytest.raises(TaskNotFound):
@@ -68,25 +67,24 @@ def test_create_writes_a_task_that_builds_and_runs_and_delete_forgets_all_but_it
     assert not any(installation.paths.builds.iterdir())
 
 
-def test_a_task_is_made_with_its_schedule_and_text_that_is_none_leaves_nothing(installation: Installation) -> None:
-    installation.start()
+def test_create_accepts_a_schedule_and_an_invalid_one_creates_nothing(shared: Installation) -> None:
     for text in ("every(5)", "__import__('os').system('touch pwned')", 'cron("0 0 * *\\n*")'):
         with pytest.raises(InvalidSchedule):
-            installation.do(p.Create(name="ping", schedule=text))
-    assert not installation.paths.source("ping").exists()
-    installation.do(p.Create(name="ping", schedule=" on.friday.at('10:00PM') "))
-    assert 'return on.friday.at("22:00")' in (installation.paths.source("ping") / "schedule.py").read_text()
-    installation.do(p.BuildTask(task="ping"))
-    assert installation.task("ping").schedule_description == "Fridays at 22:00"
+            shared.do(p.Create(name="ping", schedule=text))
+    assert not shared.paths.source("ping").exists()
+    shared.do(p.Create(name="ping", schedule=" on.friday.at('10:00PM') "))
+    assert 'return on.friday.at("22:00")' in (shared.paths.source("ping") / "schedule.py").read_text()
+    shared.do(p.BuildTask(task="ping"))
+    assert shared.task("ping").schedule_description == "Fridays at 22:00"
 
 
-def test_a_wrong_name_answers_with_the_nearest_right_one(installation: Installation) -> None:
+def test_unknown_name_is_answered_with_the_closest_match(installation: Installation) -> None:
     installation.build("ping_google")
     with pytest.raises(TaskNotFound, match="did you mean 'ping_google'"):
         installation.do(p.Enable(task="pin_google"))
 
 
-def test_without_an_engine_the_same_handlers_answer_and_say_what_needs_one(installation: Installation) -> None:
+def test_directives_work_without_an_engine_unless_they_need_one(installation: Installation) -> None:
     installation.build("ping")
     installation.do(p.Disable(task="ping"))
     assert installation.task("ping").is_disabled
@@ -97,11 +95,11 @@ def test_without_an_engine_the_same_handlers_answer_and_say_what_needs_one(insta
             installation.do(directive)
 
 
-def test_the_same_directive_again_gets_the_same_reply_and_acts_once_also_across_engines(
+def test_repeated_directive_gets_the_same_reply_and_acts_once_across_engine_restarts(
     installation: Installation,
 ) -> None:
-    installation.build("ping")
     installation.start()
+    installation.build("ping")
     directive = p.RunTask(id="only-once", task="ping")
     first = installation.do(directive)
     installation.ended("ping")
@@ -112,57 +110,58 @@ def test_the_same_directive_again_gets_the_same_reply_and_acts_once_also_across_
     assert len(installation.runs("ping")) == 1
 
 
-def test_of_several_who_ask_at_once_one_gets_it_and_who_comes_too_late_gets_nothing(
-    installation: Installation,
-) -> None:
-    installation.build("sleeps", SLEEPS)
-    installation.start()
+def test_one_of_several_concurrent_run_requests_wins_and_a_late_directive_is_refused(shared: Installation) -> None:
+    shared.build("sleeps", SLEEPS)
 
-    def ask(_: int) -> bool:
+    def run(_: int) -> bool:
         try:
-            installation.do(p.RunTask(task="sleeps"))
+            shared.do(p.RunTask(task="sleeps"))
         except AlreadyRunning:
             return False
         return True
 
     with ThreadPoolExecutor(5) as threads:
-        assert sorted(threads.map(ask, range(5))) == [False] * 4 + [True]
+        assert sorted(threads.map(run, range(5))) == [False] * 4 + [True]
     with pytest.raises(DeadlinePassed):
-        installation.do(p.Disable(task="sleeps", deadline=time.time() - 1))
-    assert not installation.task("sleeps").is_disabled
-    installation.do(p.Disable(task="sleeps"))
-    assert [run.state for run in installation.runs("sleeps")] == [RunState.STOPPED]
+        shared.do(p.Disable(task="sleeps", deadline=time.time() - 1))
+    assert not shared.task("sleeps").is_disabled
+    shared.do(p.Disable(task="sleeps"))
+    assert [run.state for run in shared.runs("sleeps")] == [RunState.STOPPED]
 
 
-def test_directives_and_the_scheduler_on_the_same_tasks_end_no_service_and_lose_no_task(
-    installation: Installation,
+def test_random_directives_and_the_scheduler_on_the_same_tasks_leave_all_services_and_tasks_working(
+    installation: Installation, seed: int
 ) -> None:
     names = [f"task{number}" for number in range(3)]
+    installation.start()
     for name in names:
         installation.build(name, FAILS, EVERY_SECOND, policy="Policy(retry=Retry(tries=9, delay=0))")
-    installation.start()
     directives = [p.StopRun, p.Restart, p.Disable, p.Enable, p.RunTask, p.Resolve]
-    chance = random.Random(1)
 
-    def bother(name: str) -> None:
-        for _ in range(12):
+    draws = {name: random.Random(f"{seed} {name}") for name in names}
+
+    def send_directives(name: str) -> None:
+        for _ in range(3):
             with contextlib.suppress(NotRunning, AlreadyRunning):
-                installation.do(chance.choice(directives)(task=name))
+                installation.do(draws[name].choice(directives)(task=name))
 
     with ThreadPoolExecutor(len(names)) as threads:
-        list(threads.map(bother, names))
+        for _ in range(4):
+            installation.clock.advance_to(installation.clock() + timedelta(seconds=1))
+            list(threads.map(send_directives, names))
     snapshot = installation.ask(p.GetSnapshot())
     assert {str(service.status) for service in snapshot.services} == {"online"}
     for name in names:
         installation.do(p.Enable(task=name))
     counts = {name: len(installation.runs(name)) for name in names}
+    installation.clock.advance_to(max(installation.next_due(name) for name in names))
     for name, count in counts.items():
         until(lambda name=name, count=count: len(installation.runs(name)) > count + 1)
 
 
-def test_disabling_without_an_engine_cancels_what_waits(installation: Installation) -> None:
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
+def test_disable_without_an_engine_cancels_a_queued_retry(installation: Installation) -> None:
     installation.start()
+    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
     installation.do(p.RunTask(task="fails"))
     until(lambda: installation.task("fails").is_queued)
     installation.stop()
@@ -171,7 +170,7 @@ def test_disabling_without_an_engine_cancels_what_waits(installation: Installati
     assert (view.is_disabled, view.is_queued) == (True, False)
 
 
-def test_a_name_that_conflicts_with_another_task_is_rejected(installation: Installation) -> None:
+def test_name_that_could_refer_to_another_task_is_refused(installation: Installation) -> None:
     installation.build("bar")
     folder = installation.write("zzz")
     (folder / ".env").write_text("NAME=bar\n")
@@ -181,35 +180,34 @@ def test_a_name_that_conflicts_with_another_task_is_rejected(installation: Insta
         installation.task("zzz")
 
 
-def test_a_question_is_answered_while_another_command_builds(installation: Installation) -> None:
+def test_query_is_answered_while_another_command_builds(installation: Installation) -> None:
     installation.build("ping")
-    go = installation.paths.data / "go"
-    installation.write("slow", builds_once_there_is(go))
+    finish = installation.paths.data / "finish"
+    installation.write("slow", waits_for(finish))
     with ThreadPoolExecutor(1) as threads:
         building = threads.submit(installation.do, p.BuildTask(task="slow"))
         until(lambda: any(installation.paths.builds.glob(".tmp-*")))
         assert installation.task("ping").name == "ping"
         assert not building.done()
-        go.touch()
+        finish.touch()
         building.result()
 
 
-def test_a_description_is_one_line_whatever_it_was_given_as(installation: Installation) -> None:
+def test_description_is_reduced_to_one_line(installation: Installation) -> None:
     installation.do(p.Create(name="ping", description="line1\nNAME=evil\n\x1b[31mred"))
     assert installation.task("ping").description == "line1 NAME=evil [31mred"
 
 
-def test_a_task_that_is_deleted_while_it_is_built_stays_deleted(installation: Installation) -> None:
-    installation.build("slow")
-    installation.start()
-    go = installation.paths.data / "go"
-    installation.write("slow", builds_once_there_is(go))
+def test_task_that_is_deleted_during_its_build_stays_deleted(shared: Installation, tmp_path: Path) -> None:
+    shared.build("slow")
+    finish = tmp_path / "finish"
+    shared.write("slow", waits_for(finish))
     with ThreadPoolExecutor(1) as threads:
-        building = threads.submit(installation.do, p.BuildTask(task="slow"))
-        until(lambda: any(installation.paths.builds.glob(".tmp-*")))
-        installation.do(p.Delete(task="slow"))
-        go.touch()
+        building = threads.submit(shared.do, p.BuildTask(task="slow"))
+        until(lambda: any(shared.paths.builds.glob(".tmp-*")))
+        shared.do(p.Delete(task="slow"))
+        finish.touch()
         with pytest.raises(TaskNotFound, match="deleted while it was built"):
             building.result()
     with pytest.raises(TaskNotFound):
-        installation.task("slow")
+        shared.task("slow")

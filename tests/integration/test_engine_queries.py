@@ -1,9 +1,9 @@
-"""What a real engine answers about its ledger, about sources that differ, and about the coming day."""
+"""Queries to a real engine: the ledger of directives, source differences, and the timeline of the next day."""
 
 from __future__ import annotations
 
 import pytest
-from installation import EVERY_HOUR, EVERY_SECOND, WRITE_NOTHING, Installation
+from installation import DO_NOTHING, EVERY_HOUR, EVERY_SECOND, Installation
 
 from keiji.errors import BuildFailed, KeijiError, NotBuilt, TaskNotFound
 from keiji_engine.bus import protocol as p
@@ -22,9 +22,7 @@ def timeline(installation: Installation, **options: int) -> p.Timeline:
     return installation.ask(p.GetTimeline(**options))
 
 
-def test_the_ledger_tells_what_was_asked_and_answered_newest_first_also_across_engines(
-    installation: Installation,
-) -> None:
+def test_ledger_lists_directives_and_replies_newest_first_across_engine_restarts(installation: Installation) -> None:
     assert ledger(installation) == ()
     installation.build("ping")
     installation.start()
@@ -47,7 +45,7 @@ def test_the_ledger_tells_what_was_asked_and_answered_newest_first_also_across_e
     assert ledger(installation, limit=-1) == ()
 
 
-def test_sources_are_compared_with_the_build_that_is_active(installation: Installation) -> None:
+def test_sources_are_compared_with_the_active_build(installation: Installation) -> None:
     installation.build("ping", "def function():\n    print('old')\n")
     folder = installation.paths.source("ping")
     (folder / "logo.png").write_bytes(b"\x89PNG\0\1")
@@ -56,23 +54,23 @@ def test_sources_are_compared_with_the_build_that_is_active(installation: Instal
     (folder / "schedule.py").chmod(0o755)
     assert difference(installation, "ping").files[0].path == "logo.png"
     (folder / "function.py").write_text("def function():\n    print('new')\n")
-    found = difference(installation, "ping")
-    assert {file.path: (file.change, file.note) for file in found.files} == {
+    compared = difference(installation, "ping")
+    assert {file.path: (file.change, file.note) for file in compared.files} == {
         "function.py": ("edited", ""),
         "logo.png": ("added", "binary"),
         "prod.env": ("added", "not shown: may contain secrets"),
         "schedule.py": ("mode", "is now executable"),
     }
     lines = ("@@ -1,2 +1,2 @@", " def function():", "-    print('old')", "+    print('new')")
-    assert found.files[0].lines == lines
-    assert "secret" not in "".join(p.encode(found)[1].decode().split("may contain secrets"))
+    assert compared.files[0].lines == lines
+    assert "secret" not in "".join(p.encode(compared)[1].decode().split("may contain secrets"))
     installation.ask(p.BuildTask(task="ping"))
     again = difference(installation, "ping")
     assert again.files == ()
     assert again.build == installation.task("ping").build
 
 
-def test_what_has_no_build_or_no_sources_cannot_be_compared(installation: Installation) -> None:
+def test_task_without_a_build_or_sources_cannot_be_compared(installation: Installation) -> None:
     installation.do(p.Create(name="idea"))
     for query in (p.GetDifference(task="idea"), p.GetBuild(task="idea")):
         with pytest.raises(NotBuilt, match="has no build yet"):
@@ -86,28 +84,25 @@ def test_what_has_no_build_or_no_sources_cannot_be_compared(installation: Instal
         difference(installation, "ping")
 
 
-def test_the_active_build_is_told_with_its_age_and_how_long_it_took_to_import(installation: Installation) -> None:
+def test_active_build_has_a_file_count_and_an_import_time(installation: Installation) -> None:
     installation.build("ping")
     reply = installation.ask(p.GetBuild(task="ping"))
     assert (reply.hash, reply.files) == (installation.task("ping").build, 2)
     assert reply.import_seconds > 0
 
 
-def test_timeline_lists_each_instant_of_all_tasks_and_one_entry_per_frequent_task(
-    installation: Installation,
-) -> None:
-    installation.build("hourly", schedule=EVERY_HOUR)
-    installation.build("often", schedule=EVERY_SECOND)
-    installation.build("daily", WRITE_NOTHING, 'on.day.at("04:30")')
-    installation.do(p.Disable(task="daily"))
-    installation.do(p.Create(name="idea"))
-    installation.start()
-    found = timeline(installation)
-    assert [often.task for often in found.frequent_tasks] == ["often"]
-    times = [instant.at for instant in found.instants]
+def test_timeline_has_every_instant_of_the_next_day_and_lists_very_frequent_tasks_apart(shared: Installation) -> None:
+    shared.build("hourly", schedule=EVERY_HOUR)
+    shared.build("often", schedule=EVERY_SECOND)
+    shared.build("daily", DO_NOTHING, 'on.day.at("04:30")')
+    shared.do(p.Disable(task="daily"))
+    shared.do(p.Create(name="idea"))
+    whole = timeline(shared)
+    assert [often.task for often in whole.frequent_tasks] == ["often"]
+    times = [instant.at for instant in whole.instants]
     assert times == sorted(times)
-    assert {instant.task for instant in found.instants} == {"hourly", "daily"}
+    assert {instant.task for instant in whole.instants} == {"hourly", "daily"}
     assert len(times) in (24, 25)
-    some = timeline(installation, limit=5)
-    assert some.instants == found.instants[:5]
-    assert some.until == found.instants[5].at
+    part = timeline(shared, limit=5)
+    assert part.instants == whole.instants[:5]
+    assert part.until == whole.instants[5].at
