@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from installation import EVERY_MINUTE, EVERY_SECOND, Installation
 
+from keiji.reasons import render
 from keiji.settings import Settings
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
@@ -26,7 +27,7 @@ def test_tasks_are_built_run_and_retried_and_history_survives_a_kill(on_database
     installation.start()
     installation.do(p.RunTask(task="fails"))
     assert [run.state for run in installation.ended("fails", 2)] == [RunState.FAILED, RunState.FAILED]
-    assert "ZeroDivisionError" in installation.task("fails").error_text
+    assert "ZeroDivisionError" in render(installation.task("fails").error)
     installation.advance(60)
     installation.ended("ping", 1, RunState.SUCCEEDED)
     installation.kill()

@@ -18,6 +18,7 @@ import pytest
 import pytest_asyncio
 from runner_harness import RunnerHarness, is_alive, wait_until
 
+from keiji.reasons import render
 from keiji.states import RunState
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
@@ -99,7 +100,7 @@ async def assert_complete(harness: RunnerHarness, count: int = MANY) -> None:
     for code in range(1, count + 1):
         result = await harness.result(f"r{code}")
         assert (result.state, result.exit_code) == (RunState.FAILED, code)
-        assert result.reason == f"exit code {code}: {code} fails"
+        assert render(result.reason) == f"exit code {code}: {code} fails"
         lines = harness.lines(f"r{code}")[:-1]
         output = [line.msg for line in lines if line.level == "INFO"]
         assert output == [*(f"{code} prints {number}" for number in range(20)), f"{code} continues"]
@@ -194,7 +195,7 @@ async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> Non
     os.kill(harness.shim_pid("r1"), signal.SIGKILL)
     result = await harness.result("r1")
     assert (result.state, result.exit_code, result.started_at) == (RunState.LOST, None, started.started_at)
-    assert "shim" in result.reason
+    assert "shim" in render(result.reason)
     os.kill(pid, signal.SIGKILL)  # without its shim, the child outlives the test otherwise
 
 
@@ -220,7 +221,7 @@ async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: Runner
     await harness.runner.start(["r1"])
     result = await harness.result("r1")
     assert (result.state, result.signal) == (RunState.TIMED_OUT, 9)
-    assert result.reason == "did not end within 0.5 s; killed after another 0.1 s"
+    assert render(result.reason) == "timed out after 0.5 s; killed after another 0.1 s"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -293,4 +294,4 @@ async def test_a_full_disk_affects_the_log_but_not_the_result(harness: RunnerHar
     full.symlink_to("/dev/full")
     result = await harness.run(harness.shell("r1", "echo lost; exit 4", log_path=str(full)))
     assert (result.state, result.exit_code) == (RunState.FAILED, 4)
-    assert "the log could not be written" in result.reason
+    assert "the log could not be written" in render(result.reason)

@@ -179,8 +179,8 @@ async def test_the_peer_of_a_request_from_another_user_is_that_user(tmp_path: Pa
     nobody = 65534
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         paths = Paths.under(Path(folder))
-        paths.make()
-        with engine_process.hold_lock(paths):
+        paths.create_folders()
+        with engine_process.hold_engine_lock(paths):
             engine = Engine(paths)
             await engine.start()
             for path in (paths.runtime, *paths.runtime.parents):

@@ -9,6 +9,7 @@ import pytest
 from installation import EVERY_HOUR, EVERY_MINUTE, FAILS, SLEEPS, Installation, until
 
 from keiji.errors import AlreadyRunning
+from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
@@ -28,7 +29,7 @@ def release(installation: Installation, slug: str) -> None:
 
 def explain(installation: Installation, slug: str) -> str:
     reply = installation.ask(p.Explain(task=slug))
-    return "\n".join(reason.words for reason in reply.reasons)
+    return "\n".join(map(render, reply.reasons))
 
 
 def in_state(installation: Installation, slug: str, state: RunState, count: int = 1) -> list[Run]:
@@ -51,13 +52,13 @@ def test_overlap_policy_skips_queues_replaces_or_allows_a_second_run(installatio
     for overlap in policies:
         in_state(installation, overlap, RunState.RUNNING)
     installation.advance(60)
-    assert "still running since" in in_state(installation, "skip", RunState.SKIPPED)[0].reason
+    assert "still running since" in render(in_state(installation, "skip", RunState.SKIPPED)[0].reason)
     stopped = in_state(installation, "replace", RunState.STOPPED)[0]
-    assert stopped.reason.startswith("replaced by the one of")
+    assert render(stopped.reason).startswith("replaced by the run due at")
     in_state(installation, "replace", RunState.RUNNING)
     in_state(installation, "allow", RunState.RUNNING, 2)
     installation.advance(60)
-    assert in_state(installation, "allow", RunState.QUEUED)[0].reason == "2 of 2 runs are going on"
+    assert render(in_state(installation, "allow", RunState.QUEUED)[0].reason) == "2 of 2 runs are live (max_parallel)"
     assert installation.task("allow").running == 2
     queued = in_state(installation, "queue", RunState.QUEUED)[0]
     release(installation, "queue")
@@ -77,12 +78,12 @@ def test_failing_task_is_held_until_it_is_resolved(installation: Installation) -
         in_state(installation, "fails", RunState.FAILED, failures)
     installation.advance(60)
     skipped = in_state(installation, "fails", RunState.SKIPPED)[0]
-    assert skipped.reason.startswith("held since ")
+    assert render(skipped.reason).startswith("held since ")
     assert len(in_state(installation, "fails", RunState.FAILED)) == 2
     task = installation.task("fails")
     assert (task.failures, task.is_error) == (2, True)
-    assert "task held after 2 failures in a row; keiji task resolve fails ends that" in installation.log("fails")
-    assert "it is held since" in explain(installation, "fails")
+    assert "task held after 2 failures in a row; keiji task resolve fails ends the hold" in installation.log("fails")
+    assert "held since" in explain(installation, "fails")
     lines = installation.do(p.Resolve(task="fails"))
     assert "it was held, and runs again by its schedule" in lines
     assert installation.task("fails").held_since is None
@@ -96,15 +97,15 @@ def test_system_pause_survives_an_engine_restart_and_gives_its_reason(installati
     installation.start()
     installation.advance(60)
     skipped = in_state(installation, "ping", RunState.SKIPPED)[0]
-    assert skipped.reason.startswith("paused with everything since ")
-    assert skipped.reason.endswith(": moving house")
+    assert render(skipped.reason).startswith("everything is paused since ")
+    assert render(skipped.reason).endswith(": moving house")
     assert "everything is paused since" in explain(installation, "ping")
     installation.kill()
     installation.start()
     pong = installation.ask(p.Ping())
     assert pong.engine.pause is not None
     assert (pong.engine.pause.reason, pong.engine.pause.by) == ("moving house", "test")
-    assert installation.do(p.RunTask(task="ping"))[-1] == "it is paused, so this is the only run until it is resumed"
+    assert installation.do(p.RunTask(task="ping"))[-1] == "it is paused: this is the only run until it is resumed"
     assert installation.do(p.ResumeSystem()) == ("resumed everything",)
     installation.ended("ping", 1)
     installation.advance(60)
@@ -144,9 +145,9 @@ def test_runs_beyond_the_system_limit_wait_in_order(installation: Installation) 
         installation.build(slug, RUNS_UNTIL_RELEASED, EVERY_HOUR)
     replies = [installation.do(p.RunTask(task=slug))[0] for slug in slugs]
     assert replies[0].startswith("running task first")
-    assert "waits for a slot: 1 run is going on (MAX_PARALLEL_RUNS)" in replies[1]
-    assert "waits for a slot" in explain(installation, "third")
-    assert installation.task("third").waiting.startswith("waits for a slot")
+    assert "waiting for a slot: 1 run is live (MAX_PARALLEL_RUNS)" in replies[1]
+    assert "waiting for a slot" in explain(installation, "third")
+    assert render(installation.task("third").waiting).startswith("waiting for a slot")
     for slug in slugs:
         in_state(installation, slug, RunState.RUNNING)
         release(installation, slug)
@@ -185,11 +186,11 @@ def test_overdue_instant_is_recorded_as_missed_when_the_task_is_disabled_or_resc
     installation.do(p.Disable(task="disabled"))
     installation.build("rebuilt", schedule=EVERY_HOUR)
     for slug, moment, reason in (
-        ("disabled", due[0], "the task was disabled before it could run"),
-        ("rebuilt", due[1], "the task got another schedule before it could run"),
+        ("disabled", due[0], "the task was disabled before this occurrence could run"),
+        ("rebuilt", due[1], "the schedule changed before this occurrence could run"),
     ):
         run = installation.runs(slug)[0]
-        assert (run.scheduled_for, run.state, run.reason) == (moment, RunState.MISSED, reason)
+        assert (run.scheduled_for, run.state, render(run.reason)) == (moment, RunState.MISSED, reason)
     installation.build("moved", schedule=EVERY_MINUTE, policy="Policy(until='2099-01-01')")
     assert installation.next_due("moved") == due[2], "it stays due, for the engine to account for"
 
@@ -199,15 +200,15 @@ def test_explain_gives_reasons_with_and_without_an_engine(installation: Installa
     (installation.paths.source("ping") / "function.py").write_text("def function():\n    print('new')\n")
     reasons = explain(installation, "ping")
     assert "the engine is offline: nothing runs" in reasons
-    assert "its sources differ from the build that runs: function.py" in reasons
-    assert "it is due next at" in reasons
+    assert "the sources differ from the active build: function.py" in reasons
+    assert "due next at" in reasons
     installation.start()
     installation.do(p.RunTask(task="ping"))
-    until(lambda: "it is running since" in explain(installation, "ping"))
+    until(lambda: "running since" in explain(installation, "ping"))
     installation.do(p.StopService(service="scheduler"))
     assert explain(installation, "ping").startswith("the scheduler is offline")
     installation.do(p.Disable(task="ping"))
-    assert "it is disabled" in explain(installation, "ping")
+    assert "disabled" in explain(installation, "ping")
 
 
 REPORTS_PROGRESS = """

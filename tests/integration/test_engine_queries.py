@@ -31,7 +31,11 @@ def test_ledger_lists_directives_and_replies_newest_first_across_engine_restarts
     with pytest.raises(BuildFailed):
         installation.do(p.BuildTask(task="ping", restart=True))
     installation.stop()
-    refused, disabled, built = ledger(installation)
+    stop, refused, disabled, start, built = ledger(installation)
+    assert [(view.verb, view.sender, view.stage) for view in (stop, start)] == [
+        ("engine-stop", "keiji-engine", "done"),
+        ("engine-start", "keiji-engine", "done"),
+    ]
     assert [view.verb for view in (refused, disabled, built)] == ["build", "disable", "build"]
     assert (refused.stage, refused.sender, refused.target) == ("refused", "test", "ping")
     assert (refused.options, built.options) == ({"restart": True}, {})
@@ -41,7 +45,7 @@ def test_ledger_lists_directives_and_replies_newest_first_across_engine_restarts
     assert disabled.completed_at is not None
     assert disabled.completed_at >= disabled.received_at
     assert built.lines[0] == "task found , building..."
-    assert ledger(installation, limit=1) == (refused,)
+    assert ledger(installation, limit=2) == (stop, refused)
     assert ledger(installation, limit=-1) == ()
 
 

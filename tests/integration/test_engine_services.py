@@ -130,7 +130,7 @@ def test_live_run_cannot_be_stopped_without_the_runner(installation: Installatio
     for directive in (p.Delete(task="sleeps"), p.Restart(task="sleeps"), p.BuildTask(task="sleeps", restart=True)):
         with pytest.raises(ServiceOffline):
             installation.do(directive)
-    assert "what runs goes on" in installation.do(p.Disable(task="sleeps"))[-1]
+    assert "its live run continues" in installation.do(p.Disable(task="sleeps"))[-1]
     assert installation.task("sleeps").is_running
     installation.do(p.StartService(service="runner"))
     installation.do(p.StopRun(task="sleeps"))
@@ -154,7 +154,7 @@ def test_engine_log_has_starts_and_ends_and_the_reason_of_a_failed_start(install
     pid = installation.start()
     installation.stop()
     assert f"starts (pid {pid})" in log.read_text()
-    assert "ended, as it was asked to" in log.read_text()
+    assert "stopped as requested" in log.read_text()
     assert " service=bus " in installation.paths.service_log("bus").read_text()
     installation.paths.database.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
     with pytest.raises(KeijiError):

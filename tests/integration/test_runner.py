@@ -18,6 +18,7 @@ from runner_harness import RunnerHarness, is_alive
 import keiji_engine
 from keiji.errors import ServiceOffline
 from keiji.log_reader import LogReader
+from keiji.reasons import render, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner.runner import RunStarted
@@ -39,7 +40,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[RunnerHarness]:
 async def test_a_run_that_exits_with_0_succeeds(harness: RunnerHarness) -> None:
     before = datetime.now(UTC)
     result = await harness.run(harness.shell("r1", "exit 0"))
-    assert (result.state, result.exit_code, result.signal, result.reason) == (RunState.SUCCEEDED, 0, None, "")
+    assert (result.state, result.exit_code, result.signal, render(result.reason)) == (RunState.SUCCEEDED, 0, None, "")
     assert result.started_at is not None
     assert before <= result.started_at <= result.finished_at <= datetime.now(UTC)
 
@@ -56,19 +57,19 @@ async def test_the_reason_of_a_failure_has_the_exit_code_and_the_last_error_line
         harness.shell("r1", "echo fine; printf 'Traceback:\\n\\033[31mValueError: boom\\033[0m\\n\\n' >&2; exit 3")
     )
     assert (result.state, result.exit_code, result.signal) == (RunState.FAILED, 3, None)
-    assert result.reason == "exit code 3: ValueError: boom"
+    assert render(result.reason) == "exit code 3: ValueError: boom"
 
 
 async def test_a_long_reason_is_truncated(harness: RunnerHarness) -> None:
     result = await harness.run(harness.python("r1", "import sys; sys.exit('x' * 5000)"))
-    assert result.reason.startswith("exit code 1: xxx")
-    assert len(result.reason) == 300
+    assert render(result.reason).startswith("exit code 1: xxx")
+    assert len(render(result.reason)) == len("exit code 1: ") + 300
 
 
 async def test_the_signal_that_killed_a_run_is_recorded(harness: RunnerHarness) -> None:
     result = await harness.run(harness.shell("r1", "kill -9 $$"))
     assert (result.state, result.exit_code, result.signal) == (RunState.FAILED, None, 9)
-    assert result.reason == "killed by SIGKILL"
+    assert render(result.reason) == "killed by SIGKILL"
 
 
 async def test_cpu_time_and_memory_include_all_processes_of_a_run(harness: RunnerHarness) -> None:
@@ -100,23 +101,23 @@ async def test_a_run_whose_command_cannot_be_executed_fails(
         (harness.root / name).chmod(0o700)
     result = await harness.run(harness.spec("r1", command.format(root=harness.root)))
     assert (result.state, result.exit_code) == (RunState.FAILED, None)
-    assert result.reason.startswith("could not be started: ")
-    assert expected.format(root=harness.root) in result.reason
-    assert result.reason in harness.lines("r1")[-1].msg
+    assert render(result.reason).startswith("could not be started: ")
+    assert expected.format(root=harness.root) in render(result.reason)
+    assert render(result.reason) in harness.lines("r1")[-1].msg
 
 
 async def test_a_run_whose_working_folder_cannot_be_created_fails(harness: RunnerHarness) -> None:
     (harness.root / "file").write_text("")
     result = await harness.run(harness.shell("r1", "true", directory=str(harness.root / "file" / "work")))
     assert result.state == RunState.FAILED
-    assert "Not a directory" in result.reason
+    assert "Not a directory" in render(result.reason)
 
 
 async def test_a_run_whose_run_file_cannot_be_created_fails_and_is_not_lost(harness: RunnerHarness) -> None:
     harness.run_files.rmdir()
     result = await harness.run(harness.shell("r1", "true"))
     assert result.state == RunState.FAILED
-    assert "No such file or directory" in result.reason
+    assert "No such file or directory" in render(result.reason)
 
 
 async def test_a_run_is_not_started_twice(harness: RunnerHarness) -> None:
@@ -224,7 +225,7 @@ async def test_a_run_whose_log_cannot_be_written_has_a_result(harness: RunnerHar
     (harness.root / "file").write_text("")
     result = await harness.run(harness.shell("r1", "echo lost; exit 5", log_path=str(harness.root / "file" / "t.log")))
     assert (result.state, result.exit_code, result.log_end) == (RunState.FAILED, 5, None)
-    assert result.reason == "exit code 5; the log could not be written"
+    assert render(result.reason) == "exit code 5; the log could not be written"
 
 
 async def test_an_unknown_time_zone_falls_back_to_utc(harness: RunnerHarness) -> None:
@@ -241,7 +242,7 @@ async def test_an_unknown_time_zone_falls_back_to_utc(harness: RunnerHarness) ->
 async def test_a_run_that_exceeds_its_timeout_is_stopped(harness: RunnerHarness) -> None:
     result = await harness.run(harness.shell("r1", "echo begun; sleep 60", timeout=0.2))
     assert (result.state, result.signal) == (RunState.TIMED_OUT, 15)
-    assert result.reason == "did not end within 0.2 s"
+    assert render(result.reason) == "timed out after 0.2 s"
 
 
 async def test_a_stopped_run_can_clean_up(harness: RunnerHarness) -> None:
@@ -251,7 +252,7 @@ async def test_a_stopped_run_can_clean_up(harness: RunnerHarness) -> None:
     await harness.printed("ready")
     assert harness.runner.stop_run("r1")
     result = await harness.result("r1")
-    assert (result.state, result.exit_code, result.reason) == (RunState.STOPPED, 7, "stopped")
+    assert (result.state, result.exit_code, render(result.reason)) == (RunState.STOPPED, 7, "stopped")
     assert "cleaned up" in [line.msg for line in harness.lines("r1")]
 
 
@@ -263,7 +264,7 @@ async def test_a_run_that_ignores_a_stop_is_killed_after_its_grace_period(harnes
     assert harness.runner.stop_run("r1")
     result = await harness.result("r1")
     assert (result.state, result.signal) == (RunState.STOPPED, 9)
-    assert result.reason == "stopped; killed after another 0.2 s"
+    assert render(result.reason) == "stopped; killed after another 0.2 s"
 
 
 async def test_a_run_can_be_stopped_before_it_has_begun(harness: RunnerHarness) -> None:
@@ -407,7 +408,7 @@ async def test_a_run_file_of_an_earlier_version_is_read(harness: RunnerHarness) 
         state=RunState.FAILED,
         finished_at=datetime(2026, 11, 23, 10, 0, 7, tzinfo=UTC),
         started_at=datetime(2026, 11, 23, 10, tzinfo=UTC),
-        reason="exit code 3",
+        reason=text_reason("exit code 3"),
         exit_code=3,
         cpu_seconds=0.5,
         peak_memory_bytes=100,
