@@ -85,7 +85,7 @@ def test_failing_task_is_held_until_it_is_resolved(installation: Installation) -
     assert "task held after 2 failures in a row; keiji task resolve fails ends the hold" in installation.log("fails")
     assert "held since" in explain(installation, "fails")
     lines = installation.do(p.Resolve(task="fails"))
-    assert "it was held, and runs again by its schedule" in lines
+    assert "the hold is over: it runs by its schedule again" in lines
     assert installation.task("fails").held_since is None
     installation.advance(60)
     in_state(installation, "fails", RunState.FAILED, 3)
