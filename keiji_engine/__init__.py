@@ -1,1 +1,1 @@
-"""The daemon: it keeps the schedules and runs the tasks."""
+"""The engine: schedules and runs the tasks of a workspace."""

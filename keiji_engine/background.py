@@ -1,4 +1,4 @@
-"""Asyncio tasks that nobody awaits: kept alive until they end, and logged if they fail."""
+"""Asyncio tasks that are not awaited: kept alive until they end, and logged if they fail."""
 
 from __future__ import annotations
 

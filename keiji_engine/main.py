@@ -17,8 +17,12 @@ from keiji.paths import Paths
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
-    """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise."""
-    gc.disable()  # nothing that is loaded here is garbage: looking for some would be a tenth of a start
+    """Run an engine until it is stopped, then exit the process. Return the exit code only if it could not run.
+
+    Args:
+        clock: returns the current time in UTC.
+    """
+    gc.disable()  # the imports create no garbage, and collecting takes a tenth of the start
     from keiji_engine.engine import Engine
 
     gc.freeze()
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
     paths = Paths.from_environment()
     try:
         with engine_process.hold_engine_lock(paths):
-            # What a killed engine wrote about itself is untrue from here on.
+            # The file may be that of a killed engine.
             paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
             only = options.only or engine_process.SERVICES
@@ -40,23 +44,22 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    # Everything is closed and recorded. The tidy end of an interpreter takes longer than all of the above, and whoever
-    # restarts the engine waits for it.
+    # Everything is closed and recorded. Finalizing the interpreter would only delay a restart.
     os._exit(0)
 
 
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keiji-engine",
-        description="Runs the tasks of a workspace on time. SIGTERM ends it gracefully (live runs go on), a second one "
-        "at once; SIGHUP reads the settings anew and starts every service that is not running.",
+        description="Runs the tasks of a workspace on time. SIGTERM stops it gracefully (live runs continue), a second one "
+        "at once; SIGHUP reloads the settings and starts every service that is not running.",
     )
     parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")
     parser.add_argument(
         "--only", action="append", choices=services, help="start this service only; repeat it for several"
     )
-    parser.add_argument("--quiet", action="store_true", help="write to the logs of the services alone")
+    parser.add_argument("--quiet", action="store_true", help="write to the service logs only, not to standard error")
     parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
     return parser
 

@@ -1,1 +1,1 @@
-"""How programs talk with the engine: messages, the server, the client."""
+"""The bus: messages, server and client."""

@@ -67,7 +67,7 @@ class Client:
     async def ask(self, request: p.Request[p.R], *, limit: float = _REPLY_LIMIT) -> p.R:
         """Send a request and return its reply, whose type the request declares.
 
-        A directive that takes longer than a moment is only accepted at first: use `settle` to wait for its outcome.
+        A directive that takes longer than a moment is only accepted at first: use `execute` to wait for its outcome.
 
         Args:
             limit: seconds within which the engine must answer; it does not carry out a directive after that.
@@ -80,7 +80,7 @@ class Client:
         """
         return p.check_reply(request, await self._request(request, limit))
 
-    async def settle(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
+    async def execute(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
         """Send a directive and wait up to ``limit`` seconds until it has been carried out. Raises as `ask` does."""
         deadline = time.monotonic() + limit
         reply = await self._request(directive, _REPLY_LIMIT)

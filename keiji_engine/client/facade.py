@@ -56,7 +56,7 @@ def _carry_out(
                 return asyncio.run(_over_bus(paths, request, sender, limit))
         if isinstance(request, _NEEDS_ENGINE):
             raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
-        if not isinstance(request, p.Directive):  # reading disturbs nobody
+        if not isinstance(request, p.Directive):  # a query needs no lock
             return asyncio.run(_in_process(paths, request, clock))
         try:
             with engine_process.hold_command_lock(paths):
@@ -71,7 +71,7 @@ async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limi
 
     async with Client(paths, sender) as client:
         if isinstance(request, p.Directive):
-            return await client.settle(request, limit=limit)
+            return await client.execute(request, limit=limit)
         return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
 
 

@@ -1,1 +1,1 @@
-"""What the engine does about each request: one file per verb."""
+"""Handlers of requests: one module per directive or query."""

@@ -165,7 +165,7 @@ class Dispatcher:
         stage = "done" if isinstance(reply, p.Done) else "refused"
         await self._complete(directive, stage, reply)
         self._publish_stage(directive, stage, lines_of(reply))
-        # Whoever reads a log after the reply finds what the directive wrote there.
+        # A client that reads a log after the reply finds the lines of its directive there.
         if self._flush_logs is not None:
             await asyncio.to_thread(self._flush_logs, FLUSH_LIMIT)
         return reply

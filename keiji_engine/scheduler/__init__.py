@@ -1,1 +1,1 @@
-"""What is due, and waiting until then."""
+"""Scheduling decisions. Pure: no input or output, no storage."""

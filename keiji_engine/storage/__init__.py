@@ -1,1 +1,1 @@
-"""The ledger: tasks, builds, runs and directives in a SQL database."""
+"""Storage: tasks, builds, runs and directives in an SQL database."""

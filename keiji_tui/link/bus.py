@@ -66,7 +66,7 @@ class BusLink:
 
     async def send(self, directive: Directive) -> Done:
         client = await self._joined()
-        return await client.settle(directive)
+        return await client.execute(directive)
 
     async def follow(self, task: str) -> AsyncIterator[LogPart]:
         client = await self._joined()

@@ -237,7 +237,7 @@ async def test_an_internal_error_is_logged_and_fails_only_its_request(
 
 async def test_settle_waits_for_the_outcome_of_an_accepted_directive(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
-        settling = asyncio.create_task(client.settle(p.BuildTask(task="ping")))
+        settling = asyncio.create_task(client.execute(p.BuildTask(task="ping")))
         await until(lambda: any(isinstance(request, p.GetDirective) for request in engine.requests))
         assert not settling.done()
         engine.is_built.set()
