@@ -96,14 +96,14 @@ def measured(root: Path, count: int) -> tuple[float, float, float, int]:
     paths = Paths.under(root)
     paths.tasks.mkdir(parents=True)
     paths.settings.write_text(template("UTC"))
-    paths.make()
+    paths.create_folders()
     fill(paths, count)
     environment = os.environ | {"KEIJI_ROOT": str(root)}
     environment.pop("KEIJI_WORKSPACE", None)
     began = time.perf_counter()
     engine = subprocess.Popen([sys.executable, "-m", "keiji_engine.main", "--quiet"], env=environment)
     try:
-        while not paths.engine.exists():
+        while not paths.engine_info.exists():
             if engine.poll() is not None or time.perf_counter() - began > 60:
                 raise SystemExit("the engine did not start")
             time.sleep(0.005)

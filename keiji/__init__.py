@@ -1,6 +1,6 @@
-"""keiji (計時): what a task's author imports.
+"""keiji (計時): the API for task authors.
 
-Every task imports this package, so it reaches the standard library only.
+Every task imports this package, so it depends on the standard library only.
 """
 
 from keiji.policy import Policy, Retry

@@ -1,13 +1,12 @@
-"""The engine as seen from outside, without a word to it: whether one runs, which, and how to start one.
+"""The engine as a process: whether it is running, and how to start, signal and await it without the bus.
 
-``engine.lock`` is held for as long as an engine lives, so a lock that can be had proves that none does; a pid file
-alone would prove nothing.
+A running engine holds an exclusive lock on ``engine.lock``. The lock decides whether an engine is running; the pid in
+``engine.json`` may belong to an engine that has died.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -20,17 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keiji import workspace
+from keiji import file_lock, workspace
 from keiji.errors import EngineOffline, EngineRunning, KeijiError
 from keiji.paths import Paths
 
-ENGINE = "engine"
-COMMAND = "command"
+SERVICES = ("bus", "scheduler", "runner", "watcher")
+_POLL_INTERVAL = 0.02  # seconds
+_LOCK_LIMIT = 60.0  # seconds; longer than any command takes
 
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine writes about itself into ``engine.json``, for those who cannot ask it over the bus."""
+    """What an engine publishes in ``engine.json``, for clients that cannot use the bus."""
 
     pid: int
     boot: str
@@ -40,114 +40,113 @@ class EngineInfo:
 
 
 @contextlib.contextmanager
-def hold_lock(paths: Paths, holder: str = ENGINE, *, limit: float = 60.0) -> Iterator[None]:
-    """Hold the engine's lock; at most one process does.
-
-    Args:
-        holder: ENGINE, or COMMAND for a command that works for a moment in the engine's place.
-        limit: seconds to wait for a command to end; an engine is not waited for.
+def hold_engine_lock(paths: Paths) -> Iterator[None]:
+    """Hold the lock of the engine for the life of an engine.
 
     Raises:
-        EngineRunning: another process holds it.
+        EngineRunning: another engine holds it, or a command kept it for more than a minute.
     """
-    paths.make()
-    deadline = time.monotonic() + limit
+    paths.create_folders()
     with contextlib.ExitStack() as locks:
-        if holder == COMMAND:
-            _take(locks, paths, paths.lock.with_name("command.lock"), fcntl.LOCK_EX, deadline)
-        # A command shares the engine's lock with those who only look, so that nobody takes it for an engine.
-        _take(locks, paths, paths.lock, fcntl.LOCK_EX if holder == ENGINE else fcntl.LOCK_SH, deadline)
+        _acquire(locks, paths, paths.engine_lock)
         yield
 
 
-def _take(locks: contextlib.ExitStack, paths: Paths, path: Path, kind: int, deadline: float) -> None:
-    held = locks.enter_context(path.open("a+b"))
-    while True:
-        try:
-            fcntl.flock(held, kind | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if is_running(paths):
-                note = read_info(paths)
-                raise EngineRunning(
-                    f"an engine is already running for {paths.workspace} (pid {note.pid if note else 'unknown'})",
-                    hint="keiji system status shows it; keiji system stop ends it",
-                ) from error
-            if time.monotonic() > deadline:
-                raise EngineRunning(
-                    f"another keiji command has been at work on {paths.data} for too long",
-                    hint="try again when it has ended",
-                ) from error
-            time.sleep(0.01)
-        else:
-            return
+@contextlib.contextmanager
+def hold_command_lock(paths: Paths) -> Iterator[None]:
+    """Hold the locks of a command that works without an engine: commands wait for each other, and no engine can start.
+
+    Raises:
+        EngineRunning: an engine is running, or another command kept the lock for more than a minute.
+    """
+    paths.create_folders()
+    with contextlib.ExitStack() as locks:
+        _acquire(locks, paths, paths.command_lock)
+        # Shared, so that is_running() does not mistake the command for an engine.
+        _acquire(locks, paths, paths.engine_lock, shared=True)
+        yield
+
+
+def _acquire(locks: contextlib.ExitStack, paths: Paths, path: Path, *, shared: bool = False) -> None:
+    file = locks.enter_context(path.open("a+b"))
+    deadline = time.monotonic() + _LOCK_LIMIT
+    while not file_lock.try_lock(file.fileno(), shared=shared):
+        if is_running(paths):
+            raise _already_running(paths)
+        if time.monotonic() > deadline:
+            raise EngineRunning(
+                f"another keiji command has been using {paths.data} for more than {_LOCK_LIMIT:g} s",
+                hint="try again when it has finished",
+            )
+        time.sleep(_POLL_INTERVAL)
+
+
+def _already_running(paths: Paths) -> EngineRunning:
+    info = read_info(paths)
+    return EngineRunning(
+        f"an engine is already running for {paths.workspace} (pid {info.pid if info else 'unknown'})",
+        hint="keiji system status shows it; keiji system stop stops it",
+    )
 
 
 def is_running(paths: Paths) -> bool:
-    """Return whether an engine lives, at once and without disturbing it."""
+    """Return whether an engine is running; neither waits for it nor disturbs it."""
     try:
-        probe = paths.lock.open("rb")
-    except OSError:
-        return False
-    with probe:
-        try:
-            # Shared, so that two who look at the same time do not take each other for an engine.
-            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+        return file_lock.is_locked(paths.engine_lock)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # no engine of this user has created it
         return False
 
 
 def read_info(paths: Paths) -> EngineInfo | None:
-    """Return what the last engine wrote about itself; None when there is no such file. It may be dead by now."""
+    """Return what the last engine published, which may have died since; None if there is no valid file."""
     try:
-        data = json.loads(paths.engine.read_bytes())
+        data = json.loads(paths.engine_info.read_bytes())
         return EngineInfo(data["pid"], data["boot"], data["version"], data["started_at"], tuple(data["services"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write_info(paths: Paths, note: EngineInfo) -> None:
-    """Write ``engine.json`` so that a reader sees the old one or the new one."""
-    draft = paths.engine.with_suffix(f".{os.getpid()}")
+def write_info(paths: Paths, info: EngineInfo) -> None:
+    """Replace ``engine.json`` atomically."""
+    draft = paths.engine_info.with_suffix(f".{os.getpid()}")
     draft.write_text(
         json.dumps(
             {
-                "pid": note.pid,
-                "boot": note.boot,
-                "version": note.version,
-                "started_at": note.started_at,
-                "services": list(note.services),
+                "pid": info.pid,
+                "boot": info.boot,
+                "version": info.version,
+                "started_at": info.started_at,
+                "services": list(info.services),
             }
         )
     )
-    draft.replace(paths.engine)
+    draft.replace(paths.engine_info)
 
 
 def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -> int:
-    """Start an engine in the background, in a session of its own, and return its pid once it is ready.
+    """Start an engine in the background, in its own session, and return its pid when it is ready.
 
     Args:
         arguments: options of ``keiji-engine``.
-        limit: seconds to wait for it.
+        limit: seconds to wait until the engine is ready.
 
     Raises:
-        EngineRunning: one runs already.
-        WorkspaceMissing, InvalidSettings: it could not work; nothing is made then.
-        KeijiError: it ended, or was not ready in time; the message has what it last said.
+        EngineRunning: an engine is already running.
+        WorkspaceMissing, InvalidSettings: the workspace cannot be used; nothing is created.
+        KeijiError: the engine exited or was not ready in time; the hint has its last output.
     """
     if is_running(paths):
-        note = read_info(paths)
-        raise EngineRunning(f"an engine is already running (pid {note.pid if note else 'unknown'})")
-    workspace.check(paths)
-    paths.make()
+        raise _already_running(paths)
+    workspace.validate(paths)
+    paths.create_folders()
     output = paths.logs / "services" / "engine.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | environment_of(paths)
-    with output.open("wb") as sink:
+    with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main", "--quiet", *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=sink,
+            stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             env=environment,
@@ -155,19 +154,19 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
         )
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
-        note = read_info(paths)
-        if note is not None and note.pid == process.pid:
-            # Somebody has to hear of its end, or it stays a zombie for as long as a terminal that started it lives.
+        info = read_info(paths)
+        if info is not None and info.pid == process.pid:
+            # Reap the engine when it exits; otherwise it stays a zombie for the life of this process.
             threading.Thread(target=process.wait, daemon=True).start()
             return process.pid
         if process.poll() is not None:
-            raise KeijiError(f"the engine ended at once (exit code {process.returncode})", hint=_tail(output))
-        time.sleep(0.02)
+            raise KeijiError(f"the engine exited during startup (exit code {process.returncode})", hint=_tail(output))
+        time.sleep(_POLL_INTERVAL)
     raise KeijiError(f"the engine (pid {process.pid}) was not ready within {limit:g} s", hint=_tail(output))
 
 
 def environment_of(paths: Paths) -> dict[str, str]:
-    """Return the variables that lead another process to the same ``paths``."""
+    """Return the environment variables with which another process uses the same ``paths``."""
     variables = {"KEIJI_WORKSPACE": str(paths.workspace)}
     if os.environ.get("KEIJI_ROOT") or paths != Paths.from_environment(variables):
         variables["KEIJI_ROOT"] = str(paths.data)
@@ -178,22 +177,22 @@ def send_signal(paths: Paths, number: signal.Signals) -> int:
     """Send a signal to the engine and return its pid.
 
     Raises:
-        EngineOffline: none runs.
+        EngineOffline: no engine is running.
     """
-    note = read_info(paths)
-    if note is None or not is_running(paths):
+    info = read_info(paths)
+    if info is None or not is_running(paths):
         raise EngineOffline(hint="keiji system start starts it")
-    os.kill(note.pid, number)
-    return note.pid
+    os.kill(info.pid, number)
+    return info.pid
 
 
 def wait_for_exit(paths: Paths, limit: float) -> bool:
-    """Wait for the engine's end for up to ``limit`` seconds; return whether it is gone."""
+    """Wait up to ``limit`` seconds for the engine to exit; return whether it has exited."""
     deadline = time.monotonic() + limit
     while is_running(paths):
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        time.sleep(_POLL_INTERVAL)
     return True
 
 

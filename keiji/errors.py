@@ -1,7 +1,7 @@
-"""Everything that keiji refuses or fails to do, as one family.
+"""The exception hierarchy of keiji.
 
-The docstring of a class is its message when none is given. ``code`` is the name by which an error travels over the
-bus, ``exit_code`` is what the command line ends with. ``hint`` says what to do next.
+The docstring of a class is its default message. ``code`` identifies the error on the bus, ``exit_code`` is the exit
+status of the command line, and ``hint`` says what to do next.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 
 class KeijiError(Exception):
-    """keiji could not do this."""
+    """The operation failed."""
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
@@ -25,39 +25,39 @@ class KeijiError(Exception):
 
 
 class InvalidSchedule(KeijiError, ValueError):
-    """This schedule cannot be followed."""
+    """The schedule is invalid."""
 
     code = "invalid-schedule"
 
 
 class InvalidPolicy(KeijiError, ValueError):
-    """This policy cannot be followed."""
+    """The policy is invalid."""
 
     code = "invalid-policy"
 
 
 class InvalidName(KeijiError, ValueError):
-    """This cannot be the name of a task."""
+    """The task name is invalid."""
 
     code = "invalid-name"
     exit_code = 2
 
 
 class InvalidSettings(KeijiError, ValueError):
-    """The settings cannot be used."""
+    """The settings are invalid."""
 
     code = "invalid-settings"
 
 
 class UsageError(KeijiError):
-    """This command does not make sense."""
+    """The command is invalid."""
 
     code = "usage"
     exit_code = 2
 
 
 class TaskNotFound(KeijiError, LookupError):
-    """There is no such task."""
+    """The task does not exist."""
 
     code = "task-not-found"
     exit_code = 4
@@ -69,7 +69,7 @@ class TaskNotFound(KeijiError, LookupError):
 
 
 class RunNotFound(KeijiError, LookupError):
-    """There is no such run."""
+    """The run does not exist."""
 
     code = "run-not-found"
     exit_code = 4
@@ -81,7 +81,7 @@ class RunNotFound(KeijiError, LookupError):
 
 
 class TaskExists(KeijiError):
-    """There is a task of that name already."""
+    """A task with this name already exists."""
 
     code = "task-exists"
 
@@ -104,7 +104,7 @@ class NotRunning(KeijiError):
 
 
 class AlreadyRunning(KeijiError):
-    """The task is running already."""
+    """The task is already running."""
 
     code = "already-running"
 
@@ -116,7 +116,7 @@ class BuildFailed(KeijiError):
 
 
 class WorkspaceMissing(KeijiError):
-    """There is no workspace."""
+    """The workspace does not exist."""
 
     code = "workspace-missing"
 
@@ -129,44 +129,44 @@ class EngineOffline(KeijiError):
 
 
 class EngineRunning(KeijiError):
-    """An engine is already running here."""
+    """An engine is already running for this workspace."""
 
     code = "engine-running"
 
 
 class ServiceOffline(KeijiError):
-    """The service that this needs is stopped."""
+    """A required service is stopped."""
 
     code = "service-offline"
     exit_code = 3
 
 
 class StorageError(KeijiError):
-    """The database could not be used."""
+    """The database operation failed."""
 
     code = "storage"
 
 
 class ProtocolError(KeijiError):
-    """A message was not understood."""
+    """A message on the bus is invalid."""
 
     code = "protocol"
 
 
 class DeadlinePassed(KeijiError):
-    """The directive came too late and was not carried out."""
+    """The directive arrived after its deadline and was not executed."""
 
     code = "deadline-passed"
 
 
 class IllegalTransition(KeijiError):
-    """A run cannot go from this state to that one."""
+    """The state transition of the run is not allowed."""
 
     code = "illegal-transition"
 
 
 def by_code(code: str) -> type[KeijiError]:
-    """Return the class that travels as ``code``; ``KeijiError`` itself when the code is of a newer version."""
+    """Return the class with ``code``; `KeijiError` itself for a code that this version does not know."""
     pending = [KeijiError]
     while pending:
         candidate = pending.pop()

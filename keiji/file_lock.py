@@ -1,6 +1,6 @@
-"""Advisory locks on files (`flock`): held until the descriptor is closed, and released by the kernel if a process dies.
+"""Advisory file locks (`flock`), held until the descriptor is closed; the kernel releases them when a process dies.
 
-A lock proves that its holder is alive, which a process id alone cannot: ids are reused.
+A held lock proves that its holder is alive. A process ID proves nothing, because IDs are reused.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def lock(descriptor: int, *, shared: bool = False) -> None:
-    """Wait until ``descriptor`` holds the lock."""
+    """Lock the file of ``descriptor``, waiting until no other process holds the lock."""
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 
 def try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock ``descriptor`` unless another process holds the lock; return whether it is locked now."""
+    """Lock the file of ``descriptor`` without waiting; return False if another process holds the lock."""
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -24,15 +24,14 @@ def try_lock(descriptor: int, *, shared: bool = False) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Release the lock of ``descriptor``, which stays open."""
+    """Release the lock of ``descriptor`` without closing it."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether a process holds the exclusive lock of the file at ``path``. Raises FileNotFoundError.
+    """Return whether a process holds the exclusive lock of the file at ``path``. Raises OSError if it cannot be opened.
 
-    The check takes a shared lock for an instant, so that two processes that check at the same time do not see each
-    other as the holder.
+    The check takes a shared lock for an instant, so concurrent checks do not mistake each other for the holder.
     """
     with path.open("rb") as file:
         return not try_lock(file.fileno(), shared=True)

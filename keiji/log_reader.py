@@ -1,7 +1,7 @@
-"""Reading a log: a stream of bytes that is kept in files.
+"""Reads a log: a stream of bytes that is stored in several files.
 
-The stream goes on in ``<slug>.log``; what is rotated away is ``<slug>.log.<position of its first byte>``. A position in
-the stream therefore stays valid across rotation, and nothing but the names of the files says where they begin.
+The newest bytes are in ``<slug>.log``; rotated files are named ``<slug>.log.<position of the first byte>``. Positions
+in the stream therefore stay valid across rotation, and no index is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Segment(NamedTuple):
-    """A file with a part of the stream, from ``start`` to ``end``."""
+    """A file that contains the bytes of the stream from position ``start`` up to ``end``."""
 
     start: int
     end: int
@@ -19,7 +19,7 @@ class Segment(NamedTuple):
 
 
 class LogReader:
-    """Reads a log while others write and rotate it. It takes no lock: a writer that hangs does not hold up a reader."""
+    """Reads a log that other processes append to and rotate. It takes no lock, so a hung writer cannot block it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -29,14 +29,14 @@ class LogReader:
         return self._segments()[-1].end
 
     def start(self) -> int:
-        """Return the oldest position that is still kept."""
+        """Return the position of the oldest byte that is still stored."""
         return self._segments()[0].start
 
     def read(self, position: int, limit: int) -> tuple[int, bytes]:
-        """Return up to ``limit`` bytes from ``position``, and the position at which they really begin.
+        """Return up to ``limit`` bytes from ``position``, and the position at which they actually begin.
 
-        That is further on where the log was pruned, and at its end where it is shorter than that. The bytes end with a
-        line, unless one line alone is longer than ``limit``; a line that is just being written is left for later.
+        The actual position is higher if the log was pruned, and lower if ``position`` is beyond its end. Only whole
+        lines are returned, except for a line longer than ``limit``; an incomplete last line is omitted.
         """
         segments = self._segments()
         position = min(max(position, segments[0].start), segments[-1].end)
@@ -45,39 +45,39 @@ class LogReader:
         for segment in segments:
             if segment.end <= reached or len(data) >= limit:
                 continue
-            if segment.start > reached:  # somebody removed an archive
+            if segment.start > reached:  # an archive was deleted
                 if data:
                     break
                 position = reached = segment.start
-            piece = self._piece(segment, reached, min(limit - len(data), segment.end - reached))
-            data += piece
-            reached += len(piece)
+            chunk = self._read_segment(segment, reached, min(limit - len(data), segment.end - reached))
+            data += chunk
+            reached += len(chunk)
             if reached < segment.end:
                 break
-        whole = data.rfind(b"\n") + 1
-        return position, bytes(data if not whole and len(data) >= limit else data[:whole])
+        whole_lines = data.rfind(b"\n") + 1  # length
+        return position, bytes(data if not whole_lines and len(data) >= limit else data[:whole_lines])
 
     def tail(self, lines: int, limit: int) -> tuple[int, bytes]:
-        """Return the last whole lines, at most ``lines`` of them and ``limit`` bytes, and where they begin."""
+        """Return the last whole lines, up to ``lines`` lines and ``limit`` bytes, and the position of the first."""
         end = self.size()
-        # One byte more tells whether the first line in reach is whole.
+        # One extra byte shows whether the first line in range is whole.
         position, data = self.read(end - limit - 1, limit + 1)
         if position > self.start():
-            cut = data.find(b"\n") + 1 or len(data)
-            position, data = position + cut, data[cut:]
-        cut = len(data)
+            first_line = data.find(b"\n") + 1 or len(data)
+            position, data = position + first_line, data[first_line:]
+        newline = len(data)
         for _ in range(lines + 1):
-            cut = data.rfind(b"\n", 0, cut)
-            if cut < 0:
+            newline = data.rfind(b"\n", 0, newline)
+            if newline < 0:
                 break
-        return (position + cut + 1, data[cut + 1 :]) if lines > 0 else (position + len(data), b"")
+        return (position + newline + 1, data[newline + 1 :]) if lines > 0 else (position + len(data), b"")
 
-    def _piece(self, segment: Segment, position: int, length: int) -> bytes:
-        # The live segment may have become an archive since it was listed, and an archive may have been pruned.
+    def _read_segment(self, segment: Segment, position: int, length: int) -> bytes:
+        # Since the segments were listed, the live one may have been rotated, and an archive may have been pruned.
         for path in (segment.path, Path(f"{self.path}.{segment.start}")):
             try:
                 with path.open("rb") as file:
-                    if path == self.path and end_of(archives(self.path)) != segment.start:
+                    if path == self.path and archived_end(archives(self.path)) != segment.start:
                         continue
                     file.seek(position - segment.start)
                     return file.read(length)
@@ -86,14 +86,14 @@ class LogReader:
         return b""
 
     def _segments(self) -> list[Segment]:
-        """Return the segments in order, the live one last; it is empty where there is no file."""
+        """Return the segments in order. The last one is the live file; it is empty if the file does not exist."""
         while True:
             before = _identity(self.path)
-            older = archives(self.path)
-            base = end_of(older)
+            archived = archives(self.path)
+            base = archived_end(archived)
             size = self._size()
-            if _identity(self.path) == before:
-                return [*older, Segment(base, base + size, self.path)]
+            if _identity(self.path) == before:  # otherwise the log was rotated meanwhile
+                return [*archived, Segment(base, base + size, self.path)]
 
     def _size(self) -> int:
         try:
@@ -104,31 +104,31 @@ class LogReader:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def end_of(older: list[Segment]) -> int:
-    """Return where the stream goes on behind what was rotated away."""
-    return older[-1].end if older else 0
+def archived_end(archived: list[Segment]) -> int:
+    """Return the position after the last archived byte, which is where the live file begins."""
+    return archived[-1].end if archived else 0
 
 
 def archives(path: Path) -> list[Segment]:
-    """Return what was rotated away and is still kept, oldest first."""
-    found = []
-    beginning = f"{path.name}."
+    """Return the rotated files of the log ``path``, oldest first."""
+    archived = []
+    prefix = f"{path.name}."
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except FileNotFoundError:
         return []
     for name in names:
-        position = name.removeprefix(beginning)
-        if name.startswith(beginning) and position.isascii() and position.isdigit():
+        position = name.removeprefix(prefix)
+        if name.startswith(prefix) and position.isascii() and position.isdigit():
             archive = path.with_name(name)
             try:
-                found.append(Segment(int(position), int(position) + archive.stat().st_size, archive))
+                archived.append(Segment(int(position), int(position) + archive.stat().st_size, archive))
             except FileNotFoundError:
-                continue  # pruned meanwhile
-    return sorted(found)
+                continue  # pruned since the folder was listed
+    return sorted(archived)

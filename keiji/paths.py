@@ -1,7 +1,8 @@
-"""Where everything lies, derived from one root.
+"""The paths of all files that keiji uses.
 
-With ``KEIJI_ROOT`` set, everything is under it. Otherwise the workspace is ``~/keiji`` (or ``KEIJI_WORKSPACE``) and the
-rest is in the platform's places for data, logs and runtime files. A workspace elsewhere gets state of its own.
+If ``KEIJI_ROOT`` is set, everything is under it. Otherwise the workspace is ``~/keiji`` (or ``KEIJI_WORKSPACE``), and
+data, logs and runtime files are in the standard directories of the platform. Each workspace other than ``~/keiji`` has
+its own state.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from pathlib import Path
 
 from keiji.errors import KeijiError
 
-# A Unix socket's path holds 107 bytes and a NUL on Linux, 103 on macOS.
-LONGEST_SOCKET_PATH = 103
-_LONGEST_SOCKET_NAME = len("/control.sock")
+# The path of a Unix socket is limited to 107 bytes on Linux and 103 on macOS.
+MAX_SOCKET_PATH_BYTES = 103
+_MAX_SOCKET_NAME_BYTES = len("/control.sock")
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Every path that keiji uses.
+    """The root directories, and every path derived from them.
 
     Args:
-        workspace: where people write tasks.
-        data: database, builds, environments, links.
+        workspace: settings and the sources of tasks.
+        data: database, builds, links and working directories.
         logs: logs of services and tasks.
-        runtime: sockets, pid and live runs; a tmpfs where there is one; outlives a logout.
+        runtime: sockets, engine information and files of live runs; on a tmpfs if available; survives a logout.
     """
 
     workspace: Path
@@ -39,29 +40,29 @@ class Paths:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
-        """Read ``KEIJI_ROOT`` and ``KEIJI_WORKSPACE``, and take the platform's places where they are not set."""
-        asked = environ.get("KEIJI_WORKSPACE")
+        """Return the paths that ``KEIJI_ROOT`` and ``KEIJI_WORKSPACE`` name, or the defaults of the platform."""
+        configured = environ.get("KEIJI_WORKSPACE")
         if environ.get("KEIJI_ROOT"):
-            return cls.under(Path(environ["KEIJI_ROOT"]), Path(asked) if asked else None)
+            return cls.under(Path(environ["KEIJI_ROOT"]), Path(configured) if configured else None)
 
-        import platformdirs  # not needed under KEIJI_ROOT, and 15 ms
+        import platformdirs  # deferred: takes 15 ms, and is not needed with KEIJI_ROOT
 
-        usual = Path.home() / "keiji"
-        workspace = Path(os.path.abspath(Path(asked).expanduser())) if asked else usual
+        default = Path.home() / "keiji"
+        workspace = Path(os.path.abspath(Path(configured).expanduser())) if configured else default
         data = Path(platformdirs.user_data_dir("keiji", appauthor=False))
         logs = Path(platformdirs.user_log_dir("keiji", appauthor=False))
-        if workspace != usual:
-            own = f"{workspace.name}-{_digest(workspace)}"
-            data, logs = data / "workspaces" / own, logs / "workspaces" / own
+        if workspace != default:
+            folder = f"{workspace.name}-{_digest(workspace)}"
+            data, logs = data / "workspaces" / folder, logs / "workspaces" / folder
         return cls(workspace, data, logs, _runtime_for(data))
 
     @classmethod
     def under(cls, root: Path, workspace: Path | None = None) -> Paths:
-        """Return the paths of an installation that lies in ``root`` alone."""
+        """Return paths that are all under ``root``, except ``workspace`` if it is given."""
         root = Path(os.path.abspath(root.expanduser()))
         workspace = Path(os.path.abspath(workspace.expanduser())) if workspace else root / "workspace"
         runtime = root / "run"
-        if len(os.fsencode(runtime)) + _LONGEST_SOCKET_NAME > LONGEST_SOCKET_PATH:
+        if len(os.fsencode(runtime)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
             runtime = _runtime_for(root)
         return cls(workspace, root, root / "logs", runtime)
 
@@ -74,8 +75,14 @@ class Paths:
         return self.workspace / "tasks"
 
     @property
-    def lock(self) -> Path:
+    def engine_lock(self) -> Path:
+        """Locked exclusively by a running engine."""
         return self.data / "engine.lock"
+
+    @property
+    def command_lock(self) -> Path:
+        """Locked by a command that works without an engine."""
+        return self.data / "command.lock"
 
     @property
     def database(self) -> Path:
@@ -98,8 +105,8 @@ class Paths:
         return self.runtime / "runs"
 
     @property
-    def engine(self) -> Path:
-        """The engine's word about itself: pid, boot, version, services."""
+    def engine_info(self) -> Path:
+        """What the engine publishes about itself without the bus (`keiji.engine_process.EngineInfo`)."""
         return self.runtime / "engine.json"
 
     @property
@@ -115,11 +122,11 @@ class Paths:
         return self.runtime / "log.sock"
 
     def source(self, slug: str) -> Path:
-        """Return the folder that holds the sources of a task."""
+        """Return the source folder of a task."""
         return self.tasks / slug
 
     def link(self, slug: str) -> Path:
-        """Return the link to the active build of a task, which can be run by hand."""
+        """Return the link to the active build of a task, which can be executed manually."""
         return self.links / slug
 
     def task_log(self, slug: str) -> Path:
@@ -130,28 +137,30 @@ class Paths:
         """Return the log of a service."""
         return self.logs / "services" / service / f"{service}.log"
 
-    def make(self) -> None:
-        """Create the folders of the engine's state, those that hold anything private with mode 0700.
+    def create_folders(self) -> None:
+        """Create the folders of the engine's state with mode 0700.
 
         Raises:
-            KeijiError: a folder cannot be made, or the runtime folder belongs to somebody else.
+            KeijiError: a folder cannot be created, or the runtime folder belongs to another user.
         """
         for folder in (self.data, self.runtime):
-            _make(folder)
-        found = os.lstat(self.runtime)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise KeijiError(f"{self.runtime} does not belong to you", hint="remove it, or set KEIJI_ROOT elsewhere")
+            _create_folder(folder)
+        status = os.lstat(self.runtime)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+            raise KeijiError(
+                f"{self.runtime} is not a folder that you own", hint="remove it, or set KEIJI_ROOT to another folder"
+            )
         os.chmod(self.runtime, 0o700)
         for folder in (self.runs, self.database.parent, self.builds, self.links, self.work, self.logs):
-            _make(folder)
+            _create_folder(folder)
 
 
-def _make(folder: Path) -> None:
+def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        hint = "KEIJI_ROOT names another place for everything"
-        raise KeijiError(f"{folder} cannot be made: {error.strerror}", hint=hint) from error
+        hint = "set KEIJI_ROOT to a folder that you can write to"
+        raise KeijiError(f"cannot create {folder}: {error.strerror}", hint=hint) from error
 
 
 def _digest(path: Path) -> str:
@@ -159,7 +168,7 @@ def _digest(path: Path) -> str:
 
 
 def _runtime_for(data: Path) -> Path:
-    # XDG_RUNTIME_DIR is emptied when its user logs out, which would take the files of live runs with it.
-    shared = Path("/dev/shm")  # a folder of ours in it, 0700, whose owner make() checks
+    # XDG_RUNTIME_DIR is emptied when the user logs out, which would delete the files of live runs.
+    shared = Path("/dev/shm")  # world-writable, so create_folders() sets mode 0700 and checks the owner
     base = shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     return base / f"keiji-{os.getuid()}-{_digest(data)}"

@@ -1,4 +1,4 @@
-"""What happens around occurrences and runs: overlap, catching up, retries, limits, and what daylight saving does."""
+"""Policies of a task: overlap, catch-up, retries, limits and daylight saving behaviour."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
 from keiji.schedule.base import DstFold, DstGap, ScheduleContext
-from keiji.schedule.once import read_moment, written
+from keiji.schedule.once import format_moment, parse_moment
 
-LONGEST_SECONDS = 366 * 86400.0  # a year: longer waits are mistakes, and no date could hold some of them
-MOST_PARALLEL = 1000
+MAX_SECONDS = 366 * 86400.0  # one year: a longer wait is a mistake, and might overflow datetime
+MAX_COUNT = 1000
 
 
 class Overlap(StrEnum):
-    """What happens to an occurrence that is due while an earlier run of its task has not ended."""
+    """What happens to an occurrence that is due while an earlier run of the task is still active."""
 
     SKIP = "skip"
     QUEUE = "queue"
@@ -25,7 +25,7 @@ class Overlap(StrEnum):
 
 
 class CatchUp(StrEnum):
-    """Which occurrences run of those that were due while the engine was down or asleep."""
+    """Which missed occurrences run after the engine was stopped or suspended."""
 
     LATEST = "latest"
     NONE = "none"
@@ -36,17 +36,20 @@ class CatchUp(StrEnum):
 _E = TypeVar("_E", bound=StrEnum)
 
 
-def _number(
-    owner: str, name: str, value: Any, *, least: float, most: float = LONGEST_SECONDS, of: str = " of seconds"
-) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise InvalidPolicy(f"{owner}({name}={value!r}): a number{of} from {least:g} to {most:,.0f} is needed")
+def _number(owner: str, name: str, value: Any, *, low: float, high: float = MAX_SECONDS, unit: str = "") -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        noun = f"a number of {unit}" if unit else "a number"
+        raise InvalidPolicy(f"{owner}({name}={value!r}): expected {noun} from {low:g} to {high:,.0f}")
     return float(value)
 
 
-def _count(owner: str, name: str, value: Any, *, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidPolicy(f"{owner}({name}={value!r}): a whole number from {least} to {most} is needed")
+def _seconds(owner: str, name: str, value: Any, *, low: float = 0, high: float = MAX_SECONDS) -> float:
+    return _number(owner, name, value, low=low, high=high, unit="seconds")
+
+
+def _count(owner: str, name: str, value: Any, *, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidPolicy(f"{owner}({name}={value!r}): expected a whole number from {low} to {high}")
     return value
 
 
@@ -56,40 +59,43 @@ def _choice(name: str, value: Any, kind: type[_E]) -> _E:
     except ValueError:
         import difflib
 
-        near = difflib.get_close_matches(str(value), [str(each) for each in kind], n=1)
-        allowed = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(repr(e.value) for e in kind)}"
-        raise InvalidPolicy(f"Policy({name}={value!r}): {allowed}") from None
+        matches = difflib.get_close_matches(str(value), [str(each) for each in kind], n=1)
+        choices = ", ".join(repr(each.value) for each in kind)
+        hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {choices}"
+        raise InvalidPolicy(f"Policy({name}={value!r}): {hint}") from None
 
 
 def _moment(name: str, value: Any) -> datetime:
     try:
-        return read_moment(value, name)
+        return parse_moment(value, name)
     except InvalidSchedule as error:
-        raise InvalidPolicy(f'Policy({name}={value!r}): a moment is needed, such as "2027-01-01 00:00"') from error
+        raise InvalidPolicy(
+            f'Policy({name}={value!r}): expected a date and time, such as "2027-01-01 00:00"'
+        ) from error
 
 
 def _zone(value: Any) -> str:
-    from zoneinfo import ZoneInfo, available_timezones  # few tasks have a zone of their own
+    from zoneinfo import ZoneInfo, available_timezones  # deferred: few tasks set a zone
 
     try:
         return ZoneInfo(value).key
     except (OSError, TypeError, ValueError, LookupError, AttributeError):
         import difflib
 
-        near = difflib.get_close_matches(str(value), available_timezones(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "it is named as Continent/City, such as 'Africa/Nairobi'"
-        raise InvalidPolicy(f"Policy(tz={value!r}): there is no such time zone; {hint}") from None
+        matches = difflib.get_close_matches(str(value), available_timezones(), n=1)
+        hint = f"did you mean {matches[0]!r}?" if matches else "expected Continent/City, such as 'Africa/Nairobi'"
+        raise InvalidPolicy(f"Policy(tz={value!r}): unknown time zone; {hint}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """How often a failed run is tried again.
+    """When a failed run is retried.
 
     Args:
-        tries: attempts in all, the first one included; 1 means never again.
+        tries: total number of attempts, including the first; 1 means no retry.
         delay: seconds between the end of the first attempt and the start of the second.
-        backoff: what the delay is multiplied by after each further attempt, until it is a year; from 1 to 1000.
-        jitter: up to so many seconds, drawn at random, are added to each delay.
+        backoff: factor from 1 to 1000 by which the delay grows with each further attempt, up to one year.
+        jitter: maximum number of random seconds added to each delay.
 
     Raises:
         InvalidPolicy: a value is outside its range.
@@ -101,59 +107,60 @@ class Retry:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        _count("Retry", "tries", self.tries, least=1, most=100)
-        object.__setattr__(self, "delay", _number("Retry", "delay", self.delay, least=0))
-        object.__setattr__(self, "backoff", _number("Retry", "backoff", self.backoff, least=1, most=1000, of=""))
-        object.__setattr__(self, "jitter", _number("Retry", "jitter", self.jitter, least=0))
+        _count("Retry", "tries", self.tries, low=1, high=100)
+        object.__setattr__(self, "delay", _seconds("Retry", "delay", self.delay))
+        object.__setattr__(self, "backoff", _number("Retry", "backoff", self.backoff, low=1, high=1000))
+        object.__setattr__(self, "jitter", _seconds("Retry", "jitter", self.jitter))
 
-    def delay_after(self, attempt: int, *, drawn: float = 0.0) -> float | None:
-        """Return the seconds to wait after failed attempt number ``attempt`` (from 1), or None when it was the last.
+    def delay_after(self, attempt: int, *, jitter_fraction: float = 0.0) -> float | None:
+        """Return the seconds to wait after failed attempt number ``attempt`` (from 1), or None if it was the last.
 
         Args:
-            drawn: how much of the jitter is added, from 0 to 1.
+            jitter_fraction: part of the jitter to add, from 0 to 1.
         """
         if attempt >= self.tries:
             return None
-        return min(self.delay * self.backoff ** (attempt - 1) + drawn * self.jitter, LONGEST_SECONDS)
+        return min(self.delay * self.backoff ** (attempt - 1) + jitter_fraction * self.jitter, MAX_SECONDS)
 
     def describe(self) -> str:
-        """Return it for people: "up to 3 tries, 1 s apart, times 2 each"; "" when there is no second."""
+        """Return the policy in plain English: "up to 3 tries, delay 1 s, backoff 2"; "" without retries."""
         if self.tries == 1:
             return ""
         parts = [f"up to {self.tries} tries"]
         if self.delay:
-            parts.append(f"{self.delay:g} s apart")
+            parts.append(f"delay {self.delay:g} s")
         if self.backoff != 1:
-            parts.append(f"times {self.backoff:g} each")
+            parts.append(f"backoff {self.backoff:g}")
         if self.jitter:
-            parts.append(f"and up to {self.jitter:g} s by chance")
-        return " ".join(parts)
+            parts.append(f"jitter {self.jitter:g} s")
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What a task's author asks for around each run.
+    """How the engine runs a task, beyond its schedule.
 
     Args:
         timeout: seconds after which a run is stopped and counts as timed out; None for no limit.
-        stop_grace: seconds between asking a run to end (SIGTERM) and making it (SIGKILL).
-        retry: how often a failed or timed-out run is tried again.
-        overlap: what is due while the task still runs is "skip"ped, put into a "queue", "replace"s what runs, or is
-            "allow"ed to run beside it.
-        queue: how many may wait with ``overlap="queue"``; one more is skipped.
-        max_parallel: how many may run at once with ``overlap="allow"``; None for no limit but that of the engine.
-        catch_up: what runs of what was due while the engine was down or asleep: the "latest", "none", the "earliest",
-            or "all".
-        catch_up_window: seconds; what was due longer ago is not caught up with. None for no limit.
-        catch_up_cap: how many run at most with ``catch_up="all"``, the newest ones.
-        jitter: seconds; each run starts up to so much after its instant. How much, depends on task and instant alone.
-        not_before, until: nothing is due before the one or after the other: "2027-01-01 00:00", or a datetime.
-        hold_after: after so many failures in a row the task is held until somebody resolves it; 0 for never.
-        dst_gap: a time of day that daylight saving leaves out is due "after" the gap, or is to "skip". None for what
-            Debian's cron does: after it, but for crons whose minute or hour is ``*``, which go by the real clock.
-        dst_fold: a time of day that comes twice is due the "first" time, the "second", or "both". None as for
-            ``dst_gap``.
-        tz: the zone of the task's times of day, such as "Europe/Berlin"; None for that of the workspace.
+        stop_grace: seconds between SIGTERM and SIGKILL when a run is stopped.
+        retry: when a failed or timed-out run is retried.
+        overlap: what happens to an occurrence that is due while the task is running: "skip" it, "queue" it, "replace"
+            the active run, or "allow" both.
+        queue: maximum queue length with ``overlap="queue"``; further occurrences are skipped.
+        max_parallel: maximum number of parallel runs with ``overlap="allow"``; None for the limit of the engine only.
+        catch_up: which occurrences run after the engine was stopped or suspended: the "latest", "none", the
+            "earliest", or "all".
+        catch_up_window: maximum age in seconds of an occurrence that is caught up; None for no limit.
+        catch_up_cap: maximum number of occurrences, counted from the latest, that run with ``catch_up="all"``.
+        jitter: maximum start delay in seconds. The delay of each run depends only on the task and the instant.
+        not_before, until: first and last moment that can be due: "2027-01-01 00:00", or a datetime.
+        hold_after: number of consecutive failures after which the task is held until it is resolved; 0 for never.
+        dst_gap: whether a time of day that does not exist is due "after" the gap or is to "skip". None for the
+            behaviour of Debian's cron: after the gap, except for crontab lines whose minute or hour is ``*``, which
+            skip it.
+        dst_fold: whether a time of day that occurs twice is due the "first" time, the "second", or "both". None for
+            the behaviour of Debian's cron: the first, but both for crontab lines whose minute or hour is ``*``.
+        tz: time zone of the task's times of day, such as "Europe/Berlin"; None for that of the workspace.
 
     Raises:
         InvalidPolicy: a value is outside its range.
@@ -177,44 +184,43 @@ class Policy:
     tz: str | None = None
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {
-            "stop_grace": _number("Policy", "stop_grace", self.stop_grace, least=0),
+        validated: dict[str, Any] = {
+            "stop_grace": _seconds("Policy", "stop_grace", self.stop_grace),
             "overlap": _choice("overlap", self.overlap, Overlap),
-            "queue": _count("Policy", "queue", self.queue, least=1, most=MOST_PARALLEL),
+            "queue": _count("Policy", "queue", self.queue, low=1, high=MAX_COUNT),
             "catch_up": _choice("catch_up", self.catch_up, CatchUp),
-            "catch_up_cap": _count("Policy", "catch_up_cap", self.catch_up_cap, least=1, most=MOST_PARALLEL),
-            "jitter": _number("Policy", "jitter", self.jitter, least=0),
-            "hold_after": _count("Policy", "hold_after", self.hold_after, least=0, most=MOST_PARALLEL),
+            "catch_up_cap": _count("Policy", "catch_up_cap", self.catch_up_cap, low=1, high=MAX_COUNT),
+            "jitter": _seconds("Policy", "jitter", self.jitter),
+            "hold_after": _count("Policy", "hold_after", self.hold_after, low=0, high=MAX_COUNT),
         }
         if self.timeout is not None:
-            checked["timeout"] = _number("Policy", "timeout", self.timeout, least=0.001)
+            validated["timeout"] = _seconds("Policy", "timeout", self.timeout, low=0.001)
         if not isinstance(self.retry, Retry):
-            raise InvalidPolicy(f"Policy(retry={self.retry!r}): a Retry(tries=…, delay=…) is needed")
+            raise InvalidPolicy(f"Policy(retry={self.retry!r}): expected Retry(tries=…, delay=…)")
         if self.max_parallel is not None:
-            checked["max_parallel"] = _count("Policy", "max_parallel", self.max_parallel, least=1, most=MOST_PARALLEL)
+            validated["max_parallel"] = _count("Policy", "max_parallel", self.max_parallel, low=1, high=MAX_COUNT)
         if self.catch_up_window is not None:
-            longest = 100 * LONGEST_SECONDS
-            checked["catch_up_window"] = _number(
-                "Policy", "catch_up_window", self.catch_up_window, least=1, most=longest
+            validated["catch_up_window"] = _seconds(
+                "Policy", "catch_up_window", self.catch_up_window, low=1, high=100 * MAX_SECONDS
             )
         if self.dst_gap is not None:
-            checked["dst_gap"] = _choice("dst_gap", self.dst_gap, DstGap)
+            validated["dst_gap"] = _choice("dst_gap", self.dst_gap, DstGap)
         if self.dst_fold is not None:
-            checked["dst_fold"] = _choice("dst_fold", self.dst_fold, DstFold)
+            validated["dst_fold"] = _choice("dst_fold", self.dst_fold, DstFold)
         if self.tz is not None:
-            checked["tz"] = _zone(self.tz)
+            validated["tz"] = _zone(self.tz)
         for name in ("not_before", "until"):
             if (value := getattr(self, name)) is not None:
-                checked[name] = _moment(name, value)
-        for name, value in checked.items():
+                validated[name] = _moment(name, value)
+        for name, value in validated.items():
             object.__setattr__(self, name, value)
 
     def schedule_context(self, *, anchor: datetime, zone: str) -> ScheduleContext:
-        """Return where this policy places a schedule.
+        """Return the schedule context that results from this policy.
 
         Args:
-            anchor: what intervals are counted from.
-            zone: that of the workspace, for a task without one of its own.
+            anchor: the instant from which intervals are counted.
+            zone: the time zone of the workspace, which applies unless the policy sets one.
         """
         zone = self.tz or zone
         return ScheduleContext(
@@ -227,49 +233,62 @@ class Policy:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data of what is not the default; `from_dict` reads it back."""
-        return {name: _plain(value) for name, value in _set_in(self).items()}
+        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
+        return {name: _to_json(value) for name, value in _non_default_values(self).items()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:
-        """Read what `to_dict` wrote. Unknown keys, as a newer version may write, are passed over."""
+        """Return the policy that `to_dict` stored. Unknown keys, as a newer version may write, are ignored."""
         values = {f.name: data[f.name] for f in fields(cls) if f.name in data}
         if "retry" in values:
             values["retry"] = Retry(**{f.name: data["retry"][f.name] for f in fields(Retry) if f.name in data["retry"]})
         return cls(**values)
 
     def describe(self) -> str:
-        """Return it for people: what becomes of overlaps and of what was missed, then what differs from the default."""
-        overlap = {Overlap.QUEUE: f" of {self.queue}", Overlap.ALLOW: f" {self.max_parallel or 'any number'} at once"}
-        within = f" within {self.catch_up_window:g} s" if self.catch_up_window is not None else ""
-        cap = f" up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else ""
+        """Return the policy in plain English: overlap and catch-up, then every value that differs from its default."""
+        retry = self.retry.describe()
         parts = [
-            f"overlap {self.overlap}{overlap.get(Overlap(self.overlap), '')}",
-            f"catch up {self.catch_up}{cap}{within}",
-            f"timeout {self.timeout:g} s" if self.timeout is not None else "",
-            self.retry.describe(),
-            f"stop grace {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
-            f"jitter {self.jitter:g} s" if self.jitter else "",
-            f"held after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
-            f"not before {written(self.not_before)}" if isinstance(self.not_before, datetime) else "",
-            f"until {written(self.until)}" if isinstance(self.until, datetime) else "",
-            f"DST gap {self.dst_gap}" if self.dst_gap else "",
-            f"DST fold {self.dst_fold}" if self.dst_fold else "",
-            f"by the clocks of {self.tz}" if self.tz else "",
+            f"overlap: {self._describe_overlap()}",
+            f"catch-up: {self._describe_catch_up()}",
+            f"timeout: {self.timeout:g} s" if self.timeout is not None else "",
+            f"retry: {retry}" if retry else "",
+            f"stop grace: {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
+            f"jitter: {self.jitter:g} s" if self.jitter else "",
+            f"hold after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
+            f"not before {format_moment(self.not_before)}" if isinstance(self.not_before, datetime) else "",
+            f"until {format_moment(self.until)}" if isinstance(self.until, datetime) else "",
+            f"DST gap: {self.dst_gap}" if self.dst_gap else "",
+            f"DST fold: {self.dst_fold}" if self.dst_fold else "",
+            f"in {self.tz}" if self.tz else "",
         ]
-        return ", ".join(part for part in parts if part)
+        return " · ".join(part for part in parts if part)
+
+    def _describe_overlap(self) -> str:
+        if self.overlap is Overlap.QUEUE:
+            return f"queue (up to {self.queue})"
+        if self.overlap is Overlap.ALLOW:
+            return f"allow (up to {self.max_parallel} at once)" if self.max_parallel is not None else "allow"
+        return str(self.overlap)
+
+    def _describe_catch_up(self) -> str:
+        limits = [
+            f"up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else "",
+            f"within {self.catch_up_window:g} s" if self.catch_up_window is not None else "",
+        ]
+        limit = ", ".join(filter(None, limits))
+        return f"{self.catch_up} ({limit})" if limit else str(self.catch_up)
 
 
-def _set_in(record: Policy | Retry) -> dict[str, Any]:
-    """Return the values of a record that differ from its defaults."""
+def _non_default_values(record: Policy | Retry) -> dict[str, Any]:
+    """Return the values that differ from their defaults."""
     default = type(record)()
     values = {f.name: getattr(record, f.name) for f in fields(record)}
     return {name: value for name, value in values.items() if value != getattr(default, name)}
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, Retry):
-        return _set_in(value)
+        return _non_default_values(value)
     if isinstance(value, StrEnum):
         return str(value)
     return value.isoformat() if isinstance(value, datetime) else value
@@ -278,7 +297,7 @@ def _plain(value: Any) -> Any:
 def _instant(moment: datetime | str | None, zone: str) -> datetime | None:
     if moment is None:
         return None
-    assert isinstance(moment, datetime), "text was read when the policy was made"
+    assert isinstance(moment, datetime), "text was parsed when the policy was created"
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)
     from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""The terminal's own sequence for progress, OSC 9;4, for authors of tasks in Python."""
+"""Progress reporting for task authors, with the terminal escape sequence OSC 9;4."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import os
 import sys
 
 
-def progress(fraction: float | None, words: str = "") -> None:
-    """Say how far this run has got; the control center shows it, and the log does not.
+def progress(fraction: float | None, message: str = "") -> None:
+    """Report the progress of this run. The control center displays it; it is not written to the log.
 
-    Under keiji it is told with the words; on a terminal, which has its own way to show it, without; elsewhere it says
-    nothing. A run that ends takes its progress with it.
+    The sequence is printed with the message if the process runs under keiji, without it on a terminal, and not at all
+    otherwise. The reported progress is discarded when the run ends.
 
     Args:
-        fraction: from 0 to 1; None where it goes on and nobody knows how far it is.
-        words: what is being done, in a few words.
+        fraction: from 0 to 1; None if it is unknown.
+        message: short description of the current step; at most 200 characters are used.
 
     Raises:
-        ValueError: ``fraction`` is no number from 0 to 1.
+        ValueError: ``fraction`` is not a number from 0 to 1.
     """
     if fraction is not None and not 0 <= fraction <= 1:
-        raise ValueError(f"progress({fraction!r}): a number from 0 to 1 is needed, or None")
-    is_ours = "KEIJI_RUN_ID" in os.environ
-    if not is_ours and not sys.stdout.isatty():
+        raise ValueError(f"progress({fraction!r}): expected a number from 0 to 1, or None")
+    is_under_keiji = "KEIJI_RUN_ID" in os.environ
+    if not is_under_keiji and not sys.stdout.isatty():
         return
     state = "3;0" if fraction is None else f"1;{round(fraction * 100)}"
-    said = "".join(letter for letter in words[:200] if letter.isprintable()) if is_ours else ""
-    sys.stdout.write(f"\x1b]9;4;{state}{f';{said}' if said else ''}\x1b\\")
+    text = "".join(char for char in message[:200] if char.isprintable()) if is_under_keiji else ""
+    sys.stdout.write(f"\x1b]9;4;{state}{f';{text}' if text else ''}\x1b\\")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What is known of a task, a build, a run and its result. All moments are aware and in UTC."""
+"""The records of tasks, builds, runs and run results. All datetimes are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keiji.states import LIVE, RunState, Trigger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """Nothing that is due is started for now. ``by`` is who asked for it, such as "keiji"."""
+    """A pause of one task or of the whole system: occurrences are skipped. ``by`` is the client, such as "keiji"."""
 
     since: datetime
     reason: str = ""
@@ -23,11 +23,11 @@ class Pause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One folder under ``tasks/``, as the engine knows it.
+    """The state of one folder under ``tasks/``.
 
-    ``schedule`` is placed (anchor, zone) and None until the task is built. ``next_at`` is its next due instant; None
-    while the task is disabled, not built, or never due again. ``failures`` counts those since the last success;
-    ``held_at`` is when they became too many for its policy.
+    ``schedule`` has its context, and is None until the task is built. ``next_at`` is the next due instant; None while
+    the task is disabled, not built, or never due again. ``failures`` counts the failures since the last success;
+    ``held_at`` is the time at which they reached the limit of the policy.
     """
 
     id: int
@@ -48,22 +48,22 @@ class Task:
     held_at: datetime | None = None
 
     def start_of(self, instant: datetime) -> datetime:
-        """Return when the run for ``instant`` starts: then, or later by the jitter of the policy.
+        """Return the start time of the run that is due at ``instant``: ``instant`` plus the jitter of the policy.
 
-        By how much is drawn from the task and the instant, so that it is the same whenever it is asked for.
+        The random generator is seeded with the task and the instant, so the result is always the same.
         """
         if not self.policy.jitter:
             return instant
-        drawn = random.Random(f"{self.task_id} {instant.timestamp()}").random()
-        return instant + timedelta(seconds=round(drawn * self.policy.jitter, 3))
+        fraction = random.Random(f"{self.task_id} {instant.timestamp()}").random()
+        return instant + timedelta(seconds=round(fraction * self.policy.jitter, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a run has got, as it says itself: from 0 to 1, or None where it only says that it goes on."""
+    """The progress that a run reports: ``fraction`` is from 0 to 1, or None if it is unknown."""
 
     fraction: float | None = None
-    words: str = ""
+    message: str = ""
     is_failing: bool = False
 
 
@@ -72,10 +72,10 @@ class Build:
     """An immutable copy of a task, ready to run.
 
     Args:
-        hash: over the inputs; also the name of its folder.
+        hash: hash of the inputs; also the name of the build folder.
         command: argv that runs it, ending in ``--run``.
-        files: path → sha256 of each source file, as it was copied.
-        import_seconds: how long its module took to import in the gate.
+        files: path → sha256 of each source file at the time of the copy.
+        import_seconds: import time of the task's module during validation.
     """
 
     hash: str
@@ -89,17 +89,17 @@ class Build:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One attempt to carry out an occurrence, or a request for one.
+    """One attempt to execute an occurrence or a manual request; or a record of occurrences that did not run.
 
     Args:
-        scheduled_for: the due instant that it belongs to; None for a run that somebody asked for.
-        due_at: when a queued run may start.
+        scheduled_for: the due instant; None for a manual run.
+        due_at: earliest start of a queued run.
         reason: why it is in its state, for example that an earlier run is still running.
-        attempt: from 1.
-        count: how many due instants this row accounts for. Where they are several, none of them ran, and
-            ``scheduled_for`` is the first of them.
+        attempt: number of the attempt, from 1.
+        count: number of due instants that this row covers. If there are several, none of them ran, and
+            ``scheduled_for`` is the first.
         scheduled_until: the last of several instants.
-        log_start, log_end: positions in the task's log, in bytes.
+        log_start, log_end: byte positions in the log of the task.
     """
 
     run_id: str
@@ -125,12 +125,12 @@ class Run:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has, or is about to have, a process."""
+        """Whether the run has a process, or one is being started."""
         return self.state in LIVE
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None before it ended or when it never started."""
+        """The duration; None if the run has not ended or never started."""
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
@@ -138,7 +138,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended, as its shim saw it (or as the engine found, for one that is lost)."""
+    """The result of a run, as reported by its shim or, for a lost run, determined by the engine."""
 
     run_id: str
     state: RunState

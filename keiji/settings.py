@@ -1,4 +1,4 @@
-"""``settings.conf``: read and checked once, then a frozen value."""
+"""Reads and validates ``settings.conf``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from keiji.errors import InvalidSettings
 
 DEFAULT_LOG_MAX_SIZE = 10 * 1024 * 1024
+_UNLIMITED = 10**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,15 @@ class Settings:
 
     Args:
         db_url: "default" for SQLite, or a PostgreSQL URL.
-        time_zone: name of the zone in which times of day are meant and shown.
+        time_zone: name of the time zone of schedules and displayed times.
         rotate_logs: whether logs are rotated.
-        log_max_size: bytes after which a log is rotated; 0 for never.
-        max_parallel_runs: how many runs may be live at once; 0 for no limit.
-        keep_runs: how many rows of history are kept of each task; 0 for all.
-        keep_days: how many days of history are kept; 0 for all.
+        log_max_size: size in bytes at which a log is rotated; 0 for never.
+        max_parallel_runs: maximum number of live runs; 0 for no limit.
+        keep_runs: number of rows of history to keep for each task; 0 for all.
+        keep_days: number of days of history to keep; 0 for all.
     """
 
-    db_url: str = field(default="default", repr=False)  # it may hold a password
+    db_url: str = field(default="default", repr=False)  # may contain a password
     time_zone: str = "UTC"
     rotate_logs: bool = True
     log_max_size: int = DEFAULT_LOG_MAX_SIZE
@@ -50,7 +51,7 @@ class Settings:
 
     @property
     def log_limit(self) -> int | None:
-        """Bytes after which a log is rotated; None for never."""
+        """Size in bytes at which a log is rotated; None for never."""
         return self.log_max_size or None if self.rotate_logs else None
 
 
@@ -60,7 +61,7 @@ def _db_url(value: str) -> str:
     try:
         parts = urlsplit(value)
     except ValueError:
-        parts = urlsplit("")  # what it has to say may quote the password
+        parts = urlsplit("")  # the exception is dropped: its message may quote the password
     if parts.scheme in {"postgresql", "postgres"} and (parts.netloc or parts.query) and len(parts.path) > 1:
         return value
     raise ValueError("default, or postgresql://user:password@host:port/database")
@@ -72,12 +73,16 @@ def _zone(value: str) -> str:
     names = available_timezones()
     if value in names:
         return value
-    near = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
-    raise ValueError("a zone as Continent/City" + (f"; did you mean {near[0]}?" if near else " (Africa/Nairobi)"))
+    matches = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
+    hint = f"; did you mean {matches[0]}?" if matches else ", such as Africa/Nairobi"
+    raise ValueError(f"a time zone as Continent/City{hint}")
 
 
 def _listed_zones() -> Collection[str]:
-    """Return the names that tzdata lists; to find all those of the system, every file of it would be opened."""
+    """Return the zone names that the tzdata package lists.
+
+    This is the fast path: ``available_timezones`` opens every zone file of the system.
+    """
     try:
         return resources.files("tzdata").joinpath("zones").read_text("utf-8").split()
     except (ImportError, OSError):
@@ -87,19 +92,21 @@ def _listed_zones() -> Collection[str]:
 def _switch(value: str) -> bool:
     if value in {"0", "1"}:
         return value == "1"
-    raise ValueError("1 (rotate) or 0 (do not)")
+    raise ValueError("1 (rotate) or 0 (do not rotate)")
 
 
-def _count(of: str, most: int = 10**18) -> Callable[[str], int]:
-    def read(value: str) -> int:
-        if value.isascii() and value.isdigit() and int(value[:20]) <= most:
+def _count(unit: str, maximum: int = _UNLIMITED) -> Callable[[str], int]:
+    bounds = "0 or more" if maximum == _UNLIMITED else f"from 0 to {maximum}"
+
+    def parse_count(value: str) -> int:
+        if value.isascii() and value.isdigit() and int(value[:20]) <= maximum:  # the slice bounds the parsing time
             return int(value)
-        raise ValueError(f"a number of {of}, 0 or more{f', {most} at most' if most < 10**18 else ''}")
+        raise ValueError(f"a number of {unit}, {bounds}")
 
-    return read
+    return parse_count
 
 
-_READERS: Mapping[str, Callable[[str], Any]] = {
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
     "DB_URL": _db_url,
     "TIME_ZONE": _zone,
     "ROTATE_LOGS": _switch,
@@ -111,27 +118,28 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 
 
 def load(path: Path) -> Settings:
-    """Read ``path``. A key that is not there keeps its default.
+    """Return the settings in the file ``path``. Missing keys keep their defaults.
 
     Raises:
-        InvalidSettings: a line cannot be read; the message has key, value, line and what is allowed.
+        InvalidSettings: the file is missing or unreadable, or a line is invalid; the message then contains the line
+            number, key, value and the allowed values.
     """
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise InvalidSettings(f"{path} is not there", hint="keiji init writes one and keeps your tasks") from error
+        raise InvalidSettings(f"{path} does not exist", hint="keiji init creates it and keeps your tasks") from error
     except OSError as error:
-        raise InvalidSettings(f"{path} cannot be read: {error.strerror}") from error
+        raise InvalidSettings(f"cannot read {path}: {error.strerror}") from error
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise InvalidSettings(f"{path}, line {line}: there is a byte in it that is no UTF-8 text") from error
+        raise InvalidSettings(f"{path}, line {line}: it is not valid UTF-8") from error
     return parse(text, str(path))
 
 
 def parse(text: str, origin: str = "settings.conf") -> Settings:
-    """Read the settings in ``text``; ``origin`` names it in errors. Raises InvalidSettings as `load` does."""
+    """Return the settings in ``text``; ``origin`` names the file in errors. Raises InvalidSettings as `load` does."""
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -142,34 +150,34 @@ def parse(text: str, origin: str = "settings.conf") -> Settings:
         if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
             value = value[1:-1]
         if not equals:
-            shown = _without_password(content)
-            raise InvalidSettings(f"{origin}, line {number}: {shown!r} is not of the form KEY=value")
-        if key not in _READERS:
-            near = difflib.get_close_matches(key.upper(), _READERS, n=1)
-            allowed = f"did you mean {near[0]}?" if near else f"the keys are {', '.join(_READERS)}"
-            shown = _without_password(key)
-            raise InvalidSettings(f"{origin}, line {number}: there is no setting {shown!r}; {allowed}")
+            redacted = _redact_password(content)
+            raise InvalidSettings(f"{origin}, line {number}: expected KEY=value, not {redacted!r}")
+        if key not in _PARSERS:
+            matches = difflib.get_close_matches(key.upper(), _PARSERS, n=1)
+            hint = f"did you mean {matches[0]}?" if matches else f"expected one of {', '.join(_PARSERS)}"
+            redacted = _redact_password(key)
+            raise InvalidSettings(f"{origin}, line {number}: unknown setting {redacted!r}; {hint}")
         if key in lines:
-            raise InvalidSettings(f"{origin}, line {number}: {key} is set already, in line {lines[key]}")
+            raise InvalidSettings(f"{origin}, line {number}: {key} is already set in line {lines[key]}")
         try:
-            values[key.lower()] = _READERS[key](value)
+            values[key.lower()] = _PARSERS[key](value)
         except ValueError as error:
-            shown = _without_password(value)
-            raise InvalidSettings(f"{origin}, line {number}: {key}={shown!r}; allowed: {error}") from error
+            redacted = _redact_password(value)
+            raise InvalidSettings(f"{origin}, line {number}: {key}={redacted!r}: expected {error}") from error
         lines[key] = number
     return Settings(**values)
 
 
-def _without_password(text: str) -> str:
-    """Return ``text`` as it may be shown: it is a URL, or has one in it where something was mistyped."""
+def _redact_password(text: str) -> str:
+    """Return ``text`` without the password of any URL in it, which may be there because of a typing error."""
     text = re.sub(r"(password=)[^&\s]*", r"\1…", text, flags=re.IGNORECASE)
-    scheme, mark, rest = text.partition("://")
+    scheme, separator, rest = text.partition("://")
     credentials, at, host = rest.rpartition("@")
-    return f"{scheme}{mark}{credentials.partition(':')[0]}:…{at}{host}" if at else text
+    return f"{scheme}{separator}{credentials.partition(':')[0]}:…{at}{host}" if at else text
 
 
 def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/localtime")) -> str:
-    """Return the name of this machine's time zone, "UTC" where it cannot be told."""
+    """Return the name of this machine's time zone; "UTC" if it cannot be determined."""
     candidates = [environ.get("TZ", "").removeprefix(":"), str(link.resolve()).partition("zoneinfo/")[2]]
     return next((name for name in candidates if name in _listed_zones() or name in available_timezones()), "UTC")
 
@@ -180,26 +188,25 @@ _DEFAULT = Settings()
 def template(zone: str) -> str:
     """Return the text of a new ``settings.conf``."""
     return f"""\
-# Settings of this workspace. The engine reads them when it starts, and again on SIGHUP.
+# Settings of this workspace. The engine reads them when it starts and on SIGHUP.
 
-# Where tasks, builds and history are kept: "default" (SQLite), or
+# Database for tasks, builds and history: "default" (SQLite), or
 # postgresql://user:password@host:5432/database
 DB_URL=default
 
-# The zone in which times of day are meant and shown: Continent/City.
+# Time zone of schedules and displayed times: Continent/City.
 TIME_ZONE={zone}
 
-# Whether logs are rotated: 1 or 0.
+# Log rotation: 1 (on) or 0 (off).
 ROTATE_LOGS=1
 
-# The size at which a log is rotated, in bytes; 0 for never.
+# Size in bytes at which a log is rotated; 0 for never.
 LOG_MAX_SIZE={DEFAULT_LOG_MAX_SIZE}
 
-# How many runs may go on at the same time, of all tasks together; what is due beyond that waits for its turn.
-# 0 for no limit.
+# Maximum number of parallel runs of all tasks; further runs wait in a queue. 0 for no limit.
 MAX_PARALLEL_RUNS={_DEFAULT.max_parallel_runs}
 
-# How much history is kept: the newest runs of each task, and nothing that is older than so many days. 0 for all.
+# History to keep: the newest runs of each task, and the maximum age in days. 0 for no limit.
 KEEP_RUNS={_DEFAULT.keep_runs}
 KEEP_DAYS={_DEFAULT.keep_days}
 """

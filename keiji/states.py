@@ -1,7 +1,7 @@
-"""The states of a run and every move between them: one table.
+"""The states of a run, and the transitions between them as a table.
 
-A run that gets a process goes ``queued → starting → running →`` one of the ended states. An occurrence that never gets
-one is ``skipped``, ``missed`` or ``coalesced`` from the start and stays so.
+A run with a process goes ``queued → starting → running →`` one of the ended states. An occurrence without a process is
+recorded as ``skipped``, ``missed`` or ``coalesced``, which are final.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from keiji.errors import IllegalTransition
 
 
 class RunState(StrEnum):
-    """Where a run is in its life."""
+    """The state of a run."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -38,7 +38,7 @@ class Trigger(StrEnum):
 _S = RunState
 _ENDED_WITH_PROCESS = frozenset({_S.SUCCEEDED, _S.FAILED, _S.TIMED_OUT, _S.STOPPED, _S.LOST})
 
-# A short run may be over before its start was recorded, hence STARTING → an ended state.
+# STARTING can lead directly to an ended state: a short run may end before its start is recorded.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     _S.QUEUED: frozenset({_S.STARTING, _S.STOPPED, _S.SKIPPED, _S.MISSED}),
     _S.STARTING: _ENDED_WITH_PROCESS | {_S.RUNNING},
@@ -53,30 +53,30 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     _S.COALESCED: frozenset(),
 }
 
-OPEN = frozenset(state for state, following in TRANSITIONS.items() if following)
+OPEN = frozenset(state for state, successors in TRANSITIONS.items() if successors)
 ENDED = frozenset(TRANSITIONS) - OPEN
 LIVE = frozenset({_S.STARTING, _S.RUNNING})
 BAD = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
-NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # an occurrence that never gets a process
+NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # ended without a process
 
 
-def advance(current: RunState, following: RunState) -> RunState:
-    """Return ``following`` where the table lists that move.
+def advance(current: RunState, target: RunState) -> RunState:
+    """Return ``target`` if the table allows the transition to it.
 
     Raises:
-        IllegalTransition: the table does not list it.
+        IllegalTransition: the table does not list the transition.
     """
-    if following not in TRANSITIONS[current]:
-        allowed = ", ".join(sorted(TRANSITIONS[current])) or "nothing: it has ended"
-        raise IllegalTransition(f"a run that is {current} cannot become {following} (possible: {allowed})")
-    return following
+    if target not in TRANSITIONS[current]:
+        allowed = ", ".join(sorted(TRANSITIONS[current])) or "none, the run has ended"
+        raise IllegalTransition(f"a {current} run cannot become {target} (allowed: {allowed})")
+    return target
 
 
 def diagram() -> str:
-    """Return the table as a Mermaid state diagram, for the documentation."""
+    """Return the transition table as a Mermaid state diagram, for the documentation."""
     lines = ["stateDiagram-v2"]
     lines += [f"    [*] --> {state}" for state in (_S.QUEUED, _S.STARTING, _S.SKIPPED, _S.MISSED, _S.COALESCED)]
-    for state, following in TRANSITIONS.items():
-        lines += [f"    {state} --> {other}" for other in sorted(following)]
-        lines += [f"    {state} --> [*]"] if not following else []
+    for state, successors in TRANSITIONS.items():
+        lines += [f"    {state} --> {successor}" for successor in sorted(successors)]
+        lines += [f"    {state} --> [*]"] if not successors else []
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The workspace: whether there is one that can be used, and making it."""
+"""Validates and creates the workspace."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 
 _PYPROJECT = """\
-# What the tasks of this workspace import. They run with the Python that keiji itself runs with: install what you list
-# here into that one (python -m pip install …).
+# The dependencies of the tasks in this workspace. Tasks run in the Python environment of keiji itself, so install the
+# packages that you list here into that environment (python -m pip install …).
 [project]
 name = "keiji-workspace"
 version = "0"
@@ -20,12 +20,12 @@ dependencies = []
 """
 
 
-def check(paths: Paths) -> None:
-    """Return where an engine can work on the workspace.
+def validate(paths: Paths) -> None:
+    """Ensure that the workspace exists and its settings are valid.
 
     Raises:
-        WorkspaceMissing: there is none.
-        InvalidSettings: its settings cannot be used.
+        WorkspaceMissing: the workspace or its settings file does not exist.
+        InvalidSettings: the settings are invalid.
     """
     try:
         settings.load(paths.settings)
@@ -33,16 +33,16 @@ def check(paths: Paths) -> None:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
         if paths.tasks.is_dir():
-            raise WorkspaceMissing(f"{paths.settings} is not there", hint=error.hint) from error
-        raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init makes it") from error
+            raise WorkspaceMissing(f"{paths.settings} does not exist", hint=error.hint) from error
+        raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates it") from error
 
 
-def make(paths: Paths) -> list[Path]:
-    """Make whatever of the workspace is not there yet, and return it; what was made is removed where that fails.
+def create(paths: Paths) -> list[Path]:
+    """Create the missing parts of the workspace and return them. If that fails, the changes are rolled back.
 
     Raises:
-        InvalidSettings: the settings that are there cannot be used.
-        KeijiError: a folder or file cannot be made.
+        InvalidSettings: the existing settings are invalid.
+        KeijiError: a folder or file cannot be created.
     """
     folders = [folder for folder in (paths.tasks, *paths.tasks.parents) if not folder.exists()]
     texts = {paths.settings: settings.template(settings.local_zone()), paths.workspace / "pyproject.toml": _PYPROJECT}
@@ -59,8 +59,8 @@ def make(paths: Paths) -> list[Path]:
         _remove(files, folders)
         if isinstance(error, InvalidSettings):
             raise
-        hint = "KEIJI_ROOT and KEIJI_WORKSPACE name other places"
-        raise KeijiError(f"{error.filename} cannot be made: {error.strerror}", hint=hint) from error
+        hint = "set KEIJI_ROOT or KEIJI_WORKSPACE to another folder"
+        raise KeijiError(f"cannot create {error.filename}: {error.strerror}", hint=hint) from error
     return [path for path in (paths.tasks, *files) if path in files or path in folders]
 
 
@@ -69,4 +69,4 @@ def _remove(files: list[Path], folders: list[Path]) -> None:
         for path in files:
             path.unlink()
         for folder in folders:
-            folder.rmdir()  # one in which somebody else has put something stays
+            folder.rmdir()  # fails for a folder that is not empty, which is kept

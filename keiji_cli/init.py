@@ -41,7 +41,7 @@ def initialize(paths: Paths) -> list[Path]:
         KeijiError: a file or folder cannot be created; none is left behind then.
         StorageError: the database in the settings cannot be used.
     """
-    created = workspace.make(paths)
+    created = workspace.create(paths)
     settings = client.load_settings(paths)
     for service in _SERVICE_LOGS:
         log = paths.service_log(service)

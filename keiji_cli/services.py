@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from keiji import engine_process
+from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
 from keiji.records import Pause
 from keiji_cli import client
 
-SERVICES = ("bus", "scheduler", "runner", "watcher")
 _REQUIRED = ("runner", "watcher")  # users select the bus and the scheduler; neither works without these
 
 _CHANGE_TIMEOUT = 20.0  # seconds until a service has to be up or down

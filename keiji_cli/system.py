@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from keiji import engine_process
+from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, UsageError
 from keiji.paths import Paths
 from keiji_cli import client, json_output, logs, output, services
 from keiji_cli.groups import OptionSpellingGroup
-from keiji_cli.services import SERVICES, ServiceInfo
+from keiji_cli.services import ServiceInfo
 
 _LOGS = (*SERVICES, "repo", "engine")
 

@@ -160,11 +160,11 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 
 def _parse_time(text: str, settings: Settings) -> datetime:
     """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
-    from keiji.schedule.once import read_moment
+    from keiji.schedule.once import parse_moment
     from keiji.schedule.walltime import instant_of
 
     try:
-        time = read_moment(text, "--from")
+        time = parse_moment(text, "--from")
     except InvalidSchedule as error:
         hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
         raise UsageError(error.message, hint=hint) from error

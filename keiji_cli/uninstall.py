@@ -30,8 +30,8 @@ def find_state(paths: Paths) -> dict[Path, str]:
         paths.logs / "tasks": "task logs",
         paths.logs / "services": "service logs",
         paths.runtime: "sockets and run files",
-        paths.lock: "engine lock",
-        paths.lock.with_name("command.lock"): "command lock",
+        paths.engine_lock: "engine lock",
+        paths.command_lock: "command lock",
     }
     return {path: description for path, description in descriptions.items() if path.exists()}
 

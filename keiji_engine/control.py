@@ -92,7 +92,7 @@ class EngineControl:
             engine_process.write_info(self._paths, info)
 
     def _update_info(self) -> None:
-        if self._paths.engine.exists():
+        if self._paths.engine_info.exists():
             self.write_info()
 
     def _committed(self, event: Committed) -> None:

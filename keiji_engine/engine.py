@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from keiji import __version__
 from keiji import settings as settings_file
+from keiji.engine_process import SERVICES
 from keiji.errors import InvalidSettings, KeijiError
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -37,7 +38,6 @@ from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
-SERVICES = ("bus", "scheduler", "runner", "watcher")
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -177,7 +177,7 @@ class Engine:
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
-        self._paths.engine.unlink(missing_ok=True)
+        self._paths.engine_info.unlink(missing_ok=True)
 
     def _interrupt(self) -> None:
         if self._is_interrupted:

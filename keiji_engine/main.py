@@ -18,21 +18,23 @@ from keiji.paths import Paths
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run an engine until it is told to end; return the exit code where it could not. Ends this process otherwise."""
     gc.disable()  # nothing that is loaded here is garbage: looking for some would be a tenth of a start
-    from keiji_engine.engine import SERVICES, Engine
+    from keiji_engine.engine import Engine
 
     gc.freeze()
     gc.enable()
-    options = _parser(SERVICES).parse_args(arguments)
+    options = _parser(engine_process.SERVICES).parse_args(arguments)
     for name, value in (("KEIJI_ROOT", options.root), ("KEIJI_WORKSPACE", options.workspace)):
         if value:
             os.environ[name] = value
     paths = Paths.from_environment()
     try:
-        with engine_process.hold_lock(paths):
+        with engine_process.hold_engine_lock(paths):
             # What a killed engine wrote about itself is untrue from here on.
-            paths.engine.unlink(missing_ok=True)
+            paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
-            asyncio.run(Engine(paths, settings, only=options.only or SERVICES, echo=not options.quiet).run())
+            asyncio.run(
+                Engine(paths, settings, only=options.only or engine_process.SERVICES, echo=not options.quiet).run()
+            )
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code

@@ -235,7 +235,7 @@ class RunService:
             return None
         if result.run_id in self._stop_reasons:
             return None
-        delay = task.policy.retry.delay_after(run.attempt, drawn=random.random())
+        delay = task.policy.retry.delay_after(run.attempt, jitter_fraction=random.random())
         return None if delay is None else result.finished_at + timedelta(seconds=delay)
 
     async def _poll_progress(self) -> None:

@@ -96,7 +96,7 @@ class Watcher:
         self._roots: tuple[Path, ...] = (self._tasks,)
 
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Call ``ready`` and watch until cancelled; can be called again. Raises only if a callback or the watcher fails."""
+        """Call ``ready``, then watch until cancelled; can be called again. Raises only if the callback fails."""
         ready()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_events())

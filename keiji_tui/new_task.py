@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
 from keiji.schedule import ScheduleContext
-from keiji.schedule.natural import read_spoken
-from keiji.schedule.parse import read_schedule
+from keiji.schedule.natural import parse_natural
+from keiji.schedule.parse import parse_schedule
 from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.commands import SENDER
@@ -33,7 +33,7 @@ class Draft:
     def written(self) -> str:
         """The schedule as a schedule.py has it, also where it was typed in words; as it was typed where it is wrong."""
         try:
-            spoken = read_spoken(self.schedule.strip())
+            spoken = parse_natural(self.schedule.strip())
         except InvalidSchedule:
             spoken = None
         return spoken.source_form() if spoken is not None else self.schedule.strip()
@@ -75,8 +75,8 @@ class Preview:
 def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     """Return what a schedule means for a task that is made ``now``."""
     try:
-        read = read_schedule(schedule)
-        is_spoken = read_spoken(schedule.strip()) is not None
+        read = parse_schedule(schedule)
+        is_spoken = parse_natural(schedule.strip()) is not None
         placed = read.with_context(ScheduleContext(anchor=now, zone=zone.key))
         found = tuple(
             DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError
 from keiji.reasons import Reason
 from keiji.records import Pause
@@ -29,7 +30,6 @@ from keiji_tui.link.link import Update
 from keiji_tui.listing import Listing, name_key
 from keiji_tui.states import Counts, Tally
 
-SERVICES = ("bus", "scheduler", "runner", "watcher")
 _UNDER_WAY = frozenset({"sent", "accepted"})
 
 

@@ -1,1 +1,1 @@
-"""What a new task starts as: function.py, schedule.py, main.py and .env are copied into its folder."""
+"""The files of a new task: function.py, schedule.py, main.py and .env are copied into its folder."""

@@ -1,14 +1,14 @@
-"""What this task does."""
+"""The function of this task."""
 
 
 def function() -> None:
     """Put the logic you wish to execute in this function.
 
-    What it prints goes into the task's log. It succeeds when it returns and fails when it raises.
+    Its output goes to the log of the task. The run succeeds if the function returns, and fails if it raises.
     """
     print("hello from keiji")
 
-    # To ask a web page how it is, for example:
+    # For example, to check a web page:
     #
     # from urllib.request import urlopen
     #

@@ -1,6 +1,6 @@
-"""Runs this task by hand, from its sources: python main.py --run, or --schedule to see when it is due.
+"""Runs this task manually from its sources: python main.py --run. With --schedule, prints when it is due.
 
-The engine never uses this file: it runs the task's build.
+The engine does not use this file: it runs the build of the task.
 """
 
 import sys

@@ -1,14 +1,14 @@
-"""When this task runs."""
+"""The schedule and the policy of this task."""
 
 from keiji import Policy, Retry, cron, every, on, once
 from keiji.schedule import Schedule
 
 
 def schedule() -> Schedule:
-    """Return when the function is due."""
+    """Return the schedule of the function."""
     return every(10).seconds
 
-    # minutes, hours, days and weeks work the same way. Others, by the clocks of TIME_ZONE:
+    # Also .minutes, .hours, .days and .weeks. Other schedules, in the zone TIME_ZONE of settings.conf:
     #
     # return on.friday.at("10:00PM")
     # return on.weekdays.at("6:00", "18:00")
@@ -16,7 +16,7 @@ def schedule() -> Schedule:
     # return once("2027-01-01 00:00")
 
 
-# What happens around each run; without it, what is due while a run goes on is skipped, of what was missed the latest
-# runs, and there is neither a time limit nor a retry:
+# Options for each run. By default, an occurrence that is due during a run is skipped, only the latest missed occurrence
+# runs after downtime, and there is no time limit and no retry:
 #
 # policy = Policy(timeout=30, retry=Retry(tries=3, delay=1, backoff=2), overlap="queue", catch_up="none")

@@ -1,4 +1,4 @@
-"""What all tests share: an installation of their own, and the proof that they left no process behind."""
+"""Fixtures for all tests: an isolated installation, and a check for leaked processes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.store import Store
 
-_MARK = "KEIJI_TEST"
+_VARIABLE = "KEIJI_TEST"
 _LIMIT = 10.0
 
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with tables and nothing in them, for copying."""
+    """An SQLite database with empty tables, to be copied."""
     paths = Paths.under(tmp_path_factory.mktemp("migrated"))
     Store.open(Settings(), paths).close()
     return paths.database
@@ -30,43 +30,43 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def installation(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Installation]:
-    """A workspace with state and, once started, an engine of its own; all of it is ended with the test."""
-    made = Installation(tmp_path / "root")
-    made.paths.make()
-    shutil.copy(migrated_sqlite, made.paths.database)
-    yield made
-    made.close()
+    """A workspace with its own state and, once started, its own engine, which stops with the test."""
+    created = Installation(tmp_path / "root")
+    created.paths.create_folders()
+    shutil.copy(migrated_sqlite, created.paths.database)
+    yield created
+    created.close()
 
 
 @pytest.fixture(autouse=True)
-def _no_process_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test whose processes outlive it: they are known by a variable that they inherit, or by their files."""
+def _no_leaked_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose processes outlive it. They have inherited a variable or have a path on their command line."""
     if "tmp_path" not in request.fixturenames:
         yield
         return
     folder = str(request.getfixturevalue("tmp_path"))
-    os.environ[_MARK] = folder
+    os.environ[_VARIABLE] = folder
     yield
-    del os.environ[_MARK]
+    del os.environ[_VARIABLE]
     deadline = time.monotonic() + _LIMIT
-    while (left := _processes_of(folder)) and time.monotonic() < deadline:
+    while (leaked := _processes_of(folder)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for pid in left:
+    for pid in leaked:
         os.kill(pid, signal.SIGKILL)
-    assert not left, f"the test left processes behind: {left}"
+    assert not leaked, f"the test leaked processes: {leaked}"
 
 
 def _processes_of(folder: str) -> dict[int, str]:
-    """Return pid → command line of every process, but this one, that a test in ``folder`` started."""
-    mark, own = f"{_MARK}={folder}\0".encode(), os.getpid()
+    """Return pid → command line of every other process that a test in ``folder`` started."""
+    environment_entry, own = f"{_VARIABLE}={folder}\0".encode(), os.getpid()
     found = {}
     for entry in Path("/proc").glob("[0-9]*"):
         pid = int(entry.name)
         try:
             if pid == own or not (command := (entry / "cmdline").read_bytes()):  # a zombie has no command line
                 continue
-            if mark in (entry / "environ").read_bytes() or folder.encode() + b"/" in command:
+            if environment_entry in (entry / "environ").read_bytes() or folder.encode() + b"/" in command:
                 found[pid] = command.replace(b"\0", b" ").decode(errors="replace")
         except OSError:
-            continue  # it ended while we looked, or belongs to somebody else
+            continue  # it has exited, or belongs to another user
     return found

@@ -112,7 +112,7 @@ class Simulation:
         self.durations = durations
         self.random = random.Random(seed)
         self.paths = Paths.under(folder)
-        self.paths.make()
+        self.paths.create_folders()
         self.settings = Settings(time_zone="America/New_York", max_parallel_runs=limit)
         self.store = Store.open(self.settings, self.paths)
         self.ledger: Any = Ledger(self.store)
@@ -138,8 +138,8 @@ class Simulation:
             created_at=self.begin,
         )  # fmt: skip
         placed = schedule.with_context(policy.schedule_context(anchor=self.begin, zone=self.settings.time_zone))
-        self.store.create_task(slug, slug, "", self.begin)
-        self.store.activate(slug, build, placed, placed.next_after(self.begin), now=self.begin)
+        self.store.tasks.create(slug, slug, "", self.begin)
+        self.store.tasks.activate(slug, build, placed, placed.next_after(self.begin), now=self.begin)
         self.tallies[slug] = Tally(placed, self.begin)
 
     def _schedule(self, number: int) -> Schedule:
@@ -194,10 +194,10 @@ class Simulation:
             note=lambda *_: None,
         )
         live = {run_id for _, run_id, _ in self.ends}
-        for run in self.store.open_runs():
+        for run in self.store.runs.open():
             if run.is_live and run.run_id not in live:  # claimed, and never handed on
                 self._finish(run.run_id, RunState.LOST)
-        if self.now < (newest := self.store.newest_moment()):
+        if self.now < (newest := self.store.history.newest_moment()):
             await self._turned_back(self.now, newest)
 
     async def run(self, until: datetime, *, told: Callable[[], None] = lambda: None) -> None:
@@ -299,11 +299,11 @@ class Simulation:
         heapq.heapify(self.ends)
 
     def _finish(self, run_id: str, state: RunState) -> None:
-        run = self.store.run(run_id)
-        task = self.store.task(run.task)
+        run = self.store.runs.get(run_id)
+        task = self.store.tasks.get(run.task)
         retry_at = None
         if state is RunState.FAILED and not task.is_disabled:
-            delay = task.policy.retry.delay_after(run.attempt, drawn=self.random.random())
+            delay = task.policy.retry.delay_after(run.attempt, jitter_fraction=self.random.random())
             retry_at = None if delay is None else self.now + timedelta(seconds=delay)
         result = RunResult(run_id=run_id, state=state, finished_at=self.now, reason="" if not state else str(state))
         run, retry, task = transactions.finish(self.store, result, retry_at)
@@ -314,7 +314,7 @@ class Simulation:
         """Go on from an earlier time than was ``seen``, or, at a boot, than what is ``recorded``."""
         for tally in self.tallies.values():
             tally.settle(seen)
-        for run in self.store.open_runs():  # what waits is going to run, even where it is ahead again
+        for run in self.store.runs.open():  # what waits is going to run, even where it is ahead again
             if run.scheduled_for is not None:
                 self.tallies[run.task].ran.add(run.scheduled_for)
         before = {task.slug: task for task in self.board.tasks()}
@@ -391,7 +391,7 @@ class Simulation:
         reply = await HANDLERS[p.GetUpcoming](self.desk, request)
         assert isinstance(reply, p.Upcoming)
         self.foreseen = None if self.board.find(slug).is_disabled else (slug, self.now, reply.instants)
-        self.ran_ahead = self.store.rows_ahead(slug, self.now)  # before the clock was set back
+        self.ran_ahead = self.store.runs.instants_after(slug, self.now)  # before the clock was set back
 
     def _look_back(self) -> None:
         if self.foreseen is None:
@@ -399,7 +399,7 @@ class Simulation:
         slug, since, instants = self.foreseen
         until = min(self.now, instants[-1].at) if len(instants) == 50 else self.now
         expected = [each for each in instants if each.at <= until and not each.is_skipped]
-        rows = [run for run in self.store.runs(slug, 200) if run.attempt == 1 and run.scheduled_for is not None]
+        rows = [run for run in self.store.runs.latest(slug, 200) if run.attempt == 1 and run.scheduled_for is not None]
         since_then = [run for run in rows if run.scheduled_for and since < run.scheduled_for <= until]
         happened = {run.scheduled_for: run for run in since_then if run.scheduled_for not in self.ran_ahead}
         foreseen = {each.at for each in expected}
@@ -418,7 +418,9 @@ class Simulation:
         """Return for each task the instants with a row of their own, and how many instants all rows account for."""
         found: dict[str, tuple[set[datetime], int]] = {}
         for slug in self.tallies:
-            rows = [run for run in self.store.runs(slug, 10**6) if run.scheduled_for is not None and run.attempt == 1]
+            rows = [
+                run for run in self.store.runs.latest(slug, 10**6) if run.scheduled_for is not None and run.attempt == 1
+            ]
             own = [run.scheduled_for for run in rows if run.scheduled_for is not None]
             assert len(own) == len(set(own)), f"{slug}: two rows for one instant"
             found[slug] = set(own), sum(run.count for run in rows)

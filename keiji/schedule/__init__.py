@@ -1,4 +1,4 @@
-"""When a task runs, as a value."""
+"""Schedules: immutable values that compute when a task is due."""
 
 from keiji.schedule.base import (
     DEFAULT_CONTEXT,

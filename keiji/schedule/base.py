@@ -1,7 +1,7 @@
-"""What every kind of schedule is: a frozen value that answers which instant comes after this one.
+"""The interface of every schedule: an immutable value that computes the instants at which a task is due.
 
-It does no I/O and never reads a clock. Authors make one with `every`, `on`, `cron` and `once`; the engine then places
-it (what its intervals count from, whose clocks it goes by, its bounds) and asks it.
+A schedule does no I/O and never reads a clock. Task authors create one with `every`, `on`, `cron` or `once`; the engine
+then attaches a `ScheduleContext` (anchor, time zone, bounds) and asks for occurrences.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _TICK = timedelta(microseconds=1)
 
 
 class DstGap(StrEnum):
-    """What is done about a time of day that the clocks leave out."""
+    """What happens to a time of day that does not exist because the clock is set forward."""
 
-    AFTER = "after"  # at the first instant after the gap
+    AFTER = "after"  # due at the first instant after the gap
     SKIP = "skip"
 
 
 class DstFold(StrEnum):
-    """What is done about a time of day that the clocks show twice."""
+    """Which instants are due for a time of day that occurs twice because the clock is set back."""
 
     FIRST = "first"
     SECOND = "second"
@@ -35,14 +35,17 @@ class DstFold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleContext:
-    """Where a schedule stands.
+    """What a schedule needs to compute instants, beyond what its author wrote.
 
     Args:
-        anchor: what intervals are counted from.
-        zone: name of the zone whose clocks show its times of day.
-        gap, fold: what is done where daylight saving begins and ends; None for what Debian's cron does (`Cron`).
-        not_before: nothing is due before this instant.
-        until: nothing is due after this instant.
+        anchor: the instant from which intervals are counted.
+        zone: name of the time zone of times of day.
+        gap, fold: what happens at daylight saving transitions; None for the behaviour of Debian's cron (see `Cron`).
+        not_before: earliest instant that can be due.
+        until: latest instant that can be due.
+
+    Raises:
+        ValueError: an instant has no time zone.
     """
 
     anchor: datetime = EPOCH
@@ -54,14 +57,14 @@ class ScheduleContext:
 
     def __post_init__(self) -> None:
         for name in ("anchor", "not_before", "until"):
-            moment: datetime | None = getattr(self, name)
-            if moment is not None and moment.utcoffset() is None:
-                raise ValueError(f"{name}={moment}: an instant is needed, and this has no time zone")
-            # In UTC, so that what is added to it is elapsed time and not what clocks show.
-            object.__setattr__(self, name, moment and moment.astimezone(UTC))
+            instant: datetime | None = getattr(self, name)
+            if instant is not None and instant.utcoffset() is None:
+                raise ValueError(f"{name}={instant}: the datetime has no time zone")
+            # In UTC, adding a timedelta adds elapsed time; in a local zone it would add wall-clock time.
+            object.__setattr__(self, name, instant and instant.astimezone(UTC))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data of what is not the default; `from_dict` reads it back."""
+        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {
             name: value.isoformat() if isinstance(value, datetime) else value
@@ -71,23 +74,24 @@ class ScheduleContext:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ScheduleContext:
-        """Read what `to_dict` wrote. Raises ValueError or TypeError where it is something else."""
-        readers: dict[str, Callable[[str], Any]] = {
+        """Return the context that `to_dict` stored. Raises ValueError or TypeError if a value is invalid."""
+        decoders: dict[str, Callable[[str], Any]] = {
             "anchor": datetime.fromisoformat, "zone": str, "gap": DstGap, "fold": DstFold,
             "not_before": datetime.fromisoformat, "until": datetime.fromisoformat,
         }  # fmt: skip
-        return cls(**{name: read(data[name]) for name, read in readers.items() if name in data})
+        return cls(**{name: decode(data[name]) for name, decode in decoders.items() if name in data})
 
 
 DEFAULT_CONTEXT = ScheduleContext()
 
 
 class Occurrence(NamedTuple):
-    """An instant, in UTC, of which there is something to say.
+    """One due instant, or one that daylight saving suppresses.
 
     Args:
-        note: what daylight saving did to it, such as "first of two 01:30"; "" for nothing.
-        is_skipped: whether it is left out, and ``at`` is only where it would have been.
+        at: the instant, in UTC.
+        note: effect of daylight saving, such as "first of two 01:30"; "" if there is none.
+        is_skipped: whether nothing is due; ``at`` is then the first instant after the gap.
     """
 
     at: datetime
@@ -96,94 +100,96 @@ class Occurrence(NamedTuple):
 
 
 class OccurrenceRange(NamedTuple):
-    """The instants from one to another.
+    """The occurrences between two instants: the latest ones in full, earlier ones as a count.
 
     Args:
-        older: how many there are before the ``newest``.
-        oldest, last_older: the first and the last of those; None where there are none.
-        newest: the last ones, in order.
-        following: the next instant after all of them, where counting stopped before the end; else None.
+        earlier_count: number of occurrences before those in ``latest``.
+        first_earlier, last_earlier: the first and the last of them; None if there are none.
+        latest: the latest occurrences, in order.
+        next_instant: the occurrence after ``latest`` if the count limit was reached before the end; else None.
     """
 
-    older: int
-    oldest: datetime | None
-    last_older: datetime | None
-    newest: tuple[datetime, ...]
-    following: datetime | None = None
+    earlier_count: int
+    first_earlier: datetime | None
+    last_earlier: datetime | None
+    latest: tuple[datetime, ...]
+    next_instant: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """What every kind of schedule answers."""
+    """Base class of all schedules."""
 
     type: ClassVar[str]
     context: ScheduleContext = field(default=DEFAULT_CONTEXT, kw_only=True)
 
     @abstractmethod
-    def _following(self, moment: datetime) -> Iterator[Occurrence]:
-        """Yield what comes after ``moment`` (aware), in order, regardless of bounds."""
+    def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
+        """Yield the occurrences after ``instant`` (aware) in order, ignoring ``not_before`` and ``until``."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Return it in words: "every 10 seconds", "Fridays at 22:00"."""
+        """Return the schedule in plain English: "every 10 seconds", "Fridays at 22:00"."""
 
     @abstractmethod
     def compact_form(self) -> str:
-        """Return it as key:value pairs: "units:seconds,interval:10", "day:Friday,time:10:00PM"."""
+        """Return the schedule as key:value pairs: "units:seconds,interval:10", "day:Friday,time:10:00PM"."""
 
     @abstractmethod
     def source_form(self) -> str:
-        """Return it as its author wrote it: 'every(10).seconds'."""
+        """Return the Python expression that creates the schedule: 'every(10).seconds'."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` reads it back."""
+        """Return the schedule as plain JSON data; `from_dict` reverses it."""
 
     def with_context(self, context: ScheduleContext) -> Self:
-        """Return this schedule, placed."""
+        """Return this schedule with another context."""
         return replace(self, context=context)
 
     def is_same_as(self, other: Schedule) -> bool:
-        """Return whether both say the same, wherever they were placed."""
+        """Return whether both schedules are equal, ignoring their contexts."""
         return self.with_context(DEFAULT_CONTEXT) == other.with_context(DEFAULT_CONTEXT)
 
-    def next_after(self, moment: datetime) -> datetime | None:
-        """Return the first instant strictly later than ``moment`` (aware), in UTC; None when there is none."""
-        return next(self.upcoming(moment), None)
+    def next_after(self, instant: datetime) -> datetime | None:
+        """Return the first due instant strictly after ``instant`` (aware), in UTC; None if there is none."""
+        return next(self.upcoming(instant), None)
 
-    def upcoming(self, moment: datetime) -> Iterator[datetime]:
-        """Yield the instants after ``moment``, in order, for as long as there are any."""
-        return (occurrence.at for occurrence in self.preview(moment) if not occurrence.is_skipped)
+    def upcoming(self, instant: datetime) -> Iterator[datetime]:
+        """Yield the due instants strictly after ``instant`` in order, possibly without end."""
+        return (occurrence.at for occurrence in self.preview(instant) if not occurrence.is_skipped)
 
-    def preview(self, moment: datetime) -> Iterator[Occurrence]:
-        """Yield the instants after ``moment`` and, in their places, those that daylight saving leaves out."""
+    def preview(self, instant: datetime) -> Iterator[Occurrence]:
+        """Yield the occurrences after ``instant`` in order, including those that daylight saving suppresses."""
         not_before, until = self.context.not_before, self.context.until
-        if not_before is not None and moment < not_before:
-            moment = not_before - _TICK
-        for occurrence in self._following(moment):
+        if not_before is not None and instant < not_before:
+            instant = not_before - _TICK
+        for occurrence in self._occurrences_after(instant):
             if until is not None and occurrence.at > until:
                 return
             yield occurrence
 
-    def range_until(self, first: datetime, moment: datetime, *, newest: int, most: int) -> OccurrenceRange:
-        """Return its instants from ``first``, itself one, to ``moment``: how many, and the last ones by name.
+    def range_until(self, first: datetime, end: datetime, *, keep_latest: int, max_count: int) -> OccurrenceRange:
+        """Return the occurrences from ``first``, which is one itself, to ``end`` inclusive.
 
         Args:
-            newest: how many of the last ones to name.
-            most: how many to count before stopping, so that an answer never takes long.
+            keep_latest: number of latest occurrences to return in full.
+            max_count: number of occurrences to count before stopping, which bounds the running time.
         """
-        older, last_older, kept = 0, None, deque([first])
-        following = None
+        earlier_count, last_earlier, latest = 0, None, deque([first])
+        next_instant = None
         for instant in self.upcoming(first):
-            if instant > moment:
+            if instant > end:
                 break
-            if older + len(kept) >= most:
-                following = instant
+            if earlier_count + len(latest) >= max_count:
+                next_instant = instant
                 break
-            kept.append(instant)
-            if len(kept) > newest:
-                older, last_older = older + 1, kept.popleft()
-        return OccurrenceRange(older, first if older else None, last_older, tuple(kept), following)
+            latest.append(instant)
+            if len(latest) > keep_latest:
+                earlier_count, last_earlier = earlier_count + 1, latest.popleft()
+        return OccurrenceRange(
+            earlier_count, first if earlier_count else None, last_earlier, tuple(latest), next_instant
+        )
 
     def __str__(self) -> str:
         return self.describe()

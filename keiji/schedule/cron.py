@@ -1,4 +1,4 @@
-"""What a crontab says. The cronsim library reads it and finds the times of day; instants are ours."""
+"""Crontab schedules. The cronsim library parses the line and finds times of day; `walltime` maps them to instants."""
 
 from __future__ import annotations
 
@@ -28,24 +28,25 @@ _FIELDS = {
     "month": "1-12, jan-dec",
     "day-of-week": "0-7, sun-sat",
 }
-_LONGEST = 1000
-_RANGE_OF_ONE = re.compile(r"(?<![\w-])(\w+)-\1/\d+(?!\w)")
+_MAX_LENGTH = 1000
+_SINGLE_VALUE_RANGE = re.compile(r"(?<![\w-])(\w+)-\1/\d+(?!\w)")
 _ANY_DAY = datetime(2024, 1, 1)
 
 
 @dataclass(frozen=True)
 class Cron(Schedule):
-    """When a crontab line is due, by the clocks of its zone.
+    """A crontab line, evaluated in the zone of its context.
 
-    As with Debian's cron, a line whose minute or hour begins with ``*`` goes by the real clock: what does not exist
-    does not happen, and an hour that comes twice is followed twice. The same holds for lines with seconds, which cron
-    does not have. All others are treated as `DayTime` is. A placement that names a choice is followed in any case.
+    Daylight saving is handled as in Debian's cron. A wildcard line, whose minute or hour begins with ``*``, is due
+    whenever the clock shows a matching time: never in a gap, twice in a fold. The same applies to lines with a seconds
+    field, which cron does not have. All other lines behave like `DayTime`. ``gap`` and ``fold`` of the context override
+    both.
 
     Args:
-        expression: five fields, or six with seconds first, or a name such as ``@daily``.
+        expression: five fields, six fields with seconds first, or a nickname such as ``@daily``.
 
     Raises:
-        InvalidSchedule: the expression is none; the message names the field.
+        InvalidSchedule: the expression is invalid; the message names the field.
     """
 
     type: ClassVar[str] = "Cron"
@@ -53,43 +54,43 @@ class Cron(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.expression, str):
-            raise InvalidSchedule(f'cron({self.expression!r}): text is needed, such as cron("*/5 9-17 * * mon-fri")')
-        if len(self.expression) > _LONGEST:
-            raise InvalidSchedule(f'cron("{self.expression[:40]}…"): longer than {_LONGEST} characters')
+            raise InvalidSchedule(f'cron({self.expression!r}): expected text, such as cron("*/5 9-17 * * mon-fri")')
+        if len(self.expression) > _MAX_LENGTH:
+            raise InvalidSchedule(f'cron("{self.expression[:40]}…"): longer than {_MAX_LENGTH} characters')
         object.__setattr__(self, "expression", " ".join(self.expression.split()))
-        _check(self.expression)
+        _validate(self.expression)
 
     @property
     def _fields(self) -> str:
-        return _readable(self.expression)
+        return _cronsim_fields(self.expression)
 
     @property
-    def _is_by_the_real_clock(self) -> bool:
+    def _is_wildcard(self) -> bool:
         fields = self._fields.split()
         return len(fields) == 6 or fields[0].startswith("*") or fields[1].startswith("*")
 
-    def _following(self, moment: datetime) -> Iterator[Occurrence]:
+    def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         from zoneinfo import ZoneInfo
 
         from cronsim import CronSim
 
         from keiji.schedule.walltime import occurrences
 
-        context, fields, is_real = self.context, self._fields, self._is_by_the_real_clock
+        context, fields, is_wildcard = self.context, self._fields, self._is_wildcard
         return occurrences(
-            moment,
+            instant,
             lambda after: iter(CronSim(fields, after)),
             ZoneInfo(context.zone),
-            gap=context.gap or (None if is_real else DstGap.AFTER),
-            fold=context.fold or (DstFold.BOTH if is_real else DstFold.FIRST),
-            is_noted=not is_real or context.gap is not None or context.fold is not None,
+            gap=context.gap or (None if is_wildcard else DstGap.AFTER),
+            fold=context.fold or (DstFold.BOTH if is_wildcard else DstFold.FIRST),
+            with_notes=not is_wildcard or context.gap is not None or context.fold is not None,
         )
 
     def describe(self) -> str:
         from cronsim import CronSim
 
-        said = CronSim(self._fields, _ANY_DAY).explain()
-        return said[:1].lower() + said[1:]
+        text = CronSim(self._fields, _ANY_DAY).explain()
+        return text[:1].lower() + text[1:]
 
     def compact_form(self) -> str:
         return f"cron:{self.expression}"
@@ -101,45 +102,45 @@ class Cron(Schedule):
         return {"type": self.type, "expression": self.expression, "context": self.context.to_dict()}
 
 
-def _readable(expression: str) -> str:
-    """Return the fields of an expression as cronsim reads them.
+def _cronsim_fields(expression: str) -> str:
+    """Return the fields of an expression in a form that cronsim interprets as cron does.
 
-    It takes a range from a number to itself, with a step, for one without an end; cron takes it for the number.
+    cronsim treats a stepped range from a number to itself as open-ended; cron treats it as the number.
     """
-    return _RANGE_OF_ONE.sub(r"\1", NICKNAMES.get(expression.lower(), expression))
+    return _SINGLE_VALUE_RANGE.sub(r"\1", NICKNAMES.get(expression.lower(), expression))
 
 
-def _check(expression: str) -> None:
+def _validate(expression: str) -> None:
     from cronsim import CronSim, CronSimError
 
     if expression.startswith("@") and expression.lower() not in NICKNAMES:
-        why = f"the names are {', '.join(NICKNAMES)}"
+        reason = f"unknown nickname; expected one of {', '.join(NICKNAMES)}"
         if expression.lower() == "@reboot":
-            why = "a restart is no moment that can be told beforehand"
-        raise InvalidSchedule(f'cron("{expression}"): {why}')
-    fields = _readable(expression)
+            reason = "not supported: a reboot has no scheduled time"
+        raise InvalidSchedule(f'cron("{expression}"): {reason}')
+    fields = _cronsim_fields(expression)
     try:
         CronSim(fields, _ANY_DAY)
     except CronSimError as error:
-        raise InvalidSchedule(f'cron("{expression}"): {_explained(str(error), fields.split())}') from error
+        raise InvalidSchedule(f'cron("{expression}"): {_explain_error(str(error), fields.split())}') from error
 
 
-def _explained(error: str, fields: list[str]) -> str:
+def _explain_error(error: str, fields: list[str]) -> str:
     if len(fields) not in {5, 6}:
         return (
-            "five fields are needed (minute, hour, day of month, month, day of week), or six with seconds first; "
-            f"there {'is' if len(fields) == 1 else 'are'} {len(fields)}"
+            "expected five fields (minute, hour, day of month, month, day of week), or six with seconds first; "
+            f"got {len(fields)}"
         )
     names = list(_FIELDS)[6 - len(fields) :]
     name = error.removeprefix("Bad ")
-    if name == "day-of-month" and _is_read([*fields[:-2], "*", fields[-1]]):
+    if name == "day-of-month" and _is_valid([*fields[:-2], "*", fields[-1]]):
         return f'there is no day "{fields[-3]}" in month "{fields[-2]}"'
     if name not in names:
         return error
-    return f'bad {name} "{fields[names.index(name)]}"; it may have {_FIELDS[name]}, and *, lists, ranges, steps'
+    return f'invalid {name} "{fields[names.index(name)]}"; allowed: {_FIELDS[name]}, *, lists, ranges and steps'
 
 
-def _is_read(fields: list[str]) -> bool:
+def _is_valid(fields: list[str]) -> bool:
     from cronsim import CronSim, CronSimError
 
     try:

@@ -1,4 +1,4 @@
-"""At times of day, on days of the week."""
+"""Schedules at times of day on days of the week."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class DayTime(Schedule):
-    """At times of day on days of the week, by the clocks of its zone.
+    """Times of day on days of the week, in the zone of its context.
 
-    A time that daylight saving leaves out happens at the first instant after the gap; one that occurs twice happens
-    the first time; unless its placement says otherwise.
+    Unless the context says otherwise, a time in a daylight saving gap is due at the first instant after the gap, and a
+    time that occurs twice is due the first time.
 
     Args:
-        days: names of days of the week; kept in the order of the week, once each.
-        times: times of day, to the second; kept in order, once each.
+        days: names of days of the week; sorted, without duplicates.
+        times: times of day with second resolution; sorted, without duplicates.
+
+    Raises:
+        InvalidSchedule: a day is unknown, or there is no day or no time.
     """
 
     type: ClassVar[str] = "DayTime"
@@ -34,20 +37,20 @@ class DayTime(Schedule):
 
     def __post_init__(self) -> None:
         if not self.days or not set(self.days) <= set(DAYS):
-            raise InvalidSchedule(f"on {', '.join(self.days) or 'no day'}: the days are {', '.join(DAYS)}")
+            raise InvalidSchedule(f"on {', '.join(self.days) or 'no day'}: expected one or more of {', '.join(DAYS)}")
         if not self.times:
-            raise InvalidSchedule('at(): a time of day is needed, such as at("22:00")')
+            raise InvalidSchedule('at(): expected a time of day, such as at("22:00")')
         object.__setattr__(self, "days", tuple(day for day in DAYS if day in self.days))
         object.__setattr__(self, "times", tuple(sorted({each.replace(microsecond=0) for each in self.times})))
 
-    def _following(self, moment: datetime) -> Iterator[Occurrence]:
-        from zoneinfo import ZoneInfo  # every task imports this module, and hardly one asks for an instant
+    def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
+        from zoneinfo import ZoneInfo  # deferred: every task imports this module, but few compute instants
 
         from keiji.schedule.walltime import occurrences
 
         context = self.context
         return occurrences(
-            moment,
+            instant,
             partial(_candidates, frozenset(map(DAYS.index, self.days)), self.times),
             ZoneInfo(context.zone),
             gap=context.gap or DstGap.AFTER,
@@ -56,21 +59,21 @@ class DayTime(Schedule):
 
     @property
     def _group(self) -> str:
-        """The name that authors have for just these days; "" where there is none."""
+        """The name of this set of days in `GROUPS`; "" if it has none."""
         return next((name for name, days in GROUPS.items() if days == self.days), "")
 
     def describe(self) -> str:
-        days = {"": _listed([f"{day.capitalize()}s" for day in self.days]), "day": "every day"}
-        return f"{days.get(self._group, self._group)} at {_listed([_clock(each) for each in self.times])}"
+        days = {"": _join_words([f"{day.capitalize()}s" for day in self.days]), "day": "every day"}
+        return f"{days.get(self._group, self._group)} at {_join_words([_format_24_hour(each) for each in self.times])}"
 
     def compact_form(self) -> str:
         days = "+".join(day.capitalize() for day in ([self._group] if self._group else self.days))
-        return f"day:{days},time:{'+'.join(_seed_clock(each) for each in self.times)}"
+        return f"day:{days},time:{'+'.join(_format_12_hour(each) for each in self.times)}"
 
     def source_form(self) -> str:
         days = self._group or ".and_.".join(self.days)
-        clocks = ", ".join(f'"{_clock(each)}"' for each in self.times)
-        return f"on.{days}.at({clocks})"
+        times = ", ".join(f'"{_format_24_hour(each)}"' for each in self.times)
+        return f"on.{days}.at({times})"
 
     def to_dict(self) -> dict[str, Any]:
         times = [each.isoformat() for each in self.times]
@@ -82,19 +85,19 @@ def _candidates(weekdays: frozenset[int], times: tuple[time, ...], after: dateti
     while True:
         if day.weekday() in weekdays:
             for each in times:
-                shown = datetime.combine(day, each)
-                if shown > after:
-                    yield shown
+                wall_time = datetime.combine(day, each)
+                if wall_time > after:
+                    yield wall_time
         day += _DAY
 
 
-def _clock(moment: time) -> str:
-    return f"{moment:%H:%M:%S}" if moment.second else f"{moment:%H:%M}"
+def _format_24_hour(clock: time) -> str:
+    return f"{clock:%H:%M:%S}" if clock.second else f"{clock:%H:%M}"
 
 
-def _seed_clock(moment: time) -> str:
-    return f"{moment:%I:%M:%S%p}" if moment.second else f"{moment:%I:%M%p}"
+def _format_12_hour(clock: time) -> str:
+    return f"{clock:%I:%M:%S%p}" if clock.second else f"{clock:%I:%M%p}"
 
 
-def _listed(words: list[str]) -> str:
+def _join_words(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -1,4 +1,4 @@
-"""Every so many units of absolute time."""
+"""Schedules that repeat after a fixed amount of absolute time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from keiji.errors import InvalidSchedule
 from keiji.schedule.base import Occurrence, OccurrenceRange, Schedule
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 7 * 86400}
-_LONGEST = 100 * 366 * 86400
+_MAX_SECONDS = 100 * 366 * 86400
 
 
 @dataclass(frozen=True)
 class Interval(Schedule):
-    """Every so many units of absolute time, counted from the anchor; knows no daylight saving.
+    """A fixed interval of absolute time, counted from the anchor; daylight saving does not affect it.
 
     Raises:
-        InvalidSchedule: ``interval`` is not a whole number of 1 or more, or ``units`` are none that there are.
+        InvalidSchedule: ``interval`` is not a whole number of at least 1, ``units`` is not one of `UNITS`, or both
+            together exceed a hundred years.
     """
 
     type: ClassVar[str] = "HMS"
@@ -27,37 +28,39 @@ class Interval(Schedule):
     units: str
 
     def __post_init__(self) -> None:
-        if isinstance(self.interval, bool) or not isinstance(self.interval, int) or self.interval < 1:
-            raise InvalidSchedule(f"every({self.interval!r}): a whole number of {self.units}, 1 or more, is needed")
+        validate_interval(self.interval)
         if self.units not in UNITS:
-            raise InvalidSchedule(f"every({self.interval}).{self.units}: the units are {', '.join(UNITS)}")
-        if self.interval * UNITS[self.units] > _LONGEST:
-            raise InvalidSchedule(f"every({self.interval}).{self.units}: more than a hundred years apart")
+            raise InvalidSchedule(
+                f"every({self.interval}).{self.units}: unknown unit; expected one of {', '.join(UNITS)}"
+            )
+        if self.interval * UNITS[self.units] > _MAX_SECONDS:
+            raise InvalidSchedule(f"every({self.interval}).{self.units}: longer than a hundred years")
 
     @property
     def step(self) -> timedelta:
         """The time between two occurrences."""
         return timedelta(seconds=self.interval * UNITS[self.units])
 
-    def _following(self, moment: datetime) -> Iterator[Occurrence]:
+    def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         anchor, step = self.context.anchor, self.step
-        number = max((moment - anchor) // step, 0)
+        number = max((instant - anchor) // step, 0)
         while True:
             number += 1
             try:
                 yield Occurrence(anchor + number * step)
             except OverflowError:
-                return  # the end of what a calendar can hold
+                return  # beyond datetime.max
 
-    def range_until(self, first: datetime, moment: datetime, *, newest: int, most: int) -> OccurrenceRange:
+    def range_until(self, first: datetime, end: datetime, *, keep_latest: int, max_count: int) -> OccurrenceRange:
+        # Computed without iterating, so max_count does not apply.
         step, until = self.step, self.context.until
-        last = moment if until is None else min(moment, until)
+        last = end if until is None else min(end, until)
         count = max((last - first) // step, 0) + 1
-        named = tuple(first + number * step for number in range(max(count - newest, 0), count))
-        older = count - len(named)
-        if not older:
-            return OccurrenceRange(0, None, None, named)
-        return OccurrenceRange(older, first, first + (older - 1) * step, named)
+        latest = tuple(first + number * step for number in range(max(count - keep_latest, 0), count))
+        earlier_count = count - len(latest)
+        if not earlier_count:
+            return OccurrenceRange(0, None, None, latest)
+        return OccurrenceRange(earlier_count, first, first + (earlier_count - 1) * step, latest)
 
     def describe(self) -> str:
         if self.interval == 1:
@@ -72,3 +75,9 @@ class Interval(Schedule):
 
     def to_dict(self) -> dict[str, Any]:
         return {"type": self.type, "interval": self.interval, "units": self.units, "context": self.context.to_dict()}
+
+
+def validate_interval(interval: object) -> None:
+    """Raise InvalidSchedule unless ``interval`` is a whole number of at least 1."""
+    if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+        raise InvalidSchedule(f"every({interval!r}): expected a whole number of at least 1")

@@ -1,4 +1,4 @@
-"""At one moment, and never again."""
+"""Schedules with a single moment."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any, ClassVar
 from keiji.errors import InvalidSchedule
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
 
-YEARS = (1900, 9000)  # a calendar ends, and zones and intervals have to fit in
+MIN_YEAR, MAX_YEAR = 1900, 9000  # leaves room for zone offsets and intervals within the range of datetime
 
 
 @dataclass(frozen=True)
 class Once(Schedule):
-    """At one moment: by the clocks of its zone, or, where ``moment`` has an offset, wherever one is."""
+    """A single moment: in the zone of its context, or absolute if ``moment`` has a UTC offset."""
 
     type: ClassVar[str] = "Once"
     moment: datetime
 
-    def _following(self, moment: datetime) -> Iterator[Occurrence]:
+    def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         if self.moment.tzinfo is not None:
-            with suppress(OverflowError):  # beyond what a calendar can hold
+            with suppress(OverflowError):  # beyond datetime.max
                 at = self.moment.astimezone(UTC)
-                return iter([Occurrence(at)] if at > moment else [])
+                return iter([Occurrence(at)] if at > instant else [])
             return iter([])
         from zoneinfo import ZoneInfo
 
@@ -33,7 +33,7 @@ class Once(Schedule):
 
         context = self.context
         return occurrences(
-            moment,
+            instant,
             lambda after: iter([self.moment] if self.moment > after else []),
             ZoneInfo(context.zone),
             gap=context.gap or DstGap.AFTER,
@@ -41,33 +41,37 @@ class Once(Schedule):
         )
 
     def describe(self) -> str:
-        return f"once at {written(self.moment)}"
+        return f"once at {format_moment(self.moment)}"
 
     def compact_form(self) -> str:
-        return f"once:{written(self.moment)}"
+        return f"once:{format_moment(self.moment)}"
 
     def source_form(self) -> str:
-        return f'once("{written(self.moment)}")'
+        return f'once("{format_moment(self.moment)}")'
 
     def to_dict(self) -> dict[str, Any]:
         return {"type": self.type, "moment": self.moment.isoformat(), "context": self.context.to_dict()}
 
 
-def written(moment: datetime) -> str:
-    """Return a moment as authors write it: "2027-01-01 00:00"."""
+def format_moment(moment: datetime) -> str:
+    """Return a moment in the form that `parse_moment` reads: "2027-01-01 00:00"."""
     return moment.isoformat(" ", "auto" if moment.second or moment.microsecond else "minutes")
 
 
-def read_moment(text: object, where: str) -> datetime:
-    """Return the moment that ``text`` tells, without a zone where it has none; ``where`` names it in errors.
+def parse_moment(value: object, name: str) -> datetime:
+    """Return ``value`` as a datetime, naive unless it has a UTC offset.
+
+    Args:
+        value: a datetime, or text such as "2027-01-01 00:00".
+        name: what the value is for, for the error message.
 
     Raises:
-        InvalidSchedule: it is neither text of the form "2027-01-01 00:00" nor a datetime, or lies beyond `YEARS`.
+        InvalidSchedule: ``value`` is not a date and time, or its year is not from `MIN_YEAR` to `MAX_YEAR`.
     """
     try:
-        moment = text if isinstance(text, datetime) else datetime.fromisoformat(text.strip())  # type: ignore[attr-defined]
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())  # type: ignore[attr-defined]
     except (AttributeError, ValueError) as error:
-        raise InvalidSchedule(f'{where}({text!r}): a moment is needed, such as "2027-01-01 00:00"') from error
-    if not YEARS[0] <= moment.year <= YEARS[1]:
-        raise InvalidSchedule(f"{where}({text!r}): a moment from the years {YEARS[0]} to {YEARS[1]} is needed")
+        raise InvalidSchedule(f'{name}({value!r}): expected a date and time, such as "2027-01-01 00:00"') from error
+    if not MIN_YEAR <= moment.year <= MAX_YEAR:
+        raise InvalidSchedule(f"{name}({value!r}): expected a year from {MIN_YEAR} to {MAX_YEAR}")
     return moment

@@ -1,4 +1,4 @@
-"""Schedules as data, read back."""
+"""Reads schedules back from stored JSON data."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from keiji.schedule.once import Once
 
 
 def from_dict(data: dict[str, Any]) -> Schedule:
-    """Read what `Schedule.to_dict` wrote, in this version or the one before.
+    """Return the schedule that `Schedule.to_dict` stored, in this or an earlier version.
 
     Raises:
-        InvalidSchedule: the data is of no kind of schedule that this version knows.
+        InvalidSchedule: the data is invalid, or of a schedule type that this version does not know.
     """
     try:
-        # Before there were placements, a schedule had its anchor or its zone beside everything else.
+        # Earlier versions stored the context under "place", or its values at the top level.
         context = ScheduleContext.from_dict(data.get("context", data.get("place", data)))
         if data["type"] == Interval.type:
             return Interval(data["interval"], data["units"], context=context)
@@ -33,5 +33,5 @@ def from_dict(data: dict[str, Any]) -> Schedule:
         if data["type"] == Once.type:
             return Once(datetime.fromisoformat(data["moment"]), context=context)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InvalidSchedule(f"stored schedule {data!r} cannot be read: {error}") from error
-    raise InvalidSchedule(f"stored schedule {data!r} is of a kind that this version does not know")
+        raise InvalidSchedule(f"stored schedule {data!r} is invalid: {error}") from error
+    raise InvalidSchedule(f"stored schedule {data!r} has a type that this version does not know")

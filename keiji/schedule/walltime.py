@@ -1,4 +1,8 @@
-"""From what clocks show to instants: gaps, folds and all. Facts of zones come from `zoneinfo`."""
+"""Maps wall-clock times to instants, across daylight saving gaps and folds. Offsets come from `zoneinfo`.
+
+A wall-clock time is a naive datetime: what a clock in a zone shows. In a gap it does not exist; in a fold it occurs
+twice.
+"""
 
 from __future__ import annotations
 
@@ -18,105 +22,106 @@ Candidates = Callable[[datetime], Iterator[datetime]]
 
 
 def occurrences(
-    moment: datetime,
+    instant: datetime,
     candidates: Candidates,
     zone: ZoneInfo,
     *,
     gap: DstGap | None = DstGap.AFTER,
     fold: DstFold = DstFold.FIRST,
-    is_noted: bool = True,
+    with_notes: bool = True,
 ) -> Iterator[Occurrence]:
-    """Yield what comes strictly after ``moment``, in order, of times that clocks in ``zone`` show.
+    """Yield the occurrences strictly after ``instant``, in order, of wall-clock times in ``zone``.
 
     Args:
-        candidates: yields the wanted times of day (without zone) after a given one, in order.
-        gap: None where a time that does not exist is not worth a word.
-        is_noted: whether occurrences carry notes.
+        candidates: yields the wanted wall-clock times after a given one, in order.
+        gap: None to omit times in a gap without an occurrence that says so.
+        with_notes: whether occurrences carry notes about daylight saving.
     """
-    found = _in_order(moment, candidates, zone, gap, fold)
     latest: datetime | None = None
-    for occurrence in found:
+    for occurrence in _in_order(instant, candidates, zone, gap, fold):
         if occurrence.is_skipped:
             yield occurrence
-        elif occurrence.at != latest:  # several times in one gap are one instant after it
+        elif occurrence.at != latest:  # several times in one gap are due once, after it
             latest = occurrence.at
-            yield occurrence if is_noted else Occurrence(occurrence.at)
+            yield occurrence if with_notes else Occurrence(occurrence.at)
 
 
 def _in_order(
-    moment: datetime, candidates: Candidates, zone: ZoneInfo, gap: DstGap | None, fold: DstFold
+    instant: datetime, candidates: Candidates, zone: ZoneInfo, gap: DstGap | None, fold: DstFold
 ) -> Iterator[Occurrence]:
-    # In a fold, times that are later by the clock can be earlier as instants: what is found waits here until no later
-    # time of day can come before it.
-    waiting: list[Occurrence] = []
-    known_gap: tuple[datetime, datetime] | None = None  # the first and the last time left out by it, as asked for
-    end_of_gap = moment
+    # In a fold, a later wall-clock time can be an earlier instant, so occurrences are held back on a heap until no
+    # later candidate can precede them.
+    pending: list[Occurrence] = []
+    known_gap: tuple[datetime, datetime] | None = None  # first and last wall-clock time known to be in one gap
+    end_of_gap = instant
     try:
-        for shown in candidates(_start(moment, zone)):
-            earlier, later = _offsets(shown, zone)
+        for wall_time in candidates(_search_start(instant, zone)):
+            earlier, later = _offsets(wall_time, zone)
             if earlier < later:
-                if known_gap is None or not known_gap[0] <= shown <= known_gap[1]:
-                    end_of_gap = _end_of_gap(shown, zone)
-                    known_gap = (shown, end_of_gap.astimezone(zone).replace(tzinfo=None) - timedelta(microseconds=1))
-                first, found = end_of_gap, _in_gap(shown, end_of_gap, gap)
+                if known_gap is None or not known_gap[0] <= wall_time <= known_gap[1]:
+                    end_of_gap = _end_of_gap(wall_time, zone)
+                    last_in_gap = end_of_gap.astimezone(zone).replace(tzinfo=None) - timedelta(microseconds=1)
+                    known_gap = (wall_time, last_in_gap)
+                first, resolved = end_of_gap, _in_gap(wall_time, end_of_gap, gap)
             else:
-                first = (shown - earlier).replace(tzinfo=UTC)
-                found = [Occurrence(first)] if earlier == later else _in_fold(shown, first, earlier - later, fold)
-            while waiting and waiting[0].at <= first:
-                yield heapq.heappop(waiting)
-            for occurrence in found:
-                if occurrence.at > moment:
-                    heapq.heappush(waiting, occurrence)
+                first = (wall_time - earlier).replace(tzinfo=UTC)
+                is_unique = earlier == later
+                resolved = [Occurrence(first)] if is_unique else _in_fold(wall_time, first, earlier - later, fold)
+            while pending and pending[0].at <= first:
+                yield heapq.heappop(pending)
+            for occurrence in resolved:
+                if occurrence.at > instant:
+                    heapq.heappush(pending, occurrence)
     except OverflowError:
-        pass  # the end of what a calendar can hold
-    while waiting:
-        yield heapq.heappop(waiting)
+        pass  # beyond datetime.max
+    while pending:
+        yield heapq.heappop(pending)
 
 
-def _start(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return the time of day after which candidates may still lie ahead of ``moment``."""
-    local = moment.astimezone(zone)
-    shown = local.replace(tzinfo=None, fold=0)
-    earlier, later = _offsets(shown, zone)
+def _search_start(instant: datetime, zone: ZoneInfo) -> datetime:
+    """Return the wall-clock time after which every candidate later than ``instant`` lies."""
+    local = instant.astimezone(zone)
+    wall_time = local.replace(tzinfo=None, fold=0)
+    earlier, later = _offsets(wall_time, zone)
     if local.fold == 0 and earlier > later:
-        return shown - (earlier - later)  # what was shown already in this fold is shown once more
-    return shown
+        return wall_time - (earlier - later)  # the part of the fold that has passed will be shown a second time
+    return wall_time
 
 
-def _offsets(shown: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
-    """Return the offsets by which a time of day is read: the same twice, unless clocks change around it."""
-    local = shown.replace(tzinfo=zone, fold=0)
+def _offsets(wall_time: datetime, zone: ZoneInfo) -> tuple[timedelta, timedelta]:
+    """Return the UTC offsets of a wall-clock time for fold 0 and 1; they differ only in a gap or a fold."""
+    local = wall_time.replace(tzinfo=zone, fold=0)
     earlier, later = local.utcoffset(), local.replace(fold=1).utcoffset()
     assert earlier is not None
     assert later is not None
     return earlier, later
 
 
-def _in_gap(shown: datetime, end: datetime, gap: DstGap | None) -> list[Occurrence]:
+def _in_gap(wall_time: datetime, end: datetime, gap: DstGap | None) -> list[Occurrence]:
     if gap is None:
         return []
     if gap is DstGap.SKIP:
-        return [Occurrence(end, f"skipped: gap {_clock(shown)}", True)]
-    return [Occurrence(end, f"after the gap: {_clock(shown)}")]
+        return [Occurrence(end, f"skipped: gap {_format_clock(wall_time)}", True)]
+    return [Occurrence(end, f"after the gap: {_format_clock(wall_time)}")]
 
 
-def _in_fold(shown: datetime, first: datetime, size: timedelta, fold: DstFold) -> list[Occurrence]:
+def _in_fold(wall_time: datetime, first: datetime, size: timedelta, fold: DstFold) -> list[Occurrence]:
     both = [
-        Occurrence(first, f"first of two {_clock(shown)}"),
-        Occurrence(first + size, f"second of two {_clock(shown)}"),
+        Occurrence(first, f"first of two {_format_clock(wall_time)}"),
+        Occurrence(first + size, f"second of two {_format_clock(wall_time)}"),
     ]
     return {DstFold.FIRST: both[:1], DstFold.SECOND: both[1:], DstFold.BOTH: both}[fold]
 
 
-def _clock(shown: datetime) -> str:
-    return f"{shown:%H:%M:%S}" if shown.second else f"{shown:%H:%M}"
+def _format_clock(wall_time: datetime) -> str:
+    return f"{wall_time:%H:%M:%S}" if wall_time.second else f"{wall_time:%H:%M}"
 
 
-def _end_of_gap(shown: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first instant after the gap that ``shown`` lies in, in UTC."""
-    earlier, later = _offsets(shown, zone)
-    # Read by the offset after the gap it lies before the change, read by the one before it lies after.
-    before, after = (shown - later).replace(tzinfo=UTC), (shown - earlier).replace(tzinfo=UTC)
+def _end_of_gap(wall_time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first instant, in UTC, after the gap that contains ``wall_time``."""
+    earlier, later = _offsets(wall_time, zone)
+    # Converted with the offset after the gap, the time lies before the transition; with the one before it, after.
+    before, after = (wall_time - later).replace(tzinfo=UTC), (wall_time - earlier).replace(tzinfo=UTC)
     before, after = before.replace(microsecond=0), after.replace(microsecond=0)
     offset_before = before.astimezone(zone).utcoffset()
     while after - before > _SECOND:
@@ -128,7 +133,7 @@ def _end_of_gap(shown: datetime, zone: ZoneInfo) -> datetime:
     return after
 
 
-def instant_of(shown: datetime, zone: ZoneInfo) -> datetime:
-    """Return when clocks in ``zone`` first show this, in UTC; in a gap, the first instant after it."""
-    earlier, later = _offsets(shown, zone)
-    return _end_of_gap(shown, zone) if earlier < later else (shown - earlier).replace(tzinfo=UTC)
+def instant_of(wall_time: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first instant, in UTC, at which clocks in ``zone`` show ``wall_time``; in a gap, its end."""
+    earlier, later = _offsets(wall_time, zone)
+    return _end_of_gap(wall_time, zone) if earlier < later else (wall_time - earlier).replace(tzinfo=UTC)

@@ -48,7 +48,7 @@ def _carry_out(paths: Paths, request: p.Request[p.Reply], sender: str, limit: fl
         if not isinstance(request, p.Directive):  # reading disturbs nobody
             return asyncio.run(_in_process(paths, request))
         try:
-            with engine_process.hold_lock(paths, engine_process.COMMAND):
+            with engine_process.hold_command_lock(paths):
                 return asyncio.run(_in_process(paths, request))
         except EngineRunning:
             if not engine_process.is_running(paths):
@@ -77,7 +77,7 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply]) -> p.Reply:
         return datetime.now(UTC)
 
     settings = settings_file.load(paths.settings)
-    paths.make()
+    paths.create_folders()
     store = AsyncStore()
     await store.open(settings, paths)
     state = EngineState(paths, store, EventBus())

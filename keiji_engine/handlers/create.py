@@ -6,7 +6,7 @@ import asyncio
 
 from keiji import names
 from keiji.errors import TaskExists, WorkspaceMissing
-from keiji.schedule.parse import read_schedule
+from keiji.schedule.parse import parse_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
 from keiji_engine.handlers.context import Context
@@ -17,7 +17,7 @@ async def create(context: Context, request: Create) -> Done:
     name = names.validate(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
-    schedule = read_schedule(request.schedule).source_form() if request.schedule.strip() else ""
+    schedule = parse_schedule(request.schedule).source_form() if request.schedule.strip() else ""
     source = context.paths.source(slug)
     if not context.paths.tasks.is_dir():
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")

@@ -10,7 +10,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from keiji import file_lock
-from keiji.log_reader import archives, end_of
+from keiji.log_reader import archived_end, archives
 from keiji_engine.logs.line_format import format_line
 
 MAX_ARCHIVES = 5
@@ -103,7 +103,7 @@ class LogWriter:
             os.close(self._file)
             self._file = -1
         self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._base = end_of(archives(self.path))
+        self._base = archived_end(archives(self.path))
         self._own_size = -1
         return os.fstat(self._file).st_size
 

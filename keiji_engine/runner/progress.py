@@ -59,7 +59,7 @@ class ProgressFilter:
         else:
             self.latest = Progress(
                 fraction=min(int(percent), 100) / 100 if percent and state != _INDETERMINATE else None,
-                words=(text or b"").decode("utf-8", "replace")[:_MAX_TEXT_LENGTH],
+                message=(text or b"").decode("utf-8", "replace")[:_MAX_TEXT_LENGTH],
                 is_failing=state == _ERROR,
             )
         return b""
@@ -78,7 +78,7 @@ def write(path: Path, progress: Progress | None) -> None:
             return
         path.parent.mkdir(mode=0o700, exist_ok=True)
         temporary = path.with_name(f".{path.name}")
-        temporary.write_text(json.dumps([progress.fraction, progress.words, progress.is_failing]))
+        temporary.write_text(json.dumps([progress.fraction, progress.message, progress.is_failing]))
         temporary.replace(path)
 
 
@@ -94,4 +94,4 @@ def read_all(runs: Path) -> Iterator[tuple[str, Progress]]:
         except (OSError, ValueError):
             continue
         if not path.name.startswith("."):
-            yield path.name, Progress(fraction=fraction, words=words, is_failing=is_failing)
+            yield path.name, Progress(fraction=fraction, message=words, is_failing=is_failing)

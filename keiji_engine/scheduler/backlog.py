@@ -53,8 +53,8 @@ class Backlog:
         if self.last_older < limit:
             return before, replace(after, **none_older)
         assert self.task.schedule is not None
-        found = self.task.schedule.range_until(self.oldest, limit - _TICK, newest=1, most=MAX_INSTANTS)
-        count, last = found.older + 1, found.newest[-1]
+        found = self.task.schedule.range_until(self.oldest, limit - _TICK, keep_latest=1, max_count=MAX_INSTANTS)
+        count, last = found.earlier_count + 1, found.latest[-1]
         first_after = self.task.schedule.next_after(last)
         return (
             replace(before, older=count, last_older=last),
@@ -117,10 +117,12 @@ def backlog_of(task: Task, now: datetime) -> Backlog:
     assert task.schedule is not None
     assert task.next_at is not None
     newest = max(INDIVIDUAL_ROWS, task.policy.catch_up_cap)
-    found = task.schedule.range_until(task.next_at, now, newest=newest, most=MAX_INSTANTS)
-    next_at = found.following or task.schedule.next_after(max(now, found.newest[-1]))
-    is_truncated = found.following is not None
-    return Backlog(task, found.newest, found.older, found.oldest, found.last_older, next_at, is_truncated)
+    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=MAX_INSTANTS)
+    next_at = found.next_instant or task.schedule.next_after(max(now, found.latest[-1]))
+    is_truncated = found.next_instant is not None
+    return Backlog(
+        task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at, is_truncated
+    )
 
 
 def close_backlog(task: Task, now: datetime, state: RunState, why: Reason) -> tuple[Claim, ...]:

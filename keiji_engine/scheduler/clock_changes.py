@@ -29,8 +29,8 @@ class SetBack:
     def recount(self, first: datetime, now: datetime) -> tuple[int, datetime]:
         """Return how many instants from ``first`` to ``now`` were due by the task's schedule, and the last of them."""
         assert self.task.schedule is not None
-        found = self.task.schedule.range_until(first, now, newest=1, most=MAX_INSTANTS)
-        return found.older + 1, found.newest[-1]
+        found = self.task.schedule.range_until(first, now, keep_latest=1, max_count=MAX_INSTANTS)
+        return found.earlier_count + 1, found.latest[-1]
 
 
 def anchor_schedule(schedule: Schedule, policy: Policy, zone: str, now: datetime) -> tuple[Schedule, datetime | None]:

@@ -110,13 +110,13 @@ class BusLink:
 
     def _trouble(self) -> KeijiError | None:
         try:
-            workspace.check(self._paths)
+            workspace.validate(self._paths)
         except KeijiError as error:
             return error
         return None
 
     async def make_workspace(self) -> None:
-        await asyncio.to_thread(workspace.make, self._paths)
+        await asyncio.to_thread(workspace.create, self._paths)
 
     async def start_engine(self) -> None:
         await asyncio.to_thread(self._start_engine)

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from keiji.engine_process import SERVICES
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
 from keiji_tui.actions import Action, Place
 from keiji_tui.commands import under_way
@@ -19,7 +20,7 @@ from keiji_tui.link.link import Logs
 from keiji_tui.logs import own
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.screens.board import Board
-from keiji_tui.store import SERVICES, Store
+from keiji_tui.store import Store
 from keiji_tui.widgets.bindings import bindings
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.heading import service_mark

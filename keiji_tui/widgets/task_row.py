@@ -119,7 +119,7 @@ def _progress(task: TaskView, took: str) -> list[str]:
     told = task.progress
     if told is None:
         return []
-    words = plain(told.words)
+    words = plain(told.message)
     if told.fraction is None:
         return [f"{took} {words}"] if words else []
     filled = round(told.fraction * _BAR)

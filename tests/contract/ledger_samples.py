@@ -34,8 +34,8 @@ def a_build(mark: str = "a", policy: Policy | None = None, schedule: Schedule = 
 
 def built_task(store: Store, slug: str = "ping") -> Task:
     """Add a task with a build, due every ten seconds from NOW."""
-    store.create_task(slug, slug, "", NOW)
-    return store.activate(slug, a_build(), EVERY_TEN, at(10), now=NOW)
+    store.tasks.create(slug, slug, "", NOW)
+    return store.tasks.activate(slug, a_build(), EVERY_TEN, at(10), now=NOW)
 
 
 def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, reason: str = "") -> Claim:
@@ -51,13 +51,13 @@ def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, rea
 
 def started(store: Store, slug: str, seconds: float) -> Run:
     """Claim an occurrence and see it running."""
-    [run] = store.claim([claim_of(slug, seconds)], at(seconds))
-    return store.mark_running(run.run_id, at(seconds + 0.25))
+    [run] = store.runs.claim([claim_of(slug, seconds)], at(seconds))
+    return store.runs.mark_running(run.run_id, at(seconds + 0.25))
 
 
 def ended(store: Store, slug: str, seconds: float, state: RunState = RunState.SUCCEEDED) -> Run:
     """Claim an occurrence, see it running and see it end a second later."""
-    run, _ = store.finish(result_of(started(store, slug, seconds), state, seconds + 1))
+    run, _ = store.runs.finish(result_of(started(store, slug, seconds), state, seconds + 1))
     return run
 
 

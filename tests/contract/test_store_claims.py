@@ -17,23 +17,23 @@ from keiji_engine.storage.store import Claim, Store
 
 def test_a_claim_makes_a_run_and_moves_the_task_on(store: Store) -> None:
     built_task(store)
-    [run] = store.claim([claim_of("ping", 10)], at(10.5))
+    [run] = store.runs.claim([claim_of("ping", 10)], at(10.5))
     assert (run.task, run.trigger, run.state) == ("ping", Trigger.SCHEDULE, RunState.STARTING)
     assert (run.scheduled_for, run.created_at, run.attempt) == (at(10), at(10.5), 1)
     assert run.build == a_build().hash
-    assert store.run(run.run_id) == run
-    assert store.open_runs() == [run]
-    task = store.task("ping")
+    assert store.runs.get(run.run_id) == run
+    assert store.runs.open() == [run]
+    task = store.tasks.get("ping")
     assert (task.next_at, task.last_at) == (at(20), at(10.5))
 
 
 def test_an_occurrence_without_a_process_is_a_row_with_its_reason(store: Store) -> None:
     built_task(store)
-    [run] = store.claim([claim_of("ping", 10, RunState.SKIPPED, "still running since 10:00:00")], at(10))
+    [run] = store.runs.claim([claim_of("ping", 10, RunState.SKIPPED, "still running since 10:00:00")], at(10))
     assert (run.state, run.reason) == (RunState.SKIPPED, "still running since 10:00:00")
-    assert store.open_runs() == []
-    assert store.runs("ping", 5) == [run]
-    task = store.task("ping")
+    assert store.runs.open() == []
+    assert store.runs.latest("ping", 5) == [run]
+    task = store.tasks.get("ping")
     assert task.next_at == at(20)
     assert task.last_at is None
 
@@ -41,65 +41,65 @@ def test_an_occurrence_without_a_process_is_a_row_with_its_reason(store: Store) 
 def test_an_occurrence_is_claimed_once_and_the_rest_goes_through(store: Store) -> None:
     built_task(store, "one")
     built_task(store, "two")
-    [first] = store.claim([claim_of("one", 10)], at(10))
-    won = store.claim([claim_of("one", 10), claim_of("two", 10), claim_of("one", 20)], at(20))
+    [first] = store.runs.claim([claim_of("one", 10)], at(10))
+    won = store.runs.claim([claim_of("one", 10), claim_of("two", 10), claim_of("one", 20)], at(20))
     assert [(run.task, run.scheduled_for) for run in won] == [("two", at(10)), ("one", at(20))]
-    assert store.run(first.run_id) == first
-    assert store.task("one").next_at == at(30)
-    assert store.task("two").next_at == at(20)
+    assert store.runs.get(first.run_id) == first
+    assert store.tasks.get("one").next_at == at(30)
+    assert store.tasks.get("two").next_at == at(20)
 
 
 def test_a_lost_claim_still_moves_the_task_on(store: Store) -> None:
     built_task(store)
-    store.claim([claim_of("ping", 10)], at(10))
-    store.reschedule("ping", EVERY_TEN, at(10))  # as after the clock was set back
-    assert store.claim([claim_of("ping", 10)], at(12)) == []
-    assert store.task("ping").next_at == at(20)
-    assert store.task("ping").last_at == at(10)
+    store.runs.claim([claim_of("ping", 10)], at(10))
+    store.tasks.reschedule("ping", EVERY_TEN, at(10))  # as after the clock was set back
+    assert store.runs.claim([claim_of("ping", 10)], at(12)) == []
+    assert store.tasks.get("ping").next_at == at(20)
+    assert store.tasks.get("ping").last_at == at(10)
 
 
 def test_the_same_occurrence_twice_in_one_call_is_one_run(store: Store) -> None:
     built_task(store)
-    assert len(store.claim([claim_of("ping", 10), claim_of("ping", 10)], at(10))) == 1
+    assert len(store.runs.claim([claim_of("ping", 10), claim_of("ping", 10)], at(10))) == 1
 
 
 def test_catching_up_claims_several_occurrences_of_a_task_in_order(store: Store) -> None:
     built_task(store)
     states = [RunState.MISSED, RunState.COALESCED, RunState.STARTING]
-    won = store.claim([claim_of("ping", 10 * n, state) for n, state in enumerate(states, 1)], at(35))
+    won = store.runs.claim([claim_of("ping", 10 * n, state) for n, state in enumerate(states, 1)], at(35))
     assert [run.state for run in won] == states
     assert [run.run_id for run in won] == sorted(run.run_id for run in won)
-    assert store.task("ping").next_at == at(40)
-    assert store.runs("ping", 2) == [won[2], won[1]]
+    assert store.tasks.get("ping").next_at == at(40)
+    assert store.runs.latest("ping", 2) == [won[2], won[1]]
 
 
 def test_a_task_that_is_disabled_or_gone_by_now_is_passed_over(store: Store) -> None:
     for slug in ("off", "on", "gone"):
         built_task(store, slug)
     store.set_enabled("off", False, None, None)
-    store.delete_task("gone")
-    won = store.claim([claim_of(slug, 10) for slug in ("off", "gone", "on")], at(10))
+    store.tasks.delete("gone")
+    won = store.runs.claim([claim_of(slug, 10) for slug in ("off", "gone", "on")], at(10))
     assert [run.task for run in won] == ["on"]
-    assert store.task("off").next_at is None
-    assert store.runs("off", 5) == []
+    assert store.tasks.get("off").next_at is None
+    assert store.runs.latest("off", 5) == []
 
 
 def test_the_last_occurrence_leaves_no_next_instant(store: Store) -> None:
     built_task(store)
-    store.claim([Claim(task="ping", scheduled_for=at(10), next_at=None, state=RunState.STARTING)], at(10))
-    assert store.task("ping").next_at is None
+    store.runs.claim([Claim(task="ping", scheduled_for=at(10), next_at=None, state=RunState.STARTING)], at(10))
+    assert store.tasks.get("ping").next_at is None
 
 
 def test_nothing_to_claim_is_nothing_won(store: Store) -> None:
-    assert store.claim([], NOW) == []
-    assert store.claim([claim_of("unknown", 10)], NOW) == []
+    assert store.runs.claim([], NOW) == []
+    assert store.runs.claim([claim_of("unknown", 10)], NOW) == []
 
 
 def test_many_claims_of_one_tick_keep_their_order(store: Store) -> None:
     built_task(store)
-    won = store.claim([claim_of("ping", n) for n in range(1500)], at(1500))
+    won = store.runs.claim([claim_of("ping", n) for n in range(1500)], at(1500))
     assert [run.scheduled_for for run in won] == [at(n) for n in range(1500)]
-    assert store.claim([claim_of("ping", n) for n in range(1500)], at(1501)) == []
+    assert store.runs.claim([claim_of("ping", n) for n in range(1500)], at(1501)) == []
 
 
 def test_two_stores_that_claim_the_same_occurrences_win_each_once(open_store: Callable[[], Store]) -> None:
@@ -116,7 +116,7 @@ def test_two_stores_that_claim_the_same_occurrences_win_each_once(open_store: Ca
             # One comes from either end: who locks in the order of the claims gets stuck half-way, on PostgreSQL.
             claims = [claim_of(*occurrence) for occurrence in (occurrences if number else reversed(occurrences))]
             together.wait(10)
-            won += [(run.task, run.scheduled_for) for run in stores[number].claim(claims, at(5000))]
+            won += [(run.task, run.scheduled_for) for run in stores[number].runs.claim(claims, at(5000))]
         return won
 
     with ThreadPoolExecutor(2) as pool:
@@ -133,7 +133,7 @@ def test_two_stores_that_finish_the_same_run_add_one_retry(open_store: Callable[
         retries = []
         for run in runs:
             together.wait(10)
-            _, retry = stores[number].finish(result_of(run, RunState.FAILED, 500), retry_at=at(501))
+            _, retry = stores[number].runs.finish(result_of(run, RunState.FAILED, 500), retry_at=at(501))
             retries.append(retry.run_id if retry else "")
         return retries
 
@@ -141,7 +141,7 @@ def test_two_stores_that_finish_the_same_run_add_one_retry(open_store: Callable[
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(finish, range(2))
     assert one == two
-    assert sorted(one) == [run.run_id for run in stores[0].open_runs()]
+    assert sorted(one) == [run.run_id for run in stores[0].runs.open()]
     assert len(set(one)) == 10
 
 
@@ -152,10 +152,10 @@ print("ready", flush=True)
 tick = 0
 while True:
     tick += 1
-    [run] = store.claim([claim_of("ping", 10 * tick)], at(10 * tick))
-    store.mark_running(run.run_id, at(10 * tick))
+    [run] = store.runs.claim([claim_of("ping", 10 * tick)], at(10 * tick))
+    store.runs.mark_running(run.run_id, at(10 * tick))
     state = RunState.FAILED if tick % 2 else RunState.SUCCEEDED
-    store.finish(result_of(run, state, 10 * tick + 1), retry_at=at(10 * tick + 5) if tick % 2 else None)
+    store.runs.finish(result_of(run, state, 10 * tick + 1), retry_at=at(10 * tick + 5) if tick % 2 else None)
     print(tick, flush=True)
 """
 
@@ -175,13 +175,13 @@ def test_after_kill_9_in_the_midst_of_work_everything_fits_together(
     process.wait(10)
 
     store = open_store()
-    everything = store.runs("ping", 1000)
+    everything = store.runs.latest("ping", 1000)
     scheduled = {run.scheduled_for: run for run in everything if run.attempt == 1}
     assert len(scheduled) >= 15
     assert sorted(scheduled) == [at(10 * n) for n in range(1, len(scheduled) + 1)]
-    assert store.task("ping").next_at == max(scheduled) + timedelta(seconds=10)
+    assert store.tasks.get("ping").next_at == max(scheduled) + timedelta(seconds=10)
     retried = {run.scheduled_for for run in everything if run.trigger is Trigger.RETRY}
     assert retried == {moment for moment, run in scheduled.items() if run.state in BAD}
-    assert [run.scheduled_for for run in store.open_runs() if run.is_live] in ([], [max(scheduled)])
+    assert [run.scheduled_for for run in store.runs.open() if run.is_live] in ([], [max(scheduled)])
     # And work goes on from there.
     assert started(store, "ping", 10 * (len(scheduled) + 1)).state is RunState.RUNNING

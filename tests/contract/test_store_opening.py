@@ -46,13 +46,13 @@ def test_what_was_stored_is_there_when_it_is_opened_again(settings: Settings, pa
     store = Store.open(settings, paths)
     task = built_task(store)
     run = ended(store, "ping", 10)
-    store.remember("d1", "run", "ping", "", NOW)
+    store.directives.insert("d1", "run", "ping", "", NOW)
     store.close()
     store = Store.open(settings, paths)
     try:
-        assert store.task("ping").task_id == task.task_id
-        assert store.runs("ping", 5) == [run]
-        assert store.remember("d1", "run", "ping", "", NOW) == b""
+        assert store.tasks.get("ping").task_id == task.task_id
+        assert store.runs.latest("ping", 5) == [run]
+        assert store.directives.insert("d1", "run", "ping", "", NOW) == b""
     finally:
         store.close()
 
@@ -93,7 +93,7 @@ Store.open(settings, paths).create_task("first", "first", "", NOW)
         store = opening.result(10)
     try:
         assert process.returncode == 0
-        assert store.task("first").name == "first"
+        assert store.tasks.get("first").name == "first"
         built_task(store)
     finally:
         store.close()
@@ -128,7 +128,7 @@ Store.open(settings, paths)
     store = Store.open(empty, paths)
     try:
         built_task(store)
-        assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+        assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
     finally:
         store.close()
 
@@ -140,8 +140,8 @@ def test_a_failure_of_the_database_is_a_storage_error_with_its_cause(empty: Sett
     store = Store(database)
     try:
         with pytest.raises(StorageError, match=r"the database .*: .*directives") as caught:
-            store.directive("d1")
+            store.directives.get("d1")
         assert isinstance(caught.value.__cause__, sa.exc.SQLAlchemyError)
-        assert store.tasks() == []
+        assert store.tasks.all() == []
     finally:
         store.close()

@@ -24,7 +24,7 @@ def kind() -> str:
 def test_both_spellings_of_the_scheme_are_understood(settings: Settings, paths: Paths) -> None:
     for scheme in ("postgres", "postgresql"):
         store = Store.open(Settings(db_url=scheme + settings.db_url.removeprefix("postgresql")), paths)
-        assert store.tasks() == []
+        assert store.tasks.all() == []
         store.close()
 
 
@@ -34,7 +34,7 @@ def test_after_the_server_dropped_every_connection_the_next_call_works(
     built_task(store)
     database = sa.make_url(settings.db_url).database
     postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
-    assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+    assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
 
 
 def test_while_the_database_is_away_calls_fail_and_once_it_is_back_they_work(
@@ -46,10 +46,10 @@ def test_while_the_database_is_away_calls_fail_and_once_it_is_back_they_work(
     postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
     for _ in range(2):
         with pytest.raises(StorageError, match="not currently accepting connections"):
-            store.claim([claim_of("ping", 10)], at(10))
+            store.runs.claim([claim_of("ping", 10)], at(10))
     postgresql_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true")
-    assert store.task("ping") == task
-    assert len(store.claim([claim_of("ping", 10)], at(10))) == 1
+    assert store.tasks.get("ping") == task
+    assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,11 @@ from keiji_engine.storage.store import Store
 
 def test_a_run_goes_from_claim_to_its_end(store: Store) -> None:
     built_task(store)
-    [claimed] = store.claim([claim_of("ping", 10)], at(10))
-    running = store.mark_running(claimed.run_id, at(10.25))
+    [claimed] = store.runs.claim([claim_of("ping", 10)], at(10))
+    running = store.runs.mark_running(claimed.run_id, at(10.25))
     assert (running.state, running.started_at) == (RunState.RUNNING, at(10.25))
     result = result_of(running, RunState.SUCCEEDED, 12.5)
-    run, retry = store.finish(result)
+    run, retry = store.runs.finish(result)
     assert retry is None
     assert run == replace(
         running,
@@ -31,129 +31,129 @@ def test_a_run_goes_from_claim_to_its_end(store: Store) -> None:
         log_end=2**40 + 17,
     )
     assert run.seconds == 2.25
-    assert store.run(run.run_id) == run
-    assert store.open_runs() == []
+    assert store.runs.get(run.run_id) == run
+    assert store.runs.open() == []
 
 
 def test_a_run_may_end_before_its_start_was_recorded(store: Store) -> None:
     built_task(store)
-    [claimed] = store.claim([claim_of("ping", 10)], at(10))
+    [claimed] = store.runs.claim([claim_of("ping", 10)], at(10))
     result = replace(result_of(claimed, RunState.FAILED, 12), started_at=at(10.125), signal=9, exit_code=None)
-    run, _ = store.finish(result)
+    run, _ = store.runs.finish(result)
     assert (run.state, run.started_at, run.signal, run.exit_code) == (RunState.FAILED, at(10.125), 9, None)
 
 
 def test_a_start_that_the_result_does_not_know_is_kept(store: Store) -> None:
     built_task(store)
     running = started(store, "ping", 10)
-    run, _ = store.finish(replace(result_of(running, RunState.LOST, 12), started_at=None))
+    run, _ = store.runs.finish(replace(result_of(running, RunState.LOST, 12), started_at=None))
     assert run.started_at == running.started_at
 
 
 def test_a_start_that_is_told_again_changes_nothing(store: Store) -> None:
     built_task(store)
     running = started(store, "ping", 10)
-    assert store.mark_running(running.run_id, at(99)) == running
-    assert store.run(running.run_id) == running
+    assert store.runs.mark_running(running.run_id, at(99)) == running
+    assert store.runs.get(running.run_id) == running
 
 
 def test_a_bad_end_puts_its_reason_on_the_task_until_a_success(store: Store) -> None:
     built_task(store)
     for seconds, state in ((10, RunState.FAILED), (20, RunState.TIMED_OUT), (30, RunState.LOST)):
         ended(store, "ping", seconds, state)
-        task = store.task("ping")
+        task = store.tasks.get("ping")
         assert (task.is_error, task.error_text) == (True, f"it {state}")
     ended(store, "ping", 40, RunState.STOPPED)
-    assert store.task("ping").is_error
+    assert store.tasks.get("ping").is_error
     ended(store, "ping", 50, RunState.SUCCEEDED)
-    task = store.task("ping")
+    task = store.tasks.get("ping")
     assert (task.is_error, task.error_text) == (False, "")
 
 
 def test_a_retry_is_queued_with_the_end_that_it_follows(store: Store) -> None:
     built_task(store)
-    failed, retry = store.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
+    failed, retry = store.runs.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
     assert retry is not None
     assert (retry.trigger, retry.state, retry.attempt) == (Trigger.RETRY, RunState.QUEUED, 2)
     assert (retry.scheduled_for, retry.due_at, retry.build) == (at(10), at(13), a_build().hash)
     assert retry.run_id > failed.run_id
-    assert store.open_runs() == [retry]
-    assert not store.task("ping").is_error
+    assert store.runs.open() == [retry]
+    assert not store.tasks.get("ping").is_error
 
 
 def test_a_retry_that_fails_for_good_puts_the_error_on_the_task(store: Store) -> None:
     built_task(store)
     run = started(store, "ping", 10)
     for attempt in (2, 3):
-        _, retry = store.finish(result_of(run, RunState.FAILED, 10 + attempt), retry_at=at(20))
+        _, retry = store.runs.finish(result_of(run, RunState.FAILED, 10 + attempt), retry_at=at(20))
         assert retry is not None
         assert retry.attempt == attempt
-        run = store.mark_running(store.begin_queued(retry.run_id, at(20)).run_id, at(20))
-    last, nothing = store.finish(result_of(run, RunState.FAILED, 30, "exit code 3 (attempt 3 of 3)"))
+        run = store.runs.mark_running(store.runs.start_queued(retry.run_id, at(20)).run_id, at(20))
+    last, nothing = store.runs.finish(result_of(run, RunState.FAILED, 30, "exit code 3 (attempt 3 of 3)"))
     assert nothing is None
     assert last.attempt == 3
-    assert store.task("ping").error_text == "exit code 3 (attempt 3 of 3)"
-    assert [run.attempt for run in store.runs("ping", 9)] == [3, 2, 1]
+    assert store.tasks.get("ping").error_text == "exit code 3 (attempt 3 of 3)"
+    assert [run.attempt for run in store.runs.latest("ping", 9)] == [3, 2, 1]
 
 
 def test_the_same_end_again_changes_nothing_and_adds_no_second_retry(store: Store) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
-    first = store.finish(result, retry_at=at(13))
-    assert store.finish(result, retry_at=at(99)) == first
-    assert store.finish(replace(result, finished_at=at(98), exit_code=7), retry_at=at(99)) == first
-    assert len(store.runs("ping", 9)) == 2
-    assert not store.task("ping").is_error
+    first = store.runs.finish(result, retry_at=at(13))
+    assert store.runs.finish(result, retry_at=at(99)) == first
+    assert store.runs.finish(replace(result, finished_at=at(98), exit_code=7), retry_at=at(99)) == first
+    assert len(store.runs.latest("ping", 9)) == 2
+    assert not store.tasks.get("ping").is_error
 
 
 def test_the_same_end_again_does_not_bring_back_an_error_that_was_resolved(store: Store) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
-    store.finish(result)
-    store.resolve("ping")
-    store.finish(result)
-    assert not store.task("ping").is_error
+    store.runs.finish(result)
+    store.tasks.resolve("ping")
+    store.runs.finish(result)
+    assert not store.tasks.get("ping").is_error
 
 
 def test_an_end_that_is_repeated_after_the_retry_began_does_not_offer_it_again(store: Store) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
-    _, retry = store.finish(result, retry_at=at(13))
+    _, retry = store.runs.finish(result, retry_at=at(13))
     assert retry is not None
-    store.begin_queued(retry.run_id, at(13))
-    assert store.finish(result, retry_at=at(13))[1] is None
+    store.runs.start_queued(retry.run_id, at(13))
+    assert store.runs.finish(result, retry_at=at(13))[1] is None
 
 
 def test_moves_that_the_table_does_not_list_are_refused_and_change_nothing(store: Store) -> None:
     built_task(store)
     done = ended(store, "ping", 10)
     for verb in (
-        lambda: store.finish(result_of(done, RunState.FAILED, 99), retry_at=at(99)),
-        lambda: store.mark_running(done.run_id, at(99)),
-        lambda: store.begin_queued(done.run_id, at(99)),
+        lambda: store.runs.finish(result_of(done, RunState.FAILED, 99), retry_at=at(99)),
+        lambda: store.runs.mark_running(done.run_id, at(99)),
+        lambda: store.runs.start_queued(done.run_id, at(99)),
     ):
-        with pytest.raises(IllegalTransition, match="a run that is succeeded cannot become"):
+        with pytest.raises(IllegalTransition, match="a succeeded run cannot become"):
             verb()
     running = started(store, "ping", 20)
     with pytest.raises(IllegalTransition, match="a run that is running cannot become skipped"):
-        store.finish(result_of(running, RunState.SKIPPED, 99))
-    _, queued = store.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
+        store.runs.finish(result_of(running, RunState.SKIPPED, 99))
+    _, queued = store.runs.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
     assert queued is not None
     with pytest.raises(IllegalTransition, match="a run that is queued cannot become running"):
-        store.mark_running(queued.run_id, at(99))
-    assert store.run(done.run_id) == done
-    assert store.open_runs() == [queued]
-    assert store.task("ping").last_at == at(20)
+        store.runs.mark_running(queued.run_id, at(99))
+    assert store.runs.get(done.run_id) == done
+    assert store.runs.open() == [queued]
+    assert store.tasks.get("ping").last_at == at(20)
 
 
 def test_an_unknown_run_is_not_found(store: Store) -> None:
     built_task(store)
     ghost = replace(started(store, "ping", 10), run_id="0" * 26)
     for verb in (
-        lambda: store.run(ghost.run_id),
-        lambda: store.mark_running(ghost.run_id, NOW),
-        lambda: store.begin_queued(ghost.run_id, NOW),
-        lambda: store.finish(result_of(ghost, RunState.FAILED, 1)),
+        lambda: store.runs.get(ghost.run_id),
+        lambda: store.runs.mark_running(ghost.run_id, NOW),
+        lambda: store.runs.start_queued(ghost.run_id, NOW),
+        lambda: store.runs.finish(result_of(ghost, RunState.FAILED, 1)),
     ):
         with pytest.raises(RunNotFound, match=r"there is no run '0+'"):
             verb()
@@ -161,64 +161,64 @@ def test_an_unknown_run_is_not_found(store: Store) -> None:
 
 def test_a_requested_run_is_of_the_active_build_and_of_no_occurrence(store: Store) -> None:
     built_task(store)
-    run = store.request_run("ping", trigger=Trigger.MANUAL, now=at(3))
+    run = store.runs.insert_manual("ping", now=at(3))
     assert (run.trigger, run.state, run.scheduled_for) == (Trigger.MANUAL, RunState.STARTING, None)
     assert (run.created_at, run.build) == (at(3), a_build().hash)
-    assert (store.task("ping").last_at, store.task("ping").next_at) == (at(3), at(10))
+    assert (store.tasks.get("ping").last_at, store.tasks.get("ping").next_at) == (at(3), at(10))
     # Any number of them, and of their retries: they share no unique key.
-    other = store.request_run("ping", trigger=Trigger.MANUAL, now=at(3))
+    other = store.runs.insert_manual("ping", now=at(3))
     for one in (run, other):
-        _, retry = store.finish(result_of(one, RunState.FAILED, 4), retry_at=at(5))
+        _, retry = store.runs.finish(result_of(one, RunState.FAILED, 4), retry_at=at(5))
         assert retry is not None
         assert (retry.scheduled_for, retry.attempt) == (None, 2)
 
 
 def test_a_requested_run_may_wait_in_the_queue(store: Store) -> None:
     built_task(store)
-    run = store.request_run("ping", trigger=Trigger.MANUAL, now=at(3), state=RunState.QUEUED)
+    run = store.runs.insert_manual("ping", now=at(3), state=RunState.QUEUED)
     assert (run.state, run.due_at) == (RunState.QUEUED, at(3))
-    assert store.task("ping").last_at is None
-    begun = store.begin_queued(run.run_id, at(7))
+    assert store.tasks.get("ping").last_at is None
+    begun = store.runs.start_queued(run.run_id, at(7))
     assert begun.state is RunState.STARTING
-    assert store.task("ping").last_at == at(7)
+    assert store.tasks.get("ping").last_at == at(7)
 
 
 def test_a_task_without_a_build_cannot_be_run(store: Store) -> None:
-    store.create_task("ping", "ping", "", NOW)
+    store.tasks.create("ping", "ping", "", NOW)
     with pytest.raises(NotBuilt, match="'ping' has no build yet"):
-        store.request_run("ping", trigger=Trigger.MANUAL, now=NOW)
-    assert store.runs("ping", 1) == []
+        store.runs.insert_manual("ping", now=NOW)
+    assert store.runs.latest("ping", 1) == []
 
 
 def test_what_leaves_the_queue_gets_the_build_that_is_active_by_then(store: Store) -> None:
     built_task(store)
-    _, retry = store.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
+    _, retry = store.runs.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
     assert retry is not None
-    store.activate("ping", a_build("b"), EVERY_TEN, at(20), now=at(12.5))
-    assert store.begin_queued(retry.run_id, at(13)).build == "b" * 32
+    store.tasks.activate("ping", a_build("b"), EVERY_TEN, at(20), now=at(12.5))
+    assert store.runs.start_queued(retry.run_id, at(13)).build == "b" * 32
 
 
 def test_cancelling_empties_the_queue_of_one_task_and_leaves_what_runs(store: Store) -> None:
     for slug in ("one", "two"):
         built_task(store, slug)
-        store.finish(result_of(started(store, slug, 10), RunState.FAILED, 12), retry_at=at(13))
+        store.runs.finish(result_of(started(store, slug, 10), RunState.FAILED, 12), retry_at=at(13))
     running = started(store, "one", 20)
-    [cancelled] = store.cancel_queued("one", "stopped by keiji-tui", at(21))
+    [cancelled] = store.runs.cancel_queued("one", "stopped by keiji-tui", at(21))
     assert (cancelled.state, cancelled.reason, cancelled.finished_at) == (
         RunState.STOPPED,
         "stopped by keiji-tui",
         at(21),
     )
-    assert [run.task for run in store.open_runs()] == ["two", "one"]
-    assert store.run(running.run_id) == running
-    assert store.cancel_queued("one", "again", at(22)) == []
+    assert [run.task for run in store.runs.open()] == ["two", "one"]
+    assert store.runs.get(running.run_id) == running
+    assert store.runs.cancel_queued("one", "again", at(22)) == []
 
 
 def test_runs_are_told_newest_first_and_no_more_than_asked_for(store: Store) -> None:
     built_task(store)
     runs = [ended(store, "ping", 10 * n) for n in range(1, 6)]
-    assert store.runs("ping", 3) == [runs[4], runs[3], runs[2]]
-    assert store.runs("ping", 99) == runs[::-1]
+    assert store.runs.latest("ping", 3) == [runs[4], runs[3], runs[2]]
+    assert store.runs.latest("ping", 99) == runs[::-1]
 
 
 def test_recent_are_the_last_ended_runs_of_each_task_oldest_first(store: Store) -> None:
@@ -227,36 +227,36 @@ def test_recent_are_the_last_ended_runs_of_each_task_oldest_first(store: Store) 
     busy = [ended(store, "busy", 10 * n, RunState.FAILED if n % 3 else RunState.SUCCEEDED) for n in range(1, 9)]
     calm = [ended(store, "calm", 10)]
     started(store, "calm", 20)
-    assert store.recent(5) == {"busy": busy[-5:], "calm": calm, "new": []}
-    assert store.recent() == {"busy": busy, "calm": calm, "new": []}
-    assert store.recent(2)["busy"] == busy[-2:]
-    assert store.recent()["new"] == []
+    assert store.runs.recent(5) == {"busy": busy[-5:], "calm": calm, "new": []}
+    assert store.runs.recent() == {"busy": busy, "calm": calm, "new": []}
+    assert store.runs.recent(2)["busy"] == busy[-2:]
+    assert store.runs.recent()["new"] == []
 
 
 def test_what_never_had_a_process_is_not_among_the_recent(store: Store) -> None:
     built_task(store)
     done = ended(store, "ping", 10)
-    store.claim([claim_of("ping", 20, RunState.SKIPPED), claim_of("ping", 30, RunState.MISSED)], at(31))
-    failed, retry = store.finish(result_of(started(store, "ping", 40), RunState.FAILED, 41), retry_at=at(42))
+    store.runs.claim([claim_of("ping", 20, RunState.SKIPPED), claim_of("ping", 30, RunState.MISSED)], at(31))
+    failed, retry = store.runs.finish(result_of(started(store, "ping", 40), RunState.FAILED, 41), retry_at=at(42))
     assert retry is not None
-    store.cancel_queued("ping", "stopped", at(42))
-    passed_over = store.request_run("ping", trigger=Trigger.MANUAL, now=at(43), state=RunState.QUEUED)
-    store.finish(result_of(passed_over, RunState.SKIPPED, 44))
+    store.runs.cancel_queued("ping", "stopped", at(42))
+    passed_over = store.runs.insert_manual("ping", now=at(43), state=RunState.QUEUED)
+    store.runs.finish(result_of(passed_over, RunState.SKIPPED, 44))
     stopped = ended(store, "ping", 50, RunState.STOPPED)
-    assert store.recent()["ping"] == [done, failed, stopped]
-    assert store.recent(2)["ping"] == [failed, stopped]
+    assert store.runs.recent()["ping"] == [done, failed, stopped]
+    assert store.runs.recent(2)["ping"] == [failed, stopped]
 
 
 def test_runs_that_end_in_the_same_instant_are_all_counted_once(store: Store) -> None:
     built_task(store)
     runs = [started(store, "ping", 10 * n) for n in range(1, 6)]
     for run in runs:
-        store.finish(result_of(run, RunState.SUCCEEDED, 100))
-    assert [run.run_id for run in store.recent(3)["ping"]] == [run.run_id for run in runs[-3:]]
+        store.runs.finish(result_of(run, RunState.SUCCEEDED, 100))
+    assert [run.run_id for run in store.runs.recent(3)["ping"]] == [run.run_id for run in runs[-3:]]
 
 
 def test_ids_sort_in_the_order_of_their_making_even_when_the_clock_is_set_back(store: Store) -> None:
     built_task(store)
-    ids = [store.request_run("ping", trigger=Trigger.MANUAL, now=at(-n)).run_id for n in range(5)]
+    ids = [store.runs.insert_manual("ping", now=at(-n)).run_id for n in range(5)]
     assert ids == sorted(ids)
     assert {len(run_id) for run_id in ids} == {26}

@@ -50,16 +50,16 @@ def test_a_writer_waits_for_another_to_be_done(store: Store, paths: Paths) -> No
     other.execute("BEGIN IMMEDIATE")
     other.execute("UPDATE tasks SET description = 'changed meanwhile'")
     won: list[object] = []
-    waiting = Thread(target=lambda: won.extend(store.claim([claim_of("ping", 10)], at(10))))
+    waiting = Thread(target=lambda: won.extend(store.runs.claim([claim_of("ping", 10)], at(10))))
     waiting.start()
     waiting.join(0.05)
     assert waiting.is_alive()
-    assert store.task("ping").description == ""  # readers do not wait
+    assert store.tasks.get("ping").description == ""  # readers do not wait
     other.execute("COMMIT")
     other.close()
     waiting.join(5)
     assert len(won) == 1
-    assert store.task("ping").description == "changed meanwhile"
+    assert store.tasks.get("ping").description == "changed meanwhile"
 
 
 def test_openings_take_turns(paths: Paths) -> None:
@@ -74,7 +74,7 @@ def test_openings_take_turns(paths: Paths) -> None:
         assert not paths.database.exists()
         os.close(turn)
         store = opening.result(10)
-    assert store.tasks() == []
+    assert store.tasks.all() == []
     store.close()
 
 
@@ -110,7 +110,7 @@ def test_the_questions_asked_most_are_answered_from_an_index(settings: Settings,
 
 
 def test_moments_are_text_that_sorts_and_that_date_functions_read(store: Store, paths: Paths) -> None:
-    store.create_task("ping", "ping", "", NOW)
+    store.tasks.create("ping", "ping", "", NOW)
     reader = sqlite3.connect(paths.database)
     found = reader.execute("SELECT created_at, datetime(created_at) FROM tasks").fetchone()
     reader.close()

@@ -77,8 +77,8 @@ async def test_an_invalid_function_fails_the_build(source: Path, text: str, mess
     ("text", "message"),
     [
         ("import keiji\n\ndef schedule(:\n", "schedule.py, line 3: invalid syntax"),
-        (EVERY + "every(0).seconds", "schedule.py, line 3: every(0): a whole number of 1 or more is needed"),
-        (EVERY + "on.friday.at('25:00')", "schedule.py, line 3: at('25:00'): a time of day is needed"),
+        (EVERY + "every(0).seconds", "schedule.py, line 3: every(0): expected a whole number of at least 1"),
+        (EVERY + "on.friday.at('25:00')", "schedule.py, line 3: at('25:00'): expected a time of day"),
         (EVERY + "evry(10).seconds", "schedule.py, line 3: NameError: name 'evry' is not defined"),
         (EVERY + "every(10)", "schedule.py, line 2: schedule() returned every(10) without a unit"),
         (

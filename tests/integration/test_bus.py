@@ -100,13 +100,13 @@ class Engine:
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     paths = Paths.under(tmp_path)
-    paths.make()
+    paths.create_folders()
     return paths
 
 
 @pytest.fixture
 async def engine(paths: Paths) -> AsyncIterator[Engine]:
-    with engine_process.hold_lock(paths):
+    with engine_process.hold_engine_lock(paths):
         engine = Engine(paths)
         await engine.start()
         yield engine

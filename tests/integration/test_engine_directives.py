@@ -171,11 +171,11 @@ def test_disabling_without_an_engine_cancels_what_waits(installation: Installati
     assert (view.is_disabled, view.is_queued) == (True, False)
 
 
-def test_a_name_that_could_be_taken_for_another_task_is_refused(installation: Installation) -> None:
+def test_a_name_that_conflicts_with_another_task_is_rejected(installation: Installation) -> None:
     installation.build("bar")
     folder = installation.write("zzz")
     (folder / ".env").write_text("NAME=bar\n")
-    with pytest.raises(TaskExists, match="could be taken for the task 'bar'"):
+    with pytest.raises(TaskExists, match="conflicts with the task 'bar'"):
         installation.do(p.BuildTask(task="zzz"))
     with pytest.raises(TaskNotFound):
         installation.task("zzz")

@@ -210,7 +210,7 @@ def test_how_far_a_run_has_got_is_seen_while_it_runs_by_the_next_engine_too_and_
     installation.do(p.RunTask(task="tells"))
     first = until(lambda: installation.task("tells").progress)
     assert first.fraction is not None
-    assert first.words == f"step {round(first.fraction * 100)}"
+    assert first.message == f"step {round(first.fraction * 100)}"
     installation.kill()
     installation.start()
     later = until(lambda: installation.task("tells").progress)

@@ -35,7 +35,7 @@ def test_an_engine_tells_that_it_is_there_and_a_second_one_refuses_and_disturbs_
         installation.environment["NOTIFY_SOCKET"] = str(address)
         pid = installation.start()
         assert systemd.recv(100) == b"READY=1"
-        note = json.loads(installation.paths.engine.read_text())
+        note = json.loads(installation.paths.engine_info.read_text())
         assert note["pid"] == pid
         assert {service["name"]: service["status"] for service in note["services"]} == dict.fromkeys(
             ("bus", "scheduler", "runner", "watcher"), "online"
@@ -56,7 +56,7 @@ def test_an_engine_tells_that_it_is_there_and_a_second_one_refuses_and_disturbs_
 
         assert installation.stop() == 0
         assert systemd.recv(100) == b"STOPPING=1"
-    assert not installation.paths.engine.exists()
+    assert not installation.paths.engine_info.exists()
     assert not engine_process.is_running(installation.paths)
 
 

@@ -28,7 +28,7 @@ COUNT = retention.BATCH + 300
 @pytest.fixture
 async def ledger(tmp_path: Path) -> AsyncIterator[AsyncStore]:
     paths = Paths.under(tmp_path)
-    paths.make()
+    paths.create_folders()
     ledger = AsyncStore()
     await ledger.open(Settings(), paths)
     yield ledger
@@ -40,12 +40,12 @@ def fill(store: Store, slug: str, count: int, begin: datetime) -> None:
     build = Build(
         hash="a", command=("python",), files={}, schedule=schedule, policy=Policy(), import_seconds=0, created_at=begin
     )
-    store.create_task(slug, slug, "", begin)
-    store.activate(slug, build, schedule, begin, now=begin)
+    store.tasks.create(slug, slug, "", begin)
+    store.tasks.activate(slug, build, schedule, begin, now=begin)
     moments = [begin + timedelta(seconds=number) for number in range(count)]
     claims = [Claim(task=slug, scheduled_for=at, next_at=None, state=RunState.SKIPPED, reason="-") for at in moments]
     for first in range(0, count, 100):
-        store.claim(claims[first : first + 100], moments[first])
+        store.runs.claim(claims[first : first + 100], moments[first])
 
 
 async def pruned(ledger: AsyncStore, settings: Settings, slug: str, left: int) -> None:

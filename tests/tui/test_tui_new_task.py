@@ -56,18 +56,18 @@ READ = {
     "*/5 * * * *": 'every fifth minute of every hour taken as cron("*/5 * * * *")',
 }
 REFUSED = {
-    "every(10)": "a unit is missing",
+    "every(10)": "missing unit",
     "on.firday": "did you mean on.friday?",
-    "__import__('os')": "__import__ is not known here",
-    "[/b]": "cannot be read",
-    "every 5 minutes at noon": "is not understood write every 10 minutes",
-    "* * * *": "five fields are needed",
+    "__import__('os')": "unknown schedule '__import__'",
+    "[/b]": "is not a valid schedule",
+    "every 5 minutes at noon": "unknown schedule 'every 5 minutes at noon' write every 10 minutes",
+    "* * * *": "expected five fields",
     'once("2001-01-01 00:00")': (
         "refused: it is never due from now on it is 2026-11-24 13:31 now: write a moment to come, such as "
         'once("2026-11-25 13:31")'
     ),
     "0 0 30 2 *": 'there is no day "30" in month "2"',
-    "": "a schedule is needed",
+    "": "the schedule is empty",
 }
 
 

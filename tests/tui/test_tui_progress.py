@@ -24,7 +24,7 @@ from keiji_tui.widgets.task_row import cells
                 "running",
             ],
         ),
-        (Progress(words="copying [b]\x1b[2J"), ["running 2m 11s copying [b]", "running 2m 11s", "running"]),
+        (Progress(message="copying [b]\x1b[2J"), ["running 2m 11s copying [b]", "running 2m 11s", "running"]),
     ],
 )
 def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None, expected: list[str]) -> None:
@@ -35,7 +35,7 @@ def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None
 
 
 def test_words_are_shown_where_there_is_room() -> None:
-    told = Progress(fraction=1.0, words="the last part")
+    told = Progress(fraction=1.0, message="the last part")
     running = task("backup", is_running=True, running=1, running_since=before(seconds=131), progress=told)
     shown = cells(running, Store(), NOW)["next"]
     assert isinstance(shown, list)

@@ -16,8 +16,8 @@ from keiji_cli.uninstall import find_state, total_size
 @pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     paths = Paths.under(tmp_path)
-    paths.make()
-    paths.lock.touch()
+    paths.create_folders()
+    paths.engine_lock.touch()
     paths.tasks.mkdir(parents=True)
     (paths.tasks / "function.py").write_text("precious")
     return paths

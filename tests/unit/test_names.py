@@ -1,4 +1,4 @@
-"""Names of tasks: what works, what is refused and why, and that no folder lies outside its place."""
+"""Task names: valid and invalid names, their slugs, and lookup."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from keiji.errors import InvalidName, TaskNotFound
-from keiji.names import LONGEST_NAME, LONGEST_SLUG_BYTES, find, natural_sort_key, slug_of, validate
+from keiji.names import MAX_NAME_LENGTH, MAX_SLUG_BYTES, find, natural_sort_key, slug_of, validate
 from keiji.paths import Paths
 
 ALLOWED = {
@@ -26,19 +26,19 @@ ALLOWED = {
     "50% off; rm -rf *": "50_off_rm_-rf",
     "☕ coffee": "coffee",
     "v1.2": "v1.2",
-    "x" * LONGEST_NAME: "x" * LONGEST_NAME,
+    "x" * MAX_NAME_LENGTH: "x" * MAX_NAME_LENGTH,
 }
-REFUSED = {
-    "": "needs a name",
-    "   ": "needs a name",
-    "x" * 200: "has 200 characters; 100 is the most",
-    "../x": "has a slash",
-    "a/b": "has a slash",
-    "a\\b": "has a slash",
-    "[red]brackets[/red]": "has a slash",
-    "..": "begins with '.'",
-    ".hidden": "begins with '.'",
-    "--force": "begins with '-'",
+INVALID = {
+    "": "the task name is empty",
+    "   ": "the task name is empty",
+    "x" * 200: "has 200 characters; at most 100 are allowed",
+    "../x": "contains a slash",
+    "a/b": "contains a slash",
+    "a\\b": "contains a slash",
+    "[red]brackets[/red]": "contains a slash",
+    "..": "starts with '.'",
+    ".hidden": "starts with '.'",
+    "--force": "starts with '-'",
     "two\nlines": "control character",
     "bell\a": "control character",
     "nul\0": "control character",
@@ -51,27 +51,27 @@ REFUSED = {
     "☕": "no letter or digit",
     "\u200b": "no letter or digit",
     "_.-": "no letter or digit",
-    "all": "a word of the command line",
-    "none": "a word of the command line",
-    "語" * 61: "over 180 bytes",
+    "all": "reserved by the command line",
+    "none": "reserved by the command line",
+    "語" * 61: "exceed 180 bytes",
 }
 
 
 @pytest.mark.parametrize(("name", "slug"), ALLOWED.items())
-def test_a_name_that_works_gets_a_folder(name: str, slug: str) -> None:
+def test_a_valid_name_has_a_slug(name: str, slug: str) -> None:
     assert validate(name) == name.strip()
     assert slug_of(name) == slug
 
 
-@pytest.mark.parametrize(("name", "reason"), REFUSED.items())
-def test_a_name_that_does_not_work_is_refused_with_the_reason(name: str, reason: str) -> None:
+@pytest.mark.parametrize(("name", "reason"), INVALID.items())
+def test_an_invalid_name_is_rejected_with_the_reason(name: str, reason: str) -> None:
     with pytest.raises(InvalidName) as caught:
         validate(name)
     assert reason in str(caught.value)
     assert caught.value.message.isprintable()
 
 
-def test_a_name_is_the_same_however_its_accents_are_written() -> None:
+def test_names_are_normalized() -> None:
     decomposed = unicodedata.normalize("NFD", "café")
     assert decomposed != "café"
     assert validate(decomposed) == "café"
@@ -81,7 +81,7 @@ def test_a_name_is_the_same_however_its_accents_are_written() -> None:
 @given(st.text(max_size=130) | st.from_regex(r"[./\\ _\-a]{1,12}"))
 @example("../x")
 @example("a/../../b")
-def test_whatever_is_allowed_stays_in_its_folder(name: str) -> None:
+def test_the_paths_of_a_valid_name_stay_in_their_folders(name: str) -> None:
     try:
         allowed = validate(name)
     except InvalidName:
@@ -89,65 +89,66 @@ def test_whatever_is_allowed_stays_in_its_folder(name: str) -> None:
     slug = slug_of(allowed)
     root = Path("/keiji root")
     paths = Paths(root / "workspace", root / "data", root / "logs", root / "run")
-    for place, parent in (
+    for path, parent in (
         (paths.source(slug), paths.tasks),
         (paths.link(slug), paths.links),
         (paths.task_log(slug), paths.logs / "tasks" / slug),
     ):
-        assert place.parent == parent
-        assert os.path.normpath(place) == str(place)
-        assert len(place.name.encode()) <= LONGEST_SLUG_BYTES + len(".log")
+        assert path.parent == parent
+        assert os.path.normpath(path) == str(path)
+        assert len(path.name.encode()) <= MAX_SLUG_BYTES + len(".log")
     assert not slug.startswith((".", "-"))
     assert slug_of(slug) == slug
     assert validate(allowed) == allowed
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
-def test_a_slug_is_made_of_letters_digits_and_three_signs(one: str, two: str) -> None:
+def test_a_slug_contains_only_letters_digits_and_three_punctuation_characters(one: str, two: str) -> None:
     slug = slug_of(one + "/" + two)
     assume(slug)
-    assert all(letter.isalnum() or letter in "_.-" for letter in slug)
+    assert all(char.isalnum() or char in "_.-" for char in slug)
 
 
 TASKS = [("ping google", "ping_google"), ("Café", "Café"), ("backup", "backup")]
 
 
-@pytest.mark.parametrize("wanted", ["ping google", "ping_google", " ping google "])
-def test_a_task_is_found_by_its_name_and_by_its_slug(wanted: str) -> None:
-    assert find(wanted, TASKS) == "ping_google"
+@pytest.mark.parametrize("query", ["ping google", "ping_google", " ping google "])
+def test_a_task_is_found_by_name_and_by_slug(query: str) -> None:
+    assert find(query, TASKS) == "ping_google"
 
 
-def test_a_task_is_found_however_its_accents_are_written() -> None:
+def test_a_task_is_found_in_any_unicode_normalization() -> None:
     assert find(unicodedata.normalize("NFD", "Café"), TASKS) == "Café"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "meant"), [("ping_gogle", "ping google"), ("BACKUP", "backup"), ("bakcup", "backup"), ("cafe", "Café")]
+    ("query", "suggestion"),
+    [("ping_gogle", "ping google"), ("BACKUP", "backup"), ("bakcup", "backup"), ("cafe", "Café")],
 )
-def test_a_name_that_is_nearly_right_gets_the_one_that_was_probably_meant(wanted: str, meant: str) -> None:
+def test_a_misspelled_name_is_rejected_with_the_closest_match(query: str, suggestion: str) -> None:
     with pytest.raises(TaskNotFound) as caught:
-        find(wanted, TASKS)
-    assert caught.value.message == f"there is no task {wanted!r}"
-    assert caught.value.hint == f"did you mean {meant!r}?"
+        find(query, TASKS)
+    assert caught.value.message == f"there is no task {query!r}"
+    assert caught.value.hint == f"did you mean {suggestion!r}?"
 
 
-def test_a_name_like_no_other_gets_the_way_to_the_list() -> None:
+def test_an_unknown_name_is_rejected_with_a_hint() -> None:
     with pytest.raises(TaskNotFound) as caught:
         find("zzz", TASKS)
     assert "shows all tasks" in caught.value.hint
     with pytest.raises(TaskNotFound) as caught:
         find("zzz", [])
-    assert "there are none yet" in caught.value.hint
+    assert "no tasks yet" in caught.value.hint
 
 
-def test_names_are_sorted_as_people_count() -> None:
+def test_names_are_sorted_in_natural_order() -> None:
     names = ["jobs", "job 10", "job", "job 2 b", "2", "Job 2"]
     assert sorted(names, key=natural_sort_key) == ["2", "job", "Job 2", "job 2 b", "job 10", "jobs"]
 
 
 @given(st.text(st.sampled_from("aB10 ²٣")), st.text(st.sampled_from("aB10 ²٣")))
 @example("ping2", "ping")
-def test_of_two_names_one_comes_first(one: str, other: str) -> None:
+def test_natural_order_is_total(one: str, other: str) -> None:
     assert (natural_sort_key(one) < natural_sort_key(other)) + (natural_sort_key(other) < natural_sort_key(one)) == (
         one != other
     )

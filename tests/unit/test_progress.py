@@ -35,7 +35,7 @@ def filtered(*chunks: bytes) -> tuple[bytes, Progress | None]:
         (b"\x1b]9;4;3\x07", Progress()),
         (b"\x1b]9;4;3;0\x1b\\", Progress()),
         (b"\x1b]9;4;2;20\x07", Progress(fraction=0.2, is_failing=True)),
-        (b"\x1b]9;4;1;61;copying [b] \xe8\xa8\x88\x07", Progress(fraction=0.61, words="copying [b] 計")),
+        (b"\x1b]9;4;1;61;copying [b] \xe8\xa8\x88\x07", Progress(fraction=0.61, message="copying [b] 計")),
         (HALF + b"\x1b]9;4;0\x07", None),
     ],
 )
@@ -67,7 +67,7 @@ def test_an_unterminated_sequence_is_passed_on_once_it_exceeds_the_maximum_lengt
 
 def test_progress_files_are_read_until_they_are_removed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    quarter = Progress(fraction=0.25, words="a quarter", is_failing=True)
+    quarter = Progress(fraction=0.25, message="a quarter", is_failing=True)
     write(path_for(runs, "r1"), quarter)
     write(path_for(runs, "r2"), Progress())
     path_for(runs, "torn").write_text("[0.")
@@ -105,5 +105,5 @@ def test_keiji_progress_prints_text_under_keiji_only_the_fraction_on_a_terminal_
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])
 def test_a_fraction_out_of_range_is_rejected(fraction: float) -> None:
-    with pytest.raises(ValueError, match="a number from 0 to 1 is needed, or None"):
+    with pytest.raises(ValueError, match="expected a number from 0 to 1, or None"):
         keiji.progress(fraction)

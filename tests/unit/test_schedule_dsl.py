@@ -1,4 +1,4 @@
-"""What authors write: every word of it is a value that says itself back, or is refused where it is written."""
+"""The functions for task authors: the schedules they create, and the errors for invalid input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from keiji import cron, every, on, once
 from keiji.errors import InvalidSchedule
 from keiji.schedule import DAYS, DEFAULT_CONTEXT, UNITS, DayTime, Interval, Schedule
 
-# ── what it says back ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── valid input ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-SAID = [
-    # what is written; its words; the seed's form; the source that it gives back, where that differs
+FORMS = [
+    # source; description; compact form; source form, or None if it equals the source
     ("every(10).seconds", "every 10 seconds", "units:seconds,interval:10", None),
     ("every(1).seconds", "every second", "units:seconds,interval:1", None),
     ("every(1).minutes", "every minute", "units:minutes,interval:1", None),
@@ -70,63 +70,63 @@ SAID = [
 ]  # fmt: skip
 
 
-def written(source: str) -> Schedule:
-    found = eval(source, {"every": every, "on": on, "cron": cron, "once": once, "datetime": datetime})
-    assert isinstance(found, Schedule)
-    return found
+def evaluate(source: str) -> Schedule:
+    schedule = eval(source, {"every": every, "on": on, "cron": cron, "once": once, "datetime": datetime})
+    assert isinstance(schedule, Schedule)
+    return schedule
 
 
-@pytest.mark.parametrize(("source", "words", "compact_form", "source_form"), SAID, ids=[row[0] for row in SAID])
-def test_a_schedule_says_itself_in_words_in_the_seeds_form_and_as_source(
-    source: str, words: str, compact_form: str, source_form: str | None
+@pytest.mark.parametrize(("source", "description", "compact_form", "source_form"), FORMS, ids=[row[0] for row in FORMS])
+def test_a_schedule_has_a_description_a_compact_form_and_a_source_form(
+    source: str, description: str, compact_form: str, source_form: str | None
 ) -> None:
-    schedule = written(source)
-    assert (str(schedule), schedule.describe(), schedule.compact_form()) == (words, words, compact_form)
+    schedule = evaluate(source)
+    assert (str(schedule), schedule.describe(), schedule.compact_form()) == (description, description, compact_form)
     assert schedule.source_form() == (source_form or source)
     assert schedule.context == DEFAULT_CONTEXT
 
 
-def test_types_have_the_names_of_the_seed_and_new_kinds_have_their_own() -> None:
-    made = [every(1).weeks, on.day.at("1:00"), cron("@daily"), once("2027-01-01")]
-    assert [schedule.type for schedule in made] == ["HMS", "DayTime", "Cron", "Once"]
+def test_each_kind_of_schedule_has_a_type_name() -> None:
+    schedules = [every(1).weeks, on.day.at("1:00"), cron("@daily"), once("2027-01-01")]
+    assert [schedule.type for schedule in schedules] == ["HMS", "DayTime", "Cron", "Once"]
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_every_unit_is_so_many_seconds(unit: str) -> None:
+def test_each_unit_has_its_length_in_seconds(unit: str) -> None:
     seconds = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800}[unit]
-    assert written(f"every(3).{unit}") == Interval(3, unit)
+    assert evaluate(f"every(3).{unit}") == Interval(3, unit)
     assert Interval(3, unit).step == timedelta(seconds=3 * seconds)
 
 
 @pytest.mark.parametrize("day", DAYS)
-def test_every_day_of_the_week_can_be_written(day: str) -> None:
-    assert written(f'on.{day}.at("22:00")') == DayTime((day,), (time(22),))
+def test_each_day_of_the_week_is_an_attribute(day: str) -> None:
+    assert evaluate(f'on.{day}.at("22:00")') == DayTime((day,), (time(22),))
 
 
-CLOCKS = {
+TIMES = {
     "10:00PM": time(22), "22:00": time(22), "12:00AM": time(0), "12:30 pm": time(12, 30), "9:05 a.m.": time(9, 5),
     "0:00": time(0), " 23:59 ": time(23, 59), "23:59:58": time(23, 59, 58), "11:59:58 P.M.": time(23, 59, 58),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("clock", CLOCKS)
-def test_times_of_day_are_read_on_either_clock(clock: str) -> None:
-    assert on.friday.at(clock) == DayTime(("friday",), (CLOCKS[clock],))
+@pytest.mark.parametrize("text", TIMES)
+def test_times_of_day_are_parsed_in_12_and_24_hour_format(text: str) -> None:
+    assert on.friday.at(text) == DayTime(("friday",), (TIMES[text],))
 
 
-# ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── invalid input ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("interval", [0, -1, 1.5, "10", None, True])
-def test_an_interval_that_is_no_whole_number_is_refused_where_it_is_written(interval: object) -> None:
-    with pytest.raises(InvalidSchedule, match=r"every\(.*\): a whole number of 1 or more is needed"):
+def test_an_interval_that_is_not_a_positive_whole_number_is_rejected(interval: object) -> None:
+    with pytest.raises(InvalidSchedule, match=r"every\(.*\): expected a whole number of at least 1"):
         every(interval)  # type: ignore[arg-type]
-    with pytest.raises(InvalidSchedule, match=r"every\(.*\): a whole number of days, 1 or more, is needed"):
+    with pytest.raises(InvalidSchedule, match=r"every\(.*\): expected a whole number of at least 1"):
         Interval(interval, "days")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    "clock",
+    "text",
     [
         "",
         "24:00",
@@ -144,69 +144,72 @@ def test_an_interval_that_is_no_whole_number_is_refused_where_it_is_written(inte
         10,
     ],
 )
-def test_what_is_no_time_of_day_is_refused_where_it_is_written(clock: object) -> None:
-    with pytest.raises(InvalidSchedule, match=r'at\(.*\): a time of day is needed, such as "22:00" or "10:00PM"'):
-        on.friday.at("09:00", clock)  # type: ignore[arg-type]
+def test_an_invalid_time_of_day_is_rejected(text: object) -> None:
+    with pytest.raises(InvalidSchedule, match=r'at\(.*\): expected a time of day, such as "22:00" or "10:00PM"'):
+        on.friday.at("09:00", text)  # type: ignore[arg-type]
 
 
-FIELDS = "five fields are needed (minute, hour, day of month, month, day of week), or six with seconds first; there "
-TAIL = ", and *, lists, ranges, steps"
-MOMENT = 'a moment is needed, such as "2027-01-01 00:00"'
-REFUSED = {
-    "on.monday.at()": 'at(): a time of day is needed, such as at("22:00")',
-    "every(10**6).days": "every(1000000).days: more than a hundred years apart",
-    'cron("")': f'cron(""): {FIELDS}are 0',
-    'cron("*")': f'cron("*"): {FIELDS}is 1',
-    'cron("* * * * * * *")': f'cron("* * * * * * *"): {FIELDS}are 7',
-    'cron("61 * * * * *")': f'cron("61 * * * * *"): bad second "61"; it may have 0-59{TAIL}',
-    'cron("*/0 * * * *")': f'cron("*/0 * * * *"): bad minute "*/0"; it may have 0-59{TAIL}',
-    'cron("0 24 * * *")': f'cron("0 24 * * *"): bad hour "24"; it may have 0-23{TAIL}',
-    'cron("0 0 0 * *")': f'cron("0 0 0 * *"): bad day-of-month "0"; it may have 1-31, L{TAIL}',
+FIELDS = "expected five fields (minute, hour, day of month, month, day of week), or six with seconds first; got "
+SYNTAX = ", *, lists, ranges and steps"
+MOMENT = 'expected a date and time, such as "2027-01-01 00:00"'
+REJECTED = {
+    "on.monday.at()": 'at(): expected a time of day, such as at("22:00")',
+    "every(10**6).days": "every(1000000).days: longer than a hundred years",
+    'cron("")': f'cron(""): {FIELDS}0',
+    'cron("*")': f'cron("*"): {FIELDS}1',
+    'cron("* * * * * * *")': f'cron("* * * * * * *"): {FIELDS}7',
+    'cron("61 * * * * *")': f'cron("61 * * * * *"): invalid second "61"; allowed: 0-59{SYNTAX}',
+    'cron("*/0 * * * *")': f'cron("*/0 * * * *"): invalid minute "*/0"; allowed: 0-59{SYNTAX}',
+    'cron("0 24 * * *")': f'cron("0 24 * * *"): invalid hour "24"; allowed: 0-23{SYNTAX}',
+    'cron("0 0 0 * *")': f'cron("0 0 0 * *"): invalid day-of-month "0"; allowed: 1-31, L{SYNTAX}',
     'cron("0 0 30 2 *")': 'cron("0 0 30 2 *"): there is no day "30" in month "2"',
-    'cron("0 0 1 13 *")': f'cron("0 0 1 13 *"): bad month "13"; it may have 1-12, jan-dec{TAIL}',
-    'cron("0 0 * * x")': f'cron("0 0 * * x"): bad day-of-week "x"; it may have 0-7, sun-sat{TAIL}',
-    "cron(5)": 'cron(5): text is needed, such as cron("*/5 9-17 * * mon-fri")',
-    'cron("@reboot")': 'cron("@reboot"): a restart is no moment that can be told beforehand',
-    'cron("@noon")': 'cron("@noon"): the names are @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly',
+    'cron("0 0 1 13 *")': f'cron("0 0 1 13 *"): invalid month "13"; allowed: 1-12, jan-dec{SYNTAX}',
+    'cron("0 0 * * x")': f'cron("0 0 * * x"): invalid day-of-week "x"; allowed: 0-7, sun-sat{SYNTAX}',
+    "cron(5)": 'cron(5): expected text, such as cron("*/5 9-17 * * mon-fri")',
+    'cron("@reboot")': 'cron("@reboot"): not supported: a reboot has no scheduled time',
+    'cron("@noon")': (
+        'cron("@noon"): unknown nickname; expected one of '
+        "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"
+    ),
     'once("soon")': f"once('soon'): {MOMENT}",
     'once("2027-02-29 00:00")': f"once('2027-02-29 00:00'): {MOMENT}",
     "once(None)": f"once(None): {MOMENT}",
 }
 
 
-@pytest.mark.parametrize("source", REFUSED)
-def test_what_cannot_be_followed_is_refused_in_words(source: str) -> None:
-    with pytest.raises(InvalidSchedule) as refusal:
-        written(source)
-    assert str(refusal.value) == REFUSED[source]
+@pytest.mark.parametrize("source", REJECTED)
+def test_an_invalid_schedule_is_rejected_with_an_explanation(source: str) -> None:
+    with pytest.raises(InvalidSchedule) as caught:
+        evaluate(source)
+    assert str(caught.value) == REJECTED[source]
 
 
-def test_a_day_without_a_time_of_day_is_no_moment() -> None:
-    with pytest.raises(InvalidSchedule, match="a moment is needed"):
+def test_once_rejects_a_date_without_a_time() -> None:
+    with pytest.raises(InvalidSchedule, match="expected a date and time"):
         once(date(2027, 1, 1))  # type: ignore[arg-type]
 
 
-def test_days_and_units_that_there_are_not_are_refused_by_the_values_themselves() -> None:
-    with pytest.raises(InvalidSchedule, match="the units are seconds, minutes, hours, days, weeks"):
+def test_the_schedule_classes_reject_unknown_days_and_units() -> None:
+    with pytest.raises(InvalidSchedule, match="unknown unit; expected one of seconds, minutes, hours, days, weeks"):
         Interval(1, "fortnights")
-    with pytest.raises(InvalidSchedule, match="on monday, fryday: the days are monday, tuesday"):
+    with pytest.raises(InvalidSchedule, match="on monday, fryday: expected one or more of monday, tuesday"):
         DayTime(("monday", "fryday"), (time(9),))
-    with pytest.raises(InvalidSchedule, match="on no day: the days are"):
+    with pytest.raises(InvalidSchedule, match="on no day: expected one or more of"):
         DayTime((), (time(9),))
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("every(3).second", "every(3).second: the units are seconds, minutes, hours, days, weeks"),
+        ("every(3).second", "every(3).second: unknown unit; expected one of seconds, minutes, hours, days, weeks"),
         ("on.fryday", "on.fryday: did you mean on.friday?"),
         ("on.weekday", "on.weekday: did you mean on.weekdays?"),
         ("on.monday.and_.tusday", "on.tusday: did you mean on.tuesday?"),
-        ("on.xyz", f"on.xyz: the days are {', '.join(DAYS)}, day, weekdays, weekends"),
-        ("on.friday.and_.monday.upon", 'on.friday.and_.monday.upon: on.friday.at("22:00"), for example'),
+        ("on.xyz", f"on.xyz: unknown day; expected one of {', '.join(DAYS)}, day, weekdays, weekends"),
+        ("on.friday.and_.monday.upon", 'on.friday.and_.monday.upon: expected a time, such as on.friday.at("22:00")'),
     ],
 )
-def test_a_name_that_is_not_there_is_answered_with_those_that_are(source: str, message: str) -> None:
-    with pytest.raises(AttributeError) as refusal:
-        written(source)
-    assert str(refusal.value).startswith(message)
+def test_an_unknown_attribute_is_rejected_with_a_suggestion(source: str, message: str) -> None:
+    with pytest.raises(AttributeError) as caught:
+        evaluate(source)
+    assert str(caught.value).startswith(message)

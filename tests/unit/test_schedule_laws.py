@@ -1,4 +1,4 @@
-"""What holds for schedules of every kind, in every zone, whatever is done about daylight saving."""
+"""Properties of all kinds of schedules, in every zone and with every daylight saving option."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from keiji import every, on
 from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Schedule, ScheduleContext
 from keiji.schedule.walltime import occurrences
 
-NOT_PLACES = ("posix/", "right/", "Factory", "localtime", "posixrules")
-ZONES = sorted(name for name in available_timezones() if not name.startswith(NOT_PLACES))
-CHANGING = [
+NOT_REAL_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
+ZONES = sorted(name for name in available_timezones() if not name.startswith(NOT_REAL_ZONES))
+ZONES_WITH_DST = [
     "Africa/Cairo",
     "America/Santiago",
     "Antarctica/Troll",
@@ -34,21 +34,21 @@ TICK = timedelta(microseconds=1)
 
 
 @cache
-def changes(zone: str) -> list[datetime]:
-    """Return when clocks were changed, more or less; searched for, since `zoneinfo` does not tell."""
+def transitions(zone: str) -> list[datetime]:
+    """Return the approximate instants of clock changes, found by search because `zoneinfo` does not list them."""
 
     def offset(moment: datetime) -> timedelta | None:
-        return moment.astimezone(clocks).utcoffset()
+        return moment.astimezone(tz).utcoffset()
 
-    clocks, found = ZoneInfo(zone), []
+    tz, changes = ZoneInfo(zone), []
     for start, end in pairwise(BEGIN + timedelta(weeks=4 * n) for n in range(68 * 13)):
         if offset(start) != offset(end):
             before, after = start, end
             while after - before > timedelta(minutes=1):
                 middle = before + (after - before) / 2
                 before, after = (middle, after) if offset(middle) == offset(start) else (before, middle)
-            found.append(after.replace(second=0, microsecond=0))
-    return found
+            changes.append(after.replace(second=0, microsecond=0))
+    return changes
 
 
 moments = st.datetimes(BEGIN.replace(tzinfo=None), END.replace(tzinfo=None), timezones=st.just(UTC))
@@ -78,10 +78,10 @@ crons = st.builds(
 
 @st.composite
 def cases(draw: st.DrawFn, *kinds: type[Schedule]) -> tuple[Schedule, datetime]:
-    """Draw a schedule somewhere, and a moment, mostly near a change of clocks there."""
+    """Draw a schedule in some zone, and a moment, mostly near a clock change in that zone."""
     zone = draw(st.sampled_from(ZONES))
-    is_near = bool(changes(zone)) and draw(st.integers(0, 5)) > 0
-    change = draw(st.sampled_from(changes(zone)) if is_near else moments)
+    is_near = bool(transitions(zone)) and draw(st.integers(0, 5)) > 0
+    change = draw(st.sampled_from(transitions(zone)) if is_near else moments)
     near = change.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     quarters = st.sampled_from([timedelta(minutes=15 * n) for n in range(-12, 5)])
     moment = change + draw(quarters | quarters | st.timedeltas(timedelta(hours=-30), timedelta(hours=30)))
@@ -104,60 +104,60 @@ def cases(draw: st.DrawFn, *kinds: type[Schedule]) -> tuple[Schedule, datetime]:
 
 @st.composite
 def days_of_change(draw: st.DrawFn) -> tuple[Schedule, datetime]:
-    """Draw times of day just where clocks are changed, and a moment in the hours before."""
-    zone = draw(st.sampled_from(CHANGING))
-    change = draw(st.sampled_from(changes(zone)))
+    """Draw times of day around a clock change, and a moment in the hours before it."""
+    zone = draw(st.sampled_from(ZONES_WITH_DST))
+    change = draw(st.sampled_from(transitions(zone)))
     near = change.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
     quarters = st.sampled_from([(near + timedelta(minutes=15 * n)).time() for n in range(-6, 6)])
     schedule = DayTime(DAYS, tuple(draw(st.sets(quarters, min_size=6))))
-    place = ScheduleContext(zone=zone, gap=draw(st.sampled_from(DstGap)), fold=draw(st.sampled_from(DstFold)))
-    return schedule.with_context(place), change - draw(st.timedeltas(timedelta(0), timedelta(hours=3)))
+    context = ScheduleContext(zone=zone, gap=draw(st.sampled_from(DstGap)), fold=draw(st.sampled_from(DstFold)))
+    return schedule.with_context(context), change - draw(st.timedeltas(timedelta(0), timedelta(hours=3)))
 
 
-def law(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Try something with many examples; KEIJI_EXAMPLES says how many times as many as usual."""
-    times = float(os.environ.get("KEIJI_EXAMPLES", "1"))
-    return lambda test: settings(max_examples=int(60 * times))(given(*strategies)(test))
+def property_test(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test with many generated examples; the variable KEIJI_EXAMPLES multiplies their number."""
+    factor = float(os.environ.get("KEIJI_EXAMPLES", "1"))
+    return lambda test: settings(max_examples=int(60 * factor))(given(*strategies)(test))
 
 
-def some(schedule: Schedule, moment: datetime, count: int = 4) -> list[datetime]:
+def first_instants(schedule: Schedule, moment: datetime, count: int = 4) -> list[datetime]:
     return list(islice(schedule.upcoming(moment), count))
 
 
-# ── what holds for all of them ───────────────────────────────────────────────────────────────────────────────────────
+# ── all schedules ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@law(cases() | days_of_change())
-def test_what_comes_next_is_strictly_later_and_in_order_and_in_utc(case: tuple[Schedule, datetime]) -> None:
+@property_test(cases() | days_of_change())
+def test_upcoming_instants_are_strictly_increasing_and_in_utc(case: tuple[Schedule, datetime]) -> None:
     schedule, moment = case
-    found = [moment, *some(schedule, moment, 12)]
-    assert all(sooner < later for sooner, later in pairwise(found))
-    assert all(instant.tzinfo is UTC for instant in found)
+    instants = [moment, *first_instants(schedule, moment, 12)]
+    assert all(sooner < later for sooner, later in pairwise(instants))
+    assert all(instant.tzinfo is UTC for instant in instants)
 
 
-@law(
+@property_test(
     cases() | days_of_change(),
     st.timedeltas(timedelta(0), timedelta(days=2)) | st.timedeltas(timedelta(0), timedelta(days=400)),
 )
-def test_a_later_moment_never_has_an_earlier_instant(case: tuple[Schedule, datetime], later: timedelta) -> None:
+def test_next_after_is_monotonic(case: tuple[Schedule, datetime], later: timedelta) -> None:
     schedule, moment = case
     sooner, latter = schedule.next_after(moment), schedule.next_after(moment + later)
     assert latter is None or (sooner is not None and sooner <= latter)
 
 
-@law(cases() | days_of_change(), st.floats(0, 1, exclude_max=True))
-def test_nothing_lies_between_a_moment_and_what_comes_next(case: tuple[Schedule, datetime], part: float) -> None:
+@property_test(cases() | days_of_change(), st.floats(0, 1, exclude_max=True))
+def test_no_instant_lies_between_a_moment_and_the_next_instant(case: tuple[Schedule, datetime], part: float) -> None:
     schedule, moment = case
-    following = schedule.next_after(moment)
-    if following is None:
+    expected = schedule.next_after(moment)
+    if expected is None:
         assert schedule.next_after(moment + timedelta(days=20)) is None
         return
-    for between in (moment + (following - TICK - moment) * part, following - TICK):
-        assert schedule.next_after(between) == following
+    for between in (moment + (expected - TICK - moment) * part, expected - TICK):
+        assert schedule.next_after(between) == expected
 
 
-@law(cases() | days_of_change())
-def test_what_is_upcoming_is_one_after_the_other_and_what_a_preview_does_not_skip(
+@property_test(cases() | days_of_change())
+def test_upcoming_agrees_with_repeated_next_after_and_with_preview(
     case: tuple[Schedule, datetime],
 ) -> None:
     schedule, moment = case
@@ -166,81 +166,84 @@ def test_what_is_upcoming_is_one_after_the_other_and_what_a_preview_does_not_ski
     while latest is not None and len(one_by_one) < 6:
         one_by_one.append(latest)
         latest = schedule.next_after(latest)
-    assert some(schedule, moment, 6) == one_by_one
+    assert first_instants(schedule, moment, 6) == one_by_one
     previewed = (each.at for each in schedule.preview(moment) if not each.is_skipped)
     assert list(islice(previewed, 6)) == one_by_one
 
 
-@law(cases() | days_of_change())
-def test_a_preview_is_in_order_and_only_where_asked_for_are_times_skipped(case: tuple[Schedule, datetime]) -> None:
+@property_test(cases() | days_of_change())
+def test_a_preview_is_ordered_and_contains_skipped_times_only_with_dst_gap_skip(
+    case: tuple[Schedule, datetime],
+) -> None:
     schedule, moment = case
-    found = list(islice(schedule.preview(moment), 16))
-    assert all(sooner.at <= later.at for sooner, later in pairwise(found))
-    for each in found:
+    previewed = list(islice(schedule.preview(moment), 16))
+    assert all(sooner.at <= later.at for sooner, later in pairwise(previewed))
+    for each in previewed:
         assert each.is_skipped == each.note.startswith("skipped: gap ")
         assert not each.is_skipped or schedule.context.gap is DstGap.SKIP
 
 
-@law(
+@property_test(
     cases(), st.sampled_from(ZONES).map(ZoneInfo) | st.integers(-720, 840).map(lambda n: timezone(timedelta(minutes=n)))
 )
-def test_the_zone_in_which_a_moment_is_written_does_not_matter(
+def test_the_zone_of_the_given_moment_does_not_matter(
     case: tuple[Schedule, datetime], elsewhere: ZoneInfo | timezone
 ) -> None:
     schedule, moment = case
-    assert some(schedule, moment.astimezone(elsewhere)) == some(schedule, moment)
-    assert some(schedule, moment.astimezone(ZoneInfo(schedule.context.zone))) == some(schedule, moment)
+    assert first_instants(schedule, moment.astimezone(elsewhere)) == first_instants(schedule, moment)
+    assert first_instants(schedule, moment.astimezone(ZoneInfo(schedule.context.zone))) == first_instants(
+        schedule, moment
+    )
 
 
-@law(cases(), st.integers(0, 4), st.integers(0, 4), st.sampled_from([timedelta(0), TICK, -TICK]))
-def test_bounds_are_kept_and_belong_to_what_they_bound(
-    case: tuple[Schedule, datetime], first: int, last: int, by: timedelta
-) -> None:
+@property_test(cases(), st.integers(0, 4), st.integers(0, 4), st.sampled_from([timedelta(0), TICK, -TICK]))
+def test_both_bounds_are_inclusive(case: tuple[Schedule, datetime], first: int, last: int, by: timedelta) -> None:
     schedule, moment = case
-    free = schedule.with_context(replace(schedule.context, not_before=None, until=None))
-    instants = some(free, moment, 6)
+    unbounded = schedule.with_context(replace(schedule.context, not_before=None, until=None))
+    instants = first_instants(unbounded, moment, 6)
     assume(len(instants) > max(first, last))
     not_before, until = instants[first] + by, instants[last] + by
-    bounded = free.with_context(replace(free.context, not_before=not_before, until=until))
+    bounded = unbounded.with_context(replace(unbounded.context, not_before=not_before, until=until))
     assert list(bounded.upcoming(moment)) == [each for each in instants if not_before <= each <= until]
 
 
-@law(cases(), st.integers(0, 40), st.timedeltas(timedelta(0), timedelta(days=9)), st.integers(1, 6))
-def test_a_stretch_is_what_counting_gives(
-    case: tuple[Schedule, datetime], later: int, beyond: timedelta, newest: int
+@property_test(cases(), st.integers(0, 40), st.timedeltas(timedelta(0), timedelta(days=9)), st.integers(1, 6))
+def test_a_range_agrees_with_counting_each_instant(
+    case: tuple[Schedule, datetime], later: int, beyond: timedelta, keep_latest: int
 ) -> None:
     schedule, moment = case
-    instants = some(schedule, moment, later + 1)
+    instants = first_instants(schedule, moment, later + 1)
     assume(instants)
     first, moment = instants[0], instants[-1] + beyond
     counted = [first, *takewhile(lambda instant: instant <= moment, islice(schedule.upcoming(first), 2000))]
     assume(len(counted) < 2000)
-    older, named = counted[:-newest], tuple(counted[-newest:])
-    found = schedule.range_until(first, moment, newest=newest, most=10_000)
-    assert found == (len(older), older[0] if older else None, older[-1] if older else None, named, None)
+    earlier, latest = counted[:-keep_latest], tuple(counted[-keep_latest:])
+    found = schedule.range_until(first, moment, keep_latest=keep_latest, max_count=10_000)
+    assert found == (len(earlier), earlier[0] if earlier else None, earlier[-1] if earlier else None, latest, None)
 
 
-@law(cases(DayTime, Cron), st.integers(1, 20), st.integers(1, 6))
-def test_a_stretch_that_is_too_long_stops_and_tells_where(
-    case: tuple[Schedule, datetime], most: int, newest: int
+@property_test(cases(DayTime, Cron), st.integers(1, 20), st.integers(1, 6))
+def test_a_range_stops_at_the_count_limit_and_returns_the_next_instant(
+    case: tuple[Schedule, datetime], max_count: int, keep_latest: int
 ) -> None:
     schedule, moment = case
-    counted = some(schedule, moment, most + 1)
-    assume(len(counted) == most + 1)
-    *counted, following = counted
-    found = schedule.range_until(counted[0], following + timedelta(days=1), newest=newest, most=most)
-    assert (found.older + len(found.newest), found.following) == (most, following)
-    assert found.newest == tuple(counted[-newest:])
-    # Just before what follows there was no need to stop.
-    enough = schedule.range_until(counted[0], following - TICK, newest=newest, most=most)
-    assert enough == found._replace(following=None)
+    counted = first_instants(schedule, moment, max_count + 1)
+    assume(len(counted) == max_count + 1)
+    *counted, beyond = counted
+    limits = {"keep_latest": keep_latest, "max_count": max_count}
+    found = schedule.range_until(counted[0], beyond + timedelta(days=1), **limits)
+    assert (found.earlier_count + len(found.latest), found.next_instant) == (max_count, beyond)
+    assert found.latest == tuple(counted[-keep_latest:])
+    # A range that ends just before the next instant does not reach the limit.
+    complete = schedule.range_until(counted[0], beyond - TICK, **limits)
+    assert complete == found._replace(next_instant=None)
 
 
 # ── intervals ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@law(cases(Interval), st.integers(0, 1000), st.floats(0, 1, exclude_max=True))
-def test_an_interval_never_drifts_however_late_it_is_looked_at(
+@property_test(cases(Interval), st.integers(0, 1000), st.floats(0, 1, exclude_max=True))
+def test_an_interval_does_not_drift_when_it_is_evaluated_late(
     case: tuple[Interval, datetime], n: int, late: float
 ) -> None:
     schedule = case[0].with_context(replace(case[0].context, not_before=None, until=None))
@@ -252,7 +255,7 @@ def test_an_interval_never_drifts_however_late_it_is_looked_at(
 
 def test_the_thousandth_occurrence_is_a_thousand_steps_after_the_anchor() -> None:
     anchor = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
-    *_, thousandth = some(every(7).seconds.with_context(ScheduleContext(anchor=anchor)), anchor, 1000)
+    *_, thousandth = first_instants(every(7).seconds.with_context(ScheduleContext(anchor=anchor)), anchor, 1000)
     assert thousandth == anchor + timedelta(seconds=7000)
 
 
@@ -263,53 +266,55 @@ def test_an_interval_is_first_due_one_step_after_its_anchor() -> None:
     assert schedule.next_after(anchor - timedelta(days=400)) == anchor + timedelta(minutes=10)
 
 
-def test_an_interval_is_counted_no_further_than_its_end() -> None:
+def test_the_range_of_an_interval_ends_at_its_bound() -> None:
     first = datetime(2026, 11, 23, 7, tzinfo=UTC)
     schedule = every(1).hours.with_context(ScheduleContext(until=first + timedelta(hours=3)))
-    found = schedule.range_until(first, first + timedelta(days=1), newest=1, most=1000)
-    assert (found.older, found.newest) == (3, (first + timedelta(hours=3),))
+    found = schedule.range_until(first, first + timedelta(days=1), keep_latest=1, max_count=1000)
+    assert (found.earlier_count, found.latest) == (3, (first + timedelta(hours=3),))
 
 
-def test_an_interval_of_days_knows_no_daylight_saving() -> None:
+def test_an_interval_of_days_ignores_daylight_saving() -> None:
     anchor = datetime(2026, 3, 7, 6, 30, tzinfo=UTC)
     schedule = every(1).days.with_context(ScheduleContext(anchor=anchor, zone="America/New_York"))
-    assert some(schedule, anchor, 2) == [anchor + timedelta(days=1), anchor + timedelta(days=2)]
+    assert first_instants(schedule, anchor, 2) == [anchor + timedelta(days=1), anchor + timedelta(days=2)]
 
 
-# ── the work it takes ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── running time and limits ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-@law(st.sampled_from(ZONES), st.data(), st.sampled_from([5, 15, 60, 720]), st.none() | st.sampled_from(DstGap))
-def test_between_two_instants_few_times_of_day_are_looked_at(
+@property_test(
+    st.sampled_from(ZONES), st.data(), st.sampled_from([5, 15, 60, 720]), st.none() | st.sampled_from(DstGap)
+)
+def test_few_candidates_are_examined_between_two_instants(
     zone: str, data: st.DataObject, minutes: int, gap: DstGap | None
 ) -> None:
-    taken = 0
+    examined = 0
 
     def candidates(after: datetime) -> Iterator[datetime]:
-        nonlocal taken
-        shown = after.replace(minute=0, second=0, microsecond=0)
+        nonlocal examined
+        wall_time = after.replace(minute=0, second=0, microsecond=0)
         while True:
-            shown += timedelta(minutes=minutes)
-            if shown > after:
-                taken += 1
-                yield shown
+            wall_time += timedelta(minutes=minutes)
+            if wall_time > after:
+                examined += 1
+                yield wall_time
 
-    start = data.draw(st.sampled_from(changes(zone)) if changes(zone) else moments) - timedelta(hours=13)
+    start = data.draw(st.sampled_from(transitions(zone)) if transitions(zone) else moments) - timedelta(hours=13)
     found = occurrences(start, candidates, ZoneInfo(zone), gap=gap, fold=data.draw(st.sampled_from(DstFold)))
-    # The widest gap is a day, the widest fold seven hours; those are looked at in one go, twice at most, and one more.
-    most = (24 + 2 * 7) * 60 // minutes + 2
+    # The longest gap is a day and the longest fold seven hours; each is examined in one pass, a fold at most twice.
+    limit = (24 + 2 * 7) * 60 // minutes + 2
     for each in found:
-        assert taken <= most
-        taken = 0
+        assert examined <= limit
+        examined = 0
         if each.at > start + timedelta(days=2):
             break
 
 
 @pytest.mark.parametrize("schedule", [on.day.at("00:00"), Cron("* * * * *"), Cron("0 0 29 2 *"), every(1).hours])
-def test_at_the_end_of_the_calendar_there_is_nothing_more(schedule: Schedule) -> None:
-    assert some(schedule, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == []
+def test_nothing_is_due_after_the_last_datetime(schedule: Schedule) -> None:
+    assert first_instants(schedule, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)) == []
 
 
-def test_a_day_that_never_comes_is_given_up() -> None:
-    # With * both must fit, and a second Monday is neither the 1st nor the 31st.
+def test_a_date_that_never_occurs_ends_the_search() -> None:
+    # With a wildcard, both day fields must match, and a second Monday is neither the 1st nor the 31st.
     assert Cron("0 0 */30 * mon#2").next_after(BEGIN) is None

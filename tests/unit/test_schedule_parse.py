@@ -1,4 +1,4 @@
-"""A schedule as text is read, never run."""
+"""Schedules are parsed from text without executing it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from keiji.errors import InvalidSchedule
 from keiji.schedule import Schedule, cron, every, on, once
 from keiji.schedule.cron import Cron
-from keiji.schedule.natural import read_spoken
-from keiji.schedule.parse import EXAMPLES, LONGEST, read_schedule
+from keiji.schedule.natural import parse_natural
+from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule
 from keiji_engine.builds import create
 from keiji_tui.words import brief
 
-READ: dict[str, Schedule] = {
+EXPRESSIONS: dict[str, Schedule] = {
     "every(10).seconds": every(10).seconds,
     "  every( 3 ).weeks ": every(3).weeks,
     'on.friday.at("22:00")': on.friday.at("22:00"),
@@ -26,7 +26,7 @@ READ: dict[str, Schedule] = {
     'once("2027-01-01 00:00")': once("2027-01-01 00:00"),
     'once("2027-01-01T00:00:00+03:00")': once("2027-01-01T00:00:00+03:00"),
 }
-SPOKEN = {
+NATURAL = {
     "every 5 minutes": "every(5).minutes",
     "Every minute": "every(1).minutes",
     "every 10 s": "every(10).seconds",
@@ -46,117 +46,127 @@ SPOKEN = {
     "*/10 * * * * *": 'cron("*/10 * * * * *")',
     "@daily": 'cron("@daily")',
 }
-WHAT_TO_WRITE = {
+HINTS = {
     "every 5 minutes at noon": "write every 10 minutes",
     "every fortnight": "write every 10 minutes",
     "every minutes": "write every 10 minutes",
     "every five minutes": "write every 10 minutes",
-    "at 02:30 every day": "of a crontab, the line itself",
+    "at 02:30 every day": "a crontab line: 0 22 * * fri",
     "on friday at 22:00": 'on.friday.at("22:00")',
     "daily at five": "every day at 22:00",
     "once at noon": 'once("2027-01-01 00:00")',
 }
-REFUSED = {
-    "* * * *": "five fields are needed",
+REJECTED = {
+    "* * * *": "expected five fields",
     "61 * * * *": "minute",
     "*/5 * * * * /usr/bin/job": "day-of-week",
-    "@reboot": "a restart is no moment",
-    "every 0 minutes": "1 or more",
-    "Fri 25:00": "a time of day is needed",
-    "0 0 * * import(os)": "cannot be read",
-    "": "a schedule is needed",
-    "every": "brackets are missing",
-    "every(5)": "a unit is missing: .seconds",
-    "every(5).second": "the units are",
-    "every(0).days": "1 or more",
-    "every(-1).days": "1 or more",
-    "every(True).days": "1 or more",
-    "every('5').days": "1 or more",
-    "every(10**9).days": "a number or text",
-    "every(1, 2).days": "takes one value",
-    "every(interval=5).days": "plain values",
-    "every(5).interval": "no .interval here",
-    "every(5).__class__": "no .__class__ here",
-    "every(5).days.context": "no .context here",
-    "every(5).days.describe()": "no .describe here",
-    "every(5).days; 1": "cannot be read",
-    "every(10).": "cannot be read",
-    "on": "a day is missing",
-    "on.friday": "a time is missing",
-    "on.friday.at": "a time is missing",
+    "@reboot": "a reboot has no scheduled time",
+    "every 0 minutes": "at least 1",
+    "Fri 25:00": "expected a time of day",
+    "0 0 * * import(os)": "is not a valid schedule",
+    "": "the schedule is empty",
+    "every": "missing argument in parentheses",
+    "fortnightly": "unknown schedule 'fortnightly'; did you mean 'every 2 weeks'?",
+    "evry(5).days": "unknown schedule 'evry'; did you mean 'every'?",
+    "every(5)": "missing unit; expected one of .seconds",
+    "every(5).second": "unknown unit; expected one of seconds",
+    "every(0).days": "at least 1",
+    "every(-1).days": "at least 1",
+    "every(True).days": "at least 1",
+    "every('5').days": "at least 1",
+    "every(10**9).days": "expected a number or text",
+    "every(1, 2).days": "expected 1 argument, got 2",
+    "every(interval=5).days": "only positional literal arguments",
+    "every(5).interval": "unknown attribute .interval",
+    "every(5).__class__": "unknown attribute .__class__",
+    "every(5).days.context": "unknown attribute .context",
+    "every(5).days.describe()": "unknown attribute .describe",
+    "every(5).days; 1": "is not a valid schedule",
+    "every(10).": "is not a valid schedule",
+    "on": "missing day",
+    "on.friday": "missing time",
+    "on.friday.at": "missing time",
     "on.firday": "did you mean on.friday?",
-    "on.chosen": "no .chosen here",
-    'on.friday.at("25:00")': "a time of day is needed",
+    "on.selected": "unknown attribute .selected",
+    'on.friday.at("25:00")': "expected a time of day",
     "on.friday.at(22)": "at(22)",
-    'on.friday.at(*["1:00"])': "plain values",
+    'on.friday.at(*["1:00"])': "only positional literal arguments",
     'cron("61 * * * *")': "minute",
-    'cron("0 0 * *\\n*")': "no line can show",
-    "once(5)": "a moment is needed",
-    "1": "no schedule",
-    "(lambda: 1)()": "no schedule",
-    "open('/etc/passwd')": "open is not known here",
-    "__import__('os').system('touch pwned')": "__import__ is not known here",
-    "[].__class__.__base__.__subclasses__()": "no schedule",
-    "every(5).days if 1 else 2": "no schedule",
-    "f'{1}'": "no schedule",
-    "\0": "cannot be read",
-    "(" * 400: "cannot be read",
-    "-" * 400 + "1": "no schedule",
-    "x" * (LONGEST + 1): "is the most",
+    'cron("0 0 * *\\n*")': "non-printable character",
+    "once(5)": "expected a date and time",
+    "1": "is not a schedule",
+    "(lambda: 1)()": "is not a schedule",
+    "open('/etc/passwd')": "unknown schedule 'open'; expected every, on, cron or once",
+    "__import__('os').system('touch pwned')": "unknown schedule '__import__'",
+    "[].__class__.__base__.__subclasses__()": "is not a schedule",
+    "every(5).days if 1 else 2": "is not a schedule",
+    "f'{1}'": "is not a schedule",
+    "\0": "is not a valid schedule",
+    "(" * 400: "is not a valid schedule",
+    "-" * 400 + "1": "is not a schedule",
+    "x" * (MAX_LENGTH + 1): "at most 500 are allowed",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "schedule"), READ.items())
-def test_what_authors_write_is_read(text: str, schedule: Schedule) -> None:
-    assert read_schedule(text) == schedule
-    assert read_schedule(schedule.source_form()) == schedule
+@pytest.mark.parametrize(("text", "schedule"), EXPRESSIONS.items())
+def test_an_expression_is_parsed(text: str, schedule: Schedule) -> None:
+    assert parse_schedule(text) == schedule
+    assert parse_schedule(schedule.source_form()) == schedule
 
 
-@pytest.mark.parametrize(("text", "written"), SPOKEN.items())
-def test_what_tables_show_and_crontabs_have_is_taken_as_authors_write_it(text: str, written: str) -> None:
-    assert read_schedule(text).source_form() == written
+@pytest.mark.parametrize(("text", "source"), NATURAL.items())
+def test_english_and_crontab_lines_are_parsed(text: str, source: str) -> None:
+    assert parse_schedule(text).source_form() == source
 
 
-@pytest.mark.parametrize("schedule", [schedule for schedule in READ.values() if not isinstance(schedule, Cron)])
-def test_a_schedule_is_known_by_its_own_words(schedule: Schedule) -> None:
-    assert read_spoken(schedule.describe()) == schedule
-    assert read_spoken(brief(schedule.describe())) == schedule
+@pytest.mark.parametrize("schedule", [schedule for schedule in EXPRESSIONS.values() if not isinstance(schedule, Cron)])
+def test_a_description_is_parsed_back(schedule: Schedule) -> None:
+    assert parse_natural(schedule.describe()) == schedule
+    assert parse_natural(brief(schedule.describe())) == schedule
 
 
-@pytest.mark.parametrize(("text", "hint"), WHAT_TO_WRITE.items())
-def test_words_that_are_not_understood_are_told_what_to_write(text: str, hint: str) -> None:
-    with pytest.raises(InvalidSchedule, match="is not understood") as refused:
-        read_schedule(text)
-    assert hint in refused.value.hint
+@pytest.mark.parametrize(("text", "hint"), HINTS.items())
+def test_english_that_cannot_be_parsed_is_rejected_with_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(InvalidSchedule, match="unknown schedule") as caught:
+        parse_schedule(text)
+    assert hint in caught.value.hint
 
 
-@pytest.mark.parametrize(("text", "reason"), REFUSED.items(), ids=range(len(REFUSED)))
-def test_anything_else_is_refused_with_what_is_wrong(
+@pytest.mark.parametrize(("text", "reason"), REJECTED.items(), ids=range(len(REJECTED)))
+def test_anything_else_is_rejected_with_an_explanation(
     text: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InvalidSchedule) as refused:
-        read_schedule(text)
-    assert reason in refused.value.message
-    assert len(refused.value.message) < 200
+    with pytest.raises(InvalidSchedule) as caught:
+        parse_schedule(text)
+    assert reason in caught.value.message
+    assert len(caught.value.message) < 200
     assert not any(tmp_path.iterdir())
 
 
-def test_the_compiler_prints_nothing() -> None:
-    with warnings.catch_warnings(record=True) as told:
+@pytest.mark.parametrize("text", ["hourly", "daily", "Weekly", "fortnightly", "monthly", "yearly"])
+def test_the_suggestion_for_a_common_term_is_a_valid_schedule(text: str) -> None:
+    with pytest.raises(InvalidSchedule) as caught:
+        parse_schedule(text)
+    suggestion = caught.value.message.partition("did you mean '")[2].removesuffix("'?")
+    assert isinstance(parse_schedule(suggestion), Schedule)
+
+
+def test_the_compiler_prints_no_warnings() -> None:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         with pytest.raises(InvalidSchedule):
-            read_schedule("1('\\d')")
-    assert told == []
+            parse_schedule("1('\\d')")
+    assert raised == []
 
 
-@pytest.mark.parametrize("text", [*EXAMPLES, *READ])
-def test_a_task_made_with_a_schedule_has_it(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    schedule = read_schedule(text)
+@pytest.mark.parametrize("text", [*EXAMPLES, *EXPRESSIONS])
+def test_a_task_created_with_a_schedule_has_it(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = parse_schedule(text)
     create(tmp_path / "new", "new", "", schedule=schedule.source_form())
     source = (tmp_path / "new" / "schedule.py").read_text()
     names: dict[str, object] = {}
     exec(compile(source, "schedule.py", "exec"), names)
-    made = names["schedule"]
-    assert callable(made)
-    assert made() == schedule
+    function = names["schedule"]
+    assert callable(function)
+    assert function() == schedule

@@ -1,4 +1,4 @@
-"""A schedule as data and as source: what is read back is what was written, in this version and of the one before."""
+"""Schedules as stored data and as source: both are read back unchanged, including data of earlier versions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ schedules = (
     | st.builds(Once, SECONDS | instants | st.datetimes(datetime(1990, 1, 1), datetime(9000, 12, 31)))
     | st.builds(lambda moment, offset: Once(moment.replace(tzinfo=offset)), SECONDS, OFFSETS)
 )
-placements = st.builds(
+contexts = st.builds(
     ScheduleContext,
     anchor=st.just(EPOCH) | instants,
     zone=st.sampled_from(["UTC", "Africa/Nairobi", "America/Argentina/Buenos_Aires", "EST5EDT"]),
@@ -55,29 +55,29 @@ placements = st.builds(
 
 
 @given(schedules)
-def test_the_source_of_a_schedule_makes_the_same_schedule(schedule: Schedule) -> None:
+def test_the_source_form_of_a_schedule_evaluates_to_the_same_schedule(schedule: Schedule) -> None:
     assert eval(schedule.source_form(), {"every": every, "on": on, "cron": cron, "once": once}) == schedule
 
 
-@given(schedules, placements)
-def test_a_schedule_survives_being_stored_wherever_it_was_placed(schedule: Schedule, place: ScheduleContext) -> None:
-    placed = schedule.with_context(place)
-    back = from_dict(json.loads(json.dumps(placed.to_dict())))
-    assert back == placed
-    assert type(back) is type(schedule)
-    assert back.context == place
-    assert (back.describe(), back.source_form()) == (schedule.describe(), schedule.source_form())
+@given(schedules, contexts)
+def test_a_stored_schedule_is_read_back_with_its_context(schedule: Schedule, context: ScheduleContext) -> None:
+    original = schedule.with_context(context)
+    restored = from_dict(json.loads(json.dumps(original.to_dict())))
+    assert restored == original
+    assert type(restored) is type(schedule)
+    assert restored.context == context
+    assert (restored.describe(), restored.source_form()) == (schedule.describe(), schedule.source_form())
 
 
-@given(schedules, placements)
-def test_placing_a_schedule_leaves_the_original_and_what_it_says(schedule: Schedule, place: ScheduleContext) -> None:
-    placed = schedule.with_context(place)
-    assert (schedule.context, placed.context) == (DEFAULT_CONTEXT, place)
-    assert placed.is_same_as(schedule)
-    assert not placed.is_same_as(once("1969-07-20 20:17"))
+@given(schedules, contexts)
+def test_with_context_changes_neither_the_original_nor_its_rule(schedule: Schedule, context: ScheduleContext) -> None:
+    copy = schedule.with_context(context)
+    assert (schedule.context, copy.context) == (DEFAULT_CONTEXT, context)
+    assert copy.is_same_as(schedule)
+    assert not copy.is_same_as(once("1969-07-20 20:17"))
 
 
-def test_only_what_is_not_the_default_is_stored_of_a_placement() -> None:
+def test_only_context_values_that_differ_from_the_defaults_are_stored() -> None:
     assert DEFAULT_CONTEXT.to_dict() == {}
     assert ScheduleContext(zone="Africa/Nairobi", gap=DstGap.SKIP).to_dict() == {
         "zone": "Africa/Nairobi",
@@ -85,7 +85,15 @@ def test_only_what_is_not_the_default_is_stored_of_a_placement() -> None:
     }
 
 
-def test_what_the_version_before_stored_is_still_read() -> None:
+@given(schedules, contexts)
+def test_data_with_the_context_under_its_earlier_key_is_read(schedule: Schedule, context: ScheduleContext) -> None:
+    original = schedule.with_context(context)
+    data = original.to_dict()
+    data["place"] = data.pop("context")
+    assert from_dict(json.loads(json.dumps(data))) == original
+
+
+def test_data_of_the_first_version_is_read() -> None:
     anchor = datetime(2026, 11, 23, 7, tzinfo=UTC)
     stored = {"type": "HMS", "interval": 10, "units": "seconds", "anchor": "2026-11-23T07:00:00+00:00"}
     assert from_dict(stored) == every(10).seconds.with_context(ScheduleContext(anchor=anchor))
@@ -100,22 +108,22 @@ def test_what_the_version_before_stored_is_still_read() -> None:
         [],
         None,
         "every 10 seconds",
-        {"type": "HMS", "interval": 0, "units": "seconds", "place": {}},
+        {"type": "HMS", "interval": 0, "units": "seconds", "context": {}},
         {"type": "HMS", "interval": 1, "units": "seconds", "anchor": "yesterday"},
-        {"type": "HMS", "interval": 1, "units": "seconds", "place": {"gap": "before"}},
-        {"type": "HMS", "interval": 1, "units": "seconds", "place": None},
+        {"type": "HMS", "interval": 1, "units": "seconds", "context": {"gap": "before"}},
+        {"type": "HMS", "interval": 1, "units": "seconds", "context": None},
         {"type": "DayTime", "day": "friday", "at": "25:00", "zone": "UTC"},
-        {"type": "DayTime", "days": "friday", "times": ["22:00"], "place": {}},
-        {"type": "Cron", "expression": "* * * *", "place": {}},
-        {"type": "Once", "moment": "soon", "place": {}},
-        {"type": "Once", "place": {}},
+        {"type": "DayTime", "days": "friday", "times": ["22:00"], "context": {}},
+        {"type": "Cron", "expression": "* * * *", "context": {}},
+        {"type": "Once", "moment": "soon", "context": {}},
+        {"type": "Once", "context": {}},
     ],
 )
-def test_stored_data_that_cannot_be_read_is_an_error_that_shows_it(data: object) -> None:
-    with pytest.raises(InvalidSchedule, match=r"stored schedule .* cannot be read"):
+def test_invalid_stored_data_is_rejected_with_the_data(data: object) -> None:
+    with pytest.raises(InvalidSchedule, match=r"stored schedule .* is invalid"):
         from_dict(data)  # type: ignore[arg-type]
 
 
-def test_a_kind_of_a_newer_version_is_refused_as_that() -> None:
-    with pytest.raises(InvalidSchedule, match=r"'Tides'.* is of a kind that this version does not know"):
-        from_dict({"type": "Tides", "place": {}})
+def test_a_schedule_type_of_a_newer_version_is_rejected() -> None:
+    with pytest.raises(InvalidSchedule, match=r"'Tides'.* has a type that this version does not know"):
+        from_dict({"type": "Tides", "context": {}})
