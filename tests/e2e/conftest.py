@@ -18,9 +18,9 @@ def initialized_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def online(tmp_path_factory: pytest.TempPathFactory, initialized_root: Path) -> Iterator[Shell]:
-    """A shell with a running engine, shared by the tests of a module. Each test uses tasks of its own."""
+    """A shell with a running engine, shared by all tests that use it. Each test creates its own tasks."""
     shell = Shell(tmp_path_factory.mktemp("online") / "root")
     shutil.copytree(initialized_root, shell.paths.data)
     shell("system start")
