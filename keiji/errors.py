@@ -1,11 +1,13 @@
 """The exception hierarchy of keiji.
 
-The docstring of a class is its default message. ``code`` identifies the error on the bus, ``exit_code`` is the exit
-status of the command line, and ``hint`` says what to do next.
+The docstring of a class is its default message. ``code`` identifies the error on the bus, ``params`` has its details as
+data, ``exit_code`` is the exit status of the command line, and ``hint`` says what to do next. The messages of errors
+that occur in several places are composed here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Self
 
 
@@ -15,9 +17,10 @@ class KeijiError(Exception):
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str = "", *, hint: str = "") -> None:
+    def __init__(self, message: str = "", *, hint: str = "", params: Mapping[str, str | int] | None = None) -> None:
         self.message = message or (type(self).__doc__ or "").strip()
         self.hint = hint
+        self.params = dict(params or {})
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -63,9 +66,9 @@ class TaskNotFound(KeijiError, LookupError):
     exit_code = 4
 
     @classmethod
-    def named(cls, name: str) -> Self:
+    def named(cls, name: str, *, hint: str = "keiji task list shows all tasks") -> Self:
         """Return the error for a name that no task has."""
-        return cls(f"there is no task {name!r}", hint="keiji task list shows all tasks")
+        return cls(f"there is no task {name!r}", hint=hint, params={"task": name})
 
 
 class RunNotFound(KeijiError, LookupError):
@@ -77,7 +80,8 @@ class RunNotFound(KeijiError, LookupError):
     @classmethod
     def with_id(cls, run_id: str) -> Self:
         """Return the error for an id that no run has."""
-        return cls(f"there is no run {run_id!r}", hint="keiji task runs NAME lists the runs of a task")
+        hint = "keiji task runs NAME lists the runs of a task"
+        return cls(f"there is no run {run_id!r}", hint=hint, params={"run": run_id})
 
 
 class TaskExists(KeijiError):
@@ -94,7 +98,13 @@ class NotBuilt(KeijiError):
     @classmethod
     def named(cls, name: str, slug: str) -> Self:
         """Return the error for a task that was never built."""
-        return cls(f"{name} has no build yet", hint=f"keiji task build {slug}")
+        return cls(f"{name} has no build yet", hint=f"keiji task build {slug}", params={"task": slug})
+
+    @classmethod
+    def missing(cls, slug: str, build: str) -> Self:
+        """Return the error for a task whose active build was removed."""
+        params = {"task": slug, "build": build}
+        return cls(f"the build {build} of {slug} is missing; keiji task build {slug} restores it", params=params)
 
 
 class NotRunning(KeijiError):
@@ -102,11 +112,28 @@ class NotRunning(KeijiError):
 
     code = "not-running"
 
+    @classmethod
+    def named(cls, name: str, slug: str) -> Self:
+        """Return the error for a task that has no live run."""
+        return cls(f"{name} is not running", params={"task": slug})
+
 
 class AlreadyRunning(KeijiError):
     """The task is already running."""
 
     code = "already-running"
+
+    @classmethod
+    def once(cls, slug: str, run_id: str) -> Self:
+        """Return the error for a task that has a live run, and whose policy allows no other beside it."""
+        message, hint = f"{slug} is already running (run {run_id})", f"keiji task stop {slug}"
+        return cls(message, hint=hint, params={"task": slug, "run": run_id})
+
+    @classmethod
+    def at_limit(cls, slug: str, limit: int) -> Self:
+        """Return the error for a task that has as many live runs as its policy allows."""
+        message, hint = f"{slug} already has {limit} live runs (max_parallel={limit})", f"keiji task stop {slug}"
+        return cls(message, hint=hint, params={"task": slug, "limit": limit})
 
 
 class BuildFailed(KeijiError):
@@ -127,6 +154,17 @@ class EngineOffline(KeijiError):
     code = "engine-offline"
     exit_code = 3
 
+    @classmethod
+    def required(cls) -> Self:
+        """Return the error for a request that only a running engine can carry out."""
+        return cls("the engine is not running, and this needs it", hint="keiji system start starts it")
+
+    @classmethod
+    def required_to_stop(cls, name: str, slug: str) -> Self:
+        """Return the error for a task that may have a live run of an earlier engine."""
+        message = f"{name} may have a live run, started before the engine ended; only an engine can stop it"
+        return cls(message, hint="keiji system start, then repeat the command", params={"task": slug})
+
 
 class EngineRunning(KeijiError):
     """An engine is already running for this workspace."""
@@ -139,6 +177,12 @@ class ServiceOffline(KeijiError):
 
     code = "service-offline"
     exit_code = 3
+
+    @classmethod
+    def required(cls, service: str) -> Self:
+        """Return the error for a request that needs a service that is stopped."""
+        hint = f"keiji system start --{service} starts it"
+        return cls(f"the {service} is stopped, and this needs it", hint=hint, params={"service": service})
 
 
 class StorageError(KeijiError):

@@ -107,6 +107,6 @@ def find(query: str, tasks: Iterable[tuple[str, str]]) -> str:
     names_by_casefold = {text.casefold(): name for name, slug in known for text in (name, slug)}
     matches = difflib.get_close_matches(query.casefold(), names_by_casefold, n=1, cutoff=0.6)
     if matches:
-        raise TaskNotFound(f"there is no task {query!r}", hint=f"did you mean {names_by_casefold[matches[0]]!r}?")
+        raise TaskNotFound.named(query, hint=f"did you mean {names_by_casefold[matches[0]]!r}?")
     hint = "keiji task list shows all tasks" if known else "no tasks yet; keiji task create NAME creates one"
-    raise TaskNotFound(f"there is no task {query!r}", hint=hint)
+    raise TaskNotFound.named(query, hint=hint)

@@ -30,7 +30,7 @@ def require_workspace() -> Paths:
     """
     paths = current_paths()
     if not paths.settings.exists():
-        raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates one")
+        raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates it")
     return paths
 
 

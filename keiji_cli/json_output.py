@@ -8,11 +8,10 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from keiji.reasons import render
-from keiji.records import Pause
 
 if TYPE_CHECKING:
     from keiji.engine_process import EngineInfo
-    from keiji.records import Run
+    from keiji.records import Pause, Run
     from keiji_cli.services import ServiceInfo
     from keiji_engine.bus.views import DueInstant, TaskView
 
@@ -32,11 +31,17 @@ UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
 
 def format_tasks(tasks: Iterable[TaskView], zone: tzinfo) -> str:
     """Return tasks as a list of objects with `TASK_KEYS`."""
-    return _dump(
-        [
-            _select(task, TASK_KEYS, zone, error_text=render(task.error, zone), waiting=render(task.waiting, zone))
-            for task in tasks
-        ]
+    return _dump([_task_object(task, zone) for task in tasks])
+
+
+def _task_object(task: TaskView, zone: tzinfo) -> dict[str, Any]:
+    return _select(
+        task,
+        TASK_KEYS,
+        zone,
+        error_text=render(task.error, zone),
+        waiting=render(task.waiting, zone),
+        pause=_pause_object(task.pause, zone),
     )
 
 
@@ -64,22 +69,24 @@ def format_status(
         {"name": service.name, "status": service.status, "since": _localize(service.since, zone)}
         for service in services
     ]
-    return _dump({"engine": engine_object, "services": service_objects, "pause": _to_json(pause, zone)})
+    return _dump({"engine": engine_object, "services": service_objects, "pause": _pause_object(pause, zone)})
 
 
 def _localize(timestamp: str | None, zone: tzinfo) -> str | None:
     return datetime.fromisoformat(timestamp).astimezone(zone).isoformat() if timestamp else None
 
 
-def _select(record: object, keys: Iterable[str], zone: tzinfo, **texts: str) -> dict[str, Any]:
-    """Return the attributes ``keys`` of a record, with ``texts`` for those that are rendered."""
-    return {key: texts[key] if key in texts else _to_json(getattr(record, key), zone) for key in keys}
+def _pause_object(pause: Pause | None, zone: tzinfo) -> dict[str, Any] | None:
+    return _select(pause, PAUSE_KEYS, zone) if pause is not None else None
+
+
+def _select(record: object, keys: Iterable[str], zone: tzinfo, **converted: Any) -> dict[str, Any]:
+    """Return the attributes ``keys`` of a record, some of them already converted to JSON values."""
+    return {key: converted[key] if key in converted else _to_json(getattr(record, key), zone) for key in keys}
 
 
 def _to_json(value: Any, zone: tzinfo) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(zone).isoformat()
-    return _select(value, PAUSE_KEYS, zone) if isinstance(value, Pause) else value
+    return value.astimezone(zone).isoformat() if isinstance(value, datetime) else value
 
 
 def _dump(data: object) -> str:

@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
-from keiji.records import Pause
 from keiji_cli import client
+
+if TYPE_CHECKING:
+    from keiji.records import Pause
 
 _REQUIRED = ("runner", "watcher")  # users select the bus and the scheduler; neither works without these
 

@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keiji-engine",
-        description="Runs the tasks of a workspace on time. SIGTERM stops it gracefully (live runs continue), a second one "
-        "at once; SIGHUP reloads the settings and starts every service that is not running.",
+        description="Runs the tasks of a workspace on time. SIGTERM stops it gracefully (live runs continue), a second "
+        "SIGTERM at once; SIGHUP reloads the settings and starts every service that is not running.",
     )
     parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")

@@ -145,9 +145,7 @@ class RunService:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
         if not Path(build.command[-2]).exists():
-            raise NotBuilt(
-                f"the build {build.hash} of {task.name} is missing; keiji task build {task.slug} restores it"
-            )
+            raise NotBuilt.missing(task.slug, build.hash)
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,
@@ -269,7 +267,8 @@ class RunService:
     async def _stop_runs(self, runs: Sequence[Run]) -> None:
         waiting = {run.run_id: self._ended.setdefault(run.run_id, asyncio.Event()) for run in runs}
         while waiting:
-            self.check_online(runs[0].task)
+            if not self.is_online:
+                raise ServiceOffline.required("runner")
             for run_id in waiting:
                 self.runner.stop_run(run_id)  # a run that has not begun yet ignores it
             with contextlib.suppress(TimeoutError):
@@ -277,14 +276,6 @@ class RunService:
                     await asyncio.gather(*(ended.wait() for ended in waiting.values()))
             live = {run.run_id for run in self._state.open_runs(runs[0].task) if run.is_live}
             waiting = {run_id: ended for run_id, ended in waiting.items() if run_id in live and not ended.is_set()}
-
-    def check_online(self, task: str) -> None:
-        """Raise ServiceOffline if the runner, which alone can stop a run of ``task``, is stopped."""
-        if not self.is_online:
-            raise ServiceOffline(
-                f"{task} has a live run, which only the runner can stop, and the runner is stopped",
-                hint="keiji system start --runner",
-            )
 
 
 async def cancel_queued(state: EngineState, slug: str, why: Reason, now: datetime) -> bool:

@@ -182,20 +182,28 @@ class Done(Reply, frozen=True, kw_only=True, tag="done"):
 
 
 class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
-    """The request was rejected or failed; ``message`` says why, and ``hint`` what to do next."""
+    """The request was rejected or failed.
+
+    Args:
+        code: identifies the error, see `keiji.errors`.
+        message: says why.
+        hint: says what to do next; "" for nothing.
+        params: the details of the error as data, such as the task and the run that it is about.
+    """
 
     code: str
     message: str
     hint: str = ""
+    params: dict[str, str | int] = {}
 
     @classmethod
     def from_error(cls, request_id: str, error: KeijiError) -> Refused:
         """Return the reply that carries ``error`` to the client."""
-        return cls(id=request_id, code=error.code, message=error.message, hint=error.hint)
+        return cls(id=request_id, code=error.code, message=error.message, hint=error.hint, params=error.params)
 
     def to_error(self) -> KeijiError:
         """Return the error that this reply carries."""
-        return by_code(self.code)(self.message, hint=self.hint)
+        return by_code(self.code)(self.message, hint=self.hint, params=self.params)
 
 
 # ── requests: queries ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -55,7 +55,7 @@ def _carry_out(
             with contextlib.suppress(EngineOffline):
                 return asyncio.run(_over_bus(paths, request, sender, limit))
         if isinstance(request, _NEEDS_ENGINE):
-            raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
+            raise EngineOffline.required()
         if not isinstance(request, p.Directive):  # a query needs no lock
             return asyncio.run(_in_process(paths, request, clock))
         try:

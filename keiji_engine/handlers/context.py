@@ -77,16 +77,14 @@ class Context:
     def require_engine(self) -> EngineControl:
         """Return the running engine. Raises EngineOffline if there is none."""
         if self.control is None:
-            raise EngineOffline("the engine is not running, and this needs it", hint="keiji system start starts it")
+            raise EngineOffline.required()
         return self.control
 
     def require_runs(self) -> RunService:
         """Return the run service. Raises EngineOffline or ServiceOffline unless it can start and stop runs."""
         runs = self.require_engine().runs
         if not runs.is_online:
-            raise ServiceOffline(
-                "the runner is stopped, and this needs it", hint="keiji system start --runner starts it"
-            )
+            raise ServiceOffline.required("runner")
         return runs
 
     def check_stoppable(self, task: Task) -> None:
@@ -99,10 +97,7 @@ class Context:
         if self.state.live_run(task.slug) is None:
             return
         if self.control is None:
-            raise EngineOffline(
-                f"{task.name} may have a live run, started before the engine ended; only an engine can stop it",
-                hint="keiji system start, then repeat the command",
-            )
+            raise EngineOffline.required_to_stop(task.name, task.slug)
         self.require_runs()
 
     async def stop_runs(self, task: Task, why: Reason) -> bool:

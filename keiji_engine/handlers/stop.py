@@ -13,5 +13,5 @@ async def stop(context: Context, request: StopRun) -> Done:
     async with context.locked_task(request.task) as task:
         context.require_runs()
         if not await context.stop_runs(task, reason(Code.STOPPED, by=request.sender or "a directive")):
-            raise NotRunning(f"{task.name} is not running")
+            raise NotRunning.named(task.name, task.slug)
     return Done(id=request.id, lines=(f"stopped task {task.name}",))

@@ -129,7 +129,7 @@ class Runner:
             ServiceOffline: the runner is stopped.
         """
         if self._launcher_task is None:
-            raise ServiceOffline("the runner is stopped")
+            raise ServiceOffline.required("runner")
         live = self.live
         new = {spec.run_id: spec for spec in specs if spec.run_id not in live}
         self._pending |= new

@@ -56,13 +56,11 @@ def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run
         task = transaction.tasks.get(slug)
         live = [run for run in transaction.runs.open() if run.is_live]
         own = [run for run in live if run.task == slug]
-        policy, hint = task.policy, f"keiji task stop {slug}"
+        policy = task.policy
         if own and policy.overlap is not Overlap.ALLOW:
-            raise AlreadyRunning(f"{slug} is already running (run {own[0].run_id})", hint=hint)
+            raise AlreadyRunning.once(slug, own[0].run_id)
         if policy.max_parallel is not None and len(own) >= policy.max_parallel:
-            raise AlreadyRunning(
-                f"{slug} already has {len(own)} live runs, the maximum of its policy (max_parallel)", hint=hint
-            )
+            raise AlreadyRunning.at_limit(slug, policy.max_parallel)
         if max_parallel is not None and len(live) >= max_parallel:
             waits = reason(Code.WAITING_FOR_SLOT, limit=max_parallel)
             return transaction.runs.insert_manual(slug, now, state=RunState.QUEUED, reason=waits)

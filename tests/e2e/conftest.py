@@ -18,6 +18,16 @@ def initialized_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def online(tmp_path_factory: pytest.TempPathFactory, initialized_root: Path) -> Iterator[Shell]:
+    """A shell with a running engine, shared by all tests that use it. Each test creates its own tasks."""
+    shell = Shell(tmp_path_factory.mktemp("online") / "root")
+    shutil.copytree(initialized_root, shell.paths.data)
+    shell("system start")
+    yield shell
+    shell.close()
+
+
 @pytest.fixture
 def new_keiji(tmp_path: Path) -> Iterator[Shell]:
     """A shell without a workspace."""

@@ -7,13 +7,17 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+from e2e.shell import Shell
 from e2e.terminal import run_on_terminal
 from installation import until
 
+from keiji_cli import demo_plain
 from keiji_cli.demo_tasks import TASKS
 
 ARGV = (sys.executable, "-m", "keiji_cli.main", "demo")
@@ -56,34 +60,35 @@ def has_exited(pid: int) -> bool:
     return False
 
 
-def test_without_a_terminal_events_are_shown_as_text_for_the_given_time(tmp_path: Path) -> None:
-    with demo(tmp_path, "--seconds=2") as process:
-        output, _ = process.communicate(timeout=50)
-    assert process.returncode == 0, output
-    assert all(task.name in output for task in TASKS)
-    assert re.search(r"bus +ONLINE", output)
-    assert re.search(r"s  pulse +▶ running", output)
-    assert re.search(r"s  pulse +✓ succeeded", output)
-    assert re.search(r"s  pulse +it is \d\d:\d\d:\d\d", output)
-    assert "Traceback" not in output
-    until(lambda: has_exited(engine_pid(output)))
-    assert not list(tmp_path.iterdir())
-
-
-def test_sigterm_stops_the_engine_and_removes_everything(tmp_path: Path) -> None:
+def test_without_a_terminal_events_are_shown_as_text_and_sigterm_removes_everything(tmp_path: Path) -> None:
+    expected = (
+        *(task.name for task in TASKS),
+        r"bus +ONLINE",
+        r"s  +link live",
+        r"s  pulse +▶ running",
+        r"s  pulse +✓ succeeded",
+        r"s  pulse +it is \d\d:\d\d:\d\d",
+    )
     with demo(tmp_path, "--seconds=100") as process:
         assert process.stdout is not None
         output = ""
-        while "link live" not in output:
+        while not all(re.search(pattern, output) for pattern in expected):
             line = process.stdout.readline()
             assert line, output
             output += line
         process.send_signal(signal.SIGTERM)
         rest, _ = process.communicate(timeout=50)
     assert process.returncode == 128 + signal.SIGTERM, rest
-    assert "Traceback" not in rest
+    assert "Traceback" not in output + rest
     until(lambda: has_exited(engine_pid(output)))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_text_output_ends_after_the_given_time(online: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    demo_plain.show_events(online.paths, 0.3)
+    assert 0.3 <= time.monotonic() - start < 5
+    assert "link live" in capsys.readouterr().out
 
 
 def test_on_a_terminal_the_control_center_is_shown_until_it_is_quit(tmp_path: Path) -> None:

@@ -53,12 +53,16 @@ def test_the_engine_and_each_service_can_be_started_stopped_and_restarted(keiji:
     assert {service["status"] for service in status["services"]} == {"online"}
 
 
-def test_commands_that_need_an_engine_exit_with_3_and_a_hint(keiji: Shell) -> None:
+def test_without_an_engine_commands_that_need_one_exit_with_3_and_a_hint(keiji: Shell) -> None:
     keiji("task create ping")
     keiji("task build ping")
     for line in ("task run ping", "task stop ping", "task restart ping", "system stop --scheduler"):
         assert "keiji system start" in keiji(line, code=3)
     assert "nothing to stop" in keiji("system stop")
+    keiji("task disable ping")
+    keiji("task enable ping")
+    keiji("task delete ping")
+    assert keiji.json("task get") == []
 
 
 def test_a_live_run_survives_the_stop_of_the_engine_and_uninstall_stops_it(keiji: Shell) -> None:
