@@ -1,5 +1,5 @@
-# A machine with Python 3.11 (and its venv module) and make is enough: everything else goes into a virtual environment
-# in this folder.
+# Requires only Python 3.11 with its venv module, and make. Everything else is installed into virtual environments in this
+# folder.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,13 +8,13 @@ PIP := -m pip --disable-pip-version-check install --quiet
 
 .PHONY: demo test check pictures bench clean
 
-# A fresh environment each time: what is shown is what somebody who installs keiji today gets.
+# A new environment each time, so that the demo shows what a fresh installation does.
 demo:
 	$(PYTHON) -m venv --clear $(DEMO)
 	$(DEMO)/bin/python $(PIP) .
 	$(DEMO)/bin/keiji demo
 
-# The suite starts programs by the hundred: where no bytecode may be written, each would compile everything anew.
+# The tests start hundreds of processes: without bytecode files, each of them would compile all modules again.
 test:
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python $(PIP) -e '.[test]'

@@ -1,9 +1,11 @@
-"""How long the terminal keeps people waiting: python bench/terminal.py [TASKS]
+"""Responsiveness of the terminal, headless and with the fake link of the tests.
 
-Headless, on the scripted link of the tests: the first paint of a new process with 300 tasks; then, with ten thousand,
-scrolling, filtering, sorting, and 5,000 changes of state a second. A stall is the longest time in which the interface
-could not have dealt with a key; behind it is how much of its own work that was, which is all that counts on a machine
-that has other things to do. Ends with 1 where a limit is passed.
+Usage: python bench/terminal.py [tasks]
+
+Measures the first paint of a new process with 300 tasks. Then, with ten thousand tasks, measures stalls during
+scrolling, filtering, sorting, and 5,000 state changes per second. A stall is the longest time during which the
+terminal could not have handled a key. "Own work" is the CPU time that it used itself, which is more meaningful on a
+busy machine. Exits with 1 if a limit is exceeded.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from typing import Any
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / each) for each in ("", "tui")]
 
 PAINT_TASKS, PAINTS, PAINT_LIMIT = 300, 5, 500.0
-STALL_LIMIT = 100.0  # milliseconds, for all that a person does
+STALL_LIMIT = 100.0  # milliseconds, for everything that a user does
 FLOOD_STALL_LIMIT, FRESH_LIMIT = 50.0, 200.0
 CHANGES, FLOOD_SECONDS = 5000, 5.0
 SIZE = (160, 50)
 
 
 def many(count: int) -> list[Any]:
-    """Return so many tasks in every state, with histories."""
+    """Return ``count`` tasks in all states, with histories."""
     from scenes import PAUSE, recent, task
 
     now, chance = datetime.now(UTC), random.Random(1)
@@ -50,8 +52,8 @@ def many(count: int) -> list[Any]:
     ]  # fmt: skip
 
 
-class Watch:
-    """Notices for how long the loop did nothing else."""
+class StallMeter:
+    """Measures the longest time, in milliseconds, during which the event loop was blocked."""
 
     def __init__(self) -> None:
         self.worst = self.work = 0.0
@@ -66,7 +68,7 @@ class Watch:
 
 @asynccontextmanager
 async def terminal(count: int) -> AsyncIterator[tuple[Any, Any, Any]]:
-    """Yield a terminal that shows so many tasks, its link and its pilot."""
+    """Yield a terminal that shows ``count`` tasks, its link and its pilot."""
     from fake_link import FakeLink
     from scenes import snapshot
     from waiting import until
@@ -82,42 +84,46 @@ async def terminal(count: int) -> AsyncIterator[tuple[Any, Any, Any]]:
         yield app, link, pilot
 
 
-async def watched(deed: Callable[[], Awaitable[None]]) -> Watch:
-    """Return what was noticed while something was done."""
-    watch = Watch()
-    watching = asyncio.create_task(watch.run())
-    await deed()
+async def measure_stall(action: Callable[[], Awaitable[None]]) -> StallMeter:
+    """Perform an action and return its stalls."""
+    meter = StallMeter()
+    metering = asyncio.create_task(meter.run())
+    await action()
     await asyncio.sleep(0.2)
-    watching.cancel()
-    return watch
+    metering.cancel()
+    return meter
 
 
-async def by_hand(count: int) -> AsyncIterator[tuple[str, Watch, float]]:
-    """Yield what a person does with many tasks: its name, its worst stall and its limit."""
+async def user_actions(count: int) -> AsyncIterator[tuple[str, StallMeter, float]]:
+    """Yield the name, the stalls and the limit of each action of a user with many tasks."""
     from piloting import press
 
     async with terminal(count) as (_, _, pilot):
-        deeds = {
+        actions = {
             "moving by rows": ["j"] * 60 + ["k"] * 30,
             "moving by half pages": ["ctrl+d"] * 40 + ["ctrl+u"] * 20,
             "first and last": ["G", "g"] * 10,
             "filtering": ["slash", *"task 99", "backspace", "backspace", *"12", "enter", "escape"],
             "sorting": ["S"] * 5 + ["I", "I"],
-            "kinds": ["f"] * 7,
+            "filtering by state": ["f"] * 7,
             "marking": ["space"] * 20 + ["escape"],
         }
-        for name, keys in deeds.items():
-            yield name, await watched(lambda keys=keys: press(pilot, *keys)), STALL_LIMIT  # type: ignore[misc]
+        for name, keys in actions.items():
+            yield name, await measure_stall(lambda keys=keys: press(pilot, *keys)), STALL_LIMIT  # type: ignore[misc]
 
 
-async def flood(count: int, keys: tuple[str, ...]) -> tuple[Watch, float, float]:
-    """Return (what was noticed, worst delay of what is newest, changes per second) while states change all the time."""
+async def flood(count: int, keys: tuple[str, ...]) -> tuple[StallMeter, float, float]:
+    """Press ``keys``, then change states continuously.
+
+    Returns:
+        The stalls, the longest delay in milliseconds until a change was shown, and the changes per second.
+    """
     import msgspec
     from piloting import press
 
     from keiji_engine.bus.protocol import TaskChanged
 
-    chance, delays, told = random.Random(2), [0.0], 0
+    chance, delays, sent = random.Random(2), [0.0], 0
     async with terminal(count) as (app, link, pilot):
         await press(pilot, *keys)
         table = app._tasks_screen.table
@@ -139,17 +145,17 @@ async def flood(count: int, keys: tuple[str, ...]) -> tuple[Watch, float, float]
                 await asyncio.sleep(0.15)
 
         async def pour() -> None:
-            nonlocal told
+            nonlocal sent
             began = time.perf_counter()
             while (passed := time.perf_counter() - began) < FLOOD_SECONDS:
-                for _ in range(min(200, int(passed * CHANGES) - told)):
+                for _ in range(min(200, int(passed * CHANGES) - sent)):
                     now, running = datetime.now(UTC), chance.random() < 0.5
                     change(
                         chance.choice(others),
                         is_running=running, running_since=now if running else None, is_error=chance.random() < 0.3,
                         next_execution_time=now + timedelta(seconds=chance.randrange(600)),
                     )  # fmt: skip
-                    told += 1
+                    sent += 1
                 await asyncio.sleep(0.005)
 
         async def both() -> None:
@@ -158,9 +164,9 @@ async def flood(count: int, keys: tuple[str, ...]) -> tuple[Watch, float, float]
             await pouring
 
         began = time.perf_counter()
-        stall = await watched(both)
+        stall = await measure_stall(both)
         spent = min(FLOOD_SECONDS, time.perf_counter() - began)
-    return stall, max(delays), told / spent
+    return stall, max(delays), sent / spent
 
 
 def _painted(table: Any, slug: str) -> str:
@@ -170,7 +176,7 @@ def _painted(table: Any, slug: str) -> str:
 
 
 def paint() -> None:
-    """Run a terminal until its first row is on the screen, say so, and leave."""
+    """Run a terminal until its first row is on the screen, print "painted", and exit."""
     from keiji_tui.main import loaded
 
     center = loaded()
@@ -181,25 +187,25 @@ def paint() -> None:
     from keiji_engine.bus.views import LinkChanged, LinkState
 
     class Once(center):  # type: ignore[misc, valid-type]
-        CSS_PATH = [Path(keiji_tui.__file__).parent / center.CSS_PATH]  # noqa: RUF012 - as the toolkit has it
+        CSS_PATH = [Path(keiji_tui.__file__).parent / center.CSS_PATH]  # noqa: RUF012 - as Textual declares it
 
         def _apply(self) -> None:
             super()._apply()
             if self.store.tasks:
-                self.call_after_refresh(self._say)
+                self.call_after_refresh(self._report)
 
-        def _say(self) -> None:
+        def _report(self) -> None:
             if self._tasks_screen.table._painted:
                 print("painted", flush=True)
                 self.exit()
             else:
-                self.call_after_refresh(self._say)
+                self.call_after_refresh(self._report)
 
     Once(FakeLink(snapshot(many(PAINT_TASKS)), LinkChanged(LinkState.LIVE))).run(headless=True, size=SIZE)
 
 
 def first_paint() -> float:
-    """Return after how many milliseconds a new process has painted its first rows."""
+    """Return the milliseconds until a new process has painted its first rows."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, __file__, "--paint"]
     began = time.perf_counter()
@@ -207,38 +213,38 @@ def first_paint() -> float:
         assert child.stdout is not None
         for line in child.stdout:
             if "painted" in line:
-                taken = (time.perf_counter() - began) * 1000
+                milliseconds = (time.perf_counter() - began) * 1000
                 child.stdout.read()
-                return taken
-    raise RuntimeError("nothing was painted")
+                return milliseconds
+    raise RuntimeError("the terminal exited before it painted a row")
 
 
-def line(name: str, value: float, limit: float, work: float | None = None) -> bool:
-    """Print a line of the table; return whether the limit is kept."""
-    is_kept = value <= limit
+def report(name: str, value: float, limit: float, work: float | None = None) -> bool:
+    """Print a row of the table; return whether the value is within its limit."""
+    is_within = value <= limit
     own = "" if work is None else f"own work {work:6.1f} ms"
-    verdict = "ok" if is_kept else "TOO SLOW"
-    print(f"{name:<44} {value:8.1f} ms   limit {limit:4.0f} ms   {verdict:8} {own}".rstrip(), flush=True)
-    return is_kept
+    rating = "ok" if is_within else "TOO SLOW"
+    print(f"{name:<44} {value:8.1f} ms   limit {limit:4.0f} ms   {rating:8} {own}".rstrip(), flush=True)
+    return is_within
 
 
-async def measured(count: int) -> bool:
-    """Measure all of it; return whether all limits are kept."""
+async def measure(count: int) -> bool:
+    """Measure and print everything; return whether all values are within their limits."""
     busy = os.getloadavg()[0]
-    print(f"load {busy:.1f} on {os.cpu_count()} cores" + ("; figures are not to be trusted" if busy > 1.5 else ""))
-    first_paint()  # compiles what has changed
-    kept = [line(f"first paint, {PAINT_TASKS} tasks", median(first_paint() for _ in range(PAINTS)), PAINT_LIMIT)]
-    async for name, stall, limit in by_hand(count):
-        kept.append(line(f"stall: {name}, {count:,} tasks", stall.worst, limit, stall.work))
-    for name, keys in (("by name", ()), ("by next run", ("S",)), ("running only", ("f",))):
+    print(f"load {busy:.1f} on {os.cpu_count()} cores" + ("; the results are unreliable" if busy > 1.5 else ""))
+    first_paint()  # so that bytecode is compiled
+    within = [report(f"first paint, {PAINT_TASKS} tasks", median(first_paint() for _ in range(PAINTS)), PAINT_LIMIT)]
+    async for name, stall, limit in user_actions(count):
+        within.append(report(f"stall: {name}, {count:,} tasks", stall.worst, limit, stall.work))
+    for name, keys in (("sorted by name", ()), ("sorted by next run", ("S",)), ("running only", ("f",))):
         stall, delay, rate = await flood(count, keys)
-        kept.append(line(f"stall: {rate:,.0f} changes/s, {name}", stall.worst, FLOOD_STALL_LIMIT, stall.work))
-        kept.append(line(f"newest state shown: {name}", delay, FRESH_LIMIT))
-    return all(kept)
+        within.append(report(f"stall: {rate:,.0f} changes/s, {name}", stall.worst, FLOOD_STALL_LIMIT, stall.work))
+        within.append(report(f"delay of a change, {name}", delay, FRESH_LIMIT))
+    return all(within)
 
 
 if __name__ == "__main__":
     if "--paint" in sys.argv:
         paint()
     else:
-        sys.exit(0 if asyncio.run(measured(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)) else 1)
+        sys.exit(0 if asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)) else 1)

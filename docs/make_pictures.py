@@ -1,6 +1,6 @@
-"""Makes the pictures of the documentation: the control center itself, on a real engine with the tasks of the demo.
+"""Generates the pictures of the documentation: the control center with a real engine and the tasks of the demo.
 
-``make pictures`` runs it. It takes a minute, since what it shows has to happen first.
+Usage: make pictures. It takes a minute or two, because the tasks have to run first.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ PICTURES = Path(__file__).parent / "pictures"
 LIMIT = 60.0
 ZONE = "Africa/Nairobi"
 WIDE, NARROW = (120, 30), (80, 24)
-_FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # fonts from elsewhere: a picture must not fetch anything
-_OWN_NAMES = re.compile(r"terminal-\d+")  # they keep pictures apart that stand on one page as text, which these do not
-# What is due at times of the day, as nothing of the demo is.
+_FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # web fonts: a picture must not fetch anything
+_OWN_NAMES = re.compile(r"terminal-\d+")  # unique prefixes, needed only for inline SVG
+# Tasks for the picture of the next 24 hours: few of the demo's are due at times of day.
 _DAILY = {
     "clean caches": 'on.day.at("22:00")',
     "mail digest": "every(3).hours",
@@ -36,7 +36,7 @@ _DAILY = {
     "send invoices": 'on.day.at("6:00", "18:00")',
 }
 _FAILING = "def function():\n    print('nothing left to clean'\n"
-_DEEDS = {
+_NEW_TASK = {
     "name": "water plants",
     "description": "opens the valve for a minute",
     "schedule": 'on.weekdays.at("6:00", "18:00")',
@@ -46,7 +46,7 @@ Steps = Callable[[ControlCenter, "Press"], Awaitable[None]]
 
 
 class Press:
-    """What presses keys and waits for words on the screen."""
+    """Presses keys and waits for text on the screen."""
 
     def __init__(self, app: ControlCenter, press: Callable[..., Awaitable[None]]) -> None:
         self._app = app
@@ -54,28 +54,28 @@ class Press:
 
     async def __call__(self, *keys: str, sees: str = "") -> None:
         await self._press(*keys)
-        await until(lambda: sees in words_of(self._app), sees)
+        await until(lambda: sees in text_of(self._app), sees)
 
-    async def write(self, text: str, into: str = "Input") -> None:
-        """Have something stand in a field."""
-        self._app.screen.query_one(into, Input).value = text
+    async def fill(self, text: str, field: str = "Input") -> None:
+        """Set the text of an input field."""
+        self._app.screen.query_one(field, Input).value = text
 
 
-def words_of(app: ControlCenter) -> str:
-    """Return what is on the screen."""
+def text_of(app: ControlCenter) -> str:
+    """Return the text on the screen."""
     return html.unescape(re.sub(r"<[^>]*>", "", app.export_screenshot())).replace("\xa0", " ")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that the picture shows."""
+    """Wait until ``condition`` holds. Raises TimeoutError, which names ``what`` was expected."""
     deadline = time.monotonic() + LIMIT
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"the demo did not get to what the picture shows: {what}")
+            raise TimeoutError(f"not on the screen after {LIMIT:g} s: {what!r}")
         await asyncio.sleep(0.1)
 
 
-async def picture(
+async def save_picture(
     paths: Paths,
     name: str,
     size: tuple[int, int] = WIDE,
@@ -86,7 +86,12 @@ async def picture(
     theme: str = "",
     ready: Callable[[ControlCenter], bool] | None = None,
 ) -> None:
-    """Run the control center, press ``keys``, take ``steps``, and save what it shows once it ``sees`` those words."""
+    """Run the control center, press ``keys``, perform ``steps``, wait until it ``sees`` a text, and save a screenshot.
+
+    Args:
+        task: the task to select.
+        ready: tells whether the control center has received the data that the picture shows.
+    """
     app = ControlCenter(BusLink(paths), home=str(paths.data), task=task, theme=theme)
     async with app.run_test(size=size) as pilot:
         press = Press(app, pilot.press)
@@ -96,10 +101,10 @@ async def picture(
             await steps(app, press)
         await press(sees=sees)
         await pilot.pause(0.5)
-        drawn = _OWN_NAMES.sub("t", _FONT_FACE.sub("", app.export_screenshot(title="keiji-tui", simplify=True)))
-    if paths.data.name in drawn:
-        raise ValueError(f"{name} shows where it was made")
-    (PICTURES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in drawn.strip().splitlines()) + "\n")
+        image = _OWN_NAMES.sub("t", _FONT_FACE.sub("", app.export_screenshot(title="keiji-tui", simplify=True)))
+    if paths.data.name in image:
+        raise ValueError(f"{name} contains the path of the temporary folder")
+    (PICTURES / f"{name}.svg").write_text("\n".join(line.rstrip() for line in image.strip().splitlines()) + "\n")
     print(f"{PICTURES / name}.svg")
 
 
@@ -118,49 +123,51 @@ def _has_ended(app: ControlCenter) -> bool:
 
 
 async def _find(_: ControlCenter, press: Press) -> None:
-    """Find something among lines without the paths that a traceback has."""
+    """Filter out the lines of tracebacks, which contain paths, and search the others."""
     await press("l", sees="following")
     for key, expression in (("ampersand", "!File|Trace|~~"), ("slash", r"try again \w+")):
         await press(key)
-        await press.write(expression, "LogAsk Input")
+        await press.fill(expression, "LogAsk Input")
         await press("enter", sees=expression.removeprefix("!"))
     await press("N", sees="f follows")
 
 
-async def _think_up(_: ControlCenter, press: Press) -> None:
+async def _fill_in_new_task(_: ControlCenter, press: Press) -> None:
     await press("N", sees="New task")
-    for field, text in _DEEDS.items():
-        await press.write(text, f"#{field}")
+    for field, text in _NEW_TASK.items():
+        await press.fill(text, f"#{field}")
 
 
-async def _fail(_: ControlCenter, press: Press) -> None:
-    """Have a build refused, so that the ledger has one, and go there."""
+async def _fail_build(_: ControlCenter, press: Press) -> None:
+    """Let a build fail, so that the ledger contains a refused directive, and open the ledger."""
     await press("b", sees="esc closes")
     await press("escape", "5", sees="directives")
     await press(sees="refused")
 
 
-async def _all(paths: Paths) -> None:
-    await picture(paths, "tasks")
-    await picture(paths, "tasks-80x24", NARROW)
-    await picture(paths, "tasks-light", (100, 20), theme="keiji-light")
-    await picture(paths, "help", WIDE, "question_mark", sees="esc closes")
-    await picture(paths, "history", (100, 24), "H", sees="usually", task="flaky_upload", ready=_has_failed)
-    await picture(paths, "log", (100, 24), steps=_find, task="flaky_upload", sees="find")
-    await picture(paths, "new-task", (100, 26), steps=_think_up, sees="keiji task create")
+async def _save_all(paths: Paths) -> None:
+    await save_picture(paths, "tasks")
+    await save_picture(paths, "tasks-80x24", NARROW)
+    await save_picture(paths, "tasks-light", (100, 20), theme="keiji-light")
+    await save_picture(paths, "help", WIDE, "question_mark", sees="esc closes")
+    await save_picture(paths, "history", (100, 24), "H", sees="usually", task="flaky_upload", ready=_has_failed)
+    await save_picture(paths, "log", (100, 24), steps=_find, task="flaky_upload", sees="find")
+    await save_picture(paths, "new-task", (100, 26), steps=_fill_in_new_task, sees="keiji task create")
     source = paths.source("nightly_backup") / "function.py"
     source.write_text(source.read_text().replace("range(1, 6)", "range(1, 9)").replace("of 5 parts", "of 8 parts"))
-    await picture(paths, "rebuild", ready=_has_ended)
-    await picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
-    await picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
+    await save_picture(paths, "rebuild", ready=_has_ended)
+    await save_picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
+    await save_picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
     (paths.source("old_cleanup") / "function.py").write_text(_FAILING)
     await asyncio.to_thread(client.execute, paths, RunTask(task="weekly report"))
-    await picture(paths, "ledger", (100, 24), steps=_fail, task="old_cleanup", sees="never closed")
-    await picture(paths, "why", (120, 36), "p", "w", sees="it is paused", ready=_has_ended)  # the task stays paused
+    await save_picture(paths, "ledger", (100, 24), steps=_fail_build, task="old_cleanup", sees="never closed")
+    await save_picture(
+        paths, "why", (120, 36), "p", "w", sees="paused since", ready=_has_ended
+    )  # the task stays paused
     for name, schedule in _DAILY.items():
         for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
             await asyncio.to_thread(client.execute, paths, directive)
-    await picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
+    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
 
 
 def main() -> None:
@@ -169,7 +176,7 @@ def main() -> None:
         paths.settings.write_text(template(ZONE), encoding="utf-8")
         demo.create_tasks(paths)
         engine_process.start(paths)
-        asyncio.run(_all(paths))
+        asyncio.run(_save_all(paths))
         services.stop_engine_and_runs(paths)
 
 

@@ -15,9 +15,9 @@ class Risk(Enum):
     """How an action is confirmed: by the harm it can do."""
 
     NONE = "at once"
-    UNDOABLE = "at once; the same key undoes it"
-    ENDING = "at once, the same key undoes it; asks y/n where that ends a run"
-    REASON = "asks for a reason; the same key undoes it"
+    UNDOABLE = "press again to undo"
+    ENDING = "asks y/n if a run is live; press again to undo"
+    REASON = "asks for a reason; press again to undo"
     CONFIRM = "asks y/n"
     TYPED = "asks for the name"
 

@@ -51,6 +51,7 @@ def command(*arguments: str) -> str:
         (command("--help"), {"click"}),
         (command("task", "--help"), {"click"}),
         ("import keiji_engine.runner.launcher", set()),
+        ("import keiji_engine.scheduler.planner", set()),
         ("import keiji_engine.bus.protocol", {"msgspec"}),
         ("import keiji_engine.bus.client", {"msgspec", "zmq", "asyncio"}),
         ("import keiji_engine.engine", {"msgspec", "zmq", "asyncio", "sqlalchemy", "watchfiles"}),

@@ -72,6 +72,31 @@ def test_time_page_names_every_field_of_a_policy() -> None:
         assert f"`{field.name}" in text, field.name
 
 
+def modules(package: str) -> set[str]:
+    """Return the paths of the modules of a package, relative to it. Of the ``__init__.py`` files, only its own."""
+    folder = DOCS.parent / package
+    paths = (path.relative_to(folder) for path in folder.rglob("*.py"))
+    return {str(path) for path in paths if path.name != "__init__.py" or (package, len(path.parts)) == ("keiji", 1)}
+
+
+def test_map_of_the_architecture_page_is_complete_and_names_only_existing_modules() -> None:
+    sections = re.findall(
+        r"^### `(\w+)/`\n(.*?)(?=^##)", (DOCS / "architecture.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    named = {package: re.findall(r"`([\w/]+\.py)`", text) for package, text in sections}
+    for package in ("keiji", "keiji_engine", "keiji_cli"):
+        assert set(named[package]) == modules(package), package
+    for package, paths in named.items():
+        assert len(paths) == len(set(paths)), f"a module of {package} is in two rows"
+        assert set(paths) <= modules(package), package
+
+
+def test_modules_named_in_the_documentation_exist() -> None:
+    for page in (DOCS.parent / "README.md", DOCS.parent / "CHANGELOG.md", *DOCS.glob("*.md")):
+        for path in re.findall(r"`((?:keiji\w*|task_template|tests)/[\w/]+\.py)`", page.read_text()):
+            assert (DOCS.parent / path).is_file(), f"{page.name}: {path}"
+
+
 def test_readme_names_every_setting() -> None:
     text = (DOCS.parent / "README.md").read_text()
     for key in re.findall(r"^(\w+)=", template("UTC"), re.MULTILINE):
@@ -146,7 +171,7 @@ def test_pictures_are_used_have_alternative_text_and_are_self_contained() -> Non
 
 def keys_table() -> str:
     """Return the table of keys that docs/terminal.md must contain."""
-    rows = ["| where | key | what it does | asks |", "| --- | --- | --- | --- |"]
+    rows = ["| where | key | what it does | confirmation |", "| --- | --- | --- | --- |"]
     for action in ACTIONS:
         keys = " ".join(f"`{shown(key)}`" for key in action.keys)
         asks = "" if action.risk is Risk.NONE else action.risk.value

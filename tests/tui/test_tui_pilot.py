@@ -475,7 +475,7 @@ async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> No
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await until(pilot, sees(app, "The selected task", "not now: ping_google is not running"))
         await press(pilot, "escape", "tab", "question_mark")
-        await until(pilot, sees(app, "Logs", "following stops"))
+        await until(pilot, sees(app, "Logs", "stop following"))
 
 
 async def test_the_palette_offers_every_action_of_the_screen() -> None:

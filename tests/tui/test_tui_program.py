@@ -73,7 +73,7 @@ def test_in_a_terminal_it_welcomes_and_leaves_on_q(tmp_path: Path) -> None:
         os.write(main, b"q")
         _drain(main, child)
         assert child.wait(LIMIT) == 0
-        assert "create" not in seen
+        assert "task create" not in seen
         assert not list(tmp_path.iterdir())
     finally:
         child.kill()
