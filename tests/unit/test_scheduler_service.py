@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from planning import a_task, at, queued, running, with_policy
+from planning import make_task, at, queued, running, with_policy
 
 from keiji.errors import StorageError
 from keiji.records import Run, Task
