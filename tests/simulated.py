@@ -25,7 +25,7 @@ from keiji.reasons import Code, Reason, reason
 from keiji.records import Build, Run, RunResult
 from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
-from keiji.states import RunState, Trigger
+from keiji.states import NEVER_STARTED, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant
 from keiji_engine.events import Committed, EventBus
@@ -377,6 +377,8 @@ class Simulation:
         before = {task.slug: task for task in self._state.tasks()}
         await change
         for task in self._state.tasks():
+            ahead = [run for run in self.rows(task.slug, 200) if run.scheduled_for and run.scheduled_for > self.now]
+            assert not any(run.state in NEVER_STARTED for run in ahead), f"{task.slug}: an instant is not due again"
             assert task.schedule is not None
             is_affected = task != before[task.slug] or not isinstance(task.schedule, Interval)
             if is_affected and not task.is_disabled:
@@ -385,7 +387,7 @@ class Simulation:
     # ── disturbances ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _draw_disturbance_time(self) -> datetime:
-        return self.now + timedelta(seconds=self.random.expovariate(1 / (2 * 86400)))
+        return self.now + timedelta(seconds=self.random.expovariate(1 / (1.5 * 86400)))
 
     async def _disturb(self) -> None:
         kinds = [self._stop_and_start, self._crash_soon, self._crash_soon, self._suspend, self._set_clock]
@@ -425,7 +427,11 @@ class Simulation:
             await self._state.apply(request_run(slug, self.now, self.settings.max_parallel_runs or None))
 
     async def _directive(self) -> None:
-        """Send a directive that changes whether a task runs by its schedule."""
+        """Send a directive that changes whether a task runs by its schedule, at times to a busy engine.
+
+        Such an engine has not decided yet about what has become due.
+        """
+        self.now += timedelta(seconds=self.random.choice([0, 0, 50, 30_000]))
         slug = self.random.choice(list(self.expected))
         task = self._state.find(slug)
         if task.held_at is not None:
@@ -466,10 +472,9 @@ class Simulation:
         slug, since, instants = self.preview
         until = min(self.now, instants[-1].at) if len(instants) == _PREVIEWED else self.now
         previewed = {due.at: due for due in instants if due.at <= until and not due.is_skipped}
-        rows = self.store.read_now(lambda tx: tx.runs.latest(slug, 200))
         happened = {
             run.scheduled_for
-            for run in rows
+            for run in self.rows(slug, 200)
             if run.attempt == 1 and run.scheduled_for is not None and since < run.scheduled_for <= until
         } - self.known_ahead
         assert happened == previewed.keys(), (
@@ -483,9 +488,9 @@ class Simulation:
 
     # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def rows(self, slug: str) -> list[Run]:
-        """Return all rows of a task, newest first."""
-        return self.store.read_now(lambda tx: tx.runs.latest(slug, 10**6))
+    def rows(self, slug: str, limit: int = 10**6) -> list[Run]:
+        """Return the rows of a task, newest first."""
+        return self.store.read_now(lambda tx: tx.runs.latest(slug, limit))
 
     def check(self) -> int:
         """Compare the rows in the database with what is expected; return the number of due instants."""

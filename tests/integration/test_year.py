@@ -33,6 +33,6 @@ async def test_every_instant_is_accounted_for_despite_crashes_suspends_and_clock
         # The simulation checks what happens; these checks ensure that enough happened.
         assert simulation.check() > 150
         assert simulation.previews_confirmed > 5
-        assert len(simulation.events) > 5, f"too few kinds of disturbances: {simulation.events}"
+        assert len(simulation.events) > 4, f"too few kinds of disturbances: {simulation.events}"
     finally:
         await simulation.close()
