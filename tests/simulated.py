@@ -7,6 +7,7 @@ planner, records which instants were due; in the end, the database must account 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import heapq
 import random
@@ -25,7 +26,7 @@ from keiji.reasons import Code, Reason, reason
 from keiji.records import Build, Run, RunResult
 from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
-from keiji.states import NEVER_STARTED, RunState, Trigger
+from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant
 from keiji_engine.events import Committed, EventBus
@@ -58,21 +59,27 @@ class CrashPoint(StrEnum):
 
 
 class SimulatedStore(AsyncStore):
-    """A store that works in the event loop, without a thread, and can kill the engine before or after a commit."""
+    """A store that works in the event loop, without a thread, and can kill the engine before or after a commit.
+
+    After that, `is_killed` is set, and it accepts no more changes.
+    """
 
     def __init__(self, store: Store) -> None:
         super().__init__()
         self._store = store
         self.crash_at: CrashPoint | None = None
+        self.is_killed = False
 
     async def read(self, query: Query[T]) -> T:
         return self.read_now(query)
 
     async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
-        if self.crash_at is CrashPoint.BEFORE_COMMIT:
+        if self.is_killed or self.crash_at is CrashPoint.BEFORE_COMMIT:
+            self.is_killed = True
             raise Crash
         outcomes = self._open_store.write_batch(batch)
         if self.crash_at is CrashPoint.AFTER_COMMIT:
+            self.is_killed = True
             raise Crash
         return outcomes
 
@@ -154,11 +161,10 @@ class Simulation:
         self.ends: list[tuple[datetime, str, RunState]] = []  # when and how each live run ends, as a heap
         self.live: dict[str, Run] = {}
         self.stopped: set[str] = set()  # live runs that were asked to stop
-        self.launched: Counter[tuple[str, datetime | None, int]] = Counter()
+        self.launched: Counter[tuple[str, datetime | str, int]] = Counter()
         self.started_at: dict[tuple[str, datetime], datetime] = {}
         self.events: Counter[str] = Counter()  # number of each kind of disturbance
         self.crash_at: CrashPoint | None = None
-        self.is_killed = False
         self.expected: dict[str, ExpectedInstants] = {}
         self.preview: tuple[str, datetime, tuple[DueInstant, ...]] | None = None
         self.known_ahead: set[datetime] = set()
@@ -226,7 +232,7 @@ class Simulation:
         """Start an engine: load the state, check the clock, and find out which runs were lost."""
         if self.state is not None:
             await self.state.close()
-        self.is_killed = False
+        self.store.is_killed = False
         events = EventBus()
         events.subscribe(Committed, self._launch_claimed)
         self.state = state = EngineState(self.paths, self.store, events)
@@ -313,26 +319,42 @@ class Simulation:
 
     async def _settle(self) -> None:
         """Let the engine do everything that there is to do at this moment."""
-        while True:
-            while self.ends and self.ends[0][0] <= self.now:
-                _, run_id, state = self.ends[0]
-                await self._record(self.live[run_id], RunState.STOPPED if run_id in self.stopped else state)
-                heapq.heappop(self.ends)  # a result that was not recorded is reported again
-                del self.live[run_id]
+        seconds = 0.0
+        while seconds <= 0:
+            await self._record_ended()
             seconds = await self.scheduler.step()
-            if self.is_killed:
+            if self.store.is_killed:
                 raise Crash
-            if seconds > 0:
-                return
+
+    async def _record_ended(self) -> None:
+        """Record the results of the runs that have ended, concurrently, so that they are committed in batches."""
+        ended: list[tuple[datetime, str, RunState]] = []
+        while self.ends and self.ends[0][0] <= self.now:
+            ended.append(heapq.heappop(self.ends))
+        if not ended:
+            return
+        results = (
+            self._record(self.live[run_id], RunState.STOPPED if run_id in self.stopped else state)
+            for _, run_id, state in ended
+        )
+        outcomes = await asyncio.gather(*results, return_exceptions=True)
+        for end, error in zip(ended, outcomes, strict=True):
+            if error is not None:
+                heapq.heappush(self.ends, end)  # reported again to the next engine
+            else:
+                self.stopped.discard(end[1])
+                del self.live[end[1]]
+        for error in filter(None, outcomes):
+            raise error
 
     def _launch_claimed(self, event: Committed) -> None:
         for run in event.changes.runs.values():
-            if run.state is RunState.STARTING and not self.is_killed:
+            if run.state is RunState.STARTING and not self.store.is_killed:
                 self._launch(run)
-                self.is_killed = self.store.crash_at is CrashPoint.LAUNCHING
+                self.store.is_killed = self.store.crash_at is CrashPoint.LAUNCHING
 
     def _launch(self, run: Run) -> None:
-        self.launched[run.task, run.scheduled_for, run.attempt] += run.trigger is not Trigger.MANUAL
+        self.launched[run.task, run.scheduled_for or run.run_id, run.attempt] += 1
         if run.scheduled_for is not None:
             self.started_at.setdefault((run.task, run.scheduled_for), self.now)
             self.expected[run.task].started.add(run.scheduled_for)
@@ -342,7 +364,7 @@ class Simulation:
         heapq.heappush(self.ends, (self.now + timedelta(seconds=seconds), run.run_id, state))
 
     def _request_stop(self, run_id: str, why: Reason) -> None:
-        if self.is_killed or run_id not in self.live:
+        if self.store.is_killed or run_id not in self.live:
             return
         self.stopped.add(run_id)
         self.ends = [(self.now if id_ == run_id else end, id_, state) for end, id_, state in self.ends]
@@ -350,15 +372,14 @@ class Simulation:
 
     async def _record(self, run: Run, state: RunState) -> None:
         """Record the end of a run, and its retry if the policy wants one."""
-        task = self._state.find(run.task)
+        task = self._state.task(run.task)
         retry_at = None
-        if state is RunState.FAILED and not task.is_disabled:
+        if state is RunState.FAILED and task is not None and not task.is_disabled:
             delay = task.policy.retry.delay_after(run.attempt, drawn=self.random.random())
             retry_at = None if delay is None else self.now + timedelta(seconds=delay)
         why = reason(Code.EXIT_CODE, exit_code=1) if state is RunState.FAILED else None
         result = RunResult(run_id=run.run_id, state=state, finished_at=self.now, reason=why)
         await self._state.apply(lambda tx: tx.runs.finish(result, retry_at=retry_at))
-        self.stopped.discard(run.run_id)
 
     async def _set_back(self, seen: datetime) -> None:
         await self._expect_set_back(seen, apply_set_back(self._state, self.settings, seen, self.now))

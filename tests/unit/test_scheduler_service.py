@@ -1,4 +1,4 @@
-"""The loop of the scheduler: it applies plans, does not spin on a plan that cannot be applied, and detects set-backs."""
+"""The loop of the scheduler: it applies plans, does not spin on those that change nothing, and detects set-backs."""
 
 from __future__ import annotations
 
