@@ -28,29 +28,36 @@ OCCURRENCES = 1_000_000
 GROWTH_LIMIT = 5.0  # MiB; keeping a tenth of a million rows in memory would take twenty times as much
 
 
-def main() -> int:
-    """Run the simulation and print the results; return the exit code."""
-    folder = tempfile.mkdtemp(prefix="keiji-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-    minutes = OCCURRENCES // TASKS
+async def simulate(folder: Path, minutes: int) -> tuple[list[float], int, float]:
+    """Run the simulation; return the memory after each tenth, the number of rows, and the seconds that it took."""
+    simulation = Simulation(
+        folder,
+        tasks=TASKS,
+        seed=1,
+        schedule=lambda _: every(1).minutes,
+        policy=Policy,
+        durations=(241.0,),
+    )
     try:
-        simulation = Simulation(
-            Path(folder),
-            tasks=TASKS,
-            seed=1,
-            schedule=lambda _: every(1).minutes,
-            policy=Policy,
-            durations=(241.0,),
-        )
-        asyncio.run(simulation.boot())
+        await simulation.boot()
         samples = []
         start = time.perf_counter()
         for tenth in range(1, 11):
-            asyncio.run(simulation.pass_time(BEGIN + timedelta(minutes=minutes * tenth / 10)))
+            await simulation.run_undisturbed(BEGIN + timedelta(minutes=minutes * tenth / 10))
             simulation.forget()
             samples.append(memory())
             print(f"{TASKS * minutes * tenth // 10:>9} occurrences  {samples[-1]:>6.1f} MiB", flush=True)
         seconds = time.perf_counter() - start
-        rows = sum(run.count for slug in simulation.tallies for run in simulation.store.runs(slug, 10**6))
+        return samples, sum(run.count for slug in simulation.expected for run in simulation.rows(slug)), seconds
+    finally:
+        await simulation.close()
+
+
+def main() -> int:
+    """Run the simulation and print the results; return the exit code."""
+    folder = tempfile.mkdtemp(prefix="keiji-bench-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    try:
+        samples, rows, seconds = asyncio.run(simulate(Path(folder), OCCURRENCES // TASKS))
     finally:
         shutil.rmtree(folder)
     print(f"{rows} rows, {rows / seconds:,.0f} per second; growth limit: {GROWTH_LIMIT:g} MiB after the first tenth")

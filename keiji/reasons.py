@@ -1,7 +1,7 @@
-"""Why a run is in its state, why a run waits, and why a task does not run: a code with parameters.
+"""Reasons: why a run is in its state, why a run waits, and why a task does not run. Each is a code with parameters.
 
-The engine records and sends reasons as data; `render` is the only place that turns one into text. So rows of the
-history show times in the reader's zone, and no program has to parse English.
+The engine records and sends reasons as data; only `render` turns them into text. The history therefore shows moments in
+the zone of the reader, and no program has to parse English.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = str | int | float | bool | None
 
 
 class Code(StrEnum):
-    """What a reason is about. docs/states.md lists them with their parameters."""
+    """The kind of a reason. docs/states.md lists them with their parameters."""
 
     TEXT = "text"
 
@@ -78,9 +78,9 @@ class Reason:
     """A reason as data.
 
     Args:
-        code: a `Code`; of a newer version of keiji, it may be unknown here.
-        params: plain values. Moments are ISO 8601 text, and lengths of time are seconds.
-        cause: a further reason, for example why the queue that is full does not move.
+        code: a `Code`, or the code of a newer version of keiji, which is unknown here.
+        params: plain values. Moments are text in ISO 8601, durations are seconds.
+        cause: a further reason, for example why the runs ahead in a full queue do not start.
     """
 
     code: str
@@ -98,9 +98,11 @@ class Reason:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Reason:
-        """Read what `to_dict` wrote. Raises KeyError or TypeError if it is something else."""
-        cause = data.get("cause")
-        return cls(data["code"], dict(data.get("params", {})), cls.from_dict(cause) if cause is not None else None)
+        """Read what `to_dict` wrote. Raises KeyError, TypeError or ValueError if it is something else."""
+        code, cause = data["code"], data.get("cause")
+        if not isinstance(code, str):
+            raise TypeError(f"the code of a reason is text, not {code!r}")
+        return cls(code, dict(data.get("params", {})), cls.from_dict(cause) if cause is not None else None)
 
     def because(self, cause: Reason | None) -> Reason:
         """Return this reason with ``cause`` behind its own causes."""
@@ -110,18 +112,18 @@ class Reason:
 
 
 def reason(code: Code, *, cause: Reason | None = None, **params: Value | datetime | timedelta) -> Reason:
-    """Return a reason; moments and lengths of time become plain values."""
+    """Return a reason; moments and durations become plain values."""
     return Reason(str(code), {name: _plain(value) for name, value in params.items()}, cause)
 
 
 def text_reason(text: str) -> Reason:
-    """Return the reason that is the given text, for what has no code of its own."""
+    """Return a reason that has no code of its own, only a text."""
     return reason(Code.TEXT, text=text)
 
 
-def to_json(found: Reason | None) -> str:
+def to_json(why: Reason | None) -> str:
     """Return a reason as text for storage; "" for none."""
-    return json.dumps(found.to_dict(), separators=(",", ":")) if found is not None else ""
+    return json.dumps(why.to_dict(), separators=(",", ":")) if why is not None else ""
 
 
 def from_json(text: str) -> Reason | None:
@@ -145,24 +147,34 @@ def _plain(value: Value | datetime | timedelta) -> Value:
 _Params = Mapping[str, Any]
 
 
-def render(found: Reason | None, zone: tzinfo = UTC) -> str:
-    """Return a reason as a phrase, with moments in ``zone``; "" for none."""
-    if found is None:
+def render(why: Reason | None, zone: tzinfo = UTC) -> str:
+    """Return a reason as a phrase, with moments in ``zone``; "" for none.
+
+    A reason that this version cannot read, since its code is unknown or its parameters are not those of the code, is
+    rendered as its code and parameters.
+    """
+    if why is None:
         return ""
-    shown = {name: _moment(value, zone) if name in _MOMENTS else value for name, value in found.params.items()}
-    write = _TEXTS.get(found.code, _unknown(found.code))
+    params = {name: _moment(value, zone) if name in _MOMENTS else value for name, value in why.params.items()}
+    write = _TEXTS.get(why.code)
     try:
-        text = write.format_map(shown) if isinstance(write, str) else write(shown)
-    except (KeyError, TypeError, ValueError):
-        text = _unknown(found.code)(shown)
-    return "; ".join(filter(None, (text, render(found.cause, zone))))
+        if write is None:
+            text = _plain_text(why.code, params)
+        else:
+            text = write.format_map(params) if isinstance(write, str) else write(params)
+    except (LookupError, TypeError, ValueError, ArithmeticError):
+        text = _plain_text(why.code, params)
+    return "; ".join(filter(None, (text, render(why.cause, zone))))
 
 
-def remedy(found: Reason, task: str) -> str:
+def remedy(why: Reason, task: str) -> str:
     """Return the command that removes the reason why ``task`` (a slug) does not run; "" if there is none."""
-    if found.code == Code.PAUSED:
-        return "keiji system resume" if found.params.get("all") else f"keiji task resume {task}"
-    return _REMEDIES.get(found.code, "").format_map({**found.params, "task": task})
+    if why.code == Code.PAUSED:
+        return "keiji system resume" if why.params.get("all") else f"keiji task resume {task}"
+    try:
+        return _REMEDIES.get(why.code, "").format_map({**why.params, "task": task})
+    except LookupError:
+        return ""
 
 
 def format_moment(moment: datetime, zone: tzinfo) -> str:
@@ -174,14 +186,14 @@ _MOMENTS = frozenset({"since", "at", "due"})
 
 
 def _moment(value: Any, zone: tzinfo) -> Any:
-    return format_moment(datetime.fromisoformat(value), zone) if isinstance(value, str) else value
+    try:
+        return format_moment(datetime.fromisoformat(value), zone)
+    except (TypeError, ValueError, OverflowError):
+        return value  # absent, or written by another version
 
 
-def _unknown(code: str) -> Callable[[_Params], str]:
-    def write(params: _Params) -> str:
-        return code + "".join(f", {name}: {value}" for name, value in params.items())
-
-    return write
+def _plain_text(code: str, params: _Params) -> str:
+    return code + "".join(f", {name}: {value}" for name, value in params.items())
 
 
 def _with(text: str, detail: object) -> str:
@@ -192,7 +204,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _late(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """Return a length of time in one unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
@@ -240,7 +252,7 @@ def _killed(text: str, params: _Params) -> str:
 
 
 def _stopped(params: _Params) -> str:
-    """Stopped by a directive, whose verb is ``why``, of the client ``by``."""
+    """Return the text for a stop by a directive: ``why`` is its verb, or ``by`` the client that sent it."""
     why, by = params.get("why"), params.get("by")
     text = {"disable": "task disabled", "delete": "task deleted", "restart": "task restarted"}.get(why or "", "")
     return _killed(text or (f"stopped by {by}" if by else "stopped"), params)
@@ -284,7 +296,7 @@ _TEXTS: dict[str, str | Callable[[_Params], str]] = {
     Code.COVERED_EARLIER: "missed; covered by an earlier run",
     Code.REPLACED: _replaced,
     Code.TASK_CHANGED: lambda params: _TASK_CHANGES[params["change"]],
-    Code.CAUGHT_UP: lambda params: f"caught up, {_late(params['late'])} after it was due",
+    Code.CAUGHT_UP: lambda params: f"caught up, {_duration(params['late'])} after it was due",
     Code.JITTER: "starts at {at} (jitter)",
     Code.STAGGERED: "starts at {at} (catch-up is staggered)",
     Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",

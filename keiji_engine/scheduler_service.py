@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
-from keiji.errors import KeijiError
+from keiji.errors import KeijiError, TaskNotFound
 from keiji.policy import Overlap
 from keiji.reasons import Reason
 from keiji.records import Claim, Pause, Run, Task
@@ -199,7 +199,10 @@ async def close_overdue(state: EngineState, task: Task, to: RunState, reason: Re
     """
     while claims := close_backlog(task, now, to, reason):
         await state.apply(partial(_claim, claims=claims, now=now))
-        task = state.find(task.slug)
+        current = state.task(task.slug)
+        if current is None:
+            raise TaskNotFound.named(task.slug)
+        task = current
     return task
 
 

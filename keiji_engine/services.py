@@ -1,9 +1,8 @@
-"""The parts of the engine that can be started, stopped and restarted alone, and their supervision."""
+"""Services: the parts of the engine that can be started, stopped and restarted individually; their supervision."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
@@ -23,7 +22,7 @@ STABLE_AFTER = 60.0  # seconds online after which an earlier failure no longer c
 class Service:
     """Runs ``serve(ready)`` as an asyncio task: it calls ``ready`` once it is up, and is cancelled to stop.
 
-    A service whose task returns or raises has failed.
+    A service whose task returns or raises has failed. Each change of status goes to the log ``keiji.<name>``.
 
     Args:
         on_change: called after each change of status.
@@ -43,6 +42,7 @@ class Service:
         self._task: asyncio.Task[None] | None = None
         self._is_up = asyncio.Event()
         self._transition = asyncio.Lock()
+        self._log = logging.getLogger(f"keiji.{name}")
         self.view = ServiceView(name=name, status=ServiceStatus.OFFLINE, since=clock())
 
     @property
@@ -68,59 +68,54 @@ class Service:
             if task is not None and not task.done():
                 self._set_status(ServiceStatus.STOPPING)
                 task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+                await asyncio.wait([task])
             self._set_status(ServiceStatus.OFFLINE)
 
     async def _run(self) -> None:
         try:
             await self._serve(self._ready)
-            self._set_status(ServiceStatus.FAILED, "it ended without an error")
         except Exception as error:  # noqa: BLE001 - any error means that the service is down
-            self._set_status(ServiceStatus.FAILED, _describe(error))
+            self._set_status(ServiceStatus.FAILED, _describe(error), error)
+        else:
+            self._set_status(ServiceStatus.FAILED, "it ended without an error")
 
     def _ready(self) -> None:
         self._set_status(ServiceStatus.ONLINE)
         self._is_up.set()
 
-    def _set_status(self, status: ServiceStatus, detail: str = "") -> None:
-        if (status, detail) != (self.view.status, self.view.detail):
-            self.view = ServiceView(name=self.name, status=status, since=self._clock(), detail=detail)
-            self._on_change(self.view)
+    def _set_status(self, status: ServiceStatus, detail: str = "", error: Exception | None = None) -> None:
+        if (status, detail) == (self.view.status, self.view.detail):
+            return
+        self.view = ServiceView(name=self.name, status=status, since=self._clock(), detail=detail)
+        level = logging.ERROR if status is ServiceStatus.FAILED else logging.INFO
+        traceback = None if isinstance(error, KeijiError) else error  # our own errors explain themselves
+        self._log.log(level, "%s %s%s", self.name, status, f": {detail}" if detail else "", exc_info=traceback)
+        self._on_change(self.view)
 
 
 class ServiceSupervisor:
-    """Starts and stops services, restarts those that fail, with backoff, and reports each change of status.
+    """Starts and stops services, restarts those that fail, with backoff, and publishes each change of status.
 
     Args:
         services: name → its ``serve``, in the order in which they start; they stop in the opposite order.
     """
 
-    def __init__(
-        self,
-        services: Mapping[str, Serve],
-        events: EventBus,
-        clock: Callable[[], datetime],
-        *,
-        first_backoff: float = FIRST_BACKOFF,
-    ) -> None:
+    def __init__(self, services: Mapping[str, Serve], events: EventBus, clock: Callable[[], datetime]) -> None:
         self._events = events
-        self._first_backoff = first_backoff
-        self._services = {name: Service(name, serve, self._changed, clock) for name, serve in services.items()}
+        self._services = {name: Service(name, serve, self._on_change, clock) for name, serve in services.items()}
         self._wanted: set[str] = set()  # services that are restarted if they fail
-        self._restarts: dict[str, asyncio.Task[None]] = {}
-        self._backoff: dict[str, float] = {}
-        self._online_since: dict[str, float] = {}
+        self._restarts: dict[str, asyncio.Task[None]] = {}  # pending ones
+        self._backoff: dict[str, float] = {}  # seconds until the next restart of a service that has failed
+        self._online_since: dict[str, float] = {}  # by the clock of the event loop
 
     def views(self) -> tuple[ServiceView, ...]:
         return tuple(service.view for service in self._services.values())
 
     async def start_all(self, names: Collection[str] | None = None) -> None:
-        """Start the services that are not running, or those of ``names``."""
+        """Start the services that are not running, or those of ``names``. One that fails is restarted later."""
         for name, service in self._services.items():
             if names is None or name in names:
-                self._wanted.add(name)
-                await service.start()
+                await self._start(service)
 
     async def stop_all(self) -> None:
         """Stop all services."""
@@ -130,17 +125,19 @@ class ServiceSupervisor:
     async def start(self, name: str) -> None:
         """Start a service. Raises UsageError for an unknown name, KeijiError if it fails at once."""
         service = self._service(name)
-        self._wanted.add(name)
-        await service.start()
-        if service.view.status == ServiceStatus.FAILED:
-            raise KeijiError(f"{name} could not be started: {service.view.detail}")
+        await self._start(service)
+        if service.view.status is ServiceStatus.FAILED:
+            raise KeijiError(
+                f"{name} could not be started: {service.view.detail}",
+                hint=f"keiji system logs --{name} shows more; the engine keeps trying to start it",
+            )
 
     async def stop(self, name: str) -> None:
         """Stop a service. Raises UsageError for an unknown name."""
         service = self._service(name)
         self._wanted.discard(name)
-        if (restart := self._restarts.pop(name, None)) is not None:
-            restart.cancel()
+        self._cancel_restart(name)
+        self._backoff.pop(name, None)
         await service.stop()
 
     async def restart(self, name: str) -> None:
@@ -148,37 +145,47 @@ class ServiceSupervisor:
         await self.stop(name)
         await self.start(name)
 
+    async def _start(self, service: Service) -> None:
+        self._wanted.add(service.name)
+        self._cancel_restart(service.name)
+        await service.start()
+
     def _service(self, name: str) -> Service:
         if name not in self._services:
             raise UsageError(f"there is no service {name!r}; the services are {', '.join(self._services)}")
         return self._services[name]
 
-    def _changed(self, view: ServiceView) -> None:
-        log = logging.getLogger(f"keiji.{view.name}")
-        level = logging.ERROR if view.status == ServiceStatus.FAILED else logging.INFO
-        log.log(level, "%s %s%s", view.name, view.status, f": {view.detail}" if view.detail else "")
-        loop = asyncio.get_running_loop()
-        if view.status == ServiceStatus.ONLINE:
-            self._online_since[view.name] = loop.time()
-        elif view.status == ServiceStatus.FAILED and view.name in self._wanted:
-            self._schedule_restart(view.name, loop.time() - self._online_since.pop(view.name, loop.time()))
+    def _on_change(self, view: ServiceView) -> None:
+        now = asyncio.get_running_loop().time()
+        online_since = self._online_since.pop(view.name, now)
+        if view.status is ServiceStatus.ONLINE:
+            self._online_since[view.name] = now
+        elif view.status is ServiceStatus.FAILED and view.name in self._wanted:
+            if now - online_since >= STABLE_AFTER:
+                self._backoff.pop(view.name, None)
+            self._schedule_restart(view.name)
         self._events.publish(p.ServiceChanged(service=view))
 
-    def _schedule_restart(self, name: str, uptime: float) -> None:
-        delay = self._first_backoff if uptime >= STABLE_AFTER else self._backoff.get(name, self._first_backoff)
+    def _schedule_restart(self, name: str) -> None:
+        delay = self._backoff.get(name, FIRST_BACKOFF)
         self._backoff[name] = min(2 * delay, LONGEST_BACKOFF)
         logging.getLogger(f"keiji.{name}").warning("%s restarts in %g s", name, delay)
+        self._restarts[name] = asyncio.create_task(self._restart_after(delay, name), name=f"restart {name}")
 
-        async def restart() -> None:
-            await asyncio.sleep(delay)
-            self._restarts.pop(name, None)
-            await self._services[name].start()
+    async def _restart_after(self, delay: float, name: str) -> None:
+        await asyncio.sleep(delay)
+        del self._restarts[name]  # from here on, it is the service that has to be stopped
+        await self._services[name].start()
 
-        self._restarts[name] = asyncio.create_task(restart(), name=f"restart {name}")
+    def _cancel_restart(self, name: str) -> None:
+        if (restart := self._restarts.pop(name, None)) is not None:
+            restart.cancel()
 
 
 def _describe(error: BaseException) -> str:
-    """Return an error as one line; of a group, its first error."""
+    """Return the message of an error, or of the first error of a group, with its type unless it is ours."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, KeijiError):
+        return error.message
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -1,99 +1,140 @@
-"""The scheduler's whole world in a fake time: real planner, real store, real board and directives; runs that only end.
+"""A simulation of the engine in virtual time: real planner, real database, real state and handlers; runs only end.
 
-What a year brings is drawn at random: runs that fail or take long, stops, crashes at any step, suspends, and a clock
-that is set forth and back. All along, a tally that knows nothing of the planner notes which instants were due.
+Random events disturb the engine: runs that fail or take long, directives, shutdowns, crashes around any commit or
+between two launches, suspends, and changes of the clock. `ExpectedInstants`, which knows schedules but nothing of the
+planner, records which instants were due; in the end, the database must account for exactly those.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 import random
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
+from keiji.errors import AlreadyRunning
 from keiji.paths import Paths
 from keiji.policy import Policy, Retry
+from keiji.reasons import Code, Reason, reason
 from keiji.records import Build, Run, RunResult
 from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
-from keiji.states import RunState, Trigger
+from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant
+from keiji_engine.events import Committed, EventBus
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import HANDLERS
-from keiji_engine.logs.service_log import Journal
-from keiji_engine.scheduler import clock_changes
-from keiji_engine.scheduler.planner import Conditions, Plan
-from keiji_engine.scheduler_service import SchedulerService
+from keiji_engine.scheduler.model import Conditions
+from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock
 from keiji_engine.state import EngineState
-from keiji_engine.storage import transactions
+from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.store import Store
+from keiji_engine.storage.transactions import Operation, Query, T, request_run
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 DURATIONS = (1, 5, 30, 600, 40_000)  # seconds that runs take
 _TICK = timedelta(microseconds=1)
+_PREVIEWED = 50  # instants that are compared with what happens
 
 
 class Crash(Exception):
-    """The engine is killed here."""
+    """The engine is killed at this point."""
 
 
-class Ledger:
-    """The store without a thread in between."""
+class CrashPoint(StrEnum):
+    """Where the engine is killed."""
+
+    BEFORE_COMMIT = "before"
+    AFTER_COMMIT = "claimed"  # the changes are stored; neither memory nor subscribers learn of them
+    LAUNCHING = "launching"  # the first of the claimed runs is launched; the others are not
+
+
+class SimulatedStore(AsyncStore):
+    """A store that works in the event loop, without a thread, and can kill the engine before or after a commit.
+
+    After that, `is_killed` is set, and it accepts no more changes.
+    """
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        super().__init__()
+        self._store = store
+        self.crash_at: CrashPoint | None = None
+        self.is_killed = False
 
-    async def do(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return verb(self.store, *args, **kwargs)
+    async def read(self, query: Query[T]) -> T:
+        return self.read_now(query)
+
+    async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+        if self.is_killed or self.crash_at is CrashPoint.BEFORE_COMMIT:
+            self.is_killed = True
+            raise Crash
+        outcomes = self._open_store.write_batch(batch)
+        if self.crash_at is CrashPoint.AFTER_COMMIT:
+            self.is_killed = True
+            raise Crash
+        return outcomes
+
+    def read_now(self, query: Query[T]) -> T:
+        return self._open_store.read(query)
+
+    def write_now(self, *operations: Operation) -> None:
+        self._open_store.write(*operations)
+
+    @property
+    def _open_store(self) -> Store:
+        assert self._store is not None
+        return self._store
 
 
 @dataclass
-class Tally:
-    """Which instants of a task were due, as its schedule and the clock alone tell.
+class ExpectedInstants:
+    """Which instants of a task were due, according to its schedule and the clock alone.
 
     Args:
-        schedule: what it goes by since ``since``; instants after that are not in ``settled`` yet. None while nothing
-            is due.
-        settled: those of before.
-        ran: those that a run was started for, or waits for.
+        schedule: the schedule in force since ``since``; None while nothing is due.
+        since: up to then, ``due`` is complete.
+        started: instants for which a run was started, or is queued. They stay due if the clock is set back.
     """
 
     schedule: Schedule | None
     since: datetime
-    settled: set[datetime] = field(default_factory=set)
-    ran: set[datetime] = field(default_factory=set)
+    due: set[datetime] = field(default_factory=set)
+    started: set[datetime] = field(default_factory=set)
 
-    def settle(self, now: datetime) -> None:
-        """Take in everything up to ``now``."""
-        moment = self.since
-        while (
-            self.schedule is not None
-            and (following := self.schedule.next_after(moment)) is not None
-            and following <= now
-        ):
-            self.settled.add(following)
-            moment = following
+    def advance(self, now: datetime) -> None:
+        """Add the instants up to ``now``."""
+        while self.schedule is not None:
+            instant = self.schedule.next_after(self.since)
+            if instant is None or instant > now:
+                break
+            self.due.add(instant)
+            self.since = instant
         self.since = max(self.since, now)
 
     def apply_set_back(self, now: datetime, schedule: Schedule) -> None:
-        """The clock shows ``now`` again: what lies ahead has not been due, unless it ran."""
-        self.settled = {instant for instant in self.settled if instant <= now or instant in self.ran}
+        """Continue after the clock was set back to ``now``: instants ahead were not due, unless they were started."""
+        self.due = {instant for instant in self.due if instant <= now or instant in self.started}
         self.schedule, self.since = schedule, now
 
 
 class Simulation:
-    """A year, or as much of it as is asked for.
+    """An engine with its tasks in virtual time.
 
     Args:
-        limit: how many runs may be live at once; 0 for no limit.
-        begin: when time begins.
-        schedule: makes the schedule of the task of that number, where it is not to be any; so does ``policy``.
-        durations: seconds that runs take; one is drawn for each.
+        limit: maximum number of live runs; 0 for no limit.
+        begin: the first moment.
+        schedule: returns the schedule of a task by its number; by default, one of many kinds is drawn.
+        policy: returns the policy of a task; by default, one is drawn.
+        durations: seconds that runs take; one is drawn for each run.
     """
 
     def __init__(
@@ -114,22 +155,24 @@ class Simulation:
         self.paths = Paths.under(folder)
         self.paths.create_folders()
         self.settings = Settings(time_zone="America/New_York", max_parallel_runs=limit)
-        self.store = Store.open(self.settings, self.paths)
-        self.ledger: Any = Ledger(self.store)
+        self.store = SimulatedStore(Store.open(self.settings, self.paths))
+        self.state: EngineState | None = None
         self.now = begin
-        self.ends: list[tuple[datetime, str, RunState]] = []  # of live runs, by when they end
-        self.stopped: set[str] = set()
-        self.launched: Counter[tuple[str, datetime | None, int]] = Counter()
-        self.began: dict[tuple[str, datetime], datetime] = {}
-        self.seen: Counter[str] = Counter()  # what happened, for the reader of a report
-        self.crash_at: str | None = None
-        self.tallies: dict[str, Tally] = {}
-        self.foreseen: tuple[str, datetime, tuple[DueInstant, ...]] | None = None
-        self.ran_ahead: set[datetime] = set()
-        self.foreseen_right = 0
+        self.ends: list[tuple[datetime, str, RunState]] = []  # when and how each live run ends, as a heap
+        self.live: dict[str, Run] = {}
+        self.stopped: set[str] = set()  # live runs that were asked to stop
+        self.launched: Counter[tuple[str, datetime | str, int]] = Counter()
+        self.started_at: dict[tuple[str, datetime], datetime] = {}
+        self.events: Counter[str] = Counter()  # number of each kind of disturbance
+        self.crash_at: CrashPoint | None = None
+        self.expected: dict[str, ExpectedInstants] = {}
+        self.preview: tuple[str, datetime, tuple[DueInstant, ...]] | None = None
+        self.known_ahead: set[datetime] = set()
+        self.previews_confirmed = 0
         for number in range(tasks):
-            chosen = schedule(number) if schedule else self._schedule(number)
-            self._add_task(number, chosen, policy() if policy else self._policy())
+            chosen = schedule(number) if schedule else self._draw_schedule(number)
+            self._add_task(number, chosen, policy() if policy else self._draw_policy())
+        self._fix_task_ids()
 
     def _add_task(self, number: int, schedule: Schedule, policy: Policy) -> None:
         slug = f"task{number:04}"
@@ -137,12 +180,20 @@ class Simulation:
             hash=f"{number:032x}", command=("python",), files={}, schedule=schedule, policy=policy, import_seconds=0,
             created_at=self.begin,
         )  # fmt: skip
-        placed = schedule.with_context(policy.schedule_context(anchor=self.begin, zone=self.settings.time_zone))
-        self.store.tasks.create(slug, slug, "", self.begin)
-        self.store.tasks.activate(slug, build, placed, placed.next_after(self.begin), now=self.begin)
-        self.tallies[slug] = Tally(placed, self.begin)
+        in_context = schedule.with_context(policy.schedule_context(anchor=self.begin, zone=self.settings.time_zone))
+        next_at = in_context.next_after(self.begin)
+        self.store.write_now(
+            lambda tx: tx.tasks.create(slug, slug, "", self.begin),
+            lambda tx: tx.tasks.activate(slug, build, in_context, next_at, now=self.begin),
+        )
+        self.expected[slug] = ExpectedInstants(in_context, self.begin)
 
-    def _schedule(self, number: int) -> Schedule:
+    def _fix_task_ids(self) -> None:
+        """Give the tasks ids that do not differ between runs of the simulation: the jitter of a run depends on them."""
+        with contextlib.closing(sqlite3.connect(self.paths.database)) as database, database:
+            database.execute("UPDATE tasks SET task_id = slug")
+
+    def _draw_schedule(self, number: int) -> Schedule:
         draw = self.random
         clock = f"{draw.randrange(24):02}:{draw.randrange(60):02}"
         kinds: list[Schedule] = [
@@ -158,7 +209,7 @@ class Simulation:
         ]
         return kinds[number % len(kinds)]
 
-    def _policy(self) -> Policy:
+    def _draw_policy(self) -> Policy:
         draw = self.random
         return Policy(
             overlap=draw.choice(["skip", "queue", "replace", "allow"]),
@@ -175,264 +226,310 @@ class Simulation:
             tz=draw.choice([None, None, "Europe/Dublin", "Australia/Lord_Howe", "Africa/Nairobi"]),
         )
 
-    # ── an engine's life ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
     async def boot(self) -> None:
-        """Start the engine: adopt what runs, record what ended meanwhile, look at the clock."""
-        self.board = EngineState(self.paths, lambda _: None)
-        await self.board.load(self.ledger)
-        journal = Journal(self.paths, lambda: self.settings, lambda: self.now)
-        self.desk = Context(self.paths, lambda: self.settings, self.ledger, self.board, journal, lambda: self.now)
+        """Start an engine: load the state, check the clock, and find out which runs were lost."""
+        if self.state is not None:
+            await self.state.close()
+        self.store.is_killed = False
+        events = EventBus()
+        events.subscribe(Committed, self._launch_claimed)
+        self.state = state = EngineState(self.paths, self.store, events)
+        await state.load()
+        self.context = Context(self.paths, lambda: self.settings, state, lambda: self.now)
         self.scheduler = SchedulerService(
-            world=self.board,
-            carry_out=self._carry_out,
-            apply_set_back=self._turned_back,
-            conditions=lambda: Conditions(
-                zone=self.settings.zone, pause=self.board.pause, max_parallel=self.settings.max_parallel_runs or None
-            ),
+            state,
+            stop_run=self._request_stop,
+            conditions=lambda: Conditions(pause=state.pause, max_parallel=self.settings.max_parallel_runs or None),
+            on_set_back=self._set_back,
             clock=lambda: self.now,
-            note=lambda *_: None,
         )
-        live = {run_id for _, run_id, _ in self.ends}
-        for run in self.store.runs.open():
-            if run.is_live and run.run_id not in live:  # claimed, and never handed on
-                self._finish(run.run_id, RunState.LOST)
-        if self.now < (newest := self.store.history.newest_moment()):
-            await self._turned_back(self.now, newest)
+        if self.now < await state.read(lambda tx: tx.history.newest_moment()):
+            check = check_recorded_clock(state, self.settings, self.now)
+            await self._expect_set_back(self.now, check)
+        for run in state.open_runs():
+            if run.is_live and run.run_id not in self.live:  # claimed, and not launched
+                await self._record(run, RunState.LOST)
 
-    async def run(self, until: datetime, *, told: Callable[[], None] = lambda: None) -> None:
-        """Let time pass; ``told`` is called now and then."""
+    async def run(self, until: datetime, *, on_progress: Callable[[], None] = lambda: None) -> None:
+        """Run the engine with disturbances until ``until``; ``on_progress`` is called after each."""
         await self.boot()
-        trouble = self._trouble_at()
+        disturbance_at = self._draw_disturbance_time()
         while self.now < until:
             try:
-                await self._settle()
+                with self._armed():
+                    await self._settle()
             except Crash:
-                self.seen["crash"] += 1
-                self._away(self.random.choice([1, 600, 90_000]))
+                self.events["crash"] += 1
+                self._pass(self.random.choice([1, 600, 90_000]))
                 await self.boot()
                 continue
-            if self.now >= trouble:
-                self._look_back()
-                await self._trouble()
-                trouble = self._trouble_at()
-                await self._settle_quietly()
-                await self._look_ahead()
-                told()
-                continue
-            self._go_on(trouble, until)
-        self.crash_at = None
+            if self.now >= disturbance_at:
+                self._compare_preview()
+                await self._disturb()
+                disturbance_at = self._draw_disturbance_time()
+                await self._settle()
+                await self._take_preview()
+                on_progress()
+            else:
+                self._advance(disturbance_at, until)
         await self._settle()
-        for tally in self.tallies.values():
-            tally.settle(self.now)
+        for expected in self.expected.values():
+            expected.advance(self.now)
 
-    async def pass_time(self, until: datetime) -> None:
-        """Let time pass without trouble, after a boot."""
+    async def run_undisturbed(self, until: datetime) -> None:
+        """Run a booted engine until ``until``."""
         while self.now < until:
             await self._settle()
-            self._go_on(until)
+            self._advance(until)
 
     def forget(self) -> None:
-        """Drop the notes on what happened, which grow as the engine must not."""
+        """Drop the records of what happened, so that only the memory of the engine remains to be measured."""
         self.launched.clear()
-        self.began.clear()
-        for tally in self.tallies.values():
-            tally.schedule = None
-            tally.ran.clear()
+        self.started_at.clear()
+        for expected in self.expected.values():
+            expected.schedule = None
+            expected.started.clear()
 
-    def _go_on(self, *moments: datetime) -> None:
-        """Let time pass until one of ``moments``, or until there is something to do."""
-        sight = self.board.sight(self.now)
+    @property
+    def _state(self) -> EngineState:
+        assert self.state is not None, "boot() comes first"
+        return self.state
+
+    def _advance(self, *moments: datetime) -> None:
+        """Set the clock to the first of ``moments``, or to the moment at which there is something to do."""
+        view = self._state.scheduler_view(self.now)
         following = [*moments, *(end for end, _, _ in self.ends[:1])]
-        following += [sight.following] if sight.following else []
-        following += [run.due_at for run in sight.open_runs if run.due_at and run.due_at > self.now]
+        following += [view.next_at] if view.next_at else []
+        following += [run.due_at for run in view.open_runs if run.due_at and run.due_at > self.now]
         self.now = max(min(following), self.now + _TICK)
 
-    async def _settle_quietly(self) -> None:
-        """Settle, whatever was to crash; that is put off."""
-        crash_at, self.crash_at = self.crash_at, None
-        await self._settle()
-        self.crash_at = crash_at
+    @contextlib.contextmanager
+    def _armed(self) -> Iterator[None]:
+        """Kill the engine at the drawn crash point, if there is one and the engine gets there."""
+        self.store.crash_at = self.crash_at
+        try:
+            yield
+        except Crash:
+            self.crash_at = None
+            raise
+        finally:
+            self.store.crash_at = None
 
     async def _settle(self) -> None:
-        """Let the engine do what there is to do at this moment."""
+        """Let the engine do everything that there is to do at this moment."""
+        seconds = 0.0
+        while seconds <= 0:
+            await self._record_ended()
+            seconds = await self.scheduler.step()
+            if self.store.is_killed:
+                raise Crash
+
+    async def _record_ended(self) -> None:
+        """Record the results of the runs that have ended, concurrently, so that they are committed in batches."""
+        ended: list[tuple[datetime, str, RunState]] = []
         while self.ends and self.ends[0][0] <= self.now:
-            _, run_id, state = heapq.heappop(self.ends)
-            self._finish(run_id, RunState.STOPPED if run_id in self.stopped else state)
-        while await self.scheduler.step() == 0.0:
-            while self.ends and self.ends[0][0] <= self.now:
-                _, run_id, state = heapq.heappop(self.ends)
-                self._finish(run_id, RunState.STOPPED if run_id in self.stopped else state)
+            ended.append(heapq.heappop(self.ends))
+        if not ended:
+            return
+        results = (
+            self._record(self.live[run_id], RunState.STOPPED if run_id in self.stopped else state)
+            for _, run_id, state in ended
+        )
+        outcomes = await asyncio.gather(*results, return_exceptions=True)
+        for end, error in zip(ended, outcomes, strict=True):
+            if error is not None:
+                heapq.heappush(self.ends, end)  # reported again to the next engine
+            else:
+                self.stopped.discard(end[1])
+                del self.live[end[1]]
+        for error in filter(None, outcomes):
+            raise error
 
-    async def _carry_out(self, plan: Plan) -> bool:
-        if self.crash_at == "before":
-            raise self._crash()
-        runs, tasks = transactions.settle_due(self.store, plan, self.now)
-        if self.crash_at == "claimed":
-            raise self._crash()
-        self.board.put_runs(runs, tasks)
-        for run in runs:
-            if run.state is RunState.STARTING:
+    def _launch_claimed(self, event: Committed) -> None:
+        for run in event.changes.runs.values():
+            if run.state is RunState.STARTING and not self.store.is_killed:
                 self._launch(run)
-                if self.crash_at == "launching":
-                    raise self._crash()
-        for run_id, _ in plan.stop:
-            self._stop(run_id)
-        return bool(runs or tasks)
-
-    def _crash(self) -> Crash:
-        self.crash_at = None
-        return Crash()
+                self.store.is_killed = self.store.crash_at is CrashPoint.LAUNCHING
 
     def _launch(self, run: Run) -> None:
-        self.launched[run.task, run.scheduled_for, run.attempt] += run.trigger is not Trigger.MANUAL
+        self.launched[run.task, run.scheduled_for or run.run_id, run.attempt] += 1
         if run.scheduled_for is not None:
-            self.began.setdefault((run.task, run.scheduled_for), self.now)
-            self.tallies[run.task].ran.add(run.scheduled_for)
+            self.started_at.setdefault((run.task, run.scheduled_for), self.now)
+            self.expected[run.task].started.add(run.scheduled_for)
         seconds = self.random.choice(self.durations)
         state = self.random.choice([RunState.SUCCEEDED] * 4 + [RunState.FAILED])
+        self.live[run.run_id] = run
         heapq.heappush(self.ends, (self.now + timedelta(seconds=seconds), run.run_id, state))
 
-    def _stop(self, run_id: str) -> None:
+    def _request_stop(self, run_id: str, why: Reason) -> None:
+        if self.store.is_killed or run_id not in self.live:
+            return
         self.stopped.add(run_id)
         self.ends = [(self.now if id_ == run_id else end, id_, state) for end, id_, state in self.ends]
         heapq.heapify(self.ends)
 
-    def _finish(self, run_id: str, state: RunState) -> None:
-        run = self.store.runs.get(run_id)
-        task = self.store.tasks.get(run.task)
+    async def _record(self, run: Run, state: RunState) -> None:
+        """Record the end of a run, and its retry if the policy wants one."""
+        task = self._state.task(run.task)
         retry_at = None
-        if state is RunState.FAILED and not task.is_disabled:
+        if state is RunState.FAILED and task is not None and not task.is_disabled:
             delay = task.policy.retry.delay_after(run.attempt, jitter_fraction=self.random.random())
             retry_at = None if delay is None else self.now + timedelta(seconds=delay)
-        result = RunResult(run_id=run_id, state=state, finished_at=self.now, reason="" if not state else str(state))
-        run, retry, task = transactions.finish(self.store, result, retry_at)
-        self.board.put_runs([run, retry] if retry else [run], [task])
-        self.stopped.discard(run_id)
+        why = reason(Code.EXIT_CODE, exit_code=1) if state is RunState.FAILED else None
+        result = RunResult(run_id=run.run_id, state=state, finished_at=self.now, reason=why)
+        await self._state.apply(lambda tx: tx.runs.finish(result, retry_at=retry_at))
 
-    async def _turned_back(self, seen: datetime, recorded: datetime | None = None) -> None:
-        """Go on from an earlier time than was ``seen``, or, at a boot, than what is ``recorded``."""
-        for tally in self.tallies.values():
-            tally.settle(seen)
-        for run in self.store.runs.open():  # what waits is going to run, even where it is ahead again
+    async def _set_back(self, seen: datetime) -> None:
+        await self._expect_set_back(seen, apply_set_back(self._state, self.settings, seen, self.now))
+
+    async def _expect_set_back(self, seen: datetime, change: Awaitable[None]) -> None:
+        """Apply a set-back of the clock by ``change``, and follow it in what is expected.
+
+        Args:
+            seen: the latest moment that this engine has seen.
+        """
+        for expected in self.expected.values():
+            expected.advance(seen)
+        for run in self._state.open_runs():  # a queued run will start, even if its instant is ahead again
             if run.scheduled_for is not None:
-                self.tallies[run.task].ran.add(run.scheduled_for)
-        before = {task.slug: task for task in self.board.tasks()}
-        await clock_changes.apply_set_back(self.desk, recorded or seen)
-        for slug, task in ((task.slug, task) for task in self.board.tasks()):
+                self.expected[run.task].started.add(run.scheduled_for)
+        before = {task.slug: task for task in self._state.tasks()}
+        await change
+        for task in self._state.tasks():
+            ahead = [run for run in self.rows(task.slug, 200) if run.scheduled_for and run.scheduled_for > self.now]
+            assert not any(run.state in NEVER_STARTED for run in ahead), f"{task.slug}: an instant is not due again"
             assert task.schedule is not None
-            if not task.is_disabled and (task != before[slug] or not isinstance(task.schedule, Interval)):
-                self.tallies[slug].apply_set_back(self.now, task.schedule)
+            is_affected = task != before[task.slug] or not isinstance(task.schedule, Interval)
+            if is_affected and not task.is_disabled:
+                self.expected[task.slug].apply_set_back(self.now, task.schedule)
 
-    # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── disturbances ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _trouble_at(self) -> datetime:
-        return self.now + timedelta(seconds=self.random.expovariate(1 / (2 * 86400)))
+    def _draw_disturbance_time(self) -> datetime:
+        return self.now + timedelta(seconds=self.random.expovariate(1 / (1.5 * 86400)))
 
-    async def _trouble(self) -> None:
+    async def _disturb(self) -> None:
         kinds = [self._stop_and_start, self._crash_soon, self._crash_soon, self._suspend, self._set_clock]
-        await self.random.choice([*kinds, *[self._directive] * 6])()
+        await self.random.choice([*kinds, *[self._directive] * 5, self._run_manually])()
 
     async def _stop_and_start(self) -> None:
-        self.seen["stop"] += 1
-        self._away(self.random.choice([5, 4000, 90_000, 400_000]))
+        self.events["stop"] += 1
+        self._pass(self.random.choice([5, 4000, 90_000, 400_000]))
         await self.boot()
 
-    def _away(self, seconds: float) -> None:
-        """Let time pass without an engine: runs end, and nobody records it until the next start."""
+    def _pass(self, seconds: float) -> None:
+        """Let time pass without an engine: runs end, which the next engine records."""
         self.now += timedelta(seconds=seconds)
 
     async def _crash_soon(self) -> None:
-        self.crash_at = self.random.choice(["before", "claimed", "launching"])
+        self.crash_at = self.random.choice(list(CrashPoint))
 
     async def _suspend(self) -> None:
-        self.seen["suspend"] += 1
-        asleep = timedelta(seconds=self.random.choice([20, 4000, 90_000]))
-        self.now += asleep
-        self.ends = [(end + asleep, run_id, state) for end, run_id, state in self.ends]
+        self.events["suspend"] += 1
+        self._shift(self.random.choice([20, 4000, 90_000]))
 
     async def _set_clock(self) -> None:
-        by = self.random.choice([3600, 90_000, -30, -3700, -100_000])
-        self.seen["clock forth" if by > 0 else "clock back"] += 1
-        self.now += timedelta(seconds=by)
-        self.ends = [(end + timedelta(seconds=by), run_id, state) for end, run_id, state in self.ends]
+        seconds = self.random.choice([3600, 90_000, -30, -3700, -100_000])
+        self.events["clock set forward" if seconds > 0 else "clock set back"] += 1
+        self._shift(seconds)
+
+    def _shift(self, seconds: float) -> None:
+        """Move the clock while the live runs make no progress."""
+        step = timedelta(seconds=seconds)
+        self.now += step
+        self.ends = [(end + step, run_id, state) for end, run_id, state in self.ends]
+
+    async def _run_manually(self) -> None:
+        self.events["run"] += 1
+        slug = self.random.choice(list(self.expected))
+        with contextlib.suppress(AlreadyRunning):
+            await self._state.apply(request_run(slug, self.now, self.settings.max_parallel_runs or None))
 
     async def _directive(self) -> None:
-        """Do what people do: disable and enable, pause and resume, resolve, restart, run by hand."""
-        slug = self.random.choice(list(self.tallies))
-        task = self.board.find(slug)
-        tally = self.tallies[slug]
+        """Send a directive that changes whether a task runs by its schedule, at times to a busy engine.
+
+        Such an engine has not decided yet about what has become due.
+        """
+        self.now += timedelta(seconds=self.random.choice([0, 0, 50, 30_000]))
+        slug = self.random.choice(list(self.expected))
+        task = self._state.find(slug)
         if task.held_at is not None:
-            kind: p.Directive = p.Resolve(task=slug)
-        elif self.board.pause is not None:
-            kind = p.ResumeSystem()
+            directive: p.Directive = p.Resolve(task=slug)
+        elif self._state.pause is not None:
+            directive = p.ResumeSystem()
         elif task.pause is not None:
-            kind = p.ResumeTask(task=slug)
+            directive = p.ResumeTask(task=slug)
         elif task.is_disabled:
-            kind = p.Enable(task=slug)
+            directive = p.Enable(task=slug)
         else:
-            kind = self.random.choice([p.PauseTask(task=slug), p.PauseSystem(reason="moving"), p.Disable(task=slug)])
-        self.seen[kind.verb] += 1
-        tally.settle(self.now)
-        await HANDLERS[type(kind)](self.desk, kind)
-        if isinstance(kind, p.Disable):
-            tally.schedule = None
-        if isinstance(kind, p.Enable):
-            placed = self.board.find(slug).schedule
-            assert placed is not None
-            tally.schedule, tally.since = placed, self.now
+            directive = self.random.choice(
+                [p.PauseTask(task=slug), p.PauseSystem(reason="moving"), p.Disable(task=slug)]
+            )
+        self.events[directive.verb] += 1
+        expected = self.expected[slug]
+        expected.advance(self.now)
+        await HANDLERS[type(directive)](self.context, directive)
+        if isinstance(directive, p.Disable):
+            expected.schedule = None
+        if isinstance(directive, p.Enable):
+            expected.schedule, expected.since = self._state.find(slug).schedule, self.now
 
-    # ── what was foreseen ────────────────────────────────────────────────────────────────────────────────────────
+    # ── previews ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _look_ahead(self) -> None:
-        """Note what is foreseen for a task, to be compared with what has happened when the next trouble comes."""
-        slug = self.random.choice([task.slug for task in self.board.tasks()])
-        request = p.GetUpcoming(task=slug, count=50, after=self.now)
-        reply = await HANDLERS[p.GetUpcoming](self.desk, request)
+    async def _take_preview(self) -> None:
+        """Ask when a task is due, to compare it with what has happened before the next disturbance."""
+        slug = self.random.choice([task.slug for task in self._state.tasks()])
+        reply = await HANDLERS[p.GetUpcoming](self.context, p.GetUpcoming(task=slug, count=_PREVIEWED, after=self.now))
         assert isinstance(reply, p.Upcoming)
-        self.foreseen = None if self.board.find(slug).is_disabled else (slug, self.now, reply.instants)
-        self.ran_ahead = self.store.runs.instants_after(slug, self.now)  # before the clock was set back
+        self.preview = None if self._state.find(slug).is_disabled else (slug, self.now, reply.instants)
+        # Rows that are ahead of the clock since it was set back.
+        self.known_ahead = self.store.read_now(lambda tx: tx.runs.instants_after(slug, self.now))
 
-    def _look_back(self) -> None:
-        if self.foreseen is None:
+    def _compare_preview(self) -> None:
+        if self.preview is None:
             return
-        slug, since, instants = self.foreseen
-        until = min(self.now, instants[-1].at) if len(instants) == 50 else self.now
-        expected = [each for each in instants if each.at <= until and not each.is_skipped]
-        rows = [run for run in self.store.runs.latest(slug, 200) if run.attempt == 1 and run.scheduled_for is not None]
-        since_then = [run for run in rows if run.scheduled_for and since < run.scheduled_for <= until]
-        happened = {run.scheduled_for: run for run in since_then if run.scheduled_for not in self.ran_ahead}
-        foreseen = {each.at for each in expected}
-        assert happened.keys() == foreseen, (
-            f"{slug}, foreseen at {since} until {until}: "
-            f"not come: {sorted(foreseen - happened.keys())}, not foreseen: {sorted(happened.keys() - foreseen)}"
+        slug, since, instants = self.preview
+        until = min(self.now, instants[-1].at) if len(instants) == _PREVIEWED else self.now
+        previewed = {due.at: due for due in instants if due.at <= until and not due.is_skipped}
+        happened = {
+            run.scheduled_for
+            for run in self.rows(slug, 200)
+            if run.attempt == 1 and run.scheduled_for is not None and since < run.scheduled_for <= until
+        } - self.known_ahead
+        assert happened == previewed.keys(), (
+            f"{slug}, preview at {since} until {until}: did not happen: {sorted(previewed.keys() - happened)}, "
+            f"not in the preview: {sorted(happened - previewed.keys())}"
         )
-        for each in expected:
-            began = self.began.get((slug, each.at))
-            assert began is None or began >= each.starts_at, f"{slug}: too early at {each.at}"
-            self.foreseen_right += 1
+        for due in previewed.values():
+            started_at = self.started_at.get((slug, due.at))
+            assert started_at is None or started_at >= due.starts_at, f"{slug}: started too early for {due.at}"
+            self.previews_confirmed += 1
 
-    # ── what has to hold ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def accounted(self) -> dict[str, tuple[set[datetime], int]]:
-        """Return for each task the instants with a row of their own, and how many instants all rows account for."""
-        found: dict[str, tuple[set[datetime], int]] = {}
-        for slug in self.tallies:
-            rows = [
-                run for run in self.store.runs.latest(slug, 10**6) if run.scheduled_for is not None and run.attempt == 1
-            ]
-            own = [run.scheduled_for for run in rows if run.scheduled_for is not None]
-            assert len(own) == len(set(own)), f"{slug}: two rows for one instant"
-            found[slug] = set(own), sum(run.count for run in rows)
-        return found
+    def rows(self, slug: str, limit: int = 10**6) -> list[Run]:
+        """Return the rows of a task, newest first."""
+        return self.store.read_now(lambda tx: tx.runs.latest(slug, limit))
 
     def check(self) -> int:
-        """Hold the rows to the tally; return how many instants there were."""
+        """Compare the rows in the database with what is expected; return the number of due instants."""
         assert max(self.launched.values(), default=0) <= 1, "an attempt was launched twice"
         total = 0
-        for slug, (own, count) in self.accounted().items():
-            due = self.tallies[slug].settled
-            assert own <= due, f"{slug}: rows for what was never due: {sorted(own - due)[:3]}"
-            assert count == len(due), f"{slug}: {len(due)} instants were due, {count} are accounted for"
+        for slug, expected in self.expected.items():
+            rows = [run for run in self.rows(slug) if run.scheduled_for is not None and run.attempt == 1]
+            instants = [run.scheduled_for for run in rows if run.scheduled_for is not None]
+            assert len(instants) == len(set(instants)), f"{slug}: two rows for one instant"
+            never_due = set(instants) - expected.due
+            assert not never_due, f"{slug}: rows for instants that were never due: {sorted(never_due)[:3]}"
+            count = sum(run.count for run in rows)
+            assert count == len(expected.due), f"{slug}: {len(expected.due)} instants were due, {count} have rows"
             total += count
         return total
+
+    async def close(self) -> None:
+        """End the engine, and close the database."""
+        if self.state is not None:
+            await self.state.close()
+        await self.store.close()

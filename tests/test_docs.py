@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import select
@@ -16,6 +17,7 @@ from e2e.shell import Shell
 from installation import LIMIT, Installation
 
 from keiji.policy import Policy
+from keiji.reasons import Code, Reason, render
 from keiji.schedule import EPOCH, Schedule
 from keiji.settings import template
 from keiji.states import diagram
@@ -185,3 +187,32 @@ def test_key_table_matches_the_declared_actions() -> None:
 
 def test_state_diagram_matches_the_transition_table() -> None:
     assert blocks("states.md", "mermaid") == [diagram() + "\n"]
+
+
+# ── reasons ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def reason_parameters() -> dict[str, set[str]]:
+    """Return the parameters of each code, from the calls of `keiji.reasons.reason` in the source code."""
+    found: dict[str, set[str]] = {Code.TEXT: {"text"}}
+    for path in (DOCS.parent / "keiji_engine").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "reason"):
+                continue
+            code = node.args[0]
+            assert isinstance(code, ast.Attribute), f"{path}:{node.lineno}: name the code in the call"
+            names = {str(keyword.arg) for keyword in node.keywords} - {"cause"}
+            found.setdefault(Code[code.attr], set()).update(names)
+    return found
+
+
+def test_the_table_of_reasons_lists_every_code_with_its_parameters_and_its_text() -> None:
+    section = (DOCS / "states.md").read_text().partition("## Reasons")[2]
+    rows = re.findall(r"^\| `([\w-]+)` \| (?:`(.*?)`)? ?\| (.*) \|$", section, re.MULTILINE)
+    assert [code for code, _, _ in rows] == list(Code)
+    used = reason_parameters()
+    assert used.keys() == set(Code), "a code that is never used"
+    for code, params, text in rows:
+        example = Reason(code, json.loads(params or "{}"))
+        assert example.params.keys() == used[code], code
+        assert render(example) == text

@@ -1,4 +1,4 @@
-"""The logs of the engine's services, and the life-cycle lines in the logs of tasks, by the standard `logging` package.
+"""The logs of the engine's services, and the life-cycle lines in the logs of tasks, with the `logging` package.
 
 The loggers are ``keiji.<service>`` (also ``keiji.repo``, the database, and ``keiji.engine``), and ``keiji.task`` for a
 line in the log of a task, whose slug is in the record: ``extra={"task": slug}``.
@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -36,7 +35,7 @@ def log_task(slug: str, message: str, level: int = logging.INFO) -> None:
 class LogfmtHandler(logging.Handler):
     """Appends each record to the log of its service or task.
 
-    A log that cannot be written (a full disk) costs the line, never the engine.
+    A line that cannot be written, for example because the disk is full, is lost, with a note on standard error.
 
     Args:
         settings: called for each record, since a reload may change them.
@@ -51,21 +50,21 @@ class LogfmtHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         task: str | None = getattr(record, "task", None)
-        service = None if task is not None else record.name.split(".")[1]
+        service = None if task is not None else _service_of(record)
         path = self._paths.service_log(service) if service is not None else self._paths.task_log(str(task))
-        self._append(path, record, self.format(record), service)
-
-    def _append(self, path: Path, record: logging.LogRecord, message: str, service: str | None) -> None:
-        settings = self._settings()
-        moment = datetime.fromtimestamp(record.created, settings.zone)
-        line = format_line(moment, _LEVELS.get(record.levelname, record.levelname), message, service=service)
         try:
+            settings = self._settings()
+            moment = datetime.fromtimestamp(record.created, settings.zone)
+            level = _LEVELS.get(record.levelname, record.levelname)
+            line = format_line(moment, level, self.format(record), service=service)
+            if self._echo and service is not None:
+                _print_error(f"{service}: {line.decode()}")
             with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
         except OSError as error:
             _print_error(f"keiji-engine: {path} cannot be written: {error}\n")
-        if self._echo and service is not None:
-            _print_error(f"{service}: {line.decode()}")
+        except Exception:  # noqa: BLE001 - for example a message that is not valid text; later lines must be written
+            self.handleError(record)
 
 
 class ServiceLogs:
@@ -79,7 +78,7 @@ class ServiceLogs:
         self._handler = handler
 
     def start(self) -> None:
-        """Begin to write what the loggers of keiji get."""
+        """Write the records of all loggers of keiji from now on."""
         threading.Thread(target=self._write, name="service logs", daemon=True).start()
         _ROOT.setLevel(logging.INFO)
         _ROOT.propagate = False
@@ -94,6 +93,7 @@ class ServiceLogs:
     def close(self, timeout: float) -> None:
         """Write what is queued, for at most ``timeout`` seconds, and stop."""
         _ROOT.removeHandler(self._queue_handler)
+        _ROOT.propagate = True
         self.flush(timeout)
         self._records.put(None)
 
@@ -116,6 +116,12 @@ def log_directly(handler: LogfmtHandler) -> Iterator[None]:
         yield
     finally:
         _ROOT.removeHandler(handler)
+
+
+def _service_of(record: logging.LogRecord) -> str:
+    """Return the service of a logger ``keiji.<service>``; "engine" for the logger ``keiji`` itself."""
+    _, service, *_ = *record.name.split("."), "engine"
+    return service
 
 
 def _print_error(text: str) -> None:

@@ -62,8 +62,15 @@ def set_back_tasks(tasks: Iterable[Task], zone: str, now: datetime) -> Iterator[
         schedule, next_at = task.schedule, task.schedule.next_after(now)
         if task.is_disabled:
             next_at = None  # but rows ahead of now would keep it from running once it is enabled
-        elif next_at is None or (task.next_at is not None and task.next_at <= next_at):
-            continue
         elif isinstance(schedule, Interval):
+            # An interval that started after ``now`` would wait for as long as the clock was set back.
+            if schedule.context.anchor <= now and not _is_due_earlier(next_at, task.next_at):
+                continue
             schedule, next_at = anchor_schedule(schedule, task.policy, zone, now)
+        elif not _is_due_earlier(next_at, task.next_at):
+            continue
         yield SetBack(task, task.next_at, schedule, next_at)
+
+
+def _is_due_earlier(next_at: datetime | None, recorded: datetime | None) -> bool:
+    return next_at is not None and (recorded is None or next_at < recorded)

@@ -188,8 +188,9 @@ class _Planner:
         ahead = [run for run in self.open[task.slug] if run.run_id not in self.skip]
         policy, started, queued = task.policy, self.started[task.slug], self.queued[task.slug]
         if start > self.now:
-            code = Code.JITTER if task.start_of(claim.scheduled_for) > self.now else Code.STAGGERED
-            self._queue(task, claim, start, reason(code, at=start))
+            has_jitter = task.start_of(claim.scheduled_for) > self.now
+            why = reason(Code.JITTER, at=start) if has_jitter else reason(Code.STAGGERED, at=start)
+            self._queue(task, claim, start, why)
             self.wake.append(start)
         elif policy.overlap is Overlap.ALLOW:
             # Queued runs that could start go first.

@@ -121,7 +121,7 @@ def settings(kind: str, paths: Paths, request: pytest.FixtureRequest) -> Setting
         return Settings()
     url: str = request.getfixturevalue("migrated_postgresql")
     server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-    server.run("TRUNCATE tasks, builds, runs, directives", database="keiji")
+    server.run("TRUNCATE tasks, builds, runs, directives, system_state", database="keiji")
     return Settings(db_url=url)
 
 

@@ -1,4 +1,4 @@
-"""A world for the planner: tasks and runs at given seconds after noon."""
+"""Tasks and runs for tests of the scheduler, at moments given in seconds after START."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """Return the instant so many seconds after START."""
+    """Return the moment ``seconds`` after START."""
     return START + timedelta(seconds=seconds)
 
 
-def a_task(slug: str = "ping", seconds: int = 10, **changes: Any) -> Task:
-    """Return a task that is due every so many seconds after START."""
+def make_task(slug: str = "ping", seconds: int = 10, **changes: Any) -> Task:
+    """Return a built task that is due every ``seconds``, first at START + ``seconds``."""
     schedule = every(seconds).seconds.with_context(ScheduleContext(anchor=START))
     task = Task(
         id=1, task_id=slug, name=slug, slug=slug, schedule=schedule, build="b1", next_at=schedule.next_after(START)
@@ -28,13 +28,13 @@ def a_task(slug: str = "ping", seconds: int = 10, **changes: Any) -> Task:
     return replace(task, **changes)
 
 
-def with_policy(slug: str = "ping", seconds: int = 10, **policy: Any) -> Task:
-    """Return such a task with a policy."""
-    return a_task(slug, seconds, policy=Policy(**policy))
+def make_task_with_policy(slug: str = "ping", seconds: int = 10, **policy: Any) -> Task:
+    """Return a task as `make_task` does, with a policy."""
+    return make_task(slug, seconds, policy=Policy(**policy))
 
 
-def a_run(state: RunState, run_id: str = "r1", slug: str = "ping", **values: Any) -> Run:
-    """Return a run of a task: live ones began at START, queued ones wait for what ``due_at`` says."""
+def make_run(state: RunState, run_id: str = "r1", slug: str = "ping", **values: Any) -> Run:
+    """Return a run that was created at START, and has been running since then if it is RUNNING."""
     defaults: dict[str, Any] = {
         "trigger": Trigger.SCHEDULE,
         "created_at": START,
@@ -44,8 +44,9 @@ def a_run(state: RunState, run_id: str = "r1", slug: str = "ping", **values: Any
 
 
 def running(run_id: str = "r1", slug: str = "ping") -> Run:
-    return a_run(RunState.RUNNING, run_id, slug)
+    return make_run(RunState.RUNNING, run_id, slug)
 
 
 def queued(due: float, run_id: str = "q1", slug: str = "ping", **values: Any) -> Run:
-    return a_run(RunState.QUEUED, run_id, slug, due_at=at(due), **values)
+    """Return a queued run that may start at START + ``due``."""
+    return make_run(RunState.QUEUED, run_id, slug, due_at=at(due), **values)

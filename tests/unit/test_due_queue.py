@@ -1,4 +1,4 @@
-"""Which tasks are due when, however often that changes."""
+"""The due queue: which tasks are due, however often their due instants change."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from planning import at
 from keiji_engine.scheduler.due_queue import DueQueue
 
 
-def test_what_is_due_comes_in_due_order_and_stays_due_until_it_is_put_off() -> None:
-    agenda = DueQueue()
+def test_tasks_are_due_in_order_until_they_are_rescheduled() -> None:
+    queue = DueQueue()
     for slug, seconds in (("late", 20), ("early", 10), ("far", 99)):
-        agenda.put(slug, at(seconds))
-    assert agenda.look(at(5)) == ([], at(10))
-    assert agenda.look(at(20)) == (["early", "late"], at(99))
-    assert agenda.look(at(20)) == (["early", "late"], at(99))
-    agenda.put("early", at(30))
-    agenda.put("late", None)
-    assert agenda.look(at(20)) == ([], at(30))
+        queue.set(slug, at(seconds))
+    assert queue.due(at(5)) == ([], at(10))
+    assert queue.due(at(20)) == (["early", "late"], at(99))
+    assert queue.due(at(20)) == (["early", "late"], at(99))
+    queue.set("early", at(30))
+    queue.set("late", None)
+    assert queue.due(at(20)) == ([], at(30))
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.none() | st.integers(0, 50)), max_size=400), st.integers(0, 50))
-def test_it_tells_what_a_look_at_everything_would_tell(moves: list[tuple[str, int | None]], now: int) -> None:
-    agenda = DueQueue()
-    known: dict[str, datetime] = {}
-    for slug, seconds in moves:
-        agenda.put(slug, None if seconds is None else at(seconds))
-        known.pop(slug, None)
+def test_the_queue_agrees_with_a_full_scan(changes: list[tuple[str, int | None]], now: int) -> None:
+    queue = DueQueue()
+    expected: dict[str, datetime] = {}
+    for slug, seconds in changes:
+        queue.set(slug, None if seconds is None else at(seconds))
+        expected.pop(slug, None)
         if seconds is not None:
-            known[slug] = at(seconds)
-        assert len(agenda._heap) <= 2 * len(known) + 65, "what is passed over does not pile up"
-    due = sorted((moment, slug) for slug, moment in known.items() if moment <= at(now))
-    following = min((moment for moment in known.values() if moment > at(now)), default=None)
-    assert agenda.look(at(now)) == ([slug for _, slug in due], following)
+            expected[slug] = at(seconds)
+        assert len(queue._heap) <= 2 * len(expected) + 65, "outdated entries are discarded"
+    due = sorted((moment, slug) for slug, moment in expected.items() if moment <= at(now))
+    next_at = min((moment for moment in expected.values() if moment > at(now)), default=None)
+    assert queue.due(at(now)) == ([slug for _, slug in due], next_at)

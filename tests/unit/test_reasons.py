@@ -1,121 +1,262 @@
-"""Why does it not run? Everything that holds it up is named, most urgent first, with what to do."""
+"""Reasons: their text, their stored form, and the commands that remove them."""
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from keiji.records import Pause
-from keiji_engine.bus.reasons import reasons
-from keiji_engine.bus.views import EngineView, ServiceStatus, ServiceView, TaskView
-
-NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
-ENGINE = EngineView(
-    pid=1, version="0", boot="b", started_at=NOW, workspace="/w", database="sqlite", time_zone="Africa/Nairobi"
+from keiji.reasons import (
+    Code,
+    Reason,
+    format_moment,
+    from_json,
+    reason,
+    remedy,
+    render,
+    text_reason,
+    to_json,
 )
-SERVICES = tuple(
-    ServiceView(name=name, status=ServiceStatus.ONLINE, since=NOW) for name in ("bus", "scheduler", "runner", "watcher")
+
+NAIROBI = ZoneInfo("Africa/Nairobi")
+TEN = datetime(2026, 11, 24, 7, tzinfo=UTC)  # 10:00 in Nairobi
+AT_TEN = "2026-11-24 10:00:00 EAT"
+
+TEXTS: list[tuple[Code, dict[str, Any], str]] = [
+    (Code.TEXT, {"text": "the disk is full"}, "the disk is full"),
+    (Code.STILL_RUNNING, {"since": TEN}, f"still running since {AT_TEN}"),
+    (Code.PREVIOUS_NOT_STARTED, {}, "the previous run has not started"),
+    (Code.RETRY_PENDING, {"attempt": 2, "tries": 3, "at": TEN}, f"attempt 2 of 3 is due at {AT_TEN}"),
+    (Code.RETRY_PENDING, {"attempt": 2, "tries": 3, "at": None}, "attempt 2 of 3 is due"),
+    (Code.QUEUE_FULL, {"waiting": 1}, "the queue is full (1 run waiting)"),
+    (Code.QUEUE_FULL, {"waiting": 2}, "the queue is full (2 runs waiting)"),
+    (Code.HELD, {"since": TEN, "failures": 1}, f"held since {AT_TEN} after 1 failure in a row, until it is resolved"),
+    (Code.HELD, {"since": None, "failures": 3}, "held after 3 failures in a row, until it is resolved"),
+    (
+        Code.PAUSED,
+        {"since": TEN, "by": "keiji", "note": "a broken disk", "all": False},
+        f"paused since {AT_TEN} by keiji: a broken disk",
+    ),
+    (Code.PAUSED, {"since": TEN, "by": "", "note": "", "all": True}, f"everything is paused since {AT_TEN}"),
+    (Code.RUNNER_STOPPED, {}, "the runner was stopped"),
+    (Code.CATCH_UP_NONE, {}, "not caught up: the policy has catch_up='none'"),
+    (Code.CATCH_UP_WINDOW, {"window": 3600.0}, "not caught up: due longer ago than the catch_up_window of 3600 s"),
+    (Code.CATCH_UP_CAP, {"cap": 10}, "not caught up: only the newest 10 are (catch_up_cap)"),
+    (Code.COVERED, {"due": TEN}, f"missed; covered by the run due at {AT_TEN}"),
+    (Code.COVERED_LATER, {}, "missed; covered by a later run"),
+    (Code.COVERED_EARLIER, {}, "missed; covered by an earlier run"),
+    (Code.REPLACED, {"due": TEN}, f"replaced by the run due at {AT_TEN}"),
+    (Code.REPLACED, {}, "replaced by a later occurrence"),
+    (Code.TASK_CHANGED, {"change": "disable"}, "the task was disabled before this occurrence could run"),
+    (Code.TASK_CHANGED, {"change": "pause"}, "the task was paused before this occurrence could run"),
+    (Code.TASK_CHANGED, {"change": "restart"}, "the task was restarted before this occurrence could run"),
+    (Code.TASK_CHANGED, {"change": "schedule"}, "the schedule changed before this occurrence could run"),
+    (Code.CAUGHT_UP, {"late": timedelta(seconds=61)}, "caught up, 61 s after it was due"),
+    (Code.CAUGHT_UP, {"late": timedelta(minutes=2)}, "caught up, 2 min after it was due"),
+    (Code.CAUGHT_UP, {"late": timedelta(hours=47)}, "caught up, 47 h after it was due"),
+    (Code.CAUGHT_UP, {"late": timedelta(days=3, hours=5)}, "caught up, 3 d after it was due"),
+    (Code.JITTER, {"at": TEN}, f"starts at {AT_TEN} (jitter)"),
+    (Code.STAGGERED, {"at": TEN}, f"starts at {AT_TEN} (catch-up is staggered)"),
+    (Code.WAITING_FOR_PREVIOUS, {}, "waiting for the previous run"),
+    (Code.WAITING_FOR_SLOT, {"limit": 1}, "waiting for a slot: 1 run is live (MAX_PARALLEL_RUNS)"),
+    (Code.WAITING_FOR_SLOT, {"limit": 5}, "waiting for a slot: 5 runs are live (MAX_PARALLEL_RUNS)"),
+    (Code.PARALLEL_LIMIT, {"live": 2, "limit": 2}, "2 of 2 runs are live (max_parallel)"),
+    (Code.EXIT_CODE, {"exit_code": 1, "detail": "ValueError: boom"}, "exit code 1: ValueError: boom"),
+    (Code.EXIT_CODE, {"exit_code": 1, "detail": ""}, "exit code 1"),
+    (Code.SIGNAL, {"signal": 9, "detail": ""}, "killed by SIGKILL"),
+    (Code.SIGNAL, {"signal": 999, "detail": "boom"}, "killed by signal 999: boom"),
+    (Code.TIMEOUT, {"timeout": 0.5, "killed_after": None}, "timed out after 0.5 s"),
+    (Code.TIMEOUT, {"timeout": 30, "killed_after": 10.0}, "timed out after 30 s; killed after another 10 s"),
+    (Code.STOPPED, {}, "stopped"),
+    (Code.STOPPED, {"by": "keiji-tui"}, "stopped by keiji-tui"),
+    (Code.STOPPED, {"why": "disable"}, "task disabled"),
+    (Code.STOPPED, {"why": "delete"}, "task deleted"),
+    (Code.STOPPED, {"why": "restart", "killed_after": 10.0}, "task restarted; killed after another 10 s"),
+    (Code.NOT_STARTED, {"detail": "no space left"}, "could not be started: no space left"),
+    (Code.SUPERVISOR_FAILED, {"detail": "OSError"}, "the shim failed, so the run was killed: OSError"),
+    (Code.LOG_INCOMPLETE, {}, "the log could not be written"),
+    (Code.NO_TRACE, {}, "no trace of the run: it never started, or the machine rebooted"),
+    (Code.NO_RESULT, {}, "the shim ended without recording a result"),
+    (Code.SHIM_KILLED, {}, "the shim was killed before the run started"),
+    (Code.RUN_FILE_REMOVED, {}, "the run file was removed while the run was live"),
+    (Code.ENGINE_OFFLINE, {}, "the engine is offline: nothing runs"),
+    (Code.SERVICE_DOWN, {"service": "runner", "status": "offline", "detail": ""}, "the runner is offline"),
+    (
+        Code.SERVICE_DOWN,
+        {"service": "runner", "status": "failed", "detail": "OSError"},
+        "the runner is failed: OSError",
+    ),
+    (Code.NOT_BUILT, {}, "not built yet"),
+    (Code.DISABLED, {}, "disabled"),
+    (Code.RETRY_AT, {"at": TEN}, f"failed; the next attempt is due at {AT_TEN}"),
+    (Code.RETRY_AT, {"at": None}, "failed; retries when a slot is free"),
+    (Code.WAITING, {}, "a run that is due has not started"),
+    (Code.RUNNING, {"since": TEN, "count": 1, "overlap": "skip"}, f"running since {AT_TEN} (overlap: skip)"),
+    (
+        Code.RUNNING,
+        {"since": TEN, "count": 2, "overlap": "allow"},
+        f"2 runs are live, the first since {AT_TEN} (overlap: allow)",
+    ),
+    (
+        Code.SOURCES_CHANGED,
+        {"files": "function.py, .env"},
+        "the sources differ from the active build: function.py, .env",
+    ),
+    (Code.DUE, {"at": TEN, "schedule": "every hour"}, f"due next at {AT_TEN} (every hour)"),
+    (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
+]
+
+
+@pytest.mark.parametrize(("code", "params", "text"), TEXTS)
+def test_a_reason_is_rendered_as_a_phrase(code: Code, params: dict[str, Any], text: str) -> None:
+    assert render(reason(code, **params), NAIROBI) == text
+
+
+def test_every_code_has_a_text() -> None:
+    assert {code for code, _, _ in TEXTS} == set(Code)
+
+
+def test_no_reason_has_no_text() -> None:
+    assert render(None) == ""
+
+
+def test_moments_are_shown_in_the_zone_of_the_reader() -> None:
+    why = reason(Code.STILL_RUNNING, since=TEN)
+    assert render(why) == "still running since 2026-11-24 07:00:00 UTC"
+    assert render(why, ZoneInfo("America/New_York")) == "still running since 2026-11-24 02:00:00 EST"
+    assert format_moment(TEN, NAIROBI) == AT_TEN
+
+
+def test_moments_and_durations_are_stored_as_plain_values() -> None:
+    in_nairobi = TEN.astimezone(NAIROBI)
+    assert reason(Code.DUE, at=in_nairobi, late=timedelta(minutes=1.5)).params == {
+        "at": "2026-11-24T07:00:00+00:00",
+        "late": 90.0,
+    }
+
+
+def test_the_cause_of_a_reason_follows_it() -> None:
+    running = reason(Code.STILL_RUNNING, since=TEN)
+    full = reason(Code.QUEUE_FULL, waiting=2, cause=running)
+    assert render(full, NAIROBI) == f"the queue is full (2 runs waiting); still running since {AT_TEN}"
+    late = reason(Code.CAUGHT_UP, late=90.0)
+    assert late.because(None) == late
+    assert late.because(full) == Reason(Code.CAUGHT_UP, {"late": 90.0}, full)
+    assert late.because(reason(Code.LOG_INCOMPLETE)).because(full).cause == reason(Code.LOG_INCOMPLETE, cause=full)
+
+
+def test_a_code_of_another_version_is_shown_with_its_parameters() -> None:
+    why = Reason("out-of-fuel", {"liters": 3, "since": TEN.isoformat()}, reason(Code.DISABLED))
+    assert render(why, NAIROBI) == f"out-of-fuel, liters: 3, since: {AT_TEN}; disabled"
+    assert remedy(why, "ping") == ""
+
+
+@pytest.mark.parametrize("code", Code)
+def test_a_reason_without_its_parameters_is_rendered_all_the_same(code: Code) -> None:
+    assert render(Reason(code))
+    assert isinstance(remedy(Reason(code), "ping"), str)
+
+
+PARAMETERS = sorted({name for _, params, _ in TEXTS for name in params})
+
+
+@given(
+    code=st.sampled_from(Code),
+    params=st.dictionaries(
+        st.sampled_from(PARAMETERS),
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([TEN.isoformat()]),
+    ),
 )
-TASK = TaskView(
-    id=1, task_id="t", name="ping", slug="ping", build="b1", policy="overlap skip, catch up latest",
-    schedule_description="every hour", next_execution_time=NOW + timedelta(hours=1),
-)  # fmt: skip
-PAUSE = Pause(since=NOW, reason="moving house", by="keiji")
+def test_unexpected_parameters_do_not_raise(code: Code, params: dict[str, Any]) -> None:
+    assert isinstance(render(Reason(code, params), NAIROBI), str)
+    assert isinstance(remedy(Reason(code, params), "ping"), str)
 
 
-def told(task: TaskView = TASK, pause: Pause | None = None, **given: Any) -> list[tuple[str, str]]:
-    found = reasons(task, given.get("engine", ENGINE), given.get("services", SERVICES), pause, UTC)
-    return [(reason.words, reason.remedy) for reason in found]
+def test_a_moment_that_the_zone_cannot_show_is_shown_as_it_is() -> None:
+    earliest = datetime.min.replace(tzinfo=UTC).isoformat()
+    text = render(Reason(Code.STILL_RUNNING, {"since": earliest}), ZoneInfo("America/New_York"))
+    assert text == f"still running since {earliest}"
 
 
-DUE = ("it is due next at 2026-11-23 08:00:00 UTC (every hour)", "")
+# ── stored form ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+reasons = st.recursive(
+    st.builds(Reason, st.sampled_from(Code).map(str) | st.text(min_size=1), st.dictionaries(st.text(), values)),
+    lambda causes: st.builds(
+        Reason, st.sampled_from(Code).map(str), st.dictionaries(st.text(), values), st.none() | causes
+    ),
+    max_leaves=4,
+)
+
+
+@given(reasons)
+def test_a_stored_reason_is_read_back(why: Reason) -> None:
+    assert from_json(to_json(why)) == why
+
+
+def test_no_reason_is_stored_as_empty_text() -> None:
+    assert to_json(None) == ""
+    assert from_json("") is None
+
+
+def test_the_stored_form_has_only_what_is_set() -> None:
+    assert json.loads(to_json(reason(Code.DISABLED))) == {"code": "disabled"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "expected"),
+    "text",
     [
-        ({}, []),
-        ({"build": None, "next_execution_time": None}, [("it has no build yet", "keiji task build ping")]),
-        ({"is_disabled": True, "next_execution_time": None}, [("it is disabled", "keiji task enable ping")]),
-        (
-            {"pause": PAUSE},
-            [("it is paused since 2026-11-23 07:00:00 UTC by keiji: moving house", "keiji task resume ping")],
-        ),
-        (
-            {"held_since": NOW, "failures": 3, "error_text": "exit code 1: boom"},
-            [
-                (
-                    "it is held since 2026-11-23 07:00:00 UTC, because it failed 3 times in a row: exit code 1: boom",
-                    "keiji task resolve ping",
-                )
-            ],
-        ),
-        ({"retry_at": NOW}, [("it failed, and is tried again at 2026-11-23 07:00:00 UTC", "")]),
-        ({"waiting": "waits for a slot"}, [("a run that is due has not begun: waits for a slot", "")]),
-        (
-            {"is_running": True, "running_since": NOW, "running": 1},
-            [("it is running since 2026-11-23 07:00:00 UTC (overlap skip)", "")],
-        ),
-        (
-            {"source_changes": ("function.py", ".env")},
-            [
-                (
-                    "its sources differ from the build that runs: function.py, .env",
-                    "keiji task build ping --restart",
-                )
-            ],
-        ),
+        "exit code 1: boom",
+        "5",
+        "null",
+        "[]",
+        "{}",
+        '{"code": 5}',
+        '{"code": "disabled", "params": 5}',
+        '{"code": "disabled", "cause": "unknown"}',
     ],
 )
-def test_each_cause_is_told_with_its_remedy(changes: dict[str, Any], expected: list[tuple[str, str]]) -> None:
-    task = msgspec.structs.replace(TASK, **changes)
-    assert told(task) == [*expected, *([DUE] if task.next_execution_time else [])]
+def test_text_that_is_not_a_stored_reason_becomes_a_text_reason(text: str) -> None:
+    assert from_json(text) == text_reason(text)
+    assert render(from_json(text)) == text
 
 
-def test_what_has_passed_is_told_apart_from_what_is_to_come() -> None:
-    waits = msgspec.structs.replace(TASK, waiting="jitter: it starts at 07:00:05", waiting_until=NOW)
-    retries = msgspec.structs.replace(TASK, retry_at=NOW)
-    for later, waiting, retry in (
-        (-1, "jitter: it starts at 07:00:05", "at 2026-11-23 07:00:00 UTC"),
-        (1, "it begins as soon as there is room", "as soon as there is room"),
-    ):
-        now = NOW + timedelta(seconds=later)
-        [reason, _] = reasons(waits, ENGINE, SERVICES, None, UTC, now=now)
-        assert reason.words == f"a run that is due has not begun: {waiting}"
-        [reason, _] = reasons(retries, ENGINE, SERVICES, None, UTC, now=now)
-        assert reason.words == f"it failed, and is tried again {retry}"
+@given(st.text(min_size=1))
+def test_reading_a_stored_reason_does_not_raise(text: str) -> None:
+    assert from_json(text) is not None
 
 
-def test_the_engine_and_its_services_come_first() -> None:
-    assert told(engine=None, services=())[0] == ("the engine is offline: nothing runs", "keiji system start")
-    failed = msgspec.structs.replace(SERVICES[2], status=ServiceStatus.FAILED, detail="no space left")
-    assert told(services=(*SERVICES[:2], failed))[0] == (
-        "the runner is failed: no space left",
-        "keiji system start --runner",
-    )
+# ── remedies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_pause_of_everything_is_a_reason_for_each_task() -> None:
-    assert told(pause=PAUSE) == [
-        ("everything is paused since 2026-11-23 07:00:00 UTC by keiji: moving house", "keiji system resume"),
-        DUE,
-    ]
+@pytest.mark.parametrize(
+    ("why", "command"),
+    [
+        (reason(Code.ENGINE_OFFLINE), "keiji system start"),
+        (reason(Code.SERVICE_DOWN, service="runner", status="failed"), "keiji system start --runner"),
+        (reason(Code.NOT_BUILT), "keiji task build ping"),
+        (reason(Code.DISABLED), "keiji task enable ping"),
+        (reason(Code.HELD, since=TEN, failures=3), "keiji task resolve ping"),
+        (reason(Code.PAUSED, since=TEN, all=True), "keiji system resume"),
+        (reason(Code.PAUSED, since=TEN, all=False), "keiji task resume ping"),
+        (reason(Code.SOURCES_CHANGED, files=".env"), "keiji task build ping --restart"),
+        (reason(Code.NEVER_DUE, schedule="once"), "keiji task run ping runs it once; or change its schedule.py"),
+        (reason(Code.STILL_RUNNING, since=TEN), ""),
+        (text_reason("the disk is full"), ""),
+    ],
+)
+def test_the_remedy_is_a_command(why: Reason, command: str) -> None:
+    assert remedy(why, "ping") == command
 
 
-def test_several_causes_are_all_told() -> None:
-    task = msgspec.structs.replace(TASK, is_disabled=True, next_execution_time=None, source_changes=("function.py",))
-    assert [words.split(" ")[0:3] for words, _ in told(task, PAUSE)] == [
-        ["it", "is", "disabled"],
-        ["everything", "is", "paused"],
-        ["its", "sources", "differ"],
-    ]
-
-
-def test_what_is_never_due_again_says_so() -> None:
-    task = msgspec.structs.replace(TASK, next_execution_time=None, schedule_description="once at 2026-01-01 00:00")
-    [(words, remedy)] = told(task)
-    assert words == "it is never due again (once at 2026-01-01 00:00)"
-    assert remedy.startswith("keiji task run ping")
+def test_texts_read_as_plain_phrases() -> None:
+    for code, params, _ in TEXTS:
+        text = render(reason(code, **params), NAIROBI)
+        assert not re.search(r"[{}]|None|\dT\d|\s\s|\s$|^[A-Z]", text), text
