@@ -16,6 +16,8 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.store import Store
 
+pytest_plugins = ("databases",)
+
 _MARK = "KEIJI_TEST"
 _LIMIT = 10.0
 
