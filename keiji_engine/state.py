@@ -7,19 +7,21 @@ else changes either of the two, so that memory, database and subscribers agree.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import logging
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from keiji import names
-from keiji.errors import RunNotFound, StorageError
+from keiji.errors import KeijiError, RunNotFound, StorageError
 from keiji.paths import Paths
 from keiji.records import Build, Pause, Progress, Run, Task
-from keiji.states import ENDED, NEVER_STARTED, OPEN, RunState, Trigger
+from keiji.states import NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_engine.events import Committed, EventBus
@@ -37,7 +39,6 @@ RECENT_RUNS = 20
 MAX_DUE = 100  # tasks per plan, so that directives are not delayed after a long downtime
 MAX_BATCH = 500  # groups of operations per transaction
 RELOAD_INTERVAL = 1.0  # seconds between attempts to read back what a failed commit left behind
-_RECENT_STATES = ENDED - NEVER_STARTED
 
 _log = logging.getLogger("keiji.repo")
 
@@ -49,7 +50,7 @@ class _TaskState:
     task: Task
     build: Build | None = None
     open_runs: dict[str, Run] = field(default_factory=dict)
-    recent: deque[RecentRun] = field(default_factory=lambda: deque(maxlen=RECENT_RUNS))
+    recent: list[RecentRun] = field(default_factory=list)  # sorted by end, as the database returns them
     sources: SourceState | None = None
     progress: Progress | None = None  # of the live run
 
@@ -60,6 +61,11 @@ class _TaskState:
     @property
     def queued(self) -> list[Run]:
         return [run for run in self.open_runs.values() if run.state is RunState.QUEUED]
+
+    def add_recent(self, run: Run) -> None:
+        # Results may be recorded in another order than that in which the runs ended.
+        bisect.insort(self.recent, _recent(run), key=lambda recent: (recent.finished_at, recent.run_id))
+        del self.recent[:-RECENT_RUNS]
 
 
 @dataclass(slots=True)
@@ -108,8 +114,8 @@ class EngineState:
         self._wakeup = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
         self._is_closing = False
-        self._uncertain: set[str] = set()  # slugs of tasks whose rows may differ from memory
-        self._pause_is_uncertain = False
+        self._is_uncertain = False  # whether the pause, or the rows of these tasks, may differ from memory
+        self._uncertain_slugs: set[str] = set()
 
     async def load(self) -> None:
         """Read everything from the database, and begin to accept operations. Nothing is published."""
@@ -137,7 +143,7 @@ class EngineState:
         self._is_closing = True
         self._wakeup.set()
         if self._writer is not None:
-            await self._writer
+            await asyncio.shield(self._writer)  # a caller that is cancelled must not interrupt a commit
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -149,12 +155,12 @@ class EngineState:
 
         Raises:
             OutcomeUnknown: the commit failed. What was stored is read back before the next operation.
-            StorageError: the database cannot be used; nothing changed.
+            StorageError: the database cannot be used, or the engine is shutting down; nothing changed.
             KeijiError: an operation raised it; nothing changed.
         """
         assert self._writer is not None, "load() comes first"
         if self._is_closing:
-            raise StorageError("the engine is shutting down")
+            raise StorageError("the engine is shutting down and accepts no more changes")
         outcome: asyncio.Future[Changes] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(_retrieve)  # the caller may be cancelled, and no longer interested
         self._groups.append(_Group(operations, outcome))
@@ -185,22 +191,25 @@ class EngineState:
     async def _write_groups(self) -> None:
         while self._groups or not self._is_closing:
             self._wakeup.clear()
-            if self._uncertain or self._pause_is_uncertain:
-                await self._reload_or_wait()
-            elif not self._groups:
-                await self._wakeup.wait()
-            if self._groups:
-                groups = [self._groups.popleft() for _ in range(min(len(self._groups), MAX_BATCH))]
+            groups = [self._groups.popleft() for _ in range(min(len(self._groups), MAX_BATCH))]
+            try:
+                if self._is_uncertain:
+                    await self._reload()
+            except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
+                text = error.message if isinstance(error, KeijiError) else repr(error)
+                _log.error("the outcome of a failed commit cannot be read yet: %s", text)
+                for group in groups:
+                    group.outcome.set_exception(StorageError(text))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RELOAD_INTERVAL):
+                        await self._wakeup.wait()
+                continue
+            if groups:
                 await self._commit(groups)
+            else:
+                await self._wakeup.wait()
 
     async def _commit(self, groups: list[_Group]) -> None:
-        if self._uncertain or self._pause_is_uncertain:
-            try:
-                await self._reload()
-            except StorageError as error:
-                for group in groups:
-                    group.outcome.set_exception(StorageError(error.message, hint=error.hint))
-                return
         try:
             outcomes = await self._store.write_batch([group.operations for group in groups])
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
@@ -209,19 +218,19 @@ class EngineState:
             if isinstance(outcome, Changes):
                 self._update(outcome)
                 group.outcome.set_result(outcome)
-            else:
-                if isinstance(outcome, OutcomeUnknown):
-                    self._uncertain |= outcome.changes.slugs()
-                    self._pause_is_uncertain |= outcome.changes.pause_changed
-                group.outcome.set_exception(outcome)
+                continue
+            if isinstance(outcome, OutcomeUnknown) and outcome.changes:
+                self._is_uncertain = True
+                self._uncertain_slugs |= outcome.changes.slugs()
+            group.outcome.set_exception(outcome)
 
     def _update(self, changes: Changes) -> None:
         """Update the memory from a committed transaction, then publish."""
+        removed = [slug for slug in changes.removed if self._remove(slug)]
         changed: dict[str, None] = {}
         for slug, task in changes.tasks.items():
-            if slug not in changes.removed:
-                self._set_task(task)
-                changed[slug] = None
+            self._set_task(task)
+            changed[slug] = None
         for slug, build in changes.builds.items():
             if (state := self._states.get(slug)) is not None:
                 state.build, state.sources = build, None
@@ -229,16 +238,15 @@ class EngineState:
         for run in runs:
             self._set_run(run)
             changed[run.task] = None
-        removed = [slug for slug in changes.removed if self._remove(slug)]
         if changes.pause_changed:
             self._pause = changes.pause
         self._events.publish(Committed(changes))
+        for slug in removed:
+            self._events.publish(p.TaskRemoved(slug=slug))
         for run in runs:
             self._events.publish(p.RunChanged(run=run))
         for slug in changed:
             self._publish_task(slug)
-        for slug in removed:
-            self._events.publish(p.TaskRemoved(slug=slug))
 
     def _set_task(self, task: Task) -> None:
         state = self._states.get(task.slug)
@@ -259,8 +267,8 @@ class EngineState:
             self._busy.discard(run.task)
         if state.live is None:
             state.progress = None
-        if run.state in _RECENT_STATES:
-            state.recent.append(_recent(run))
+        if _had_process(run):
+            state.add_recent(run)
 
     def _remove(self, slug: str) -> bool:
         self._due.set(slug, None)
@@ -273,41 +281,32 @@ class EngineState:
 
     # ── after a commit whose outcome is unknown ──────────────────────────────────────────────────────────────────
 
-    async def _reload_or_wait(self) -> None:
-        try:
-            await self._reload()
-        except StorageError as error:
-            _log.error("the outcome of a failed commit cannot be read yet: %s", error.message)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RELOAD_INTERVAL):
-                    await self._wakeup.wait()
-            if self._is_closing and not self._groups:
-                self._uncertain.clear()  # the next engine reads everything
-                self._pause_is_uncertain = False
-
     async def _reload(self) -> None:
         """Read the affected tasks again, and treat each difference from the memory as a change."""
-        slugs = set(self._uncertain)
-        found, removed = await self._store.read(lambda tx: _stored(tx, slugs, self._open_ids(slugs)))
-        changes = Changes(removed=sorted(removed & self._states.keys()))
-        for task in found.tasks.values():
-            if (state := self._states.get(task.slug)) is None or state.task != task:
-                changes.tasks[task.slug] = task
-        for slug, build in found.builds.items():
-            if (known := self._states.get(slug)) is None or known.build != build:
+        slugs = self._uncertain_slugs
+        stored = await self._store.read(partial(_stored, slugs=slugs, open_ids=self._open_ids(slugs)))
+        changes = Changes(pause=stored.pause, pause_changed=stored.pause != self._pause)
+        for slug in sorted(slugs & self._states.keys()):
+            task = stored.tasks.get(slug)
+            if task is None or task.id != self._states[slug].task.id:
+                changes.removed.append(slug)
+        known = {slug: self._states[slug] for slug in slugs & self._states.keys() if slug not in changes.removed}
+        for slug, task in stored.tasks.items():
+            if slug not in known or known[slug].task != task:
+                changes.tasks[slug] = task
+        for slug, build in stored.builds.items():
+            if slug not in known or known[slug].build != build:
                 changes.builds[slug] = build
-        changes.runs = {run_id: run for run_id, run in found.runs.items() if self._run(run) != run}
-        changes.pause, changes.pause_changed = found.pause, found.pause != self._pause
-        self._uncertain.clear()
-        self._pause_is_uncertain = False
-        self._update(changes)
+        for run_id, run in stored.runs.items():
+            if run.task not in known or known[run.task].open_runs.get(run_id) != run:
+                changes.runs[run_id] = run
+        self._is_uncertain = False
+        self._uncertain_slugs = set()
+        if changes:
+            self._update(changes)
 
     def _open_ids(self, slugs: Collection[str]) -> set[str]:
         return {run.run_id for slug in self._busy.intersection(slugs) for run in self._states[slug].open_runs.values()}
-
-    def _run(self, run: Run) -> Run | None:
-        state = self._states.get(run.task)
-        return state.open_runs.get(run.run_id) if state is not None else None
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -374,27 +373,32 @@ class EngineState:
         )
 
 
-def _stored(tx: Transaction, slugs: Collection[str], open_ids: Collection[str]) -> tuple[Changes, set[str]]:
-    """Return what the database has about tasks and their open runs, and which of the tasks it does not have.
+def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Collection[str]) -> Changes:
+    """Return what the database has about some tasks, their open runs, and the pause of the system.
 
     Args:
         open_ids: runs that are open in memory, and may have ended in the database.
     """
-    found = Changes(
-        tasks={task.slug: task for task in tx.tasks.all(slugs)},
-        builds=tx.tasks.active_builds(slugs),
-        runs={run.run_id: run for run in tx.runs.open(slugs)},
-        pause=tx.system.pause(),
+    stored = Changes(
+        tasks={task.slug: task for task in transaction.tasks.all(slugs)},
+        builds=transaction.tasks.active_builds(slugs),
+        runs={run.run_id: run for run in transaction.runs.open(slugs)},
+        pause=transaction.system.pause(),
     )
-    for run_id in sorted(set(open_ids) - found.runs.keys()):
+    for run_id in sorted(set(open_ids) - stored.runs.keys()):
         with suppress(RunNotFound):
-            found.runs[run_id] = tx.runs.get(run_id)
-    return found, set(slugs) - found.tasks.keys()
+            stored.runs[run_id] = transaction.runs.get(run_id)
+    return stored
 
 
 def _retrieve(outcome: asyncio.Future[Changes]) -> None:
     if not outcome.cancelled():
         outcome.exception()
+
+
+def _had_process(run: Run) -> bool:
+    """Return whether an ended run had a process, by the rule of storage/recent.py."""
+    return run.state not in NEVER_STARTED and (run.state is not RunState.STOPPED or run.started_at is not None)
 
 
 def _recent(run: Run) -> RecentRun:

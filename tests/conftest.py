@@ -18,6 +18,8 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage.store import Store
 
+pytest_plugins = ("databases",)
+
 _MARK = "KEIJI_TEST"  # an environment variable that all processes of a test inherit
 _LIMIT = 10.0
 

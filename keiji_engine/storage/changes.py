@@ -1,4 +1,4 @@
-"""What a transaction changed, as the records are now: the in-memory state is updated from it after the commit."""
+"""What a transaction changed: the records as they are now, from which the in-memory state is updated."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Changes:
 
     Args:
         tasks: by slug.
-        builds: by slug of the task whose active build each now is.
+        builds: newly activated builds, by slug of the task.
         runs: by id, in the order of the changes.
-        removed: slugs of deleted tasks.
+        removed: slugs of deleted tasks; a task that was created under such a slug afterwards is in `tasks`.
         pause: the pause of the whole system, if `pause_changed`.
         directives: by id, including a directive that `DirectiveRepository.insert` found to be known already.
         pruned: number of rows of the history and the ledger that were removed.
@@ -36,10 +36,17 @@ class Changes:
         """The one run that changed; of a failed run and its retry, the failed one."""
         return next(iter(self.runs.values()))
 
+    def remove_task(self, slug: str) -> None:
+        """Record that a task is deleted, with its builds and runs."""
+        self.tasks.pop(slug, None)
+        self.builds.pop(slug, None)
+        self.runs = {run_id: run for run_id, run in self.runs.items() if run.task != slug}
+        self.removed.append(slug)
+
     def slugs(self) -> set[str]:
-        """Return the slugs of all tasks that are affected."""
+        """Return the slugs of all affected tasks."""
         return {*self.tasks, *self.builds, *self.removed, *(run.task for run in self.runs.values())}
 
     def __bool__(self) -> bool:
-        """Whether tasks, runs or the pause changed: what the scheduler decides on."""
+        """Whether tasks, builds, runs or the pause changed: what is in memory, and what the scheduler decides on."""
         return bool(self.tasks or self.builds or self.runs or self.removed or self.pause_changed)

@@ -56,7 +56,7 @@ class Database:
         """Connect and apply migrations.
 
         Raises:
-            StorageError: it cannot be reached or used, or its schema is newer.
+            StorageError: it cannot be reached or used, or this version does not know its schema.
         """
         if settings.database_kind == "sqlite":
             return _open_sqlite(paths.database)
@@ -88,11 +88,18 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    with contextlib.suppress(SQLAlchemyError):  # the first error is the one to report
+                    try:
                         transaction.rollback()
+                    except SQLAlchemyError:  # the first error is the one to report
+                        connection.invalidate()
                     raise
             with self._translated(CommitFailed):
-                transaction.commit()
+                try:
+                    transaction.commit()
+                except BaseException:
+                    # SQLAlchemy would return it to the pool without a rollback, perhaps within the transaction.
+                    connection.invalidate()
+                    raise
 
     @contextlib.contextmanager
     def _translated(self, kind: type[StorageError]) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +11,10 @@ from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.storage.tables import runs, tasks
 
 
-def recent_runs(limit: int, slugs: Collection[str] | None = None) -> sa.Select[Any]:
-    """Return a query for the ``limit`` latest ended runs of each task (or of ``slugs``), oldest first, with its slug.
+def recent_runs(limit: int) -> sa.Select[Any]:
+    """Return a query for the ``limit`` latest ended runs of each task that had a process, oldest first, with its slug.
 
-    A task without runs has one row in which the columns of the run are NULL.
+    A task without such runs has one row in which the columns of the run are NULL.
     """
     # The bound takes one step in an index per task; row numbers alone would read the whole history.
     older = runs.alias("older")
@@ -28,8 +27,7 @@ def recent_runs(limit: int, slugs: Collection[str] | None = None) -> sa.Select[A
         .scalar_subquery()
     )
     since = sa.func.coalesce(bound, sa.literal(EPOCH, runs.c.finished_at.type)).label("since")
-    owners = sa.select(tasks.c.id, tasks.c.slug, since)
-    owner = (owners if slugs is None else owners.where(tasks.c.slug.in_(slugs))).cte("owner")
+    owner = sa.select(tasks.c.id, tasks.c.slug, since).cte("owner")
     belongs = sa.and_(runs.c.task_id == owner.c.id, runs.c.finished_at >= owner.c.since, _had_process(runs))
     rank = sa.func.row_number().over(
         partition_by=owner.c.id, order_by=(runs.c.finished_at.desc(), runs.c.run_id.desc())
@@ -42,6 +40,6 @@ def _had_process(table: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         table.c.finished_at.is_not(None),
         table.c.state.not_in(NEVER_STARTED),
-        # A run that is stopped in the queue has an end, too.
+        # A run that was stopped in the queue has an end, but never had a process.
         sa.or_(table.c.state != RunState.STOPPED, table.c.started_at.is_not(None)),
     )

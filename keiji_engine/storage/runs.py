@@ -213,10 +213,10 @@ class RunRepository:
         latest = latest.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
         return [to_run(row, slug) for row in self._connection.execute(latest).mappings()]
 
-    def recent(self, limit: int = 20, slugs: Collection[str] | None = None) -> dict[str, list[Run]]:
+    def recent(self, limit: int) -> dict[str, list[Run]]:
         """Return for each task, by slug, its ``limit`` latest ended runs that had a process, oldest first."""
         found: dict[str, list[Run]] = {}
-        for row in self._connection.execute(recent_runs(limit, slugs)).mappings():
+        for row in self._connection.execute(recent_runs(limit)).mappings():
             ended = found.setdefault(row["slug"], [])
             if row["run_id"] is not None:
                 ended.append(to_run(row, row["slug"]))

@@ -1,4 +1,4 @@
-"""Brings a database to the schema that this version knows, or refuses one that is newer."""
+"""Brings a database to the schema of this version, or rejects one whose revision is unknown."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def is_current(connection: sa.Connection) -> bool:
     if found is not None and found not in (*REVISIONS, FORMER_HEAD):
         raise StorageError(
             f"the database has schema {found}, which this version of keiji does not know; it knows {HEAD}",
-            hint="install the newer keiji that created it, or name another database in settings.conf (DB_URL)",
+            hint="use the version of keiji that created it, or name another database in settings.conf (DB_URL)",
         )
     return found == HEAD
 

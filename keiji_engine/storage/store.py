@@ -35,7 +35,7 @@ class Store:
         """Open the database that the settings name, and bring its schema up to date.
 
         Raises:
-            StorageError: it cannot be reached or used, or its schema is newer.
+            StorageError: it cannot be reached or used, or this version does not know its schema.
         """
         return cls(Database.open(settings, paths))
 
@@ -86,9 +86,18 @@ class Store:
         except CommitFailed as error:
             return [OutcomeUnknown(error, outcome) if isinstance(outcome, Changes) else outcome for outcome in outcomes]
         except Unreachable as error:
-            return [error] * len(batch)
+            return _failures(error, len(batch))
         except StorageError:
-            return [self._write_alone(operations) for operations in batch]
+            return self._write_separately(batch)
+        return outcomes
+
+    def _write_separately(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+        outcomes: list[Changes | Exception] = []
+        for operations in batch:
+            outcome = self._write_alone(operations)
+            if isinstance(outcome, Unreachable):  # each further attempt could take until the connection times out
+                return outcomes + _failures(outcome, len(batch) - len(outcomes))
+            outcomes.append(outcome)
         return outcomes
 
     def _write_alone(self, operations: Sequence[Operation]) -> Changes | Exception:
@@ -103,6 +112,11 @@ class Store:
         except Exception as error:  # noqa: BLE001 - it is the outcome, raised to the caller
             return error
         return changes
+
+
+def _failures(error: StorageError, count: int) -> list[Changes | Exception]:
+    """Return errors for several callers, each of which raises its own."""
+    return [StorageError(error.message, hint=error.hint) for _ in range(count)]
 
 
 def _execute(operations: Sequence[Operation], transaction: Transaction) -> None:

@@ -150,7 +150,7 @@ class TaskRepository:
         """Remove a task with its builds and its history. Raises TaskNotFound."""
         if self._connection.execute(sa.delete(tasks).where(tasks.c.slug == slug)).rowcount == 0:
             raise TaskNotFound.named(slug)
-        self._changes.removed.append(slug)
+        self._changes.remove_task(slug)
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────
 

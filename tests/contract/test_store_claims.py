@@ -1,4 +1,4 @@
-"""Every occurrence becomes one row, whoever claims it and whenever they are killed."""
+"""Each occurrence has exactly one row, even if several processes claim it, and if they are killed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from datetime import timedelta
 from threading import Barrier
 
 from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, result_of, started
+from repositories import Repositories
 
+from keiji.reasons import Code, reason
+from keiji.records import Claim
 from keiji.settings import Settings
 from keiji.states import BAD, RunState, Trigger
-from keiji_engine.storage.store import Claim, Store
 
 
-def test_a_claim_makes_a_run_and_moves_the_task_on(store: Store) -> None:
+def test_a_claim_adds_a_run_and_advances_the_task(store: Repositories) -> None:
     built_task(store)
     [run] = store.runs.claim([claim_of("ping", 10)], at(10.5))
     assert (run.task, run.trigger, run.state) == ("ping", Trigger.SCHEDULE, RunState.STARTING)
@@ -27,10 +29,11 @@ def test_a_claim_makes_a_run_and_moves_the_task_on(store: Store) -> None:
     assert (task.next_at, task.last_at) == (at(20), at(10.5))
 
 
-def test_an_occurrence_without_a_process_is_a_row_with_its_reason(store: Store) -> None:
+def test_an_occurrence_that_does_not_run_has_a_row_with_its_reason(store: Repositories) -> None:
     built_task(store)
-    [run] = store.runs.claim([claim_of("ping", 10, RunState.SKIPPED, "still running since 10:00:00")], at(10))
-    assert (run.state, run.reason) == (RunState.SKIPPED, "still running since 10:00:00")
+    why = reason(Code.STILL_RUNNING, since=at(0), cause=reason(Code.QUEUE_FULL, waiting=2))
+    [run] = store.runs.claim([claim_of("ping", 10, RunState.SKIPPED, why)], at(10))
+    assert (run.state, run.reason) == (RunState.SKIPPED, why)
     assert store.runs.open() == []
     assert store.runs.latest("ping", 5) == [run]
     task = store.tasks.get("ping")
@@ -38,18 +41,18 @@ def test_an_occurrence_without_a_process_is_a_row_with_its_reason(store: Store) 
     assert task.last_at is None
 
 
-def test_an_occurrence_is_claimed_once_and_the_rest_goes_through(store: Store) -> None:
+def test_an_occurrence_is_claimed_once_and_the_other_claims_succeed(store: Repositories) -> None:
     built_task(store, "one")
     built_task(store, "two")
     [first] = store.runs.claim([claim_of("one", 10)], at(10))
-    won = store.runs.claim([claim_of("one", 10), claim_of("two", 10), claim_of("one", 20)], at(20))
-    assert [(run.task, run.scheduled_for) for run in won] == [("two", at(10)), ("one", at(20))]
+    claimed = store.runs.claim([claim_of("one", 10), claim_of("two", 10), claim_of("one", 20)], at(20))
+    assert [(run.task, run.scheduled_for) for run in claimed] == [("two", at(10)), ("one", at(20))]
     assert store.runs.get(first.run_id) == first
     assert store.tasks.get("one").next_at == at(30)
     assert store.tasks.get("two").next_at == at(20)
 
 
-def test_a_lost_claim_still_moves_the_task_on(store: Store) -> None:
+def test_a_claim_that_is_taken_still_advances_the_task(store: Repositories) -> None:
     built_task(store)
     store.runs.claim([claim_of("ping", 10)], at(10))
     store.tasks.reschedule("ping", EVERY_TEN, at(10))  # as after the clock was set back
@@ -58,81 +61,81 @@ def test_a_lost_claim_still_moves_the_task_on(store: Store) -> None:
     assert store.tasks.get("ping").last_at == at(10)
 
 
-def test_the_same_occurrence_twice_in_one_call_is_one_run(store: Store) -> None:
+def test_the_same_occurrence_twice_in_one_call_adds_one_run(store: Repositories) -> None:
     built_task(store)
     assert len(store.runs.claim([claim_of("ping", 10), claim_of("ping", 10)], at(10))) == 1
 
 
-def test_catching_up_claims_several_occurrences_of_a_task_in_order(store: Store) -> None:
+def test_several_occurrences_of_a_task_are_claimed_in_order(store: Repositories) -> None:
     built_task(store)
     states = [RunState.MISSED, RunState.COALESCED, RunState.STARTING]
-    won = store.runs.claim([claim_of("ping", 10 * n, state) for n, state in enumerate(states, 1)], at(35))
-    assert [run.state for run in won] == states
-    assert [run.run_id for run in won] == sorted(run.run_id for run in won)
+    claimed = store.runs.claim([claim_of("ping", 10 * n, state) for n, state in enumerate(states, 1)], at(35))
+    assert [run.state for run in claimed] == states
+    assert [run.run_id for run in claimed] == sorted(run.run_id for run in claimed)
     assert store.tasks.get("ping").next_at == at(40)
-    assert store.runs.latest("ping", 2) == [won[2], won[1]]
+    assert store.runs.latest("ping", 2) == [claimed[2], claimed[1]]
 
 
-def test_a_task_that_is_disabled_or_gone_by_now_is_passed_over(store: Store) -> None:
+def test_claims_of_disabled_or_deleted_tasks_are_ignored(store: Repositories) -> None:
     for slug in ("off", "on", "gone"):
         built_task(store, slug)
-    store.set_enabled("off", False, None, None)
+    store.tasks.disable("off")
     store.tasks.delete("gone")
-    won = store.runs.claim([claim_of(slug, 10) for slug in ("off", "gone", "on")], at(10))
-    assert [run.task for run in won] == ["on"]
+    claimed = store.runs.claim([claim_of(slug, 10) for slug in ("off", "gone", "on")], at(10))
+    assert [run.task for run in claimed] == ["on"]
     assert store.tasks.get("off").next_at is None
     assert store.runs.latest("off", 5) == []
 
 
-def test_the_last_occurrence_leaves_no_next_instant(store: Store) -> None:
+def test_the_last_occurrence_leaves_no_next_instant(store: Repositories) -> None:
     built_task(store)
     store.runs.claim([Claim(task="ping", scheduled_for=at(10), next_at=None, state=RunState.STARTING)], at(10))
     assert store.tasks.get("ping").next_at is None
 
 
-def test_nothing_to_claim_is_nothing_won(store: Store) -> None:
+def test_without_valid_claims_no_run_is_added(store: Repositories) -> None:
     assert store.runs.claim([], NOW) == []
     assert store.runs.claim([claim_of("unknown", 10)], NOW) == []
 
 
-def test_many_claims_of_one_tick_keep_their_order(store: Store) -> None:
+def test_many_claims_in_one_call_keep_their_order(store: Repositories) -> None:
     built_task(store)
-    won = store.runs.claim([claim_of("ping", n) for n in range(1500)], at(1500))
-    assert [run.scheduled_for for run in won] == [at(n) for n in range(1500)]
-    assert store.runs.claim([claim_of("ping", n) for n in range(1500)], at(1501)) == []
+    claims = [claim_of("ping", n) for n in range(1500)]  # more than one INSERT has room for
+    claimed = store.runs.claim(claims, at(1500))
+    assert [run.scheduled_for for run in claimed] == [at(n) for n in range(1500)]
 
 
-def test_two_stores_that_claim_the_same_occurrences_win_each_once(open_store: Callable[[], Store]) -> None:
+def test_concurrent_stores_claim_each_occurrence_once(open_store: Callable[[], Repositories]) -> None:
     stores = [open_store(), open_store()]
     slugs = [f"task{n}" for n in range(5)]
     for slug in slugs:
         built_task(stores[0], slug)
     rounds = [[(slug, 1000 * number + second) for slug in slugs for second in range(80)] for number in range(4)]
-    together = Barrier(2)
+    barrier = Barrier(2)
 
     def race(number: int) -> list[tuple[str, object]]:
-        won = []
+        claimed: list[tuple[str, object]] = []
         for occurrences in rounds:
-            # One comes from either end: who locks in the order of the claims gets stuck half-way, on PostgreSQL.
+            # In opposite orders: stores that locked in the order of the claims would deadlock on PostgreSQL.
             claims = [claim_of(*occurrence) for occurrence in (occurrences if number else reversed(occurrences))]
-            together.wait(10)
-            won += [(run.task, run.scheduled_for) for run in stores[number].runs.claim(claims, at(5000))]
-        return won
+            barrier.wait(10)
+            claimed += [(run.task, run.scheduled_for) for run in stores[number].runs.claim(claims, at(5000))]
+        return claimed
 
     with ThreadPoolExecutor(2) as pool:
         one, two = pool.map(race, range(2))
     assert sorted(one + two) == sorted((slug, at(second)) for occurrences in rounds for slug, second in occurrences)
 
 
-def test_two_stores_that_finish_the_same_run_add_one_retry(open_store: Callable[[], Store]) -> None:
+def test_concurrent_stores_that_finish_a_run_add_one_retry(open_store: Callable[[], Repositories]) -> None:
     stores = [open_store(), open_store()]
     built_task(stores[0])
-    together = Barrier(2)
+    barrier = Barrier(2)
 
     def finish(number: int) -> list[str]:
         retries = []
         for run in runs:
-            together.wait(10)
+            barrier.wait(10)
             _, retry = stores[number].runs.finish(result_of(run, RunState.FAILED, 500), retry_at=at(501))
             retries.append(retry.run_id if retry else "")
         return retries
@@ -146,8 +149,11 @@ def test_two_stores_that_finish_the_same_run_add_one_retry(open_store: Callable[
 
 
 _WORKING = """
-from ledger_samples import *
-store = Store.open(settings, paths)
+from ledger_samples import at, claim_of, result_of
+from repositories import Repositories
+from keiji.states import RunState
+from keiji_engine.storage.store import Store
+store = Repositories(Store.open(settings, paths))
 print("ready", flush=True)
 tick = 0
 while True:
@@ -160,8 +166,8 @@ while True:
 """
 
 
-def test_after_kill_9_in_the_midst_of_work_everything_fits_together(
-    open_store: Callable[[], Store],
+def test_after_sigkill_the_database_is_consistent(
+    open_store: Callable[[], Repositories],
     settings: Settings,
     other_process: Callable[[Settings, str], subprocess.Popen[str]],
 ) -> None:
@@ -170,7 +176,7 @@ def test_after_kill_9_in_the_midst_of_work_everything_fits_together(
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     while (line := process.stdout.readline()) != "15\n":
-        assert line, "it ended by itself"
+        assert line, "the process ended by itself"
     process.kill()
     process.wait(10)
 
@@ -183,5 +189,5 @@ def test_after_kill_9_in_the_midst_of_work_everything_fits_together(
     retried = {run.scheduled_for for run in everything if run.trigger is Trigger.RETRY}
     assert retried == {moment for moment, run in scheduled.items() if run.state in BAD}
     assert [run.scheduled_for for run in store.runs.open() if run.is_live] in ([], [max(scheduled)])
-    # And work goes on from there.
+    # And the next claim succeeds.
     assert started(store, "ping", 10 * (len(scheduled) + 1)).state is RunState.RUNNING

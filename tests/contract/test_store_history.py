@@ -1,15 +1,17 @@
-"""What is kept of the past, on either database: pruning, pauses, holds, and a clock that is set back."""
+"""Pruning the history, rows for several instants, pauses and holds, and a clock that is set back."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, ended, result_of, started
+from repositories import Repositories
 
 from keiji.policy import Policy
-from keiji.records import Pause
+from keiji.reasons import Code, Reason, reason
+from keiji.records import Claim, Pause, Task
 from keiji.states import RunState
-from keiji_engine.storage.store import Claim, SetBack, Store
 
 PAUSE = Pause(since=NOW, reason="moving [house] 計時", by="keiji")
 
@@ -23,35 +25,39 @@ def several(first: float, last: float, state: RunState = RunState.COALESCED) -> 
         count=count,
         next_at=at(last + 10),
         state=state,
-        reason="not noticed",
+        reason=reason(Code.COVERED_LATER),
     )
+
+
+def queued_claim(seconds: float, why: Reason, due: float) -> Claim:
+    return replace(claim_of("ping", seconds, RunState.QUEUED, why), due_at=at(due))
 
 
 # ── pruning ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_old_goes_in_batches_and_what_is_open_stays(store: Store) -> None:
+def test_old_runs_are_pruned_in_batches_and_open_runs_stay(store: Repositories) -> None:
     built_task(store)
     live = started(store, "ping", 10)
-    old = [ended(store, "ping", seconds) for seconds in (20, 30, 40)]
+    for seconds in (20, 30, 40):
+        ended(store, "ping", seconds)
     new = ended(store, "ping", 500)
     assert store.history.prune_before(at(400), 2) == 2
     assert store.history.prune_before(at(400), 2) == 1
     assert store.history.prune_before(at(400), 2) == 0
     assert {run.run_id for run in store.runs.latest("ping", 9)} == {live.run_id, new.run_id}
-    assert old[0].run_id not in {run.run_id for run in store.runs.latest("ping", 9)}
 
 
-def test_directives_that_are_settled_grow_old_too(store: Store) -> None:
-    for name, moment in (("old", 0), ("unsettled", 0), ("new", 500)):
+def test_old_completed_directives_are_pruned(store: Repositories) -> None:
+    for name, moment in (("old", 0), ("pending", 0), ("new", 500)):
         store.directives.insert(name, "run", "ping", "", at(moment))
     for name in ("old", "new"):
         store.directives.complete(name, "done", b"{}", at(501))
     assert store.history.prune_before(at(400), 10) == 1
-    assert [store.directives.get(name) is None for name in ("old", "unsettled", "new")] == [True, False, False]
+    assert [store.directives.get(name) is None for name in ("old", "pending", "new")] == [True, False, False]
 
 
-def test_of_each_task_the_newest_runs_stay(store: Store) -> None:
+def test_the_newest_runs_of_each_task_are_kept(store: Repositories) -> None:
     built_task(store, "ping")
     built_task(store, "pong")
     runs = [ended(store, "ping", seconds) for seconds in range(10, 80, 10)]
@@ -68,7 +74,7 @@ def test_of_each_task_the_newest_runs_stay(store: Store) -> None:
 # ── rows for several instants ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_row_may_stand_for_several_instants(store: Store) -> None:
+def test_a_row_may_account_for_several_instants(store: Repositories) -> None:
     built_task(store)
     [run] = store.runs.claim([several(10, 100)], at(105))
     assert (run.count, run.scheduled_for, run.scheduled_until) == (10, at(10), at(100))
@@ -76,36 +82,31 @@ def test_a_row_may_stand_for_several_instants(store: Store) -> None:
     assert store.tasks.get("ping").next_at == at(110)
 
 
-def test_what_is_queued_knows_when_it_may_begin_and_can_be_given_up(store: Store) -> None:
+def test_a_queued_run_has_a_due_time_and_can_be_skipped(store: Repositories) -> None:
     built_task(store)
-    waits = Claim(
-        task="ping", scheduled_for=at(10), next_at=at(20), state=RunState.QUEUED, reason="jitter", due_at=at(13)
-    )
-    [run] = store.runs.claim([waits], at(10))
-    assert (run.state, run.due_at, run.reason) == (RunState.QUEUED, at(13), "jitter")
+    jitter, replaced = reason(Code.JITTER, at=at(13)), reason(Code.REPLACED, due=at(20))
+    [run] = store.runs.claim([queued_claim(10, jitter, due=13)], at(10))
+    assert (run.state, run.due_at, run.reason) == (RunState.QUEUED, at(13), jitter)
     assert store.tasks.get("ping").last_at is None
-    skipped = store.runs.skip_queued(run.run_id, "replaced", at(12))
-    assert (skipped.state, skipped.reason, skipped.finished_at) == (RunState.SKIPPED, "replaced", at(12))
+    skipped = store.runs.skip_queued(run.run_id, replaced, at(12))
+    assert (skipped.state, skipped.reason, skipped.finished_at) == (RunState.SKIPPED, replaced, at(12))
     assert store.runs.open() == []
 
 
-def test_what_began_no_longer_says_why_it_waited_but_still_that_it_was_caught_up_with(store: Store) -> None:
+def test_a_start_clears_the_reason_for_waiting_and_an_end_keeps_that_of_catching_up(store: Repositories) -> None:
     built_task(store)
-    waits = Claim(
-        task="ping", scheduled_for=at(10), next_at=at(20), state=RunState.QUEUED, reason="slot", due_at=at(10)
-    )
-    [run] = store.runs.claim([waits], at(10))
-    assert store.runs.start_queued(run.run_id, at(15)).reason == ""
-    late = Claim(task="ping", scheduled_for=at(20), next_at=at(30), state=RunState.STARTING, reason="caught up with")
-    [run] = store.runs.claim([late], at(25))
+    [run] = store.runs.claim([queued_claim(10, reason(Code.WAITING_FOR_SLOT, limit=1), due=10)], at(10))
+    assert store.runs.start_queued(run.run_id, at(15)).reason is None
+    caught_up = reason(Code.CAUGHT_UP, late=5)
+    [run] = store.runs.claim([claim_of("ping", 20, RunState.STARTING, caught_up)], at(25))
     done, _ = store.runs.finish(result_of(run, RunState.SUCCEEDED, 26))
-    assert done.reason == "caught up with"
+    assert done.reason == caught_up
 
 
 # ── pauses and holds ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_pauses_of_a_task_and_of_everything_are_remembered_and_forgotten(store: Store) -> None:
+def test_pauses_of_a_task_and_of_the_system_are_set_and_cleared(store: Repositories) -> None:
     built_task(store)
     assert store.tasks.set_pause("ping", PAUSE).pause == PAUSE
     assert store.tasks.get("ping").pause == PAUSE
@@ -118,7 +119,7 @@ def test_pauses_of_a_task_and_of_everything_are_remembered_and_forgotten(store: 
     assert store.system.pause() is None
 
 
-def test_failures_in_a_row_hold_a_task_where_its_policy_says_so(store: Store) -> None:
+def test_consecutive_failures_hold_a_task_if_its_policy_says_so(store: Repositories) -> None:
     store.tasks.create("ping", "ping", "", NOW)
     store.tasks.activate("ping", a_build(policy=Policy(hold_after=2)), EVERY_TEN, at(10), now=NOW)
     ended(store, "ping", 10, RunState.FAILED)
@@ -127,18 +128,17 @@ def test_failures_in_a_row_hold_a_task_where_its_policy_says_so(store: Store) ->
     assert store.tasks.get("ping").failures == 0
     for seconds in (30, 40, 50):
         ended(store, "ping", seconds, RunState.FAILED)
-    error = store.tasks.get("ping").error_text
     task = store.tasks.get("ping")
     assert (task.failures, task.held_at) == (3, at(41))
     ended(store, "ping", 60, RunState.SUCCEEDED)
     held = store.tasks.get("ping")
-    assert held.held_at == at(41), "a hold lasts until somebody ends it"
-    assert (held.failures, held.is_error, held.error_text) == (3, True, error)
+    assert held.held_at == at(41), "a hold lasts until it is resolved"
+    assert (held.failures, held.is_error, held.error) == (3, True, task.error)
     resolved = store.tasks.resolve("ping")
     assert (resolved.failures, resolved.held_at, resolved.is_error) == (0, None, False)
 
 
-def test_without_a_limit_failures_are_counted_and_nothing_is_held(store: Store) -> None:
+def test_without_hold_after_failures_are_counted_and_the_task_is_not_held(store: Repositories) -> None:
     built_task(store)
     for seconds in (10, 20, 30):
         ended(store, "ping", seconds, RunState.TIMED_OUT)
@@ -149,56 +149,63 @@ def test_without_a_limit_failures_are_counted_and_nothing_is_held(store: Store) 
 
 
 def recount(first: datetime) -> tuple[int, datetime]:
-    """As a schedule of every ten seconds would count up to 55 seconds after NOW."""
+    """Count as a schedule of every ten seconds does, up to 55 seconds after NOW."""
     return int((at(55) - first).total_seconds() // 10) + 1, at(50)
 
 
-def apply_set_back(next_at: datetime, slug: str = "ping") -> SetBack:
-    return SetBack(slug, next_at, EVERY_TEN, at(60), recount)
+def set_back(store: Repositories, expected: float, slug: str = "ping") -> Task | None:
+    """Set the clock back to 55 seconds after NOW."""
+    return store.history.apply_set_back(
+        slug, at(55), expected=at(expected), schedule=EVERY_TEN, next_at=at(60), recount=recount
+    )
 
 
-def test_after_the_clock_was_set_back_what_did_not_run_is_due_again_and_what_ran_keeps_its_row(store: Store) -> None:
+def test_after_a_set_back_unstarted_occurrences_are_due_again_and_runs_keep_their_rows(store: Repositories) -> None:
     built_task(store)
     store.runs.claim([several(10, 40)], at(45))
     ran = ended(store, "ping", 60)
-    store.runs.claim([claim_of("ping", 70, RunState.SKIPPED, "busy"), several(80, 120)], at(125))
-    [task] = store.history.apply_set_back(at(55), [apply_set_back(at(130))])
+    store.runs.claim([claim_of("ping", 70, RunState.SKIPPED), several(80, 120)], at(125))
+    task = set_back(store, 130)
+    assert task is not None
     assert task.next_at == at(60)
+    assert store.tasks.get("ping") == task
     assert [(run.scheduled_for, run.count) for run in reversed(store.runs.latest("ping", 9))] == [
         (at(10), 4),
         (at(60), 1),
     ]
-    won = store.runs.claim([claim_of("ping", 60), claim_of("ping", 70)], at(71))
-    assert [run.scheduled_for for run in won] == [at(70)], "what ran does not run again"
+    claimed = store.runs.claim([claim_of("ping", 60), claim_of("ping", 70)], at(71))
+    assert [run.scheduled_for for run in claimed] == [at(70)], "an occurrence that ran does not run again"
     assert store.runs.get(ran.run_id) == ran
 
 
-def test_a_row_that_reaches_over_the_present_is_cut_there(store: Store) -> None:
+def test_a_set_back_shortens_a_row_that_spans_the_present(store: Repositories) -> None:
     built_task(store)
     [row] = store.runs.claim([several(10, 120)], at(125))
-    store.history.apply_set_back(at(55), [apply_set_back(at(130))])
-    cut = store.runs.get(row.run_id)
-    assert (cut.count, cut.scheduled_until) == (5, at(50))
+    set_back(store, 130)
+    shortened = store.runs.get(row.run_id)
+    assert (shortened.count, shortened.scheduled_until) == (5, at(50))
 
 
-def test_a_task_that_was_moved_meanwhile_or_is_gone_is_left_alone(store: Store) -> None:
+def test_a_set_back_ignores_rescheduled_and_deleted_tasks(store: Repositories) -> None:
     built_task(store)
-    store.runs.claim([claim_of("ping", 70, RunState.SKIPPED, "busy")], at(70))
-    assert store.history.apply_set_back(at(55), [apply_set_back(at(999)), apply_set_back(at(80), "gone")]) == []
+    store.runs.claim([claim_of("ping", 70, RunState.SKIPPED)], at(70))
+    assert set_back(store, 999) is None
+    assert set_back(store, 80, "gone") is None
+    assert store.tasks.get("ping").next_at == at(80)
     assert len(store.runs.latest("ping", 9)) == 1
     assert store.runs.instants_after("ping", at(55)) == {at(70)}
     assert store.runs.instants_after("ping", at(70)) == set()
 
 
-def test_what_waits_for_a_moment_waits_no_longer_after_the_clock_was_set_back(store: Store) -> None:
+def test_a_set_back_keeps_the_remaining_wait_of_queued_runs(store: Repositories) -> None:
     built_task(store)
     store.runs.finish(result_of(started(store, "ping", 10), RunState.FAILED, 11), retry_at=at(90))
-    [hastened] = store.runs.shorten_waits(at(-1000), at(30))
-    assert hastened.due_at == at(-1000 + 60)
+    [shortened] = store.runs.shorten_waits(at(-1000), at(30))
+    assert shortened.due_at == at(-1000 + 60)
     assert store.runs.shorten_waits(at(100), at(200)) == []
 
 
-def test_the_newest_moment_is_that_of_the_newest_record(store: Store) -> None:
+def test_the_newest_moment_is_that_of_the_newest_record(store: Repositories) -> None:
     built_task(store)
     assert store.history.newest_moment() == NOW
     ended(store, "ping", 10)
@@ -209,7 +216,7 @@ def test_the_newest_moment_is_that_of_the_newest_record(store: Store) -> None:
     assert store.history.newest_moment() == at(30)
 
 
-def test_active_builds_are_those_that_run(store: Store) -> None:
+def test_active_builds_are_those_activated_last(store: Repositories) -> None:
     built_task(store, "ping")
     store.tasks.create("new", "new", "", NOW)
     store.tasks.activate("ping", a_build("b"), EVERY_TEN, at(10), now=NOW + timedelta(seconds=1))

@@ -1,4 +1,4 @@
-"""Opening a database: fresh, again, by two at once, newer than this version, cut short."""
+"""Opening a database: a new one, a current one, one being migrated, one with an unknown schema."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from ledger_samples import NOW, at, built_task, claim_of, ended
+from repositories import Repositories
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
@@ -25,7 +26,7 @@ from keiji_engine.storage.tables import metadata
 Spawn = Callable[[Settings, str], subprocess.Popen[str]]
 
 
-def test_a_fresh_database_has_the_tables_that_the_code_knows(empty: Settings, paths: Paths) -> None:
+def test_a_new_database_has_the_tables_of_the_code(empty: Settings, paths: Paths) -> None:
     database = Database.open(empty, paths)
     try:
         with database.read() as connection:
@@ -35,31 +36,29 @@ def test_a_fresh_database_has_the_tables_that_the_code_knows(empty: Settings, pa
         database.close()
 
 
-def test_every_migration_is_known_by_its_revision() -> None:
+def test_the_revisions_are_those_of_the_migrations() -> None:
     config = Config()
     config.set_main_option("script_location", str(schema._MIGRATIONS))
     scripts = ScriptDirectory.from_config(config)
     assert [script.revision for script in scripts.walk_revisions()] == list(reversed(schema.REVISIONS))
 
 
-def test_what_was_stored_is_there_when_it_is_opened_again(settings: Settings, paths: Paths) -> None:
-    store = Store.open(settings, paths)
+def test_records_persist_when_the_database_is_opened_again(settings: Settings, paths: Paths) -> None:
+    store = Repositories(Store.open(settings, paths))
     task = built_task(store)
     run = ended(store, "ping", 10)
     store.directives.insert("d1", "run", "ping", "", NOW)
     store.close()
-    store = Store.open(settings, paths)
+    store = Repositories(Store.open(settings, paths))
     try:
         assert store.tasks.get("ping").task_id == task.task_id
         assert store.runs.latest("ping", 5) == [run]
-        assert store.directives.insert("d1", "run", "ping", "", NOW) == b""
+        assert store.directives.get("d1") is not None
     finally:
         store.close()
 
 
-def test_opening_again_migrates_nothing_and_does_not_import_what_could(
-    settings: Settings, other_process: Spawn
-) -> None:
+def test_opening_a_current_database_does_not_import_alembic(settings: Settings, other_process: Spawn) -> None:
     body = """
 from keiji_engine.storage.store import Store
 Store.open(settings, paths).close()
@@ -68,18 +67,17 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in ("alembic
     assert other_process(settings, body).communicate(timeout=30)[0] == "[]\n"
 
 
-def test_who_opens_a_database_while_another_migrates_it_waits_and_both_can_use_it(
-    empty: Settings, paths: Paths, other_process: Spawn
-) -> None:
+def test_opening_waits_while_another_process_migrates(empty: Settings, paths: Paths, other_process: Spawn) -> None:
     body = """
 import sqlalchemy as sa
-from ledger_samples import *
+from ledger_samples import NOW
+from keiji_engine.storage.store import Store
 @sa.event.listens_for(sa.Engine, "after_cursor_execute")
 def pause(connection, cursor, statement, *rest):
     if "CREATE TABLE runs" in statement:
         print("half-way", flush=True)
         sys.stdin.readline()
-Store.open(settings, paths).create_task("first", "first", "", NOW)
+Store.open(settings, paths).write(lambda transaction: transaction.tasks.create("first", "first", "", NOW))
 """
     process = other_process(empty, body)
     assert process.stdin is not None
@@ -89,8 +87,8 @@ Store.open(settings, paths).create_task("first", "first", "", NOW)
         opening = pool.submit(Store.open, empty, paths)
         with pytest.raises(TimeoutError):
             opening.result(0.1)
-        process.communicate("go on\n", timeout=30)
-        store = opening.result(10)
+        process.communicate("continue\n", timeout=30)
+        store = Repositories(opening.result(10))
     try:
         assert process.returncode == 0
         assert store.tasks.get("first").name == "first"
@@ -99,19 +97,20 @@ Store.open(settings, paths).create_task("first", "first", "", NOW)
         store.close()
 
 
-def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(empty: Settings, paths: Paths) -> None:
+def test_an_unknown_revision_is_refused_and_left_unchanged(empty: Settings, paths: Paths) -> None:
     database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
     for _ in range(2):
-        with pytest.raises(StorageError, match=r"schema 9999, which a newer keiji made; .* up to 0003"):
+        with pytest.raises(StorageError, match=rf"schema 9999, .* does not know; it knows {schema.HEAD}") as caught:
             Store.open(empty, paths)
+        assert "DB_URL" in caught.value.hint
     with database.read() as connection:
         assert schema.revision(connection) == "9999"
     database.close()
 
 
-def test_a_migration_that_is_killed_leaves_nothing_behind(empty: Settings, paths: Paths, other_process: Spawn) -> None:
+def test_a_killed_migration_leaves_nothing_behind(empty: Settings, paths: Paths, other_process: Spawn) -> None:
     body = """
 import signal
 import sqlalchemy as sa
@@ -125,7 +124,7 @@ Store.open(settings, paths)
     process = other_process(empty, body)
     process.communicate(timeout=30)
     assert process.returncode == -9
-    store = Store.open(empty, paths)
+    store = Repositories(Store.open(empty, paths))
     try:
         built_task(store)
         assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
@@ -133,11 +132,11 @@ Store.open(settings, paths)
         store.close()
 
 
-def test_a_failure_of_the_database_is_a_storage_error_with_its_cause(empty: Settings, paths: Paths) -> None:
+def test_a_database_error_becomes_a_storage_error_with_its_cause(empty: Settings, paths: Paths) -> None:
     database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("DROP TABLE directives"))
-    store = Store(database)
+    store = Repositories(Store(database))
     try:
         with pytest.raises(StorageError, match=r"the database .*: .*directives") as caught:
             store.directives.get("d1")

@@ -1,4 +1,4 @@
-"""What is particular to PostgreSQL: URLs, a driver that is optional, connections that get lost."""
+"""PostgreSQL only: URLs, the optional driver, lost connections."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
+from databases import PostgresqlServer
 from ledger_samples import at, built_task, claim_of
+from repositories import Repositories
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
@@ -21,15 +23,15 @@ def kind() -> str:
     return "postgresql"
 
 
-def test_both_spellings_of_the_scheme_are_understood(settings: Settings, paths: Paths) -> None:
+def test_both_spellings_of_the_scheme_are_accepted(settings: Settings, paths: Paths) -> None:
     for scheme in ("postgres", "postgresql"):
         store = Store.open(Settings(db_url=scheme + settings.db_url.removeprefix("postgresql")), paths)
-        assert store.tasks.all() == []
+        assert store.read(lambda transaction: transaction.tasks.all()) == []
         store.close()
 
 
-def test_after_the_server_dropped_every_connection_the_next_call_works(
-    store: Store, settings: Settings, postgresql_server
+def test_the_next_call_works_after_the_server_dropped_every_connection(
+    store: Repositories, settings: Settings, postgresql_server: PostgresqlServer
 ) -> None:
     built_task(store)
     database = sa.make_url(settings.db_url).database
@@ -37,8 +39,8 @@ def test_after_the_server_dropped_every_connection_the_next_call_works(
     assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
 
 
-def test_while_the_database_is_away_calls_fail_and_once_it_is_back_they_work(
-    store: Store, settings: Settings, postgresql_server
+def test_calls_fail_while_the_database_is_unavailable_and_work_afterwards(
+    store: Repositories, settings: Settings, postgresql_server: PostgresqlServer
 ) -> None:
     task = built_task(store)
     database = sa.make_url(settings.db_url).database
@@ -60,25 +62,24 @@ def test_while_the_database_is_away_calls_fail_and_once_it_is_back_they_work(
         "postgresql://me:hunter two@127.0.0.1:no-port/none",
     ],
 )
-def test_a_server_that_cannot_be_reached_is_named_without_the_password(paths: Paths, url: str) -> None:
+def test_an_unreachable_server_is_named_without_the_password(paths: Paths, url: str) -> None:
     with pytest.raises(StorageError) as caught:
         Store.open(Settings(db_url=url), paths)
-    told = "".join(traceback.format_exception(caught.value))
-    assert "hunter" not in told
+    assert "hunter" not in "".join(traceback.format_exception(caught.value))
     assert "127.0.0.1:1/none" in str(caught.value) or "DB_URL" in str(caught.value)
 
 
-def test_a_password_that_the_driver_repeats_is_taken_out(paths: Paths) -> None:
+def test_a_password_in_a_driver_message_is_removed(paths: Paths) -> None:
     with pytest.raises(StorageError) as caught:
         Store.open(Settings(db_url="postgresql://me:refused@127.0.0.1:1/none"), paths)
     assert "Connection …" in str(caught.value)
 
 
-def test_without_its_driver_the_message_says_how_to_install_it(
+def test_without_the_driver_the_hint_says_how_to_install_it(
     settings: Settings, other_process: Callable[[Settings, str], subprocess.Popen[str]]
 ) -> None:
     body = """
-sys.modules["psycopg"] = None  # what an import of a package that is not installed comes to
+sys.modules["psycopg"] = None  # importing it fails, as if it were not installed
 from keiji.errors import StorageError
 from keiji_engine.storage.store import Store
 try:

@@ -1,4 +1,4 @@
-"""How a run goes through its states in the store, and what is told of it afterwards."""
+"""Runs in the store: their states from claim to end, retries, and queries."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 from ledger_samples import EVERY_TEN, NOW, a_build, at, built_task, claim_of, ended, result_of, started
+from repositories import Repositories
 
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound
+from keiji.reasons import Code, reason, text_reason
 from keiji.states import RunState, Trigger
-from keiji_engine.storage.store import Store
 
 
-def test_a_run_goes_from_claim_to_its_end(store: Store) -> None:
+def test_a_run_goes_from_claim_to_end(store: Repositories) -> None:
     built_task(store)
     [claimed] = store.runs.claim([claim_of("ping", 10)], at(10))
     running = store.runs.mark_running(claimed.run_id, at(10.25))
@@ -35,7 +36,7 @@ def test_a_run_goes_from_claim_to_its_end(store: Store) -> None:
     assert store.runs.open() == []
 
 
-def test_a_run_may_end_before_its_start_was_recorded(store: Store) -> None:
+def test_a_run_may_end_before_its_start_was_recorded(store: Repositories) -> None:
     built_task(store)
     [claimed] = store.runs.claim([claim_of("ping", 10)], at(10))
     result = replace(result_of(claimed, RunState.FAILED, 12), started_at=at(10.125), signal=9, exit_code=None)
@@ -43,34 +44,34 @@ def test_a_run_may_end_before_its_start_was_recorded(store: Store) -> None:
     assert (run.state, run.started_at, run.signal, run.exit_code) == (RunState.FAILED, at(10.125), 9, None)
 
 
-def test_a_start_that_the_result_does_not_know_is_kept(store: Store) -> None:
+def test_a_result_without_a_start_keeps_the_recorded_start(store: Repositories) -> None:
     built_task(store)
     running = started(store, "ping", 10)
     run, _ = store.runs.finish(replace(result_of(running, RunState.LOST, 12), started_at=None))
     assert run.started_at == running.started_at
 
 
-def test_a_start_that_is_told_again_changes_nothing(store: Store) -> None:
+def test_recording_a_start_again_changes_nothing(store: Repositories) -> None:
     built_task(store)
     running = started(store, "ping", 10)
     assert store.runs.mark_running(running.run_id, at(99)) == running
     assert store.runs.get(running.run_id) == running
 
 
-def test_a_bad_end_puts_its_reason_on_the_task_until_a_success(store: Store) -> None:
+def test_a_bad_end_sets_the_error_of_the_task_until_a_success(store: Repositories) -> None:
     built_task(store)
     for seconds, state in ((10, RunState.FAILED), (20, RunState.TIMED_OUT), (30, RunState.LOST)):
         ended(store, "ping", seconds, state)
         task = store.tasks.get("ping")
-        assert (task.is_error, task.error_text) == (True, f"it {state}")
+        assert (task.is_error, task.error) == (True, text_reason(f"it {state}"))
     ended(store, "ping", 40, RunState.STOPPED)
     assert store.tasks.get("ping").is_error
     ended(store, "ping", 50, RunState.SUCCEEDED)
     task = store.tasks.get("ping")
-    assert (task.is_error, task.error_text) == (False, "")
+    assert (task.is_error, task.error) == (False, None)
 
 
-def test_a_retry_is_queued_with_the_end_that_it_follows(store: Store) -> None:
+def test_a_retry_is_queued_with_the_end_of_the_failed_run(store: Repositories) -> None:
     built_task(store)
     failed, retry = store.runs.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
     assert retry is not None
@@ -81,7 +82,7 @@ def test_a_retry_is_queued_with_the_end_that_it_follows(store: Store) -> None:
     assert not store.tasks.get("ping").is_error
 
 
-def test_a_retry_that_fails_for_good_puts_the_error_on_the_task(store: Store) -> None:
+def test_the_last_failed_retry_sets_the_error_of_the_task(store: Repositories) -> None:
     built_task(store)
     run = started(store, "ping", 10)
     for attempt in (2, 3):
@@ -89,14 +90,15 @@ def test_a_retry_that_fails_for_good_puts_the_error_on_the_task(store: Store) ->
         assert retry is not None
         assert retry.attempt == attempt
         run = store.runs.mark_running(store.runs.start_queued(retry.run_id, at(20)).run_id, at(20))
-    last, nothing = store.runs.finish(result_of(run, RunState.FAILED, 30, "exit code 3 (attempt 3 of 3)"))
-    assert nothing is None
-    assert last.attempt == 3
-    assert store.tasks.get("ping").error_text == "exit code 3 (attempt 3 of 3)"
+    why = reason(Code.EXIT_CODE, exit_code=3)
+    last, no_retry = store.runs.finish(result_of(run, RunState.FAILED, 30, why))
+    assert no_retry is None
+    assert (last.attempt, last.reason) == (3, why)
+    assert store.tasks.get("ping").error == why
     assert [run.attempt for run in store.runs.latest("ping", 9)] == [3, 2, 1]
 
 
-def test_the_same_end_again_changes_nothing_and_adds_no_second_retry(store: Store) -> None:
+def test_recording_an_end_again_changes_nothing_and_adds_no_second_retry(store: Repositories) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
     first = store.runs.finish(result, retry_at=at(13))
@@ -106,7 +108,7 @@ def test_the_same_end_again_changes_nothing_and_adds_no_second_retry(store: Stor
     assert not store.tasks.get("ping").is_error
 
 
-def test_the_same_end_again_does_not_bring_back_an_error_that_was_resolved(store: Store) -> None:
+def test_recording_an_end_again_does_not_restore_a_resolved_error(store: Repositories) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
     store.runs.finish(result)
@@ -115,7 +117,7 @@ def test_the_same_end_again_does_not_bring_back_an_error_that_was_resolved(store
     assert not store.tasks.get("ping").is_error
 
 
-def test_an_end_that_is_repeated_after_the_retry_began_does_not_offer_it_again(store: Store) -> None:
+def test_recording_an_end_again_does_not_return_a_retry_that_started(store: Repositories) -> None:
     built_task(store)
     result = result_of(started(store, "ping", 10), RunState.FAILED, 12)
     _, retry = store.runs.finish(result, retry_at=at(13))
@@ -124,18 +126,18 @@ def test_an_end_that_is_repeated_after_the_retry_began_does_not_offer_it_again(s
     assert store.runs.finish(result, retry_at=at(13))[1] is None
 
 
-def test_moves_that_the_table_does_not_list_are_refused_and_change_nothing(store: Store) -> None:
+def test_illegal_transitions_are_refused_and_change_nothing(store: Repositories) -> None:
     built_task(store)
     done = ended(store, "ping", 10)
-    for verb in (
+    for method in (
         lambda: store.runs.finish(result_of(done, RunState.FAILED, 99), retry_at=at(99)),
         lambda: store.runs.mark_running(done.run_id, at(99)),
         lambda: store.runs.start_queued(done.run_id, at(99)),
     ):
         with pytest.raises(IllegalTransition, match="a succeeded run cannot become"):
-            verb()
+            method()
     running = started(store, "ping", 20)
-    with pytest.raises(IllegalTransition, match="a run that is running cannot become skipped"):
+    with pytest.raises(IllegalTransition, match="a running run cannot become skipped"):
         store.runs.finish(result_of(running, RunState.SKIPPED, 99))
     _, queued = store.runs.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
     assert queued is not None
@@ -146,20 +148,20 @@ def test_moves_that_the_table_does_not_list_are_refused_and_change_nothing(store
     assert store.tasks.get("ping").last_at == at(20)
 
 
-def test_an_unknown_run_is_not_found(store: Store) -> None:
+def test_an_unknown_run_is_not_found(store: Repositories) -> None:
     built_task(store)
     ghost = replace(started(store, "ping", 10), run_id="0" * 26)
-    for verb in (
+    for method in (
         lambda: store.runs.get(ghost.run_id),
         lambda: store.runs.mark_running(ghost.run_id, NOW),
         lambda: store.runs.start_queued(ghost.run_id, NOW),
         lambda: store.runs.finish(result_of(ghost, RunState.FAILED, 1)),
     ):
         with pytest.raises(RunNotFound, match=r"there is no run '0+'"):
-            verb()
+            method()
 
 
-def test_a_requested_run_is_of_the_active_build_and_of_no_occurrence(store: Store) -> None:
+def test_a_manual_run_has_the_active_build_and_no_occurrence(store: Repositories) -> None:
     built_task(store)
     run = store.runs.insert_manual("ping", now=at(3))
     assert (run.trigger, run.state, run.scheduled_for) == (Trigger.MANUAL, RunState.STARTING, None)
@@ -173,24 +175,23 @@ def test_a_requested_run_is_of_the_active_build_and_of_no_occurrence(store: Stor
         assert (retry.scheduled_for, retry.attempt) == (None, 2)
 
 
-def test_a_requested_run_may_wait_in_the_queue(store: Store) -> None:
+def test_a_manual_run_may_be_queued(store: Repositories) -> None:
     built_task(store)
     run = store.runs.insert_manual("ping", now=at(3), state=RunState.QUEUED)
     assert (run.state, run.due_at) == (RunState.QUEUED, at(3))
     assert store.tasks.get("ping").last_at is None
-    begun = store.runs.start_queued(run.run_id, at(7))
-    assert begun.state is RunState.STARTING
+    assert store.runs.start_queued(run.run_id, at(7)).state is RunState.STARTING
     assert store.tasks.get("ping").last_at == at(7)
 
 
-def test_a_task_without_a_build_cannot_be_run(store: Store) -> None:
+def test_a_task_without_a_build_cannot_be_run(store: Repositories) -> None:
     store.tasks.create("ping", "ping", "", NOW)
-    with pytest.raises(NotBuilt, match="'ping' has no build yet"):
+    with pytest.raises(NotBuilt, match="ping has no build yet"):
         store.runs.insert_manual("ping", now=NOW)
     assert store.runs.latest("ping", 1) == []
 
 
-def test_what_leaves_the_queue_gets_the_build_that_is_active_by_then(store: Store) -> None:
+def test_a_queued_run_starts_with_the_build_that_is_active_then(store: Repositories) -> None:
     built_task(store)
     _, retry = store.runs.finish(result_of(started(store, "ping", 10), RunState.FAILED, 12), retry_at=at(13))
     assert retry is not None
@@ -198,56 +199,51 @@ def test_what_leaves_the_queue_gets_the_build_that_is_active_by_then(store: Stor
     assert store.runs.start_queued(retry.run_id, at(13)).build == "b" * 32
 
 
-def test_cancelling_empties_the_queue_of_one_task_and_leaves_what_runs(store: Store) -> None:
+def test_cancelling_stops_the_queued_runs_of_one_task_only(store: Repositories) -> None:
     for slug in ("one", "two"):
         built_task(store, slug)
         store.runs.finish(result_of(started(store, slug, 10), RunState.FAILED, 12), retry_at=at(13))
     running = started(store, "one", 20)
-    [cancelled] = store.runs.cancel_queued("one", "stopped by keiji-tui", at(21))
-    assert (cancelled.state, cancelled.reason, cancelled.finished_at) == (
-        RunState.STOPPED,
-        "stopped by keiji-tui",
-        at(21),
-    )
+    why = reason(Code.STOPPED, by="keiji-tui")
+    [cancelled] = store.runs.cancel_queued("one", why, at(21))
+    assert (cancelled.state, cancelled.reason, cancelled.finished_at) == (RunState.STOPPED, why, at(21))
     assert [run.task for run in store.runs.open()] == ["two", "one"]
     assert store.runs.get(running.run_id) == running
-    assert store.runs.cancel_queued("one", "again", at(22)) == []
+    assert store.runs.cancel_queued("one", why, at(22)) == []
 
 
-def test_runs_are_told_newest_first_and_no_more_than_asked_for(store: Store) -> None:
+def test_the_latest_runs_are_returned_newest_first_up_to_the_limit(store: Repositories) -> None:
     built_task(store)
     runs = [ended(store, "ping", 10 * n) for n in range(1, 6)]
     assert store.runs.latest("ping", 3) == [runs[4], runs[3], runs[2]]
     assert store.runs.latest("ping", 99) == runs[::-1]
 
 
-def test_recent_are_the_last_ended_runs_of_each_task_oldest_first(store: Store) -> None:
+def test_recent_runs_are_the_last_ended_ones_of_each_task_oldest_first(store: Repositories) -> None:
     for slug in ("busy", "calm", "new"):
         built_task(store, slug)
     busy = [ended(store, "busy", 10 * n, RunState.FAILED if n % 3 else RunState.SUCCEEDED) for n in range(1, 9)]
     calm = [ended(store, "calm", 10)]
     started(store, "calm", 20)
     assert store.runs.recent(5) == {"busy": busy[-5:], "calm": calm, "new": []}
-    assert store.runs.recent() == {"busy": busy, "calm": calm, "new": []}
-    assert store.runs.recent(2)["busy"] == busy[-2:]
-    assert store.runs.recent()["new"] == []
+    assert store.runs.recent(20) == {"busy": busy, "calm": calm, "new": []}
 
 
-def test_what_never_had_a_process_is_not_among_the_recent(store: Store) -> None:
+def test_recent_runs_had_a_process(store: Repositories) -> None:
     built_task(store)
     done = ended(store, "ping", 10)
     store.runs.claim([claim_of("ping", 20, RunState.SKIPPED), claim_of("ping", 30, RunState.MISSED)], at(31))
     failed, retry = store.runs.finish(result_of(started(store, "ping", 40), RunState.FAILED, 41), retry_at=at(42))
     assert retry is not None
-    store.runs.cancel_queued("ping", "stopped", at(42))
-    passed_over = store.runs.insert_manual("ping", now=at(43), state=RunState.QUEUED)
-    store.runs.finish(result_of(passed_over, RunState.SKIPPED, 44))
+    store.runs.cancel_queued("ping", reason(Code.STOPPED), at(42))
+    skipped = store.runs.insert_manual("ping", now=at(43), state=RunState.QUEUED)
+    store.runs.skip_queued(skipped.run_id, reason(Code.REPLACED), at(44))
     stopped = ended(store, "ping", 50, RunState.STOPPED)
-    assert store.runs.recent()["ping"] == [done, failed, stopped]
+    assert store.runs.recent(20)["ping"] == [done, failed, stopped]
     assert store.runs.recent(2)["ping"] == [failed, stopped]
 
 
-def test_runs_that_end_in_the_same_instant_are_all_counted_once(store: Store) -> None:
+def test_recent_runs_that_ended_at_the_same_instant_are_counted_once_each(store: Repositories) -> None:
     built_task(store)
     runs = [started(store, "ping", 10 * n) for n in range(1, 6)]
     for run in runs:
@@ -255,7 +251,7 @@ def test_runs_that_end_in_the_same_instant_are_all_counted_once(store: Store) ->
     assert [run.run_id for run in store.runs.recent(3)["ping"]] == [run.run_id for run in runs[-3:]]
 
 
-def test_ids_sort_in_the_order_of_their_making_even_when_the_clock_is_set_back(store: Store) -> None:
+def test_run_ids_sort_by_creation_even_if_the_clock_is_set_back(store: Repositories) -> None:
     built_task(store)
     ids = [store.runs.insert_manual("ping", now=at(-n)).run_id for n in range(5)]
     assert ids == sorted(ids)

@@ -1,14 +1,16 @@
-"""Records that the tests of the store put into it."""
+"""Records that the tests of the storage and the state use."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from repositories import Repositories
+
 from keiji.policy import Policy, Retry
-from keiji.records import Build, Run, RunResult, Task
+from keiji.reasons import Reason, text_reason
+from keiji.records import Build, Claim, Run, RunResult, Task
 from keiji.schedule import Schedule, ScheduleContext, every, on
 from keiji.states import RunState
-from keiji_engine.storage.store import Claim, Store
 
 NOW = datetime(2026, 11, 23, 7, 0, 0, 123456, tzinfo=UTC)
 EVERY_TEN: Schedule = every(10).seconds.with_context(ScheduleContext(anchor=NOW))
@@ -16,7 +18,7 @@ FRIDAYS: Schedule = on.friday.at("22:00").with_context(ScheduleContext(anchor=NO
 
 
 def at(seconds: float) -> datetime:
-    """Return the instant so many seconds after NOW."""
+    """Return the moment ``seconds`` after NOW."""
     return NOW + timedelta(seconds=seconds)
 
 
@@ -32,13 +34,13 @@ def a_build(mark: str = "a", policy: Policy | None = None, schedule: Schedule = 
     )
 
 
-def built_task(store: Store, slug: str = "ping") -> Task:
+def built_task(store: Repositories, slug: str = "ping") -> Task:
     """Add a task with a build, due every ten seconds from NOW."""
     store.tasks.create(slug, slug, "", NOW)
     return store.tasks.activate(slug, a_build(), EVERY_TEN, at(10), now=NOW)
 
 
-def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, reason: str = "") -> Claim:
+def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, reason: Reason | None = None) -> Claim:
     return Claim(
         task=slug,
         scheduled_for=at(seconds),
@@ -49,25 +51,27 @@ def claim_of(slug: str, seconds: float, state: RunState = RunState.STARTING, rea
     )
 
 
-def started(store: Store, slug: str, seconds: float) -> Run:
-    """Claim an occurrence and see it running."""
+def started(store: Repositories, slug: str, seconds: float) -> Run:
+    """Claim an occurrence and record its start."""
     [run] = store.runs.claim([claim_of(slug, seconds)], at(seconds))
     return store.runs.mark_running(run.run_id, at(seconds + 0.25))
 
 
-def ended(store: Store, slug: str, seconds: float, state: RunState = RunState.SUCCEEDED) -> Run:
-    """Claim an occurrence, see it running and see it end a second later."""
+def ended(store: Repositories, slug: str, seconds: float, state: RunState = RunState.SUCCEEDED) -> Run:
+    """Claim an occurrence, and record its start and its end a second later."""
     run, _ = store.runs.finish(result_of(started(store, slug, seconds), state, seconds + 1))
     return run
 
 
-def result_of(run: Run, state: RunState, seconds: float, reason: str = "") -> RunResult:
+def result_of(run: Run, state: RunState, seconds: float, reason: Reason | None = None) -> RunResult:
+    if reason is None and state is not RunState.SUCCEEDED:
+        reason = text_reason(f"it {state}")
     return RunResult(
         run_id=run.run_id,
         state=state,
         started_at=run.started_at,
         finished_at=at(seconds),
-        reason=reason or ("" if state is RunState.SUCCEEDED else f"it {state}"),
+        reason=reason,
         exit_code=0 if state is RunState.SUCCEEDED else 3,
         cpu_seconds=0.75,
         peak_memory_bytes=5 * 1024**3,

@@ -1,0 +1,49 @@
+"""The repositories of a store without transactions by hand: each call of a method is one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from keiji_engine.storage.directives import DirectiveRepository
+from keiji_engine.storage.history import HistoryRepository
+from keiji_engine.storage.runs import RunRepository
+from keiji_engine.storage.store import Store
+from keiji_engine.storage.system_state import SystemStateRepository
+from keiji_engine.storage.tasks import TaskRepository
+from keiji_engine.storage.transactions import Transaction
+
+
+class Repositories:
+    """All repositories of ``store``, which is open. Raises what `Store.write` raises."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.tasks = cast(TaskRepository, _Repository(store, lambda transaction: transaction.tasks))
+        self.runs = cast(RunRepository, _Repository(store, lambda transaction: transaction.runs))
+        self.history = cast(HistoryRepository, _Repository(store, lambda transaction: transaction.history))
+        self.directives = cast(DirectiveRepository, _Repository(store, lambda transaction: transaction.directives))
+        self.system = cast(SystemStateRepository, _Repository(store, lambda transaction: transaction.system))
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class _Repository:
+    """Has the methods of the repository that ``select`` returns."""
+
+    def __init__(self, store: Store, select: Callable[[Transaction], object]) -> None:
+        self._store = store
+        self._select = select
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            results: list[Any] = []
+
+            def operation(transaction: Transaction) -> None:
+                results.append(getattr(self._select(transaction), name)(*arguments, **options))
+
+            self._store.write(operation)
+            return results[-1]
+
+        return call
