@@ -141,7 +141,7 @@ def test_illegal_transitions_are_refused_and_change_nothing(store: Repositories)
         store.runs.finish(result_of(running, RunState.SKIPPED, 99))
     _, queued = store.runs.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
     assert queued is not None
-    with pytest.raises(IllegalTransition, match="a run that is queued cannot become running"):
+    with pytest.raises(IllegalTransition, match="a queued run cannot become running"):
         store.runs.mark_running(queued.run_id, at(99))
     assert store.runs.get(done.run_id) == done
     assert store.runs.open() == [queued]
