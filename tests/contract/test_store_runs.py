@@ -134,14 +134,14 @@ def test_illegal_transitions_are_refused_and_change_nothing(store: Repositories)
         lambda: store.runs.mark_running(done.run_id, at(99)),
         lambda: store.runs.start_queued(done.run_id, at(99)),
     ):
-        with pytest.raises(IllegalTransition, match="a run that is succeeded cannot become"):
+        with pytest.raises(IllegalTransition, match=r"succeeded.* cannot become"):
             method()
     running = started(store, "ping", 20)
-    with pytest.raises(IllegalTransition, match="a run that is running cannot become skipped"):
+    with pytest.raises(IllegalTransition, match=r"running.* cannot become skipped"):
         store.runs.finish(result_of(running, RunState.SKIPPED, 99))
     _, queued = store.runs.finish(result_of(running, RunState.FAILED, 21), retry_at=at(30))
     assert queued is not None
-    with pytest.raises(IllegalTransition, match="a run that is queued cannot become running"):
+    with pytest.raises(IllegalTransition, match=r"queued.* cannot become running"):
         store.runs.mark_running(queued.run_id, at(99))
     assert store.runs.get(done.run_id) == done
     assert store.runs.open() == [queued]
