@@ -160,9 +160,9 @@ class EngineState:
         """
         assert self._writer is not None, "load() comes first"
         if self._is_closing:
-            raise StorageError("the engine is shutting down and accepts no more changes")
+            raise StorageError("the engine is shutting down")
         outcome: asyncio.Future[Changes] = asyncio.get_running_loop().create_future()
-        outcome.add_done_callback(_retrieve)  # the caller may be cancelled, and no longer interested
+        outcome.add_done_callback(_mark_retrieved)
         self._groups.append(_Group(operations, outcome))
         self._wakeup.set()
         return await asyncio.shield(outcome)
@@ -176,9 +176,9 @@ class EngineState:
         for slug in sorted(self._busy):
             state = self._states[slug]
             live = state.live
-            now = progress.get(live.run_id) if live else None
-            if now != state.progress:
-                state.progress = now
+            current = progress.get(live.run_id) if live else None
+            if current != state.progress:
+                state.progress = current
                 self._publish_task(slug)
 
     def set_sources(self, sources: SourceState) -> None:
@@ -200,9 +200,10 @@ class EngineState:
                 _log.error("the outcome of a failed commit cannot be read yet: %s", text)
                 for group in groups:
                     group.outcome.set_exception(StorageError(text))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(RELOAD_INTERVAL):
-                        await self._wakeup.wait()
+                if not self._groups and not self._is_closing:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(RELOAD_INTERVAL):
+                            await self._wakeup.wait()
                 continue
             if groups:
                 await self._commit(groups)
@@ -315,9 +316,9 @@ class EngineState:
         """The pause of the whole system."""
         return self._pause
 
-    def find(self, wanted: str) -> Task:
+    def find(self, name: str) -> Task:
         """Return the task with this name or slug. Raises TaskNotFound, with the nearest name as a hint."""
-        return self._states[names.find(wanted, self.names())].task
+        return self._states[names.find(name, self.names())].task
 
     def names(self, *, but: str = "") -> list[tuple[str, str]]:
         """Return (name, slug) of each task, except of the one with the slug ``but``."""
@@ -342,8 +343,8 @@ class EngineState:
     def open_runs(self, slug: str | None = None) -> list[Run]:
         """Return the runs that have not ended, of one task or of all, oldest first."""
         slugs = self._busy if slug is None else self._busy & {slug}
-        found = (run for slug in slugs for run in self._states[slug].open_runs.values())
-        return sorted(found, key=lambda run: run.run_id)
+        runs = (run for slug in slugs for run in self._states[slug].open_runs.values())
+        return sorted(runs, key=lambda run: run.run_id)
 
     def due(self, now: datetime) -> list[str]:
         """Return the slugs of the tasks that are due, in due order."""
@@ -391,7 +392,8 @@ def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Colle
     return stored
 
 
-def _retrieve(outcome: asyncio.Future[Changes]) -> None:
+def _mark_retrieved(outcome: asyncio.Future[Changes]) -> None:
+    """Keep asyncio from reporting an error whose caller was cancelled."""
     if not outcome.cancelled():
         outcome.exception()
 

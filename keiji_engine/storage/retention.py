@@ -90,10 +90,11 @@ class Retention:
             grown = self._grown(keep)
             for first in range(0, len(grown), _TASKS_PER_QUERY):
                 slugs = grown[first : first + _TASKS_PER_QUERY]
+                self._checked.difference_update(slugs)  # until the check is complete
+                for slug in slugs:
+                    self._added.pop(slug, None)  # before the check: rows that are added meanwhile count for the next
                 for slug in await self._state.read(partial(_over_limit, slugs=slugs, keep=keep)):
                     await self._while_full(partial(_prune_surplus, slug=slug, keep=keep))
-                for slug in slugs:
-                    self._added.pop(slug, None)
                 self._checked.update(slugs)
                 await asyncio.sleep(self._pause)
 

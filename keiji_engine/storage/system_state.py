@@ -13,14 +13,14 @@ _PAUSE = "pause"
 
 
 class SystemStateRepository:
-    """The system's own row of facts, in one transaction."""
+    """Facts about the whole system, in one transaction."""
 
     def __init__(self, connection: sa.Connection, changes: Changes) -> None:
         self._connection = connection
         self._changes = changes
 
     def pause(self) -> Pause | None:
-        """Return the pause of the whole system; None unless there is one. Single tasks may be paused all the same."""
+        """Return the pause of the whole system; None if it is not paused. Single tasks have pauses of their own."""
         query = sa.select(system_state.c.value).where(system_state.c.name == _PAUSE)
         return to_pause(self._connection.scalar(query))
 

@@ -1,87 +1,155 @@
-"""History does not grow without end, and pruning it holds nobody up."""
+"""Retention: the history is pruned by age and by the number of runs of each task."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 
 import pytest
 from installation import LIMIT
 
 from keiji.paths import Paths
 from keiji.policy import Policy
-from keiji.records import Build
+from keiji.reasons import Code, reason
+from keiji.records import Build, Claim, Run
 from keiji.schedule import ScheduleContext, every
 from keiji.settings import Settings
 from keiji.states import RunState
+from keiji_engine.events import Committed, EventBus
+from keiji_engine.state import EngineState
 from keiji_engine.storage import retention
 from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.retention import Retention
-from keiji_engine.storage.store import Claim, Store
+from keiji_engine.storage.transactions import Transaction
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
 COUNT = retention.BATCH + 300
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[AsyncStore]:
-    paths = Paths.under(tmp_path)
-    paths.create_folders()
-    ledger = AsyncStore()
-    await ledger.open(Settings(), paths)
-    yield ledger
-    await ledger.close()
+def kind() -> str:
+    return "sqlite"
 
 
-def fill(store: Store, slug: str, count: int, begin: datetime) -> None:
+@pytest.fixture
+def events() -> EventBus:
+    return EventBus()
+
+
+@pytest.fixture
+async def state(settings: Settings, paths: Paths, events: EventBus) -> AsyncIterator[EngineState]:
+    store = AsyncStore()
+    await store.open(settings, paths)
+    state = EngineState(paths, store, events)
+    await state.load()
+    yield state
+    await state.close()
+    await store.close()
+
+
+async def add_task(state: EngineState, slug: str, count: int, begin: datetime) -> None:
+    """Add a task with a history of ``count`` skipped runs, one each second from ``begin``."""
     schedule = every(1).seconds.with_context(ScheduleContext(anchor=begin))
     build = Build(
         hash="a", command=("python",), files={}, schedule=schedule, policy=Policy(), import_seconds=0, created_at=begin
     )
-    store.tasks.create(slug, slug, "", begin)
-    store.tasks.activate(slug, build, schedule, begin, now=begin)
-    moments = [begin + timedelta(seconds=number) for number in range(count)]
-    claims = [Claim(task=slug, scheduled_for=at, next_at=None, state=RunState.SKIPPED, reason="-") for at in moments]
-    for first in range(0, count, 100):
-        store.runs.claim(claims[first : first + 100], moments[first])
-
-
-async def pruned(ledger: AsyncStore, settings: Settings, slug: str, left: int) -> None:
-    """Serve retention until so many runs of a task are left."""
-    serving = Retention(
-        ledger, lambda: settings, lambda: ["many", "old", "surplus"], lambda: NOW, lambda *_: None, pace=0, period=0.01
+    await state.apply(
+        lambda tx: tx.tasks.create(slug, slug, "", begin),
+        lambda tx: tx.tasks.activate(slug, build, schedule, begin, now=begin),
     )
-    task = asyncio.create_task(serving.serve())
+    await add_runs(state, slug, count, begin)
+
+
+async def add_runs(state: EngineState, slug: str, count: int, begin: datetime) -> None:
+    why = reason(Code.RUNNER_STOPPED)
+    moments = [begin + timedelta(seconds=number) for number in range(count)]
+    claims = [Claim(task=slug, scheduled_for=at, next_at=None, state=RunState.SKIPPED, reason=why) for at in moments]
+
+    def claim(tx: Transaction, *, first: int) -> None:
+        tx.runs.claim(claims[first : first + 100], moments[first])
+
+    await state.apply(*(partial(claim, first=first) for first in range(0, count, 100)))
+
+
+async def runs_of(state: EngineState, slug: str) -> list[Run]:
+    return await state.read(lambda tx: tx.runs.latest(slug, 10_000))
+
+
+async def count_becomes(state: EngineState, slug: str, count: int) -> None:
     async with asyncio.timeout(LIMIT):
-        while len(await ledger.do(Store.runs, slug, 10_000)) != left:
+        while len(await runs_of(state, slug)) != count:
             await asyncio.sleep(0.01)
-    task.cancel()
-    await asyncio.wait([task])
 
 
-async def test_the_newest_runs_of_each_task_are_kept(ledger: AsyncStore) -> None:
-    await ledger.do(fill, "many", COUNT, NOW)
-    await ledger.do(fill, "old", 40, NOW)
-    await pruned(ledger, Settings(keep_runs=50, keep_days=0), "many", 50)
-    assert len(await ledger.do(Store.runs, "old", 100)) == 40
-    [newest, *_] = await ledger.do(Store.runs, "many", 100)
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@contextlib.asynccontextmanager
+async def pruning(state: EngineState, events: EventBus, settings: Settings, clock: Clock) -> AsyncIterator[None]:
+    """Prune in the background, as the engine does."""
+    pruner = Retention(
+        state, lambda: settings, lambda: [task.slug for task in state.tasks()], clock, pause=0, interval=0.01
+    )
+    events.subscribe(Committed, lambda event: pruner.count(event.changes.runs.values()))
+    serving = asyncio.create_task(pruner.serve())
+    yield
+    serving.cancel()
+    await asyncio.wait([serving])
+
+
+async def test_the_newest_runs_of_each_task_are_kept(state: EngineState, events: EventBus) -> None:
+    await add_task(state, "many", COUNT, NOW)
+    await add_task(state, "few", 40, NOW)
+    async with pruning(state, events, Settings(keep_runs=50, keep_days=0), Clock()):
+        await count_becomes(state, "many", 50)
+    assert len(await runs_of(state, "few")) == 40
+    newest, *_ = await runs_of(state, "many")
     assert newest.scheduled_for == NOW + timedelta(seconds=COUNT - 1)
 
 
-async def test_what_is_older_than_so_many_days_goes(ledger: AsyncStore) -> None:
-    await ledger.do(fill, "old", COUNT, NOW - timedelta(days=9))
-    await ledger.do(fill, "many", 40, NOW - timedelta(days=1))
-    await pruned(ledger, Settings(keep_runs=0, keep_days=7), "old", 0)
-    assert len(await ledger.do(Store.runs, "many", 100)) == 40
+async def test_runs_older_than_keep_days_are_removed(state: EngineState, events: EventBus) -> None:
+    await add_task(state, "old", COUNT, NOW - timedelta(days=9))
+    await add_task(state, "new", 40, NOW - timedelta(days=1))
+    async with pruning(state, events, Settings(keep_runs=0, keep_days=7), Clock()):
+        await count_becomes(state, "old", 0)
+    assert len(await runs_of(state, "new")) == 40
 
 
-async def test_by_default_a_normal_history_stays_whole(ledger: AsyncStore) -> None:
+async def test_by_default_a_normal_history_is_kept(state: EngineState, events: EventBus) -> None:
     keep = Settings().keep_runs
-    await ledger.do(fill, "many", 300, NOW)
-    await ledger.do(fill, "old", 300, NOW - timedelta(days=9))
-    await ledger.do(fill, "surplus", keep + 5, NOW)  # it is looked at last, so that its end is the end of a round
-    await pruned(ledger, Settings(), "surplus", keep)
+    await add_task(state, "many", 300, NOW)
+    await add_task(state, "old", 300, NOW - timedelta(days=9))
+    await add_task(state, "surplus", keep + 5, NOW)  # checked last: once it is pruned, so are the others
+    async with pruning(state, events, Settings(), Clock()):
+        await count_becomes(state, "surplus", keep)
     for slug in ("many", "old"):
-        assert len(await ledger.do(Store.runs, slug, 1000)) == 300
+        assert len(await runs_of(state, slug)) == 300
+
+
+async def test_a_task_is_checked_again_after_it_grew(state: EngineState, events: EventBus) -> None:
+    await add_task(state, "ping", 60, NOW)
+    async with pruning(state, events, Settings(keep_runs=50, keep_days=0), Clock()):
+        await count_becomes(state, "ping", 50)
+        await add_runs(state, "ping", 7, NOW + timedelta(hours=1))
+        await count_becomes(state, "ping", 50)
+
+
+async def test_a_clock_that_is_set_forward_removes_nothing_by_age(state: EngineState, events: EventBus) -> None:
+    clock = Clock()
+    await add_task(state, "ping", 40, NOW)
+    async with pruning(state, events, Settings(keep_runs=20, keep_days=7), clock):
+        await count_becomes(state, "ping", 20)
+        clock.now += timedelta(days=365)
+        await add_task(state, "pong", 30, NOW)
+        await count_becomes(state, "pong", 20)  # by number, in a round after the clock was set
+    assert len(await runs_of(state, "ping")) == 20
