@@ -81,10 +81,10 @@ def test_start_reload_and_stop_of_the_engine_are_in_the_ledger(installation: Ins
     pid = installation.start()
     installation.signal(signal.SIGHUP)
     until(lambda: entries(installation, "engine-reload"), "the reload is recorded")
-    installation.settings(TIME_ZONE="Mars/Base")
+    installation.write_settings(TIME_ZONE="Mars/Base")
     installation.signal(signal.SIGHUP)
     until(lambda: len(entries(installation, "engine-reload")) == 2, "the failed reload is recorded")
-    installation.settings()
+    installation.write_settings()
     installation.stop()
     rows = ledger(installation)
     assert [row.verb for row in rows] == ["engine-start", "engine-reload", "engine-reload", "engine-stop"]

@@ -42,7 +42,7 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
         await press(pilot, "down", "enter")
         await until(pilot, lambda: chosen == ["keiji-light"], str(chosen))
         await press(pilot, "colon", *"theme")
-        await until(pilot, lambda: any("choose the colours" in offer for offer in found(app)))
+        await until(pilot, lambda: any("choose a colour theme" in offer for offer in found(app)))
         await press(pilot, "enter")
         await until(pilot, lambda: "nord" in found(app))
     app, _ = live(theme="keiji-light", remember=chosen.append)
