@@ -1,4 +1,4 @@
-"""The repositories of a store without transactions by hand: each call of a method is one transaction."""
+"""A store for tests: each call of a method of a repository is one transaction."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from keiji_engine.storage.transactions import Transaction
 
 
 class Repositories:
-    """All repositories of ``store``, which is open. Raises what `Store.write` raises."""
+    """An open store, and its repositories. Their methods also raise what `Store.write` raises."""
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self.read = store.read
+        self.write = store.write
+        self.write_batch = store.write_batch
+        self.close = store.close
         self.tasks = cast(TaskRepository, _Repository(store, lambda transaction: transaction.tasks))
         self.runs = cast(RunRepository, _Repository(store, lambda transaction: transaction.runs))
         self.history = cast(HistoryRepository, _Repository(store, lambda transaction: transaction.history))
         self.directives = cast(DirectiveRepository, _Repository(store, lambda transaction: transaction.directives))
         self.system = cast(SystemStateRepository, _Repository(store, lambda transaction: transaction.system))
-
-    def close(self) -> None:
-        self.store.close()
 
 
 class _Repository:

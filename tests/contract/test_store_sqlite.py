@@ -55,7 +55,7 @@ def test_a_writer_waits_for_another_and_a_reader_does_not(store: Repositories, p
     waiting.start()
     waiting.join(0.05)
     assert waiting.is_alive()
-    assert store.store.read(lambda transaction: transaction.tasks.get("ping")).description == ""
+    assert store.read(lambda transaction: transaction.tasks.get("ping")).description == ""
     other.execute("COMMIT")
     other.close()
     waiting.join(5)

@@ -30,7 +30,7 @@ def slugs(store: Repositories) -> list[str]:
 
 
 def test_operations_take_effect_together_and_see_each_other(store: Repositories) -> None:
-    changes = store.store.write(
+    changes = store.write(
         create("ping"),
         lambda transaction: transaction.tasks.activate("ping", a_build(), EVERY_TEN, at(10), now=NOW),
         lambda transaction: transaction.runs.claim([claim_of("ping", 10)], at(10)),
@@ -49,23 +49,23 @@ def test_a_failing_operation_undoes_the_others(store: Repositories) -> None:
         built_task(store, "taken" if error is TaskExists else "ping")
         before = slugs(store)
         with pytest.raises(error):
-            store.store.write(create("new"), failing)
+            store.write(create("new"), failing)
         assert slugs(store) == before
 
 
 def test_the_changes_of_a_deleted_task_are_its_removal(store: Repositories) -> None:
     built_task(store)
-    changes = store.store.write(
+    changes = store.write(
         lambda transaction: transaction.runs.insert_manual("ping", NOW),
         lambda transaction: transaction.tasks.delete("ping"),
     )
     assert (changes.tasks, changes.runs, changes.removed) == ({}, {}, ["ping"])
-    changes = store.store.write(create("ping"), lambda transaction: transaction.tasks.delete("ping"), create("ping"))
+    changes = store.write(create("ping"), lambda transaction: transaction.tasks.delete("ping"), create("ping"))
     assert (changes.tasks, changes.removed) == ({"ping": store.tasks.get("ping")}, ["ping"])
 
 
 def test_groups_of_a_batch_take_effect_in_order_and_see_the_ones_before(store: Repositories) -> None:
-    outcomes = store.store.write_batch(
+    outcomes = store.write_batch(
         [[create("ping")], [lambda transaction: transaction.tasks.set_pause("ping", Pause(since=NOW))], [create("b")]]
     )
     assert [type(outcome) for outcome in outcomes] == [Changes, Changes, Changes]
@@ -74,7 +74,7 @@ def test_groups_of_a_batch_take_effect_in_order_and_see_the_ones_before(store: R
 
 
 def test_an_error_of_an_operation_fails_its_group_only(store: Repositories) -> None:
-    one, failed, three = store.store.write_batch(
+    one, failed, three = store.write_batch(
         [[create("a")], [create("b"), lambda transaction: transaction.tasks.delete("none")], [create("c")]]
     )
     assert isinstance(one, Changes)
@@ -85,9 +85,7 @@ def test_an_error_of_an_operation_fails_its_group_only(store: Repositories) -> N
 
 def test_a_statement_that_the_database_rejects_fails_its_group_only(store: Repositories) -> None:
     built_task(store)
-    outcomes = store.store.write_batch(
-        [[create("a")], [create("b"), violate_a_constraint], [create("a")], [create("c")]]
-    )
+    outcomes = store.write_batch([[create("a")], [create("b"), violate_a_constraint], [create("a")], [create("c")]])
     assert [type(outcome) for outcome in outcomes] == [Changes, StorageError, TaskExists, Changes]
     assert slugs(store) == ["a", "c", "ping"]
 
@@ -116,10 +114,10 @@ def fail_next() -> Iterator[Callable[[str], None]]:
 def test_a_failed_commit_has_an_unknown_outcome(store: Repositories, fail_next: Callable[[str], None]) -> None:
     fail_next("commit")
     with pytest.raises(OutcomeUnknown, match="the connection was lost") as caught:
-        store.store.write(create("a"))
+        store.write(create("a"))
     assert caught.value.changes.slugs() == {"a"}
     fail_next("commit")
-    one, failed, three = store.store.write_batch(
+    one, failed, three = store.write_batch(
         [[create("a")], [lambda transaction: transaction.tasks.delete("none")], [create("c")]]
     )
     assert isinstance(one, OutcomeUnknown)
@@ -131,7 +129,7 @@ def test_a_failed_commit_has_an_unknown_outcome(store: Repositories, fail_next: 
 
 def test_a_transaction_that_cannot_begin_changes_nothing(store: Repositories, fail_next: Callable[[str], None]) -> None:
     fail_next("begin")
-    outcomes = store.store.write_batch([[create("a")], [create("b")]])
+    outcomes = store.write_batch([[create("a")], [create("b")]])
     assert [type(outcome) for outcome in outcomes] == [StorageError, StorageError]
     assert outcomes[0] is not outcomes[1], "each caller raises its own error"
     assert slugs(store) == []
@@ -152,7 +150,7 @@ def test_a_database_that_is_lost_within_a_batch_is_tried_once_more_only(
         create("a")(transaction)
 
     built_task(store)
-    outcomes = store.store.write_batch([[create_again], [lose], [create_again], [create_again]])
+    outcomes = store.write_batch([[create_again], [lose], [create_again], [create_again]])
     assert [isinstance(outcome, StorageError) for outcome in outcomes] == [True, True, True, True]
     assert attempts == ["create", "lose"]
     assert slugs(store) == ["ping"]

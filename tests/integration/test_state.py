@@ -18,7 +18,7 @@ from keiji.errors import AlreadyRunning, StorageError, TaskExists, TaskNotFound
 from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Pause
+from keiji.records import Pause, Progress
 from keiji.settings import Settings
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
@@ -31,6 +31,7 @@ from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.store import OutcomeUnknown
 from keiji_engine.storage.transactions import Operation, Transaction, request_run
+from keiji_engine.watcher import SourceState
 
 PAUSE = Pause(since=at(0), reason="moving [house] 計時", by="keiji")
 STOPPED = reason(Code.STOPPED, by="keiji")
@@ -654,6 +655,32 @@ async def test_recent_runs_are_those_of_the_database_in_its_order(harness: Harne
     await harness.check()
 
 
+# ── in memory only ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_progress_is_published_when_it_changes_and_ends_with_the_run(harness: Harness) -> None:
+    await harness.create("ping", "pong")
+    run_id = await harness.start("ping", 10)
+    half = Progress(fraction=0.5)
+    harness.state.set_progress({run_id: half, "unknown": half})
+    assert {slug: view.progress for slug, view in harness.subscriber.tasks.items()} == {"ping": half, "pong": None}
+    harness.subscriber.tasks.clear()
+    harness.state.set_progress({run_id: half})
+    assert harness.subscriber.tasks == {}, "the same progress is not published again"
+    await harness.finish(run_id, RunState.SUCCEEDED, 11)
+    assert harness.subscriber.tasks["ping"].progress is None
+
+
+async def test_a_new_build_clears_the_changes_of_the_sources(harness: Harness) -> None:
+    await harness.create("ping")
+    harness.state.set_sources(SourceState("ping", changes=("function.py",)))
+    harness.state.set_sources(SourceState("deleted", changes=("function.py",)))
+    assert harness.subscriber.tasks["ping"].source_changes == ("function.py",)
+    await harness.state.apply(activate("ping", "b"))
+    assert not harness.subscriber.tasks["ping"].source_changes
+    await harness.check()
+
+
 # ── closing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -668,7 +695,7 @@ async def test_closing_commits_what_is_queued(harness: Harness) -> None:
     await harness.check()
 
 
-async def test_closing_does_not_wait_for_a_database_that_is_away(harness: Harness, faults: Faults) -> None:
+async def test_closing_ends_while_the_database_is_away(harness: Harness, faults: Faults) -> None:
     def lose_the_database(tx: Transaction) -> None:
         create("one")(tx)
         faults.fail_commit, faults.is_away = "after", True
