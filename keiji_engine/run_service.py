@@ -227,7 +227,7 @@ class RunService:
             ended.set()
 
     def _retry_at(self, result: RunResult) -> datetime | None:
-        run = next((run for run in self._state.open_runs() if run.run_id == result.run_id), None)
+        run = self._state.open_run(result.run_id)
         task = self._state.task(run.task) if run else None
         if run is None or task is None or task.is_disabled or result.state not in _RETRIED:
             return None

@@ -346,6 +346,11 @@ class EngineState:
         runs = (run for slug in slugs for run in self._states[slug].open_runs.values())
         return sorted(runs, key=lambda run: run.run_id)
 
+    def open_run(self, run_id: str) -> Run | None:
+        """Return a run that has not ended; None if there is no such run."""
+        found = (self._states[slug].open_runs.get(run_id) for slug in self._busy)
+        return next((run for run in found if run is not None), None)
+
     def due(self, now: datetime) -> list[str]:
         """Return the slugs of the tasks that are due, in due order."""
         return self._due.due(now)[0]

@@ -34,6 +34,7 @@ from keiji_engine.handlers.resume import resume_system, resume_task
 from keiji_engine.handlers.run import run
 from keiji_engine.handlers.stop import stop
 from keiji_engine.handlers.timeline import get_timeline
+from keiji_engine.storage.store import OutcomeUnknown
 from keiji_engine.storage.transactions import Transaction
 
 Handler = Callable[[Context, Any], Awaitable[p.AnyReply]]
@@ -135,20 +136,20 @@ class Dispatcher:
     async def _record(self, directive: p.Directive, peer: Peer) -> bytes | None:
         """Enter a directive into the ledger; return its stored reply if it is there already."""
         received_at = self._context.clock()
-        changes = await self._context.state.apply(
-            lambda transaction: transaction.directives.insert(
-                directive.id,
-                directive.verb,
-                directive.target,
-                directive.sender,
-                received_at,
-                user=peer.user,
-                sudo_user=directive.sudo_user,
-                options=directive.options,
-            )
-        )
-        known = changes.directives.get(directive.id)
-        return known.reply if known is not None else None
+        is_uncertain = False  # whether it may be in the ledger because of an earlier attempt
+        while True:
+            try:
+                changes = await self._context.state.apply(partial(_insert, directive, peer, received_at))
+            except StorageError as error:
+                if not is_uncertain and not isinstance(error, OutcomeUnknown):
+                    raise
+                is_uncertain = True
+                _repo_log.error("%s %s: %s; trying again", directive.verb, directive.target, error.message)
+                await asyncio.sleep(RETRY_INTERVAL)
+            else:
+                known = changes.directives.get(directive.id)
+                is_new = known is None or (is_uncertain and known.received_at == received_at)
+                return None if is_new or known is None else known.reply
 
     async def _carry_out(self, directive: p.Directive, recorded: asyncio.Future[bytes | None]) -> p.AnyReply:
         stored = await recorded
@@ -207,6 +208,19 @@ class Dispatcher:
         if not done:
             return p.Accepted(id=reply_to, message="in progress")
         return _addressed_to(reply_to, task.result())
+
+
+def _insert(directive: p.Directive, peer: Peer, received_at: datetime, transaction: Transaction) -> None:
+    transaction.directives.insert(
+        directive.id,
+        directive.verb,
+        directive.target,
+        directive.sender,
+        received_at,
+        user=peer.user,
+        sudo_user=directive.sudo_user,
+        options=directive.options,
+    )
 
 
 def _complete(directive_id: str, stage: str, reply: bytes, at: datetime, transaction: Transaction) -> None:

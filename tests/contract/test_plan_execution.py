@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 
-from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
 from keiji.records import Build, Pause, Run, RunResult
 from keiji.schedule import ScheduleContext, every
-from keiji.settings import Settings
 from keiji.states import RunState
 from keiji_engine.scheduler.model import Conditions, Plan
 from keiji_engine.scheduler.planner import plan
@@ -28,13 +26,6 @@ STEP = 10  # seconds
 
 def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
-
-
-@pytest.fixture
-def store(settings: Settings, paths: Paths) -> Iterator[Store]:
-    opened = Store.open(settings, paths)
-    yield opened
-    opened.close()
 
 
 SCHEDULE = every(STEP).seconds.with_context(ScheduleContext(anchor=START))

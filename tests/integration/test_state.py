@@ -22,8 +22,11 @@ from keiji.records import Pause, Progress
 from keiji.settings import Settings
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.security import UNKNOWN_PEER
 from keiji_engine.bus.views import TaskView
 from keiji_engine.events import Committed, EventBus
+from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.scheduler.model import Plan
 from keiji_engine.scheduler_service import execute_plan
 from keiji_engine.state import MAX_BATCH, RECENT_RUNS, EngineState
@@ -707,3 +710,19 @@ async def test_closing_ends_while_the_database_is_away(harness: Harness, faults:
     await harness.state.close()
     with pytest.raises(StorageError, match="the database is away"):
         await call
+
+
+@pytest.mark.parametrize("fails", ["before", "after"])
+async def test_a_directive_whose_insert_has_an_unknown_outcome_is_carried_out_once(
+    harness: Harness, faults: Faults, fails: str
+) -> None:
+    dispatcher = Dispatcher(Context(harness.paths, Settings, harness.state, lambda: NOW), lambda _: None)
+    directive = p.PauseSystem(reason="moving")
+    faults.fail_commit = fails
+    async with asyncio.timeout(LIMIT):
+        reply = await dispatcher.perform(directive, UNKNOWN_PEER)
+        assert await dispatcher.perform(directive, UNKNOWN_PEER) == reply
+    assert isinstance(reply, p.Done)
+    assert harness.state.pause is not None
+    [stored] = await harness.state.read(lambda tx: tx.directives.latest(5))
+    assert (stored.verb, stored.stage) == ("pause-system", "done")
