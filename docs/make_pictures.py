@@ -90,7 +90,7 @@ async def save_picture(
 
     Args:
         task: the task to select.
-        ready: tells whether the control center has received the data that the picture shows.
+        ready: returns whether the control center has received the data that the picture shows.
     """
     app = ControlCenter(BusLink(paths), home=str(paths.data), task=task, theme=theme)
     async with app.run_test(size=size) as pilot:

@@ -44,7 +44,7 @@ _repo_log = logging.getLogger("keiji.repo")
 class RunService:
     """Starts runs, stops them, and records how they end.
 
-    It launches every run that a transaction left in the state STARTING, whoever committed it.
+    It launches every run that a transaction leaves in the state STARTING, from whichever caller.
 
     Args:
         settings: called for each run, since a reload may change them.

@@ -30,7 +30,7 @@ from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.transactions import Operation, Transaction
 
 # The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
-LONGEST_WAIT = 1.0
+MAX_WAIT = 1.0
 # NTP corrects clocks in small steps, also backwards; a larger step back is a set-back.
 SET_BACK = timedelta(seconds=1)
 _CHUNK = 200  # tasks per transaction, so that no directive waits long
@@ -90,7 +90,7 @@ class SchedulerService:
             await self._check_clock()
         except KeijiError as error:
             _log.error("the clock was set back, and tasks could not be rescheduled yet: %s", error.message)
-            return LONGEST_WAIT
+            return MAX_WAIT
         now = self._clock()
         view = self._state.scheduler_view(now)
         decided = plan(view.tasks, view.open_runs, now, self._conditions(), next_at=view.next_at)
@@ -116,10 +116,10 @@ class SchedulerService:
 
         A plan that changed nothing is outdated, or cannot be executed: it is not tried again at once.
         """
-        seconds = LONGEST_WAIT if wake_at is None else (wake_at - self._clock()).total_seconds()
+        seconds = MAX_WAIT if wake_at is None else (wake_at - self._clock()).total_seconds()
         if seconds <= 0:
-            return LONGEST_WAIT if is_stuck else 0.0
-        return min(seconds, LONGEST_WAIT)
+            return MAX_WAIT if is_stuck else 0.0
+        return min(seconds, MAX_WAIT)
 
     async def _check_clock(self) -> None:
         now, seen = self._clock(), self._last_seen

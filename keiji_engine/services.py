@@ -15,7 +15,7 @@ from keiji_engine.events import EventBus
 Serve = Callable[[Callable[[], None]], Awaitable[None]]
 
 FIRST_BACKOFF = 1.0  # seconds until the first restart of a failed service; doubled by each further failure
-LONGEST_BACKOFF = 60.0
+MAX_BACKOFF = 60.0
 STABLE_AFTER = 60.0  # seconds online after which an earlier failure no longer counts
 
 
@@ -168,7 +168,7 @@ class ServiceSupervisor:
 
     def _schedule_restart(self, name: str) -> None:
         delay = self._backoff.get(name, FIRST_BACKOFF)
-        self._backoff[name] = min(2 * delay, LONGEST_BACKOFF)
+        self._backoff[name] = min(2 * delay, MAX_BACKOFF)
         logging.getLogger(f"keiji.{name}").warning("%s restarts in %g s", name, delay)
         self._restarts[name] = asyncio.create_task(self._restart_after(delay, name), name=f"restart {name}")
 

@@ -14,7 +14,7 @@ from keiji.reasons import Code, Reason, reason
 from keiji.records import Run, Task
 from keiji.states import RunState
 from keiji_engine.scheduler.model import Conditions, SchedulerView
-from keiji_engine.scheduler_service import LONGEST_WAIT, SchedulerService
+from keiji_engine.scheduler_service import MAX_WAIT, SchedulerService
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.transactions import Operation
 
@@ -83,7 +83,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 async def test_it_waits_for_the_next_due_instant_but_at_most_a_second() -> None:
     scheduler = Scheduler()
-    assert await scheduler.step_at(0) == LONGEST_WAIT
+    assert await scheduler.step_at(0) == MAX_WAIT
     assert await scheduler.step_at(9.75) == 0.25
     assert scheduler.state.applied == 0
 
@@ -97,7 +97,7 @@ async def test_it_applies_a_plan_and_plans_again_at_once() -> None:
 async def test_a_plan_that_changes_nothing_is_not_applied_again_at_once() -> None:
     scheduler = Scheduler()
     scheduler.state.changes = Changes()
-    assert await scheduler.step_at(10) == LONGEST_WAIT
+    assert await scheduler.step_at(10) == MAX_WAIT
 
 
 async def test_a_replaced_run_is_stopped_and_other_tasks_stay_on_time_meanwhile() -> None:
@@ -112,7 +112,7 @@ async def test_a_replaced_run_is_stopped_and_other_tasks_stay_on_time_meanwhile(
 async def test_a_plan_that_cannot_be_stored_is_logged_and_tried_again_later(log: pytest.LogCaptureFixture) -> None:
     scheduler = Scheduler()
     scheduler.state.error = UNREACHABLE
-    assert await scheduler.step_at(10) == LONGEST_WAIT
+    assert await scheduler.step_at(10) == MAX_WAIT
     message = "occurrences of ping could not be recorded, trying again: the database cannot be reached"
     assert log.record_tuples == [("keiji.scheduler", logging.ERROR, message)]
     scheduler.state.error = None
@@ -139,7 +139,7 @@ async def test_a_set_back_that_cannot_be_stored_is_repeated_until_it_is(log: pyt
     scheduler.set_back_error = UNREACHABLE
     await scheduler.step_at(5)
     applied = scheduler.state.applied
-    assert await scheduler.step_at(-60) == LONGEST_WAIT
+    assert await scheduler.step_at(-60) == MAX_WAIT
     assert scheduler.state.applied == applied, "nothing is planned before the set-back is applied"
     scheduler.set_back_error = None
     await scheduler.step_at(-59)
@@ -166,6 +166,6 @@ async def test_a_wakeup_ends_the_wait() -> None:
     scheduler.service.wake()
     while not scheduler.state.applied:
         await asyncio.sleep(0)
-        assert asyncio.get_running_loop().time() - started_at < LONGEST_WAIT / 2
+        assert asyncio.get_running_loop().time() - started_at < MAX_WAIT / 2
     loop.cancel()
     await asyncio.wait([loop])

@@ -14,7 +14,7 @@ from keiji.errors import KeijiError, UsageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import ServiceStatus, ServiceView
 from keiji_engine.events import EventBus
-from keiji_engine.services import FIRST_BACKOFF, LONGEST_BACKOFF, STABLE_AFTER, Service, ServiceSupervisor
+from keiji_engine.services import FIRST_BACKOFF, MAX_BACKOFF, STABLE_AFTER, Service, ServiceSupervisor
 
 NOW = datetime(2026, 11, 23, 7, tzinfo=UTC)
 
@@ -66,7 +66,7 @@ class Supervised:
 
     async def wait_for(self, name: str, status: ServiceStatus) -> None:
         """Wait, in virtual time, until a service has a status."""
-        async with asyncio.timeout(10 * LONGEST_BACKOFF):
+        async with asyncio.timeout(10 * MAX_BACKOFF):
             while self.status(name) is not status:
                 await asyncio.sleep(0.01)
 
@@ -200,16 +200,16 @@ def test_a_failed_service_is_restarted_with_a_doubling_delay_up_to_the_maximum(l
         work = Work(error=OSError("disk full"))
         supervised = Supervised(runner=work)
         await supervised.supervisor.start_all()
-        async with asyncio.timeout(10 * LONGEST_BACKOFF):
+        async with asyncio.timeout(10 * MAX_BACKOFF):
             while len(work.starts) < 10:
                 await asyncio.sleep(FIRST_BACKOFF / 10)
         await supervised.supervisor.stop_all()
         return [after - before for before, after in zip(work.starts, work.starts[1:], strict=False)]
 
     delays = virtual_time.run(fail_often())
-    expected = [min(FIRST_BACKOFF * 2**number, LONGEST_BACKOFF) for number in range(9)]
+    expected = [min(FIRST_BACKOFF * 2**number, MAX_BACKOFF) for number in range(9)]
     assert delays == pytest.approx(expected, abs=0.05)
-    assert delays[-1] == pytest.approx(LONGEST_BACKOFF, abs=0.05)
+    assert delays[-1] == pytest.approx(MAX_BACKOFF, abs=0.05)
     assert "runner restarts in 1 s" in log.messages
     assert "runner restarts in 2 s" in log.messages
 
@@ -262,7 +262,7 @@ def test_a_service_that_failed_is_not_restarted_after_it_was_stopped() -> None:
         work.fail(OSError("disk full"))
         await supervised.wait_for("runner", ServiceStatus.FAILED)
         await supervised.supervisor.stop("runner")
-        await asyncio.sleep(10 * LONGEST_BACKOFF)
+        await asyncio.sleep(10 * MAX_BACKOFF)
         assert (supervised.status("runner"), len(work.starts)) == (ServiceStatus.OFFLINE, 1)
 
     virtual_time.run(stop_after_failure())
@@ -279,7 +279,7 @@ def test_a_manual_start_replaces_the_pending_restart() -> None:
         await asyncio.sleep(1.5 * FIRST_BACKOFF)
         assert len(work.starts) == 2, "the first restart was cancelled, and the second comes after twice the delay"
         await supervised.supervisor.stop_all()
-        await asyncio.sleep(10 * LONGEST_BACKOFF)
+        await asyncio.sleep(10 * MAX_BACKOFF)
         assert len(work.starts) == 2
 
     virtual_time.run(start_twice())
