@@ -380,7 +380,9 @@ async def test_live_runs_are_those_that_were_launched_and_have_not_ended(harness
 
 
 async def test_runs_continue_while_the_runner_is_stopped_and_are_adopted_on_restart(own_harness: RunnerHarness) -> None:
-    await own_harness.runner.launch([own_harness.shell("short", "sleep 0.1; exit 8"), own_harness.shell("long", "sleep 60")])
+    await own_harness.runner.launch(
+        [own_harness.shell("short", "sleep 0.1; exit 8"), own_harness.shell("long", "sleep 60")]
+    )
     for run_id in ("short", "long"):
         await own_harness.started(run_id)
     await own_harness.runner.stop()
