@@ -302,13 +302,13 @@ async def test_a_task_that_is_written_continuously_is_checked_after_the_maximum_
 async def test_a_task_is_checked_only_after_the_debounce_time(folders: TaskFolders) -> None:
     clock = asyncio.get_running_loop().time
     other = folders.add_active("other")
-    async with running(folders.watcher(debounce=0.2)):
+    async with running(folders.watcher(debounce=0.1)):
         await complete_start(folders)
         written_at = clock()
         (other / "d.py").write_text("x = 1\n")
 
         assert await folders.next_report() == SourceState("other", ("d.py",))
-        assert clock() - written_at >= 0.2
+        assert clock() - written_at >= 0.1
 
 
 async def test_the_watcher_can_be_stopped_and_run_again(folders: TaskFolders) -> None:
