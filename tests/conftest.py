@@ -7,7 +7,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import engine_fork
@@ -47,25 +47,56 @@ def installation(tmp_path: Path, migrated_sqlite: Path, _engine_server: None) ->
 
 
 @pytest.fixture(scope="session")
-def _shared_installation(
+def _new_shared_installation(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, _engine_server: None
-) -> Iterator[Installation]:
-    installation = _installation(tmp_path_factory.mktemp("shared") / "root", migrated_sqlite)
-    yield installation
-    installation.close()
-    _end_processes(installation.paths.data, frozenset())
+) -> Iterator[Callable[[], Installation]]:
+    installations: list[Installation] = []
+
+    def create() -> Installation:
+        installations.append(_installation(tmp_path_factory.mktemp("shared") / "root", migrated_sqlite))
+        return installations[-1]
+
+    yield create
+    for installation in installations:
+        installation.close()
+        _end_processes(installation.paths.data, frozenset())
+
+
+@pytest.fixture(scope="session")
+def _shared_installation(_new_shared_installation: Callable[[], Installation]) -> Installation:
+    return _new_shared_installation()
+
+
+@pytest.fixture(scope="session")
+def _shared_installation_ahead(_new_shared_installation: Callable[[], Installation]) -> Installation:
+    return _new_shared_installation()
 
 
 @pytest.fixture
 def shared(_shared_installation: Installation) -> Iterator[Installation]:
     """An installation with a running engine that other tests use as well; its tasks are deleted after each test.
 
-    For tests that neither stop the engine or a service, nor change settings or the clock.
+    A test may kill or stop the engine. It must not stop a service, change the settings, move the clock, or rely on an
+    empty history.
     """
-    installation = _shared_installation
+    yield from _with_engine_and_without_tasks(_shared_installation)
+
+
+@pytest.fixture
+def shared_ahead(_shared_installation_ahead: Installation) -> Iterator[Installation]:
+    """Another such installation, whose clock the tests move forward.
+
+    The time of a run is real time, so that a delay after its end may have passed already: retries are not tested here.
+    """
+    yield from _with_engine_and_without_tasks(_shared_installation_ahead)
+
+
+def _with_engine_and_without_tasks(installation: Installation) -> Iterator[Installation]:
     if installation.engine is None:
         installation.start()
     yield installation
+    if installation.engine is None:
+        installation.start()
     installation.delete_tasks()
 
 
@@ -91,14 +122,14 @@ def _no_process_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]
         yield
         return
     folder = request.getfixturevalue("tmp_path")
-    before = frozenset(Path("/proc").iterdir())
+    before = frozenset(os.listdir("/proc"))  # noqa: PTH208
     os.environ[_MARK] = str(folder)
     yield
     del os.environ[_MARK]
     _end_processes(folder, before)
 
 
-def _end_processes(folder: Path, before: frozenset[Path]) -> None:
+def _end_processes(folder: Path, before: frozenset[str]) -> None:
     """Wait until no process of a test in ``folder`` is left; kill those that do not end, and fail.
 
     Args:
@@ -112,18 +143,19 @@ def _end_processes(folder: Path, before: frozenset[Path]) -> None:
     assert not left, f"the test left processes behind: {left}"
 
 
-def _processes_of(folder: Path, before: frozenset[Path]) -> dict[int, str]:
+def _processes_of(folder: Path, before: frozenset[str]) -> dict[int, str]:
     """Return pid → command line of the processes that a test in ``folder`` started."""
     mark, path = f"{_MARK}={folder}\0".encode(), f"{folder}/".encode()
     processes = {}
-    for entry in Path("/proc").iterdir():
-        if entry in before or not entry.name.isdigit() or int(entry.name) == os.getpid():
+    for name in os.listdir("/proc"):  # noqa: PTH208 - faster than pathlib, and called for each test
+        if name in before or not name.isdigit() or int(name) == os.getpid():
             continue
+        entry = Path("/proc", name)
         try:
             if not (command := (entry / "cmdline").read_bytes()):  # a zombie has no command line
                 continue
             if mark in (entry / "environ").read_bytes() or path in command:
-                processes[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
+                processes[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it has ended, or belongs to another user
     return processes

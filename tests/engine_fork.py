@@ -16,6 +16,7 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+CONTEXT = multiprocessing.get_context("forkserver")
 _PRELOADED = ["keiji_engine.engine", "keiji_engine.main", "sqlalchemy.dialects.sqlite"]
 
 
@@ -46,7 +47,7 @@ class Clock:
 
 def start_server() -> None:
     """Start the process that engines are forked from; do nothing if it runs."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload(_PRELOADED)
+    CONTEXT.set_forkserver_preload(_PRELOADED)
     forkserver.ensure_running()
 
 
@@ -58,8 +59,7 @@ def start_engine(arguments: Sequence[str], environment: Mapping[str, str], outpu
         output: the file that standard output and standard error are appended to.
     """
     start_server()
-    context = multiprocessing.get_context("forkserver")
-    process = context.Process(target=_run, args=(list(arguments), dict(environment), output, clock))
+    process = CONTEXT.Process(target=_run, args=(list(arguments), dict(environment), output, clock))
     process.start()
     return process
 
@@ -69,8 +69,13 @@ def _run(arguments: list[str], environment: dict[str, str], output: Path, clock:
 
     os.environ.clear()
     os.environ.update(environment)
-    with Path(os.devnull).open("rb") as stdin, output.open("ab") as sink:
+    redirect_output(output)
+    sys.exit(main(arguments, clock=clock))
+
+
+def redirect_output(file: Path) -> None:
+    """Append what this process and its children print to ``file``, and give them no input."""
+    with Path(os.devnull).open("rb") as stdin, file.open("ab") as sink:
         os.dup2(stdin.fileno(), 0)
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
-    sys.exit(main(arguments, clock=clock))

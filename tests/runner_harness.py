@@ -103,6 +103,20 @@ class RunnerHarness:
         """Return whether the run file has a result."""
         return (self.run_files / run_id).read_bytes().count(b"\n") == 2
 
+    def use_folder(self, root: Path) -> None:
+        """Keep the log and the work of the following runs in ``root``; forget the events of all earlier ones."""
+        self.root = root
+        self.log = root / "logs" / "t.log"
+        self.events.clear()
+
+    async def end_runs(self) -> None:
+        """Stop all runs and remove their run files."""
+        for run_id in self.runner.live:
+            self.runner.stop_run(run_id)
+        await self.until(lambda: not self.runner.live)
+        for path in list(self.run_files.iterdir()):
+            self.runner.forget(path.name)
+
     async def close(self) -> None:
         """Stop all runs and the runner."""
         for run_id in self.runner.live:

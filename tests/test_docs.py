@@ -6,14 +6,12 @@ import ast
 import json
 import re
 import select
-import shlex
 import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from e2e.shell import Shell
 from installation import LIMIT, Installation
 
 from keiji.policy import Policy
@@ -130,27 +128,6 @@ def test_example_clients_list_the_tasks_and_print_events(shared: Installation) -
     assert printed.startswith("ping every hour 20")
     assert int(second[0]) == int(first[0]) + 1
     assert {first[1], second[1]} <= {"directive-changed", "task-changed"}
-
-
-def test_readme_commands_work_in_their_order(tmp_path: Path) -> None:
-    readme = (DOCS.parent / "README.md").read_text()
-    steps = re.findall(r"^(keiji .*)$", readme.partition("## Twelve steps")[2], re.MULTILINE)
-    assert len(steps) >= 12
-    function, schedule = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    shell = Shell(tmp_path / "root")
-    programs = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    subprocess.run(steps[0], shell=True, env=shell.environment | {"PATH": programs}, capture_output=True, check=True)
-    try:
-        for step in steps[1:]:
-            arguments = shlex.split(step)[1:]
-            shell.run(*arguments, *(["--yes"] if "--uninstall" in arguments else []))
-            if "--create" in arguments:
-                folder = shell.paths.source("ping_google")
-                (folder / "function.py").write_text(function)
-                (folder / "schedule.py").write_text(schedule)
-        assert not shell.paths.database.exists()
-    finally:
-        shell.close()
 
 
 def test_pictures_are_used_have_alternative_text_and_are_self_contained() -> None:

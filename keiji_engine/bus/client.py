@@ -42,11 +42,17 @@ class Client:
     Args:
         paths: the paths of the engine's workspace.
         sender: the name of the client program, for the ledger, such as "keiji-tui".
+        stale_after: seconds without a message after which `watch` reports the engine as stale.
+        offline_after: seconds without a message after which `watch` reports the engine as offline.
     """
 
-    def __init__(self, paths: Paths, sender: str) -> None:
+    def __init__(
+        self, paths: Paths, sender: str, *, stale_after: float = p.STALE_SECONDS, offline_after: float = p.DEAD_SECONDS
+    ) -> None:
         self._paths = paths
         self._sender = sender
+        self._stale_after = stale_after
+        self._offline_after = offline_after
         self._sudo_user = sudo_user()
         self._context = zmq.asyncio.Context()
         self._control: zmq.asyncio.Socket | None = None
@@ -236,10 +242,10 @@ class Client:
                 silence = time.monotonic() - heard_at
                 if not engine_process.is_running(self._paths):
                     return
-                if silence > p.DEAD_SECONDS:
+                if silence > self._offline_after:
                     reason = "the engine is running but does not answer"
                     yield LinkChanged(LinkState.OFFLINE, reason, engine_is_running=True)
-                elif silence > p.STALE_SECONDS:
+                elif silence > self._stale_after:
                     yield LinkChanged(LinkState.STALE, "the engine is late", engine_is_running=True)
                 continue
             if isinstance(message, p.Delta | p.Heartbeat):

@@ -51,6 +51,7 @@ class BusServer:
         boot: identifies this start of the engine.
         answer: carries out a request from a peer; requests are answered concurrently.
         logs: provides the text of task logs.
+        heartbeat_interval: in seconds.
     """
 
     def __init__(
@@ -59,12 +60,15 @@ class BusServer:
         boot: str,
         answer: Callable[[p.AnyRequest, Peer], Awaitable[p.AnyReply]],
         logs: LogSource,
+        *,
+        heartbeat_interval: float = p.HEARTBEAT_SECONDS,
     ) -> None:
         self.boot = boot
         self.seq = 0
         self._paths = paths
         self._answer = answer
         self._logs = logs
+        self._heartbeat_interval = heartbeat_interval
         self._state: zmq.asyncio.Socket | None = None
         self._log_positions: dict[str, int] = {}  # of each followed log, up to where it has been sent
         self._answering: set[asyncio.Task[None]] = set()
@@ -177,8 +181,8 @@ class BusServer:
             heartbeat = p.Heartbeat(boot=self.boot, seq=self.seq, loop_lag=round(loop_lag, 4))
             self._send_state(p.TOPIC_HEARTBEAT, heartbeat)
             sent_at = time.monotonic()
-            await asyncio.sleep(p.HEARTBEAT_SECONDS)
-            loop_lag = max(0.0, time.monotonic() - sent_at - p.HEARTBEAT_SECONDS)
+            await asyncio.sleep(self._heartbeat_interval)
+            loop_lag = max(0.0, time.monotonic() - sent_at - self._heartbeat_interval)
 
     # ── log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

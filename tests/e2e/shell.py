@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import command_line
+from command_line import Result
 
 from keiji import engine_process
 from keiji.paths import Paths
-from keiji_cli import main, services
-
-
-class Result(NamedTuple):
-    """The result of a command."""
-
-    code: int
-    stdout: str
-    stderr: str
+from keiji_cli import services
 
 
 class Shell:
@@ -36,33 +26,15 @@ class Shell:
         self.environment = os.environ | engine_process.environment_of(self.paths) | {"KEIJI_ROOT": str(root)}
 
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "keiji_cli.main", *arguments]
+        return command_line.argv(*arguments)
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run a command that has to exit with ``code``; return its output, or its errors if ``code`` is not 0."""
-        stdout, stderr = io.BytesIO(), io.BytesIO()
-        with (
-            _environment(self.environment),
-            contextlib.redirect_stdout(io.TextIOWrapper(stdout, "utf-8", write_through=True)) as stdout_text,
-            contextlib.redirect_stderr(io.TextIOWrapper(stderr, "utf-8", write_through=True)) as stderr_text,
-        ):
-            exit_code = main.run(arguments)
-        stdout_text.detach()
-        stderr_text.detach()
-        return _check(arguments, Result(exit_code, stdout.getvalue().decode(), stderr.getvalue().decode()), code)
+        return _check(arguments, command_line.run_command(*arguments, environment=self.environment), code)
 
     def run_process(self, *arguments: str, code: int = 0) -> str:
         """Do the same in a process of its own."""
-        process = subprocess.run(
-            self.argv(*arguments),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=50,
-        )
-        return _check(arguments, Result(process.returncode, process.stdout, process.stderr), code)
+        return _check(arguments, command_line.run_process(*arguments, environment=self.environment), code)
 
     def __call__(self, line: str, code: int = 0) -> str:
         """Run a line without quotes."""
@@ -99,14 +71,3 @@ def _check(arguments: tuple[str, ...], result: Result, code: int) -> str:
     assert result.code == code, f"{arguments} exited with {result.code}: {result.stdout}{result.stderr}"
     assert "Traceback" not in result.stderr
     return result.stderr if code else result.stdout
-
-
-@contextlib.contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    original = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(original)

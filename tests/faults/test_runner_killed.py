@@ -9,13 +9,12 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from faults.runner_host import RunnerHost
 from runner_harness import RunnerHarness, is_alive, wait_until
 
 from keiji.reasons import render
@@ -23,54 +22,17 @@ from keiji.states import RunState
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
 
-MANY = 20
+MANY = 10
+GATE = "gate"  # a pipe from which each waiting run reads a line
 SCRIPT = (
     "trap 'exit 99' TERM; n=0; while [ $n -lt 20 ]; do echo {code} prints $n; n=$((n+1)); done; "
-    "while [ ! -e '{go}' ]; do sleep 0.02; done; echo {code} continues; echo {code} fails >&2; exit {code}"
+    "read -r line < '{gate}'; echo {code} continues; echo {code} fails >&2; exit {code}"
 )
 
 
-class Host:
-    """A process with a runner, in place of the engine."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.process: subprocess.Popen[str] | None = None
-        self.launcher_pid = 0
-
-    def launch(self, specs: list[RunSpec]) -> None:
-        """Return as soon as the specs are sent; none of the runs need have begun."""
-        (self.root / "specs.json").write_text(json.dumps([asdict(spec) for spec in specs]))
-        script = Path(__file__).with_name("runner_host.py")
-        self.process = subprocess.Popen(
-            [sys.executable, str(script), str(self.root)],
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(script.parents[1])},
-        )
-        assert self.process.stdout is not None
-        self.launcher_pid = int(self.process.stdout.readline())
-
-    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        assert self.process is not None
-        os.killpg(self.process.pid, number)
-        self.process.wait()
-
-    def kill_launcher(self) -> None:
-        os.kill(self.launcher_pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        if self.process is not None:
-            if self.process.poll() is None:
-                self.kill()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-
-
 @pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    host = Host(tmp_path)
+def host(tmp_path: Path, _engine_server: None) -> Iterator[RunnerHost]:
+    host = RunnerHost(tmp_path)
     yield host
     host.close()
 
@@ -79,8 +41,11 @@ def host(tmp_path: Path) -> Iterator[Host]:
 async def harness(tmp_path: Path) -> AsyncIterator[RunnerHarness]:
     """A runner that each test starts itself."""
     harness = RunnerHarness(tmp_path)
+    os.mkfifo(tmp_path / GATE)
+    gate = os.open(tmp_path / GATE, os.O_RDWR)  # open, so that what is written remains until a run reads it
     yield harness
     await harness.close()
+    os.close(gate)
 
 
 def have_begun(harness: RunnerHarness, count: int) -> Callable[[], bool]:
@@ -90,9 +55,14 @@ def have_begun(harness: RunnerHarness, count: int) -> Callable[[], bool]:
 
 
 def waiting_runs(harness: RunnerHarness, count: int = MANY) -> list[RunSpec]:
-    """Runs that print, wait for the file ``go``, print again, and exit with a code of their own."""
-    go = harness.root / "go"
-    return [harness.shell(f"r{code}", SCRIPT.format(code=code, go=go)) for code in range(1, count + 1)]
+    """Runs that print, wait until they are released, print again, and exit with a code of their own."""
+    gate = harness.root / GATE
+    return [harness.shell(f"r{code}", SCRIPT.format(code=code, gate=gate)) for code in range(1, count + 1)]
+
+
+def release(harness: RunnerHarness, count: int = MANY) -> None:
+    """Let as many waiting runs end."""
+    (harness.root / GATE).write_text("\n" * count)
 
 
 async def assert_complete(harness: RunnerHarness, count: int = MANY) -> None:
@@ -112,7 +82,7 @@ def run_ids(count: int = MANY) -> list[str]:
     return [f"r{code}" for code in range(1, count + 1)]
 
 
-async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, host: Host) -> None:
+async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, host: RunnerHost) -> None:
     host.launch(waiting_runs(harness))
     assert wait_until(lambda: have_begun(harness, MANY)() and len(harness.lines()) >= MANY * 20)
     host.kill()
@@ -120,38 +90,40 @@ async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, h
     await harness.runner.start(run_ids())
     adopted = {event.run_id for event in harness.events if isinstance(event, RunStarted) and event.adopted}
     assert adopted == set(run_ids())
-    (harness.root / "go").touch()
+    release(harness)
     await assert_complete(harness)
 
 
-async def test_results_of_runs_that_end_without_an_engine_are_found(harness: RunnerHarness, host: Host) -> None:
+async def test_results_of_runs_that_end_without_an_engine_are_found(harness: RunnerHarness, host: RunnerHost) -> None:
     host.launch(waiting_runs(harness))
     assert wait_until(have_begun(harness, MANY))
     host.kill()
-    (harness.root / "go").touch()
+    release(harness)
     assert wait_until(lambda: all(harness.has_ended(run_id) for run_id in run_ids()))
     await harness.runner.start(run_ids())
     await assert_complete(harness)
 
 
-async def test_all_runs_of_a_burst_begin_although_the_engine_is_killed(harness: RunnerHarness, host: Host) -> None:
-    (harness.root / "go").touch()
+async def test_all_runs_of_a_burst_begin_although_the_engine_is_killed(
+    harness: RunnerHarness, host: RunnerHost
+) -> None:
+    release(harness)
     host.launch(waiting_runs(harness))
     host.kill()  # the specs are in the socket, and few of the runs have begun
     await harness.runner.start(run_ids())
     await assert_complete(harness)
 
 
-@pytest.mark.parametrize("count", [0, 1, 10, MANY])
+@pytest.mark.parametrize("count", [0, 1, 5, MANY])
 async def test_when_engine_and_launcher_are_killed_no_run_that_began_is_lost(
-    harness: RunnerHarness, host: Host, count: int
+    harness: RunnerHarness, host: RunnerHost, count: int
 ) -> None:
     host.launch(waiting_runs(harness))
     assert wait_until(have_begun(harness, count))
     host.kill_launcher()
     host.kill()
     await harness.runner.start(run_ids())
-    (harness.root / "go").touch()
+    release(harness)
     results = [await harness.result(run_id) for run_id in run_ids()]
     assert len([result for result in results if result.state == RunState.LOST]) <= MANY - count
     for code, result in enumerate(results, start=1):
@@ -161,7 +133,7 @@ async def test_when_engine_and_launcher_are_killed_no_run_that_began_is_lost(
             assert (result.exit_code, len(harness.lines(result.run_id))) == (code, 23)
 
 
-@pytest.mark.parametrize("count", [0, 1, 10, MANY])
+@pytest.mark.parametrize("count", [0, 1, 5, MANY])
 async def test_a_killed_launcher_is_replaced_and_each_run_begins_exactly_once(
     harness: RunnerHarness, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -171,7 +143,7 @@ async def test_a_killed_launcher_is_replaced_and_each_run_begins_exactly_once(
     await harness.runner.launch(waiting_runs(harness))
     await harness.until(have_begun(harness, count))
     os.kill(launcher.pid, signal.SIGKILL)
-    (harness.root / "go").touch()
+    release(harness)
     await assert_complete(harness)
     await harness.until(lambda: harness.runner._launcher not in (None, launcher))
     warning = f"the launcher (pid {launcher.pid}) died; starting another one"
@@ -199,7 +171,7 @@ async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> Non
     os.kill(pid, signal.SIGKILL)  # without its shim, the child outlives the test otherwise
 
 
-async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: Host) -> None:
+async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: RunnerHost) -> None:
     host.launch([harness.shell("r1", "echo pid $$; exec sleep 60")])
     pid = int(await harness.printed("pid "))
     host.kill()
@@ -211,7 +183,7 @@ async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: Run
     os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: RunnerHarness, host: Host) -> None:
+async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: RunnerHarness, host: RunnerHost) -> None:
     script = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
     host.launch([harness.shell("r1", script, timeout=0.5, stop_grace=0.1)])
     await harness.printed("ready")
@@ -226,17 +198,17 @@ async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: Runner
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_to_the_process_group_of_the_engine_does_not_reach_runs(
-    harness: RunnerHarness, host: Host, number: signal.Signals
+    harness: RunnerHarness, host: RunnerHost, number: signal.Signals
 ) -> None:
     host.launch(waiting_runs(harness, 3))
     assert wait_until(have_begun(harness, 3))
     host.kill(number)
     await harness.runner.start(run_ids(3))
-    (harness.root / "go").touch()
+    release(harness)
     await assert_complete(harness, 3)
 
 
-async def test_an_adopted_run_can_be_stopped(harness: RunnerHarness, host: Host) -> None:
+async def test_an_adopted_run_can_be_stopped(harness: RunnerHarness, host: RunnerHost) -> None:
     host.launch(waiting_runs(harness, 2))
     assert wait_until(have_begun(harness, 2))
     host.kill()

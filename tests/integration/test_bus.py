@@ -54,7 +54,7 @@ class Engine:
         self.requests: list[p.AnyRequest] = []
         self.peers: list[Peer] = []
         self.is_built = asyncio.Event()
-        self.server = BusServer(paths, "boot-1", self.answer, self.logs)
+        self.server = BusServer(paths, "boot-1", self.answer, self.logs, heartbeat_interval=0.1)
         self._task: asyncio.Task[None] | None = None
 
     async def answer(self, request: p.AnyRequest, peer: Peer) -> p.AnyReply:
@@ -152,8 +152,8 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
-async def watching(paths: Paths) -> AsyncIterator[Watcher]:
-    async with Client(paths, "test") as client:
+async def watching(paths: Paths, **limits: float) -> AsyncIterator[Watcher]:
+    async with Client(paths, "test", **limits) as client:
         watcher = Watcher(client)
         try:
             yield watcher
@@ -309,7 +309,7 @@ async def test_a_client_that_subscribes_during_a_stream_of_events_misses_none(en
 async def test_a_stopped_bus_is_stale_then_offline_then_live_again_with_a_new_snapshot(
     engine: Engine, paths: Paths
 ) -> None:
-    async with watching(paths) as watcher:
+    async with watching(paths, stale_after=0.3, offline_after=0.7) as watcher:
         await until(lambda: LinkState.LIVE in watcher.links())
         await engine.stop()
         engine.server.publish(p.TaskRemoved(slug="unseen"))
@@ -380,7 +380,7 @@ async def test_a_flood_of_log_text_does_not_delay_heartbeats(engine: Engine, pat
             engine.logs.data = engine.logs.data[:1] + engine.logs.data  # grows with each call
             return sum(isinstance(update, p.Heartbeat) for update in watcher.updates)
 
-        await until(lambda: heartbeats() >= 2)
+        await until(lambda: heartbeats() >= 5)
         assert LinkState.STALE not in watcher.links()
         following.cancel()
 

@@ -13,21 +13,20 @@ from keiji.states import RunState, Trigger
 from keiji_engine.bus import protocol as p
 
 
-def test_task_runs_on_schedule_until_it_is_disabled(installation: Installation) -> None:
-    installation.start()
-    installation.build("ping", "def function():\n    print('status: ', 200)\n", EVERY_MINUTE)
-    installation.build("sleeps", SLEEPS, EVERY_MINUTE)
-    installation.advance_to(installation.next_due("sleeps"))
-    until(lambda: "started" in installation.log("sleeps"))
-    installation.do(p.Disable(task="sleeps"))
-    task = installation.task("sleeps")
+def test_task_runs_on_schedule_until_it_is_disabled(shared_ahead: Installation) -> None:
+    shared_ahead.build("ping", "def function():\n    print('status: ', 200)\n", EVERY_MINUTE)
+    shared_ahead.build("sleeps", SLEEPS, EVERY_MINUTE)
+    shared_ahead.advance_to(shared_ahead.next_due("sleeps"))
+    until(lambda: "started" in shared_ahead.log("sleeps"))
+    shared_ahead.do(p.Disable(task="sleeps"))
+    task = shared_ahead.task("sleeps")
     assert (task.is_disabled, task.is_running, task.next_execution_time) == (True, False, None)
-    assert "task disabled, exiting..." in installation.log("sleeps")
-    count = len(installation.runs("sleeps"))
+    assert "task disabled, exiting..." in shared_ahead.log("sleeps")
+    count = len(shared_ahead.runs("sleeps"))
 
-    installation.ended("ping", 1, RunState.SUCCEEDED)
-    installation.advance(60)
-    first, second = installation.ended("ping", 2, RunState.SUCCEEDED)[:2]
+    shared_ahead.ended("ping", 1, RunState.SUCCEEDED)
+    shared_ahead.advance(60)
+    first, second = shared_ahead.ended("ping", 2, RunState.SUCCEEDED)[:2]
     assert first.trigger == Trigger.SCHEDULE
     assert first.scheduled_for is not None
     assert second.scheduled_for is not None
@@ -36,12 +35,12 @@ def test_task_runs_on_schedule_until_it_is_disabled(installation: Installation) 
     assert (first.exit_code, first.attempt) == (0, 1)
     assert first.peak_memory_bytes is not None
     assert first.peak_memory_bytes > 1_000_000
-    assert 'msg="status:  200"' in installation.log("ping")
+    assert 'msg="status:  200"' in shared_ahead.log("ping")
 
-    assert len(installation.runs("sleeps")) == count
-    installation.do(p.Enable(task="sleeps"))
-    installation.advance(60)
-    until(lambda: installation.task("sleeps").is_running)
+    assert len(shared_ahead.runs("sleeps")) == count
+    shared_ahead.do(p.Enable(task="sleeps"))
+    shared_ahead.advance(60)
+    until(lambda: shared_ahead.task("sleeps").is_running)
 
 
 def test_manual_run_starts_at_once_and_its_outcome_is_recorded(shared: Installation) -> None:

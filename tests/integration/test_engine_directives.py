@@ -96,18 +96,17 @@ def test_directives_work_without_an_engine_unless_they_need_one(installation: In
 
 
 def test_repeated_directive_gets_the_same_reply_and_acts_once_across_engine_restarts(
-    installation: Installation,
+    shared: Installation,
 ) -> None:
-    installation.start()
-    installation.build("ping")
+    shared.build("ping")
     directive = p.RunTask(id="only-once", task="ping")
-    first = installation.do(directive)
-    installation.ended("ping")
-    assert installation.do(directive) == first
-    installation.kill()
-    installation.start()
-    assert installation.do(directive) == first
-    assert len(installation.runs("ping")) == 1
+    first = shared.do(directive)
+    shared.ended("ping")
+    assert shared.do(directive) == first
+    shared.kill()
+    shared.start()
+    assert shared.do(directive) == first
+    assert len(shared.runs("ping")) == 1
 
 
 def test_one_of_several_concurrent_run_requests_wins_and_a_late_directive_is_refused(shared: Installation) -> None:
@@ -130,12 +129,11 @@ def test_one_of_several_concurrent_run_requests_wins_and_a_late_directive_is_ref
 
 
 def test_random_directives_and_the_scheduler_on_the_same_tasks_leave_all_services_and_tasks_working(
-    installation: Installation, seed: int
+    shared_ahead: Installation, seed: int
 ) -> None:
     names = [f"task{number}" for number in range(3)]
-    installation.start()
     for name in names:
-        installation.build(name, FAILS, EVERY_SECOND, policy="Policy(retry=Retry(tries=9, delay=0))")
+        shared_ahead.build(name, FAILS, EVERY_SECOND, policy="Policy(retry=Retry(tries=9, delay=0))")
     directives = [p.StopRun, p.Restart, p.Disable, p.Enable, p.RunTask, p.Resolve]
 
     draws = {name: random.Random(f"{seed} {name}") for name in names}
@@ -143,30 +141,29 @@ def test_random_directives_and_the_scheduler_on_the_same_tasks_leave_all_service
     def send_directives(name: str) -> None:
         for _ in range(3):
             with contextlib.suppress(NotRunning, AlreadyRunning):
-                installation.do(draws[name].choice(directives)(task=name))
+                shared_ahead.do(draws[name].choice(directives)(task=name))
 
     with ThreadPoolExecutor(len(names)) as threads:
         for _ in range(4):
-            installation.clock.advance_to(installation.clock() + timedelta(seconds=1))
+            shared_ahead.clock.advance_to(shared_ahead.clock() + timedelta(seconds=1))
             list(threads.map(send_directives, names))
-    snapshot = installation.ask(p.GetSnapshot())
+    snapshot = shared_ahead.ask(p.GetSnapshot())
     assert {str(service.status) for service in snapshot.services} == {"online"}
     for name in names:
-        installation.do(p.Enable(task=name))
-    counts = {name: len(installation.runs(name)) for name in names}
-    installation.clock.advance_to(max(installation.next_due(name) for name in names))
+        shared_ahead.do(p.Enable(task=name))
+    counts = {name: len(shared_ahead.runs(name)) for name in names}
+    shared_ahead.clock.advance_to(max(shared_ahead.next_due(name) for name in names))
     for name, count in counts.items():
-        until(lambda name=name, count=count: len(installation.runs(name)) > count + 1)
+        until(lambda name=name, count=count: len(shared_ahead.runs(name)) > count + 1)
 
 
-def test_disable_without_an_engine_cancels_a_queued_retry(installation: Installation) -> None:
-    installation.start()
-    installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
-    installation.do(p.RunTask(task="fails"))
-    until(lambda: installation.task("fails").is_queued)
-    installation.stop()
-    installation.do(p.Disable(task="fails"))
-    view = installation.task("fails")
+def test_disable_without_an_engine_cancels_a_queued_retry(shared: Installation) -> None:
+    shared.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=60))")
+    shared.do(p.RunTask(task="fails"))
+    until(lambda: shared.task("fails").is_queued)
+    shared.stop()
+    shared.do(p.Disable(task="fails"))
+    view = shared.task("fails")
     assert (view.is_disabled, view.is_queued) == (True, False)
 
 

@@ -43,26 +43,25 @@ def overlapped(first: Run, second: Run) -> bool:
     return second.started_at < first.finished_at
 
 
-def test_overlap_policy_skips_queues_replaces_or_allows_a_second_run(installation: Installation) -> None:
+def test_overlap_policy_skips_queues_replaces_or_allows_a_second_run(shared_ahead: Installation) -> None:
     policies = ("skip", "queue", "replace", "allow")
-    installation.start()
     for overlap in policies:
-        installation.build(overlap, RUNS_UNTIL_RELEASED, EVERY_MINUTE, f"Policy(overlap={overlap!r}, max_parallel=2)")
-    installation.advance_to(max(installation.next_due(overlap) for overlap in policies))
+        shared_ahead.build(overlap, RUNS_UNTIL_RELEASED, EVERY_MINUTE, f"Policy(overlap={overlap!r}, max_parallel=2)")
+    shared_ahead.advance_to(max(shared_ahead.next_due(overlap) for overlap in policies))
     for overlap in policies:
-        in_state(installation, overlap, RunState.RUNNING)
-    installation.advance(60)
-    assert "still running since" in render(in_state(installation, "skip", RunState.SKIPPED)[0].reason)
-    stopped = in_state(installation, "replace", RunState.STOPPED)[0]
+        in_state(shared_ahead, overlap, RunState.RUNNING)
+    shared_ahead.advance(60)
+    assert "still running since" in render(in_state(shared_ahead, "skip", RunState.SKIPPED)[0].reason)
+    stopped = in_state(shared_ahead, "replace", RunState.STOPPED)[0]
     assert render(stopped.reason).startswith("replaced by the run due at")
-    in_state(installation, "replace", RunState.RUNNING)
-    in_state(installation, "allow", RunState.RUNNING, 2)
-    installation.advance(60)
-    assert render(in_state(installation, "allow", RunState.QUEUED)[0].reason) == "2 of 2 runs are live (max_parallel)"
-    assert installation.task("allow").running == 2
-    queued = in_state(installation, "queue", RunState.QUEUED)[0]
-    release(installation, "queue")
-    one, two = installation.ended("queue", 2)[:2]
+    in_state(shared_ahead, "replace", RunState.RUNNING)
+    in_state(shared_ahead, "allow", RunState.RUNNING, 2)
+    shared_ahead.advance(60)
+    assert render(in_state(shared_ahead, "allow", RunState.QUEUED)[0].reason) == "2 of 2 runs are live (max_parallel)"
+    assert shared_ahead.task("allow").running == 2
+    queued = in_state(shared_ahead, "queue", RunState.QUEUED)[0]
+    release(shared_ahead, "queue")
+    one, two = shared_ahead.ended("queue", 2)[:2]
     assert two.run_id == queued.run_id
     assert not overlapped(one, two)
     assert one.scheduled_for is not None
@@ -70,25 +69,24 @@ def test_overlap_policy_skips_queues_replaces_or_allows_a_second_run(installatio
     assert one.scheduled_for < two.scheduled_for
 
 
-def test_failing_task_is_held_until_it_is_resolved(installation: Installation) -> None:
-    installation.start()
-    installation.build("fails", FAILS, EVERY_MINUTE, "Policy(hold_after=2)")
+def test_failing_task_is_held_until_it_is_resolved(shared_ahead: Installation) -> None:
+    shared_ahead.build("fails", FAILS, EVERY_MINUTE, "Policy(hold_after=2)")
     for failures in (1, 2):
-        installation.advance(60)
-        in_state(installation, "fails", RunState.FAILED, failures)
-    installation.advance(60)
-    skipped = in_state(installation, "fails", RunState.SKIPPED)[0]
+        shared_ahead.advance(60)
+        in_state(shared_ahead, "fails", RunState.FAILED, failures)
+    shared_ahead.advance(60)
+    skipped = in_state(shared_ahead, "fails", RunState.SKIPPED)[0]
     assert render(skipped.reason).startswith("held since ")
-    assert len(in_state(installation, "fails", RunState.FAILED)) == 2
-    task = installation.task("fails")
+    assert len(in_state(shared_ahead, "fails", RunState.FAILED)) == 2
+    task = shared_ahead.task("fails")
     assert (task.failures, task.is_error) == (2, True)
-    assert "task held after 2 failures in a row; keiji task resolve fails ends the hold" in installation.log("fails")
-    assert "held since" in explain(installation, "fails")
-    lines = installation.do(p.Resolve(task="fails"))
+    assert "task held after 2 failures in a row; keiji task resolve fails ends the hold" in shared_ahead.log("fails")
+    assert "held since" in explain(shared_ahead, "fails")
+    lines = shared_ahead.do(p.Resolve(task="fails"))
     assert "the hold is over: it runs by its schedule again" in lines
-    assert installation.task("fails").held_since is None
-    installation.advance(60)
-    in_state(installation, "fails", RunState.FAILED, 3)
+    assert shared_ahead.task("fails").held_since is None
+    shared_ahead.advance(60)
+    in_state(shared_ahead, "fails", RunState.FAILED, 3)
 
 
 def test_system_pause_survives_an_engine_restart_and_gives_its_reason(installation: Installation) -> None:
@@ -113,25 +111,24 @@ def test_system_pause_survives_an_engine_restart_and_gives_its_reason(installati
     assert all(run.state is not RunState.COALESCED for run in installation.runs("ping")), "it caught up"
 
 
-def test_paused_task_neither_delays_others_nor_catches_up(installation: Installation) -> None:
-    installation.start()
-    installation.build("paused", schedule=EVERY_MINUTE)
-    installation.build("other", schedule=EVERY_MINUTE)
-    installation.do(p.PauseTask(task="paused", reason="why not"))
-    installation.advance(60)
-    skipped = in_state(installation, "paused", RunState.SKIPPED)[0].scheduled_for
+def test_paused_task_neither_delays_others_nor_catches_up(shared_ahead: Installation) -> None:
+    shared_ahead.build("paused", schedule=EVERY_MINUTE)
+    shared_ahead.build("other", schedule=EVERY_MINUTE)
+    shared_ahead.do(p.PauseTask(task="paused", reason="why not"))
+    shared_ahead.advance(60)
+    skipped = in_state(shared_ahead, "paused", RunState.SKIPPED)[0].scheduled_for
     assert skipped is not None
-    installation.advance(60)
-    until(lambda: any(run.scheduled_for and run.scheduled_for >= skipped for run in installation.ended("other")))
-    installation.kill()
-    ran_before = [run for run in installation.runs("paused") if run.started_at]
-    due = installation.next_due("paused")
-    installation.clock.advance_to(due)
-    installation.do(p.ResumeTask(task="paused"))  # without an engine
-    installation.start()
-    installation.advance(60)
-    ran = installation.ended("paused", len(ran_before) + 1)[len(ran_before)]
-    while_paused = [run for run in installation.runs("paused") if run.scheduled_for and run.state is RunState.SKIPPED]
+    shared_ahead.advance(60)
+    until(lambda: any(run.scheduled_for and run.scheduled_for >= skipped for run in shared_ahead.ended("other")))
+    shared_ahead.kill()
+    ran_before = [run for run in shared_ahead.runs("paused") if run.started_at]
+    due = shared_ahead.next_due("paused")
+    shared_ahead.clock.advance_to(due)
+    shared_ahead.do(p.ResumeTask(task="paused"))  # without an engine
+    shared_ahead.start()
+    shared_ahead.advance(60)
+    ran = shared_ahead.ended("paused", len(ran_before) + 1)[len(ran_before)]
+    while_paused = [run for run in shared_ahead.runs("paused") if run.scheduled_for and run.state is RunState.SKIPPED]
     assert due in [run.scheduled_for for run in while_paused]
     assert ran.scheduled_for is not None
     assert ran.scheduled_for > due
@@ -159,20 +156,19 @@ def test_runs_beyond_the_system_limit_wait_in_order(installation: Installation) 
         installation.do(p.RunTask(task="first"))
 
 
-def test_upcoming_instants_and_their_jitter_match_what_happens(installation: Installation) -> None:
-    installation.build("ping", schedule='cron("0 * * * *")', policy="Policy(jitter=900)")
-    reply = installation.ask(p.GetUpcoming(task="ping", count=3))
+def test_upcoming_instants_and_their_jitter_match_what_happens(shared_ahead: Installation) -> None:
+    shared_ahead.build("ping", schedule='cron("0 * * * *")', policy="Policy(jitter=900)")
+    reply = shared_ahead.ask(p.GetUpcoming(task="ping", count=3))
     assert any(instant.starts_at > instant.at for instant in reply.instants)
-    installation.start()
     for count, instant in enumerate(reply.instants, 1):
-        assert installation.next_due("ping") == instant.at
-        installation.advance_to(instant.at)
-        run = installation.wait_for_runs("ping", count, lambda run: run.scheduled_for)[-1]
+        assert shared_ahead.next_due("ping") == instant.at
+        shared_ahead.advance_to(instant.at)
+        run = shared_ahead.wait_for_runs("ping", count, lambda run: run.scheduled_for)[-1]
         assert run.scheduled_for == instant.at
         if instant.starts_at > instant.at + timedelta(seconds=30):
             assert (run.state, run.due_at) == (RunState.QUEUED, instant.starts_at)
-        installation.advance_to(instant.starts_at)
-        installation.ended("ping", count, RunState.SUCCEEDED)
+        shared_ahead.advance_to(instant.starts_at)
+        shared_ahead.ended("ping", count, RunState.SUCCEEDED)
 
 
 def test_overdue_instant_is_recorded_as_missed_when_the_task_is_disabled_or_rescheduled(
@@ -222,19 +218,18 @@ def function():
 
 
 def test_progress_of_a_run_is_visible_also_after_an_engine_restart_and_not_in_its_log(
-    installation: Installation,
+    shared: Installation,
 ) -> None:
-    installation.start()
-    installation.build("reports", REPORTS_PROGRESS)
-    installation.do(p.RunTask(task="reports"))
-    first = until(lambda: installation.task("reports").progress)
+    shared.build("reports", REPORTS_PROGRESS)
+    shared.do(p.RunTask(task="reports"))
+    first = until(lambda: shared.task("reports").progress)
     assert first.fraction is not None
     assert first.message == f"step {round(first.fraction * 100)}"
-    installation.kill()
-    installation.start()
+    shared.kill()
+    shared.start()
     start = first.fraction
-    until(lambda: (later := installation.task("reports").progress) and later.fraction and later.fraction > start)
-    installation.do(p.StopRun(task="reports"))
-    assert installation.task("reports").progress is None
-    assert "step" not in installation.log("reports")
-    assert list((installation.paths.runtime / "progress").iterdir()) == []
+    until(lambda: (later := shared.task("reports").progress) and later.fraction and later.fraction > start)
+    shared.do(p.StopRun(task="reports"))
+    assert shared.task("reports").progress is None
+    assert "step" not in shared.log("reports")
+    assert list((shared.paths.runtime / "progress").iterdir()) == []

@@ -53,8 +53,8 @@ class TaskFolders:
             debounce=debounce,
             max_delay=max_delay,
             recheck_interval=recheck_interval,
-            poll_interval=0.05,
-            event_interval=0.01,
+            poll_interval=0.02,
+            event_interval=0.005,
         )
 
     async def next_report(self) -> SourceState:
@@ -302,13 +302,13 @@ async def test_a_task_that_is_written_continuously_is_checked_after_the_maximum_
 async def test_a_task_is_checked_only_after_the_debounce_time(folders: TaskFolders) -> None:
     clock = asyncio.get_running_loop().time
     other = folders.add_active("other")
-    async with running(folders.watcher(debounce=0.2)):
+    async with running(folders.watcher(debounce=0.1)):
         await complete_start(folders)
         written_at = clock()
         (other / "d.py").write_text("x = 1\n")
 
         assert await folders.next_report() == SourceState("other", ("d.py",))
-        assert clock() - written_at >= 0.2
+        assert clock() - written_at >= 0.1
 
 
 async def test_the_watcher_can_be_stopped_and_run_again(folders: TaskFolders) -> None:

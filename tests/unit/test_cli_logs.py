@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_line import Result, argv, run_command
 
 from keiji.paths import Paths
 from keiji.settings import template
@@ -25,26 +25,20 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def command(paths: Paths, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    return [sys.executable, "-m", "keiji_cli.main", *arguments], os.environ | {
-        "KEIJI_ROOT": str(paths.data),
-        "KEIJI_WORKSPACE": str(paths.workspace),
-    }
+def environment(paths: Paths) -> dict[str, str]:
+    return {"KEIJI_ROOT": str(paths.data), "KEIJI_WORKSPACE": str(paths.workspace)}
 
 
-def keiji(paths: Paths, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
-    argv, environment = command(paths, *arguments)
-    if path is not None:
-        environment["PATH"] = path
-    return subprocess.run(
-        argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30
-    )
+def keiji(paths: Paths, *arguments: str, **variables: str) -> Result:
+    return run_command(*arguments, environment=environment(paths) | variables)
 
 
 @contextmanager
 def following(paths: Paths, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    argv, environment = command(paths, *arguments)
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    variables = os.environ | environment(paths)
+    with subprocess.Popen(
+        argv(*arguments), env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -73,7 +67,7 @@ def test_lines_option_limits_the_lines(paths: Paths) -> None:
 def test_a_name_that_only_resembles_a_folder_does_not_show_its_log(paths: Paths, name: str) -> None:
     write(paths.task_log("my_task"), "here")
     result = keiji(paths, "task", "logs", name)
-    assert (result.returncode, result.stdout) == (4, "")
+    assert (result.code, result.stdout) == (4, "")
 
 
 @pytest.mark.parametrize("service", ["bus", "scheduler", "runner", "watcher", "repo"])
@@ -84,19 +78,19 @@ def test_the_log_of_each_service_is_shown(paths: Paths, service: str) -> None:
 
 def test_without_a_service_the_error_lists_all_services(paths: Paths) -> None:
     result = keiji(paths, "system", "--logs")
-    assert result.returncode == 2
+    assert result.code == 2
     assert "--bus, --scheduler" in result.stderr
 
 
 def test_a_missing_log_is_reported_as_empty(paths: Paths) -> None:
     result = keiji(paths, "system", "logs", "bus")
-    assert result.returncode == 0
+    assert result.code == 0
     assert "nothing has been logged yet" in result.stderr
     assert result.stdout == ""
 
 
 def test_a_negative_number_of_lines_is_wrong_usage(paths: Paths) -> None:
-    assert keiji(paths, "system", "logs", "bus", "--lines=-1").returncode == 2
+    assert keiji(paths, "system", "logs", "bus", "--lines=-1").code == 2
 
 
 def test_follow_shows_new_lines_across_rotation_until_ctrl_c(paths: Paths) -> None:
@@ -135,15 +129,15 @@ def test_a_log_opens_in_the_selected_editor(paths: Paths, tmp_path: Path, editor
     programs.mkdir()
     (programs / editor).write_text(f'#!/bin/sh\necho "$1" > {programs}/opened\n')
     (programs / editor).chmod(0o755)
-    result = keiji(paths, "task", "--logs", "--name", "ping", f"--{editor}", path=str(programs))
-    assert result.returncode == 0, result.stderr
+    result = keiji(paths, "task", "--logs", "--name", "ping", f"--{editor}", PATH=str(programs))
+    assert result.code == 0, result.stderr
     assert (programs / "opened").read_text() == f"{log}\n"
 
 
 def test_a_missing_editor_is_named_in_the_error(paths: Paths, tmp_path: Path) -> None:
     write(paths.task_log("ping"), "before")
-    result = keiji(paths, "task", "logs", "ping", "--nano", path=str(tmp_path))
-    assert result.returncode == 1
+    result = keiji(paths, "task", "logs", "ping", "--nano", PATH=str(tmp_path))
+    assert result.code == 1
     assert "nano is not installed" in result.stderr
 
 
@@ -151,6 +145,6 @@ def test_a_failing_editor_fails_the_command(paths: Paths, tmp_path: Path) -> Non
     write(paths.task_log("ping"), "before")
     (tmp_path / "vim").write_text("#!/bin/sh\nexit 3\n")
     (tmp_path / "vim").chmod(0o755)
-    result = keiji(paths, "task", "logs", "ping", "--vim", path=str(tmp_path))
-    assert result.returncode == 1
+    result = keiji(paths, "task", "logs", "ping", "--vim", PATH=str(tmp_path))
+    assert result.code == 1
     assert "exit code 3" in result.stderr

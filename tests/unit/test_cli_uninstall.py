@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import Result, run_command, run_process
 
 from keiji.paths import Paths
 from keiji_cli.uninstall import find_state, total_size
@@ -23,16 +21,12 @@ def paths(tmp_path: Path) -> Paths:
     return paths
 
 
-def uninstall(paths: Paths, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keiji_cli.main", "system", "uninstall", *arguments],
-        env=os.environ | {"KEIJI_ROOT": str(paths.data), "KEIJI_WORKSPACE": str(paths.workspace)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+def environment(paths: Paths) -> dict[str, str]:
+    return {"KEIJI_ROOT": str(paths.data), "KEIJI_WORKSPACE": str(paths.workspace)}
+
+
+def uninstall(paths: Paths, *arguments: str) -> Result:
+    return run_command("system", "uninstall", *arguments, environment=environment(paths))
 
 
 def tree(root: Path) -> set[Path]:
@@ -53,8 +47,8 @@ def test_the_size_of_a_folder_excludes_the_targets_of_links(tmp_path: Path) -> N
 
 def test_without_a_terminal_and_without_yes_nothing_is_removed(paths: Paths) -> None:
     before = tree(paths.data)
-    result = uninstall(paths)
-    assert result.returncode == 2
+    result = run_process("system", "uninstall", environment=environment(paths))
+    assert result.code == 2
     assert "--yes" in result.stderr
     assert tree(paths.data) == before
 
@@ -64,7 +58,7 @@ def test_the_state_is_removed_and_the_sources_are_kept(paths: Paths) -> None:
     (paths.builds / "abc" / "function.py").write_bytes(b"x" * 2048)
     (paths.builds / "abc").chmod(0o500)
     result = uninstall(paths, "--yes")
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert f"{paths.builds}" in result.stdout
     assert "2.0 KiB" in result.stdout
     assert str(paths.workspace) in result.stdout
@@ -73,7 +67,7 @@ def test_the_state_is_removed_and_the_sources_are_kept(paths: Paths) -> None:
 
 def test_workspace_option_removes_the_workspace_too(paths: Paths) -> None:
     result = uninstall(paths, "--yes", "--workspace")
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.stderr
     assert not paths.data.exists()
 
 
@@ -86,5 +80,5 @@ def test_files_of_others_in_the_data_folder_are_kept(paths: Paths) -> None:
 def test_a_second_uninstall_has_nothing_to_remove(paths: Paths) -> None:
     uninstall(paths, "--yes", "--workspace")
     result = uninstall(paths, "--yes", "--workspace")
-    assert result.returncode == 0
+    assert result.code == 0
     assert "nothing to remove" in result.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from keiji_engine.logs.line_format import MAX_LINE_BYTES, StreamFormatter, format_line, parse_line
 
+EXAMPLES = float(os.environ.get("KEIJI_EXAMPLES", "1"))
 TIME = datetime(2026, 11, 23, 10, 0, 0, 123000, ZoneInfo("Africa/Nairobi"))
 
 
@@ -95,7 +97,7 @@ chunks_of_output = st.lists(
 
 
 @given(chunks=chunks_of_output, flush_after=st.sets(st.integers(0, 11)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=int(50 * EXAMPLES), deadline=None)
 def test_any_output_can_be_restored_from_its_log_lines(chunks: list[bytes], flush_after: set[int]) -> None:
     formatter, formatted = StreamFormatter("INFO", "r"), b""
     for index, chunk in enumerate(chunks):

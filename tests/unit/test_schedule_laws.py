@@ -117,7 +117,7 @@ def days_of_change(draw: st.DrawFn) -> tuple[Schedule, datetime]:
 def property_test(*strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run a test with many generated examples; the variable KEIJI_EXAMPLES multiplies their number."""
     factor = float(os.environ.get("KEIJI_EXAMPLES", "1"))
-    return lambda test: settings(max_examples=int(40 * factor))(given(*strategies)(test))
+    return lambda test: settings(max_examples=int(20 * factor))(given(*strategies)(test))
 
 
 def first_instants(schedule: Schedule, moment: datetime, count: int = 4) -> list[datetime]:

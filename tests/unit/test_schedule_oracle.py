@@ -200,7 +200,7 @@ def minutes_near(draw: Draw, case: Case) -> str:
     return str(draw(st.sampled_from(choices)))
 
 
-@settings(max_examples=int(35 * EXAMPLES))
+@settings(max_examples=int(20 * EXAMPLES))
 @given(st.data(), cases(longest=4 * DAY))
 def test_days_and_times(data: st.DataObject, case: Case) -> None:
     days = data.draw(st.just(DAYS) | st.sets(st.sampled_from(DAYS), min_size=1).map(tuple))
@@ -212,14 +212,14 @@ def test_days_and_times(data: st.DataObject, case: Case) -> None:
     case.check(DayTime(days, tuple(times)), is_due)
 
 
-@settings(max_examples=int(35 * EXAMPLES))
+@settings(max_examples=int(20 * EXAMPLES))
 @given(st.data(), cases(longest=2 * DAY))
 def test_once(data: st.DataObject, case: Case) -> None:
     moment = data.draw(times_near(case))
     case.check(Once(moment), moment.__eq__)
 
 
-@settings(max_examples=int(40 * EXAMPLES))
+@settings(max_examples=int(25 * EXAMPLES))
 @given(st.data(), cases(longest=4 * DAY))
 def test_crons_at_fixed_times(data: st.DataObject, case: Case) -> None:
     line = f"{minutes_near(data.draw, case)} {hours_and_days(data.draw, case)}"
@@ -234,14 +234,14 @@ def wildcard_line(draw: Draw, case: Case) -> str:
     return f"{minutes_near(draw, case)} {draw(st.sampled_from(['*', '*/2', '*/5']))} {rest.split(' ', 1)[1]}"
 
 
-@settings(max_examples=int(40 * EXAMPLES))
+@settings(max_examples=int(25 * EXAMPLES))
 @given(st.data(), cases(longest=2 * DAY))
 def test_crons_with_a_wildcard(data: st.DataObject, case: Case) -> None:
     line = wildcard_line(data.draw, case)
     case.check(Cron(line), matcher(line), is_wildcard=True)
 
 
-@settings(max_examples=int(12 * EXAMPLES))
+@settings(max_examples=int(8 * EXAMPLES))
 @given(st.data(), cases(longest=3 * HOUR, step=1))
 def test_crons_with_seconds(data: st.DataObject, case: Case) -> None:
     second = data.draw(st.sampled_from(["0", "30", "*/25", "1,59", "10-20/5", "59", "*"]))
