@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from keiji.errors import KeijiError
+
 
 class BackgroundTasks:
     """A set of running tasks."""
@@ -15,12 +17,16 @@ class BackgroundTasks:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, Any], log: logging.Logger) -> asyncio.Task[Any]:
-        """Run ``work`` beside everything else; if it fails, ``log`` gets the error."""
+        """Run ``work`` in the background; if it fails, ``log`` gets the error."""
 
         def done(task: asyncio.Task[Any]) -> None:
             self._tasks.discard(task)
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("%s", str(error) or repr(error))
+            if task.cancelled() or (error := task.exception()) is None:
+                return
+            if isinstance(error, KeijiError):
+                log.error("%s", error)
+            else:
+                log.error("a background task failed", exc_info=error)
 
         task = asyncio.create_task(work)
         self._tasks.add(task)

@@ -171,8 +171,8 @@ class Engine:
 
     async def _shut_down(self) -> None:
         self._events.publish(p.EngineStopping())
+        await self._background.cancel()  # first, since a reload starts services
         await self._supervisor.stop_all()
-        await self._background.cancel()
         with contextlib.suppress(KeijiError):  # a database that is away must not prevent the end
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()

@@ -198,7 +198,7 @@ class RunService:
     async def _record_end(self, result: RunResult) -> None:
         stopped_for = self._stop_reasons.get(result.run_id)
         if stopped_for is not None and result.state == RunState.STOPPED:
-            result = replace(result, reason=stopped_for)
+            result = replace(result, reason=_with_reported(stopped_for, result.reason))
         retry_at = self._retry_at(result)
         changes = await self._state.apply(lambda transaction: transaction.runs.finish(result, retry_at=retry_at))
         self.runner.forget(result.run_id)
@@ -276,6 +276,15 @@ class RunService:
                     await asyncio.gather(*(ended.wait() for ended in waiting.values()))
             live = {run.run_id for run in self._state.open_runs(runs[0].task) if run.is_live}
             waiting = {run_id: ended for run_id, ended in waiting.items() if run_id in live and not ended.is_set()}
+
+
+def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:
+    """Return why a run was stopped, with what its shim reports: that it was killed, or that its log is incomplete."""
+    if reported is None:
+        return stopped_for
+    killed_after = reported.params.get("killed_after")
+    params = {**stopped_for.params, **({"killed_after": killed_after} if killed_after is not None else {})}
+    return Reason(stopped_for.code, params, stopped_for.cause).because(reported.cause)
 
 
 async def cancel_queued(state: EngineState, slug: str, why: Reason, now: datetime) -> bool:

@@ -47,10 +47,10 @@ class State(Protocol):
 
 
 class SchedulerService:
-    """The loop.
+    """The service.
 
     Args:
-        stop_run: requests the stop of a live run, for a reason; does not wait.
+        stop_run: requests that a live run stops, for a reason; does not wait.
         conditions: called for each plan, since a reload or a directive may change them.
         on_set_back: called with the time seen last if the clock was set back, before the next plan.
     """
@@ -138,7 +138,7 @@ class SchedulerService:
 
 
 def _summary(decided: Plan) -> str:
-    names = decided.tasks
+    names = decided.claimed_tasks
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
     return f"occurrences of {shown}" if names else "runs that are due"
 
@@ -147,10 +147,10 @@ def _summary(decided: Plan) -> str:
 
 
 def execute_plan(transaction: Transaction, *, plan: Plan, now: datetime) -> None:
-    """Record a plan, as far as the database still is as the plan saw it.
+    """Record a plan, except for tasks that have changed since it was made.
 
-    In the meantime, a directive may have disabled, paused, rescheduled or deleted a task, run it, or cancelled its
-    queued runs. What concerns such a task is left out, and planned again.
+    A directive may have disabled, paused, rescheduled or deleted a task, run it, or cancelled its queued runs. Such a
+    task is left out, and planned again.
     """
     tasks = transaction.tasks.lock(plan.slugs)
     open_runs = transaction.runs.open(plan.slugs)
@@ -191,13 +191,13 @@ def _may_start(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> boo
 # ── rescheduling ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def close_overdue(state: EngineState, task: Task, to: RunState, reason: Reason, now: datetime) -> Task:
-    """Record everything that is due of a task at ``now`` as not run; return the task as it is then.
+async def close_overdue(state: EngineState, task: Task, run_state: RunState, reason: Reason, now: datetime) -> Task:
+    """Record all instants of a task that are due at ``now`` as not run; return the task as it is then.
 
-    A caller that reschedules the task does so at the same ``now``, so that no instant lies in between. Raises
-    TaskNotFound if it was deleted in the meantime.
+    A caller that reschedules the task must do so at the same ``now``, so that no instant is lost in between. Raises
+    TaskNotFound if the task was deleted in the meantime.
     """
-    while claims := close_backlog(task, now, to, reason):
+    while claims := close_backlog(task, now, run_state, reason):
         await state.apply(partial(_claim, claims=claims, now=now))
         current = state.task(task.slug)
         if current is None:
@@ -234,8 +234,8 @@ async def move_to_zone(state: EngineState, settings: Settings, now: datetime) ->
 async def apply_set_back(state: EngineState, settings: Settings, seen: datetime, now: datetime) -> None:
     """Continue from ``now``, after the clock was set back from ``seen``.
 
-    What ran does not run again: its instant has a row. What lies ahead again and did not run is due again. The
-    remaining waits of queued runs stay as they were. A task that a directive rescheduled first is left alone.
+    An instant that ran does not run again, since it has a row. Other instants that lie ahead again are due again. The
+    remaining waits of queued runs stay as they were. A task that a directive has rescheduled is left alone.
     """
 
     def set_back(transaction: Transaction, *, moves: Sequence[SetBack]) -> None:

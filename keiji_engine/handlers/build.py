@@ -30,7 +30,7 @@ async def build(context: Context, request: BuildTask) -> Done:
         if known is not None and request.restart:
             context.check_stoppable(known)  # before anything changes
         try:
-            made, _ = await builds.build(
+            new_build, _ = await builds.build(
                 source,
                 context.paths.builds,
                 python=sys.executable,
@@ -40,36 +40,36 @@ async def build(context: Context, request: BuildTask) -> Done:
         except BuildFailed as error:
             if known is None or known.build is None:
                 raise
-            stays = f"the previous build ({known.build}) stays active"
-            raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, stays)))) from error
+            note = f"the previous build ({known.build}) stays active"
+            raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, note)))) from error
         async with context.lock(source.name):
             current = context.state.task(source.name)
             if known is not None and (current is None or current.task_id != known.task_id):
                 raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
-            lines = await _switch(context, source, made, restart=request.restart)
+            lines = await _switch(context, source, new_build, restart=request.restart)
     return Done(id=request.id, lines=("task found , building...", *lines, _next(context, source.name)))
 
 
-async def _switch(context: Context, source: Path, made: Build, *, restart: bool) -> list[str]:
+async def _switch(context: Context, source: Path, new_build: Build, *, restart: bool) -> list[str]:
     """Make a build the active one, and return the lines of the reply."""
-    task = await _recorded(context, source)
+    task = await _record(context, source)
     now = context.clock()
-    if task.schedule is None or not made.schedule.is_same_as(task.schedule):
+    if task.schedule is None or not new_build.schedule.is_same_as(task.schedule):
         overdue = reason(Code.TASK_CHANGED, change="schedule")
         task = await close_overdue(context.state, task, RunState.MISSED, overdue, now)
-    schedule, next_at = _reschedule(context, task, made, now)
+    schedule, next_at = _reschedule(context, task, new_build, now)
     slug = task.slug
     await context.state.apply(
-        lambda transaction: transaction.tasks.activate(slug, made, schedule, next_at, now=context.clock())
+        lambda transaction: transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
     )
     task = context.state.find(slug)
     link = context.paths.link(slug)
-    await asyncio.to_thread(builds.activate, link, made)
+    await asyncio.to_thread(builds.activate, link, new_build)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",
         f"executable path {link}",
-        f"executable created (build {made.hash})",
+        f"executable created (build {new_build.hash})",
         "task saved",
     ]
     if restart:
@@ -82,15 +82,15 @@ async def _switch(context: Context, source: Path, made: Build, *, restart: bool)
     return lines
 
 
-def _reschedule(context: Context, task: Task, made: Build, now: datetime) -> tuple[Schedule, datetime | None]:
+def _reschedule(context: Context, task: Task, new_build: Build, now: datetime) -> tuple[Schedule, datetime | None]:
     """Return the schedule in its context, and its next instant. An unchanged schedule keeps counting as before.
 
     Otherwise a task that is built more often than it is due would never run.
     """
     zone = context.settings().time_zone
-    if task.schedule is None or task.next_at is None or not made.schedule.is_same_as(task.schedule):
-        return anchor_schedule(made.schedule, made.policy, zone, now)
-    return move_schedule(task, made.policy, zone, now)
+    if task.schedule is None or task.next_at is None or not new_build.schedule.is_same_as(task.schedule):
+        return anchor_schedule(new_build.schedule, new_build.policy, zone, now)
+    return move_schedule(task, new_build.policy, zone, now)
 
 
 def _next(context: Context, slug: str) -> str:
@@ -98,8 +98,10 @@ def _next(context: Context, slug: str) -> str:
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} enables it"
     zone = context.settings().zone
-    upcoming = islice(task.schedule.upcoming(context.clock()), 3)
-    return "next: " + ", ".join(f"{moment.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for moment in upcoming)
+    upcoming = [
+        f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for at in islice(task.schedule.upcoming(context.clock()), 3)
+    ]
+    return f"next: {', '.join(upcoming)}" if upcoming else "the task is never due again"
 
 
 def _source(context: Context, wanted: str) -> Path:
@@ -114,8 +116,8 @@ def _source(context: Context, wanted: str) -> Path:
     return source
 
 
-async def _recorded(context: Context, source: Path) -> Task:
-    """Return the task of a folder, created if it is new, with the name in its .env. Raises InvalidName, TaskExists."""
+async def _record(context: Context, source: Path) -> Task:
+    """Record the name and description in the .env of a folder; return its task. Raises InvalidName, TaskExists."""
     values = builds.read_env(source)
     name = names.validate(values.get("NAME") or source.name)
     description = names.one_line(values.get("DESCRIPTION", ""))

@@ -1,4 +1,4 @@
-"""disable: stop the runs of a task, and do not run it any more."""
+"""disable: stop the runs of a task, and take it off its schedule."""
 
 from __future__ import annotations
 

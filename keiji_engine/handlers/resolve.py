@@ -16,9 +16,9 @@ async def resolve(context: Context, request: Resolve) -> Done:
         if not task.is_error and task.held_at is None:
             return Done(id=request.id, lines=(f"task {task.name} has no error",))
         settings = context.settings()
-        lines = [f"resolved task {task.name}: {render(task.error, settings.zone)}"]
+        lines = [": ".join(filter(None, (f"resolved task {task.name}", render(task.error, settings.zone))))]
         if task.held_at is not None:
-            # Overdue instants are skipped: the task would start with what it failed at.
+            # Overdue instants are skipped: otherwise the task would run at once.
             await close_overdue(context.state, task, RunState.SKIPPED, held(task), context.clock())
             lines.append("the hold is over: it runs by its schedule again")
         await context.state.apply(lambda transaction: transaction.tasks.resolve(task.slug))

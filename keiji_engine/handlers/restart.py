@@ -1,4 +1,4 @@
-"""restart: stop the runs of a task, and restart its schedule."""
+"""restart: stop the runs of a task, and count its schedule from now."""
 
 from __future__ import annotations
 

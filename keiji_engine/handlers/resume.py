@@ -1,14 +1,18 @@
-"""resume, resume-system: end a pause. What was due during the pause is not caught up."""
+"""resume, resume-system: end a pause. Occurrences that were due during the pause are not caught up."""
 
 from __future__ import annotations
+
+import logging
 
 from keiji.records import Pause, Task
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Done, ResumeSystem, ResumeTask
 from keiji_engine.handlers.context import Context
-from keiji_engine.logs.service_log import log_task, scheduler_log
+from keiji_engine.logs.service_log import log_task
 from keiji_engine.scheduler.reasons import paused
 from keiji_engine.scheduler_service import close_overdue, log_schedule
+
+_log = logging.getLogger("keiji.scheduler")
 
 
 async def resume_task(context: Context, request: ResumeTask) -> Done:
@@ -39,7 +43,7 @@ async def resume_system(context: Context, request: ResumeSystem) -> Done:
                 if task is not None:
                     await _skip_overdue(context, task, pause, is_global=True)
         await context.state.apply(lambda transaction: transaction.system.set_pause(None))
-        scheduler_log.info("everything is resumed")
+        _log.info("everything is resumed")
     still_paused = sorted(task.name for task in context.state.tasks() if task.pause is not None)
     lines = ["resumed everything"]
     if still_paused:

@@ -1,4 +1,4 @@
-"""run: a task, now, whatever its schedule says."""
+"""run: start a task now, independently of its schedule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""stop: the live runs of a task, and a queued retry."""
+"""stop: stop the live and queued runs of a task."""
 
 from __future__ import annotations
 

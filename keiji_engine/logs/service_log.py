@@ -23,7 +23,6 @@ _ROOT = logging.getLogger("keiji")
 _ROOT.addHandler(logging.NullHandler())
 _LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}  # the names that our logs use
 
-scheduler_log = logging.getLogger("keiji.scheduler")
 _task_log = logging.getLogger("keiji.task")
 
 

@@ -1,4 +1,4 @@
-"""Which of a task's due instants run after downtime, and what is recorded for the others. Pure."""
+"""The backlog of a task after downtime: which instants run, and what is recorded for the others. Pure."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def close_backlog(task: Task, now: datetime, state: RunState, why: Reason) -> tu
 
 
 def select_catch_up(task: Task, now: datetime, *, is_continued: bool = False) -> CatchUpSelection:
-    """Choose what runs of a task that is due, by the catch-up rule of its policy.
+    """Choose which due instants of a task run, by the catch-up rule of its policy.
 
     Args:
         is_continued: whether an earlier part of the same backlog was accounted for already.

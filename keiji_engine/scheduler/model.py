@@ -11,7 +11,7 @@ from keiji.records import Claim, Pause, Run, Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What holds for all tasks.
+    """Conditions for all tasks.
 
     Args:
         can_run: whether runs can be started at all.
@@ -65,8 +65,8 @@ class Plan:
         return bool(self.claims or self.start or self.stop or self.skip)
 
     @property
-    def tasks(self) -> list[str]:
-        """The tasks with claims, in order."""
+    def claimed_tasks(self) -> list[str]:
+        """The slugs of the tasks with claims, in the order of the claims."""
         return list(dict.fromkeys(claim.task for claim in self.claims))
 
 

@@ -42,11 +42,11 @@ def plan(
         if task.next_at is None or task.schedule is None:
             continue
         if task.next_at > now:
-            planner.wake.append(task.next_at)
+            planner.wake_times.append(task.next_at)
         elif planner.has_budget:
             planner.decide(task)
         else:
-            planner.wake.append(now)
+            planner.wake_times.append(now)
     planner.consider_queue()
     planner.allocate_slots()
     dequeued = {*planner.start, *planner.skip}
@@ -56,7 +56,7 @@ def plan(
         tuple(planner.start),
         tuple(planner.stop.items()),
         tuple(planner.skip.items()),
-        min((*planner.wake, *([next_at] if next_at else [])), default=None),
+        min((*planner.wake_times, *([next_at] if next_at else [])), default=None),
         frozenset(slugs),
         frozenset(run.run_id for run in open_runs if run.task in slugs),
     )
@@ -90,7 +90,7 @@ class _Planner:
         self.start: list[str] = []
         self.stop: dict[str, Reason] = {}
         self.skip: dict[str, Reason] = {}
-        self.wake: list[datetime] = []
+        self.wake_times: list[datetime] = []
         self.candidates: list[_Candidate] = []
         self.cost = 0
 
@@ -99,7 +99,7 @@ class _Planner:
         """Whether this plan may decide about more tasks without delaying its own execution."""
         return self.cost < MAX_INSTANTS and len(self.claims) < MAX_ROWS
 
-    # ── what is due ──────────────────────────────────────────────────────────────────────────────────────────────
+    # ── due instants ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def decide(self, task: Task) -> None:
         """Decide about every due instant of a task."""
@@ -111,7 +111,7 @@ class _Planner:
             self._close(close_backlog(task, now, RunState.SKIPPED, why))
         elif not conditions.can_run:
             if task.next_at is not None and now - task.next_at < _RUNNER_RESTART:
-                self.wake.append(task.next_at + _RUNNER_RESTART)
+                self.wake_times.append(task.next_at + _RUNNER_RESTART)
             else:
                 self._close(close_backlog(task, now, RunState.MISSED, reason(Code.RUNNER_STOPPED)))
         else:
@@ -122,7 +122,7 @@ class _Planner:
             for instant in selection.runs:
                 start = self._run(task, instant, selection.next_at, start, is_last=instant == selection.runs[-1])
             if selection.next_at is not None:
-                self.wake.append(selection.next_at)
+                self.wake_times.append(selection.next_at)
 
     def _is_continued(self, task: Task) -> bool:
         """Return whether a run has started for earlier instants of the same backlog, which takes several plans."""
@@ -136,7 +136,7 @@ class _Planner:
         self.cost += sum(claim.count for claim in claims)
         self.claims += claims
         if claims[-1].next_at is not None:
-            self.wake.append(claims[-1].next_at)
+            self.wake_times.append(claims[-1].next_at)
 
     def _run(
         self, task: Task, instant: datetime, next_at: datetime | None, after: datetime, *, is_last: bool
@@ -160,13 +160,13 @@ class _Planner:
         start = task.start_of(instant)
         if self.now - instant > LATE_AFTER:
             claim = replace(claim, reason=reason(Code.CAUGHT_UP, late=self.now - instant))
-            start = max(start, self._slot(task, after))
+            start = max(start, self._catch_up_start(task, after))
         if overlap is Overlap.REPLACE:
-            self._replace(ahead, instant)
+            self._skip_queued(ahead, instant)
         self._start_or_wait(task, claim, start)
         return start
 
-    def _slot(self, task: Task, after: datetime) -> datetime:
+    def _catch_up_start(self, task: Task, after: datetime) -> datetime:
         """Return when the next caught-up run may start: catching up is staggered.
 
         Runs of one task that wait for each other share one slot.
@@ -178,7 +178,8 @@ class _Planner:
         self.caught_up += 1
         return slot
 
-    def _replace(self, ahead: Sequence[Run], instant: datetime) -> None:
+    def _skip_queued(self, ahead: Sequence[Run], instant: datetime) -> None:
+        """Skip the queued runs that the run for ``instant`` replaces."""
         for run in ahead:
             if run.state is RunState.QUEUED:
                 self.skip[run.run_id] = reason(Code.REPLACED, due=instant)
@@ -191,7 +192,7 @@ class _Planner:
             has_jitter = task.start_of(claim.scheduled_for) > self.now
             why = reason(Code.JITTER, at=start) if has_jitter else reason(Code.STAGGERED, at=start)
             self._queue(task, claim, start, why)
-            self.wake.append(start)
+            self.wake_times.append(start)
         elif policy.overlap is Overlap.ALLOW:
             # Queued runs that could start go first.
             taken = sum(run.is_live or _due(run) <= self.now for run in ahead) + started + queued
@@ -223,7 +224,7 @@ class _Planner:
         self.candidates.append(_Candidate(claim.scheduled_for, claim.task, claim=len(self.claims)))
         self.claims.append(claim)
 
-    # ── what is queued ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queued runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def consider_queue(self) -> None:
         """Find the queued runs that could start, and the live runs that they replace."""
@@ -234,7 +235,7 @@ class _Planner:
             if is_held_back(task, self.conditions.pause):
                 queued = [run for run in queued if run.trigger is Trigger.MANUAL]
             due = [run for run in queued if _due(run) <= self.now]
-            self.wake += [_due(run) for run in queued if _due(run) > self.now]
+            self.wake_times += [_due(run) for run in queued if _due(run) > self.now]
             live = [run for run in self.open[slug] if run.is_live]
             if task.policy.overlap is Overlap.REPLACE and any(_is_occurrence(run) for run in due):
                 newest = max(_due(run) for run in due if _is_occurrence(run))
@@ -267,8 +268,8 @@ class _Planner:
 
 
 def _waiting(claim: Claim, due_at: datetime, why: Reason) -> Claim:
-    whole = claim.reason.because(why) if claim.reason is not None else why
-    return replace(claim, state=RunState.QUEUED, due_at=due_at, reason=whole)
+    combined = claim.reason.because(why) if claim.reason is not None else why
+    return replace(claim, state=RunState.QUEUED, due_at=due_at, reason=combined)
 
 
 def _due(run: Run) -> datetime:
