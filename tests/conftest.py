@@ -122,14 +122,14 @@ def _no_process_is_left_behind(request: pytest.FixtureRequest) -> Iterator[None]
         yield
         return
     folder = request.getfixturevalue("tmp_path")
-    before = frozenset(os.listdir("/proc"))  # noqa: PTH208
+    before = frozenset(Path("/proc").iterdir())
     os.environ[_MARK] = str(folder)
     yield
     del os.environ[_MARK]
     _end_processes(folder, before)
 
 
-def _end_processes(folder: Path, before: frozenset[str]) -> None:
+def _end_processes(folder: Path, before: frozenset[Path]) -> None:
     """Wait until no process of a test in ``folder`` is left; kill those that do not end, and fail.
 
     Args:
@@ -143,19 +143,18 @@ def _end_processes(folder: Path, before: frozenset[str]) -> None:
     assert not left, f"the test left processes behind: {left}"
 
 
-def _processes_of(folder: Path, before: frozenset[str]) -> dict[int, str]:
+def _processes_of(folder: Path, before: frozenset[Path]) -> dict[int, str]:
     """Return pid → command line of the processes that a test in ``folder`` started."""
     mark, path = f"{_MARK}={folder}\0".encode(), f"{folder}/".encode()
     processes = {}
-    for name in os.listdir("/proc"):  # noqa: PTH208 - faster than pathlib, and called for each test
-        if name in before or not name.isdigit() or int(name) == os.getpid():
+    for entry in Path("/proc").iterdir():
+        if entry in before or not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        entry = Path("/proc", name)
         try:
             if not (command := (entry / "cmdline").read_bytes()):  # a zombie has no command line
                 continue
             if mark in (entry / "environ").read_bytes() or path in command:
-                processes[int(name)] = command.replace(b"\0", b" ").decode(errors="replace")
+                processes[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it has ended, or belongs to another user
     return processes

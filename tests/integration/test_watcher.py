@@ -53,8 +53,8 @@ class TaskFolders:
             debounce=debounce,
             max_delay=max_delay,
             recheck_interval=recheck_interval,
-            poll_interval=0.02,
-            event_interval=0.005,
+            poll_interval=0.05,
+            event_interval=0.01,
         )
 
     async def next_report(self) -> SourceState:
