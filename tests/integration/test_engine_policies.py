@@ -24,7 +24,9 @@ def function():
 
 def release(installation: Installation, slug: str) -> None:
     """Let all runs of a task that is `RUNS_UNTIL_RELEASED` end."""
-    (installation.paths.work / slug / "released").touch()
+    folder = installation.paths.work / slug
+    folder.mkdir(parents=True, exist_ok=True)  # the shim creates it after the run is recorded as running
+    (folder / "released").touch()
 
 
 def explain(installation: Installation, slug: str) -> str:
