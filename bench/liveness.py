@@ -97,7 +97,7 @@ def main() -> int:
         paths.settings.write_text(template("UTC"))
         facade.ask(paths, p.Create(name="ping"))
         facade.ask(paths, p.BuildTask(task="ping"))
-        environment = os.environ | engine_process.environment_of(paths)
+        environment = os.environ | engine_process.environment_for(paths)
         with subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main"], env=environment, stderr=subprocess.DEVNULL
         ) as engine:

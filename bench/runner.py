@@ -50,7 +50,7 @@ async def measure_runner(root: Path, bursts: int) -> list[float]:
             event = await events.get()
             if isinstance(event, RunResult):
                 assert event.exit_code == 0, event
-                runner.forget(event.run_id)
+                runner.remove_run_files(event.run_id)
                 remaining -= 1
         seconds.append(time.perf_counter() - start)
     await runner.stop()

@@ -141,7 +141,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
     paths.create_folders()
     output = paths.logs / "services" / "engine.out"
     output.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | environment_of(paths)
+    environment = os.environ | environment_for(paths)
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main", "--quiet", *arguments],
@@ -165,7 +165,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
     raise KeijiError(f"the engine (pid {process.pid}) was not ready within {limit:g} s", hint=_tail(output))
 
 
-def environment_of(paths: Paths) -> dict[str, str]:
+def environment_for(paths: Paths) -> dict[str, str]:
     """Return the environment variables with which another process uses the same ``paths``."""
     variables = {"KEIJI_WORKSPACE": str(paths.workspace)}
     if os.environ.get("KEIJI_ROOT") or paths != Paths.from_environment(variables):

@@ -72,7 +72,7 @@ def natural_sort_key(name: str) -> tuple[object, ...]:
     return tuple(int(part) if index % 2 else part for index, part in enumerate(parts)), name
 
 
-def check_free(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:
+def ensure_unique(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:
     """Ensure that neither ``name`` nor ``slug`` is the name or slug of another task, so that lookups are unambiguous.
 
     Args:
@@ -89,7 +89,7 @@ def check_free(name: str, slug: str, others: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def find(query: str, tasks: Iterable[tuple[str, str]]) -> str:
+def find_slug(query: str, tasks: Iterable[tuple[str, str]]) -> str:
     """Return the slug of the task whose name or slug is ``query``.
 
     Args:

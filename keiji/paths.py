@@ -110,15 +110,15 @@ class Paths:
         return self.runtime / "engine.json"
 
     @property
-    def control(self) -> Path:
+    def control_socket(self) -> Path:
         return self.runtime / "control.sock"
 
     @property
-    def state(self) -> Path:
+    def state_socket(self) -> Path:
         return self.runtime / "state.sock"
 
     @property
-    def log(self) -> Path:
+    def log_socket(self) -> Path:
         return self.runtime / "log.sock"
 
     def source(self, slug: str) -> Path:

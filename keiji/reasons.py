@@ -104,11 +104,11 @@ class Reason:
             raise TypeError(f"the code of a reason is text, not {code!r}")
         return cls(code, dict(data.get("params", {})), cls.from_dict(cause) if cause is not None else None)
 
-    def because(self, cause: Reason | None) -> Reason:
+    def with_cause(self, cause: Reason | None) -> Reason:
         """Return this reason with ``cause`` behind its own causes."""
         if cause is None:
             return self
-        return Reason(self.code, self.params, self.cause.because(cause) if self.cause else cause)
+        return Reason(self.code, self.params, self.cause.with_cause(cause) if self.cause else cause)
 
 
 def reason(code: Code, *, cause: Reason | None = None, **params: Value | datetime | timedelta) -> Reason:

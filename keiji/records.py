@@ -47,7 +47,7 @@ class Task:
     failures: int = 0
     held_at: datetime | None = None
 
-    def start_of(self, instant: datetime) -> datetime:
+    def start_time(self, instant: datetime) -> datetime:
         """Return the start time of the run that is due at ``instant``: ``instant`` plus the jitter of the policy.
 
         The random generator is seeded with the task and the instant, so the result is always the same.

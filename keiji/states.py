@@ -56,11 +56,11 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 OPEN = frozenset(state for state, successors in TRANSITIONS.items() if successors)
 ENDED = frozenset(TRANSITIONS) - OPEN
 LIVE = frozenset({_S.STARTING, _S.RUNNING})
-BAD = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
+FAILURES = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
 NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # ended without a process
 
 
-def advance(current: RunState, target: RunState) -> RunState:
+def transition(current: RunState, target: RunState) -> RunState:
     """Return ``target`` if the table allows the transition to it.
 
     Raises:

@@ -76,7 +76,7 @@ def _run_control_center(paths: Paths) -> None:
     command = [sys.executable, "-m", "keiji_tui", "--throw-away"]
     with (
         _terminal_reset_on_error(),
-        subprocess.Popen(command, env=os.environ | engine_process.environment_of(paths)) as process,
+        subprocess.Popen(command, env=os.environ | engine_process.environment_for(paths)) as process,
     ):
         try:
             code = process.wait()

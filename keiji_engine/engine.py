@@ -27,7 +27,7 @@ from keiji_engine.events import Committed, EventBus
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
-from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogs
+from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.run_service import RunService
 from keiji_engine.scheduler.model import Conditions
@@ -76,7 +76,7 @@ class Engine:
         def current_settings() -> Settings:
             return self._settings
 
-        self._logs = ServiceLogs(LogfmtHandler(paths, current_settings, echo=echo))
+        self._logs = ServiceLogWriter(LogfmtHandler(paths, current_settings, echo=echo))
         self._background = BackgroundTasks()
         self._store = AsyncStore()
         self._events = events = EventBus()
@@ -162,7 +162,7 @@ class Engine:
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         referenced = await self._state.read(lambda transaction: transaction.tasks.build_hashes())
-        self._background.start(asyncio.to_thread(builds.collect, self._paths.builds, referenced), _repo_log)
+        self._background.start(asyncio.to_thread(builds.collect_garbage, self._paths.builds, referenced), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")

@@ -22,7 +22,7 @@ from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Run, RunResult, Task
 from keiji.settings import Settings
-from keiji.states import BAD, RunState
+from keiji.states import FAILURES, RunState
 from keiji_engine import builds
 from keiji_engine.events import Committed, EventBus
 from keiji_engine.logs.service_log import log_task
@@ -35,7 +35,7 @@ from keiji_engine.storage.transactions import Transaction, request_run
 RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
-_RETRIED = BAD - {RunState.LOST}  # a lost run may have done its work
+_RETRIED = FAILURES - {RunState.LOST}  # a lost run may have done its work
 
 _log = logging.getLogger("keiji.runner")
 _repo_log = logging.getLogger("keiji.repo")
@@ -184,7 +184,7 @@ class RunService:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)
                 if isinstance(event, RunResult):
-                    self.runner.forget(event.run_id)
+                    self.runner.remove_run_files(event.run_id)
                     self._forget(event.run_id)
                 return
             else:
@@ -201,7 +201,7 @@ class RunService:
             result = replace(result, reason=_with_reported(stopped_for, result.reason))
         retry_at = self._retry_at(result)
         changes = await self._state.apply(lambda transaction: transaction.runs.finish(result, retry_at=retry_at))
-        self.runner.forget(result.run_id)
+        self.runner.remove_run_files(result.run_id)
         self._forget(result.run_id)
         for run in changes.runs.values():
             self._log_consequence(run, result)

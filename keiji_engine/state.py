@@ -318,7 +318,7 @@ class EngineState:
 
     def find(self, name: str) -> Task:
         """Return the task with this name or slug. Raises TaskNotFound, with the nearest name as a hint."""
-        return self._states[names.find(name, self.names())].task
+        return self._states[names.find_slug(name, self.names())].task
 
     def names(self, *, but: str = "") -> list[tuple[str, str]]:
         """Return (name, slug) of each task, except of the one with the slug ``but``."""

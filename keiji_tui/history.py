@@ -11,7 +11,7 @@ from itertools import groupby
 
 from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import BAD, NEVER_STARTED, RunState
+from keiji.states import FAILURES, NEVER_STARTED, RunState
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.sieve import Kind, Sieve
 from keiji_tui.words import counted, outcome
@@ -124,6 +124,6 @@ def sieve() -> Sieve[Row]:
     return Sieve[Row](
         lambda row: row.letters,
         Kind("that ran", lambda row: ran(row.run)),
-        Kind("that failed", lambda row: row.run.state in BAD),
+        Kind("that failed", lambda row: row.run.state in FAILURES),
         Kind("that did not run", lambda row: not ran(row.run)),
     )

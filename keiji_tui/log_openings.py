@@ -6,7 +6,7 @@ from functools import partial
 
 from keiji.errors import KeijiError
 from keiji.records import Run
-from keiji.states import BAD
+from keiji.states import FAILURES
 from keiji_tui.logs.sanitise import plain
 from keiji_tui.logs.source import MOST_RUNS
 from keiji_tui.messages import LogOpened
@@ -82,5 +82,5 @@ def _chosen(runs: tuple[Run, ...], wanted: str) -> Run | None:
     """Return the run of an id, or of the beginning of one; or the last one that began, or failed."""
     if wanted in (LAST, FAILED):
         began = (run for run in runs if run.started_at is not None)
-        return next((run for run in began if wanted == LAST or run.state in BAD), None)
+        return next((run for run in began if wanted == LAST or run.state in FAILURES), None)
     return next((run for run in runs if run.run_id.startswith(wanted.lower())), None)

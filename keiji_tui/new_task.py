@@ -104,7 +104,7 @@ def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:
     """Return why there cannot be a new task of that name; "" where there can."""
     try:
         slug = names.slug_of(names.validate(name))
-        names.check_free(name.strip(), slug, [(task.name, task.slug) for task in tasks])
+        names.ensure_unique(name.strip(), slug, [(task.name, task.slug) for task in tasks])
     except KeijiError as error:
         return error.message
     return ""

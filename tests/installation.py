@@ -121,13 +121,13 @@ class Installation:
         """Send a request as the command line does; a query to a running engine uses a plain socket, which is faster."""
         if (
             isinstance(request, p.Directive)
-            or not self.paths.control.exists()
+            or not self.paths.control_socket.exists()
             or not engine_process.is_running(self.paths)
         ):
             return facade.ask(self.paths, request, sender="test", clock=self.clock)
         with zmq.Context() as context, context.socket(zmq.REQ) as socket:
             socket.linger = 0
-            socket.connect(f"ipc://{self.paths.control}")
+            socket.connect(f"ipc://{self.paths.control_socket}")
             socket.send_multipart(p.encode(request))
             assert socket.poll(LIMIT * 1000), "the engine does not answer"
             reply = p.decode_reply(socket.recv_multipart())
@@ -210,7 +210,7 @@ class Installation:
         if self.engine is None:
             return
         try:
-            if engine_process.is_running(self.paths) and self.paths.control.exists():
+            if engine_process.is_running(self.paths) and self.paths.control_socket.exists():
                 for task in self._tasks():
                     if not task.is_disabled:
                         self.do(p.Disable(task=task.slug))

@@ -18,16 +18,16 @@ DISCARDED_PREFIX = ".old-"
 
 @contextmanager
 def staging_folder(builds: Path) -> Iterator[Path]:
-    """Create a folder in ``builds`` to build in, and remove whatever is left of it afterwards.
+    """Create a folder in ``builds`` to build in, and remove it afterwards.
 
-    This process holds a lock on it, which is how `collect` distinguishes it from the leftovers of a killed process.
+    This process holds a lock on it, by which `collect_garbage` recognizes that it is not left over from a killed process.
     """
     builds.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         folder = Path(tempfile.mkdtemp(prefix=STAGING_PREFIX, dir=builds))
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         file_lock.lock(descriptor)
-        if folder.exists():  # else it was collected before it was locked
+        if folder.exists():  # otherwise it was collected before it was locked
             break
         os.close(descriptor)
     try:
@@ -52,7 +52,7 @@ def publish(staged: Path, target: Path) -> bool:
 
 
 def mark_used(build: Path) -> None:
-    """Restart the grace period of `collect` for a build."""
+    """Restart the grace period of `collect_garbage` for a build."""
     os.utime(build)
 
 
@@ -64,7 +64,7 @@ def discard(build: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder and its contents, even if read-only. Files that cannot be removed are left to `collect`."""
+    """Remove a folder and its contents, even if read-only. `collect_garbage` retries what cannot be removed now."""
     for subfolder, _, _ in os.walk(folder):
         with suppress(OSError):
             os.chmod(subfolder, 0o700)

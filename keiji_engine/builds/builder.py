@@ -34,7 +34,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-async def build(
+async def build_task(
     source: Path,
     builds: Path,
     *,
@@ -76,7 +76,7 @@ async def build(
         interpreter = await _run_in_thread(_describe_interpreter, python)
         entry = _ENTRY.read_text(encoding="utf-8")
         target = builds / snapshot.build_hash(files, interpreter, entry)
-        existing = await _run_in_thread(_reuse, target)
+        existing = await _run_in_thread(_find_reusable, target)
         result = await validate(
             python,
             (target if existing else staged) / "src",
@@ -115,7 +115,7 @@ def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[dateti
     return instants
 
 
-def load(folder: Path) -> Build:
+def load_build(folder: Path) -> Build:
     """Load the build in ``folder``. Raises BuildFailed if it is missing or was modified."""
     try:
         data = json.loads((folder / "manifest.json").read_bytes())
@@ -137,10 +137,10 @@ def load(folder: Path) -> Build:
     return build
 
 
-def _reuse(target: Path) -> Build | None:
+def _find_reusable(target: Path) -> Build | None:
     """Return the existing build and mark it as used; None if there is none, or if it is damaged or was moved."""
     try:
-        existing = load(target)
+        existing = load_build(target)
     except BuildFailed:
         return None
     build_store.mark_used(target)
@@ -154,12 +154,12 @@ def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: 
         hint = "builds are read-only; write to the working folder of the run instead"
         raise BuildFailed(f"importing the task modified its own files: {', '.join(modified)}", hint=hint)
     _write(staged / "entry.py", entry, 0o444)
-    _write(staged / "task", _launcher(build.command), 0o555)
+    _write(staged / "task", _launcher_script(build.command), 0o555)
     _write(staged / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
     if build_store.publish(staged, target):
         return
     try:
-        load(target)  # another process has published the same build in the meantime
+        load_build(target)  # another process has published the same build in the meantime
     except BuildFailed:
         build_store.discard(target)
         build_store.publish(staged, target)
@@ -184,7 +184,7 @@ def _manifest(build: Build, interpreter: str) -> dict[str, Any]:
     }
 
 
-def _launcher(command: tuple[str, ...]) -> str:
+def _launcher_script(command: tuple[str, ...]) -> str:
     return f"""\
 #!/bin/sh
 # Runs this build manually: --run calls the function, --schedule shows when it is due.

@@ -17,7 +17,7 @@ _HASH = re.compile(r"[0-9a-f]{16}")
 _GRACE_PERIOD = 600.0
 
 
-def collect(builds: Path, in_use: Collection[str], *, grace_period: float = _GRACE_PERIOD) -> list[str]:
+def collect_garbage(builds: Path, in_use: Collection[str], *, grace_period: float = _GRACE_PERIOD) -> list[str]:
     """Remove unused builds and the leftovers of killed processes; return the hashes of the removed builds.
 
     Args:
@@ -36,7 +36,7 @@ def collect(builds: Path, in_use: Collection[str], *, grace_period: float = _GRA
     return removed
 
 
-def remove(builds: Path, hashes: Collection[str]) -> None:
+def remove_builds(builds: Path, hashes: Collection[str]) -> None:
     """Remove builds immediately. They must not be in use."""
     for name in hashes:
         with suppress(FileNotFoundError):

@@ -16,7 +16,7 @@ _SCHEDULE = re.compile(r"^    return .+$", re.MULTILINE)  # the first match is t
 SOURCES = ("function.py", "schedule.py", "main.py")
 
 
-def create(target: Path, name: str, description: str, *, schedule: str = "", force: bool = False) -> None:
+def create_task_folder(target: Path, name: str, description: str, *, schedule: str = "", force: bool = False) -> None:
     """Create the folder ``target`` of a new task.
 
     Args:

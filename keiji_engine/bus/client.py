@@ -136,7 +136,7 @@ class Client:
     def _check_engine(self) -> None:
         if not engine_process.is_running(self._paths):
             raise EngineOffline(hint="keiji system start starts it")
-        if not self._paths.control.exists():
+        if not self._paths.control_socket.exists():
             info = engine_process.read_info(self._paths)
             if info is not None and any(s["name"] == "bus" and s["status"] != "online" for s in info.services):
                 raise ServiceOffline(
@@ -145,7 +145,7 @@ class Client:
 
     async def _send(self, frames: list[bytes]) -> None:
         if self._control is None:
-            self._control = self._connect(zmq.DEALER, self._paths.control)
+            self._control = self._connect(zmq.DEALER, self._paths.control_socket)
             self._reader = asyncio.create_task(self._read_replies(self._control))
         # A REQ socket sends the same empty delimiter frame, so that the server sees only one form of request.
         await self._control.send_multipart([b"", *frames])
@@ -198,7 +198,7 @@ class Client:
                     yield link
                 await asyncio.sleep(_POLL_INTERVAL)
                 continue
-            state = self._connect(zmq.SUB, self._paths.state)
+            state = self._connect(zmq.SUB, self._paths.state_socket)
             try:
                 async for update in self._follow_state(state):
                     if isinstance(update, LinkChanged):
@@ -269,7 +269,7 @@ class Client:
         Text that a full socket dropped is read back. A gap of more than a megabyte is skipped instead: then the next
         ``position`` is greater than the previous ``end``. Raises as `ask` does.
         """
-        log = self._connect(zmq.SUB, self._paths.log)
+        log = self._connect(zmq.SUB, self._paths.log_socket)
         try:
             log.subscribe(p.log_topic(task))
             first = await self.ask(p.ReadLog(task=task, position=position, lines=lines))

@@ -83,10 +83,10 @@ class BusServer:
         """Bind the sockets, call ``ready``, and serve until cancelled."""
         with contextlib.ExitStack() as stack:
             context = stack.enter_context(zmq.asyncio.Context())
-            control = stack.enter_context(self._bind(context, zmq.ROUTER, self._paths.control))
+            control = stack.enter_context(self._bind(context, zmq.ROUTER, self._paths.control_socket))
             control.setsockopt(zmq.SNDHWM, _MAX_UNREAD_REPLIES)
-            state = stack.enter_context(self._bind(context, zmq.XPUB, self._paths.state))
-            log = stack.enter_context(self._bind(context, zmq.XPUB, self._paths.log))
+            state = stack.enter_context(self._bind(context, zmq.XPUB, self._paths.state_socket))
+            log = stack.enter_context(self._bind(context, zmq.XPUB, self._paths.log_socket))
             for publisher in (state, log):
                 publisher.setsockopt(zmq.XPUB_VERBOSE, 1)  # report every subscriber of a topic, not only the first
             self._state = state

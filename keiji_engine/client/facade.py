@@ -80,7 +80,7 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable
     from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
-    from keiji_engine.logs.service_log import LogfmtHandler, log_directly
+    from keiji_engine.logs.service_log import LogfmtHandler, log_synchronously
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
 
@@ -92,7 +92,7 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable
     try:
         await state.load()
         context = Context(paths, lambda: settings, state, clock)
-        with log_directly(LogfmtHandler(paths, lambda: settings)):
+        with log_synchronously(LogfmtHandler(paths, lambda: settings)):
             return await Dispatcher(context, publish=lambda _: None).perform(request, own_peer())
     finally:
         await state.close()

@@ -30,7 +30,7 @@ async def build(context: Context, request: BuildTask) -> Done:
         if known is not None and request.restart:
             context.check_stoppable(known)  # before anything changes
         try:
-            new_build, _ = await builds.build(
+            new_build, _ = await builds.build_task(
                 source,
                 context.paths.builds,
                 python=sys.executable,
@@ -121,7 +121,7 @@ async def _record(context: Context, source: Path) -> Task:
     values = builds.read_env(source)
     name = names.validate(values.get("NAME") or source.name)
     description = names.one_line(values.get("DESCRIPTION", ""))
-    names.check_free(name, source.name, context.state.names(but=source.name))
+    names.ensure_unique(name, source.name, context.state.names(but=source.name))
     known = context.state.task(source.name)
     if known is None:
         now = context.clock()

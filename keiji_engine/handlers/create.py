@@ -22,7 +22,7 @@ async def create(context: Context, request: Create) -> Done:
     if not context.paths.tasks.is_dir():
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
     async with context.lock(slug):
-        names.check_free(name, slug, context.state.names(but=slug))
+        names.ensure_unique(name, slug, context.state.names(but=slug))
         known = context.state.task(slug)
         if known is not None and not request.force:
             raise TaskExists(
@@ -32,7 +32,9 @@ async def create(context: Context, request: Create) -> Done:
         if source.exists() and not request.force:
             hint = f"keiji task build {slug} uses it as it is; --force replaces it"
             raise TaskExists(f"{source} already exists", hint=hint)
-        await asyncio.to_thread(builds.create, source, name, description, schedule=schedule, force=request.force)
+        await asyncio.to_thread(
+            builds.create_task_folder, source, name, description, schedule=schedule, force=request.force
+        )
         if known is None:
             now = context.clock()
             await context.state.apply(lambda transaction: transaction.tasks.create(name, slug, description, now))

@@ -35,4 +35,4 @@ def _remove_files(paths: Paths, slug: str, unused: set[str]) -> None:
     paths.link(slug).unlink(missing_ok=True)
     shutil.rmtree(paths.task_log(slug).parent, ignore_errors=True)
     shutil.rmtree(paths.work / slug, ignore_errors=True)
-    builds.remove(paths.builds, unused)
+    builds.remove_builds(paths.builds, unused)

@@ -85,7 +85,7 @@ def build_timeline(
 
 def due_instant(task: Task, occurrence: Occurrence) -> DueInstant:
     """Return an occurrence as clients see it, with the start time and a note on daylight saving and jitter."""
-    starts_at = task.start_of(occurrence.at)
+    starts_at = task.start_time(occurrence.at)
     delay = (starts_at - occurrence.at).total_seconds()
     jitter_note = f"starts {delay:g} s later (jitter)" if delay and not occurrence.is_skipped else ""
     return DueInstant(

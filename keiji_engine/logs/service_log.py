@@ -66,7 +66,7 @@ class LogfmtHandler(logging.Handler):
             self.handleError(record)
 
 
-class ServiceLogs:
+class ServiceLogWriter:
     """Writes log records in a thread, so that neither a disk nor the lock of a log blocks the event loop."""
 
     def __init__(self, handler: LogfmtHandler) -> None:
@@ -105,7 +105,7 @@ class ServiceLogs:
 
 
 @contextlib.contextmanager
-def log_directly(handler: LogfmtHandler) -> Iterator[None]:
+def log_synchronously(handler: LogfmtHandler) -> Iterator[None]:
     """Write the records of this thread at once, for a command that works without an engine."""
     thread = threading.get_ident()
     handler.addFilter(lambda record: record.thread == thread)

@@ -50,7 +50,7 @@ def inspect(
     try:
         header, result = run_file.read(path)
         if header is None or result is not None:
-            return result or lost(path.name, now, _NO_RESULT)
+            return result or lost_result(path.name, now, _NO_RESULT)
         pidfd = open_pidfd(header.shim)
         # Check the lock after opening the pidfd: if it is still held, the shim was alive when the pidfd was opened, so
         # the pid had not been reused.
@@ -61,9 +61,9 @@ def inspect(
         header, result = run_file.read(path)
     except FileNotFoundError:
         return None
-    return result or lost(path.name, now, _NO_RESULT, header.started_at if header else None)
+    return result or lost_result(path.name, now, _NO_RESULT, header.started_at if header else None)
 
 
-def lost(run_id: str, now: datetime, why: Reason = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
+def lost_result(run_id: str, now: datetime, why: Reason = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
     """Return the result of a run whose outcome is unknown."""
     return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=why)

@@ -90,7 +90,7 @@ class Runner:
             for run_id in with_file:
                 self._check_run_file(run_id, adopted=True)
             for run_id in sorted(set(open_runs).difference(with_file)):
-                self._on_event(adopt.lost(run_id, self._clock()))
+                self._on_event(adopt.lost_result(run_id, self._clock()))
             self._launcher = await LauncherProcess.start(self._runs, lock)
         except BaseException:
             await self.stop()
@@ -156,7 +156,7 @@ class Runner:
             return False
         return True
 
-    def forget(self, run_id: str) -> None:
+    def remove_run_files(self, run_id: str) -> None:
         """Remove the files of a run whose result is recorded."""
         (self._runs / run_id).unlink(missing_ok=True)
         progress.write(progress.path_for(self._runs, run_id), None)
@@ -216,7 +216,7 @@ class Runner:
                 )
         elif (run_id := message.get("gone")) and not self._check_run_file(run_id) and self._pending.pop(run_id, None):
             self._stop_requests.discard(run_id)
-            self._on_event(adopt.lost(run_id, self._clock(), reason(Code.SHIM_KILLED)))
+            self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED)))
 
     def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
         """Report and watch a run if its file shows that it has begun; return False if it has no file."""
@@ -259,7 +259,7 @@ class Runner:
         if isinstance(state, LiveRun):  # the pidfd was not the shim's; the lock check in `inspect` rules that out
             self._watch(run_id, state)
             return
-        self._on_event(state or adopt.lost(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED)))
+        self._on_event(state or adopt.lost_result(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED)))
 
     def _schedule_poll(self) -> None:
         """Schedule a check of the run files if some runs may start or end without a notification."""

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Progress, RunResult
-from keiji.states import BAD, RunState
+from keiji.states import FAILURES, RunState
 from keiji_engine.logs.line_format import StreamFormatter, format_line
 from keiji_engine.logs.writer import LogWriter
 from keiji_engine.runner import progress, run_file
@@ -258,10 +258,10 @@ class _Shim:
             state = self.end_state or (RunState.SUCCEEDED if code == 0 else RunState.FAILED)
         if self.unlogged_bytes:
             incomplete = reason(Code.LOG_INCOMPLETE)
-            why = why.because(incomplete) if why is not None else incomplete
+            why = why.with_cause(incomplete) if why is not None else incomplete
         duration = f"{time.monotonic() - self.monotonic_start:.3f} s"
         message = f"run {state.replace('_', ' ')} after {duration}" + (f": {render(why, self.log.zone)}" if why else "")
-        level = "ERROR" if state in BAD else "INFO"
+        level = "ERROR" if state in FAILURES else "INFO"
         self._append(format_line(self._local_time(), level, message, self.spec.run_id))
         return RunResult(
             run_id=self.spec.run_id,

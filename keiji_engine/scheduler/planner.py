@@ -157,7 +157,7 @@ class _Planner:
         if overlap is Overlap.SKIP and ahead:
             self.claims.append(replace(claim, state=RunState.SKIPPED, reason=occupied(ahead, task)))
             return after
-        start = task.start_of(instant)
+        start = task.start_time(instant)
         if self.now - instant > LATE_AFTER:
             claim = replace(claim, reason=reason(Code.CAUGHT_UP, late=self.now - instant))
             start = max(start, self._catch_up_start(task, after))
@@ -189,7 +189,7 @@ class _Planner:
         ahead = [run for run in self.open[task.slug] if run.run_id not in self.skip]
         policy, started, queued = task.policy, self.started[task.slug], self.queued[task.slug]
         if start > self.now:
-            has_jitter = task.start_of(claim.scheduled_for) > self.now
+            has_jitter = task.start_time(claim.scheduled_for) > self.now
             why = reason(Code.JITTER, at=start) if has_jitter else reason(Code.STAGGERED, at=start)
             self._queue(task, claim, start, why)
             self.wake_times.append(start)
@@ -268,7 +268,7 @@ class _Planner:
 
 
 def _waiting(claim: Claim, due_at: datetime, why: Reason) -> Claim:
-    combined = claim.reason.because(why) if claim.reason is not None else why
+    combined = claim.reason.with_cause(why) if claim.reason is not None else why
     return replace(claim, state=RunState.QUEUED, due_at=due_at, reason=combined)
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
 from keiji.records import Claim, Run, RunResult, Task
-from keiji.states import BAD, ENDED, RunState, Trigger, advance
+from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
@@ -107,7 +107,7 @@ class RunRepository:
         """
         before = self._locked(run_id)
         task = self._task(before.task)
-        state = advance(before.state, RunState.STARTING)
+        state = transition(before.state, RunState.STARTING)
         run = self._update(before, state=state, build=task.build or before.build, reason=None)
         self._tasks.advance({task.slug: task}, {}, [task.slug], now)
         return run
@@ -115,7 +115,7 @@ class RunRepository:
     def skip_queued(self, run_id: str, reason: Reason, now: datetime) -> Run:
         """End a queued run as skipped. Raises RunNotFound, IllegalTransition as `start_queued` does."""
         before = self._locked(run_id)
-        return self._update(before, state=advance(before.state, RunState.SKIPPED), reason=reason, finished_at=now)
+        return self._update(before, state=transition(before.state, RunState.SKIPPED), reason=reason, finished_at=now)
 
     def cancel_queued(self, slug: str, reason: Reason, now: datetime) -> list[Run]:
         """Stop every queued run of a task and return them. Raises TaskNotFound."""
@@ -124,7 +124,10 @@ class RunRepository:
         rows = self._connection.execute(queued.order_by(runs.c.run_id).with_for_update(of=runs)).mappings().all()
         return [
             self._update(
-                to_run(row, slug), state=advance(row["state"], RunState.STOPPED), finished_at=now, reason=reason
+                to_run(row, slug),
+                state=transition(row["state"], RunState.STOPPED),
+                finished_at=now,
+                reason=reason,
             )
             for row in rows
         ]
@@ -150,7 +153,7 @@ class RunRepository:
         before = self._locked(run_id)
         if before.state is RunState.RUNNING:
             return before
-        return self._update(before, state=advance(before.state, RunState.RUNNING), started_at=started_at)
+        return self._update(before, state=transition(before.state, RunState.RUNNING), started_at=started_at)
 
     def finish(self, result: RunResult, *, retry_at: datetime | None = None) -> tuple[Run, Run | None]:
         """Record how a run ended, and what follows from it.
@@ -171,7 +174,7 @@ class RunRepository:
             return before, self._queued_retry(before)
         run = self._update(
             before,
-            state=advance(before.state, result.state),
+            state=transition(before.state, result.state),
             started_at=result.started_at or before.started_at,
             finished_at=result.finished_at,
             reason=result.reason or before.reason,  # for example that the run was caught up
@@ -184,7 +187,7 @@ class RunRepository:
         )
         retry = self._add_retry(run, retry_at) if retry_at is not None else None
         task = self._task(run.task)
-        if run.state in BAD and retry is None:
+        if run.state in FAILURES and retry is None:
             self._tasks.count_failure(task, run.reason, result.finished_at)
         elif run.state is RunState.SUCCEEDED and task.held_at is None and (task.is_error or task.failures):
             # A hold and its reason stay until they are resolved: a successful manual run does not end a hold.

@@ -12,7 +12,7 @@ from textual.content import Content
 
 from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import BAD
+from keiji.states import FAILURES
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions import Action, Place
 from keiji_tui.link.link import Link
@@ -105,7 +105,7 @@ class RunLogScreen(LogBoard):
         if run.started_at is not None:
             day = calendar(run.started_at, now, zone).rpartition(" ")[0].removeprefix("today")
             parts.append((f"  {day} {clock(run.started_at, zone)}".rstrip(), "$text-muted"))
-        style = "$text-error" if run.state in BAD else "$foreground"
+        style = "$text-error" if run.state in FAILURES else "$foreground"
         parts.append((f"  {outcome(run.state, run.exit_code, run.signal)}", style))
         if run.seconds is not None:
             parts.append((f" after {lasting(run.seconds)}", "$text-muted"))

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import BAD, RunState
+from keiji.states import FAILURES, RunState
 from keiji_engine.bus.views import TaskView
 from keiji_tui import durations, history
 from keiji_tui.actions import Action, Place
@@ -217,7 +217,7 @@ class RunsScreen(ListBoard[Row]):
             return {}
         run = row.run
         since = elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
-        bad = "$text-error" if run.state in BAD else "$foreground"
+        bad = "$text-error" if run.state in FAILURES else "$foreground"
         cpu = "" if run.cpu_seconds is None else lasting(run.cpu_seconds)
         return {
             "mark": _mark(run),
@@ -277,7 +277,7 @@ class RunsScreen(ListBoard[Row]):
 def _mark(run: Run) -> Content:
     if run.state is RunState.QUEUED and run.attempt > 1:
         return Content.styled("↻", "$text-warning")
-    return Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in BAD else _NEVER))
+    return Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in FAILURES else _NEVER))
 
 
 def _because(run: Run) -> str:

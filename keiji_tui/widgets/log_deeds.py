@@ -14,7 +14,7 @@ from textual.worker import Worker
 
 from keiji.errors import KeijiError
 from keiji.records import Run
-from keiji.states import BAD
+from keiji.states import FAILURES
 from keiji_tui.logs.asked import Check, Choose, Sift, Stream
 from keiji_tui.logs.matcher import PatternFailed
 from keiji_tui.logs.sanitise import plain
@@ -193,11 +193,11 @@ class LogDeeds:
         source = self._pane.source
         if source is None:
             return
-        place = await last_error(source, run) if run.state in BAD else run.log_start
+        place = await last_error(source, run) if run.state in FAILURES else run.log_start
         if place is None:
             self._pane.tell("the log has nothing of this run" if run.log_end is None else "not in the log any more")
         else:
-            self._go_to(place, 0.7 if run.state in BAD else 0.0)
+            self._go_to(place, 0.7 if run.state in FAILURES else 0.0)
 
     def _previous_run(self) -> None:
         self._begin(partial(self._other_run, backwards=True))

@@ -14,7 +14,7 @@ from repositories import Repositories
 from keiji.reasons import Code, reason
 from keiji.records import Claim
 from keiji.settings import Settings
-from keiji.states import BAD, RunState, Trigger
+from keiji.states import FAILURES, RunState, Trigger
 
 
 def test_a_claim_adds_a_run_and_advances_the_task(store: Repositories) -> None:
@@ -187,7 +187,7 @@ def test_after_sigkill_the_database_is_consistent(
     assert sorted(scheduled) == [at(10 * n) for n in range(1, len(scheduled) + 1)]
     assert store.tasks.get("ping").next_at == max(scheduled) + timedelta(seconds=10)
     retried = {run.scheduled_for for run in everything if run.trigger is Trigger.RETRY}
-    assert retried == {moment for moment, run in scheduled.items() if run.state in BAD}
+    assert retried == {moment for moment, run in scheduled.items() if run.state in FAILURES}
     assert [run.scheduled_for for run in store.runs.open() if run.is_live] in ([], [max(scheduled)])
     # And the next claim succeeds.
     assert started(store, "ping", 10 * (len(scheduled) + 1)).state is RunState.RUNNING

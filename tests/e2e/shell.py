@@ -23,7 +23,7 @@ class Shell:
 
     def __init__(self, root: Path) -> None:
         self.paths = Paths.under(root)
-        self.environment = os.environ | engine_process.environment_of(self.paths) | {"KEIJI_ROOT": str(root)}
+        self.environment = os.environ | engine_process.environment_for(self.paths) | {"KEIJI_ROOT": str(root)}
 
     def argv(self, *arguments: str) -> list[str]:
         return command_line.argv(*arguments)

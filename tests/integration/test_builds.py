@@ -19,7 +19,7 @@ from keiji.errors import BuildFailed
 from keiji.policy import Policy, Retry
 from keiji.records import Build
 from keiji.schedule import DayTime
-from keiji_engine.builds import activate, build, collect, create, hash_sources, load
+from keiji_engine.builds import activate, build_task, collect_garbage, create_task_folder, hash_sources, load_build
 from keiji_engine.builds.build_store import staging_folder
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -29,7 +29,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "tasks" / "ping é 'x'"
-    create(folder, "ping", "")
+    create_task_folder(folder, "ping", "")
     return folder
 
 
@@ -39,7 +39,7 @@ def builds(tmp_path: Path) -> Path:
 
 
 async def _build(source: Path, builds: Path) -> Build:
-    built, _ = await build(source, builds, python=sys.executable, now=NOW, inherited=ENVIRONMENT)
+    built, _ = await build_task(source, builds, python=sys.executable, now=NOW, inherited=ENVIRONMENT)
     return built
 
 
@@ -69,10 +69,10 @@ def _write_function(source: Path, *lines: str, before: str = "") -> None:
 def new_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Build, list[datetime]]:
     """Sources, builds, build and next instants of a new task with a secret. The tests that share it only read."""
     root = tmp_path_factory.mktemp("new")
-    create(root / "new", "new", "")
+    create_task_folder(root / "new", "new", "")
     (root / "new" / ".env").write_text("TOKEN=hunter2\n")
     builds = root / "builds"
-    return root / "new", builds, *asyncio.run(build(root / "new", builds, python=sys.executable, now=NOW))
+    return root / "new", builds, *asyncio.run(build_task(root / "new", builds, python=sys.executable, now=NOW))
 
 
 def test_a_new_task_can_be_built_and_run(new_task: tuple[Path, Path, Build, list[datetime]]) -> None:
@@ -87,7 +87,7 @@ def test_a_new_task_can_be_built_and_run(new_task: tuple[Path, Path, Build, list
     assert built.policy == Policy()
     assert 0 < built.import_seconds < 10
     assert built.created_at == NOW
-    assert load(builds / built.hash) == built
+    assert load_build(builds / built.hash) == built
     assert [(later - sooner).total_seconds() for sooner, later in pairwise([NOW, *upcoming])] == [10.0] * 5
     assert list(builds.iterdir()) == [builds / built.hash]
 
@@ -99,7 +99,7 @@ async def test_the_next_instants_are_computed_in_the_time_zone(source: Path, bui
         "policy = Policy(timeout=30, retry=Retry(tries=3, delay=1))\n"
     )
 
-    built, upcoming = await build(source, builds, python=sys.executable, now=NOW, zone="Africa/Nairobi")
+    built, upcoming = await build_task(source, builds, python=sys.executable, now=NOW, zone="Africa/Nairobi")
 
     assert isinstance(built.schedule, DayTime)
     assert built.policy == Policy(timeout=30, retry=Retry(tries=3, delay=1))
@@ -234,7 +234,7 @@ async def test_a_missing_file_is_reported(source: Path, builds: Path, missing: s
 
 async def test_a_missing_interpreter_is_reported(source: Path, builds: Path) -> None:
     with pytest.raises(BuildFailed, match="cannot start the interpreter /nowhere/python"):
-        await build(source, builds, python="/nowhere/python", now=NOW)
+        await build_task(source, builds, python="/nowhere/python", now=NOW)
     assert list(builds.iterdir()) == []
 
 
@@ -244,7 +244,7 @@ async def test_a_damaged_build_is_replaced(source: Path, builds: Path) -> None:
     damaged.chmod(0o644)
     damaged.write_text("def function():\n    print('tampered')\n")
     with pytest.raises(BuildFailed, match=r"was modified: function\.py"):
-        load(builds / built.hash)
+        load_build(builds / built.hash)
 
     again = await _build(source, builds)
 
@@ -283,18 +283,18 @@ KILLED_BUILDS = """
 import asyncio, os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from keiji_engine.builds import build, load
+from keiji_engine.builds import build_task, load_build
 source, builds = map(Path, sys.argv[1:])
 for step in range(8):
     (source / "texts.py").write_text(f"NUMBER = {step}")
     pid = os.fork()
     if pid == 0:
         signal.setitimer(signal.ITIMER_REAL, 0.01 * (step + 1))
-        asyncio.run(build(source, builds, python=sys.executable, now=datetime.now(UTC)))
+        asyncio.run(build_task(source, builds, python=sys.executable, now=datetime.now(UTC)))
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     for folder in builds.glob("[0-9a-f]*"):
-        load(folder)
+        load_build(folder)
 """
 
 
@@ -309,7 +309,7 @@ def test_a_killed_process_leaves_no_partial_build(source: Path, builds: Path) ->
     deadline = time.monotonic() + 10
     while leftovers := list(builds.glob(".*")):  # an orphaned validation process may still write to one
         assert time.monotonic() < deadline, leftovers
-        collect(builds, {built.hash})
+        collect_garbage(builds, {built.hash})
 
 
 async def test_unused_builds_and_leftovers_are_collected(source: Path, builds: Path) -> None:
@@ -320,11 +320,11 @@ async def test_unused_builds_and_leftovers_are_collected(source: Path, builds: P
     (builds / ".old-left").mkdir()
     (builds / "notes").mkdir()
 
-    assert collect(builds, {new.hash}) == [], "it is in its grace period"
-    assert collect(builds, {new.hash}, grace_period=0) == [old.hash]
+    assert collect_garbage(builds, {new.hash}) == [], "it is in its grace period"
+    assert collect_garbage(builds, {new.hash}, grace_period=0) == [old.hash]
 
     assert sorted(folder.name for folder in builds.iterdir()) == sorted([new.hash, "notes"])
-    assert load(builds / new.hash) == new
+    assert load_build(builds / new.hash) == new
 
 
 async def test_a_reused_build_is_not_collected_during_the_grace_period(source: Path, builds: Path) -> None:
@@ -332,18 +332,18 @@ async def test_a_reused_build_is_not_collected_during_the_grace_period(source: P
     os.utime(builds / built.hash, (1, 1))
     await _build(source, builds)
 
-    assert collect(builds, set()) == []
+    assert collect_garbage(builds, set()) == []
 
 
 def test_a_staging_folder_in_use_is_not_collected(builds: Path) -> None:
     with staging_folder(builds) as folder:
-        collect(builds, set(), grace_period=0)
+        collect_garbage(builds, set(), grace_period=0)
         assert folder.is_dir()
     assert list(builds.iterdir()) == []
 
 
 def test_collecting_without_builds_does_nothing(builds: Path) -> None:
-    assert collect(builds, set()) == []
+    assert collect_garbage(builds, set()) == []
 
 
 async def test_the_link_to_the_active_build_runs_it(source: Path, builds: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from keiji.errors import BuildFailed
-from keiji_engine.builds import build, check_syntax, create
+from keiji_engine.builds import build_task, check_syntax, create_task_folder
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 VALID = "def function():\n    pass\n"
@@ -22,7 +22,7 @@ EVERY = "from keiji import every, on\ndef schedule():\n    return "
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "計時 'x'"
-    create(folder, "ping", "")
+    create_task_folder(folder, "ping", "")
     return folder
 
 
@@ -30,7 +30,7 @@ async def _build_error(source: Path, timeout: float = 20.0, **environment: str) 
     builds = source.parent / "builds"
     inherited = {"PATH": os.environ["PATH"], **environment}
     with pytest.raises(BuildFailed) as failure:
-        await build(source, builds, python=sys.executable, now=NOW, inherited=inherited, timeout=timeout)
+        await build_task(source, builds, python=sys.executable, now=NOW, inherited=inherited, timeout=timeout)
     assert list(builds.iterdir()) == [], "a failed build leaves no files"
     return failure.value
 
@@ -126,7 +126,7 @@ async def test_a_syntax_error_in_any_file_fails_the_build_even_if_not_imported(s
 async def test_the_function_is_never_called(source: Path, tmp_path: Path) -> None:
     (source / "function.py").write_text(f"def function():\n    open({str(tmp_path / 'called')!r}, 'w')\n")
 
-    await build(source, tmp_path / "builds", python=sys.executable, now=NOW)
+    await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
     assert not (tmp_path / "called").exists()
 
@@ -137,7 +137,7 @@ async def test_output_and_input_of_the_sources_do_not_affect_the_report(source: 
     )
     (source / "function.py").write_text(noise + VALID)
 
-    built, _ = await build(source, tmp_path / "builds", python=sys.executable, now=NOW)
+    built, _ = await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
     assert built.schedule.describe() == "every 10 seconds"
 
@@ -147,7 +147,7 @@ async def test_a_thread_that_never_ends_does_not_block_the_build(source: Path, t
         "import threading\nthreading.Thread(target=threading.Event().wait).start()\n" + VALID
     )
 
-    await build(source, tmp_path / "builds", python=sys.executable, now=NOW)
+    await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
 
 HANGS = {
@@ -160,7 +160,7 @@ HANGS = {
 async def test_a_hanging_import_times_out_and_its_line_is_reported(tmp_path: Path) -> None:
     sources = [tmp_path / name / "ping" for name in HANGS]
     for source, hang in zip(sources, HANGS.values(), strict=True):
-        create(source, "ping", "")
+        create_task_folder(source, "ping", "")
         (source / "function.py").write_text(hang + VALID)
 
     errors = await asyncio.gather(*(_build_error(source, timeout=0.5) for source in sources))
@@ -214,13 +214,13 @@ async def test_sources_do_not_shadow_modules_of_keiji_and_the_standard_library(s
     (source / "keiji.py").write_text("raise SystemExit\n")
     (source / "re.py").write_text("raise SystemExit\n")
 
-    await build(source, tmp_path / "builds", python=sys.executable, now=NOW)
+    await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
 
 async def test_the_duration_of_the_import_is_measured(source: Path, tmp_path: Path) -> None:
     (source / "function.py").write_text("import threading\nthreading.Event().wait(0.05)\n" + VALID)
 
-    built, _ = await build(source, tmp_path / "builds", python=sys.executable, now=NOW)
+    built, _ = await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
     assert 0.05 <= built.import_seconds < 5
 

@@ -124,7 +124,7 @@ async def dealer(paths: Paths) -> AsyncIterator[zmq.asyncio.Socket]:
     """Connect a plain socket that can send anything."""
     with zmq.asyncio.Context() as context, context.socket(zmq.DEALER) as socket:
         socket.linger = 0
-        socket.connect(f"ipc://{paths.control}")
+        socket.connect(f"ipc://{paths.control_socket}")
         yield socket
 
 
@@ -186,13 +186,13 @@ async def test_the_peer_of_a_request_from_another_user_is_that_user(tmp_path: Pa
             for path in (paths.runtime, *paths.runtime.parents):
                 if path.is_relative_to(folder):
                     path.chmod(0o755)
-            paths.control.chmod(0o666)
+            paths.control_socket.chmod(0o666)
             with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as req:
                 req.linger = 0
                 # The kernel takes the credentials of a connection from the process at the time of the connect.
                 os.seteuid(nobody)
                 try:
-                    req.connect(f"ipc://{paths.control}")
+                    req.connect(f"ipc://{paths.control_socket}")
                     await req.send_multipart(p.encode(p.Ping()))
                     async with asyncio.timeout(LIMIT):
                         await req.recv_multipart()
@@ -251,7 +251,7 @@ async def test_a_missing_engine_is_noticed_without_a_time_out(paths: Paths) -> N
 
 
 async def test_only_the_owner_can_use_the_sockets(engine: Engine, paths: Paths) -> None:
-    for socket in (paths.control, paths.state, paths.log):
+    for socket in (paths.control_socket, paths.state_socket, paths.log_socket):
         assert socket.stat().st_mode & 0o777 == 0o600
     assert paths.runtime.stat().st_mode & 0o777 == 0o700
 
@@ -388,7 +388,7 @@ async def test_a_flood_of_log_text_does_not_delay_heartbeats(engine: Engine, pat
 async def test_a_plain_req_socket_is_served(engine: Engine, paths: Paths) -> None:
     with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as req:
         req.linger = 0
-        req.connect(f"ipc://{paths.control}")
+        req.connect(f"ipc://{paths.control_socket}")
         await req.send_multipart([b"1", b'{"type": "ping", "id": "1"}'])
         async with asyncio.timeout(LIMIT):
             version, body = await req.recv_multipart()

@@ -361,8 +361,8 @@ async def test_each_run_of_a_burst_has_its_own_result_and_output(harness: Runner
 
 async def test_forgetting_a_run_removes_its_run_file(harness: RunnerHarness) -> None:
     await harness.run(harness.shell("r1", "true"))
-    harness.runner.forget("r1")
-    harness.runner.forget("r1")
+    harness.runner.remove_run_files("r1")
+    harness.runner.remove_run_files("r1")
     assert list(harness.run_files.iterdir()) == []
 
 

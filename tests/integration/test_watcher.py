@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from keiji_engine.builds import create, hash_sources
+from keiji_engine.builds import create_task_folder, hash_sources
 from keiji_engine.watcher import SourceState, Watcher
 
 CHANGED = SourceState("ping", ("function.py",))
@@ -28,14 +28,14 @@ class TaskFolders:
         self.function = self.source / "function.py"
         self.active: dict[str, dict[str, str]] = {}
         self.reports: asyncio.Queue[SourceState] = asyncio.Queue()
-        create(self.source, "ping", "")
+        create_task_folder(self.source, "ping", "")
         self.activate()
 
     def activate(self, slug: str = "ping") -> None:
         self.active[slug] = hash_sources(self.tasks / slug)
 
     def add_active(self, slug: str) -> Path:
-        create(self.tasks / slug, slug, "")
+        create_task_folder(self.tasks / slug, slug, "")
         self.activate(slug)
         return self.tasks / slug
 
@@ -121,7 +121,7 @@ async def test_changes_made_before_the_start_are_reported_at_the_start(folders: 
 
 
 async def test_files_that_are_not_sources_and_tasks_without_a_build_are_ignored(folders: TaskFolders) -> None:
-    create(folders.tasks / "other", "other", "")
+    create_task_folder(folders.tasks / "other", "other", "")
     async with running(folders.watcher()):
         (folders.source / ".env").write_text("NAME=other\n")
         (folders.source / "__pycache__").mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keiji.errors import KeijiError, TaskExists
-from keiji_engine.builds import create, read_env
+from keiji_engine.builds import create_task_folder, read_env
 
 NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", "a" * 100]
 
@@ -18,7 +18,7 @@ NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", 
 def test_a_new_task_has_four_files_and_its_name_in_the_env_file(tmp_path: Path, name: str) -> None:
     target = tmp_path / "tasks" / "new"
 
-    create(target, name, "first\nsecond 'x'")
+    create_task_folder(target, name, "first\nsecond 'x'")
 
     assert sorted(file.name for file in target.iterdir()) == [".env", "function.py", "main.py", "schedule.py"]
     assert read_env(target) == {"NAME": name, "DESCRIPTION": "first\nsecond 'x'"}
@@ -28,24 +28,24 @@ def test_a_new_task_has_four_files_and_its_name_in_the_env_file(tmp_path: Path, 
 
 def test_existing_files_are_not_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "new"
-    create(target, "new", "")
+    create_task_folder(target, "new", "")
     (target / "function.py").write_text("mine")
 
     with pytest.raises(TaskExists, match="already exists"):
-        create(target, "new", "")
+        create_task_folder(target, "new", "")
     assert (target / "function.py").read_text() == "mine"
 
 
 def test_force_replaces_the_sources_and_keeps_secrets_and_other_files(tmp_path: Path) -> None:
     target = tmp_path / "new"
-    create(target, "new", "old description")
+    create_task_folder(target, "new", "old description")
     original = (target / "function.py").read_text()
     (target / "function.py").write_text("mine")
     (target / "extra.py").write_text("mine, too")
     with (target / ".env").open("a") as env:
         env.write("TOKEN='s3 # cret'\n")
 
-    create(target, "New", "new description", force=True)
+    create_task_folder(target, "New", "new description", force=True)
 
     assert (target / "function.py").read_text() == original
     assert (target / "extra.py").read_text() == "mine, too"
@@ -56,9 +56,9 @@ def test_a_file_with_the_name_of_the_folder_is_not_modified(tmp_path: Path) -> N
     (tmp_path / "new").write_text("mine")
 
     with pytest.raises(TaskExists):
-        create(tmp_path / "new", "new", "")
+        create_task_folder(tmp_path / "new", "new", "")
     with pytest.raises(KeijiError, match="cannot be written"):
-        create(tmp_path / "new", "new", "", force=True)
+        create_task_folder(tmp_path / "new", "new", "", force=True)
     assert (tmp_path / "new").read_text() == "mine"
 
 
@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(KeijiError, match="cannot be written"):
-        create(tmp_path / "file" / "new", "new", "")
+        create_task_folder(tmp_path / "file" / "new", "new", "")
 
 
 def _run_main(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -76,7 +76,7 @@ def _run_main(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 
 def test_main_runs_the_task_with_the_values_of_its_env(tmp_path: Path) -> None:
     target = tmp_path / "tasks" / "a b 'c'"
-    create(target, "new", "")
+    create_task_folder(target, "new", "")
     untouched = _run_main(target, "--run")
     (target / "function.py").write_text("import os\ndef function():\n    print(os.environ['TOKEN'])\n    return 3\n")
     with (target / ".env").open("a") as env:
@@ -89,7 +89,7 @@ def test_main_runs_the_task_with_the_values_of_its_env(tmp_path: Path) -> None:
 
 def test_main_shows_the_schedule_in_the_zone_of_the_workspace(tmp_path: Path) -> None:
     target = tmp_path / "tasks" / "new"
-    create(target, "new", "")
+    create_task_folder(target, "new", "")
     (tmp_path / "settings.conf").write_text("TIME_ZONE=Africa/Nairobi\n")
     (target / "schedule.py").write_text('from keiji import on\ndef schedule():\n    return on.friday.at("10:00PM")\n')
 
@@ -101,7 +101,7 @@ def test_main_shows_the_schedule_in_the_zone_of_the_workspace(tmp_path: Path) ->
 
 
 def test_main_shows_its_usage(tmp_path: Path) -> None:
-    create(tmp_path / "new", "new", "")
+    create_task_folder(tmp_path / "new", "new", "")
 
     wrong = _run_main(tmp_path / "new", "--unknown")
 
@@ -110,7 +110,7 @@ def test_main_shows_its_usage(tmp_path: Path) -> None:
 
 
 def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
-    create(tmp_path / "new", "new", "")
+    create_task_folder(tmp_path / "new", "new", "")
     schedule = tmp_path / "new" / "schedule.py"
     text = schedule.read_text().replace("    return every(10).seconds\n", "")
     for example in ('return on.friday.at("10:00PM")', "policy = Policy("):

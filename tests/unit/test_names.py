@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from keiji.errors import InvalidName, TaskNotFound
-from keiji.names import MAX_NAME_LENGTH, MAX_SLUG_BYTES, find, natural_sort_key, slug_of, validate
+from keiji.names import MAX_NAME_LENGTH, MAX_SLUG_BYTES, find_slug, natural_sort_key, slug_of, validate
 from keiji.paths import Paths
 
 ALLOWED = {
@@ -114,11 +114,11 @@ TASKS = [("ping google", "ping_google"), ("Café", "Café"), ("backup", "backup"
 
 @pytest.mark.parametrize("query", ["ping google", "ping_google", " ping google "])
 def test_a_task_is_found_by_name_and_by_slug(query: str) -> None:
-    assert find(query, TASKS) == "ping_google"
+    assert find_slug(query, TASKS) == "ping_google"
 
 
 def test_a_task_is_found_in_any_unicode_normalization() -> None:
-    assert find(unicodedata.normalize("NFD", "Café"), TASKS) == "Café"
+    assert find_slug(unicodedata.normalize("NFD", "Café"), TASKS) == "Café"
 
 
 @pytest.mark.parametrize(
@@ -127,17 +127,17 @@ def test_a_task_is_found_in_any_unicode_normalization() -> None:
 )
 def test_a_misspelled_name_is_rejected_with_the_closest_match(query: str, suggestion: str) -> None:
     with pytest.raises(TaskNotFound) as caught:
-        find(query, TASKS)
+        find_slug(query, TASKS)
     assert caught.value.message == f"there is no task {query!r}"
     assert caught.value.hint == f"did you mean {suggestion!r}?"
 
 
 def test_an_unknown_name_is_rejected_with_a_hint() -> None:
     with pytest.raises(TaskNotFound) as caught:
-        find("zzz", TASKS)
+        find_slug("zzz", TASKS)
     assert "shows all tasks" in caught.value.hint
     with pytest.raises(TaskNotFound) as caught:
-        find("zzz", [])
+        find_slug("zzz", [])
     assert "no tasks yet" in caught.value.hint
 
 

@@ -17,7 +17,7 @@ def test_with_a_root_all_paths_are_under_it(tmp_path: Path) -> None:
     assert paths.workspace == tmp_path / "workspace"
     properties = [getattr(paths, name) for name, kind in vars(Paths).items() if isinstance(kind, property)]
     assert len(properties) >= 10
-    runtime = {paths.runs, paths.engine_info, paths.control, paths.state, paths.log}
+    runtime = {paths.runs, paths.engine_info, paths.control_socket, paths.state_socket, paths.log_socket}
     for path in (*properties, paths.source("x"), paths.link("x"), paths.task_log("x"), paths.service_log("bus")):
         assert path.is_relative_to(paths.runtime if path in runtime else tmp_path)
 
@@ -52,7 +52,7 @@ def test_without_a_root_each_workspace_has_its_own_state(tmp_path: Path, monkeyp
 def test_socket_paths_are_short_enough_for_any_root(tmp_path: Path, length: int) -> None:
     root = Path("/") / "/".join("x" * 30 for _ in range(length // 31)) / ("y" * (length % 31 or 1))
     paths = Paths.under(root)
-    for socket in (paths.control, paths.state, paths.log):
+    for socket in (paths.control_socket, paths.state_socket, paths.log_socket):
         assert len(os.fsencode(socket)) <= MAX_SOCKET_PATH_BYTES
     assert Paths.under(root) == paths
     assert Paths.under(root / "other").runtime != paths.runtime

@@ -243,9 +243,9 @@ def test_a_run_that_waited_for_a_slot_starts_before_later_instants() -> None:
 
 def test_jitter_delays_a_start_deterministically() -> None:
     task = make_task_with_policy(jitter=8)
-    start = task.start_of(at(10))
+    start = task.start_time(at(10))
     assert at(10) < start < at(18)
-    assert start == make_task_with_policy(jitter=8).start_of(at(10)) != task.start_of(at(20))
+    assert start == make_task_with_policy(jitter=8).start_time(at(10)) != task.start_time(at(20))
     decided = decide([task], [], at(10))
     [claim] = decided.claims
     assert (claim.state, claim.scheduled_for, claim.due_at) == (RunState.QUEUED, at(10), start)

@@ -12,7 +12,7 @@ from keiji.schedule import Schedule, cron, every, on, once
 from keiji.schedule.cron import Cron
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule
-from keiji_engine.builds import create
+from keiji_engine.builds import create_task_folder
 from keiji_tui.words import brief
 
 EXPRESSIONS: dict[str, Schedule] = {
@@ -163,7 +163,7 @@ def test_the_compiler_prints_no_warnings() -> None:
 @pytest.mark.parametrize("text", [*EXAMPLES, *EXPRESSIONS])
 def test_a_task_created_with_a_schedule_has_it(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = parse_schedule(text)
-    create(tmp_path / "new", "new", "", schedule=schedule.source_form())
+    create_task_folder(tmp_path / "new", "new", "", schedule=schedule.source_form())
     source = (tmp_path / "new" / "schedule.py").read_text()
     names: dict[str, object] = {}
     exec(compile(source, "schedule.py", "exec"), names)

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from keiji.errors import IllegalTransition
-from keiji.states import BAD, ENDED, LIVE, NEVER_STARTED, OPEN, TRANSITIONS, RunState, advance, diagram
+from keiji.states import ENDED, FAILURES, LIVE, NEVER_STARTED, OPEN, TRANSITIONS, RunState, diagram, transition
 
 # A deliberate copy of the table, so that a change of the table is a change of this test.
 ALLOWED = {
@@ -24,17 +24,17 @@ ALLOWED = {
 def test_only_listed_transitions_are_allowed(current: RunState) -> None:
     for target in RunState:
         if (current, target) in ALLOWED:
-            assert advance(current, target) is target
+            assert transition(current, target) is target
         else:
             with pytest.raises(IllegalTransition, match=f"a {current} run cannot become {target}"):
-                advance(current, target)
+                transition(current, target)
 
 
 def test_a_rejected_transition_lists_the_allowed_ones() -> None:
     with pytest.raises(IllegalTransition, match=r"\(allowed: failed, lost, stopped, succeeded, timed_out\)"):
-        advance(RunState.RUNNING, RunState.QUEUED)
+        transition(RunState.RUNNING, RunState.QUEUED)
     with pytest.raises(IllegalTransition, match=r"\(allowed: none, the run has ended\)"):
-        advance(RunState.LOST, RunState.RUNNING)
+        transition(RunState.LOST, RunState.RUNNING)
 
 
 def test_every_state_is_in_the_table_and_either_open_or_ended() -> None:
@@ -43,7 +43,7 @@ def test_every_state_is_in_the_table_and_either_open_or_ended() -> None:
     assert not OPEN & ENDED
     assert {"queued", "starting", "running"} == OPEN
     assert LIVE < OPEN
-    assert BAD < ENDED
+    assert FAILURES < ENDED
     assert NEVER_STARTED < ENDED
     assert not NEVER_STARTED & TRANSITIONS[RunState.RUNNING]
 
