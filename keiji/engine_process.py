@@ -1,4 +1,4 @@
-"""The engine as a process: whether it is running, and how to start, signal and await it without the bus.
+"""The engine as a process: checks whether it is running, and starts, signals and awaits it, without the bus.
 
 A running engine holds an exclusive lock on ``engine.lock``. The lock decides whether an engine is running; the pid in
 ``engine.json`` may belong to an engine that has died.
@@ -25,7 +25,7 @@ from keiji.paths import Paths
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
 _POLL_INTERVAL = 0.02  # seconds
-_LOCK_LIMIT = 60.0  # seconds; longer than any command takes
+_LOCK_TIMEOUT = 60.0  # seconds; longer than any command takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def hold_engine_lock(paths: Paths) -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_command_lock(paths: Paths) -> Iterator[None]:
-    """Hold the locks of a command that works without an engine: commands wait for each other, and no engine can start.
+    """Hold the locks of a command that works without an engine. Commands wait for each other, and no engine can start.
 
     Raises:
         EngineRunning: an engine is running, or another command kept the lock for more than a minute.
@@ -69,13 +69,13 @@ def hold_command_lock(paths: Paths) -> Iterator[None]:
 
 def _acquire(locks: contextlib.ExitStack, paths: Paths, path: Path, *, shared: bool = False) -> None:
     file = locks.enter_context(path.open("a+b"))
-    deadline = time.monotonic() + _LOCK_LIMIT
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while not file_lock.try_lock(file.fileno(), shared=shared):
         if is_running(paths):
             raise _already_running(paths)
         if time.monotonic() > deadline:
             raise EngineRunning(
-                f"another keiji command has been using {paths.data} for more than {_LOCK_LIMIT:g} s",
+                f"another keiji command has been using {paths.data} for more than {_LOCK_TIMEOUT:g} s",
                 hint="try again when it has finished",
             )
         time.sleep(_POLL_INTERVAL)
@@ -90,7 +90,7 @@ def _already_running(paths: Paths) -> EngineRunning:
 
 
 def is_running(paths: Paths) -> bool:
-    """Return whether an engine is running; neither waits for it nor disturbs it."""
+    """Return whether an engine is running, without waiting for it or affecting it."""
     try:
         return file_lock.is_locked(paths.engine_lock)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # no engine of this user has created it
@@ -98,7 +98,7 @@ def is_running(paths: Paths) -> bool:
 
 
 def read_info(paths: Paths) -> EngineInfo | None:
-    """Return what the last engine published, which may have died since; None if there is no valid file."""
+    """Return what the latest engine published, even if it has died since; None if the file is missing or invalid."""
     try:
         data = json.loads(paths.engine_info.read_bytes())
         return EngineInfo(data["pid"], data["boot"], data["version"], data["started_at"], tuple(data["services"]))
@@ -108,8 +108,8 @@ def read_info(paths: Paths) -> EngineInfo | None:
 
 def write_info(paths: Paths, info: EngineInfo) -> None:
     """Replace ``engine.json`` atomically."""
-    draft = paths.engine_info.with_suffix(f".{os.getpid()}")
-    draft.write_text(
+    temporary = paths.engine_info.with_suffix(f".{os.getpid()}")
+    temporary.write_text(
         json.dumps(
             {
                 "pid": info.pid,
@@ -120,20 +120,20 @@ def write_info(paths: Paths, info: EngineInfo) -> None:
             }
         )
     )
-    draft.replace(paths.engine_info)
+    temporary.replace(paths.engine_info)
 
 
-def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -> int:
+def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0) -> int:
     """Start an engine in the background, in its own session, and return its pid when it is ready.
 
     Args:
         arguments: options of ``keiji-engine``.
-        limit: seconds to wait until the engine is ready.
+        timeout: seconds to wait until the engine is ready.
 
     Raises:
         EngineRunning: an engine is already running.
         WorkspaceMissing, InvalidSettings: the workspace cannot be used; nothing is created.
-        KeijiError: the engine exited or was not ready in time; the hint has its last output.
+        KeijiError: the engine exited or was not ready in time; the hint shows its last output.
     """
     if is_running(paths):
         raise _already_running(paths)
@@ -152,7 +152,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
             env=environment,
             cwd="/",
         )
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         info = read_info(paths)
         if info is not None and info.pid == process.pid:
@@ -160,9 +160,11 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, limit: float = 90.0) -
             threading.Thread(target=process.wait, daemon=True).start()
             return process.pid
         if process.poll() is not None:
-            raise KeijiError(f"the engine exited during startup (exit code {process.returncode})", hint=_tail(output))
+            raise KeijiError(
+                f"the engine exited during startup (exit code {process.returncode})", hint=_startup_hint(output)
+            )
         time.sleep(_POLL_INTERVAL)
-    raise KeijiError(f"the engine (pid {process.pid}) was not ready within {limit:g} s", hint=_tail(output))
+    raise KeijiError(f"the engine (pid {process.pid}) was not ready within {timeout:g} s", hint=_startup_hint(output))
 
 
 def environment_for(paths: Paths) -> dict[str, str]:
@@ -173,7 +175,7 @@ def environment_for(paths: Paths) -> dict[str, str]:
     return variables
 
 
-def send_signal(paths: Paths, number: signal.Signals) -> int:
+def send_signal(paths: Paths, signum: signal.Signals) -> int:
     """Send a signal to the engine and return its pid.
 
     Raises:
@@ -182,13 +184,13 @@ def send_signal(paths: Paths, number: signal.Signals) -> int:
     info = read_info(paths)
     if info is None or not is_running(paths):
         raise EngineOffline(hint="keiji system start starts it")
-    os.kill(info.pid, number)
+    os.kill(info.pid, signum)
     return info.pid
 
 
-def wait_for_exit(paths: Paths, limit: float) -> bool:
-    """Wait up to ``limit`` seconds for the engine to exit; return whether it has exited."""
-    deadline = time.monotonic() + limit
+def wait_for_exit(paths: Paths, timeout: float) -> bool:
+    """Wait up to ``timeout`` seconds for the engine to exit; return whether it has exited."""
+    deadline = time.monotonic() + timeout
     while is_running(paths):
         if time.monotonic() > deadline:
             return False
@@ -196,5 +198,7 @@ def wait_for_exit(paths: Paths, limit: float) -> bool:
     return True
 
 
-def _tail(path: Path, lines: int = 8) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+def _startup_hint(output: Path, lines: int = 8) -> str:
+    """Return the last lines of the engine's output, or where else to look if there is none."""
+    tail = "\n".join(output.read_text(errors="replace").splitlines()[-lines:])
+    return tail or "keiji system logs --engine may show the cause"

@@ -1,8 +1,8 @@
 """The exception hierarchy of keiji.
 
 The docstring of a class is its default message. ``code`` identifies the error on the bus, ``params`` has its details as
-data, ``exit_code`` is the exit status of the command line, and ``hint`` says what to do next. The messages of errors
-that occur in several places are composed here.
+data, ``exit_code`` is the exit status of the command line, and ``hint`` says what to do next. The class methods compose
+the messages of errors that occur in several places.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TaskNotFound(KeijiError, LookupError):
 
     @classmethod
     def named(cls, name: str, *, hint: str = "keiji task list shows all tasks") -> Self:
-        """Return the error for a name that no task has."""
+        """Return the error for an unknown task name."""
         return cls(f"there is no task {name!r}", hint=hint, params={"task": name})
 
 
@@ -79,7 +79,7 @@ class RunNotFound(KeijiError, LookupError):
 
     @classmethod
     def with_id(cls, run_id: str) -> Self:
-        """Return the error for an id that no run has."""
+        """Return the error for an unknown run id."""
         hint = "keiji task runs NAME lists the runs of a task"
         return cls(f"there is no run {run_id!r}", hint=hint, params={"run": run_id})
 
@@ -97,8 +97,8 @@ class NotBuilt(KeijiError):
 
     @classmethod
     def named(cls, name: str, slug: str) -> Self:
-        """Return the error for a task that was never built."""
-        return cls(f"{name} has no build yet", hint=f"keiji task build {slug}", params={"task": slug})
+        """Return the error for a task that has never been built."""
+        return cls(f"{name} has no build yet", hint=f"keiji task build {slug} builds it", params={"task": slug})
 
     @classmethod
     def missing(cls, slug: str, build: str) -> Self:
@@ -115,7 +115,7 @@ class NotRunning(KeijiError):
     @classmethod
     def named(cls, name: str, slug: str) -> Self:
         """Return the error for a task that has no live run."""
-        return cls(f"{name} is not running", params={"task": slug})
+        return cls(f"{name} is not running", hint=f"keiji task runs {slug} shows its history", params={"task": slug})
 
 
 class AlreadyRunning(KeijiError):
@@ -125,14 +125,17 @@ class AlreadyRunning(KeijiError):
 
     @classmethod
     def once(cls, slug: str, run_id: str) -> Self:
-        """Return the error for a task that has a live run, and whose policy allows no other beside it."""
-        message, hint = f"{slug} is already running (run {run_id})", f"keiji task stop {slug}"
+        """Return the error for a task that has a live run, and whose policy allows only one."""
+        message, hint = f"{slug} is already running (run {run_id})", f"keiji task stop {slug} stops it"
         return cls(message, hint=hint, params={"task": slug, "run": run_id})
 
     @classmethod
     def at_limit(cls, slug: str, limit: int) -> Self:
         """Return the error for a task that has as many live runs as its policy allows."""
-        message, hint = f"{slug} already has {limit} live runs (max_parallel={limit})", f"keiji task stop {slug}"
+        message, hint = (
+            f"{slug} already has {limit} live runs (max_parallel={limit})",
+            f"keiji task stop {slug} stops them",
+        )
         return cls(message, hint=hint, params={"task": slug, "limit": limit})
 
 
@@ -156,13 +159,13 @@ class EngineOffline(KeijiError):
 
     @classmethod
     def required(cls) -> Self:
-        """Return the error for a request that only a running engine can carry out."""
-        return cls("the engine is not running, and this needs it", hint="keiji system start starts it")
+        """Return the error for a request that requires a running engine."""
+        return cls("this requires the engine, which is not running", hint="keiji system start starts it")
 
     @classmethod
     def required_to_stop(cls, name: str, slug: str) -> Self:
-        """Return the error for a task that may have a live run of an earlier engine."""
-        message = f"{name} may have a live run, started before the engine ended; only an engine can stop it"
+        """Return the error for stopping a task that may have a live run of an earlier engine."""
+        message = f"{name} may have a live run from an earlier engine; only a running engine can stop it"
         return cls(message, hint="keiji system start, then repeat the command", params={"task": slug})
 
 
@@ -180,9 +183,9 @@ class ServiceOffline(KeijiError):
 
     @classmethod
     def required(cls, service: str) -> Self:
-        """Return the error for a request that needs a service that is stopped."""
+        """Return the error for a request that requires a stopped service."""
         hint = f"keiji system start --{service} starts it"
-        return cls(f"the {service} is stopped, and this needs it", hint=hint, params={"service": service})
+        return cls(f"this requires the {service}, which is stopped", hint=hint, params={"service": service})
 
 
 class StorageError(KeijiError):

@@ -54,8 +54,8 @@ class LogReader:
             reached += len(chunk)
             if reached < segment.end:
                 break
-        whole_lines = data.rfind(b"\n") + 1  # length
-        return position, bytes(data if not whole_lines and len(data) >= limit else data[:whole_lines])
+        complete_length = data.rfind(b"\n") + 1
+        return position, bytes(data if not complete_length and len(data) >= limit else data[:complete_length])
 
     def tail(self, lines: int, limit: int) -> tuple[int, bytes]:
         """Return the last whole lines, up to ``lines`` lines and ``limit`` bytes, and the position of the first."""
@@ -88,11 +88,11 @@ class LogReader:
     def _segments(self) -> list[Segment]:
         """Return the segments in order. The last one is the live file; it is empty if the file does not exist."""
         while True:
-            before = _identity(self.path)
+            before = _file_id(self.path)
             archived = archives(self.path)
             base = archived_end(archived)
             size = self._size()
-            if _identity(self.path) == before:  # otherwise the log was rotated meanwhile
+            if _file_id(self.path) == before:  # otherwise the log was rotated in between
                 return [*archived, Segment(base, base + size, self.path)]
 
     def _size(self) -> int:
@@ -102,7 +102,8 @@ class LogReader:
             return 0
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _file_id(path: Path) -> tuple[int, int] | None:
+    """Return device and inode of a file; None if it does not exist."""
     try:
         status = path.stat()
     except FileNotFoundError:

@@ -54,7 +54,7 @@ class Paths:
         if workspace != default:
             folder = f"{workspace.name}-{_digest(workspace)}"
             data, logs = data / "workspaces" / folder, logs / "workspaces" / folder
-        return cls(workspace, data, logs, _runtime_for(data))
+        return cls(workspace, data, logs, _runtime_folder(data))
 
     @classmethod
     def under(cls, root: Path, workspace: Path | None = None) -> Paths:
@@ -63,7 +63,7 @@ class Paths:
         workspace = Path(os.path.abspath(workspace.expanduser())) if workspace else root / "workspace"
         runtime = root / "run"
         if len(os.fsencode(runtime)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
-            runtime = _runtime_for(root)
+            runtime = _runtime_folder(root)
         return cls(workspace, root, root / "logs", runtime)
 
     @property
@@ -81,7 +81,7 @@ class Paths:
 
     @property
     def command_lock(self) -> Path:
-        """Locked by a command that works without an engine."""
+        """Locked exclusively by a command that works without an engine."""
         return self.data / "command.lock"
 
     @property
@@ -167,7 +167,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
 
-def _runtime_for(data: Path) -> Path:
+def _runtime_folder(data: Path) -> Path:
     # XDG_RUNTIME_DIR is emptied when the user logs out, which would delete the files of live runs.
     shared = Path("/dev/shm")  # world-writable, so create_folders() sets mode 0700 and checks the owner
     base = shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())

@@ -36,31 +36,33 @@ class CatchUp(StrEnum):
 _E = TypeVar("_E", bound=StrEnum)
 
 
-def _number(owner: str, name: str, value: Any, *, low: float, high: float = MAX_SECONDS, unit: str = "") -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+def _number(
+    owner: str, name: str, value: Any, *, minimum: float, maximum: float = MAX_SECONDS, unit: str = ""
+) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         noun = f"a number of {unit}" if unit else "a number"
-        raise InvalidPolicy(f"{owner}({name}={value!r}): expected {noun} from {low:g} to {high:,.0f}")
+        raise InvalidPolicy(f"{owner}({name}={value!r}): expected {noun} from {minimum:g} to {maximum:,.0f}")
     return float(value)
 
 
-def _seconds(owner: str, name: str, value: Any, *, low: float = 0, high: float = MAX_SECONDS) -> float:
-    return _number(owner, name, value, low=low, high=high, unit="seconds")
+def _seconds(owner: str, name: str, value: Any, *, minimum: float = 0, maximum: float = MAX_SECONDS) -> float:
+    return _number(owner, name, value, minimum=minimum, maximum=maximum, unit="seconds")
 
 
-def _count(owner: str, name: str, value: Any, *, low: int, high: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidPolicy(f"{owner}({name}={value!r}): expected a whole number from {low} to {high}")
+def _count(owner: str, name: str, value: Any, *, minimum: int, maximum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise InvalidPolicy(f"{owner}({name}={value!r}): expected a whole number from {minimum} to {maximum}")
     return value
 
 
-def _choice(name: str, value: Any, kind: type[_E]) -> _E:
+def _choice(name: str, value: Any, enum: type[_E]) -> _E:
     try:
-        return kind(value)
+        return enum(value)
     except ValueError:
         import difflib
 
-        matches = difflib.get_close_matches(str(value), [str(each) for each in kind], n=1)
-        choices = ", ".join(repr(each.value) for each in kind)
+        matches = difflib.get_close_matches(str(value), [str(each) for each in enum], n=1)
+        choices = ", ".join(repr(each.value) for each in enum)
         hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {choices}"
         raise InvalidPolicy(f"Policy({name}={value!r}): {hint}") from None
 
@@ -107,9 +109,9 @@ class Retry:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        _count("Retry", "tries", self.tries, low=1, high=100)
+        _count("Retry", "tries", self.tries, minimum=1, maximum=100)
         object.__setattr__(self, "delay", _seconds("Retry", "delay", self.delay))
-        object.__setattr__(self, "backoff", _number("Retry", "backoff", self.backoff, low=1, high=1000))
+        object.__setattr__(self, "backoff", _number("Retry", "backoff", self.backoff, minimum=1, maximum=1000))
         object.__setattr__(self, "jitter", _seconds("Retry", "jitter", self.jitter))
 
     def delay_after(self, attempt: int, *, jitter_fraction: float = 0.0) -> float | None:
@@ -152,14 +154,14 @@ class Policy:
             "earliest", or "all".
         catch_up_window: maximum age in seconds of an occurrence that is caught up; None for no limit.
         catch_up_cap: maximum number of occurrences, counted from the latest, that run with ``catch_up="all"``.
-        jitter: maximum start delay in seconds. The delay of each run depends only on the task and the instant.
-        not_before, until: first and last moment that can be due: "2027-01-01 00:00", or a datetime.
+        jitter: maximum start delay in seconds. The delay is derived from the task and the instant.
+        not_before, until: earliest and latest moment that can be due: "2027-01-01 00:00", or a datetime.
         hold_after: number of consecutive failures after which the task is held until it is resolved; 0 for never.
-        dst_gap: whether a time of day that does not exist is due "after" the gap or is to "skip". None for the
-            behaviour of Debian's cron: after the gap, except for crontab lines whose minute or hour is ``*``, which
-            skip it.
-        dst_fold: whether a time of day that occurs twice is due the "first" time, the "second", or "both". None for
-            the behaviour of Debian's cron: the first, but both for crontab lines whose minute or hour is ``*``.
+        dst_gap: what happens to a time of day that does not exist: due "after" the gap, or omitted ("skip").
+            None for the behaviour of Debian's cron: after the gap; omitted for crontab lines whose minute or hour
+            begins with ``*``.
+        dst_fold: when a time of day that occurs twice is due: the "first" time, the "second", or "both". None for the
+            behaviour of Debian's cron: the first; both for crontab lines whose minute or hour begins with ``*``.
         tz: time zone of the task's times of day, such as "Europe/Berlin"; None for that of the workspace.
 
     Raises:
@@ -187,21 +189,23 @@ class Policy:
         validated: dict[str, Any] = {
             "stop_grace": _seconds("Policy", "stop_grace", self.stop_grace),
             "overlap": _choice("overlap", self.overlap, Overlap),
-            "queue": _count("Policy", "queue", self.queue, low=1, high=MAX_COUNT),
+            "queue": _count("Policy", "queue", self.queue, minimum=1, maximum=MAX_COUNT),
             "catch_up": _choice("catch_up", self.catch_up, CatchUp),
-            "catch_up_cap": _count("Policy", "catch_up_cap", self.catch_up_cap, low=1, high=MAX_COUNT),
+            "catch_up_cap": _count("Policy", "catch_up_cap", self.catch_up_cap, minimum=1, maximum=MAX_COUNT),
             "jitter": _seconds("Policy", "jitter", self.jitter),
-            "hold_after": _count("Policy", "hold_after", self.hold_after, low=0, high=MAX_COUNT),
+            "hold_after": _count("Policy", "hold_after", self.hold_after, minimum=0, maximum=MAX_COUNT),
         }
         if self.timeout is not None:
-            validated["timeout"] = _seconds("Policy", "timeout", self.timeout, low=0.001)
+            validated["timeout"] = _seconds("Policy", "timeout", self.timeout, minimum=0.001)
         if not isinstance(self.retry, Retry):
             raise InvalidPolicy(f"Policy(retry={self.retry!r}): expected Retry(tries=…, delay=…)")
         if self.max_parallel is not None:
-            validated["max_parallel"] = _count("Policy", "max_parallel", self.max_parallel, low=1, high=MAX_COUNT)
+            validated["max_parallel"] = _count(
+                "Policy", "max_parallel", self.max_parallel, minimum=1, maximum=MAX_COUNT
+            )
         if self.catch_up_window is not None:
             validated["catch_up_window"] = _seconds(
-                "Policy", "catch_up_window", self.catch_up_window, low=1, high=100 * MAX_SECONDS
+                "Policy", "catch_up_window", self.catch_up_window, minimum=1, maximum=100 * MAX_SECONDS
             )
         if self.dst_gap is not None:
             validated["dst_gap"] = _choice("dst_gap", self.dst_gap, DstGap)

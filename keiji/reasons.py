@@ -1,7 +1,7 @@
 """Reasons: why a run is in its state, why a run waits, and why a task does not run. Each is a code with parameters.
 
-The engine records and sends reasons as data; only `render` turns them into text. The history therefore shows moments in
-the zone of the reader, and no program has to parse English.
+The engine records and sends reasons as data, and only `render` turns one into text. The history therefore shows times
+in the reader's zone, and no program has to parse English.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Value = str | int | float | bool | None
 
 
 class Code(StrEnum):
-    """The kind of a reason. docs/states.md lists them with their parameters."""
+    """Identifies a reason. docs/states.md lists the codes with their parameters."""
 
     TEXT = "text"
 
@@ -78,9 +78,9 @@ class Reason:
     """A reason as data.
 
     Args:
-        code: a `Code`, or the code of a newer version of keiji, which is unknown here.
-        params: plain values. Moments are text in ISO 8601, durations are seconds.
-        cause: a further reason, for example why the runs ahead in a full queue do not start.
+        code: a `Code`, or a code of a newer version of keiji.
+        params: plain JSON values. Moments are ISO 8601 text; durations are seconds.
+        cause: the reason for this reason, for example why a full queue does not move.
     """
 
     code: str
@@ -88,7 +88,7 @@ class Reason:
     cause: Reason | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `from_dict` reads it back."""
+        """Return the reason as plain JSON data; `from_dict` reverses it."""
         data: dict[str, Any] = {"code": str(self.code)}
         if self.params:
             data["params"] = self.params
@@ -98,14 +98,14 @@ class Reason:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Reason:
-        """Read what `to_dict` wrote. Raises KeyError, TypeError or ValueError if it is something else."""
+        """Return the reason that `to_dict` stored. Raises KeyError, TypeError or ValueError if ``data`` is invalid."""
         code, cause = data["code"], data.get("cause")
         if not isinstance(code, str):
             raise TypeError(f"the code of a reason is text, not {code!r}")
         return cls(code, dict(data.get("params", {})), cls.from_dict(cause) if cause is not None else None)
 
     def with_cause(self, cause: Reason | None) -> Reason:
-        """Return this reason with ``cause`` behind its own causes."""
+        """Return this reason with ``cause`` appended to its chain of causes."""
         if cause is None:
             return self
         return Reason(self.code, self.params, self.cause.with_cause(cause) if self.cause else cause)
@@ -117,17 +117,17 @@ def reason(code: Code, *, cause: Reason | None = None, **params: Value | datetim
 
 
 def text_reason(text: str) -> Reason:
-    """Return a reason that has no code of its own, only a text."""
+    """Return a reason that consists of text, for a cause without a code."""
     return reason(Code.TEXT, text=text)
 
 
 def to_json(why: Reason | None) -> str:
-    """Return a reason as text for storage; "" for none."""
+    """Return a reason as JSON text; "" for None."""
     return json.dumps(why.to_dict(), separators=(",", ":")) if why is not None else ""
 
 
 def from_json(text: str) -> Reason | None:
-    """Read what `to_json` wrote. Text that is not a reason, as earlier versions stored it, becomes a text reason."""
+    """Return the reason that `to_json` stored. Plain text, as earlier versions stored it, becomes a text reason."""
     if not text:
         return None
     try:
@@ -148,22 +148,22 @@ _Params = Mapping[str, Any]
 
 
 def render(why: Reason | None, zone: tzinfo = UTC) -> str:
-    """Return a reason as a phrase, with moments in ``zone``; "" for none.
+    """Return a reason as a phrase in English, with moments in ``zone``; "" for None.
 
     A reason that this version cannot read, since its code is unknown or its parameters are not those of the code, is
     rendered as its code and parameters.
     """
     if why is None:
         return ""
-    params = {name: _moment(value, zone) if name in _MOMENTS else value for name, value in why.params.items()}
-    write = _TEXTS.get(why.code)
+    params = {name: _render_moment(value, zone) if name in _MOMENTS else value for name, value in why.params.items()}
+    template = _TEMPLATES.get(why.code)
     try:
-        if write is None:
-            text = _plain_text(why.code, params)
+        if template is None:
+            text = _render_unknown(why.code, params)
         else:
-            text = write.format_map(params) if isinstance(write, str) else write(params)
+            text = template.format_map(params) if isinstance(template, str) else template(params)
     except (LookupError, TypeError, ValueError, ArithmeticError):
-        text = _plain_text(why.code, params)
+        text = _render_unknown(why.code, params)
     return "; ".join(filter(None, (text, render(why.cause, zone))))
 
 
@@ -185,18 +185,18 @@ def format_moment(moment: datetime, zone: tzinfo) -> str:
 _MOMENTS = frozenset({"since", "at", "due"})
 
 
-def _moment(value: Any, zone: tzinfo) -> Any:
+def _render_moment(value: Any, zone: tzinfo) -> Any:
     try:
         return format_moment(datetime.fromisoformat(value), zone)
     except (TypeError, ValueError, OverflowError):
         return value  # absent, or written by another version
 
 
-def _plain_text(code: str, params: _Params) -> str:
+def _render_unknown(code: str, params: _Params) -> str:
     return code + "".join(f", {name}: {value}" for name, value in params.items())
 
 
-def _with(text: str, detail: object) -> str:
+def _append_detail(text: str, detail: object) -> str:
     return f"{text}: {detail}" if detail else text
 
 
@@ -204,8 +204,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _duration(seconds: float) -> str:
-    """Return a length of time in one unit."""
+def _format_delay(seconds: float) -> str:
+    """Return a duration in one unit."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
@@ -213,8 +213,8 @@ def _duration(seconds: float) -> str:
 
 
 def _retry_pending(params: _Params) -> str:
-    when = f" at {params['at']}" if params.get("at") else ""
-    return f"attempt {params['attempt']} of {params['tries']} is due{when}"
+    moment = f" at {params['at']}" if params.get("at") else ""
+    return f"attempt {params['attempt']} of {params['tries']} is due{moment}"
 
 
 def _held(params: _Params) -> str:
@@ -223,16 +223,16 @@ def _held(params: _Params) -> str:
 
 
 def _paused(params: _Params) -> str:
-    who = f" by {params['by']}" if params.get("by") else ""
-    what = "everything is paused" if params.get("all") else "paused"
-    return _with(f"{what} since {params['since']}{who}", params.get("note"))
+    client = f" by {params['by']}" if params.get("by") else ""
+    scope = "everything is paused" if params.get("all") else "paused"
+    return _append_detail(f"{scope} since {params['since']}{client}", params.get("note"))
 
 
 def _replaced(params: _Params) -> str:
     return f"replaced by the run due at {params['due']}" if params.get("due") else "replaced by a later occurrence"
 
 
-def _slot(params: _Params) -> str:
+def _waiting_for_slot(params: _Params) -> str:
     limit = params["limit"]
     return f"waiting for a slot: {_count(limit, 'run')} {'is' if limit == 1 else 'are'} live (MAX_PARALLEL_RUNS)"
 
@@ -243,19 +243,19 @@ def _signal(params: _Params) -> str:
         name = signals.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    return _with(f"killed by {name}", params.get("detail"))
+    return _append_detail(f"killed by {name}", params.get("detail"))
 
 
-def _killed(text: str, params: _Params) -> str:
+def _append_kill(text: str, params: _Params) -> str:
     after = params.get("killed_after")
     return text if after is None else f"{text}; killed after another {after:g} s"
 
 
 def _stopped(params: _Params) -> str:
-    """Return the text for a stop by a directive: ``why`` is its verb, or ``by`` the client that sent it."""
-    why, by = params.get("why"), params.get("by")
-    text = {"disable": "task disabled", "delete": "task deleted", "restart": "task restarted"}.get(why or "", "")
-    return _killed(text or (f"stopped by {by}" if by else "stopped"), params)
+    """Describe a stop by a directive: ``why`` is its verb, ``by`` the client program."""
+    verb, client = params.get("why"), params.get("by")
+    text = {"disable": "task disabled", "delete": "task deleted", "restart": "task restarted"}.get(verb or "", "")
+    return _append_kill(text or (f"stopped by {client}" if client else "stopped"), params)
 
 
 _TASK_CHANGES = {
@@ -267,8 +267,8 @@ _TASK_CHANGES = {
 
 
 def _running(params: _Params) -> str:
-    times = f"{params['count']} runs are live, the first" if params["count"] > 1 else "running"
-    return f"{times} since {params['since']} (overlap: {params['overlap']})"
+    runs = f"{params['count']} runs are live, the first" if params["count"] > 1 else "running"
+    return f"{runs} since {params['since']} (overlap: {params['overlap']})"
 
 
 def _retry_at(params: _Params) -> str:
@@ -279,7 +279,7 @@ def _retry_at(params: _Params) -> str:
     )
 
 
-_TEXTS: dict[str, str | Callable[[_Params], str]] = {
+_TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.TEXT: lambda params: str(params["text"]),
     Code.STILL_RUNNING: "still running since {since}",
     Code.PREVIOUS_NOT_STARTED: "the previous run has not started",
@@ -296,25 +296,29 @@ _TEXTS: dict[str, str | Callable[[_Params], str]] = {
     Code.COVERED_EARLIER: "missed; covered by an earlier run",
     Code.REPLACED: _replaced,
     Code.TASK_CHANGED: lambda params: _TASK_CHANGES[params["change"]],
-    Code.CAUGHT_UP: lambda params: f"caught up, {_duration(params['late'])} after it was due",
+    Code.CAUGHT_UP: lambda params: f"caught up, {_format_delay(params['late'])} after it was due",
     Code.JITTER: "starts at {at} (jitter)",
     Code.STAGGERED: "starts at {at} (catch-up is staggered)",
     Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",
-    Code.WAITING_FOR_SLOT: _slot,
+    Code.WAITING_FOR_SLOT: _waiting_for_slot,
     Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
-    Code.EXIT_CODE: lambda params: _with(f"exit code {params['exit_code']}", params.get("detail")),
+    Code.EXIT_CODE: lambda params: _append_detail(f"exit code {params['exit_code']}", params.get("detail")),
     Code.SIGNAL: _signal,
-    Code.TIMEOUT: lambda params: _killed(f"timed out after {params['timeout']:g} s", params),
+    Code.TIMEOUT: lambda params: _append_kill(f"timed out after {params['timeout']:g} s", params),
     Code.STOPPED: _stopped,
-    Code.NOT_STARTED: lambda params: _with("could not be started", params.get("detail")),
-    Code.SUPERVISOR_FAILED: lambda params: _with("the shim failed, so the run was killed", params.get("detail")),
+    Code.NOT_STARTED: lambda params: _append_detail("could not be started", params.get("detail")),
+    Code.SUPERVISOR_FAILED: lambda params: _append_detail(
+        "the shim failed, so the run was killed", params.get("detail")
+    ),
     Code.LOG_INCOMPLETE: "the log could not be written",
     Code.NO_TRACE: "no trace of the run: it never started, or the machine rebooted",
     Code.NO_RESULT: "the shim ended without recording a result",
     Code.SHIM_KILLED: "the shim was killed before the run started",
     Code.RUN_FILE_REMOVED: "the run file was removed while the run was live",
     Code.ENGINE_OFFLINE: "the engine is offline: nothing runs",
-    Code.SERVICE_DOWN: lambda params: _with(f"the {params['service']} is {params['status']}", params.get("detail")),
+    Code.SERVICE_DOWN: lambda params: _append_detail(
+        f"the {params['service']} is {params['status']}", params.get("detail")
+    ),
     Code.NOT_BUILT: "not built yet",
     Code.DISABLED: "disabled",
     Code.RETRY_AT: _retry_at,

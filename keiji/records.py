@@ -14,7 +14,7 @@ from keiji.states import LIVE, RunState, Trigger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """A pause of one task or of the whole system: occurrences are skipped. ``by`` is the client, such as "keiji"."""
+    """A pause of a task or of the whole system: occurrences are skipped. ``by`` is the client program."""
 
     since: datetime
     reason: str = ""
@@ -94,7 +94,7 @@ class Run:
     Args:
         scheduled_for: the due instant; None for a manual run.
         due_at: earliest start of a queued run.
-        reason: why it is in its state, for example that an earlier run is still running.
+        reason: why it is in its state.
         attempt: number of the attempt, from 1.
         count: number of due instants that this row covers. If there are several, none of them ran, and
             ``scheduled_for`` is the first.
@@ -160,7 +160,7 @@ class Claim:
     Args:
         task: slug of the task.
         next_at: the task's next due instant after this one.
-        state: STARTING; QUEUED; or SKIPPED, MISSED or COALESCED with a ``reason``.
+        state: STARTING, QUEUED, or SKIPPED, MISSED or COALESCED; the last three have a ``reason``.
         build: hash of the build to run.
         due_at: when a QUEUED run may start.
         count: number of due instants that it accounts for, from ``scheduled_for`` to ``scheduled_until``.

@@ -89,7 +89,7 @@ def _listed_zones() -> Collection[str]:
         return ()
 
 
-def _switch(value: str) -> bool:
+def _boolean(value: str) -> bool:
     if value in {"0", "1"}:
         return value == "1"
     raise ValueError("1 (rotate) or 0 (do not rotate)")
@@ -109,7 +109,7 @@ def _count(unit: str, maximum: int = _UNLIMITED) -> Callable[[str], int]:
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "DB_URL": _db_url,
     "TIME_ZONE": _zone,
-    "ROTATE_LOGS": _switch,
+    "ROTATE_LOGS": _boolean,
     "LOG_MAX_SIZE": _count("bytes"),
     "MAX_PARALLEL_RUNS": _count("runs", 100_000),
     "KEEP_RUNS": _count("runs", 10**9),
@@ -129,7 +129,7 @@ def load(path: Path) -> Settings:
     except FileNotFoundError as error:
         raise InvalidSettings(f"{path} does not exist", hint="keiji init creates it and keeps your tasks") from error
     except OSError as error:
-        raise InvalidSettings(f"cannot read {path}: {error.strerror}") from error
+        raise InvalidSettings(f"cannot read {path}: {error.strerror}", hint="check its permissions") from error
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -169,7 +169,7 @@ def parse(text: str, origin: str = "settings.conf") -> Settings:
 
 
 def _redact_password(text: str) -> str:
-    """Return ``text`` without the password of any URL in it, which may be there because of a typing error."""
+    """Return ``text`` without the password of any URL in it, in case a typing error put one there."""
     text = re.sub(r"(password=)[^&\s]*", r"\1…", text, flags=re.IGNORECASE)
     scheme, separator, rest = text.partition("://")
     credentials, at, host = rest.rpartition("@")

@@ -1,4 +1,4 @@
-"""The states of a run, and the transitions between them as a table.
+"""The states of a run and the table of allowed transitions.
 
 A run with a process goes ``queued → starting → running →`` one of the ended states. An occurrence without a process is
 recorded as ``skipped``, ``missed`` or ``coalesced``, which are final.
@@ -55,7 +55,7 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
 
 OPEN = frozenset(state for state, successors in TRANSITIONS.items() if successors)
 ENDED = frozenset(TRANSITIONS) - OPEN
-LIVE = frozenset({_S.STARTING, _S.RUNNING})
+LIVE = frozenset({_S.STARTING, _S.RUNNING})  # with a process, or about to get one
 FAILURES = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
 NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # ended without a process
 

@@ -23,7 +23,7 @@ class _SplitArguments:
 
     Attributes:
         commands: names of commands that are spelled as options.
-        positionals: values of options that stand for a positional argument, such as ``--name``.
+        positionals: values of options that replace a positional argument, such as ``--name``.
         others: everything else, including options with their values.
     """
 
@@ -77,7 +77,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
 
     Args:
         commands: the commands whose parameters may occur.
-        names: the names that are commands when spelled as options.
+        names: names of the commands that may be spelled as options.
     """
     parameters = [parameter for command in commands for parameter in command.params]
     positionals = {f"--{p.name}" for p in parameters if isinstance(p, click.Argument) and p.nargs == 1}
@@ -110,7 +110,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
 
 
 def _select_command(commands: Mapping[str, click.Command], split: _SplitArguments, path: str) -> tuple[str, list[str]]:
-    """Return the command, and the words that name a command but are meant as options of that one.
+    """Return the command, and the flags that name other commands but are options of this one.
 
     ``--build --restart`` is the command ``build`` with its option ``--restart``, since ``restart`` has no ``--build``.
     """

@@ -1,4 +1,4 @@
-"""Access to the installation that a command works on: its paths, its settings, requests to its engine."""
+"""Access to the current workspace: its paths, its settings, and requests to its engine."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def load_settings(paths: Paths) -> Settings:
 
 
 def ask(paths: Paths, request: Request[R]) -> R:
-    """Send a request to the engine, or process it here if none runs. Raises a KeijiError."""
+    """Send a request to the engine, or process it in this process if none is running. Raises KeijiError."""
     from keiji_engine.client import facade
 
     return facade.ask(paths, request, sender=SENDER)
 
 
 def execute(paths: Paths, directive: Directive) -> tuple[str, ...]:
-    """Execute a directive and return its output for the user. Raises a KeijiError."""
+    """Execute a directive and return its output for the user. Raises KeijiError."""
     return ask(paths, directive).lines
 
 

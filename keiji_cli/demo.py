@@ -41,7 +41,7 @@ def demo(seconds: float, *, plain: bool) -> None:
     """
     with _termination_as_interrupt(), temporary_workspace() as paths:
         output.print_progress(f"temporary workspace: {paths.workspace}")
-        # The engine first: it processes the directives in milliseconds. Without it, each would open the database.
+        # Start the engine first: without one, each directive would open the database.
         output.print_progress(f"engine started with pid {engine_process.start(paths)}")
         create_tasks(paths)
         if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -84,7 +84,9 @@ def _run_control_center(paths: Paths) -> None:
             process.terminate()
             raise
         if code:
-            raise KeijiError(f"the control center failed with exit code {code}")
+            raise KeijiError(
+                f"the control center failed with exit code {code}", hint="keiji demo --plain shows the demo as text"
+            )
 
 
 @contextlib.contextmanager
@@ -110,8 +112,8 @@ def temporary_workspace() -> Iterator[Paths]:
         paths.settings.write_text(template(local_zone()), encoding="utf-8")
         yield paths
     finally:
-        for number in (signal.SIGINT, *_TERMINATION_SIGNALS):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
+        for signum in (signal.SIGINT, *_TERMINATION_SIGNALS):
+            signal.signal(signum, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
         try:
             services.stop_engine_and_runs(paths)
         except KeijiError as error:
@@ -133,11 +135,11 @@ def _termination_as_interrupt() -> Iterator[None]:
     """Handle termination signals like Ctrl-C, so that the process cleans up and then exits with the signal's code."""
     received: list[int] = []
 
-    def interrupt(number: int, _: FrameType | None) -> None:
-        received.append(number)
+    def interrupt(signum: int, _: FrameType | None) -> None:
+        received.append(signum)
         signal.raise_signal(signal.SIGINT)  # the only signal on which asyncio.run cancels its tasks
 
-    previous_handlers = {number: signal.signal(number, interrupt) for number in _TERMINATION_SIGNALS}
+    previous_handlers = {signum: signal.signal(signum, interrupt) for signum in _TERMINATION_SIGNALS}
     # Shells start background processes with SIGINT ignored.
     previous_handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -147,5 +149,5 @@ def _termination_as_interrupt() -> Iterator[None]:
             sys.exit(128 + received[0])
         raise
     finally:
-        for number, handler in previous_handlers.items():
-            signal.signal(number, handler)
+        for signum, handler in previous_handlers.items():
+            signal.signal(signum, handler)

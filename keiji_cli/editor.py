@@ -21,7 +21,7 @@ def open_in_editor(path: Path, editor: str) -> None:
     if program is None:
         raise KeijiError(f"{editor} is not installed: it was not found on PATH", hint=f"the file is {path}")
     if not path.exists():
-        raise KeijiError(f"{path} does not exist: nothing has been logged yet")
+        raise KeijiError(f"nothing has been logged yet to {path}", hint="--follow waits for the first lines")
     code = subprocess.run([program, str(path)], check=False).returncode
     if code:
         raise KeijiError(f"{editor} failed with exit code {code}", hint=f"the file is {path}")

@@ -38,7 +38,7 @@ def initialize(paths: Paths) -> list[Path]:
 
     Raises:
         InvalidSettings: the existing settings are invalid.
-        KeijiError: a file or folder cannot be created; none is left behind then.
+        KeijiError: a file or folder cannot be created; in that case no other one is left behind.
         StorageError: the database in the settings cannot be used.
     """
     created = workspace.create(paths)

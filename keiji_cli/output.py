@@ -22,10 +22,10 @@ _SERVICES_TITLE = "======== SERVICES ========"
 
 
 def print_progress(*lines: str) -> None:
-    """Print lines with the current time in front. Indented lines continue the line above and have none."""
-    stamp = f"{datetime.now():%Y/%m/%d %H:%M:%S}"
+    """Print each line with a timestamp, except empty lines and indented lines, which continue the line above."""
+    timestamp = f"{datetime.now():%Y/%m/%d %H:%M:%S}"
     for line in lines:
-        click.echo(line if line[:1] in {"", " "} else f"{stamp} {line}")
+        click.echo(line if line[:1] in {"", " "} else f"{timestamp} {line}")
 
 
 def format_time(value: datetime | None, zone: tzinfo) -> str:
@@ -57,7 +57,7 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
 
 
 def format_task_details(task: TaskView, zone: tzinfo) -> str:
-    """Return what the model does not show of a task, one line each. Details that do not apply are left out."""
+    """Return the details that the task model lacks, one per line; details that do not apply are omitted."""
     details = {
         "Runs": task.schedule_description,
         "Policy": task.policy,
@@ -207,7 +207,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_tree(root: Path, is_hidden: Callable[[Path], bool]) -> str:
-    """Return a directory and its contents as a tree, without the paths for which ``is_hidden`` is true."""
+    """Return a directory and its contents as a tree, omitting paths for which ``is_hidden`` is true."""
     return "\n".join([str(root), *_format_branches(root, "", is_hidden)])
 
 

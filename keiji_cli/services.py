@@ -19,9 +19,9 @@ from keiji_cli import client
 if TYPE_CHECKING:
     from keiji.records import Pause
 
-_REQUIRED = ("runner", "watcher")  # users select the bus and the scheduler; neither works without these
+_REQUIRED = ("runner", "watcher")  # started with any selection: the bus and the scheduler do not work without them
 
-_CHANGE_TIMEOUT = 20.0  # seconds until a service has to be up or down
+_CHANGE_TIMEOUT = 20.0  # seconds for a service to start or stop
 _STOP_TIMEOUT = 20.0
 
 
@@ -31,7 +31,7 @@ class ServiceInfo:
 
     Attributes:
         status: as in `keiji_engine.bus.views.ServiceStatus`, or "stale" if the engine does not respond.
-        since: when the status changed, as ISO 8601; None if no engine runs.
+        since: when the status changed, as ISO 8601; None if no engine is running.
         detail: why the service failed; otherwise "".
     """
 
@@ -42,7 +42,7 @@ class ServiceInfo:
 
 
 def get_services(paths: Paths) -> list[ServiceInfo]:
-    """Return the state of each service, read from the engine's file, so that it works without the bus."""
+    """Return the state of each service. It is read from the engine's file, so it is available without the bus."""
     info = engine_process.read_info(paths) if engine_process.is_running(paths) else None
     known = {service["name"]: service for service in (info.services if info else ())}
     return [
@@ -73,7 +73,7 @@ def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]
     from keiji_engine.client.facade import ask
 
     try:
-        reply = ask(paths, Ping(), limit=timeout)
+        reply = ask(paths, Ping(), timeout=timeout)
     except KeijiError as error:
         return error.code in {"service-offline", "engine-offline"}, None
     return True, reply.engine.pause
@@ -110,10 +110,10 @@ def _status_since(paths: Paths, name: str) -> str | None:
 
 
 def start_stopped_services(paths: Paths) -> None:
-    """Have a running engine start all stopped services by a signal, which works without the bus.
+    """Start all stopped services of a running engine with a signal, which works without the bus.
 
     Raises:
-        EngineOffline: no engine runs.
+        EngineOffline: no engine is running.
         KeijiError: a service did not start; the message says why.
     """
     engine_process.send_signal(paths, signal.SIGHUP)
@@ -141,8 +141,8 @@ def stop_engine(paths: Paths) -> int:
     """Stop the engine, wait until it has exited and return its pid. Live runs continue.
 
     Raises:
-        EngineOffline: no engine runs.
-        KeijiError: it has not exited in time.
+        EngineOffline: no engine is running.
+        KeijiError: the engine has not exited in time.
     """
     pid = engine_process.send_signal(paths, signal.SIGTERM)
     if engine_process.wait_for_exit(paths, _STOP_TIMEOUT):
@@ -157,7 +157,7 @@ def kill_engine(paths: Paths) -> int:
     """Kill the engine and return its pid. Live runs continue; the next engine records their results.
 
     Raises:
-        EngineOffline: no engine runs.
+        EngineOffline: no engine is running.
     """
     pid = engine_process.send_signal(paths, signal.SIGKILL)
     engine_process.wait_for_exit(paths, _STOP_TIMEOUT)
@@ -192,10 +192,10 @@ def _stop_runs(paths: Paths) -> None:
     from keiji_engine.bus.protocol import StopRun
 
     if not get_offline_services(paths, ["scheduler"]):
-        stop_service(paths, "scheduler")  # otherwise it could start new runs in the meantime
+        stop_service(paths, "scheduler")  # otherwise it could start new runs while the live ones are stopped
 
     def stop(slug: str) -> None:
-        with contextlib.suppress(NotRunning):  # the run has ended in the meantime
+        with contextlib.suppress(NotRunning):  # the run has ended since the tasks were listed
             client.execute(paths, StopRun(task=slug))
 
     running = [task.slug for task in client.get_tasks(paths) if task.is_running]

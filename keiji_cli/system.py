@@ -22,18 +22,18 @@ _LOGS = (*SERVICES, "repo", "engine")
 
 
 def _service_selection(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let the user select services by word or by flag (``bus`` or ``--bus``); the command receives ``selected``."""
+    """Add arguments that select services: ``bus`` or ``--bus``. The command receives the names as ``selected``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
-        def collect(words: tuple[str, ...], **values: Any) -> Any:
-            flags = [name for name in names if values.pop(name)]
-            return command(selected=tuple(dict.fromkeys([*words, *flags])), **values)
+        def merge(services: tuple[str, ...], **options: Any) -> Any:
+            flags = [name for name in names if options.pop(name)]
+            return command(selected=tuple(dict.fromkeys([*services, *flags])), **options)
 
-        decorated: Callable[..., Any] = collect
+        decorated: Callable[..., Any] = merge
         for name in reversed(names):
             decorated = click.option(f"--{name}", is_flag=True, help=f"Select the {name}.")(decorated)
-        return click.argument("words", nargs=-1, metavar="[SERVICE]...", type=click.Choice(names))(decorated)
+        return click.argument("services", nargs=-1, metavar="[SERVICE]...", type=click.Choice(names))(decorated)
 
     return decorate
 
@@ -185,7 +185,7 @@ def resume() -> None:
 def show_logs(selected: tuple[str, ...], lines: int, editor: str | None, *, follow: bool) -> None:
     """Show the log of a service or of the engine.
 
-    Besides the services, the logs are repo (the database) and engine (starts, stops and crashes of the process).
+    Each service has a log. The others are repo (the database) and engine (starts, stops and crashes of the process).
     """
     if len(selected) != 1:
         raise UsageError(

@@ -25,7 +25,7 @@ _C = TypeVar("_C", bound=Callable[..., Any])
 
 
 def _validate_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
-    """Reject what can never name a task. Whether the task exists is checked by the engine."""
+    """Reject a name that no task can have. The engine checks whether the task exists."""
     if name is None:
         return None
     if not name.strip():
@@ -33,7 +33,7 @@ def _validate_name(_: click.Context, __: click.Parameter, name: str | None) -> s
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidName(f"invalid task name {name!r}: it is not valid UTF-8 text") from error
+        raise InvalidName(f"invalid task name {name!r}: it is not valid UTF-8") from error
     return name
 
 
@@ -134,7 +134,7 @@ def runs(name: str, limit: int, *, as_json: bool) -> None:
 @task.command(name="next")
 @task_argument
 @click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Number of occurrences.")
-@click.option("--from", "after", metavar="TIME", help='Start here, not now: "2027-03-28" or "2027-03-28 01:00".')
+@click.option("--from", "after", metavar="TIME", help='Start at this time, not now: "2027-03-28 01:00".')
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> None:
     """Show when a task is due next.
@@ -188,11 +188,11 @@ def explain(name: str) -> None:
 @task_argument
 @logs.log_options
 def show_logs(name: str, lines: int, editor: str | None, *, follow: bool) -> None:
-    """Show the log of a task: the output and the results of its runs."""
+    """Show the log of a task: output and results of its runs."""
     paths = client.require_workspace()
     path = paths.task_log(name) if name == slug_of(name) else None
     if path is None or not path.exists():
-        # The name may differ from the folder's. If the task does not exist, this raises the error.
+        # The name is not the slug, or the task has no log. If the task does not exist, this raises TaskNotFound.
         path = Path(client.get_tasks(paths, name)[0].log_path)
     logs.show_log(path, lines=lines, follow=follow, editor=editor)
 

@@ -50,7 +50,9 @@ def uninstall(paths: Paths, *, yes: bool, remove_workspace: bool) -> None:
         return
     _print_plan(paths, state, remove_workspace=remove_workspace and workspace_exists)
     if not yes and not sys.stdin.isatty():
-        raise UsageError("uninstall requires confirmation, but there is no terminal to ask on", hint="add --yes")
+        raise UsageError(
+            "uninstall requires confirmation, but standard input is not a terminal", hint="--yes confirms it"
+        )
     if not yes:
         if not click.confirm("Remove all of this?", default=False):
             raise KeijiError("nothing was removed")
@@ -64,7 +66,7 @@ def uninstall(paths: Paths, *, yes: bool, remove_workspace: bool) -> None:
     if remove_workspace and workspace_exists:
         _remove(paths.workspace)
     for folder in (paths.links.parent, paths.logs, paths.logs.parent, paths.data):
-        with contextlib.suppress(OSError):  # it contains files of others
+        with contextlib.suppress(OSError):  # it contains files that do not belong to keiji
             folder.rmdir()
     output.print_progress("uninstall complete")
     if has_remote_database:

@@ -17,12 +17,12 @@ from keiji.paths import Paths
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
-    """Run an engine until it is stopped, then exit the process. Return the exit code only if it could not run.
+    """Run an engine until it is stopped, then exit the process. Returns an exit code only if the engine fails.
 
     Args:
         clock: returns the current time in UTC.
     """
-    gc.disable()  # the imports create no garbage, and collecting takes a tenth of the start
+    gc.disable()  # the imports create no garbage, and collections would take a tenth of the start-up time
     from keiji_engine.engine import Engine
 
     gc.freeze()
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
     paths = Paths.from_environment()
     try:
         with engine_process.hold_engine_lock(paths):
-            # The file may be that of a killed engine.
+            # The file may be left over from a killed engine.
             paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
             only = options.only or engine_process.SERVICES

@@ -52,16 +52,18 @@ class PendingCheck:
 
 
 class Watcher:
-    """Watches the folder of tasks, which may be missing or be replaced, and reports differences of tasks with a build.
+    """Watches the folder of tasks and reports how the sources of tasks differ from their active builds.
+
+    The folder may be missing at first, and may be replaced.
 
     Args:
         tasks: the folder that contains one folder per task.
         active_files: returns slug → (path → hash) of each active build.
-        on_change: called from the event loop with each `SourceState` that differs from the last one for the task.
+        on_change: called on the event loop with each new `SourceState` of a task that differs from the last one.
         debounce: seconds without an event before a task is checked.
         max_delay: seconds after the first event at which a task is checked even if further events arrive.
         recheck_interval: seconds between periodic rechecks, of `RECHECK_BATCH` tasks each.
-        poll_interval: seconds between checks whether the folder of tasks was created or replaced.
+        poll_interval: seconds between checks for a new or replaced folder of tasks.
         event_interval: seconds for which file system events are collected; shorter costs more CPU time when idle.
         python: the interpreter used for builds.
     """
@@ -135,13 +137,13 @@ class Watcher:
                 try:
                     await self._watch_folder(folder_id)
                 except OSError:
-                    # The folder was removed, or the limit of inotify watches is reached: checking all tasks remains.
+                    # The folder was removed, or the limit of inotify watches is reached. Check all tasks instead.
                     self._check_soon(self._active_files())
             await asyncio.sleep(self._poll_interval)
 
     async def _watch_folder(self, folder_id: tuple[int, int]) -> None:
-        """Schedule checks for file system events until the path leads to another folder than ``folder_id``."""
-        self._roots = (self._tasks, self._tasks.resolve())  # events have the one or the other, depending on the system
+        """Schedule checks for file system events until the path refers to another folder than ``folder_id``."""
+        self._roots = (self._tasks, self._tasks.resolve())  # which one occurs in events depends on the system
         stop = threading.Event()
         events = watch(
             self._tasks,
@@ -157,7 +159,7 @@ class Watcher:
         async with aclosing(_iterate_in_thread(events, stop)) as batches:
             async for batch in batches:
                 if is_first:
-                    self._check_soon(self._active_files())  # changes before the watch started caused no event
+                    self._check_soon(self._active_files())  # changes before the watch started cause no event
                     is_first = False
                 self._schedule_checks(batch)
                 if _folder_id(self._tasks) != folder_id:
@@ -209,7 +211,7 @@ class Watcher:
             self._caches.pop(slug, None)
             return
         build_files = dict(self._active_files()[slug])
-        cache = dict(self._caches.get(slug, {}))  # a copy, because a cancelled comparison continues in its thread
+        cache = dict(self._caches.get(slug, {}))  # a copy, since a cancelled comparison continues in its thread
         state = await asyncio.to_thread(_compare, self._tasks / slug, build_files, cache, self._python)
         self._caches[slug] = cache
         if dict(self._active_files().get(slug, {})) != build_files:

@@ -35,7 +35,7 @@ class DstFold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleContext:
-    """What a schedule needs to compute instants, beyond what its author wrote.
+    """What a schedule needs to compute instants, in addition to what its author wrote.
 
     Args:
         anchor: the instant from which intervals are counted.

@@ -160,8 +160,9 @@ _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(?:([AaPp])\.?[Mm]\.?)?
 def _parse_time(text: object) -> time:
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match:
-        hour, minute, second, half = int(match[1]), int(match[2]), int(match[3] or 0), (match[4] or "").lower()
-        hours = range(1, 13) if half else range(24)
+        hour, minute, second = int(match[1]), int(match[2]), int(match[3] or 0)
+        meridiem = (match[4] or "").lower()  # "a" or "p"; "" in 24-hour format
+        hours = range(1, 13) if meridiem else range(24)
         if hour in hours and minute < 60 and second < 60:
-            return time(hour % 12 + (12 if half == "p" else 0) if half else hour, minute, second)
+            return time(hour % 12 + (12 if meridiem == "p" else 0) if meridiem else hour, minute, second)
     raise InvalidSchedule(f'at({text!r}): expected a time of day, such as "22:00" or "10:00PM"')

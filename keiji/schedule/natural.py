@@ -81,12 +81,12 @@ def _parse_once(text: str) -> Schedule | None:
 
 
 def _hint(text: str) -> str:
-    """Return what to write instead, chosen by the first word of ``text``."""
-    first = text.split(maxsplit=1)[0].rstrip("s,")
-    if first == "every" and not _DAYS_AND_TIMES.fullmatch(text):
+    """Return what to write instead, depending on the first word of ``text``."""
+    first_word = text.split(maxsplit=1)[0].rstrip("s,")
+    if first_word == "every" and not _DAYS_AND_TIMES.fullmatch(text):
         return 'write every 10 minutes or every(10).minutes; for a time of day, on.day.at("22:00")'
-    if first == "once":
+    if first_word == "once":
         return 'write once("2027-01-01 00:00")'
-    if first in ("at", "on", "after"):  # like the description of a crontab line, which cannot be parsed back
+    if first_word in ("at", "on", "after"):  # like the description of a crontab line, which cannot be parsed back
         return 'write on.day.at("22:00"), on.friday.at("22:00") or a crontab line: 0 22 * * fri'
     return "write every 10 minutes, every day at 22:00, Fridays at 22:00, or a crontab line: */5 * * * *"

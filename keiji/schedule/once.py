@@ -63,7 +63,7 @@ def parse_moment(value: object, name: str) -> datetime:
 
     Args:
         value: a datetime, or text such as "2027-01-01 00:00".
-        name: what the value is for, for the error message.
+        name: the function or option that received the value, for the error message.
 
     Raises:
         InvalidSchedule: ``value`` is not a date and time, or its year is not from `MIN_YEAR` to `MAX_YEAR`.

@@ -34,7 +34,7 @@ def occurrences(
 
     Args:
         candidates: yields the wanted wall-clock times after a given one, in order.
-        gap: None to omit times in a gap without an occurrence that says so.
+        gap: None to omit times in a gap silently.
         with_notes: whether occurrences carry notes about daylight saving.
     """
     latest: datetime | None = None
@@ -84,7 +84,7 @@ def _search_start(instant: datetime, zone: ZoneInfo) -> datetime:
     wall_time = local.replace(tzinfo=None, fold=0)
     earlier, later = _offsets(wall_time, zone)
     if local.fold == 0 and earlier > later:
-        return wall_time - (earlier - later)  # the part of the fold that has passed will be shown a second time
+        return wall_time - (earlier - later)  # clocks will show the elapsed part of the fold again
     return wall_time
 
 

@@ -20,7 +20,7 @@ DISCARDED_PREFIX = ".old-"
 def staging_folder(builds: Path) -> Iterator[Path]:
     """Create a folder in ``builds`` to build in, and remove it afterwards.
 
-    This process holds a lock on it, by which `collect_garbage` recognizes that it is not left over from a killed process.
+    This process holds a lock on it, so that `collect_garbage` does not take it for a leftover of a killed process.
     """
     builds.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:

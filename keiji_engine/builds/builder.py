@@ -51,10 +51,10 @@ async def build_task(
 
     Args:
         builds: folder of all builds.
-        python: absolute path of the interpreter, for which keiji is installed.
+        python: absolute path of an interpreter for which keiji is installed.
         zone: time zone for the times of day in the schedule.
-        inherited: the engine's environment, only a few variables of which are passed on.
-        timeout: for the validation, in seconds.
+        inherited: the engine's environment; only a few of its variables are passed on.
+        timeout: time limit of the validation in seconds.
 
     Raises:
         BuildFailed: the first line of the message has file, line and reason.
@@ -87,7 +87,7 @@ async def build_task(
             timeout=timeout,
         )
         upcoming = _upcoming(result, now, zone)
-        new = Build(
+        built = Build(
             hash=target.name,
             command=(python, "-I", "-B", "-u", "-X", "utf8", str(target / "entry.py"), "--run"),
             files=files,
@@ -97,8 +97,8 @@ async def build_task(
             created_at=existing.created_at if existing else now,
         )
         if not existing:
-            await _run_in_thread(_publish, staged, target, new, interpreter, entry)
-    return new, upcoming
+            await _run_in_thread(_publish, staged, target, built, interpreter, entry)
+    return built, upcoming
 
 
 def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[datetime]:
@@ -148,18 +148,18 @@ def _find_reusable(target: Path) -> Build | None:
 
 
 def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: str) -> None:
-    """Add the entry script, the launcher and the manifest to the staged sources, and move the build into place."""
+    """Add the entry script, the start script and the manifest to the staged sources, and move the build into place."""
     modified = snapshot.changed_paths(build.files, snapshot.hash_sources(staged / "src"))
     if modified:
         hint = "builds are read-only; write to the working folder of the run instead"
         raise BuildFailed(f"importing the task modified its own files: {', '.join(modified)}", hint=hint)
     _write(staged / "entry.py", entry, 0o444)
-    _write(staged / "task", _launcher_script(build.command), 0o555)
+    _write(staged / "task", _start_script(build.command), 0o555)
     _write(staged / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
     if build_store.publish(staged, target):
         return
     try:
-        load_build(target)  # another process has published the same build in the meantime
+        load_build(target)  # another process may have published the same build
     except BuildFailed:
         build_store.discard(target)
         build_store.publish(staged, target)
@@ -184,7 +184,7 @@ def _manifest(build: Build, interpreter: str) -> dict[str, Any]:
     }
 
 
-def _launcher_script(command: tuple[str, ...]) -> str:
+def _start_script(command: tuple[str, ...]) -> str:
     return f"""\
 #!/bin/sh
 # Runs this build manually: --run calls the function, --schedule shows when it is due.
@@ -210,7 +210,7 @@ def _describe_interpreter(python: str) -> str:
 
 
 async def _run_in_thread(function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-    """Call ``function`` in a thread. If cancelled, wait for the thread first, so that it does not run on unattended."""
+    """Call ``function`` in a thread. If cancelled, wait for the thread first, so that it does not outlive the build."""
     call = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(call)

@@ -29,7 +29,7 @@ def collect_garbage(builds: Path, in_use: Collection[str], *, grace_period: floa
         if folder.name.startswith((STAGING_PREFIX, DISCARDED_PREFIX)):
             _remove_abandoned(folder)
         elif _HASH.fullmatch(folder.name) and folder.name not in in_use:
-            with suppress(FileNotFoundError):  # another process collects at the same time
+            with suppress(FileNotFoundError):  # another process removed it at the same time
                 if time.time() - folder.stat().st_mtime >= grace_period:
                     discard(folder)
                     removed.append(folder.name)

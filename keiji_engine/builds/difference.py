@@ -27,7 +27,7 @@ class _Version:
 def difference(
     build: Path, before: dict[str, str], folder: Path, after: dict[str, str]
 ) -> tuple[tuple[FileDifference, ...], str]:
-    """Return the difference of each file that differs, and a note about files that are left out ("" for none).
+    """Return the difference of each file that differs, and a note about omitted files ("" for none).
 
     Args:
         build: the sources of the build, ``before`` their hashes.
@@ -65,7 +65,7 @@ def _compare(path: str, old: _Version, new: _Version, remaining: int) -> FileDif
 
 
 class _NotComparable(Exception):
-    """The file has no lines that could be compared; the message is the reason."""
+    """The file cannot be compared line by line; the message says why."""
 
 
 def _may_contain_secrets(path: str) -> bool:

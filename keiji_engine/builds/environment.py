@@ -115,7 +115,7 @@ def child_environment(folder: Path, inherited: Mapping[str, str], extra: Mapping
 
     Args:
         folder: the task's folder; its ``.env`` is read now.
-        inherited: the engine's environment, only a few variables of which are passed on.
+        inherited: the engine's environment; only a few of its variables are passed on.
         extra: variables set by keiji, such as ``KEIJI_RUN_ID``; they override all others.
 
     Raises:

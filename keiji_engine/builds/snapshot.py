@@ -1,4 +1,4 @@
-"""The source files of a task folder: which files count, their hashes, and a copy of them.
+"""The source files of a task folder: which files are sources, their hashes, and a copy of them.
 
 Only regular files are sources. A task folder belongs to its author: it may contain pipes, sockets and cyclic links, and
 files may vanish while it is read. None of these may block or break the reader.
@@ -39,7 +39,7 @@ DigestCache = MutableMapping[str, CachedDigest]
 
 
 def is_source(name: str) -> bool:
-    """Return whether files or folders with this name count; hidden, bytecode and editors' temporary files do not."""
+    """Return whether a file or folder with this name is a source: not hidden, not bytecode, not temporary."""
     return not (
         name.startswith(".")
         or name in {"__pycache__", "4913"}  # vim creates 4913 to test whether the folder is writable
@@ -106,7 +106,7 @@ def copy_sources(source: Path, target: Path) -> dict[str, str]:
         try:
             content = read_regular_file(source / path)
         except FileNotFoundError:
-            continue  # removed in the meantime
+            continue  # removed since the folder was listed
         except OSError as error:
             raise _unreadable(path, error) from error
         copy = target / path

@@ -30,7 +30,7 @@ _SYNTAX_BATCH = 200  # files per process
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """The result for valid sources.
+    """What the validation of sources returns if they are valid.
 
     Args:
         schedule: without anchor and zone.
@@ -58,10 +58,10 @@ async def validate(
 
     Args:
         python: the interpreter that will run them.
-        target: the folder of the sources once the build is in place; appears in tracebacks.
+        target: the final folder of the sources, which appears in tracebacks.
         scratch: an empty folder, the working folder of the process.
-        environment: that of a run.
-        timeout: in seconds.
+        environment: the environment of a run.
+        timeout: time limit in seconds.
 
     Raises:
         BuildFailed: the sources are invalid. The first line of the message has file, line and reason.

@@ -41,7 +41,7 @@ class Validator:
 
     Args:
         source: the folder.
-        target: the folder of the sources once the build is in place; recorded in the bytecode for tracebacks.
+        target: the final folder of the sources, recorded in the bytecode for tracebacks.
     """
 
     def __init__(self, source: Path, target: Path) -> None:
@@ -183,7 +183,7 @@ def check_file(source: Path, path: str) -> str:
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return str(error_at(path, None, f"cannot be compiled: {error or type(error).__name__}"))
     except OSError:
-        return ""  # removed in the meantime, or unreadable, which the snapshot reports
+        return ""  # removed since it was listed, or unreadable, which the snapshot reports
     return ""
 
 
@@ -251,7 +251,7 @@ def main(arguments: list[str]) -> NoReturn:
     except InvalidSources as error:
         report.write(failed=str(error))
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # losing output of the sources is no reason to fail
+        with suppress(OSError, ValueError):  # lost output of the sources must not fail the build
             stream.flush()
     os._exit(0)
 

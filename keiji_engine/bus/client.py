@@ -1,8 +1,8 @@
 """The client side of the bus, used by the command line and the terminal.
 
 A request whose reply is lost is sent again under the same id. To follow the engine's state without a gap, a client
-subscribes, waits until the subscriptions are in force, takes a snapshot, and applies the deltas that follow it. Whether
-an engine is running is read from its lock, so that a dead engine is noticed without a time-out.
+subscribes, waits until the subscriptions are in force, takes a snapshot, and applies the deltas that follow it. The
+engine's lock shows whether it is running, so that a dead engine is detected without a timeout.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import sudo_user
 from keiji_engine.bus.views import LinkChanged, LinkState
 
-_REPLY_LIMIT = 5.0  # seconds
+_REPLY_TIMEOUT = 5.0  # seconds
 _RESEND_INTERVAL = 1.0  # seconds without a reply
 _POLL_INTERVAL = 0.2  # seconds between checks whether the engine is running
 _MAX_BACKFILL = 1024 * 1024  # bytes of a log to read back to fill a gap; a larger gap is skipped
@@ -70,46 +70,46 @@ class Client:
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def ask(self, request: p.Request[p.R], *, limit: float = _REPLY_LIMIT) -> p.R:
+    async def ask(self, request: p.Request[p.R], *, timeout: float = _REPLY_TIMEOUT) -> p.R:
         """Send a request and return its reply, whose type the request declares.
 
-        A directive that takes longer than a moment is only accepted at first: use `execute` to wait for its outcome.
+        The reply to a directive that takes long is only `Accepted`: use `execute` to wait for its outcome.
 
         Args:
-            limit: seconds within which the engine must answer; it does not carry out a directive after that.
+            timeout: seconds within which the engine must answer; it does not start a directive after that.
 
         Raises:
-            EngineOffline: no engine is running, or it ended before it answered.
+            EngineOffline: no engine is running, or it exited before it answered.
             ServiceOffline: the engine is running without its bus.
             ProtocolError: the reply is not of the declared type.
             KeijiError: the engine refused the request, or did not answer in time.
         """
-        return p.check_reply(request, await self._request(request, limit))
+        return p.check_reply(request, await self._request(request, timeout))
 
-    async def execute(self, directive: p.Directive, *, limit: float = 120.0) -> p.Done:
-        """Send a directive and wait up to ``limit`` seconds until it has been carried out. Raises as `ask` does."""
-        deadline = time.monotonic() + limit
-        reply = await self._request(directive, _REPLY_LIMIT)
+    async def execute(self, directive: p.Directive, *, timeout: float = 120.0) -> p.Done:
+        """Send a directive and wait up to ``timeout`` seconds until it is done. Raises as `ask` does."""
+        deadline = time.monotonic() + timeout
+        reply = await self._request(directive, _REPLY_TIMEOUT)
         while isinstance(reply, p.Accepted):
             if time.monotonic() > deadline:
                 raise KeijiError(
-                    f"{directive.verb} {directive.target}: not done after {limit:g} s",
+                    f"{directive.verb} {directive.target}: not done after {timeout:g} s",
                     hint="the engine is still working on it; keiji task get shows its state",
                 )
-            reply = await self._request(p.GetDirective(directive=directive.id, wait=2.0), _REPLY_LIMIT)
+            reply = await self._request(p.GetDirective(directive=directive.id, wait=2.0), _REPLY_TIMEOUT)
         return p.check_reply(directive, reply)
 
-    async def _request(self, request: p.Request[p.Reply], limit: float) -> p.AnyReply:
+    async def _request(self, request: p.Request[p.Reply], timeout: float) -> p.AnyReply:
         self._check_engine()
         if isinstance(request, p.Directive) and request.deadline is None:
-            request = msgspec.structs.replace(request, deadline=time.time() + limit)
+            request = msgspec.structs.replace(request, deadline=time.time() + timeout)
         request = msgspec.structs.replace(
             request, sender=request.sender or self._sender, sudo_user=request.sudo_user or self._sudo_user
         )
         reply: asyncio.Future[p.AnyReply] = asyncio.get_running_loop().create_future()
         self._pending[request.id] = reply
         try:
-            return await self._send_until_answered(request, reply, time.monotonic() + limit)
+            return await self._send_until_answered(request, reply, time.monotonic() + timeout)
         finally:
             del self._pending[request.id]
 
@@ -147,7 +147,7 @@ class Client:
         if self._control is None:
             self._control = self._connect(zmq.DEALER, self._paths.control_socket)
             self._reader = asyncio.create_task(self._read_replies(self._control))
-        # A REQ socket sends the same empty delimiter frame, so that the server sees only one form of request.
+        # The empty delimiter frame that a REQ socket sends, too, so that the server receives only one form of request.
         await self._control.send_multipart([b"", *frames])
 
     async def _read_replies(self, control: zmq.asyncio.Socket) -> None:
@@ -185,7 +185,7 @@ class Client:
     async def watch(self) -> AsyncIterator[Update]:
         """Yield a snapshot and every delta that follows it, without end.
 
-        A gap in the deltas or a new engine yields a new snapshot. `LinkChanged` reports that the engine is late
+        A gap in the deltas or a new engine causes a new snapshot. `LinkChanged` reports that the engine is late
         (stale), gone (offline), or back (live, after a snapshot).
         """
         link = LinkChanged(LinkState.CONNECTING)
@@ -216,7 +216,7 @@ class Client:
         state.subscribe(p.TOPIC_SUBSCRIBED + uuid.uuid4().hex.encode())
         try:
             await _wait_until_subscribed(state)
-            snapshot = await self.ask(p.GetSnapshot(), limit=p.DEAD_SECONDS)
+            snapshot = await self.ask(p.GetSnapshot(), timeout=p.DEAD_SECONDS)
         except TimeoutError:
             reason = "the engine is running but its bus does not answer"
             yield LinkChanged(LinkState.OFFLINE, reason, engine_is_running=True)
@@ -234,22 +234,22 @@ class Client:
         self, state: zmq.asyncio.Socket, boot: str, seq: int
     ) -> AsyncIterator[p.Delta | p.Heartbeat | LinkChanged]:
         """Yield the deltas after ``seq`` and the heartbeats; return at a gap, another ``boot``, or a dead engine."""
-        heard_at = time.monotonic()
+        last_message_at = time.monotonic()
         while True:
             try:
                 message = await _receive(state, _POLL_INTERVAL)
             except TimeoutError:
-                silence = time.monotonic() - heard_at
+                elapsed = time.monotonic() - last_message_at
                 if not engine_process.is_running(self._paths):
                     return
-                if silence > self._offline_after:
+                if elapsed > self._offline_after:
                     reason = "the engine is running but does not answer"
                     yield LinkChanged(LinkState.OFFLINE, reason, engine_is_running=True)
-                elif silence > self._stale_after:
+                elif elapsed > self._stale_after:
                     yield LinkChanged(LinkState.STALE, "the engine is late", engine_is_running=True)
                 continue
             if isinstance(message, p.Delta | p.Heartbeat):
-                heard_at = time.monotonic()
+                last_message_at = time.monotonic()
                 if isinstance(message, p.Delta) and message.boot == boot and message.seq <= seq:
                     continue  # already part of the snapshot
                 expected = seq + 1 if isinstance(message, p.Delta) else seq
@@ -316,28 +316,28 @@ class Client:
 
 def _drop_before(chunk: p.LogChunk, position: int) -> p.LogChunk:
     """Return a chunk without its text before ``position``, which has been read back already."""
-    known = position - chunk.position
-    if known <= 0:
+    excess = position - chunk.position
+    if excess <= 0:
         return chunk
-    text = chunk.text.encode()[known:].decode("utf-8", "replace")
+    text = chunk.text.encode()[excess:].decode("utf-8", "replace")
     return msgspec.structs.replace(chunk, position=position, text=text)
 
 
 async def _wait_until_subscribed(socket: zmq.asyncio.Socket) -> None:
-    """Wait until the subscriptions of a SUB socket are in force. Raises TimeoutError if the server does not say so."""
+    """Wait until the subscriptions of a SUB socket are in force. Raises TimeoutError if the server does not confirm."""
     deadline = time.monotonic() + p.DEAD_SECONDS
     while not isinstance(await _receive(socket, max(0.0, deadline - time.monotonic())), p.Subscribed):
         pass
 
 
-async def _receive(socket: zmq.asyncio.Socket, limit: float) -> p.AnyBroadcast | None:
+async def _receive(socket: zmq.asyncio.Socket, timeout: float) -> p.AnyBroadcast | None:
     """Return the next message of a SUB socket, or None for a message that this version does not know.
 
     Raises:
-        TimeoutError: no message arrived within ``limit`` seconds.
+        TimeoutError: no message arrived within ``timeout`` seconds.
     """
     # Polls rather than cancelling a receive, which can lose a message.
-    if not await socket.poll(int(limit * 1000)):
+    if not await socket.poll(int(timeout * 1000)):
         raise TimeoutError
     frames = await socket.recv_multipart()
     try:

@@ -1,4 +1,4 @@
-"""Why a task does not run now: from the views alone, so that a terminal can explain it without an engine."""
+"""Explains why a task does not run now, using only the views, so that a terminal needs no engine for it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def explain(
     *,
     now: datetime | None = None,
 ) -> tuple[Reason, ...]:
-    """Return why a task does not run now, the most important reason first; last, when it is due.
+    """Return why a task does not run now, the most important reason first, and last when it is due.
 
     Args:
-        engine: None if none runs.
-        pause: that of the whole system.
-        now: distinguishes what has passed from what is to come; None if it is not known.
+        engine: None if no engine is running.
+        pause: the pause of the whole system; None if it is not paused.
+        now: the current time, to recognize overdue runs; None if unknown.
     """
     return tuple(_reasons(task, engine, services, pause, now))
 
 
-def _reasons(  # noqa: PLR0912 - one branch for each reason reads best
+def _reasons(  # noqa: PLR0912 - one branch for each reason
     task: TaskView,
     engine: EngineView | None,
     services: Iterable[ServiceView],
@@ -57,7 +57,7 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason reads best
         is_overdue = now is not None and task.retry_at <= now
         yield reason(Code.RETRY_AT, at=None if is_overdue else task.retry_at)
     if task.waiting is not None:
-        # The reason was recorded when the run was queued: its start time may have passed since.
+        # The reason was recorded when the run was queued; its start time may have passed since then.
         is_overdue = now is not None and task.waiting_until is not None and task.waiting_until <= now
         yield reason(Code.WAITING, cause=None if is_overdue and task.waiting.code in _START_TIMES else task.waiting)
     if task.is_running and task.running_since is not None:

@@ -1,7 +1,7 @@
 """The messages of the bus and their encoding, without any sockets. docs/protocol.md defines their meaning.
 
-The body of a message is JSON; its ``type`` names the message. Unknown fields are ignored, so that the two sides may be
-of different versions.
+The body of a message is JSON; its ``type`` names the message. Unknown fields are ignored, so that the two sides may
+have different versions.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
 
     Args:
         zone: the time zone of the task's schedule.
-        blocked_reason: why none of the instants will run as things stand; None if they will.
+        blocked_reason: why nothing will run at these instants, for example a pause; None if runs are not blocked.
     """
 
     task: str
@@ -116,7 +116,7 @@ class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
     """The build that new runs of a task use.
 
     Args:
-        import_seconds: how long the task's module took to import at build time.
+        import_seconds: import time of the task's module during the build.
         files: the number of source files.
     """
 
@@ -176,7 +176,7 @@ class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
 
 
 class Done(Reply, frozen=True, kw_only=True, tag="done"):
-    """The directive has been carried out and recorded; ``lines`` are for people."""
+    """The directive has been carried out and recorded; ``lines`` is its human-readable output."""
 
     lines: tuple[str, ...] = ()
 
@@ -187,8 +187,8 @@ class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
     Args:
         code: identifies the error, see `keiji.errors`.
         message: says why.
-        hint: says what to do next; "" for nothing.
-        params: the details of the error as data, such as the task and the run that it is about.
+        hint: says what to do next; may be "".
+        params: the details of the error as data, such as the task and the run.
     """
 
     code: str
@@ -214,14 +214,14 @@ R_co = TypeVar("R_co", bound=Reply, covariant=True)
 
 
 class Request(Message, Generic[R_co], frozen=True, kw_only=True):
-    """A message from a client on the control socket. The type parameter is the type of the reply, see `reply_type`.
+    """A message from a client on the control socket. The type parameter is the type of the reply; see `reply_type`.
 
     Args:
         id: chosen by the client. A request with the same id gets the same reply and has no second effect.
         sender: the name of the client program, for the ledger, such as "keiji-tui".
         deadline: Unix time after which the engine must not carry out the request; None for no deadline.
-        sudo_user: the user who started the client with sudo; "" if it runs without sudo. This is what the client
-            claims; the engine reads the user of the client process from the socket.
+        sudo_user: the user who started the client with sudo, as the client claims; "" without sudo. The engine reads
+            the user of the client process from the socket.
     """
 
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
@@ -336,12 +336,12 @@ class Directive(Request[Done], frozen=True, kw_only=True):
 
     @property
     def target(self) -> str:
-        """The name of the task or service that the directive is about; "" for the engine itself."""
+        """The name of the task or service that the directive changes; "" for the engine itself."""
         return next((str(getattr(self, name)) for name in _TARGET_FIELDS if getattr(self, name, "")), "")
 
     @property
     def options(self) -> dict[str, str | bool]:
-        """The fields beyond those of `Request` and the target, without those that have their default value."""
+        """The fields other than those of `Request` and the target, if their values differ from the defaults."""
         fields = [field for field in msgspec.structs.fields(self) if field.name not in _COMMON_FIELDS]
         return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
 
@@ -488,8 +488,8 @@ class DirectiveChanged(Event, frozen=True, kw_only=True, tag="directive-changed"
 
     Args:
         directive: the id of the directive.
-        lines: the outcome, for people.
-        options: the fields beyond the target that do not have their default value.
+        lines: the human-readable outcome.
+        options: the fields other than the target, if their values differ from the defaults.
     """
 
     directive: str
@@ -538,12 +538,12 @@ class Subscribed(Message, frozen=True, kw_only=True, tag="subscribed"):
 class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
     """New text of a task's log, in whole lines.
 
-    A chunk without text is sent to each new subscriber and says where the log ends.
+    A chunk without text is sent to each new subscriber: its position is the end of the log.
 
     Args:
         position: where ``text`` begins, in bytes from the beginning of the log.
         end: where ``text`` ends.
-        restarted: the log was deleted and a new one has begun: positions count from 0 again.
+        restarted: the log was deleted and a new one has begun, whose positions start at 0.
     """
 
     task: str

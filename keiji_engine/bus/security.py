@@ -1,7 +1,7 @@
-"""Who sends a request: the user of the client process, as the kernel reports it for the client's connection.
+"""Identifies the sender of a request: the user of the client process, as the kernel reports it for the connection.
 
 libzmq reads the credentials of a peer when it accepts the connection and attaches them to every message as part of the
-``Peer-Address`` property. Where it does not (it depends on the C library), the credentials are read from the descriptor
+``Peer-Address`` property. If it does not, which depends on the C library, the credentials are read from the descriptor
 of the connection.
 """
 

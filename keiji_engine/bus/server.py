@@ -23,7 +23,7 @@ from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import Peer, peer_of_connection
 
 _LOG_INTERVAL = 0.05  # seconds; text appended within it is sent as one chunk
-_LOG_CHUNK = 32 * 1024
+_LOG_CHUNK = 32 * 1024  # bytes
 _LOG_BACKLOG = 1024 * 1024  # bytes; a follower that is further behind skips to the tail
 _MAX_CONCURRENT = 1024  # requests being answered; further ones wait in the socket
 _MAX_UNREAD_REPLIES = 50  # per client
@@ -41,7 +41,7 @@ class LogSource(Protocol):
         """Return the position at which the log ends, in bytes."""
 
     def read(self, task: str, position: int, limit: int) -> tuple[int, int, str]:
-        """Return where the text begins, where it ends, and the text, from ``position`` or the oldest text after it."""
+        """Return start, end and text of a part of the log, from ``position`` or the oldest stored position after it."""
 
 
 class BusServer:
@@ -70,7 +70,7 @@ class BusServer:
         self._logs = logs
         self._heartbeat_interval = heartbeat_interval
         self._state: zmq.asyncio.Socket | None = None
-        self._log_positions: dict[str, int] = {}  # of each followed log, up to where it has been sent
+        self._log_positions: dict[str, int] = {}  # of each followed log, the position up to which it has been sent
         self._answering: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
@@ -124,7 +124,7 @@ class BusServer:
 
     async def _serve_control(self, control: zmq.asyncio.Socket) -> None:
         while True:
-            frames = await control.recv_multipart(copy=False)  # copies would lose the properties of the connection
+            frames = await control.recv_multipart(copy=False)  # copies lose the properties of the connection
             await self._slots.acquire()
             task = asyncio.create_task(self._reply(control, frames))
             self._answering.add(task)
@@ -145,13 +145,13 @@ class BusServer:
         try:
             request = p.decode_request(message)
         except ProtocolError as error:
-            if len(message) != 2:  # not from a client of this protocol, which would wait for an answer
+            if len(message) != 2:  # a client of this protocol sends two frames and waits for an answer
                 _logger.debug("dropped a malformed request: %s", error.message)
                 return
             reply: p.AnyReply = p.Refused.from_error("", error)
         else:
             reply = await self._answer_safely(request, peer)
-        with contextlib.suppress(zmq.ZMQError):  # the client is gone, or does not read its replies
+        with contextlib.suppress(zmq.ZMQError):  # the client has disconnected, or does not read its replies
             await control.send_multipart([*envelope, *p.encode(reply)], zmq.DONTWAIT)
 
     async def _answer_safely(self, request: p.AnyRequest, peer: Peer) -> p.AnyReply:
@@ -190,7 +190,7 @@ class BusServer:
         """Track which logs are followed, and send each new follower the position at which the log ends."""
         while True:
             [subscription, *_] = await log.recv_multipart()
-            task = _task_of(subscription[1:])
+            task = _task_of_topic(subscription[1:])
             if task is None or not self._logs.has(task):
                 continue
             if subscription[:1] == b"\x01":
@@ -248,7 +248,7 @@ def _property(frame: zmq.Frame, name: str | int) -> object:
         return None
 
 
-def _task_of(topic: bytes) -> str | None:
+def _task_of_topic(topic: bytes) -> str | None:
     prefix = b"log/"
     if not topic.startswith(prefix) or not topic.endswith(b"/"):
         return None

@@ -1,4 +1,4 @@
-"""What messages carry: engine, services, tasks and directives as clients see them, and the state of a client's link."""
+"""The data in messages: engine, services, tasks and directives as clients see them; and the state of the link."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         since: when the service entered its status.
-        detail: why the service failed; "" if it did not.
+        detail: why the service failed; "" if it has not failed.
     """
 
     name: str
@@ -75,7 +75,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The state of a task.
 
     Args:
-        schedule: the compact form, such as "units:seconds,interval:10"; "" before the first build.
+        schedule: the compact form of the schedule, such as "units:seconds,interval:10"; "" before the first build.
         schedule_description: the schedule in English.
         type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
         policy: the policy in English.
@@ -155,11 +155,11 @@ class DirectiveView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         target: the task or service, as the client named it; "" for the engine as a whole.
-        options: the fields beyond the target that do not have their default value, such as ``{"restart": true}``.
+        options: the fields other than the target that differ from their defaults, such as ``{"restart": true}``.
         stage: "accepted", "done", "refused", or "lost" if the engine ended before the directive was done.
-        lines: the outcome, for people; a long text is truncated, with a note.
+        lines: the human-readable outcome; a long text is truncated, with a note.
         user: the user whose process sent it, as the kernel reports it; "" if unknown.
-        sudo_user: who called sudo, as the client claims; "" for no claim.
+        sudo_user: the user who called sudo, as the client claims; "" without sudo.
     """
 
     id: str
@@ -196,7 +196,7 @@ class LinkChanged:
     """The link to the engine changed its state.
 
     Args:
-        reason: why, for people.
+        reason: human-readable text.
         engine_is_running: whether an engine process exists, even if it does not answer.
     """
 

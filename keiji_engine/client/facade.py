@@ -1,7 +1,7 @@
 """Facade for clients that work with or without a running engine.
 
-With an engine, a request goes over the bus. Without one, this process takes the engine's lock for the time of the
-request, and calls the same handlers itself.
+With an engine, a request goes over the bus. Without one, this process calls the same handlers itself; for a directive,
+it holds the command lock, so that no engine can start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import own_peer, sudo_user
 
 _QUERY_TIMEOUT = 5.0  # seconds
-_NEEDS_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
+_REQUIRES_ENGINE = (p.Ping, p.GetSnapshot, p.StartService, p.StopService, p.RestartService, p.Shutdown)
 
 
 def ask(
@@ -28,33 +28,33 @@ def ask(
     request: p.Request[p.R],
     *,
     sender: str = "keiji",
-    limit: float = 120.0,
+    timeout: float = 120.0,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> p.R:
-    """Have a request carried out and return its reply, whose type the request declares.
+    """Process a request and return its reply, whose type the request declares.
 
     Args:
         sender: the name of the client program, for the ledger.
-        limit: seconds to wait for a running engine; at most 5 for a query.
-        clock: returns the current time in UTC; used if no engine runs.
+        timeout: seconds to wait for the reply of a running engine; at most 5 for a query.
+        clock: returns the current time in UTC; used if no engine is running.
 
     Raises:
         EngineOffline: the request needs a running engine, and there is none.
-        KeijiError: the request was refused or failed; the subclass says how.
+        KeijiError: the request was refused or failed; the subclass identifies the error.
     """
     request = msgspec.structs.replace(request, sender=sender, sudo_user=request.sudo_user or sudo_user())
-    return p.check_reply(request, _carry_out(paths, request, sender, limit, clock))
+    return p.check_reply(request, _process(paths, request, sender, timeout, clock))
 
 
-def _carry_out(
-    paths: Paths, request: p.Request[p.Reply], sender: str, limit: float, clock: Callable[[], datetime]
+def _process(
+    paths: Paths, request: p.Request[p.Reply], sender: str, timeout: float, clock: Callable[[], datetime]
 ) -> p.Reply:
     while True:
         if engine_process.is_running(paths):
-            # If the engine ends before it answers, the ledger keeps the request from taking effect twice.
+            # If the engine exits before it answers, the request is repeated; the ledger prevents a second effect.
             with contextlib.suppress(EngineOffline):
-                return asyncio.run(_over_bus(paths, request, sender, limit))
-        if isinstance(request, _NEEDS_ENGINE):
+                return asyncio.run(_over_bus(paths, request, sender, timeout))
+        if isinstance(request, _REQUIRES_ENGINE):
             raise EngineOffline.required()
         if not isinstance(request, p.Directive):  # a query needs no lock
             return asyncio.run(_in_process(paths, request, clock))
@@ -66,13 +66,13 @@ def _carry_out(
                 raise
 
 
-async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, limit: float) -> p.Reply:
+async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, timeout: float) -> p.Reply:
     from keiji_engine.bus.client import Client
 
     async with Client(paths, sender) as client:
         if isinstance(request, p.Directive):
-            return await client.execute(request, limit=limit)
-        return await client.ask(request, limit=min(limit, _QUERY_TIMEOUT))
+            return await client.execute(request, timeout=timeout)
+        return await client.ask(request, timeout=min(timeout, _QUERY_TIMEOUT))
 
 
 async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[], datetime]) -> p.Reply:

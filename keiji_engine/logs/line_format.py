@@ -26,7 +26,7 @@ _ESCAPES |= {b"\t": rb"\t", b"\n": rb"\n", b"\r": rb"\r"}
 _ESCAPES |= {bytes([0xC2, code]): rb"\xc2\x%02x" % code for code in range(0x80, 0xA0)}
 _CONTROLS = re.compile(rb"[\x00-\x09\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 _ESCAPED = re.compile(rb"\\(?:x([0-9a-f]{2})|(.))", re.DOTALL)
-_NAMED = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
+_NAMED_ESCAPES = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
 _LINE = re.compile(rb'time=(\S+) level=(\S+)(?: service=\S+)?(?: run=(\S+))? msg="((?:[^"\\]|\\.)*)"( more=1)?\n?')
 
 
@@ -94,7 +94,7 @@ class StreamFormatter:
 
     @staticmethod
     def _format(complete: bytes, prefix: bytes) -> bytes:
-        # Processing a whole chunk rather than each line makes the difference to millions of lines per second.
+        # Whole chunks instead of single lines: required for millions of lines per second.
         if len(complete) <= MAX_LINE_BYTES:
             return prefix + _escape(complete).replace(b"\n", b'"\n' + prefix) + b'"\n'
         return b"".join(
@@ -126,7 +126,7 @@ class LogLine:
     """A parsed log line.
 
     Args:
-        time: timezone-aware; None if the line is not in our format.
+        time: timezone-aware; None if the line is in another format.
         raw: the message, byte for byte as the program printed it.
         is_continued: whether the next line of the same run and level continues the message.
     """
@@ -144,7 +144,7 @@ class LogLine:
 
 
 def parse_line(data: bytes) -> LogLine:
-    """Parse one line, with or without its newline. Never raises: a line in another format is a message as a whole."""
+    """Parse one line, with or without its newline. Never raises: any other line becomes a message as a whole."""
     match = _LINE.fullmatch(data)
     if match:
         timestamp, level, run, message, more = match.groups()
@@ -161,5 +161,5 @@ def _unescape(message: bytes) -> bytes:
     if b"\\" not in message:
         return message
     return _ESCAPED.sub(
-        lambda match: bytes([int(match[1], 16)]) if match[1] else _NAMED.get(match[2], match[2]), message
+        lambda match: bytes([int(match[1], 16)]) if match[1] else _NAMED_ESCAPES.get(match[2], match[2]), message
     )

@@ -1,7 +1,7 @@
-"""The logs of the engine's services, and the life-cycle lines in the logs of tasks, with the `logging` package.
+"""The logs of services, and life-cycle lines in the logs of tasks, written with the standard `logging` package.
 
-The loggers are ``keiji.<service>`` (also ``keiji.repo``, the database, and ``keiji.engine``), and ``keiji.task`` for a
-line in the log of a task, whose slug is in the record: ``extra={"task": slug}``.
+The loggers are ``keiji.<service>`` (also ``keiji.repo``, the database, and ``keiji.engine``), and ``keiji.task``,
+whose records have the slug of the task: ``extra={"task": slug}``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keiji_engine.logs.writer import LogWriter
 
 _ROOT = logging.getLogger("keiji")
 _ROOT.addHandler(logging.NullHandler())
-_LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}  # the names that our logs use
+_LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}  # level names in keiji's logs
 
 _task_log = logging.getLogger("keiji.task")
 
@@ -37,7 +37,7 @@ class LogfmtHandler(logging.Handler):
     A line that cannot be written, for example because the disk is full, is lost, with a note on standard error.
 
     Args:
-        settings: called for each record, since a reload may change them.
+        settings: returns the current settings; called for each record, since a reload may change them.
         echo: whether lines of services also go to standard error, for the foreground and systemd's journal.
     """
 
@@ -67,30 +67,30 @@ class LogfmtHandler(logging.Handler):
 
 
 class ServiceLogWriter:
-    """Writes log records in a thread, so that neither a disk nor the lock of a log blocks the event loop."""
+    """Writes log records in a thread, so that neither the disk nor the lock of a log blocks the event loop."""
 
     def __init__(self, handler: LogfmtHandler) -> None:
         self._records: queue.SimpleQueue[logging.LogRecord | threading.Event | None] = queue.SimpleQueue()
-        from logging.handlers import QueueHandler  # a command without an engine has no use for it
+        from logging.handlers import QueueHandler  # deferred: a command without an engine does not need it
 
         self._queue_handler = QueueHandler(self._records)
         self._handler = handler
 
     def start(self) -> None:
-        """Write the records of all loggers of keiji from now on."""
+        """Start writing the records of the ``keiji`` loggers."""
         threading.Thread(target=self._write, name="service logs", daemon=True).start()
         _ROOT.setLevel(logging.INFO)
         _ROOT.propagate = False
         _ROOT.addHandler(self._queue_handler)
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything logged so far is written, at most ``timeout`` seconds; return whether it is."""
+        """Wait up to ``timeout`` seconds until all records logged so far are written; return whether they are."""
         written = threading.Event()
         self._records.put(written)
         return written.wait(timeout)
 
     def close(self, timeout: float) -> None:
-        """Write what is queued, for at most ``timeout`` seconds, and stop."""
+        """Write the queued records, for at most ``timeout`` seconds, and stop."""
         _ROOT.removeHandler(self._queue_handler)
         _ROOT.propagate = True
         self.flush(timeout)
@@ -106,7 +106,7 @@ class ServiceLogWriter:
 
 @contextlib.contextmanager
 def log_synchronously(handler: LogfmtHandler) -> Iterator[None]:
-    """Write the records of this thread at once, for a command that works without an engine."""
+    """Write the log records of this thread synchronously, for a command that works without an engine."""
     thread = threading.get_ident()
     handler.addFilter(lambda record: record.thread == thread)
     _ROOT.setLevel(logging.INFO)

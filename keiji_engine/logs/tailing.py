@@ -9,7 +9,7 @@ from keiji.paths import Paths
 
 
 class TaskLogs:
-    """Reads the log of a task by its slug. The log of a task that never ran is empty.
+    """Reads the log of a task by its slug. The log of a task that has never run is empty.
 
     Positions are byte offsets in the log. Invalid UTF-8, which only a crash can leave behind, is replaced with U+FFFD.
 
@@ -32,7 +32,7 @@ class TaskLogs:
     def read(self, task: str, position: int, limit: int) -> tuple[int, int, str]:
         """Return the start, the end and the text of up to ``limit`` bytes from ``position``.
 
-        If the log no longer goes back to ``position``, the text starts at the oldest position that it still has.
+        If the log was pruned beyond ``position``, the text starts at the oldest position that is still stored.
         """
         start, data = self._reader(task).read(position, limit)
         return start, start + len(data), data.decode("utf-8", "replace")

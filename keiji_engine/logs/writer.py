@@ -17,7 +17,7 @@ MAX_ARCHIVES = 5
 
 
 class LogWriter:
-    """Appends whole lines to a log, which any number of other processes may append to as well.
+    """Appends whole lines to a log, to which any number of other processes may append.
 
     Files are opened by the first append. An append that fails leaves no partial line behind.
 
@@ -56,7 +56,7 @@ class LogWriter:
             if self.limit is not None and size and size + len(data) > self.limit:
                 self._rotate()
                 size = self._open()
-            # A process that was killed while it wrote a line leaves it without a newline: terminate it first.
+            # A process that was killed while writing leaves a line without a newline. Terminate that line first.
             is_torn = size not in (0, self._own_size) and os.pread(self._file, 1, size - 1) != b"\n"
             start = size + is_torn
             self._write(b"\n" + data if is_torn else data, size)
@@ -118,5 +118,5 @@ class LogWriter:
             while remaining:
                 remaining = remaining[os.write(self._file, remaining) :]
         except OSError:
-            os.ftruncate(self._file, size)  # if the disk is full, half a line would be worse than none
+            os.ftruncate(self._file, size)  # the disk is full; remove the partial line
             raise

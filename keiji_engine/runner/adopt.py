@@ -1,4 +1,4 @@
-"""Determines the state of a run from its run file alone."""
+"""Determines the state of a run from its run file, to adopt runs that an earlier engine started."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def inspect(
     """Return the run with this run file if it is live, or its result; None if there is no such file.
 
     Args:
-        now: the end of a run that turns out to be lost.
+        now: recorded as the end of a run that is lost.
     """
     try:
         header, result = run_file.read(path)
@@ -64,6 +64,8 @@ def inspect(
     return result or lost_result(path.name, now, _NO_RESULT, header.started_at if header else None)
 
 
-def lost_result(run_id: str, now: datetime, why: Reason = _NO_TRACE, started_at: datetime | None = None) -> RunResult:
+def lost_result(
+    run_id: str, finished_at: datetime, cause: Reason = _NO_TRACE, started_at: datetime | None = None
+) -> RunResult:
     """Return the result of a run whose outcome is unknown."""
-    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=now, started_at=started_at, reason=why)
+    return RunResult(run_id=run_id, state=RunState.LOST, finished_at=finished_at, started_at=started_at, reason=cause)

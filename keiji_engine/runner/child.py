@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keiji_engine.runner.spec import RunSpec
 
-# A child inherits ignored signals, which Python or nohup may have set; reset them to what a shell would start it with.
+# Python or nohup may ignore signals, and children inherit that. Reset them to the defaults, as a shell does.
 _RESET_SIGNALS = (
     signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
     signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
@@ -60,7 +60,9 @@ class Child:
             )  # fmt: skip
         except FileNotFoundError:
             if Path(spec.command[0]).exists():
-                raise OSError(errno.ENOENT, "the interpreter in its first line is not there", spec.command[0]) from None
+                raise OSError(
+                    errno.ENOENT, "the interpreter in its first line does not exist", spec.command[0]
+                ) from None
             raise
         return cls(pid)
 
@@ -83,7 +85,7 @@ class Child:
         self._signal(os.killpg, signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill the initial process group, and the main process even if it has left that; `reap` kills the others."""
+        """Kill the initial process group, and the main process even if it has left it; `reap` kills the others."""
         self._signal(os.killpg, signal.SIGKILL)
         if self._status is None:
             self._signal(os.kill, signal.SIGKILL)
@@ -92,7 +94,7 @@ class Child:
         try:
             send(self.pid, number)
         except (ProcessLookupError, PermissionError):
-            return  # no process is left, only zombies are left (macOS), or the process runs as another user now
+            return  # all processes have ended, only zombies are left (macOS), or the process has changed its user
 
     def reap(self) -> int:
         """Kill the main process, if it is still running, and all its descendants; return its exit code, or -signal."""

@@ -45,7 +45,7 @@ def main(socket_fd: str, lock_fd: str, runs: str) -> None:
         os.set_inheritable(inherited, False)
     with socket.socket(fileno=descriptor) as connection:
         _Launcher(connection, lock, Path(runs)).serve()
-    os._exit(0)  # a regular exit of the interpreter takes longer than all of the above
+    os._exit(0)  # skips the finalization of the interpreter, which is slow
 
 
 class _Launcher:
@@ -100,7 +100,7 @@ class _Launcher:
         try:
             pid = os.fork()
         except OSError as error:
-            self._send({"failed": run_id, "reason": f"no process could be created: {error.strerror}"})
+            self._send({"failed": run_id, "reason": f"the process could not be created: {error.strerror}"})
             return
         if pid:
             self.shims[pid] = run_id
@@ -110,7 +110,7 @@ class _Launcher:
             self._run_shim(RunSpec.from_dict(data))
             status = 0
         except FileExistsError:
-            self._detach(run_id)  # an earlier shim has begun the run, and the engine does not know that yet
+            self._detach(run_id)  # an earlier shim has begun the run, but the engine has not noticed yet
             status = 0
         except Exception as error:  # noqa: BLE001  # this is the outermost frame of the shim: report the failure
             self._send({"failed": run_id, "reason": f"the shim failed: {type(error).__name__}: {error}"})
@@ -127,7 +127,7 @@ class _Launcher:
     def _detach(self, run_id: str) -> None:
         """Report that the run has begun, and close everything that this shim shares with the launcher."""
         os.close(self.lock)
-        # MSG_DONTWAIT rather than setblocking(False), which would affect the launcher's end of the shared socket, too.
+        # MSG_DONTWAIT rather than setblocking(False), which would also affect the launcher's end of the socket.
         self._send({"began": run_id}, socket.MSG_DONTWAIT)
         self.connection.close()
 
@@ -144,7 +144,8 @@ class _Launcher:
                 self._send({"gone": run_id})
 
     def _send(self, message: dict[str, Any], flags: int = 0) -> None:
-        # If the engine has died, or (for a shim) does not read fast enough, it learns the same from the run files.
+        # The message is lost if the engine has died or, for a shim, does not read fast enough. The engine then gets the
+        # same information from the run files.
         with contextlib.suppress(OSError):
             self.connection.sendall(json.dumps(message).encode() + b"\n", flags)
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from keiji.errors import KeijiError
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 15.0  # seconds
 STOP_TIMEOUT = 10.0
 
 # Isolated mode without site: the user's environment does not affect it, and it starts in half the time. The launcher
-# runs without the garbage collector (see there), so it is off while modules load, too.
+# disables the garbage collector (see there); it is already off while the modules are imported.
 _PROGRAM = (
     "import gc, sys; gc.disable(); sys.path += sys.argv[4:]; "
     "from keiji_engine.runner.launcher import main; main(*sys.argv[1:4])"
@@ -51,7 +51,7 @@ class LauncherProcess:
         engine_socket, launcher_socket = socket.socketpair()
         with launcher_socket:
             try:
-                # Not asyncio's: `close` must be able to poll for the exit. This blocks for 5 ms, once.
+                # Not asyncio.create_subprocess_exec, since `close` polls for the exit. This blocks for 5 ms, once.
                 process = subprocess.Popen(  # noqa: ASYNC220
                     [
                         sys.executable,

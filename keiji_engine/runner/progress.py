@@ -1,8 +1,8 @@
 r"""The progress of a run, which the program reports with the terminal escape sequence OSC 9;4.
 
-``ESC ] 9 ; 4 ; state ; percent ST`` is what systemd, cargo and others print; ``keiji.progress`` adds a text in a fourth
-field. The sequences are removed from the log. The latest progress is kept in a small file per run, so that it survives
-a restart of the engine.
+``ESC ] 9 ; 4 ; state ; percent ST`` is also printed by systemd, cargo and others; ``keiji.progress`` adds a message in
+a fourth field. The sequences are removed from the log. The latest progress is kept in a small file per run, so that it
+survives a restart of the engine.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class ProgressFilter:
         return data
 
     def flush(self) -> bytes:
-        """Return what is buffered when the stream ends: it was not a sequence after all."""
+        """Return the buffered bytes at the end of the stream, since they do not complete a sequence."""
         partial, self._partial = self._partial, b""
         return partial
 
@@ -90,8 +90,8 @@ def read_all(runs: Path) -> Iterator[tuple[str, Progress]]:
         return
     for path in entries:
         try:
-            fraction, words, is_failing = json.loads(path.read_text())
+            fraction, message, is_failing = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
         if not path.name.startswith("."):
-            yield path.name, Progress(fraction=fraction, message=words, is_failing=is_failing)
+            yield path.name, Progress(fraction=fraction, message=message, is_failing=is_failing)

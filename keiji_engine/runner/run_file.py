@@ -2,7 +2,7 @@
 
 The shim holds a lock on the file for as long as it lives; a process that happens to reuse its pid does not. The file is
 complete and locked when it appears under its name. A line without a newline was not written completely and is ignored.
-Both lines carry a version; a reader of an older version reads the fields that it knows.
+Both lines have a version; a reader of an older version reads the fields that it knows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
     """Create the file of a run whose shim is this process; return its descriptor, which holds the lock.
 
     Raises:
-        FileExistsError: the run has, or had, a shim already.
+        FileExistsError: the run already has a run file, of a live or an ended shim.
         OSError: the file cannot be written.
     """
     header = {
@@ -60,7 +60,7 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
 
 
 def finish(descriptor: int, result: RunResult) -> None:
-    """Append the result. If it raises OSError, nothing was appended."""
+    """Append the result. Raises OSError if it cannot be written; nothing was appended then."""
     _append(
         descriptor,
         {
@@ -109,19 +109,19 @@ def read(path: Path) -> tuple[Header | None, RunResult | None]:
             if number == 0:
                 header = Header(int(data["shim"]), datetime.fromisoformat(data["started_at"]))
             else:
-                result = _result(path.name, data)
+                result = _parse_result(path.name, data)
         except (ValueError, TypeError, KeyError):
             continue
     return header, result
 
 
-def _result(run_id: str, data: dict[str, Any]) -> RunResult:
+def _parse_result(run_id: str, data: dict[str, Any]) -> RunResult:
     return RunResult(
         run_id=run_id,
         state=RunState(data["state"]),
         finished_at=datetime.fromisoformat(data["finished_at"]),
         started_at=datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
-        reason=_reason(data["reason"]),
+        reason=_parse_reason(data["reason"]),
         exit_code=data["exit_code"],
         signal=data["signal"],
         cpu_seconds=data["cpu_seconds"],
@@ -131,7 +131,7 @@ def _result(run_id: str, data: dict[str, Any]) -> RunResult:
     )
 
 
-def _reason(data: dict[str, Any] | str | None) -> Reason | None:
+def _parse_reason(data: dict[str, Any] | str | None) -> Reason | None:
     if isinstance(data, str):  # written by a shim of an earlier version
         return text_reason(data) if data else None
     return Reason.from_dict(data) if data is not None else None

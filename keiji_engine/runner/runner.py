@@ -25,7 +25,7 @@ from keiji_engine.runner.adopt import LiveRun
 from keiji_engine.runner.launcher_process import LauncherProcess
 from keiji_engine.runner.spec import RunSpec
 
-LOCK_TIMEOUT = 10.0  # seconds for a former launcher to process what it has received
+LOCK_TIMEOUT = 10.0  # seconds for an earlier launcher to finish what it has received
 _POLL_INTERVAL = 0.25  # seconds between two checks of the locks of runs without a pidfd
 _MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pending runs are checked
 _RESTART_DELAY = 1.0
@@ -62,7 +62,7 @@ class Runner:
         self._on_event = on_event
         self._clock = clock
         self._open_pidfd = open_pidfd
-        self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher; not known to have begun
+        self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher, and not known to have begun
         self._watched: dict[str, LiveRun] = {}
         self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
         self._launcher: LauncherProcess | None = None
@@ -81,15 +81,15 @@ class Runner:
             open_runs: ids of runs that have not ended according to the database; those without a run file are lost.
 
         Raises:
-            KeijiError: a former launcher does not end, or the new one does not start.
+            KeijiError: an earlier launcher does not end, or the new one does not start.
         """
         self._runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await self._acquire_launcher_lock()
         try:
-            with_file = run_file.list_run_ids(self._runs)
-            for run_id in with_file:
+            run_ids_with_file = run_file.list_run_ids(self._runs)
+            for run_id in run_ids_with_file:
                 self._check_run_file(run_id, adopted=True)
-            for run_id in sorted(set(open_runs).difference(with_file)):
+            for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
                 self._on_event(adopt.lost_result(run_id, self._clock()))
             self._launcher = await LauncherProcess.start(self._runs, lock)
         except BaseException:
@@ -121,9 +121,9 @@ class Runner:
             await asyncio.shield(self._launcher_task)
 
     async def launch(self, specs: Sequence[RunSpec]) -> None:
-        """Start those of the runs that are not live yet.
+        """Start the runs that are not live yet.
 
-        If the launcher dies, its replacement starts the runs that had not begun.
+        If the launcher dies, its replacement starts the runs that have not begun.
 
         Raises:
             ServiceOffline: the runner is stopped.
@@ -157,7 +157,7 @@ class Runner:
         return True
 
     def remove_run_files(self, run_id: str) -> None:
-        """Remove the files of a run whose result is recorded."""
+        """Remove the run file and the progress file of a run whose result is recorded."""
         (self._runs / run_id).unlink(missing_ok=True)
         progress.write(progress.path_for(self._runs, run_id), None)
 
@@ -177,14 +177,13 @@ class Runner:
             try:
                 return await self._restart_launcher()
             except (KeijiError, OSError) as error:
-                _log.error("the launcher could not be restarted, trying again: %s", error)
+                _log.error("the launcher could not be restarted; trying again: %s", error)
                 await asyncio.sleep(_RESTART_DELAY)
 
     async def _restart_launcher(self) -> LauncherProcess:
         lock = await self._acquire_launcher_lock()
         try:
-            # With the lock held, no shim is still starting: a run without a file has not begun and is safe to send
-            # again.
+            # The lock is held, so no shim is starting: a run without a file has not begun and can be sent again.
             for run_id in list(self._pending):
                 self._check_run_file(run_id)
             return await LauncherProcess.start(self._runs, lock)
@@ -193,7 +192,7 @@ class Runner:
 
     def _on_launcher_task_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the runner failed, and starts no more runs: %s: %s", type(error).__name__, error)
+            _log.error("the runner failed and no longer starts runs: %s: %s", type(error).__name__, error)
 
     async def _send(self, launcher: LauncherProcess, specs: Sequence[RunSpec]) -> None:
         if specs:
@@ -244,7 +243,7 @@ class Runner:
         if live_run.pidfd is not None:
             asyncio.get_running_loop().add_reader(live_run.pidfd, self._on_shim_exit, run_id)
             return
-        self._cancel_poll()  # the scheduled one may be later than the interval for runs without a pidfd
+        self._cancel_poll()  # runs without a pidfd may need an earlier one than scheduled
         self._schedule_poll()
 
     def _unwatch(self, run_id: str) -> None:
@@ -286,7 +285,7 @@ class Runner:
         self._schedule_poll()
 
     async def _acquire_launcher_lock(self) -> int:
-        """Return a descriptor that holds the launcher's lock; all runs sent to former launchers have a run file then.
+        """Return a descriptor that holds the launcher's lock. All runs sent to earlier launchers then have a run file.
 
         Raises:
             KeijiError: another process holds it for longer than `LOCK_TIMEOUT`.

@@ -29,20 +29,20 @@ PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 MAX_REASON_LENGTH = 300
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
 _TAIL_BYTES = 4096
-_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # output to read after the end, should a surviving process keep printing
-_INVISIBLE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
+_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing
+_CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
 
 
 def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None:
-    """Carry out a run, from creating its run file to recording its result. The calling process is its shim.
+    """Execute a run, from creating its run file to recording its result. The calling process becomes its shim.
 
     Args:
         runs: folder of the run files.
         on_started: called as soon as the run file exists.
 
     Raises:
-        FileExistsError: the run has a shim already.
-        OSError: the run file cannot be written; the run did not begin.
+        FileExistsError: the run already has a shim.
+        OSError: the run file cannot be written; the run has not begun.
     """
     self_pipe = SelfPipe()
     started_at = datetime.now(UTC)
@@ -51,7 +51,7 @@ def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None
     shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id))
     try:
         result = shim.run()
-    except Exception as error:  # noqa: BLE001  # a run must have a result whatever happens here
+    except Exception as error:  # noqa: BLE001  # every run must have a result
         result = shim.abort(error)
     _record_result(file, result)
 
@@ -238,7 +238,7 @@ class _Shim:
                 self.unlogged_bytes = 0
             self._extend_log_range(*self.log.append(data))
         except OSError:
-            # A full disk must not affect the run or its result: the program keeps running, and lost output is counted.
+            # A full disk must not affect the run or its result. Lost output is counted.
             self.unlogged_bytes += len(data)
 
     def _extend_log_range(self, start: int, end: int) -> None:
@@ -249,7 +249,7 @@ class _Shim:
     def _local_time(self) -> datetime:
         return datetime.now(self.log.zone)
 
-    def _finish(self, code: int | None, why: Reason | None) -> RunResult:
+    def _finish(self, code: int | None, cause: Reason | None) -> RunResult:
         """Log the outcome of the run and return its result."""
         progress.write(self.progress_path, None)
         finished_at = datetime.now(UTC)
@@ -258,9 +258,11 @@ class _Shim:
             state = self.end_state or (RunState.SUCCEEDED if code == 0 else RunState.FAILED)
         if self.unlogged_bytes:
             incomplete = reason(Code.LOG_INCOMPLETE)
-            why = why.with_cause(incomplete) if why is not None else incomplete
+            cause = cause.with_cause(incomplete) if cause is not None else incomplete
         duration = f"{time.monotonic() - self.monotonic_start:.3f} s"
-        message = f"run {state.replace('_', ' ')} after {duration}" + (f": {render(why, self.log.zone)}" if why else "")
+        message = f"run {state.replace('_', ' ')} after {duration}" + (
+            f": {render(cause, self.log.zone)}" if cause else ""
+        )
         level = "ERROR" if state in FAILURES else "INFO"
         self._append(format_line(self._local_time(), level, message, self.spec.run_id))
         return RunResult(
@@ -268,7 +270,7 @@ class _Shim:
             state=state,
             finished_at=finished_at,
             started_at=self.started_at,
-            reason=why,
+            reason=cause,
             exit_code=code if code is not None and code >= 0 else None,
             signal=-code if code is not None and code < 0 else None,
             cpu_seconds=round(self.child.cpu_seconds, 6) if self.child else None,
@@ -305,7 +307,7 @@ def _error_text(error: Exception) -> str:
 def _last_line(output: bytes) -> str:
     """Return the last line that is not blank, without escape sequences."""
     lines = output.decode("utf-8", "replace").split("\n")
-    return next((text for line in reversed(lines) if (text := _INVISIBLE.sub("", line).strip())), "")
+    return next((text for line in reversed(lines) if (text := _CONTROL_SEQUENCE.sub("", line).strip())), "")
 
 
 def _truncate(text: str) -> str:

@@ -247,7 +247,7 @@ async def test_settle_waits_for_the_outcome_of_an_accepted_directive(engine: Eng
 async def test_a_missing_engine_is_noticed_without_a_time_out(paths: Paths) -> None:
     async with Client(paths, "test") as client:
         with pytest.raises(EngineOffline):
-            await client.ask(p.Ping(), limit=1e6)
+            await client.ask(p.Ping(), timeout=1e6)
 
 
 async def test_only_the_owner_can_use_the_sockets(engine: Engine, paths: Paths) -> None:

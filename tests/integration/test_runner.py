@@ -104,7 +104,7 @@ async def test_cpu_time_and_memory_include_all_processes_of_a_run(harness: Runne
     [
         ("/no/such/program", "No such file or directory: /no/such/program"),
         ("{root}", "Permission denied: {root}"),
-        ("{root}/no_interpreter", "the interpreter in its first line is not there"),
+        ("{root}/no_interpreter", "the interpreter in its first line does not exist"),
         ("{root}/no_program", "Exec format error"),
         ("with\0nul", "null"),
     ],
