@@ -34,9 +34,9 @@ class Clock:
         offset = moment - datetime.now(UTC)
         if offset <= self._offset():
             return
-        draft = self.file.with_suffix(".draft")
-        draft.write_text(str(offset.total_seconds()))
-        draft.replace(self.file)
+        temporary = self.file.with_suffix(".tmp")
+        temporary.write_text(str(offset.total_seconds()))
+        temporary.replace(self.file)
 
     def _offset(self) -> timedelta:
         try:
@@ -46,7 +46,7 @@ class Clock:
 
 
 def start_server() -> None:
-    """Start the process that engines are forked from; do nothing if it runs."""
+    """Start the process that engines are forked from; do nothing if it is running."""
     CONTEXT.set_forkserver_preload(_PRELOADED)
     forkserver.ensure_running()
 

@@ -23,24 +23,24 @@ from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import TaskView
 from keiji_engine.client import facade
 
-LIMIT = 20.0
+TIMEOUT = 20.0
 T = TypeVar("T")
 
 DO_NOTHING = "def function():\n    pass\n"
 FAILS = "def function():\n    raise ValueError('boom')\n"
 SLEEPS = "import time\ndef function():\n    print('started', flush=True)\n    time.sleep(60)\n"
 EVERY_SECOND = "every(1).seconds"
-EVERY_MINUTE = "every(1).minutes"  # for tests that advance the clock: no instant falls due by itself meanwhile
+EVERY_MINUTE = "every(1).minutes"  # for tests that advance the clock: nothing becomes due before they do
 EVERY_HOUR = "every(1).hours"
 
 
-def until(condition: Callable[[], T], what: str = "", limit: float = LIMIT) -> T:
+def until(condition: Callable[[], T], description: str = "", timeout: float = TIMEOUT) -> T:
     """Wait until ``condition`` returns a true value and return that value."""
-    deadline = time.monotonic() + limit
-    while not (met := condition()):
-        assert time.monotonic() < deadline, f"not within {limit:g} s: {what or condition}"
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {description or condition}"
         time.sleep(0.01)
-    return met
+    return value
 
 
 class Installation:
@@ -129,7 +129,7 @@ class Installation:
             socket.linger = 0
             socket.connect(f"ipc://{self.paths.control_socket}")
             socket.send_multipart(p.encode(request))
-            assert socket.poll(LIMIT * 1000), "the engine does not answer"
+            assert socket.poll(TIMEOUT * 1000), "the engine does not answer"
             reply = p.decode_reply(socket.recv_multipart())
         return p.check_reply(request, reply)
 
@@ -159,16 +159,16 @@ class Installation:
         return False
 
     def advance_to(self, moment: datetime) -> None:
-        """Move the engine's clock forward to ``moment`` and have the scheduler look at it."""
+        """Move the engine's clock forward to ``moment`` and wake the scheduler."""
         self.clock.advance_to(moment)
         self.wake_scheduler()
 
     def wake_scheduler(self) -> None:
-        """Have the scheduler look at the clock now rather than within a second, by restarting that service."""
+        """Wake the scheduler now rather than within a second, by restarting that service."""
         self.do(p.RestartService(service="scheduler"))
 
     def advance(self, seconds: float) -> None:
-        """Move the engine's clock forward by ``seconds`` and have the scheduler look at it."""
+        """Move the engine's clock forward by ``seconds`` and wake the scheduler."""
         self.advance_to(self.clock() + timedelta(seconds=seconds))
 
     def stop(self) -> int:
@@ -176,11 +176,11 @@ class Installation:
         self.signal(signal.SIGTERM)
         return self._wait_for_exit()
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, signum: signal.Signals) -> None:
         """Send a signal to the engine."""
         assert self.engine is not None
         assert self.engine.pid is not None
-        os.kill(self.engine.pid, number)
+        os.kill(self.engine.pid, signum)
 
     def kill(self) -> None:
         """Kill the engine with SIGKILL."""
@@ -189,7 +189,7 @@ class Installation:
 
     def _wait_for_exit(self) -> int:
         assert self.engine is not None
-        self.engine.join(LIMIT)
+        self.engine.join(TIMEOUT)
         code = self.engine.exitcode
         assert code is not None, "the engine does not end"
         self.engine = None

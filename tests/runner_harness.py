@@ -1,4 +1,4 @@
-"""A real runner in a folder of its own, and what its tests need to observe it."""
+"""A real runner in a folder of its own, with methods to observe its runs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class RunnerHarness:
         return await self.until(find)
 
     async def until(self, condition: Callable[[], Any]) -> Any:
-        """Wait until ``condition`` returns something true; return that."""
+        """Wait until ``condition`` returns a true value and return that value."""
         async with asyncio.timeout(TIMEOUT):
             while not (value := condition()):  # files and processes post no events
                 await asyncio.sleep(0.005)

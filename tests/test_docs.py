@@ -12,7 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
-from installation import LIMIT, Installation
+from installation import TIMEOUT, Installation
 
 from keiji.policy import Policy
 from keiji.reasons import Code, Reason, render
@@ -115,7 +115,7 @@ def test_example_clients_list_the_tasks_and_print_events(shared: Installation) -
                 [sys.executable, "-c", lists, shared.paths.runtime],
                 capture_output=True,
                 text=True,
-                timeout=LIMIT,
+                timeout=TIMEOUT,
                 check=True,
             ).stdout
             assert listening.stdout is not None

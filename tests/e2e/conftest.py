@@ -12,7 +12,7 @@ from e2e.shell import Shell
 
 @pytest.fixture(scope="session")
 def initialized_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation after ``keiji init``, to be copied: the migrations of the database are slow."""
+    """An installation after ``keiji init``. Tests copy it, because migrating a new database is slow."""
     root = tmp_path_factory.mktemp("initialized") / "root"
     Shell(root)("init")
     return root

@@ -33,11 +33,11 @@ class Shell:
         return _check(arguments, command_line.run_command(*arguments, environment=self.environment), code)
 
     def run_process(self, *arguments: str, code: int = 0) -> str:
-        """Do the same in a process of its own."""
+        """Run a command like `run`, in a process of its own."""
         return _check(arguments, command_line.run_process(*arguments, environment=self.environment), code)
 
     def __call__(self, line: str, code: int = 0) -> str:
-        """Run a line without quotes."""
+        """Run a command line that contains no quotes."""
         return self.run(*line.split(), code=code)
 
     def json(self, line: str) -> Any:

@@ -104,7 +104,7 @@ def test_explain_shows_why_a_task_does_not_run_and_the_remedy(ping: Shell) -> No
     assert lines[2:4] == ["disabled", "    keiji task enable ping"]
 
 
-def test_task_details_show_the_schedule_and_the_policy_in_words(ping: Shell) -> None:
+def test_task_details_show_the_schedule_and_the_policy_in_english(ping: Shell) -> None:
     write_schedule(ping, "ping", 'cron("*/5 9-17 * * mon-fri")', 'overlap="queue", queue=3, catch_up="none"')
     ping("task build ping")
     details = ping("task get ping")

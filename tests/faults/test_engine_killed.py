@@ -25,7 +25,7 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 KILLS = 3 * int(os.environ.get("KEIJI_EXAMPLES", "1"))
 
 # Appends the run's id to a file, which reveals a run that was started twice.
-RECORDS_ITSELF = """
+RECORDS_ITS_ID = """
 import os, time
 def function():
     with open("ran", "a") as ran:
@@ -45,8 +45,8 @@ def release(installation: Installation, slug: str) -> None:
 
 
 def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(shared: Installation) -> None:
-    shared.build("short", RECORDS_ITSELF.format(wait=UNTIL_RELEASED, code=7))
-    shared.build("long", RECORDS_ITSELF.format(wait="time.sleep(60)", code=0))
+    shared.build("short", RECORDS_ITS_ID.format(wait=UNTIL_RELEASED, code=7))
+    shared.build("long", RECORDS_ITS_ID.format(wait="time.sleep(60)", code=0))
     for slug in ("long", "short"):
         shared.do(p.RunTask(task=slug))
     for slug in ("long", "short"):
@@ -80,7 +80,7 @@ def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_account
     draw = random.Random(seed)
     names = [f"task{number}" for number in range(3)]
     for name in names:
-        installation.build(name, RECORDS_ITSELF.format(wait="pass", code=0), EVERY_SECOND)
+        installation.build(name, RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_SECOND)
     for _ in range(KILLS):
         installation.start()
         # The worst instants are close to when all tasks are due: between the claim, the launch, and their records.
@@ -116,8 +116,8 @@ def assert_accounted_for(runs: Sequence[Run]) -> None:
 def test_stopped_engine_goes_stale_then_offline_and_accounts_for_missed_instants_when_continued(
     shared_ahead: Installation,
 ) -> None:
-    stopped_for = 10  # seconds, by the engine's clock
-    shared_ahead.build("ping", RECORDS_ITSELF.format(wait="pass", code=0), EVERY_SECOND)
+    stop_seconds = 10  # seconds, by the engine's clock
+    shared_ahead.build("ping", RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_SECOND)
     before = engine_process.read_info(shared_ahead.paths)
     shared_ahead.advance(1)
     shared_ahead.ended("ping", 1)
@@ -134,7 +134,7 @@ def test_stopped_engine_goes_stale_then_offline_and_accounts_for_missed_instants
                 if states[-2:] == [LinkState.CONNECTING, LinkState.LIVE]:
                     shared_ahead.signal(signal.SIGSTOP)
                 if update.state == LinkState.OFFLINE:
-                    continued.append(shared_ahead.clock() + timedelta(seconds=stopped_for))
+                    continued.append(shared_ahead.clock() + timedelta(seconds=stop_seconds))
                     shared_ahead.clock.advance_to(continued[0])
                     shared_ahead.signal(signal.SIGCONT)
                 if LinkState.OFFLINE in states and update.state == LinkState.LIVE:
@@ -159,12 +159,12 @@ def test_stopped_engine_goes_stale_then_offline_and_accounts_for_missed_instants
     runs = shared_ahead.runs("ping")
     assert_accounted_for(runs)
     coalesced = [run for run in runs if run.state is RunState.COALESCED]
-    assert len(coalesced) >= stopped_for - 1
+    assert len(coalesced) >= stop_seconds - 1
     assert all("covered by the run due at" in render(run.reason) for run in coalesced)
 
 
 def test_instant_due_at_a_restart_is_not_delayed_by_a_run_that_ended_in_between(shared_ahead: Installation) -> None:
-    shared_ahead.build("often", RECORDS_ITSELF.format(wait=UNTIL_RELEASED, code=0), EVERY_MINUTE)
+    shared_ahead.build("often", RECORDS_ITS_ID.format(wait=UNTIL_RELEASED, code=0), EVERY_MINUTE)
     shared_ahead.do(p.RunTask(task="often"))
     until(lambda: "started" in shared_ahead.log("often"))
     shared_ahead.kill()

@@ -22,7 +22,7 @@ from keiji.states import RunState
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
 
-MANY = 10
+RUN_COUNT = 10
 GATE = "gate"  # a pipe from which each waiting run reads a line
 SCRIPT = (
     "trap 'exit 99' TERM; n=0; while [ $n -lt 20 ]; do echo {code} prints $n; n=$((n+1)); done; "
@@ -54,18 +54,18 @@ def have_begun(harness: RunnerHarness, count: int) -> Callable[[], bool]:
     return lambda: folder.is_dir() and len([path for path in folder.iterdir() if path.name[0] != "."]) >= count
 
 
-def waiting_runs(harness: RunnerHarness, count: int = MANY) -> list[RunSpec]:
+def specs_of_waiting_runs(harness: RunnerHarness, count: int = RUN_COUNT) -> list[RunSpec]:
     """Runs that print, wait until they are released, print again, and exit with a code of their own."""
     gate = harness.root / GATE
     return [harness.shell(f"r{code}", SCRIPT.format(code=code, gate=gate)) for code in range(1, count + 1)]
 
 
-def release(harness: RunnerHarness, count: int = MANY) -> None:
+def release(harness: RunnerHarness, count: int = RUN_COUNT) -> None:
     """Let as many waiting runs end."""
     (harness.root / GATE).write_text("\n" * count)
 
 
-async def assert_complete(harness: RunnerHarness, count: int = MANY) -> None:
+async def assert_complete(harness: RunnerHarness, count: int = RUN_COUNT) -> None:
     """Check that each run has one result, with its exit code, and that the log has its output exactly once."""
     for code in range(1, count + 1):
         result = await harness.result(f"r{code}")
@@ -78,13 +78,13 @@ async def assert_complete(harness: RunnerHarness, count: int = MANY) -> None:
     assert sorted(result.run_id for result in harness.results) == sorted(f"r{code}" for code in range(1, count + 1))
 
 
-def run_ids(count: int = MANY) -> list[str]:
+def run_ids(count: int = RUN_COUNT) -> list[str]:
     return [f"r{code}" for code in range(1, count + 1)]
 
 
 async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, host: RunnerHost) -> None:
-    host.launch(waiting_runs(harness))
-    assert wait_until(lambda: have_begun(harness, MANY)() and len(harness.lines()) >= MANY * 20)
+    host.launch(specs_of_waiting_runs(harness))
+    assert wait_until(lambda: have_begun(harness, RUN_COUNT)() and len(harness.lines()) >= RUN_COUNT * 20)
     host.kill()
 
     await harness.runner.start(run_ids())
@@ -95,8 +95,8 @@ async def test_runs_survive_the_engine_and_are_adopted(harness: RunnerHarness, h
 
 
 async def test_results_of_runs_that_end_without_an_engine_are_found(harness: RunnerHarness, host: RunnerHost) -> None:
-    host.launch(waiting_runs(harness))
-    assert wait_until(have_begun(harness, MANY))
+    host.launch(specs_of_waiting_runs(harness))
+    assert wait_until(have_begun(harness, RUN_COUNT))
     host.kill()
     release(harness)
     assert wait_until(lambda: all(harness.has_ended(run_id) for run_id in run_ids()))
@@ -108,24 +108,24 @@ async def test_all_runs_of_a_burst_begin_although_the_engine_is_killed(
     harness: RunnerHarness, host: RunnerHost
 ) -> None:
     release(harness)
-    host.launch(waiting_runs(harness))
+    host.launch(specs_of_waiting_runs(harness))
     host.kill()  # the specs are in the socket, and few of the runs have begun
     await harness.runner.start(run_ids())
     await assert_complete(harness)
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, MANY])
+@pytest.mark.parametrize("count", [0, 1, 5, RUN_COUNT])
 async def test_when_engine_and_launcher_are_killed_no_run_that_began_is_lost(
     harness: RunnerHarness, host: RunnerHost, count: int
 ) -> None:
-    host.launch(waiting_runs(harness))
+    host.launch(specs_of_waiting_runs(harness))
     assert wait_until(have_begun(harness, count))
     host.kill_launcher()
     host.kill()
     await harness.runner.start(run_ids())
     release(harness)
     results = [await harness.result(run_id) for run_id in run_ids()]
-    assert len([result for result in results if result.state == RunState.LOST]) <= MANY - count
+    assert len([result for result in results if result.state == RunState.LOST]) <= RUN_COUNT - count
     for code, result in enumerate(results, start=1):
         if result.state == RunState.LOST:
             assert not harness.lines(result.run_id), "a lost run has begun"
@@ -133,14 +133,14 @@ async def test_when_engine_and_launcher_are_killed_no_run_that_began_is_lost(
             assert (result.exit_code, len(harness.lines(result.run_id))) == (code, 23)
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, MANY])
+@pytest.mark.parametrize("count", [0, 1, 5, RUN_COUNT])
 async def test_a_killed_launcher_is_replaced_and_each_run_begins_exactly_once(
     harness: RunnerHarness, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     await harness.runner.start(())
     launcher = harness.runner._launcher
     assert launcher is not None
-    await harness.runner.launch(waiting_runs(harness))
+    await harness.runner.launch(specs_of_waiting_runs(harness))
     await harness.until(have_begun(harness, count))
     os.kill(launcher.pid, signal.SIGKILL)
     release(harness)
@@ -168,7 +168,7 @@ async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> Non
     result = await harness.result("r1")
     assert (result.state, result.exit_code, result.started_at) == (RunState.LOST, None, started.started_at)
     assert "shim" in render(result.reason)
-    os.kill(pid, signal.SIGKILL)  # without its shim, the child outlives the test otherwise
+    os.kill(pid, signal.SIGKILL)  # without its shim, the child would outlive the test
 
 
 async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: RunnerHost) -> None:
@@ -196,20 +196,20 @@ async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: Runner
     assert render(result.reason) == "timed out after 0.5 s; killed after another 0.1 s"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_to_the_process_group_of_the_engine_does_not_reach_runs(
-    harness: RunnerHarness, host: RunnerHost, number: signal.Signals
+    harness: RunnerHarness, host: RunnerHost, signum: signal.Signals
 ) -> None:
-    host.launch(waiting_runs(harness, 3))
+    host.launch(specs_of_waiting_runs(harness, 3))
     assert wait_until(have_begun(harness, 3))
-    host.kill(number)
+    host.kill(signum)
     await harness.runner.start(run_ids(3))
     release(harness)
     await assert_complete(harness, 3)
 
 
 async def test_an_adopted_run_can_be_stopped(harness: RunnerHarness, host: RunnerHost) -> None:
-    host.launch(waiting_runs(harness, 2))
+    host.launch(specs_of_waiting_runs(harness, 2))
     assert wait_until(have_begun(harness, 2))
     host.kill()
     await harness.runner.start(run_ids(2))
@@ -221,7 +221,7 @@ async def test_an_adopted_run_can_be_stopped(harness: RunnerHarness, host: Runne
 async def test_a_process_that_reuses_the_pid_of_a_shim_is_neither_adopted_nor_signalled(
     harness: RunnerHarness,
 ) -> None:
-    unrelated = subprocess.Popen(["/bin/sleep", "60"])  # noqa: ASYNC220  # it is quick
+    unrelated = subprocess.Popen(["/bin/sleep", "60"])  # noqa: ASYNC220  # returns at once
     try:
         harness.run_files.mkdir(parents=True)
         header = {"version": 1, "shim": unrelated.pid, "started_at": "2026-11-23T10:00:00+00:00"}

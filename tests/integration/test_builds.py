@@ -246,10 +246,10 @@ async def test_a_damaged_build_is_replaced(source: Path, builds: Path) -> None:
     with pytest.raises(BuildFailed, match=r"was modified: function\.py"):
         load_build(builds / built.hash)
 
-    again = await _build(source, builds)
+    rebuilt = await _build(source, builds)
 
-    assert again.hash == built.hash
-    assert _run(again).stdout == "hello from keiji\n"
+    assert rebuilt.hash == built.hash
+    assert _run(rebuilt).stdout == "hello from keiji\n"
     assert list(builds.iterdir()) == [builds / built.hash]
 
 

@@ -53,14 +53,14 @@ def test_the_result_of_the_function_determines_the_exit_code(run: Run, body: str
 
 
 def test_the_traceback_contains_only_frames_of_the_sources(run: Run, tmp_path: Path) -> None:
-    ran = run(
+    result = run(
         "def function():\n    try:\n        {}['key']\n    except KeyError:\n        helper()\n"
         "\ndef helper():\n    1 / 0\n"
     )
 
-    lines = [line.strip() for line in ran.stderr.splitlines() if not set(line.strip()) & set("^")]
+    lines = [line.strip() for line in result.stderr.splitlines() if not set(line.strip()) & set("^")]
     file = tmp_path / "build é 'x'" / "src" / "function.py"
-    assert ran.returncode == 1
+    assert result.returncode == 1
     assert lines == [
         "Traceback (most recent call last):",
         f'File "{file}", line 3, in function',
@@ -79,36 +79,36 @@ def test_the_traceback_contains_only_frames_of_the_sources(run: Run, tmp_path: P
 
 
 def test_the_traceback_of_a_failed_import_contains_only_frames_of_the_sources(run: Run) -> None:
-    ran = run("import nowhere\n")
+    result = run("import nowhere\n")
 
-    assert ran.returncode == 1
-    assert "entry.py" not in ran.stderr
-    assert "line 1, in <module>" in ran.stderr
-    assert ran.stderr.endswith("ModuleNotFoundError: No module named 'nowhere'\n")
+    assert result.returncode == 1
+    assert "entry.py" not in result.stderr
+    assert "line 1, in <module>" in result.stderr
+    assert result.stderr.endswith("ModuleNotFoundError: No module named 'nowhere'\n")
 
 
 def test_a_returned_exception_fails_the_run(run: Run) -> None:
-    ran = run("def function():\n    return OSError('no route to host')\n")
+    result = run("def function():\n    return OSError('no route to host')\n")
 
-    assert (ran.returncode, ran.stderr) == (1, "function() returned OSError: no route to host\n")
+    assert (result.returncode, result.stderr) == (1, "function() returned OSError: no route to host\n")
 
 
 def test_an_async_function_is_awaited(run: Run) -> None:
-    ran = run("import asyncio\nasync def function():\n    await asyncio.sleep(0)\n    print('done')\n    return 4\n")
+    result = run("import asyncio\nasync def function():\n    await asyncio.sleep(0)\n    print('done')\n    return 4\n")
 
-    assert (ran.returncode, ran.stdout) == (4, "done\n")
+    assert (result.returncode, result.stdout) == (4, "done\n")
 
 
 def test_an_excepthook_of_the_sources_is_called(run: Run) -> None:
-    ran = run(
+    result = run(
         "import sys\nsys.excepthook = lambda kind, *_: print('seen', kind.__name__)\ndef function():\n    1 / 0\n"
     )
 
-    assert (ran.returncode, ran.stdout, ran.stderr) == (1, "seen ZeroDivisionError\n", "")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "seen ZeroDivisionError\n", "")
 
 
 def test_multiprocessing_works(run: Run) -> None:
-    ran = run(
+    result = run(
         "import multiprocessing\n"
         "def work(conn):\n    conn.send('from a process')\n"
         "def function():\n"
@@ -118,16 +118,16 @@ def test_multiprocessing_works(run: Run) -> None:
         "    child.start(); print(receiver.recv()); child.join()\n"
     )
 
-    assert (ran.stdout, ran.stderr, ran.returncode) == ("from a process\n", "", 0)
+    assert (result.stdout, result.stderr, result.returncode) == ("from a process\n", "", 0)
 
 
 def test_the_entry_script_imports_few_modules(run: Run) -> None:
-    ran = run("import sys\nbefore = set(sys.modules)\ndef function():\n    print(*before)\n")
+    result = run("import sys\nbefore = set(sys.modules)\ndef function():\n    print(*before)\n")
 
-    assert not {"asyncio", "json", "pathlib", "traceback", "keiji"} & set(ran.stdout.split())
+    assert not {"asyncio", "json", "pathlib", "traceback", "keiji"} & set(result.stdout.split())
 
 
 def test_usage_is_printed_to_standard_error(tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, entry.__file__, "--unknown"], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, entry.__file__, "--unknown"], capture_output=True, text=True, check=False)
 
-    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", entry.USAGE + os.linesep)
+    assert (result.returncode, result.stdout, result.stderr) == (2, "", entry.USAGE + os.linesep)

@@ -1,4 +1,4 @@
-"""Server and client over real sockets; only the answers behind the server are made for the tests."""
+"""Server and client over real sockets. Only the handler behind the server is a stand-in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keiji_engine.bus.security import Peer, user_name
 from keiji_engine.bus.server import BusServer
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState
 
-LIMIT = 10.0
+TIMEOUT = 10.0
 
 
 class Logs:
@@ -88,7 +88,7 @@ class Engine:
     async def start(self) -> None:
         ready = asyncio.Event()
         self._task = asyncio.create_task(self.server.serve(ready.set))
-        await asyncio.wait_for(ready.wait(), LIMIT)
+        await asyncio.wait_for(ready.wait(), TIMEOUT)
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -114,7 +114,7 @@ async def engine(paths: Paths) -> AsyncIterator[Engine]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -128,7 +128,7 @@ async def dealer(paths: Paths) -> AsyncIterator[zmq.asyncio.Socket]:
         yield socket
 
 
-class Watcher:
+class UpdateCollector:
     """Collects the updates that a client receives."""
 
     def __init__(self, client: Client) -> None:
@@ -152,13 +152,13 @@ class Watcher:
 
 
 @contextlib.asynccontextmanager
-async def watching(paths: Paths, **limits: float) -> AsyncIterator[Watcher]:
+async def watching(paths: Paths, **limits: float) -> AsyncIterator[UpdateCollector]:
     async with Client(paths, "test", **limits) as client:
-        watcher = Watcher(client)
+        collector = UpdateCollector(client)
         try:
-            yield watcher
+            yield collector
         finally:
-            await watcher.close()
+            await collector.close()
 
 
 async def test_a_request_is_answered(engine: Engine, paths: Paths) -> None:
@@ -176,7 +176,7 @@ async def test_the_peer_of_a_request_is_the_user_of_the_client_process(engine: E
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can connect as another user")
 async def test_the_peer_of_a_request_from_another_user_is_that_user(tmp_path: Path) -> None:
-    nobody = 65534
+    other_uid = 65534
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         paths = Paths.under(Path(folder))
         paths.create_folders()
@@ -190,19 +190,19 @@ async def test_the_peer_of_a_request_from_another_user_is_that_user(tmp_path: Pa
             with zmq.asyncio.Context() as context, context.socket(zmq.REQ) as req:
                 req.linger = 0
                 # The kernel takes the credentials of a connection from the process at the time of the connect.
-                os.seteuid(nobody)
+                os.seteuid(other_uid)
                 try:
                     req.connect(f"ipc://{paths.control_socket}")
                     await req.send_multipart(p.encode(p.Ping()))
-                    async with asyncio.timeout(LIMIT):
+                    async with asyncio.timeout(TIMEOUT):
                         await req.recv_multipart()
                 finally:
                     os.seteuid(0)
             await engine.stop()
-    assert engine.peers == [Peer(nobody, user_name(nobody))]
+    assert engine.peers == [Peer(other_uid, user_name(other_uid))]
 
 
-async def test_a_client_states_the_user_who_started_it_with_sudo(
+async def test_a_request_has_the_user_who_started_the_client_with_sudo(
     engine: Engine, paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "ann")
@@ -235,16 +235,16 @@ async def test_an_internal_error_is_logged_and_fails_only_its_request(
     assert "ZeroDivisionError: an internal error" in caplog.text
 
 
-async def test_settle_waits_for_the_outcome_of_an_accepted_directive(engine: Engine, paths: Paths) -> None:
+async def test_execute_waits_for_the_outcome_of_an_accepted_directive(engine: Engine, paths: Paths) -> None:
     async with Client(paths, "test") as client:
-        settling = asyncio.create_task(client.execute(p.BuildTask(task="ping")))
+        executing = asyncio.create_task(client.execute(p.BuildTask(task="ping")))
         await until(lambda: any(isinstance(request, p.GetDirective) for request in engine.requests))
-        assert not settling.done()
+        assert not executing.done()
         engine.is_built.set()
-        assert (await settling).lines == ("built",)
+        assert (await executing).lines == ("built",)
 
 
-async def test_a_missing_engine_is_noticed_without_a_time_out(paths: Paths) -> None:
+async def test_a_missing_engine_is_detected_without_a_timeout(paths: Paths) -> None:
     async with Client(paths, "test") as client:
         with pytest.raises(EngineOffline):
             await client.ask(p.Ping(), timeout=1e6)
@@ -272,7 +272,7 @@ async def test_a_request_with_a_wrong_number_of_frames_is_dropped(
 async def test_a_request_that_cannot_be_decoded_is_refused(engine: Engine, paths: Paths, frames: list[bytes]) -> None:
     async with dealer(paths) as socket:
         await socket.send_multipart([b"", *frames])
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(TIMEOUT):
             reply = p.decode_reply((await socket.recv_multipart())[1:])
     assert isinstance(reply, p.Refused)
     assert reply.code == "protocol"
@@ -280,7 +280,7 @@ async def test_a_request_that_cannot_be_decoded_is_refused(engine: Engine, paths
         await client.ask(p.Ping())
 
 
-async def test_an_oversized_message_costs_only_its_sender_the_connection(engine: Engine, paths: Paths) -> None:
+async def test_an_oversized_message_closes_only_the_connection_of_its_sender(engine: Engine, paths: Paths) -> None:
     async with dealer(paths) as socket:
         await socket.send_multipart([b"", b"1", b"x" * (4 * p.MAX_REQUEST_BYTES)])
         async with Client(paths, "test") as client:
@@ -298,9 +298,9 @@ async def test_a_client_that_subscribes_during_a_stream_of_events_misses_none(en
 
     publishing = asyncio.create_task(publish())
     for _ in range(10):
-        async with watching(paths) as watcher:
-            await until(lambda: len(watcher.sequence()) > 100)
-            sequence = watcher.sequence()
+        async with watching(paths) as collector:
+            await until(lambda: len(collector.sequence()) > 100)
+            sequence = collector.sequence()
             assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
     stop.set()
     await publishing
@@ -309,21 +309,21 @@ async def test_a_client_that_subscribes_during_a_stream_of_events_misses_none(en
 async def test_a_stopped_bus_is_stale_then_offline_then_live_again_with_a_new_snapshot(
     engine: Engine, paths: Paths
 ) -> None:
-    async with watching(paths, stale_after=0.3, offline_after=0.7) as watcher:
-        await until(lambda: LinkState.LIVE in watcher.links())
+    async with watching(paths, stale_after=0.3, offline_after=0.7) as collector:
+        await until(lambda: LinkState.LIVE in collector.links())
         await engine.stop()
         engine.server.publish(p.TaskRemoved(slug="unseen"))
-        await until(lambda: LinkState.OFFLINE in watcher.links())
+        await until(lambda: LinkState.OFFLINE in collector.links())
         await engine.start()
-        await until(lambda: watcher.links()[-1] == LinkState.LIVE)
-    assert watcher.links() == [
+        await until(lambda: collector.links()[-1] == LinkState.LIVE)
+    assert collector.links() == [
         LinkState.CONNECTING,
         LinkState.LIVE,
         LinkState.STALE,
         LinkState.OFFLINE,
         LinkState.LIVE,
     ]
-    assert [update.seq for update in watcher.updates if isinstance(update, p.Snapshot)] == [0, 1]
+    assert [update.seq for update in collector.updates if isinstance(update, p.Snapshot)] == [0, 1]
 
 
 async def test_a_log_is_followed_without_a_gap(engine: Engine, paths: Paths) -> None:
@@ -366,22 +366,22 @@ async def test_a_follower_that_is_far_behind_skips_to_the_tail(engine: Engine, p
 
 
 async def test_a_flood_of_log_text_does_not_delay_heartbeats(engine: Engine, paths: Paths) -> None:
-    async with watching(paths) as watcher, Client(paths, "test") as client:
+    async with watching(paths) as collector, Client(paths, "test") as client:
 
         async def follow() -> None:
             async for _ in client.follow("ping"):
                 pass
 
         following = asyncio.create_task(follow())
-        await until(lambda: LinkState.LIVE in watcher.links())
+        await until(lambda: LinkState.LIVE in collector.links())
 
         def heartbeats() -> int:
             engine.logs.data += b"x" * 63 + b"\n"
             engine.logs.data = engine.logs.data[:1] + engine.logs.data  # grows with each call
-            return sum(isinstance(update, p.Heartbeat) for update in watcher.updates)
+            return sum(isinstance(update, p.Heartbeat) for update in collector.updates)
 
         await until(lambda: heartbeats() >= 5)
-        assert LinkState.STALE not in watcher.links()
+        assert LinkState.STALE not in collector.links()
         following.cancel()
 
 
@@ -390,7 +390,7 @@ async def test_a_plain_req_socket_is_served(engine: Engine, paths: Paths) -> Non
         req.linger = 0
         req.connect(f"ipc://{paths.control_socket}")
         await req.send_multipart([b"1", b'{"type": "ping", "id": "1"}'])
-        async with asyncio.timeout(LIMIT):
+        async with asyncio.timeout(TIMEOUT):
             version, body = await req.recv_multipart()
     assert version == b"1"
     assert b'"type":"pong"' in body

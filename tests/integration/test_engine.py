@@ -131,7 +131,7 @@ def test_source_edits_are_reported_and_a_failed_build_leaves_the_old_one_active(
     assert 'msg="new"' in shared.log("ping")
 
 
-def test_secrets_in_the_env_file_reach_the_run_and_no_file_of_keiji(installation: Installation) -> None:
+def test_secrets_in_the_env_file_reach_the_run_but_no_file_of_keiji(installation: Installation) -> None:
     function = "import os\ndef function():\n    print(len(os.environ['TOKEN']), 'KEIJI_ROOT' in os.environ)\n"
     folder = installation.write("ping", function)
     (folder / ".env").write_text('NAME=ping\nTOKEN="s3cr3t-value"\n')
@@ -141,7 +141,7 @@ def test_secrets_in_the_env_file_reach_the_run_and_no_file_of_keiji(installation
     installation.ended("ping")
     assert 'msg="12 False"' in installation.log("ping")
 
-    (folder / ".env").write_text('TOKEN="s3cr3t-value"\nthis is no assignment\n')
+    (folder / ".env").write_text('TOKEN="s3cr3t-value"\nnot an assignment\n')
     installation.do(p.RunTask(task="ping"))
     [_, run] = installation.wait_for_runs("ping", 2, lambda run: run.finished_at)
     assert run.state == RunState.FAILED

@@ -26,7 +26,7 @@ from keiji.states import RunState
 from keiji_engine.bus import protocol as p
 
 
-def waits_for(file: Path) -> str:
+def waiting_for(file: Path) -> str:
     """Return sources whose build takes until ``file`` exists."""
     return f"""
 import pathlib, time
@@ -78,7 +78,7 @@ def test_create_accepts_a_schedule_and_an_invalid_one_creates_nothing(shared: In
     assert shared.task("ping").schedule_description == "Fridays at 22:00"
 
 
-def test_unknown_name_is_answered_with_the_closest_match(installation: Installation) -> None:
+def test_unknown_name_is_refused_with_the_closest_match(installation: Installation) -> None:
     installation.build("ping_google")
     with pytest.raises(TaskNotFound, match="did you mean 'ping_google'"):
         installation.do(p.Enable(task="pin_google"))
@@ -180,7 +180,7 @@ def test_name_that_could_refer_to_another_task_is_refused(installation: Installa
 def test_query_is_answered_while_another_command_builds(installation: Installation) -> None:
     installation.build("ping")
     finish = installation.paths.data / "finish"
-    installation.write("slow", waits_for(finish))
+    installation.write("slow", waiting_for(finish))
     with ThreadPoolExecutor(1) as threads:
         building = threads.submit(installation.do, p.BuildTask(task="slow"))
         until(lambda: any(installation.paths.builds.glob(".tmp-*")))
@@ -198,7 +198,7 @@ def test_description_is_reduced_to_one_line(installation: Installation) -> None:
 def test_task_that_is_deleted_during_its_build_stays_deleted(shared: Installation, tmp_path: Path) -> None:
     shared.build("slow")
     finish = tmp_path / "finish"
-    shared.write("slow", waits_for(finish))
+    shared.write("slow", waiting_for(finish))
     with ThreadPoolExecutor(1) as threads:
         building = threads.submit(shared.do, p.BuildTask(task="slow"))
         until(lambda: any(shared.paths.builds.glob(".tmp-*")))

@@ -1,4 +1,4 @@
-"""Policies, pauses, holds and limits on a real engine with real processes. The engine's clock is moved by the tests."""
+"""Policies, pauses, holds and limits on a real engine with real processes. The tests advance the engine's clock."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def function():
 
 
 def release(installation: Installation, slug: str) -> None:
-    """Let all runs of a task that is `RUNS_UNTIL_RELEASED` end."""
+    """End all runs of a task whose function is `RUNS_UNTIL_RELEASED`."""
     folder = installation.paths.work / slug
     folder.mkdir(parents=True, exist_ok=True)  # the shim creates it after the run is recorded as running
     (folder / "released").touch()
@@ -219,7 +219,7 @@ def function():
 """
 
 
-def test_progress_of_a_run_is_visible_also_after_an_engine_restart_and_not_in_its_log(
+def test_progress_of_a_run_survives_an_engine_restart_and_is_not_logged(
     shared: Installation,
 ) -> None:
     shared.build("reports", REPORTS_PROGRESS)

@@ -69,9 +69,9 @@ def test_sources_are_compared_with_the_active_build(installation: Installation) 
     assert compared.files[0].lines == lines
     assert "secret" not in "".join(p.encode(compared)[1].decode().split("may contain secrets"))
     installation.ask(p.BuildTask(task="ping"))
-    again = difference(installation, "ping")
-    assert again.files == ()
-    assert again.build == installation.task("ping").build
+    rebuilt = difference(installation, "ping")
+    assert rebuilt.files == ()
+    assert rebuilt.build == installation.task("ping").build
 
 
 def test_task_without_a_build_or_sources_cannot_be_compared(installation: Installation) -> None:
@@ -95,7 +95,9 @@ def test_active_build_has_a_file_count_and_an_import_time(installation: Installa
     assert reply.import_seconds > 0
 
 
-def test_timeline_has_every_instant_of_the_next_day_and_lists_very_frequent_tasks_apart(shared: Installation) -> None:
+def test_timeline_has_every_instant_of_the_next_day_and_lists_frequent_tasks_separately(
+    shared: Installation,
+) -> None:
     shared.build("hourly", schedule=EVERY_HOUR)
     shared.build("often", schedule=EVERY_SECOND)
     shared.build("daily", DO_NOTHING, 'on.day.at("04:30")')

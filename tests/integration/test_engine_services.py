@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from installation import EVERY_MINUTE, FAILS, LIMIT, SLEEPS, Installation, until
+from installation import EVERY_MINUTE, FAILS, SLEEPS, TIMEOUT, Installation, until
 
 from keiji import engine_process
 from keiji.errors import KeijiError, ServiceOffline, UsageError
@@ -27,7 +27,7 @@ def test_engine_notifies_systemd_and_a_second_engine_refuses_to_start(
     address = installation.paths.data / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
-        systemd.settimeout(LIMIT)
+        systemd.settimeout(TIMEOUT)
         installation.environment["NOTIFY_SOCKET"] = str(address)
         pid = installation.start()
         assert systemd.recv(100) == b"READY=1"
@@ -42,7 +42,7 @@ def test_engine_notifies_systemd_and_a_second_engine_refuses_to_start(
             env=installation.environment,
             capture_output=True,
             text=True,
-            timeout=LIMIT,
+            timeout=TIMEOUT,
             check=False,
         )
         assert second.returncode == 1
@@ -56,7 +56,7 @@ def test_engine_notifies_systemd_and_a_second_engine_refuses_to_start(
     assert not engine_process.is_running(installation.paths)
 
 
-def test_services_stop_and_start_individually_even_after_the_engine_lost_its_terminal(
+def test_services_stop_and_start_individually_even_if_the_engine_has_lost_its_terminal(
     installation: Installation, tmp_path: Path
 ) -> None:
     terminal = installation.output = tmp_path / "terminal"
@@ -145,18 +145,18 @@ def test_subscribing_to_invalid_log_topics_does_not_disturb_the_bus(shared: Inst
         subscriber.connect(f"ipc://{shared.paths.log_socket}")
         for topic in (b"log/" + b"a" * 300 + b"/", b"log/../../x/", b"log/\xff/", b"log/\0/", b"log//", b"log/ping/"):
             subscriber.subscribe(topic)
-        assert subscriber.poll(LIMIT * 1000), "the last topic belongs to a task"
+        assert subscriber.poll(TIMEOUT * 1000), "the last topic belongs to a task"
     assert isinstance(shared.ask(p.Ping()), p.Pong)
 
 
-def test_engine_log_has_starts_and_ends_and_the_reason_of_a_failed_start(installation: Installation) -> None:
+def test_engine_log_has_starts_and_stops_and_the_reason_for_a_failed_start(installation: Installation) -> None:
     log = installation.paths.service_log("engine")
     pid = installation.start()
     installation.stop()
     assert f"starts (pid {pid})" in log.read_text()
     assert "stopped as requested" in log.read_text()
     assert " service=bus " in installation.paths.service_log("bus").read_text()
-    installation.paths.database.write_bytes(b"no database at all, and long enough to be taken for one" * 100)
+    installation.paths.database.write_bytes(b"not a database, but long enough to be read as one" * 100)
     with pytest.raises(KeijiError):
         engine_process.start(installation.paths)
     last = log.read_text().splitlines()[-1]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from installation import LIMIT
+from installation import TIMEOUT
 
 from keiji.paths import Paths
 from keiji.policy import Policy
@@ -79,7 +79,7 @@ async def runs_of(state: EngineState, slug: str) -> list[Run]:
 
 
 async def count_becomes(state: EngineState, slug: str, count: int) -> None:
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT):
         while len(await runs_of(state, slug)) != count:
             await asyncio.sleep(0.01)
 

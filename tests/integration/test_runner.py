@@ -359,7 +359,7 @@ async def test_each_run_of_a_burst_has_its_own_result_and_output(harness: Runner
     assert not harness.runner.live
 
 
-async def test_forgetting_a_run_removes_its_run_file(harness: RunnerHarness) -> None:
+async def test_remove_run_files_removes_the_run_file(harness: RunnerHarness) -> None:
     await harness.run(harness.shell("r1", "true"))
     harness.runner.remove_run_files("r1")
     harness.runner.remove_run_files("r1")

@@ -1,4 +1,4 @@
-"""The watcher reports differences from the active build, however an edit is made, and nothing stops it."""
+"""The watcher reports how sources differ from the active build, for all kinds of edits, and does not stop on errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class TaskFolders:
         return self.tasks / slug
 
     def save(self, text: str) -> None:
-        """Replace function.py atomically, so that no check finds it half written."""
+        """Replace function.py atomically, so that no check reads a partial file."""
         temporary = self.source / ".function.py.swp"
         temporary.write_text(text)
         temporary.replace(self.function)
@@ -99,7 +99,7 @@ async def test_the_final_content_of_a_file_written_in_place_is_reported(folders:
         for text, error in (("x =\n", "function.py, line 1: invalid syntax"), ("x = 2\n", "")):
             folders.function.write_text(text)
             while (state := await folders.next_report()).error != error:
-                assert state == CHANGED, "the file may be seen half written"
+                assert state == CHANGED, "a check may read a partial file"
             assert state.changes == ("function.py",)
 
 
@@ -164,7 +164,7 @@ async def test_sources_edited_during_a_build_are_reported_again(folders: TaskFol
     async with running(watcher):
         folders.function.write_text("x = 1\n")
         assert await folders.next_report() == CHANGED
-        folders.active["ping"] = folders.active["ping"] | {"function.py": "what was built meanwhile"}
+        folders.active["ping"] = folders.active["ping"] | {"function.py": "hash of the new build"}
         watcher.recheck("ping")
 
         assert await folders.next_report() == CHANGED
@@ -222,7 +222,7 @@ async def test_a_removed_task_folder_is_reported_and_the_others_are_still_watche
     async with running(folders.watcher()):
         shutil.rmtree(folders.source)
         state = await folders.next_report()
-        while not state.error:  # the folder may be seen half removed
+        while not state.error:  # a check may run during the removal
             state = await folders.next_report()
         assert state.error == f"the folder {folders.source} does not exist"
 

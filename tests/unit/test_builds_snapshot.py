@@ -1,4 +1,4 @@
-"""Which files of a folder are sources, and which changes their hashes reflect."""
+"""Snapshots of task folders: which files are sources, their hashes, and copies."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_a_removed_file_is_removed_from_the_cache(folder: Path) -> None:
     assert cache == {}
 
 
-def test_changes_are_the_added_removed_and_edited_files() -> None:
+def test_changed_paths_are_the_added_removed_and_edited_files() -> None:
     assert changed_paths({"a": "1", "b": "1", "c": "1"}, {"b": "2", "c": "1", "d": "1"}) == ("a", "b", "d")
 
 
@@ -202,14 +202,14 @@ def test_the_build_hash_depends_on_every_input_but_not_on_the_order() -> None:
     base = build_hash(files, "python 3.11", "entry")
 
     assert build_hash({"b": "2", "a": "1"}, "python 3.11", "entry") == base
-    others = {
+    variants = {
         build_hash({"a": "1", "b": "3"}, "python 3.11", "entry"),
         build_hash({"a": "1", "b": "2+x"}, "python 3.11", "entry"),
         build_hash({"a": "1", "c": "2"}, "python 3.11", "entry"),
         build_hash(files, "python 3.12", "entry"),
         build_hash(files, "python 3.11", "another entry"),
     }
-    assert len(others | {base}) == 6
+    assert len(variants | {base}) == 6
     assert len(base) == 16
 
 

@@ -103,10 +103,10 @@ def test_main_shows_the_schedule_in_the_zone_of_the_workspace(tmp_path: Path) ->
 def test_main_shows_its_usage(tmp_path: Path) -> None:
     create_task_folder(tmp_path / "new", "new", "")
 
-    wrong = _run_main(tmp_path / "new", "--unknown")
+    completed = _run_main(tmp_path / "new", "--unknown")
 
-    assert wrong.returncode == 2
-    assert wrong.stderr.startswith("usage: --run")
+    assert completed.returncode == 2
+    assert completed.stderr.startswith("usage: --run")
 
 
 def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:

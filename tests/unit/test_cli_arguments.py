@@ -117,7 +117,7 @@ def test_no_option_is_ambiguous_within_a_group(group: str) -> None:
     assert all(value_counts.get(f"--{name}", {0}) == {0} for name in commands), "a command is named like an option"
 
 
-def test_new_commands_and_options_are_known_from_their_definition() -> None:
+def test_commands_and_options_are_read_from_their_click_definition() -> None:
     @click.group(cls=OptionSpellingGroup)
     def group() -> None: ...
 
@@ -135,7 +135,7 @@ def test_new_commands_and_options_are_known_from_their_definition() -> None:
     assert result.output == "a b ('--clear', '--target') 1\n"
 
 
-def test_the_value_of_an_option_is_not_taken_for_a_command() -> None:
+def test_the_value_of_an_option_is_not_mistaken_for_a_command() -> None:
     assert normalize("task --create --name --delete --desc --build") == [
         "task", "create", "--desc", "--build", "--", "--delete",
     ]  # fmt: skip
@@ -151,13 +151,13 @@ def test_two_commands_at_once_are_rejected() -> None:
         normalize("task --create --delete --name=ping")
 
 
-def test_a_misspelled_command_is_answered_with_the_closest_match() -> None:
+def test_a_misspelled_command_is_rejected_with_the_closest_match() -> None:
     with pytest.raises(UsageError) as raised:
         normalize("task --bild --name=ping")
     assert raised.value.hint == "did you mean --build?"
 
 
-def test_a_missing_command_is_answered_with_all_commands() -> None:
+def test_a_missing_command_is_rejected_with_all_commands() -> None:
     with pytest.raises(UsageError) as raised:
         normalize("system --bus")
     assert all(f"--{name}" in raised.value.hint for name in subcommands(GROUPS["system"]))

@@ -39,7 +39,7 @@ def test_a_misspelled_word_is_wrong_usage_with_a_suggestion(
     assert not result.stdout
 
 
-def test_a_command_without_its_name_is_wrong_usage(tmp_path: Path) -> None:
+def test_a_command_without_a_task_name_is_wrong_usage(tmp_path: Path) -> None:
     result = keiji(tmp_path, "task", "build")
     assert result.code == 2
     assert "NAME" in result.stderr
@@ -79,7 +79,7 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
 
 
 @pytest.mark.parametrize("group", ["task", "system"])
-def test_no_summary_is_cut_off_in_the_help_of_a_group(tmp_path: Path, group: str) -> None:
+def test_the_help_of_a_group_truncates_no_summary(tmp_path: Path, group: str) -> None:
     commands = keiji(tmp_path, group, "--help").stdout.partition("Commands:\n")[2]
     assert commands
     assert "..." not in commands

@@ -77,7 +77,7 @@ def test_the_task_model_has_all_fields_in_order() -> None:
     ]
 
 
-def test_task_details_show_changed_sources_and_leave_out_what_does_not_apply() -> None:
+def test_task_details_show_changed_sources_and_omit_details_that_do_not_apply() -> None:
     details = output.format_task_details(TASK, NAIROBI)
     assert "Sources differ from the build: function.py" in details
     assert "Fridays at 22:00" in details

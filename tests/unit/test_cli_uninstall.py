@@ -71,7 +71,7 @@ def test_workspace_option_removes_the_workspace_too(paths: Paths) -> None:
     assert not paths.data.exists()
 
 
-def test_files_of_others_in_the_data_folder_are_kept(paths: Paths) -> None:
+def test_unknown_files_in_the_data_folder_are_kept(paths: Paths) -> None:
     (paths.data / "notes.txt").touch()
     uninstall(paths, "--yes", "--workspace")
     assert tree(paths.data) == {paths.data / "notes.txt"}

@@ -8,11 +8,11 @@ from keiji.errors import KeijiError, TaskNotFound, by_code
 
 
 def _all_errors() -> list[type[KeijiError]]:
-    found, pending = [], [KeijiError]
+    errors, pending = [], [KeijiError]
     while pending:
-        found.append(kind := pending.pop())
+        errors.append(kind := pending.pop())
         pending += [child for child in kind.__subclasses__() if child.__module__ == "keiji.errors"]
-    return found
+    return errors
 
 
 @pytest.mark.parametrize("kind", _all_errors())

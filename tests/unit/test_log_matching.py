@@ -1,4 +1,4 @@
-"""What the process that matches lines answers, and how it is ended when it takes long."""
+"""The process that matches log lines: its answers, and its termination if a pattern takes too long."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def chosen(find: str = "", sift: Sift = ALL) -> list[int]:
     return answer(Choose(TEXT, sift, find)).chosen
 
 
-def test_an_expression_is_looked_for_in_what_is_shown() -> None:
+def test_a_pattern_is_matched_against_the_displayed_text() -> None:
     assert chosen("status:  200$") == [0]
     assert chosen('say "no" in red') == [1]
     assert chosen("報告") == [2]
@@ -35,12 +35,12 @@ def test_an_expression_is_looked_for_in_what_is_shown() -> None:
     assert chosen() == [0, 1, 2, 3, 4]
 
 
-def test_case_counts_where_there_is_a_capital() -> None:
+def test_a_pattern_with_a_capital_letter_is_case_sensitive() -> None:
     assert chosen("STATUS") == []
     assert chosen("sTaTus".lower()) == [0]
 
 
-def test_a_filter_lets_lines_through_or_keeps_them_back() -> None:
+def test_a_filter_includes_or_excludes_lines() -> None:
     assert chosen(sift=Sift("a")) == [0, 1, 2, 4]
     assert chosen(sift=Sift("a", inverted=True)) == [3]
     assert chosen("2", Sift("status")) == [0]
@@ -48,7 +48,7 @@ def test_a_filter_lets_lines_through_or_keeps_them_back() -> None:
     assert Sift.typed("!", Stream.BOTH).is_all
 
 
-def test_output_and_errors_are_told_apart_by_their_level() -> None:
+def test_standard_output_and_standard_error_are_distinguished_by_level() -> None:
     assert chosen(sift=Sift(stream=Stream.ERR)) == [1]
     assert chosen(sift=Sift(stream=Stream.OUT)) == [0, 2, 3, 4]
 
@@ -56,21 +56,21 @@ def test_output_and_errors_are_told_apart_by_their_level() -> None:
 @pytest.mark.parametrize(
     "find", ["needle", "nee-dle 1/2", "NEEDLE", "Needle", "^a n.*2$", r"\ba\b", "2$", "n[e]+dle", "(?=a)a", ".*+", "x"]
 )
-def test_a_text_that_is_passed_over_as_a_whole_has_no_match_in_any_line(find: str) -> None:
-    said = "a needle, a NEEDLE, a nee-dle 1/2"
-    text = f'time=2026-11-24T13:31:57.164+03:00 level=INFO run=1 msg="{said}"\n'
+def test_a_chunk_that_is_skipped_as_a_whole_has_no_match_in_any_line(find: str) -> None:
+    message = "a needle, a NEEDLE, a nee-dle 1/2"
+    text = f'time=2026-11-24T13:31:57.164+03:00 level=INFO run=1 msg="{message}"\n'
     pattern = re.compile(find, 0 if find != find.lower() else re.IGNORECASE)
-    assert bool(answer(Choose(text, ALL, find)).chosen) == bool(pattern.search(said))
+    assert bool(answer(Choose(text, ALL, find)).chosen) == bool(pattern.search(message))
 
 
-def test_matches_are_placed_in_what_is_shown() -> None:
+def test_match_positions_refer_to_the_displayed_text() -> None:
     lines = TEXT.splitlines()
     spans = answer(Locate(lines, "red|a")).spans
     assert spans == [[(2, 3)], [(1, 2), (12, 15)], [(0, 1), (3, 4), (8, 9)], [], [(1, 2)]]
     assert answer(Locate(["abc"], "x*")).spans == [[]]
 
 
-def test_lines_are_printed_for_a_file_as_they_are_shown() -> None:
+def test_lines_are_exported_as_they_are_displayed() -> None:
     text = answer(Print(TEXT, ALL, run="1")).text
     assert text.splitlines() == [
         "2026-11-24T13:31:57.164+03:00 INFO  status:  200",
@@ -79,7 +79,7 @@ def test_lines_are_printed_for_a_file_as_they_are_shown() -> None:
     assert answer(Print(TEXT, Sift("something"))).text == "something else\n"
 
 
-def test_what_is_shown_has_no_colours_and_no_escape_sequences() -> None:
+def test_displayed_text_has_no_colours_and_no_escape_sequences() -> None:
     assert shown("\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07") == "red"
     assert shown("plain") == "plain"
 
@@ -92,20 +92,20 @@ def exchange(*questions: Question) -> list[Answer]:
     source.seek(0)
     serve(source, sink)
     sink.seek(0)
-    found = []
+    answers = []
     while header := sink.read(4):
-        found.append(msgspec.msgpack.decode(sink.read(int.from_bytes(header, "big")), type=Answer))
-    return found
+        answers.append(msgspec.msgpack.decode(sink.read(int.from_bytes(header, "big")), type=Answer))
+    return answers
 
 
-def test_what_is_no_expression_is_answered_by_why_and_the_next_question_as_usual() -> None:
-    wrong, right, hungry = exchange(Check("(a"), Choose(TEXT, ALL, "status"), Check("a{99999999999}"))
-    assert wrong.error.startswith("missing )")
-    assert right.chosen == [0]
-    assert hungry.error
+def test_an_invalid_pattern_is_answered_with_an_error_and_the_next_question_normally() -> None:
+    invalid, valid, too_large = exchange(Check("(a"), Choose(TEXT, ALL, "status"), Check("a{99999999999}"))
+    assert invalid.error.startswith("missing )")
+    assert valid.chosen == [0]
+    assert too_large.error
 
 
-async def test_a_matcher_goes_on_after_an_expression_that_took_for_ever() -> None:
+async def test_a_matcher_recovers_from_a_pattern_that_takes_too_long() -> None:
     matcher = Matcher()
     try:
         line = f'time=2026-11-24T13:31:57+03:00 level=INFO run=1 msg="{"a" * 60}b"\n'

@@ -1,4 +1,4 @@
-"""The logs of tasks as text."""
+"""Reading the logs of tasks as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.logs.writer import LogWriter
 
 
-def test_text_has_its_positions_in_bytes(tmp_path: Path) -> None:
+def test_positions_of_text_are_byte_offsets(tmp_path: Path) -> None:
     paths = Paths.under(tmp_path)
     LogWriter(paths.task_log("a"), None, "UTC").append("zwölf\n報告\nend\n".encode())
     logs = TaskLogs(paths)
@@ -19,7 +19,7 @@ def test_text_has_its_positions_in_bytes(tmp_path: Path) -> None:
     assert logs.tail("a", 2, 100) == (7, 18, "報告\nend\n")
 
 
-def test_the_log_of_a_task_that_never_ran_is_empty(tmp_path: Path) -> None:
+def test_the_log_of_a_task_that_has_never_run_is_empty(tmp_path: Path) -> None:
     logs = TaskLogs(Paths.under(tmp_path))
     assert (logs.size("a"), logs.read("a", 0, 100), logs.tail("a", 5, 100)) == (0, (0, 0, ""), (0, 0, ""))
 

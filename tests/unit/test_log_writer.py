@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def read_all(reader: LogReader, limit: int = 1000) -> bytes:
-    """Read all that the log still has, ``limit`` bytes at a time."""
+    """Read the whole stored log, ``limit`` bytes at a time."""
     position, data = reader.start(), b""
     while chunk := reader.read(position, limit)[1]:
         data += chunk
@@ -155,7 +155,7 @@ def test_an_append_to_a_full_disk_fails_and_leaves_no_partial_line(path: Path) -
     read_limit=st.integers(1, 80),
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_read_is_what_was_appended_as_far_as_it_is_kept(
+def test_reading_returns_the_retained_part_of_the_appended_data(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]], limit: int | None, read_limit: int
 ) -> None:
     path = tmp_path_factory.mktemp("log") / "t.log"
@@ -169,7 +169,7 @@ def test_what_is_read_is_what_was_appended_as_far_as_it_is_kept(
     assert read_all(reader, read_limit) == appended[reader.start() :]
 
 
-_WRITE = """
+_WRITER = """
 import sys
 from pathlib import Path
 from keiji_engine.logs.writer import LogWriter
@@ -196,7 +196,7 @@ def follow(reader: LogReader, has_ended: Callable[[], bool]) -> tuple[int, bytes
 
 def test_concurrent_writers_lose_no_line_and_their_positions_are_correct(path: Path) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", _WRITE, str(path), str(number)], stdout=subprocess.PIPE)
+        subprocess.Popen([sys.executable, "-c", _WRITER, str(path), str(number)], stdout=subprocess.PIPE)
         for number in range(4)
     ]
     outputs: list[bytes] = []

@@ -14,7 +14,7 @@ from keiji.errors import InvalidName, TaskNotFound
 from keiji.names import MAX_NAME_LENGTH, MAX_SLUG_BYTES, find_slug, natural_sort_key, slug_of, validate
 from keiji.paths import Paths
 
-ALLOWED = {
+VALID = {
     "ping_google": "ping_google",
     "ping google": "ping_google",
     "  blanks around  ": "blanks_around",
@@ -57,7 +57,7 @@ INVALID = {
 }
 
 
-@pytest.mark.parametrize(("name", "slug"), ALLOWED.items())
+@pytest.mark.parametrize(("name", "slug"), VALID.items())
 def test_a_valid_name_has_a_slug(name: str, slug: str) -> None:
     assert validate(name) == name.strip()
     assert slug_of(name) == slug
@@ -83,10 +83,10 @@ def test_names_are_normalized() -> None:
 @example("a/../../b")
 def test_the_paths_of_a_valid_name_stay_in_their_folders(name: str) -> None:
     try:
-        allowed = validate(name)
+        valid_name = validate(name)
     except InvalidName:
         return
-    slug = slug_of(allowed)
+    slug = slug_of(valid_name)
     root = Path("/keiji root")
     paths = Paths(root / "workspace", root / "data", root / "logs", root / "run")
     for path, parent in (
@@ -99,7 +99,7 @@ def test_the_paths_of_a_valid_name_stay_in_their_folders(name: str) -> None:
         assert len(path.name.encode()) <= MAX_SLUG_BYTES + len(".log")
     assert not slug.startswith((".", "-"))
     assert slug_of(slug) == slug
-    assert validate(allowed) == allowed
+    assert validate(valid_name) == valid_name
 
 
 @given(st.text(max_size=50), st.text(max_size=50))

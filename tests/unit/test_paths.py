@@ -41,8 +41,8 @@ def test_without_a_root_each_workspace_has_its_own_state(tmp_path: Path, monkeyp
     default = Paths.from_environment({})
     assert default.workspace == tmp_path / "keiji"
     one, two = (Paths.from_environment({"KEIJI_WORKSPACE": f"{tmp_path}/{name}/work"}) for name in "ab")
-    everything = [getattr(paths, field.name) for paths in (default, one, two) for field in fields(Paths)]
-    assert len(set(everything)) == len(everything)
+    folders = [getattr(paths, field.name) for paths in (default, one, two) for field in fields(Paths)]
+    assert len(set(folders)) == len(folders)
     assert all(paths.data.is_relative_to(tmp_path) for paths in (default, one, two))
     assert Paths.from_environment({"KEIJI_WORKSPACE": f"{tmp_path}/keiji"}) == default
     assert Paths.from_environment({"KEIJI_WORKSPACE": "~/keiji"}) == default

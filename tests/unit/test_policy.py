@@ -119,7 +119,7 @@ def test_a_fraction_of_the_jitter_is_added_to_each_delay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"),
+    ("values", "message"),
     [
         ({"overlap": "skp"}, "Policy(overlap='skp'): did you mean 'skip'?"),
         ({"overlap": None}, "Policy(overlap=None): expected one of 'skip', 'queue', 'replace', 'allow'"),
@@ -142,9 +142,9 @@ def test_a_fraction_of_the_jitter_is_added_to_each_delay() -> None:
         ({"tz": 3}, "Policy(tz=3): unknown time zone; "),
     ],
 )
-def test_an_invalid_value_is_rejected_with_the_allowed_values(wrong: dict[str, Any], message: str) -> None:
+def test_an_invalid_value_is_rejected_with_the_allowed_values(values: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidPolicy) as caught:
-        Policy(**wrong)
+        Policy(**values)
     assert str(caught.value).startswith(message)
 
 

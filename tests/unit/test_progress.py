@@ -65,7 +65,7 @@ def test_an_unterminated_sequence_is_passed_on_once_it_exceeds_the_maximum_lengt
     assert progress_filter.flush() == b""
 
 
-def test_progress_files_are_read_until_they_are_removed(tmp_path: Path) -> None:
+def test_a_progress_file_is_read_until_it_is_removed(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     quarter = Progress(fraction=0.25, message="a quarter", is_failing=True)
     write(path_for(runs, "r1"), quarter)
@@ -89,18 +89,18 @@ def report_progress(stdout: int, **environment: str) -> None:
     )
 
 
-def test_keiji_progress_prints_text_under_keiji_only_the_fraction_on_a_terminal_and_nothing_elsewhere() -> None:
-    reading, writing = os.pipe()
-    report_progress(writing, KEIJI_RUN_ID="r1")
-    report_progress(writing)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
+def test_progress_prints_the_message_in_a_run_only_the_fraction_on_a_terminal_and_nothing_otherwise() -> None:
+    read_fd, write_fd = os.pipe()
+    report_progress(write_fd, KEIJI_RUN_ID="r1")
+    report_progress(write_fd)
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
         assert pipe.read() == b"\x1b]9;4;1;61;half way[31m\x1b\\\x1b]9;4;3;0\x1b\\"
-    terminal, end = os.openpty()
-    report_progress(end)
-    assert os.read(terminal, 1000) == b"\x1b]9;4;1;61\x1b\\\x1b]9;4;3;0\x1b\\"
-    os.close(end)
-    os.close(terminal)
+    master, slave = os.openpty()
+    report_progress(slave)
+    assert os.read(master, 1000) == b"\x1b]9;4;1;61\x1b\\\x1b]9;4;3;0\x1b\\"
+    os.close(slave)
+    os.close(master)
 
 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, float("nan")])

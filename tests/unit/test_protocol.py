@@ -1,3 +1,5 @@
+"""The messages of the bus: encoding, decoding, reply types, and the properties of directives."""
+
 from __future__ import annotations
 
 import contextlib
@@ -12,7 +14,7 @@ from keiji.errors import ProtocolError, TaskNotFound
 from keiji_engine.bus import protocol as p
 
 
-def test_a_request_survives_encoding_and_decoding() -> None:
+def test_a_decoded_request_equals_the_encoded_one() -> None:
     request = p.BuildTask(id="1", sender="keiji", task="ping", restart=True)
     assert p.decode_request(p.encode(request)) == request
 
@@ -92,7 +94,7 @@ def test_a_directive_expires_after_its_deadline() -> None:
     assert not p.Enable(task="ping").is_expired
 
 
-def test_the_options_of_a_directive_are_its_fields_with_other_than_default_values() -> None:
+def test_the_options_of_a_directive_are_its_fields_that_differ_from_the_defaults() -> None:
     directive = p.Create(id="1", sender="keiji", deadline=1.0, sudo_user="ann", name="ping", force=True)
     assert (directive.verb, directive.target, directive.options) == ("create", "ping", {"force": True})
     assert p.BuildTask(task="ping").options == {}

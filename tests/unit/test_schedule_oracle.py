@@ -22,8 +22,8 @@ from keiji.schedule import DAYS, Cron, DayTime, DstFold, DstGap, Once, Schedule,
 
 EXAMPLES = float(os.environ.get("KEIJI_EXAMPLES", "1"))
 HOUR, DAY, END = 3600, 86400, 2_145_916_800  # the end of 2037
-NOT_REAL_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
-ZONES = sorted(name for name in available_timezones() if not name.startswith(NOT_REAL_ZONES))
+PSEUDO_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
+ZONES = sorted(name for name in available_timezones() if not name.startswith(PSEUDO_ZONES))
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEK = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
@@ -40,15 +40,15 @@ def numbers(field: str, low: int, high: int, names: tuple[str, ...] = (), first:
     def number(word: str) -> int:
         return names.index(word) + first if word in names else int(word)
 
-    found: set[int] = set()
+    result: set[int] = set()
     for part in field.split(","):
         span, _, step = part.partition("/")
         start, dash, end = span.partition("-")
         if span == "*":
             start, dash, end = str(low), "-", str(high)
         last = number(end) if dash else high if step else number(start)
-        found |= set(range(number(start), last + 1, int(step or 1)))
-    return found
+        result |= set(range(number(start), last + 1, int(step or 1)))
+    return result
 
 
 def matcher(line: str) -> Due:
@@ -119,15 +119,15 @@ def transitions(zone: str) -> list[int]:
     def offset(instant: int) -> timedelta | None:
         return datetime.fromtimestamp(instant, tz).utcoffset()
 
-    tz, found = ZoneInfo(zone), []
+    tz, changes = ZoneInfo(zone), []
     for start, end in pairwise(range(0, END, 6 * DAY)):
         if offset(start) != offset(end):
             before, after = start, end
             while after - before > 1:
                 middle = (before + after) // 2
                 before, after = (middle, after) if offset(middle) == offset(start) else (before, middle)
-            found.append(after)
-    return found
+            changes.append(after)
+    return changes
 
 
 @dataclass
@@ -150,9 +150,9 @@ class Case:
         fold = self.fold or (DstFold.BOTH if is_wildcard else DstFold.FIRST)
         due, skipped = expected(is_due, self.zone, self.span, step=self.step, gap=gap, fold=fold)
         start, end = (datetime.fromtimestamp(instant, UTC) for instant in self.span)
-        found = list(takewhile(lambda each: each.at <= end, schedule.with_context(self.context).preview(start)))
-        assert [int(each.at.timestamp()) for each in found if not each.is_skipped] == due
-        assert [(int(each.at.timestamp()), each.note) for each in found if each.is_skipped] == skipped
+        occurrences = list(takewhile(lambda each: each.at <= end, schedule.with_context(self.context).preview(start)))
+        assert [int(each.at.timestamp()) for each in occurrences if not each.is_skipped] == due
+        assert [(int(each.at.timestamp()), each.note) for each in occurrences if each.is_skipped] == skipped
 
 
 @st.composite
@@ -202,7 +202,7 @@ def minutes_near(draw: Draw, case: Case) -> str:
 
 @settings(max_examples=int(20 * EXAMPLES))
 @given(st.data(), cases(longest=4 * DAY))
-def test_days_and_times(data: st.DataObject, case: Case) -> None:
+def test_days_and_times_match_the_oracle(data: st.DataObject, case: Case) -> None:
     days = data.draw(st.just(DAYS) | st.sets(st.sampled_from(DAYS), min_size=1).map(tuple))
     times = data.draw(st.sets(times_near(case).map(datetime.time), min_size=1, max_size=3))
 
@@ -214,14 +214,14 @@ def test_days_and_times(data: st.DataObject, case: Case) -> None:
 
 @settings(max_examples=int(20 * EXAMPLES))
 @given(st.data(), cases(longest=2 * DAY))
-def test_once(data: st.DataObject, case: Case) -> None:
+def test_once_matches_the_oracle(data: st.DataObject, case: Case) -> None:
     moment = data.draw(times_near(case))
     case.check(Once(moment), moment.__eq__)
 
 
 @settings(max_examples=int(25 * EXAMPLES))
 @given(st.data(), cases(longest=4 * DAY))
-def test_crons_at_fixed_times(data: st.DataObject, case: Case) -> None:
+def test_crontab_lines_at_fixed_times_match_the_oracle(data: st.DataObject, case: Case) -> None:
     line = f"{minutes_near(data.draw, case)} {hours_and_days(data.draw, case)}"
     case.check(Cron(line), matcher(line))
 
@@ -236,14 +236,14 @@ def wildcard_line(draw: Draw, case: Case) -> str:
 
 @settings(max_examples=int(25 * EXAMPLES))
 @given(st.data(), cases(longest=2 * DAY))
-def test_crons_with_a_wildcard(data: st.DataObject, case: Case) -> None:
+def test_crontab_lines_with_a_wildcard_match_the_oracle(data: st.DataObject, case: Case) -> None:
     line = wildcard_line(data.draw, case)
     case.check(Cron(line), matcher(line), is_wildcard=True)
 
 
 @settings(max_examples=int(8 * EXAMPLES))
 @given(st.data(), cases(longest=3 * HOUR, step=1))
-def test_crons_with_seconds(data: st.DataObject, case: Case) -> None:
+def test_crontab_lines_with_seconds_match_the_oracle(data: st.DataObject, case: Case) -> None:
     second = data.draw(st.sampled_from(["0", "30", "*/25", "1,59", "10-20/5", "59", "*"]))
     minute = data.draw(st.sampled_from(["*/30", "*/10"])) if data.draw(st.booleans()) else minutes_near(data.draw, case)
     line = f"{second} {minute} {hours_and_days(data.draw, case, hours=('*',))}"
@@ -269,7 +269,7 @@ def test_the_oracle_combines_day_fields_as_debian_does() -> None:
 
 
 def test_the_oracle_finds_clock_changes() -> None:
-    found = [datetime.fromtimestamp(instant, UTC) for instant in transitions("America/New_York")]
-    assert datetime(2026, 3, 8, 7, tzinfo=UTC) in found
-    assert datetime(2026, 11, 1, 6, tzinfo=UTC) in found
-    assert len(found) == 2 * 68  # daylight saving in every year from 1970 to 2037
+    changes = [datetime.fromtimestamp(instant, UTC) for instant in transitions("America/New_York")]
+    assert datetime(2026, 3, 8, 7, tzinfo=UTC) in changes
+    assert datetime(2026, 11, 1, 6, tzinfo=UTC) in changes
+    assert len(changes) == 2 * 68  # daylight saving in every year from 1970 to 2037

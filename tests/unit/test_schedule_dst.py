@@ -121,8 +121,8 @@ def test_several_times_in_one_gap_are_due_once_after_it_or_skipped_individually(
 
 def test_the_end_of_each_gap_is_computed_separately() -> None:
     second_sundays_of_march = in_zone(cron("30 2 * 3 0#2"), NY)
-    springs = ["2026-03-08 07:00", "2027-03-14 07:00", "2028-03-12 07:00"]
-    assert due(second_sundays_of_march, "2026-01-01", 3) == springs
+    gap_ends = ["2026-03-08 07:00", "2027-03-14 07:00", "2028-03-12 07:00"]
+    assert due(second_sundays_of_march, "2026-01-01", 3) == gap_ends
 
 
 def test_an_occurrence_moved_by_a_gap_is_due_only_once() -> None:
@@ -193,8 +193,8 @@ def test_once_follows_the_same_rules_in_a_gap_and_a_fold() -> None:
     assert due(in_zone(in_fold, NY, fold=BOTH), "2026-01-01", 9) == ["2026-11-01 05:30", "2026-11-01 06:30"]
     assert due(in_zone(in_gap, NY), "2026-01-01", 9) == ["2026-03-08 07:00"]
     assert due(in_zone(in_gap, NY, SKIP), "2026-01-01", 9) == []
-    split_second = in_zone(once("2026-03-08 02:30:00.5"), NY)
-    assert split_second.next_after(utc("2026-01-01")) == utc("2026-03-08 07:00")
+    with_fraction = in_zone(once("2026-03-08 02:30:00.5"), NY)
+    assert with_fraction.next_after(utc("2026-01-01")) == utc("2026-03-08 07:00")
     assert [each.note for each in in_zone(in_gap, NY, SKIP).preview(utc("2026-01-01"))] == ["skipped: gap 02:30:30"]
     assert due(in_zone(once("2026-03-08 02:30-05:00"), NY, SKIP), "2026-01-01", 9) == ["2026-03-08 07:30"]
 

@@ -19,8 +19,8 @@ from keiji import every, on
 from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Schedule, ScheduleContext
 from keiji.schedule.walltime import occurrences
 
-NOT_REAL_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
-ZONES = sorted(name for name in available_timezones() if not name.startswith(NOT_REAL_ZONES))
+PSEUDO_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
+ZONES = sorted(name for name in available_timezones() if not name.startswith(PSEUDO_ZONES))
 ZONES_WITH_DST = [
     "Africa/Cairo",
     "America/Santiago",
@@ -53,12 +53,12 @@ def transitions(zone: str) -> list[datetime]:
 
 moments = st.datetimes(BEGIN.replace(tzinfo=None), END.replace(tzinfo=None), timezones=st.just(UTC))
 intervals = st.builds(Interval, interval=st.integers(1, 5000), units=st.sampled_from(sorted(UNITS)))
-dense = st.sampled_from([DAYS, DAYS, DAYS[5:]]) | st.sets(st.sampled_from(DAYS), min_size=1).map(tuple)
+day_sets = st.sampled_from([DAYS, DAYS, DAYS[5:]]) | st.sets(st.sampled_from(DAYS), min_size=1).map(tuple)
 
 
 def day_times(near: datetime) -> st.SearchStrategy[Schedule]:
     quarters = st.sampled_from([(near + timedelta(minutes=15 * n)).time() for n in range(-3, 5)])
-    return st.builds(DayTime, dense, st.sets(quarters | quarters | st.times(), min_size=1, max_size=6).map(tuple))
+    return st.builds(DayTime, day_sets, st.sets(quarters | quarters | st.times(), min_size=1, max_size=6).map(tuple))
 
 
 def days_from(moment: datetime) -> st.SearchStrategy[datetime]:
@@ -131,7 +131,7 @@ def first_instants(schedule: Schedule, moment: datetime, count: int = 4) -> list
 def test_upcoming_instants_are_strictly_increasing_and_in_utc(case: tuple[Schedule, datetime]) -> None:
     schedule, moment = case
     instants = [moment, *first_instants(schedule, moment, 12)]
-    assert all(sooner < later for sooner, later in pairwise(instants))
+    assert all(earlier < later for earlier, later in pairwise(instants))
     assert all(instant.tzinfo is UTC for instant in instants)
 
 
@@ -141,8 +141,8 @@ def test_upcoming_instants_are_strictly_increasing_and_in_utc(case: tuple[Schedu
 )
 def test_next_after_is_monotonic(case: tuple[Schedule, datetime], later: timedelta) -> None:
     schedule, moment = case
-    sooner, latter = schedule.next_after(moment), schedule.next_after(moment + later)
-    assert latter is None or (sooner is not None and sooner <= latter)
+    first, second = schedule.next_after(moment), schedule.next_after(moment + later)
+    assert second is None or (first is not None and first <= second)
 
 
 @property_test(cases() | days_of_change(), st.floats(0, 1, exclude_max=True))
@@ -177,7 +177,7 @@ def test_a_preview_is_ordered_and_contains_skipped_times_only_with_dst_gap_skip(
 ) -> None:
     schedule, moment = case
     previewed = list(islice(schedule.preview(moment), 16))
-    assert all(sooner.at <= later.at for sooner, later in pairwise(previewed))
+    assert all(earlier.at <= later.at for earlier, later in pairwise(previewed))
     for each in previewed:
         assert each.is_skipped == each.note.startswith("skipped: gap ")
         assert not each.is_skipped or schedule.context.gap is DstGap.SKIP
@@ -218,8 +218,8 @@ def test_a_range_agrees_with_counting_each_instant(
     counted = [first, *takewhile(lambda instant: instant <= moment, islice(schedule.upcoming(first), 2000))]
     assume(len(counted) < 2000)
     earlier, latest = counted[:-keep_latest], tuple(counted[-keep_latest:])
-    found = schedule.range_until(first, moment, keep_latest=keep_latest, max_count=10_000)
-    assert found == (len(earlier), earlier[0] if earlier else None, earlier[-1] if earlier else None, latest, None)
+    result = schedule.range_until(first, moment, keep_latest=keep_latest, max_count=10_000)
+    assert result == (len(earlier), earlier[0] if earlier else None, earlier[-1] if earlier else None, latest, None)
 
 
 @property_test(cases(DayTime, Cron), st.integers(1, 20), st.integers(1, 6))
@@ -231,12 +231,12 @@ def test_a_range_stops_at_the_count_limit_and_returns_the_next_instant(
     assume(len(counted) == max_count + 1)
     *counted, beyond = counted
     limits = {"keep_latest": keep_latest, "max_count": max_count}
-    found = schedule.range_until(counted[0], beyond + timedelta(days=1), **limits)
-    assert (found.earlier_count + len(found.latest), found.next_instant) == (max_count, beyond)
-    assert found.latest == tuple(counted[-keep_latest:])
+    result = schedule.range_until(counted[0], beyond + timedelta(days=1), **limits)
+    assert (result.earlier_count + len(result.latest), result.next_instant) == (max_count, beyond)
+    assert result.latest == tuple(counted[-keep_latest:])
     # A range that ends just before the next instant does not reach the limit.
     complete = schedule.range_until(counted[0], beyond - TICK, **limits)
-    assert complete == found._replace(next_instant=None)
+    assert complete == result._replace(next_instant=None)
 
 
 # ── intervals ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -269,8 +269,8 @@ def test_an_interval_is_first_due_one_step_after_its_anchor() -> None:
 def test_the_range_of_an_interval_ends_at_its_bound() -> None:
     first = datetime(2026, 11, 23, 7, tzinfo=UTC)
     schedule = every(1).hours.with_context(ScheduleContext(until=first + timedelta(hours=3)))
-    found = schedule.range_until(first, first + timedelta(days=1), keep_latest=1, max_count=1000)
-    assert (found.earlier_count, found.latest) == (3, (first + timedelta(hours=3),))
+    result = schedule.range_until(first, first + timedelta(days=1), keep_latest=1, max_count=1000)
+    assert (result.earlier_count, result.latest) == (3, (first + timedelta(hours=3),))
 
 
 def test_an_interval_of_days_ignores_daylight_saving() -> None:
@@ -300,10 +300,10 @@ def test_few_candidates_are_examined_between_two_instants(
                 yield wall_time
 
     start = data.draw(st.sampled_from(transitions(zone)) if transitions(zone) else moments) - timedelta(hours=13)
-    found = occurrences(start, candidates, ZoneInfo(zone), gap=gap, fold=data.draw(st.sampled_from(DstFold)))
+    due = occurrences(start, candidates, ZoneInfo(zone), gap=gap, fold=data.draw(st.sampled_from(DstFold)))
     # The longest gap is a day and the longest fold seven hours; each is examined in one pass, a fold at most twice.
     limit = (24 + 2 * 7) * 60 // minutes + 2
-    for each in found:
+    for each in due:
         assert examined <= limit
         examined = 0
         if each.at > start + timedelta(days=2):
