@@ -183,7 +183,7 @@ class ServiceOffline(KeijiError):
 
     @classmethod
     def required(cls, service: str) -> Self:
-        """Return the error for a request that requires a stopped service."""
+        """Return the error for a request whose required service is stopped."""
         hint = f"keiji system start --{service} starts it"
         return cls(f"this requires the {service}, which is stopped", hint=hint, params={"service": service})
 

@@ -80,7 +80,7 @@ class Reason:
     Args:
         code: a `Code`, or a code of a newer version of keiji.
         params: plain JSON values. Moments are ISO 8601 text; durations are seconds.
-        cause: the reason for this reason, for example why a full queue does not move.
+        cause: what caused this reason, for example why a full queue does not move.
     """
 
     code: str

@@ -56,9 +56,7 @@ def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")
-    parser.add_argument(
-        "--only", action="append", choices=services, help="start this service only; repeat it for several"
-    )
+    parser.add_argument("--only", action="append", choices=services, help="start only this service; may be repeated")
     parser.add_argument("--quiet", action="store_true", help="write to the service logs only, not to standard error")
     parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
     return parser

@@ -1,4 +1,4 @@
-"""The source files of a task folder: which files are sources, their hashes, and a copy of them.
+"""The sources in a task folder: which files belong to them, their hashes, and copies.
 
 Only regular files are sources. A task folder belongs to its author: it may contain pipes, sockets and cyclic links, and
 files may vanish while it is read. None of these may block or break the reader.

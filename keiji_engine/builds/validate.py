@@ -30,7 +30,7 @@ _SYNTAX_BATCH = 200  # files per process
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """What the validation of sources returns if they are valid.
+    """The result of validating valid sources.
 
     Args:
         schedule: without anchor and zone.

@@ -34,7 +34,7 @@ _logger = logging.getLogger("keiji.bus")
 class LogSource(Protocol):
     """Provides the text of task logs."""
 
-    def has(self, task: str) -> bool:
+    def exists(self, task: str) -> bool:
         """Return whether a task with this slug exists; ``task`` may be any text that a client sent."""
 
     def size(self, task: str) -> int:
@@ -191,7 +191,7 @@ class BusServer:
         while True:
             [subscription, *_] = await log.recv_multipart()
             task = _task_of_topic(subscription[1:])
-            if task is None or not self._logs.has(task):
+            if task is None or not self._logs.exists(task):
                 continue
             if subscription[:1] == b"\x01":
                 position = self._log_positions.setdefault(task, self._size(task))

@@ -21,7 +21,7 @@ class TaskLogs:
         self._paths = paths
         self._task_exists = task_exists
 
-    def has(self, task: str) -> bool:
+    def exists(self, task: str) -> bool:
         """Return whether the task exists."""
         return self._task_exists(task)
 

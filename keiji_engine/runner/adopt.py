@@ -1,4 +1,4 @@
-"""Determines the state of a run from its run file, to adopt runs that an earlier engine started."""
+"""Determines the state of a run from its run file alone."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Logs:
     def __init__(self) -> None:
         self.data = b""
 
-    def has(self, task: str) -> bool:
+    def exists(self, task: str) -> bool:
         return task == "ping"
 
     def size(self, task: str) -> int:

@@ -32,5 +32,5 @@ def test_invalid_utf8_is_replaced_and_does_not_change_positions(tmp_path: Path) 
 
 def test_only_existing_tasks_have_logs(tmp_path: Path) -> None:
     logs = TaskLogs(Paths.under(tmp_path), lambda slug: slug == "a")
-    assert logs.has("a")
-    assert not logs.has("b")
+    assert logs.exists("a")
+    assert not logs.exists("b")
