@@ -284,7 +284,7 @@ def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:
         return stopped_for
     killed_after = reported.params.get("killed_after")
     params = {**stopped_for.params, **({"killed_after": killed_after} if killed_after is not None else {})}
-    return Reason(stopped_for.code, params, stopped_for.cause).because(reported.cause)
+    return Reason(stopped_for.code, params, stopped_for.cause).with_cause(reported.cause)
 
 
 async def cancel_queued(state: EngineState, slug: str, why: Reason, now: datetime) -> bool:

@@ -115,7 +115,7 @@ class RunnerHarness:
             self.runner.stop_run(run_id)
         await self.until(lambda: not self.runner.live)
         for path in list(self.run_files.iterdir()):
-            self.runner.forget(path.name)
+            self.runner.remove_run_files(path.name)
 
     async def close(self) -> None:
         """Stop all runs and the runner."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from installation import LIMIT, until
+from installation import TIMEOUT, until
 
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.logs.line_format import parse_line
-from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogs, log_directly, log_task
+from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter, log_synchronously, log_task
 
 SETTINGS = Settings(time_zone="Africa/Nairobi")
 SHORT = 0.2  # seconds
@@ -41,11 +41,11 @@ def paths(tmp_path: Path) -> Paths:
 
 
 @pytest.fixture
-def logs(paths: Paths) -> Iterator[ServiceLogs]:
-    made = ServiceLogs(LogfmtHandler(paths, lambda: SETTINGS))
+def logs(paths: Paths) -> Iterator[ServiceLogWriter]:
+    made = ServiceLogWriter(LogfmtHandler(paths, lambda: SETTINGS))
     made.start()
     yield made
-    made.close(LIMIT)
+    made.close(TIMEOUT)
 
 
 @pytest.fixture
@@ -76,48 +76,48 @@ def lines(path: Path) -> list[tuple[str, str]]:
     return [(line.level, line.msg) for line in map(parse_line, path.read_bytes().splitlines())]
 
 
-def test_a_record_lands_in_the_log_of_its_service(logs: ServiceLogs, paths: Paths) -> None:
+def test_a_record_lands_in_the_log_of_its_service(logs: ServiceLogWriter, paths: Paths) -> None:
     runner.info("adopted run %s", "r1")
     bus.info("online")
     logging.getLogger("keiji.runner.launcher").info("started")
     logging.getLogger("keiji").info("without a service")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(paths.service_log("runner")) == [("INFO", "adopted run r1"), ("INFO", "started")]
     assert lines(paths.service_log("bus")) == [("INFO", "online")]
     assert lines(paths.service_log("engine")) == [("INFO", "without a service")]
 
 
-def test_the_levels_have_the_names_of_the_log_format(logs: ServiceLogs, paths: Paths) -> None:
+def test_the_levels_have_the_names_of_the_log_format(logs: ServiceLogWriter, paths: Paths) -> None:
     for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL):
         runner.log(level, "text")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert [level for level, _ in lines(paths.service_log("runner"))] == ["INFO", "WARN", "ERROR", "ERROR"]
 
 
-def test_a_line_names_its_service_and_has_the_time_of_the_zone(logs: ServiceLogs, paths: Paths) -> None:
+def test_a_line_names_its_service_and_has_the_time_of_the_zone(logs: ServiceLogWriter, paths: Paths) -> None:
     runner.info('a "quoted"\nline')
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     text = paths.service_log("runner").read_text()
     assert text.count("\n") == 1
     assert "+03:00 level=INFO service=runner msg=" in text
     assert lines(paths.service_log("runner")) == [("INFO", 'a "quoted"\nline')]
 
 
-def test_a_line_of_a_task_lands_in_the_log_of_the_task(logs: ServiceLogs, paths: Paths) -> None:
+def test_a_line_of_a_task_lands_in_the_log_of_the_task(logs: ServiceLogWriter, paths: Paths) -> None:
     log_task("ping", "task enabled")
     log_task("ping", "task held 100%", logging.ERROR)
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(paths.task_log("ping")) == [("INFO", "task enabled"), ("ERROR", "task held 100%")]
     assert "service=" not in paths.task_log("ping").read_text()
     assert not any(paths.service_log(name).exists() for name in ("task", "engine"))
 
 
-def test_an_exception_is_logged_with_its_traceback(logs: ServiceLogs, paths: Paths) -> None:
+def test_an_exception_is_logged_with_its_traceback(logs: ServiceLogWriter, paths: Paths) -> None:
     try:
         int("boom")
     except ValueError:
         runner.exception("the run failed")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     [(level, message)] = lines(paths.service_log("runner"))
     first, *_, last = message.splitlines()
     assert (level, first, last) == (
@@ -129,19 +129,19 @@ def test_an_exception_is_logged_with_its_traceback(logs: ServiceLogs, paths: Pat
     assert "test_service_log.py" in message
 
 
-def test_after_a_flush_everything_that_was_logged_before_is_written(logs: ServiceLogs, paths: Paths) -> None:
+def test_after_a_flush_everything_that_was_logged_before_is_written(logs: ServiceLogWriter, paths: Paths) -> None:
     for number in range(200):
         runner.info("line %d", number)
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert [message for _, message in lines(paths.service_log("runner"))] == [f"line {n}" for n in range(200)]
 
 
 def test_closing_writes_what_is_left_and_detaches_from_the_loggers(paths: Paths) -> None:
     handlers = list(logging.getLogger("keiji").handlers)
-    logs = ServiceLogs(LogfmtHandler(paths, lambda: SETTINGS))
+    logs = ServiceLogWriter(LogfmtHandler(paths, lambda: SETTINGS))
     logs.start()
     runner.info("the last line")
-    logs.close(LIMIT)
+    logs.close(TIMEOUT)
     assert lines(paths.service_log("runner")) == [("INFO", "the last line")]
     assert logging.getLogger("keiji").handlers == handlers
     assert logging.getLogger("keiji").propagate
@@ -150,18 +150,18 @@ def test_closing_writes_what_is_left_and_detaches_from_the_loggers(paths: Paths)
 def test_services_are_echoed_to_standard_error_and_tasks_are_not(
     paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logs = ServiceLogs(LogfmtHandler(paths, lambda: SETTINGS, echo=True))
+    logs = ServiceLogWriter(LogfmtHandler(paths, lambda: SETTINGS, echo=True))
     logs.start()
     runner.info("online")
     log_task("ping", "task enabled")
-    logs.close(LIMIT)
+    logs.close(TIMEOUT)
     [line] = capfd.readouterr().err.splitlines()
     assert line.startswith("runner: time=")
     assert line.endswith('msg="online"')
 
 
 async def test_a_locked_log_blocks_neither_the_event_loop_nor_a_flush(
-    logs: ServiceLogs, paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]
+    logs: ServiceLogWriter, paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]
 ) -> None:
     other = lock(paths.service_log("runner"))
     loop = asyncio.get_running_loop()
@@ -170,69 +170,69 @@ async def test_a_locked_log_blocks_neither_the_event_loop_nor_a_flush(
     log_task("ping", "task enabled")
     assert loop.time() - started_at < SHORT, "logging only queues the record"
     assert not await asyncio.to_thread(logs.flush, SHORT)
-    assert SHORT <= loop.time() - started_at < LIMIT / 2
+    assert SHORT <= loop.time() - started_at < TIMEOUT / 2
     other.kill()
-    assert await asyncio.to_thread(logs.flush, LIMIT)
+    assert await asyncio.to_thread(logs.flush, TIMEOUT)
     assert lines(paths.service_log("runner")) == [("INFO", "line 1")]
     assert lines(paths.task_log("ping")) == [("INFO", "task enabled")]
 
 
 def test_a_locked_log_does_not_prevent_a_shutdown(paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]) -> None:
     other = lock(paths.service_log("runner"))
-    logs = ServiceLogs(LogfmtHandler(paths, lambda: SETTINGS))
+    logs = ServiceLogWriter(LogfmtHandler(paths, lambda: SETTINGS))
     logs.start()
     runner.info("too late")
     started_at = time.monotonic()
     logs.close(SHORT)
-    assert time.monotonic() - started_at < LIMIT / 2
+    assert time.monotonic() - started_at < TIMEOUT / 2
     other.kill()
     until(lambda: lines(paths.service_log("runner")), "the thread ends with what was queued")
 
 
 def test_a_full_disk_costs_only_the_lines_that_it_cannot_hold(
-    logs: ServiceLogs, paths: Paths, capfd: pytest.CaptureFixture[str]
+    logs: ServiceLogWriter, paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
     log = paths.service_log("runner")
     log.parent.mkdir(parents=True)
     log.symlink_to("/dev/full")
     runner.info("lost")
     bus.info("online")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(paths.service_log("bus")) == [("INFO", "online")]
     assert f"keiji-engine: {log} cannot be written: " in capfd.readouterr().err
     log.unlink()
     runner.info("there is room again")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(log) == [("INFO", "there is room again")]
 
 
 def test_a_folder_that_cannot_be_created_costs_only_its_lines(
-    logs: ServiceLogs, paths: Paths, capfd: pytest.CaptureFixture[str]
+    logs: ServiceLogWriter, paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
     folder = paths.service_log("runner").parent
     folder.parent.mkdir(parents=True)
     folder.write_text("a file")
     runner.info("lost")
     bus.info("online")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(paths.service_log("bus")) == [("INFO", "online")]
     assert "cannot be written" in capfd.readouterr().err
 
 
 def test_a_record_that_cannot_be_formatted_costs_only_its_line(
-    logs: ServiceLogs, paths: Paths, capfd: pytest.CaptureFixture[str]
+    logs: ServiceLogWriter, paths: Paths, capfd: pytest.CaptureFixture[str]
 ) -> None:
     runner.info("not text: \ud800")
     runner.info("%d runs", "many")
     runner.info("online")
-    assert logs.flush(LIMIT)
+    assert logs.flush(TIMEOUT)
     assert lines(paths.service_log("runner")) == [("INFO", "online")]
     assert capfd.readouterr().err.count("Logging error") == 2
 
 
 def test_direct_logging_writes_at_once_and_only_what_its_own_thread_logs(paths: Paths) -> None:
     other = threading.Thread(target=lambda: runner.info("by another thread"))
-    with log_directly(LogfmtHandler(paths, lambda: SETTINGS)):
+    with log_synchronously(LogfmtHandler(paths, lambda: SETTINGS)):
         other.start()
         other.join()
         log_task("ping", "task enabled")

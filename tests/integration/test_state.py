@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from installation import LIMIT
+from installation import TIMEOUT
 from ledger_samples import EVERY_TEN, FRIDAYS, NOW, a_build, at, claim_of, result_of
 
 from keiji.errors import AlreadyRunning, StorageError, TaskExists, TaskNotFound
@@ -164,7 +164,7 @@ async def harness(settings: Settings, paths: Paths, faults: Faults) -> AsyncIter
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT):
         while not await condition():
             await asyncio.sleep(0.02)
 
@@ -536,7 +536,7 @@ async def test_a_group_that_is_cancelled_during_its_commit_is_applied_as_a_whole
 
     def wait(tx: Transaction) -> None:
         loop.call_soon_threadsafe(is_executing.set)
-        assert may_continue.wait(LIMIT)
+        assert may_continue.wait(TIMEOUT)
 
     faults.fail_commit = effect
     call = asyncio.create_task(harness.state.apply(create("one"), wait, create("two")))
@@ -557,7 +557,7 @@ async def test_cancelling_the_caller_of_close_does_not_interrupt_a_commit(harnes
 
     def wait(tx: Transaction) -> None:
         loop.call_soon_threadsafe(is_executing.set)
-        assert may_continue.wait(LIMIT)
+        assert may_continue.wait(TIMEOUT)
 
     call = asyncio.create_task(harness.state.apply(wait, create("one")))
     await is_executing.wait()
@@ -719,7 +719,7 @@ async def test_a_directive_whose_insert_has_an_unknown_outcome_is_carried_out_on
     dispatcher = Dispatcher(Context(harness.paths, Settings, harness.state, lambda: NOW), lambda _: None)
     directive = p.PauseSystem(reason="moving")
     faults.fail_commit = fails
-    async with asyncio.timeout(LIMIT):
+    async with asyncio.timeout(TIMEOUT):
         reply = await dispatcher.perform(directive, UNKNOWN_PEER)
         assert await dispatcher.perform(directive, UNKNOWN_PEER) == reply
     assert isinstance(reply, p.Done)

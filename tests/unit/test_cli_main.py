@@ -16,7 +16,7 @@ from keiji_cli.main import keiji as root_group
 
 
 def keiji(root: Path, *arguments: str) -> Result:
-    return run_command(*arguments, environment=engine_process.environment_of(Paths.under(root)))
+    return run_command(*arguments, environment=engine_process.environment_for(Paths.under(root)))
 
 
 @pytest.mark.parametrize(

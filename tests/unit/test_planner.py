@@ -263,7 +263,7 @@ def test_catching_up_many_tasks_is_staggered() -> None:
     late = reason(Code.CAUGHT_UP, late=timedelta(seconds=2800))
     assert all(claim.reason == late for claim in starting)
     for claim in decided.claims[BURST:]:
-        assert claim.reason == late.because(reason(Code.STAGGERED, at=claim.due_at))
+        assert claim.reason == late.with_cause(reason(Code.STAGGERED, at=claim.due_at))
 
 
 @pytest.mark.parametrize("overlap", ["skip", "queue", "replace", "allow"])

@@ -146,9 +146,11 @@ def test_the_cause_of_a_reason_follows_it() -> None:
     full = reason(Code.QUEUE_FULL, waiting=2, cause=running)
     assert render(full, NAIROBI) == f"the queue is full (2 runs waiting); still running since {AT_TEN}"
     late = reason(Code.CAUGHT_UP, late=90.0)
-    assert late.because(None) == late
-    assert late.because(full) == Reason(Code.CAUGHT_UP, {"late": 90.0}, full)
-    assert late.because(reason(Code.LOG_INCOMPLETE)).because(full).cause == reason(Code.LOG_INCOMPLETE, cause=full)
+    assert late.with_cause(None) == late
+    assert late.with_cause(full) == Reason(Code.CAUGHT_UP, {"late": 90.0}, full)
+    assert late.with_cause(reason(Code.LOG_INCOMPLETE)).with_cause(full).cause == reason(
+        Code.LOG_INCOMPLETE, cause=full
+    )
 
 
 def test_a_code_of_another_version_is_shown_with_its_parameters() -> None:
