@@ -262,7 +262,7 @@ class Store:
         return next((task for slug in self._differing if self.is_offered(task := self.tasks[slug])), None)
 
     def is_offered(self, task: TaskView) -> bool:
-        """Return whether a task's sources differ from its build in a way that nobody has put aside."""
+        """Return whether a task's sources differ from its build in a way that was not dismissed."""
         return bool(task.source_changes) and self.dismissed.get(task.slug) != _difference(task)
 
     def silent_seconds(self, now: datetime) -> int:

@@ -285,7 +285,7 @@ class Simulation:
             self._advance(until)
 
     def forget(self) -> None:
-        """Drop the records of what happened, so that only the memory of the engine remains to be measured."""
+        """Drop the recorded events, so that only the memory of the engine is measured."""
         self.launched.clear()
         self.started_at.clear()
         for expected in self.expected.values():

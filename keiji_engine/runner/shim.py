@@ -92,7 +92,7 @@ class SelfPipe:
 
 
 class _OutputPipe:
-    """The pipe for standard output or standard error of the run, and the state of what is read from it."""
+    """Reads the pipe of the run's standard output or standard error."""
 
     def __init__(self, level: str, run: str) -> None:
         self.read_fd, self.write_fd = os.pipe()

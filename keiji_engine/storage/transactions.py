@@ -1,6 +1,6 @@
-"""A transaction: all repositories on one connection, and the record of what it changed.
+"""A transaction: the repositories on one connection, and the changes that it made.
 
-What has to see one state of the database, with nothing in between, is written as a function of a transaction.
+A function that must see one consistent state of the database takes a transaction.
 """
 
 from __future__ import annotations

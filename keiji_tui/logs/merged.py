@@ -231,7 +231,7 @@ class MergedLog:
         if told is None or sum(ends) - sum(told) > SCAN:
             yield look
         elif any(end < known for end, known in zip(ends, told, strict=True)):
-            yield look._replace(anew=True)
+            yield look._replace(restarted=True)
         else:
             self._told, place = told, Place.of(told)
             while place < sum(ends):
@@ -252,11 +252,11 @@ class MergedLog:
             if isinstance(told, Exception):
                 raise told
             piece = told.piece
-            is_anew = told.anew or (piece.position == 0 and bool(piece.text) and piece.end <= ends[number])
-            if is_anew or piece.position > ends[number]:  # what was passed over is in the file
+            is_restarted = told.restarted or (piece.position == 0 and bool(piece.text) and piece.end <= ends[number])
+            if is_restarted or piece.position > ends[number]:  # what was passed over is in the file
                 yield from self._tell(added)
                 ends[number] = piece.position
-                added = _Added(ends, is_anew=is_anew)
+                added = _Added(ends, is_restarted=is_restarted)
             piece = piece.behind(ends[number])
             if piece.end > ends[number]:
                 added.pieces.setdefault(number, []).append(piece)
@@ -265,18 +265,18 @@ class MergedLog:
         self._told = tuple(ends)
 
     def _tell(self, added: _Added) -> Iterator[Told]:
-        if added.pieces or added.is_anew:
+        if added.pieces or added.is_restarted:
             strands = [Strand(number, pieces, is_last=True) for number, pieces in added.pieces.items()]
             piece = self._forward(ordered(strands), added.start)
-            yield Told(piece, piece.end, anew=added.is_anew)
+            yield Told(piece, piece.end, restarted=added.is_restarted)
 
 
 class _Added:
     """What came in from a cut on, by log."""
 
-    def __init__(self, start: Sequence[int], *, is_anew: bool = False) -> None:
+    def __init__(self, start: Sequence[int], *, is_restarted: bool = False) -> None:
         self.start = tuple(start)
-        self.is_anew = is_anew
+        self.is_restarted = is_restarted
         self.pieces: dict[int, list[Piece]] = {}
 
 

@@ -101,7 +101,7 @@ class LogReader:
         if told.is_look:
             return told.size < known
         piece = told.piece
-        return told.anew or (piece.position == 0 and piece.end <= known and bool(piece.text))
+        return told.restarted or (piece.position == 0 and piece.end <= known and bool(piece.text))
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ from keiji_tui.link.link import LogPart, Logs
 from keiji_tui.logs.lines import Piece
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
-SCAN = MAX_LOG_SLICE_BYTES  # where most of what is read is not shown
+SCAN = MAX_LOG_SLICE_BYTES  # for a filtered log, of which most lines are not shown
 MOST_RUNS = 1000
 
 # From where on, or None for the last lines, and how many bytes. Raises KeijiError.
@@ -31,13 +31,13 @@ class Told(NamedTuple):
 
     Args:
         is_look: whether ``piece`` is how the end looks, rather than what was added.
-        anew: whether the log was deleted, so that positions count from the start again.
+        restarted: whether the log was deleted, so that positions count from the start again.
     """
 
     piece: Piece
     size: int
     is_look: bool = False
-    anew: bool = False
+    restarted: bool = False
 
 
 class Source(Protocol):
@@ -150,5 +150,5 @@ def _told(part: LogPart) -> Told:
     return (
         Told(piece, part.size, is_look=True)
         if isinstance(part, LogSlice)
-        else Told(piece, part.end, anew=part.restarted)
+        else Told(piece, part.end, restarted=part.restarted)
     )

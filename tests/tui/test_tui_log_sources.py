@@ -237,7 +237,7 @@ async def test_one_log_that_is_begun_anew_is_told_so_and_the_others_go_on() -> N
             link.add(slug, logs[slug][number])
     await eventually(lambda: len(listener.lines) == 27)
     await listener.end()
-    assert [told.anew for told in listener.told].count(True) == 1
+    assert [told.restarted for told in listener.told].count(True) == 1
     assert apart(listener.lines) == logs
 
 

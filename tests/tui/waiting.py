@@ -12,8 +12,14 @@ LIMIT = 8.0
 
 
 async def until(pilot: Pilot[None], condition: Callable[[], object], what: str = "") -> None:
-    """Let the terminal run until ``condition`` holds; fails after a limit."""
-    await eventually(condition, what)
+    """Let the terminal run until ``condition`` holds; fails after a limit, with what is on the screen."""
+    try:
+        await eventually(condition, what)
+    except AssertionError as error:
+        app = pilot.app
+        error.add_note(f"focus: {app.focused}")
+        error.add_note("\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips()))
+        raise
 
 
 async def eventually(condition: Callable[[], object], what: str = "") -> None:
