@@ -70,13 +70,3 @@ def transition(current: RunState, target: RunState) -> RunState:
         allowed = ", ".join(sorted(TRANSITIONS[current])) or "none, the run has ended"
         raise IllegalTransition(f"a {current} run cannot become {target} (allowed: {allowed})")
     return target
-
-
-def diagram() -> str:
-    """Return the transition table as a Mermaid state diagram, for the documentation."""
-    lines = ["stateDiagram-v2"]
-    lines += [f"    [*] --> {state}" for state in (_S.QUEUED, _S.STARTING, _S.SKIPPED, _S.MISSED, _S.COALESCED)]
-    for state, successors in TRANSITIONS.items():
-        lines += [f"    {state} --> {successor}" for successor in sorted(successors)]
-        lines += [f"    {state} --> [*]"] if not successors else []
-    return "\n".join(lines)

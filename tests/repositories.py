@@ -1,15 +1,23 @@
-"""A store for tests: each call of a method of a repository is one transaction."""
+"""A store for tests: each call of a method of a repository is one transaction. And a check of the schema."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
 
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from keiji.paths import Paths
+from keiji.settings import Settings
+from keiji_engine.storage import schema
+from keiji_engine.storage.database import Database
 from keiji_engine.storage.directives import DirectiveRepository
 from keiji_engine.storage.history import HistoryRepository
 from keiji_engine.storage.runs import RunRepository
 from keiji_engine.storage.store import Store
 from keiji_engine.storage.system_state import SystemStateRepository
+from keiji_engine.storage.tables import metadata
 from keiji_engine.storage.tasks import TaskRepository
 from keiji_engine.storage.transactions import Transaction
 
@@ -47,3 +55,14 @@ class _Repository:
             return results[-1]
 
         return call
+
+
+def assert_schema_is_current(settings: Settings, paths: Paths) -> None:
+    """Open the database; check that it is at the newest revision and has exactly the tables of the code."""
+    database = Database.open(settings, paths)
+    try:
+        with database.read() as connection:
+            assert schema.revision(connection) == schema.HEAD
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    finally:
+        database.close()

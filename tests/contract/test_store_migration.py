@@ -9,10 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
 from ledger_samples import EVERY_TEN, a_build, at, claim_of
-from repositories import Repositories
+from repositories import Repositories, assert_schema_is_current
 
 from keiji.paths import Paths
 from keiji.policy import Policy
@@ -20,11 +18,8 @@ from keiji.reasons import text_reason
 from keiji.records import Pause
 from keiji.settings import Settings
 from keiji.states import RunState, Trigger
-from keiji_engine.storage import schema
-from keiji_engine.storage.database import Database
 from keiji_engine.storage.rows import StoredDirective
 from keiji_engine.storage.store import Store
-from keiji_engine.storage.tables import metadata
 
 # The types that differ: an id that is never reused, a moment, bytes, and a number.
 TYPES = {
@@ -147,13 +142,7 @@ def test_a_database_at_the_former_head_gets_the_tables_of_the_code(
     former: Settings, empty: Settings, paths: Paths
 ) -> None:
     for _ in range(2):
-        database = Database.open(former, paths)
-        try:
-            with database.read() as connection:
-                assert schema.revision(connection) == schema.HEAD
-                assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-        finally:
-            database.close()
+        assert_schema_is_current(former, paths)
 
 
 def test_tasks_builds_and_the_pause_of_the_former_head_are_read(store: Repositories) -> None:

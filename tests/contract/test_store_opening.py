@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from alembic.autogenerate import compare_metadata
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from ledger_samples import NOW, at, built_task, claim_of, ended
-from repositories import Repositories
+from repositories import Repositories, assert_schema_is_current
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
@@ -21,19 +19,12 @@ from keiji.settings import Settings
 from keiji_engine.storage import schema
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.store import Store
-from keiji_engine.storage.tables import metadata
 
 Spawn = Callable[[Settings, str], subprocess.Popen[str]]
 
 
 def test_a_new_database_has_the_tables_of_the_code(empty: Settings, paths: Paths) -> None:
-    database = Database.open(empty, paths)
-    try:
-        with database.read() as connection:
-            assert schema.revision(connection) == schema.HEAD
-            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    finally:
-        database.close()
+    assert_schema_is_current(empty, paths)
 
 
 def test_the_revisions_are_those_of_the_migrations() -> None:
