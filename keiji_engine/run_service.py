@@ -144,13 +144,14 @@ class RunService:
         task, build = self._state.task(run.task), self._state.build(run.task)
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
-        if not Path(build.command[-2]).exists():
+        command = builds.command_of(build, self._paths.builds)
+        if not Path(command[-2]).exists():
             raise NotBuilt.missing(task.slug, build.hash)
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,
             task=task.slug,
-            command=build.command,
+            command=command,
             environment=builds.child_environment(
                 self._paths.source(task.slug), os.environ, {"KEIJI_TASK": task.name, "KEIJI_RUN_ID": run.run_id}
             ),

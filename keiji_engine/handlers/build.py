@@ -63,8 +63,9 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
         lambda transaction: transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
     )
     task = context.state.find(slug)
-    link = context.paths.link(slug)
-    await asyncio.to_thread(builds.activate, link, new_build)
+    paths = context.paths
+    link = paths.link(slug)
+    await asyncio.to_thread(builds.activate, link, new_build, paths.builds, paths.workspace)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",
