@@ -20,6 +20,7 @@ def explain(
     pause: Pause | None,
     *,
     now: datetime | None = None,
+    obstacles: tuple[Reason, ...] = (),
 ) -> tuple[Reason, ...]:
     """Return why a task does not run now, the most important reason first, and last when it is due.
 
@@ -27,8 +28,9 @@ def explain(
         engine: None if no engine is running.
         pause: the pause of the whole system; None if it is not paused.
         now: the current time, to recognize overdue runs; None if unknown.
+        obstacles: what is wrong with the files of the task, which the views do not have.
     """
-    return tuple(_reasons(task, engine, services, pause, now))
+    return tuple(_reasons(task, engine, services, pause, now=now, obstacles=obstacles))
 
 
 def _reasons(  # noqa: PLR0912 - one branch for each reason
@@ -36,14 +38,18 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
     engine: EngineView | None,
     services: Iterable[ServiceView],
     pause: Pause | None,
+    *,
     now: datetime | None,
+    obstacles: tuple[Reason, ...],
 ) -> Iterator[Reason]:
+    has_sources = all(obstacle.code != Code.SOURCES_MISSING for obstacle in obstacles)
     if engine is None:
         yield reason(Code.ENGINE_OFFLINE)
     for service in services:
         if service.name in _REQUIRED and service.status is not ServiceStatus.ONLINE:
             yield reason(Code.SERVICE_DOWN, service=service.name, status=str(service.status), detail=service.detail)
-    if not task.build:
+    yield from obstacles
+    if not task.build and has_sources:
         yield reason(Code.NOT_BUILT)
     if task.is_disabled:
         yield reason(Code.DISABLED)
@@ -62,7 +68,7 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.WAITING, cause=None if is_overdue and task.waiting.code in _START_TIMES else task.waiting)
     if task.is_running and task.running_since is not None:
         yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
-    if task.source_changes:
+    if task.source_changes and has_sources:
         yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
     if task.next_execution_time is not None:
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
