@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,19 @@ def test_subscribing_to_invalid_log_topics_does_not_disturb_the_bus(shared: Inst
             subscriber.subscribe(topic)
         assert subscriber.poll(TIMEOUT * 1000), "the last topic belongs to a task"
     assert isinstance(shared.ask(p.Ping()), p.Pong)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of the engine from /proc")
+def test_the_engine_raises_its_limit_of_descriptors_and_runs_have_the_original_one(installation: Installation) -> None:
+    limits = (300, 400)
+    pid = installation.start(prepare=partial(resource.setrlimit, resource.RLIMIT_NOFILE, limits))
+    [line] = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in line]
+    assert line.split()[3:5] == ["400", "400"]
+    code = "import resource\ndef function():\n    print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    installation.build("limit", code)
+    installation.do(p.RunTask(task="limit"))
+    installation.ended("limit")
+    assert str(limits) in installation.log("limit")
 
 
 def test_engine_log_has_starts_and_stops_and_the_reason_for_a_failed_start(installation: Installation) -> None:
