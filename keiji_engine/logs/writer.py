@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -40,19 +41,23 @@ class LogWriter:
         """Format a line and append it; see `append`."""
         return self.append(format_line(time.astimezone(self.zone), level, message, run))
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes, *, wait: bool = True) -> tuple[int, int]:
         """Append whole lines.
+
+        Args:
+            wait: whether to wait while another process has locked the log.
 
         Returns:
             The position of their first byte, and the position after their last byte.
 
         Raises:
             ValueError: ``data`` does not end with a newline.
+            BlockingIOError: another process has locked the log; nothing was written.
             OSError: nothing was written.
         """
         if not data.endswith(b"\n"):
             raise ValueError("a log accepts whole lines only: the data must end with a newline")
-        with self._locked():
+        with self._locked(wait):
             size = self._open()
             if self.limit is not None and size and size + len(data) > self.limit:
                 self._rotate()
@@ -75,11 +80,14 @@ class LogWriter:
         self.close()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, wait: bool) -> Iterator[None]:
         while True:
             if is_new := self._lock_file < 0:
                 self._lock_file = self._open_lock_file()
-            file_lock.lock(self._lock_file)
+            if wait:
+                file_lock.lock(self._lock_file)
+            elif not file_lock.try_lock(self._lock_file):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process has locked the log")
             if self._is_current_lock_file():
                 break
             self.close()  # the folder was removed; other writers use another lock file by now
