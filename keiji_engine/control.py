@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from keiji import __version__, engine_process
+from keiji.engine_process import EngineLock
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
@@ -42,6 +43,7 @@ class EngineControl:
         runs: RunService,
         watcher: Watcher,
         background: BackgroundTasks,
+        lock: EngineLock,
         started_at: datetime,
     ) -> None:
         self.runs = runs
@@ -54,6 +56,8 @@ class EngineControl:
         self._bus = bus
         self._watcher = watcher
         self._background = background
+        self._lock = lock
+        self._is_ready = False
         self._started_at = started_at
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
@@ -79,8 +83,14 @@ class EngineControl:
     def position(self) -> tuple[str, int]:
         return self._bus.boot, self._bus.seq
 
+    def set_ready(self) -> None:
+        """Publish that the engine is ready, in its lock and in ``engine.json``."""
+        self._is_ready = True
+        self.write_info()
+        self._lock.set_ready()
+
     def write_info(self) -> None:
-        """Write ``engine.json``: the engine is ready."""
+        """Write ``engine.json``."""
         services = tuple(
             {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
@@ -89,10 +99,10 @@ class EngineControl:
             os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
         )
         with contextlib.suppress(OSError):
-            engine_process.write_info(self._paths, info)
+            engine_process.write_info(self._lock.paths, info)
 
     def _update_info(self) -> None:
-        if self._paths.engine_info.exists():
+        if self._is_ready:
             self.write_info()
 
     def _committed(self, event: Committed) -> None:

@@ -22,9 +22,10 @@ def theme(folder: Path) -> str:
 
 def remember_theme(folder: Path, name: str) -> None:
     """Write down which theme was chosen. Raises OSError where that is not possible."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = folder / f".{secrets.token_hex(8)}"
     try:
+        fresh.touch(mode=0o600)
         fresh.write_text(json.dumps({"theme": name}) + "\n", encoding="utf-8")
         fresh.replace(folder / FILE)  # whole or not at all: another terminal may read it just now
     finally:
