@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -140,7 +141,7 @@ class LockFile:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self._descriptor = descriptor
+        self._descriptors = [descriptor]  # the last one is that of the file at ``path``
         self._description: Holder | None = None
 
     @classmethod
@@ -185,26 +186,29 @@ class LockFile:
         data = b"" if holder is None else json.dumps({"version": _VERSION, **asdict(holder)}).encode() + b"\n"
         with contextlib.suppress(OSError):  # the disk is full, or this is a folder
             # Not a rename, which would lose the lock. A reader sees one version, or a mixture that is invalid.
-            os.pwrite(self._descriptor, data, 0)
-            os.ftruncate(self._descriptor, len(data))
+            for descriptor in self._descriptors:
+                os.pwrite(descriptor, data, 0)
+                os.ftruncate(descriptor, len(data))
 
     def is_in_place(self) -> bool:
         """Return whether the file still is where other processes look for it."""
-        return _is_at(self._descriptor, self.path)
+        return _is_at(self._descriptors[-1], self.path)
 
     def restore(self) -> bool:
         """Create and lock the file again if it was deleted; return False if another process was faster.
+
+        A file that was moved stays locked, too: the whole folder may have been moved.
 
         Raises:
             KeijiError: the file cannot be created.
         """
         if self.is_in_place():
             return True
-        other = LockFile.try_acquire(self.path)
+        is_folder = stat.S_ISDIR(os.fstat(self._descriptors[-1]).st_mode)
+        other = LockFile.try_acquire_folder(self.path) if is_folder else LockFile.try_acquire(self.path)
         if other is None:
             return False
-        os.close(self._descriptor)
-        self._descriptor = other._descriptor
+        self._descriptors += other._descriptors
         self.describe(self._description)
         return True
 
@@ -212,7 +216,8 @@ class LockFile:
         """Release the lock."""
         if self._description is not None:
             self.describe(None)
-        os.close(self._descriptor)
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def _open(path: Path) -> int:

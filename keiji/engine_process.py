@@ -68,22 +68,29 @@ class EngineLock:
 
     def is_in_place(self) -> bool:
         """Return whether the runtime folder and the files of the locks are where clients look for them."""
-        return self.paths.runtime.is_dir() and all(lock.is_in_place() for lock in self._locks)
+        return self.paths.runtime.is_dir() and all(lock.is_in_place() for lock in self._restorable())
+
+    def _restorable(self) -> list[LockFile]:
+        return [lock for lock in self._locks if lock.path.parent.is_dir()]  # a workspace may be removed altogether
 
     def restore(self) -> None:
         """Create what `is_in_place` misses again. ``paths`` may change, if another user has taken the old name.
 
         Raises:
             EngineRunning: another engine has locked a file that had been deleted.
-            KeijiError: a folder or file cannot be created.
+            KeijiError: a folder or file cannot be created. The data folder is never created again.
         """
+        if not self.paths.data.is_dir():
+            raise KeijiError(f"the data folder {self.paths.data} was deleted or moved")
+        for lock in self._restorable():
+            if not lock.restore():
+                if engine_lock.is_held(lock.path):
+                    raise EngineRunning(f"{lock.path} was deleted, and another engine has locked a new one")
+                raise KeijiError(f"a command uses {lock.path}")  # for a moment
         paths = self.paths.with_runtime_folder()
         if paths != self.paths:
             self.paths = paths
             self._describe()
-        for lock in self._locks:
-            if not lock.restore():
-                raise EngineRunning(f"{lock.path} was deleted, and another process has locked a new one")
 
 
 @contextlib.contextmanager
@@ -245,6 +252,13 @@ def write_info(paths: Paths, info: EngineInfo) -> None:
     with private.private_umask():
         temporary.write_text(json.dumps(asdict(info)))
     temporary.replace(paths.engine_info)
+
+
+def remove_info(paths: Paths) -> None:
+    """Remove ``engine.json`` unless another engine has replaced it."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(paths.engine_info.read_bytes())["pid"] == os.getpid():
+            paths.engine_info.unlink()
 
 
 def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0) -> int:

@@ -23,7 +23,7 @@ _REQUIRED_BY = {"scheduler": ("runner", "watcher")}  # started with a service th
 
 _CHANGE_TIMEOUT = 20.0  # seconds for a service to start or stop
 _STOP_TIMEOUT = 20.0
-_RESTORE_TIMEOUT = 3.0  # seconds within which a working engine has created deleted files again
+_RESTORE_TIMEOUT = 1.5  # seconds within which a working engine has created deleted files again
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ def stop_engine(paths: Paths) -> int:
         KeijiError: the engine has not exited in time.
     """
     pid = _request_stop(paths)
+    with contextlib.suppress(EngineOffline, EngineUnreachable):
+        engine_process.send_signal(paths, signal.SIGCONT)  # a suspended engine would not handle the first one
     if engine_process.wait_for_exit(paths, _STOP_TIMEOUT):
         return pid
     raise KeijiError(

@@ -52,7 +52,7 @@ def start(selected: tuple[str, ...]) -> None:
     """
     paths = client.require_workspace()
     if engine_process.is_running(paths):
-        error = services.wait_until_reachable(paths)
+        error, _ = services.ping_engine(paths)
         if error is not None:
             raise error
         _start_services(paths, selected)

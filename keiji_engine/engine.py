@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from keiji import __version__
+from keiji import __version__, engine_process
 from keiji import settings as settings_file
 from keiji.engine_process import SERVICES, EngineLock
 from keiji.errors import InvalidSettings, KeijiError
@@ -120,7 +120,7 @@ class Engine:
             lock=lock,
             started_at=clock(),
         )
-        self._runtime = RuntimeFolder(lock, bus, control.write_info)
+        self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
         self._lock = lock
         self._context = Context(paths, current_settings, state, clock, control)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
@@ -187,7 +187,7 @@ class Engine:
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
-        self._lock.paths.engine_info.unlink(missing_ok=True)
+        engine_process.remove_info(self._lock.paths)
 
     def _interrupt(self) -> None:
         if self._is_interrupted:

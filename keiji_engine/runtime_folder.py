@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 
 from keiji.engine_process import EngineLock
-from keiji.errors import KeijiError
+from keiji.errors import EngineRunning, KeijiError
 from keiji_engine.bus.server import BusServer
 
 CHECK_INTERVAL = 0.5  # seconds
@@ -22,13 +22,17 @@ class RuntimeFolder:
     """Checks the files of the locks, ``engine.json`` and the sockets, and creates them again if they are missing.
 
     Args:
-        write_info: writes ``engine.json``. It is called with the lock's current paths.
+        write_info: writes ``engine.json``.
+        on_replaced: called if another engine was started after the files of the locks had been deleted.
     """
 
-    def __init__(self, lock: EngineLock, bus: BusServer, write_info: Callable[[], None]) -> None:
+    def __init__(
+        self, lock: EngineLock, bus: BusServer, write_info: Callable[[], None], on_replaced: Callable[[], None]
+    ) -> None:
         self._lock = lock
         self._bus = bus
         self._write_info = write_info
+        self._on_replaced = on_replaced
         self._problem = ""
 
     async def serve(self) -> None:
@@ -43,6 +47,10 @@ class RuntimeFolder:
                 await asyncio.to_thread(self._lock.restore)
                 await self._bus.restore(self._lock.paths)
                 await asyncio.to_thread(self._write_info)
+            except EngineRunning as error:
+                _log.error("%s; this engine stops, its runs continue", error)
+                self._on_replaced()
+                return
             except (KeijiError, OSError) as error:
                 if str(error) != self._problem:
                     self._problem = str(error)

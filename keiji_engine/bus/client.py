@@ -30,7 +30,7 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 _REPLY_TIMEOUT = 5.0  # seconds
 _RESEND_INTERVAL = 1.0  # seconds without a reply
 _POLL_INTERVAL = 0.2  # seconds between checks whether the engine is running
-_RESTORE_TIMEOUT = 3.0  # seconds within which a working engine has created deleted sockets again
+_RESTORE_TIMEOUT = 1.5  # seconds within which a working engine has created deleted sockets again
 _MAX_BACKFILL = 1024 * 1024  # bytes of a log to read back to fill a gap; a larger gap is skipped
 
 

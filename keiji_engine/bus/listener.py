@@ -103,10 +103,11 @@ class Listener:
     async def close(self) -> None:
         """Close the socket and all connections, after what has been sent to them; remove the file."""
         self._stop_listening()
-        self._identity = None
         for connection in list(self._connections):
             connection.close()
-        await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        if await asyncio.to_thread(self.is_in_place):  # otherwise another engine may have replaced it
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        self._identity = None
 
     def has_subscriber(self, topic: bytes) -> bool:
         """Return whether a client has subscribed to exactly this topic."""
