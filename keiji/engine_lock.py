@@ -77,10 +77,13 @@ def read(path: Path) -> Holder | None:
 def is_held(path: Path) -> bool:
     """Return whether an engine holds the lock, without waiting for it or affecting it."""
     try:
-        with path.open("rb") as file:
-            return not file_lock.try_lock(file.fileno(), shared=True) and not _is_held_by_stranger(file.fileno())
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError, PermissionError):  # no engine of this user has created it
         return False
+    try:
+        return not file_lock.try_lock(descriptor, shared=True) and not _is_held_by_stranger(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def find_holder(path: Path) -> Holder | None:

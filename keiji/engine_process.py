@@ -104,10 +104,10 @@ def hold_engine_lock(paths: Paths) -> Iterator[EngineLock]:
     """
     paths.create_folders()
     with contextlib.ExitStack() as stack:
-        locks = [_acquire(stack, paths, lambda: LockFile.try_acquire(paths.engine_lock))]
+        locks = [_acquire(stack, paths, paths.engine_lock, LockFile.try_acquire)]
         last = engine_lock.read(paths.engine_lock)
         if paths.workspace.is_dir():
-            locks.append(_acquire(stack, paths, lambda: _try_workspace_lock(paths)))
+            locks.append(_acquire(stack, paths, paths.workspace_lock, _try_workspace_lock))
         lock = EngineLock(paths.with_runtime_folder(Path(last.runtime) if last is not None else None), locks)
         yield lock
         if not lock.paths.runtime.is_relative_to(paths.data):
@@ -125,33 +125,35 @@ def hold_command_lock(paths: Paths) -> Iterator[None]:
     """
     paths.create_folders()
     with contextlib.ExitStack() as stack:
-        _acquire(stack, paths, lambda: LockFile.try_acquire(paths.command_lock))
+        _acquire(stack, paths, paths.command_lock, LockFile.try_acquire)
         # Shared, so that is_running() does not mistake the command for an engine.
-        _acquire(stack, paths, lambda: LockFile.try_acquire(paths.engine_lock, shared=True))
+        _acquire(stack, paths, paths.engine_lock, lambda path: LockFile.try_acquire(path, shared=True))
         require_free_workspace(paths)
         yield
 
 
-def _try_workspace_lock(paths: Paths) -> LockFile | None:
+def _try_workspace_lock(path: Path) -> LockFile | None:
     try:
-        return LockFile.try_acquire(paths.workspace_lock)
+        return LockFile.try_acquire(path)
     except KeijiError:  # the workspace is read-only, for example a volume of a container
         try:
-            return LockFile.try_acquire_folder(paths.workspace)
+            return LockFile.try_acquire_folder(path.parent)
         except OSError as error:
-            raise KeijiError(f"cannot lock {paths.workspace}: {error.strerror}") from error
+            raise KeijiError(f"cannot lock {path.parent}: {error.strerror}") from error
 
 
-def _acquire(stack: contextlib.ExitStack, paths: Paths, try_acquire: Callable[[], LockFile | None]) -> LockFile:
+def _acquire(
+    stack: contextlib.ExitStack, paths: Paths, path: Path, try_acquire: Callable[[Path], LockFile | None]
+) -> LockFile:
     deadline = time.monotonic() + _LOCK_TIMEOUT
-    while (lock := try_acquire()) is None:
-        if is_running(paths):
-            raise _already_running(paths)
+    while (lock := try_acquire(path)) is None:
         require_free_workspace(paths)
+        # This process holds the engine's lock by the time it locks the workspace.
+        if is_running(paths) if path != paths.workspace_lock else engine_lock.is_held(paths.workspace):
+            raise _already_running(paths)
         if time.monotonic() > deadline:
             raise EngineRunning(
-                f"another keiji process has been using {paths.data} or {paths.workspace} for more than "
-                f"{_LOCK_TIMEOUT:g} s",
+                f"another keiji process has been using {path.parent} for more than {_LOCK_TIMEOUT:g} s",
                 hint="try again when it has finished",
             )
         time.sleep(_POLL_INTERVAL)
@@ -165,22 +167,26 @@ def require_free_workspace(paths: Paths) -> None:
     Raises:
         EngineRunning: the error names the other engine's pid and data folder.
     """
-    if not engine_lock.is_held(paths.workspace_lock):
+    if not engine_lock.is_held(paths.workspace_lock) and not engine_lock.is_held(paths.workspace):
         return
     holder = engine_lock.read(paths.workspace_lock)
     if holder is not None and holder.data == str(paths.data):
         return
+    if holder is None and is_running(paths):  # the engine is just starting, or cannot write to the workspace
+        return
     data = holder.data if holder is not None else "another folder"
+    pid = engine_lock.find_pid(paths.workspace_lock) or engine_lock.find_pid(paths.workspace)
     raise EngineRunning(
-        f"an engine is already running for {paths.workspace} (pid {engine_lock.find_pid(paths.workspace_lock)}), with "
+        f"an engine is already running for {paths.workspace} (pid {pid or 'unknown'}), with "
         f"its data in {data} instead of {paths.data}",
         hint="use the same KEIJI_ROOT, KEIJI_WORKSPACE, HOME and XDG_DATA_HOME as that engine, or stop it first",
     )
 
 
 def _already_running(paths: Paths) -> EngineRunning:
+    pid = engine_lock.find_pid(paths.workspace) or find_pid(paths)
     return EngineRunning(
-        f"an engine is already running for {paths.workspace} (pid {find_pid(paths) or 'unknown'})",
+        f"an engine is already running for {paths.workspace} (pid {pid or 'unknown'})",
         hint="keiji system status shows it; keiji system stop stops it",
     )
 

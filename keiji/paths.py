@@ -31,7 +31,7 @@ class Paths:
 
     Args:
         workspace: settings and the sources of tasks.
-        data: database, builds, links and working directories.
+        data: database, builds, links, working directories and the files of live runs.
         logs: logs of services and tasks.
         runtime: sockets and engine information, on a tmpfs if available. The engine may have to use another folder;
             `keiji.engine_process.locate` returns the paths of a running engine.
@@ -122,7 +122,13 @@ class Paths:
 
     @property
     def runs(self) -> Path:
-        return self.runtime / "runs"
+        """The files of live runs. Not in the runtime folder, which others may empty."""
+        return self.data / "run" / "runs"
+
+    @property
+    def launcher_lock(self) -> Path:
+        """Locked by the launcher, and by the shims that are starting."""
+        return self.data / "launcher.lock"
 
     @property
     def engine_info(self) -> Path:
