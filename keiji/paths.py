@@ -77,7 +77,7 @@ class Paths:
         root = _resolve(root)
         workspace = _resolve(workspace) if workspace else _resolve(root / "workspace")
         runtime = root / "run"
-        if len(os.fsencode(runtime)) + _MAX_SOCKET_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
+        if not _has_room_for_sockets(runtime):
             runtime = default_runtime_folder(root)
         return cls(workspace, root, root / "logs", runtime)
 
@@ -210,8 +210,10 @@ class Paths:
         yield self.runtime
         if last is not None and last.name.startswith(f"{self.runtime.name}-"):
             yield last
-        for folder in dict.fromkeys((self.runtime.parent, Path(tempfile.gettempdir()))):
-            yield folder / f"{self.runtime.name}-{secrets.token_hex(4)}"
+        for base in dict.fromkeys((self.runtime.parent, Path(tempfile.gettempdir()), Path("/tmp"))):
+            folder = base / f"{self.runtime.name}-{secrets.token_hex(4)}"
+            if _has_room_for_sockets(folder):
+                yield folder
 
     def check_owner(self) -> None:
         """Refuse to use the state of another user, and to leave files of root in the home of another user.
@@ -311,6 +313,10 @@ def _require_utf8(path: Path) -> None:
         ) from error
 
 
+def _has_room_for_sockets(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + _MAX_SOCKET_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
+
+
 def _digest(path: Path) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]
 
@@ -320,5 +326,7 @@ def default_runtime_folder(data: Path) -> Path:
     # XDG_RUNTIME_DIR is removed when the user logs out. So may be the user's files in /dev/shm, but an engine that
     # keeps running creates them again.
     shared = Path("/dev/shm")
-    base = shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
-    return base / f"keiji-{os.geteuid()}-{_digest(data)}"
+    bases = (shared, Path(tempfile.gettempdir()), Path("/tmp"))
+    name = f"keiji-{os.geteuid()}-{_digest(data)}"
+    usable = (base for base in bases if os.access(base, os.W_OK | os.X_OK) and _has_room_for_sockets(base / name))
+    return next(usable, Path("/tmp")) / name

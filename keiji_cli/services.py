@@ -70,6 +70,8 @@ def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[EngineUnreachable |
 
     An engine whose bus is stopped cannot be asked and counts as responsive.
     """
+    if not engine_process.is_running(paths):
+        return None, None
     from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 

@@ -51,10 +51,10 @@ def start(selected: tuple[str, ...]) -> None:
     The scheduler starts with the runner and the watcher, without which it does not work.
     """
     paths = client.require_workspace()
+    error, _ = services.ping_engine(paths)
+    if error is not None:
+        raise error
     if engine_process.is_running(paths):
-        error, _ = services.ping_engine(paths)
-        if error is not None:
-            raise error
         _start_services(paths, selected)
     else:
         output.print_progress(f"service started with pid {services.start_engine(paths, selected)}")
@@ -134,8 +134,8 @@ def status(*, as_json: bool) -> int:
     running but does not respond.
     """
     paths = client.require_workspace()
-    is_running = engine_process.is_running(paths)
-    error, pause = services.ping_engine(paths) if is_running else (None, None)
+    error, pause = services.ping_engine(paths)
+    is_running = engine_process.is_running(paths)  # now: an engine that was just stopping has stopped
     engine = engine_process.read_info(paths) if is_running else None
     service_infos = services.get_services(paths)
     if error is not None:
