@@ -175,6 +175,20 @@ class EngineRunning(KeijiError):
     code = "engine-running"
 
 
+class EngineUnreachable(KeijiError):
+    """An engine is running, but it cannot be reached."""
+
+    code = "engine-unreachable"
+    exit_code = 5
+
+    @classmethod
+    def with_pid(cls, pid: int | None, why: str) -> Self:
+        """Return the error for a request to an engine; ``why`` says what is wrong with it."""
+        message = f"an engine (pid {pid or 'unknown'}) is running, but {why}"
+        hint = "keiji system restart replaces it, keiji system stop --force kills it if it hangs; live runs continue"
+        return cls(message, hint=hint, params={"pid": pid} if pid else None)
+
+
 class ServiceOffline(KeijiError):
     """A required service is stopped."""
 

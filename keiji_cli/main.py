@@ -35,7 +35,7 @@ keiji = LazyGroup(
     """,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 engine offline, 4 task or run not found, "
-    "130 interrupted by Ctrl-C.",
+    "5 engine running but not reachable, 130 interrupted by Ctrl-C.",
     params=[
         click.Option(
             ["-V", "--version"],

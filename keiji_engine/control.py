@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from keiji import __version__, engine_process
+from keiji.engine_process import EngineLock
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
@@ -43,6 +44,7 @@ class EngineControl:
         runs: RunService,
         watcher: Watcher,
         background: BackgroundTasks,
+        lock: EngineLock,
         started_at: datetime,
     ) -> None:
         self.runs = runs
@@ -55,9 +57,10 @@ class EngineControl:
         self._bus = bus
         self._watcher = watcher
         self._background = background
+        self._lock = lock
+        self._is_ready = False
         self._started_at = started_at
         self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
-        self._has_info = False
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
 
@@ -82,19 +85,24 @@ class EngineControl:
     def position(self) -> tuple[str, int]:
         return self._bus.boot, self._bus.seq
 
+    async def set_ready(self) -> None:
+        """Publish that the engine is ready, in its lock and in ``engine.json``, which follows the services from now."""
+        self._is_ready = True
+        await asyncio.to_thread(self._lock.set_ready)
+        await self.write_info()  # last: whoever starts an engine waits for it
+
     async def write_info(self) -> None:
-        """Write ``engine.json``: the engine is ready. It is updated whenever a service changes."""
-        self._has_info = True
+        """Write ``engine.json``."""
         await asyncio.wrap_future(self._info_thread.submit(self._replace_info, self._info()))
 
     async def remove_info(self) -> None:
         """Remove ``engine.json``: the engine is about to exit."""
-        self._has_info = False
-        await asyncio.wrap_future(self._info_thread.submit(self._paths.engine_info.unlink, missing_ok=True))
+        self._is_ready = False
+        await asyncio.wrap_future(self._info_thread.submit(engine_process.remove_info, self._lock.paths))
 
     def _replace_info(self, info: engine_process.EngineInfo) -> None:
         with contextlib.suppress(OSError):
-            engine_process.write_info(self._paths, info)
+            engine_process.write_info(self._lock.paths, info)
 
     def _info(self) -> engine_process.EngineInfo:
         services = tuple(
@@ -106,7 +114,7 @@ class EngineControl:
         )
 
     def _update_info(self) -> None:
-        if self._has_info:
+        if self._is_ready:
             self._info_thread.submit(self._replace_info, self._info())
 
     def _committed(self, event: Committed) -> None:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from keiji import __version__
 from keiji import settings as settings_file
-from keiji.engine_process import SERVICES
+from keiji.engine_process import SERVICES, EngineLock
 from keiji.errors import InvalidSettings, KeijiError
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -31,6 +31,7 @@ from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
+from keiji_engine.runtime_folder import RuntimeFolder
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
 from keiji_engine.services import ServiceSupervisor
@@ -56,6 +57,7 @@ class Engine:
     """Wires everything together; starts, runs and shuts down.
 
     Args:
+        lock: the engine's lock, which this process holds.
         only: names of the services to start; the others can be started later.
         echo: whether service logs also go to standard error.
     """
@@ -65,6 +67,7 @@ class Engine:
         paths: Paths,
         settings: Settings,
         *,
+        lock: EngineLock,
         only: Sequence[str] = SERVICES,
         echo: bool = False,
         clock: Callable[[], datetime] = now,
@@ -116,8 +119,11 @@ class Engine:
             runs=runs,
             watcher=watcher,
             background=self._background,
+            lock=lock,
             started_at=clock(),
         )
+        self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
+        self._lock = lock
         self._context = Context(paths, current_settings, state, clock, control)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
         self._retention = Retention(state, current_settings, lambda: [task.slug for task in state.tasks()], clock)
@@ -158,7 +164,8 @@ class Engine:
         loop.set_default_executor(DaemonThreads(_MAX_THREADS, "worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload has to wait until everything is loaded
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            loop.add_signal_handler(number, lambda: None)  # these have to wait until everything is loaded
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._state.load()
@@ -169,8 +176,11 @@ class Engine:
         self._background.start(self._retention.serve(), _repo_log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
-        await self._control.write_info()
+        self._background.start(asyncio.to_thread(self._paths.restrict), _log)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._background.start(self._start_bus(), _log))
+        await self._control.set_ready()
+        self._background.start(self._runtime.serve(), _log)
 
     async def _shut_down(self) -> None:
         self._events.publish(p.EngineStopping())
@@ -201,6 +211,11 @@ class Engine:
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
         await record_lifecycle(self._context, "engine-reload", outcome)
+
+    async def _start_bus(self) -> None:
+        """Start the bus, without which no request can start anything."""
+        if not self._control.stopping.is_set():
+            await self._supervisor.start_all(["bus"])
 
     async def _apply_settings(self, loaded: Settings) -> None:
         if loaded.db_url != self._settings.db_url:

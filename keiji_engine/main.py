@@ -8,6 +8,7 @@ import contextlib
 import gc
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -36,14 +37,17 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
         if value:
             os.environ[name] = value
     _raise_descriptor_limit()
+    _restrict_umask()
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # until the engine handles them; by default, they kill the process
     try:
         paths = Paths.from_environment()
-        with engine_process.hold_engine_lock(paths):
+        with engine_process.hold_engine_lock(paths) as lock:
             # The file may be left over from a killed engine.
-            paths.engine_info.unlink(missing_ok=True)
+            lock.paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
             only = options.only or engine_process.SERVICES
-            asyncio.run(Engine(paths, settings, only=only, echo=not options.quiet, clock=clock).run())
+            asyncio.run(Engine(lock.paths, settings, lock=lock, only=only, echo=not options.quiet, clock=clock).run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code
@@ -67,11 +71,17 @@ def _raise_descriptor_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def _restrict_umask() -> None:
+    """Create all files without permissions for other users. The launcher gives the previous umask back to the runs."""
+    os.environ["KEIJI_UMASK"] = str(os.umask(0o077))
+
+
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keiji-engine",
         description="Runs the tasks of a workspace on time. SIGTERM stops it gracefully (live runs continue), a second "
-        "SIGTERM at once; SIGHUP reloads the settings and starts every service that is not running.",
+        "SIGTERM at once; SIGHUP reloads the settings and starts every service that is not running; SIGUSR1 starts the "
+        "bus if it is not running.",
     )
     parser.add_argument("--root", metavar="DIR", help="keep everything under DIR (KEIJI_ROOT)")
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")

@@ -28,6 +28,7 @@ _OTHERS = {
     ("fcntl", "flock"), ("fcntl", "lockf"), ("time", "sleep"), ("pwd", "getpwuid"), ("pwd", "getpwnam"),
     ("_socket", "getaddrinfo"), ("_posixsubprocess", "fork_exec"), ("_sqlite3", "connect"), ("sqlite3", "connect"),
 }  # fmt: skip
+_LOOP = "asyncio.base_events.BaseEventLoop.run_forever"
 # The clock of the tests is in a file, and the debug mode of asyncio reads sources.
 _IGNORED = ("engine_fork.Clock.", "linecache.")
 
@@ -41,7 +42,7 @@ class BlockingCall:
 
 
 def observe(report: Path) -> Callable[[], None]:
-    """Return what makes a new process append the blocking calls of its main thread to ``report`` after SIGUSR1."""
+    """Return what makes a new process append the blocking calls of its main thread to ``report`` after SIGUSR2."""
     return partial(_prepare, str(report))
 
 
@@ -62,11 +63,12 @@ def _prepare(report: str) -> None:
                 f"{argument.__module__}.{argument.__name__}",
                 tuple(name for name in calls if name.startswith("keiji")),
             )
-            if call not in reported and not any(name.startswith(_IGNORED) for name in calls):
+            is_ignored = _LOOP not in calls or any(name.startswith(_IGNORED) for name in calls)
+            if call not in reported and not is_ignored:
                 reported.add(call)
                 os.write(descriptor, json.dumps(call).encode() + b"\n")
 
-    signal.signal(signal.SIGUSR1, lambda _number, _frame: sys.setprofile(profile))
+    signal.signal(signal.SIGUSR2, lambda _number, _frame: sys.setprofile(profile))
 
 
 def _may_block(function: BuiltinFunctionType) -> bool:

@@ -72,21 +72,42 @@ class Listener:
         self._max_connections = max_connections
         self._connections: dict[Connection, None] = {}
         self._socket: socket.socket | None = None
+        self._identity: os.stat_result | None = None  # of the file
         self._reserve = -1  # a descriptor that is given up to accept, and then close, a connection
         self._warned_at = float("-inf")
 
     async def open(self) -> None:
         """Bind the socket and begin to accept connections. Raises OSError."""
-        self._socket = bound = await asyncio.to_thread(_bind, self.path)
-        self._reserve = os.dup(bound.fileno())
+        bound, self._identity = await asyncio.to_thread(_bind, self.path)
+        self._socket = bound
+        self._acquire_reserve(bound)
         asyncio.get_running_loop().add_reader(bound, self._accept)
+
+    def is_in_place(self) -> bool:
+        """Return whether clients find the file of the socket; True if the socket is not bound."""
+        identity = self._identity
+        try:
+            return identity is None or os.path.samestat(identity, self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    async def restore(self, path: Path) -> None:
+        """Bind the socket again, at ``path``, if its file was deleted. Connections are kept. Raises OSError."""
+        if self._socket is None or (path == self.path and await asyncio.to_thread(self.is_in_place)):
+            self.path = path
+            return
+        self.path = path
+        self._stop_listening()
+        await self.open()
 
     async def close(self) -> None:
         """Close the socket and all connections, after what has been sent to them; remove the file."""
         self._stop_listening()
         for connection in list(self._connections):
             connection.close()
-        await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        if await asyncio.to_thread(self.is_in_place):  # otherwise another engine may have replaced it
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)
+        self._identity = None
 
     def has_subscriber(self, topic: bytes) -> bool:
         """Return whether a client has subscribed to exactly this topic."""
@@ -114,6 +135,11 @@ class Listener:
             self._socket.close()
             self._socket = None
         self._release_reserve()
+
+    def _acquire_reserve(self, bound: socket.socket) -> None:
+        if self._reserve < 0:
+            with contextlib.suppress(OSError):  # there is none to spare now
+                self._reserve = os.dup(bound.fileno())
 
     def _release_reserve(self) -> None:
         if self._reserve >= 0:
@@ -145,17 +171,14 @@ class Listener:
         self._release_reserve()
         with contextlib.suppress(OSError):
             bound.accept()[0].close()
-        with contextlib.suppress(OSError):
-            self._reserve = os.dup(bound.fileno())
+        self._acquire_reserve(bound)
         loop = asyncio.get_running_loop()
         loop.remove_reader(bound)
         loop.call_later(_RETRY_INTERVAL, self._accept_again, bound)
 
     def _accept_again(self, bound: socket.socket) -> None:
         if self._socket is bound:
-            if self._reserve < 0:
-                with contextlib.suppress(OSError):
-                    self._reserve = os.dup(bound.fileno())
+            self._acquire_reserve(bound)
             asyncio.get_running_loop().add_reader(bound, self._accept)
 
     def _replace_one(self) -> bool:
@@ -336,17 +359,18 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _bind(path: Path) -> socket.socket:
-    """Return a listening socket that only its owner can use."""
+def _bind(path: Path) -> tuple[socket.socket, os.stat_result]:
+    """Return a listening socket that only its owner can use, and the status of its file."""
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         bound.setblocking(False)
         # The file may be left over from an engine that was killed: this process holds the engine's lock.
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         path.unlink(missing_ok=True)
         bound.bind(str(path))
         path.chmod(0o600)  # in a folder with mode 0700
         bound.listen(_BACKLOG)
+        return bound, path.stat()
     except BaseException:
         bound.close()
         raise
-    return bound

@@ -105,6 +105,16 @@ class BusServer:
             ready()
             await self._send_heartbeats()
 
+    def is_in_place(self) -> bool:
+        """Return whether clients find the files of the sockets, or the service is stopped. For use in a thread."""
+        return all(listener.is_in_place() for listener in (self._control, self._state, self._log))
+
+    async def restore(self, paths: Paths) -> None:
+        """Create the files of the sockets again if they were deleted; clients stay connected. Raises OSError."""
+        await self._control.restore(paths.control_socket)
+        await self._state.restore(paths.state_socket)
+        await self._log.restore(paths.log_socket)
+
     # ── control ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _reply(self, connection: Connection, message: list[bytes]) -> None:

@@ -46,7 +46,7 @@ class Child:
         try:
             os.chdir(spec.directory)
         except FileNotFoundError:
-            Path(spec.directory).mkdir(parents=True, exist_ok=True)
+            Path(spec.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chdir(spec.directory)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),

@@ -42,6 +42,8 @@ def main(socket_fd: str, lock_fd: str, runs: str) -> None:
         runs: folder of the run files.
     """
     _restore_descriptor_limit(os.environ.pop("KEIJI_DESCRIPTOR_LIMIT", ""))
+    if umask := os.environ.pop("KEIJI_UMASK", ""):
+        os.umask(int(umask))  # the engine's own is for its files, not for those of the runs
     descriptor, lock = int(socket_fd), int(lock_fd)
     for inherited in (descriptor, lock):
         os.set_inheritable(inherited, False)

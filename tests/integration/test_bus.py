@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
 import os
 import resource
+import shutil
 import socket
 import tempfile
 import tracemalloc
@@ -486,6 +488,37 @@ async def test_a_stopped_bus_is_stale_then_offline_then_live_again_with_a_new_sn
         LinkState.LIVE,
     ]
     assert [update.seq for update in collector.updates if isinstance(update, p.Snapshot)] == [0, 1]
+
+
+async def test_a_client_follows_the_sockets_when_they_are_deleted_and_when_the_next_engine_has_them_elsewhere(
+    paths: Paths,
+) -> None:
+    async with Client(paths, "test") as client, asyncio.timeout(TIMEOUT):
+        updates = client.watch()
+
+        async def next_snapshot() -> p.Snapshot:
+            return await anext(update async for update in updates if isinstance(update, p.Snapshot))
+
+        with engine_process.hold_engine_lock(paths):
+            engine = Engine(paths)
+            await engine.start()
+            await next_snapshot()
+            shutil.rmtree(paths.runtime)
+            assert not engine.server.is_in_place()
+            await engine.server.restore(paths)
+            assert engine.server.is_in_place()
+            async with Client(paths, "another") as other:
+                await other.ask(p.Ping())
+            engine.server.publish(p.EngineStopping())
+            assert isinstance(await anext(update async for update in updates if isinstance(update, p.Delta)), p.Delta)
+            await engine.stop()
+        moved = dataclasses.replace(paths, runtime=paths.data / "elsewhere")
+        with engine_process.hold_engine_lock(moved):
+            engine = Engine(moved)
+            await engine.start()
+            await next_snapshot()
+            await client.ask(p.Ping())
+            await engine.stop()
 
 
 async def test_a_log_is_followed_without_a_gap(engine: Engine, paths: Paths) -> None:
