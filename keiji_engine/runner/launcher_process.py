@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -50,6 +51,8 @@ class LauncherProcess:
         """
         engine_socket, launcher_socket = socket.socketpair()
         with launcher_socket:
+            # The launcher inherits the mask: no signal ends it before it ignores them.
+            previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             try:
                 # Not asyncio.create_subprocess_exec, since `close` polls for the exit. This blocks for 5 ms, once.
                 process = subprocess.Popen(  # noqa: ASYNC220
@@ -74,6 +77,8 @@ class LauncherProcess:
             except OSError as error:
                 engine_socket.close()
                 raise KeijiError(f"the launcher could not be started: {error}") from error
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
         launcher = cls(process, *await asyncio.open_unix_connection(sock=engine_socket))
         try:
             async with asyncio.timeout(START_TIMEOUT):
