@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from keiji import __version__, engine_process
@@ -55,6 +56,8 @@ class EngineControl:
         self._watcher = watcher
         self._background = background
         self._started_at = started_at
+        self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
+        self._has_info = False
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
 
@@ -79,21 +82,32 @@ class EngineControl:
     def position(self) -> tuple[str, int]:
         return self._bus.boot, self._bus.seq
 
-    def write_info(self) -> None:
-        """Write ``engine.json``: the engine is ready."""
+    async def write_info(self) -> None:
+        """Write ``engine.json``: the engine is ready. It is updated whenever a service changes."""
+        self._has_info = True
+        await asyncio.wrap_future(self._info_thread.submit(self._replace_info, self._info()))
+
+    async def remove_info(self) -> None:
+        """Remove ``engine.json``: the engine is about to exit."""
+        self._has_info = False
+        await asyncio.wrap_future(self._info_thread.submit(self._paths.engine_info.unlink, missing_ok=True))
+
+    def _replace_info(self, info: engine_process.EngineInfo) -> None:
+        with contextlib.suppress(OSError):
+            engine_process.write_info(self._paths, info)
+
+    def _info(self) -> engine_process.EngineInfo:
         services = tuple(
             {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
         )
-        info = engine_process.EngineInfo(
+        return engine_process.EngineInfo(
             os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
         )
-        with contextlib.suppress(OSError):
-            engine_process.write_info(self._paths, info)
 
     def _update_info(self) -> None:
-        if self._paths.engine_info.exists():
-            self.write_info()
+        if self._has_info:
+            self._info_thread.submit(self._replace_info, self._info())
 
     def _committed(self, event: Committed) -> None:
         if event.changes.pause_changed:

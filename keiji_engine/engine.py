@@ -29,6 +29,7 @@ from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
@@ -38,6 +39,7 @@ from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
+_MAX_THREADS = 64  # calls that wait for the disk at the same time
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -153,6 +155,7 @@ class Engine:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonThreads(_MAX_THREADS, "worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload has to wait until everything is loaded
@@ -166,7 +169,7 @@ class Engine:
         self._background.start(self._retention.serve(), _repo_log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
-        self._control.write_info()
+        await self._control.write_info()
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))
 
     async def _shut_down(self) -> None:
@@ -177,7 +180,7 @@ class Engine:
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
-        self._paths.engine_info.unlink(missing_ok=True)
+        await self._control.remove_info()
 
     def _interrupt(self) -> None:
         if self._is_interrupted:
@@ -189,7 +192,7 @@ class Engine:
         """Read the settings again, and start every service that is not running."""
         outcome = "settings read again"
         try:
-            loaded = settings_file.load(self._paths.settings)
+            loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
         except InvalidSettings as error:
             outcome = f"the settings are unchanged: {error.message}"
             _scheduler_log.error("%s", outcome)
@@ -213,4 +216,5 @@ def _notify_systemd(state: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.setblocking(False)
         notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import os
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,6 +16,8 @@ from keiji import __version__, engine_process
 from keiji import settings as settings_file
 from keiji.errors import KeijiError
 from keiji.paths import Paths
+
+_MAX_DESCRIPTORS = 65_536  # more would only cost memory: some libraries reserve space for every possible descriptor
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
@@ -31,8 +35,9 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
     for name, value in (("KEIJI_ROOT", options.root), ("KEIJI_WORKSPACE", options.workspace)):
         if value:
             os.environ[name] = value
-    paths = Paths.from_environment()
+    _raise_descriptor_limit()
     try:
+        paths = Paths.from_environment()
         with engine_process.hold_engine_lock(paths):
             # The file may be left over from a killed engine.
             paths.engine_info.unlink(missing_ok=True)
@@ -46,6 +51,20 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
         return 130
     # Everything is closed and recorded. Finalizing the interpreter would only delay a restart.
     os._exit(0)
+
+
+def _raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as it may have: each live run and each client needs one.
+
+    The launcher gives the previous limit back to the runs, since programs that use select() fail above 1024.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
+    os.environ["KEIJI_DESCRIPTOR_LIMIT"] = str(soft)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(ValueError, OSError):  # macOS allows less than it reports
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:

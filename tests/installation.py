@@ -139,11 +139,11 @@ class Installation:
 
     # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def start(self, *arguments: str) -> int:
-        """Start an engine, wait until it is ready, and return its pid."""
+    def start(self, *arguments: str, prepare: Callable[[], None] | None = None) -> int:
+        """Start an engine, wait until it is ready, and return its pid; see `start_engine` for ``prepare``."""
         assert self.engine is None
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = start_engine(arguments, self.environment, self.output, self.clock)
+        self.engine = start_engine(arguments, self.environment, self.output, self.clock, prepare)
         pid = self.engine.pid
         assert pid is not None
         until(lambda: self._is_ready(pid) or self._has_exited(), "the engine is ready")

@@ -15,6 +15,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -42,12 +43,20 @@ def main(socket_fd: str, lock_fd: str, runs: str) -> None:
         lock_fd: descriptor that holds the launcher's lock.
         runs: folder of the run files.
     """
+    _restore_descriptor_limit(os.environ.pop("KEIJI_DESCRIPTOR_LIMIT", ""))
     descriptor, lock = int(socket_fd), int(lock_fd)
     for inherited in (descriptor, lock):
         os.set_inheritable(inherited, False)
     with socket.socket(fileno=descriptor) as connection:
         _Launcher(connection, lock, Path(runs)).serve()
     os._exit(0)  # skips the finalization of the interpreter, which is slow
+
+
+def _restore_descriptor_limit(limit: str) -> None:
+    """Undo for the runs what the engine has done to its own limit of descriptors."""
+    if limit:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 
 
 class _Launcher:
