@@ -28,9 +28,9 @@ class Paths:
 
     Args:
         workspace: settings and the sources of tasks.
-        data: database, builds, links and working directories.
+        data: database, builds, links, working directories and the files of live runs.
         logs: logs of services and tasks.
-        runtime: sockets, engine information and files of live runs; on a tmpfs if available; survives a logout.
+        runtime: sockets and engine information; on a tmpfs if available.
     """
 
     workspace: Path
@@ -113,7 +113,13 @@ class Paths:
 
     @property
     def runs(self) -> Path:
-        return self.runtime / "runs"
+        """The files of live runs. Not in the runtime folder, which others may empty."""
+        return self.data / "run" / "runs"
+
+    @property
+    def launcher_lock(self) -> Path:
+        """Locked by the launcher, and by the shims that are starting."""
+        return self.data / "launcher.lock"
 
     @property
     def engine_info(self) -> Path:
@@ -190,7 +196,7 @@ def _digest(path: Path) -> str:
 
 
 def _runtime_folder(data: Path) -> Path:
-    # XDG_RUNTIME_DIR is emptied when the user logs out, which would delete the files of live runs.
+    # XDG_RUNTIME_DIR is emptied when the user logs out, and engines survive that.
     shared = Path("/dev/shm")  # world-writable, so create_folders() sets mode 0700 and checks the owner
     base = shared if os.access(shared, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     return base / f"keiji-{os.getuid()}-{_digest(data)}"

@@ -58,6 +58,7 @@ class Code(StrEnum):
     LOG_INCOMPLETE = "log-incomplete"
     NO_TRACE = "no-trace"
     NO_RESULT = "no-result"
+    MACHINE_REBOOTED = "machine-rebooted"
     SHIM_KILLED = "shim-killed"
     RUN_FILE_REMOVED = "run-file-removed"
 
@@ -322,8 +323,9 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
         "the shim failed, so the run was killed", params.get("detail")
     ),
     Code.LOG_INCOMPLETE: "the log could not be written",
-    Code.NO_TRACE: "no trace of the run: it never started, or the machine rebooted",
+    Code.NO_TRACE: "no trace of the run: it never started, or its run file was deleted",
     Code.NO_RESULT: "the shim ended without recording a result",
+    Code.MACHINE_REBOOTED: "the machine rebooted before the run ended",
     Code.SHIM_KILLED: "the shim was killed before the run started",
     Code.RUN_FILE_REMOVED: "the run file was removed while the run was live",
     Code.ENGINE_OFFLINE: "the engine is offline: nothing runs",

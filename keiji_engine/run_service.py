@@ -69,7 +69,7 @@ class RunService:
         self._stop_reasons: dict[str, Reason] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self.is_online = False
-        self.runner = Runner(paths.runs, self._events.put_nowait, clock)
+        self.runner = Runner(paths.runs, self._events.put_nowait, clock, lock=paths.launcher_lock)
         events.subscribe(Committed, self._committed)
 
     # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -113,6 +113,10 @@ class Installation:
             lambda run: run.started_at and run.finished_at and (state is None or run.state is state),
         )
 
+    def run_files(self) -> list[Path]:
+        """Return the files of the runs that are live or not recorded yet."""
+        return [path for path in self.paths.runs.glob("*") if not path.name.startswith(".")]
+
     def log(self, slug: str) -> str:
         path = self.paths.task_log(slug)
         return path.read_text() if path.exists() else ""
@@ -201,11 +205,11 @@ class Installation:
             self.do(p.Delete(task=task.slug))
         for folder in self.paths.tasks.iterdir():
             shutil.rmtree(folder)
-        until(lambda: not any(self.paths.runs.glob("*")), "all runs have ended")
+        until(lambda: not self.run_files(), "all runs have ended")
 
     def close(self) -> None:
         """End every live run and the engine."""
-        if self.engine is None and any(self.paths.runs.glob("*")):
+        if self.engine is None and self.run_files():
             self.start()
         if self.engine is None:
             return

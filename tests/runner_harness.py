@@ -14,7 +14,7 @@ from typing import Any
 from keiji.log_reader import LogReader
 from keiji.records import RunResult
 from keiji_engine.logs.line_format import LogLine, parse_line
-from keiji_engine.runner import adopt
+from keiji_engine.runner import adopt, run_folder
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 
@@ -116,8 +116,8 @@ class RunnerHarness:
         for run_id in self.runner.live:
             self.runner.stop_run(run_id)
         await self.until(lambda: not self.runner.live)
-        for path in list(self.run_files.iterdir()):
-            self.runner.remove_run_files(path.name)
+        for run_id in run_folder.run_ids(self.run_files):
+            self.runner.remove_run_files(run_id)
 
     async def close(self) -> None:
         """Stop all runs and the runner."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from keiji import machine
 from keiji.reasons import Code, Reason, reason
 from keiji.records import RunResult
 from keiji.states import RunState
@@ -15,6 +16,7 @@ from keiji_engine.runner import run_file
 
 _NO_TRACE = reason(Code.NO_TRACE)
 _NO_RESULT = reason(Code.NO_RESULT)
+_REBOOTED = reason(Code.MACHINE_REBOOTED)
 
 
 @dataclass(slots=True)
@@ -61,7 +63,10 @@ def inspect(
         header, result = run_file.read(path)
     except FileNotFoundError:
         return None
-    return result or lost_result(path.name, now, _NO_RESULT, header.started_at if header else None)
+    if result is not None or header is None:
+        return result or lost_result(path.name, now, _NO_RESULT)
+    cause = _REBOOTED if machine.has_rebooted_since(header.boot) else _NO_RESULT
+    return lost_result(path.name, now, cause, header.started_at)
 
 
 def lost_result(

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from keiji import file_lock
+from keiji import file_lock, machine
 from keiji.reasons import Reason, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
@@ -43,6 +43,7 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
         "timeout": spec.timeout,
         "stop_grace": spec.stop_grace,
         "shim": os.getpid(),
+        "boot": machine.boot_id(),
         "started_at": started_at.isoformat(),
     }
     temporary, path = folder / f"{_TEMPORARY_PREFIX}{spec.run_id}.{os.getpid()}", folder / spec.run_id
@@ -92,10 +93,16 @@ def _append(descriptor: int, data: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The part of a run file's first line that another process needs: the shim's pid, and when the run started."""
+    """The part of a run file's first line that another process needs.
+
+    Args:
+        shim: pid of the shim.
+        boot: the boot of the machine in which the run was started; "" if it is unknown.
+    """
 
     shim: int
     started_at: datetime
+    boot: str = ""
 
 
 def read(path: Path) -> tuple[Header | None, RunResult | None]:
@@ -107,7 +114,8 @@ def read(path: Path) -> tuple[Header | None, RunResult | None]:
         try:
             data = json.loads(line)
             if number == 0:
-                header = Header(int(data["shim"]), datetime.fromisoformat(data["started_at"]))
+                started_at = datetime.fromisoformat(data["started_at"])
+                header = Header(int(data["shim"]), started_at, str(data.get("boot", "")))
             else:
                 result = _parse_result(path.name, data)
         except (ValueError, TypeError, KeyError):
@@ -140,17 +148,3 @@ def _parse_reason(data: dict[str, Any] | str | None) -> Reason | None:
 def has_live_shim(path: Path) -> bool:
     """Return whether the shim of this run is alive. Raises FileNotFoundError."""
     return file_lock.is_locked(path)
-
-
-def list_run_ids(folder: Path) -> list[str]:
-    """Return the ids of all runs that have a file, and remove leftover temporary files.
-
-    Call it only while no launcher lives, since a shim that is starting still needs its temporary file.
-    """
-    run_ids = []
-    for path in folder.iterdir():
-        if path.name.startswith(_TEMPORARY_PREFIX):
-            path.unlink(missing_ok=True)
-        else:
-            run_ids.append(path.name)
-    return sorted(run_ids)

@@ -21,7 +21,7 @@ from keiji.errors import KeijiError, ServiceOffline
 from keiji.reasons import Code, reason
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner import adopt, progress, run_file
+from keiji_engine.runner import adopt, progress, run_file, run_folder
 from keiji_engine.runner.adopt import LiveRun
 from keiji_engine.runner.launcher_process import LauncherProcess
 from keiji_engine.runner.spec import RunSpec
@@ -48,8 +48,9 @@ class Runner:
     """Starts, watches and stops runs.
 
     Args:
-        runs: folder of the run files; the launcher's lock is in its parent folder.
+        runs: folder of the run files.
         on_event: called on the event loop, in order, for each run that has started or ended.
+        lock: the file that the launcher locks; by default in the parent folder of ``runs``.
         open_pidfd: opens a pidfd, or returns None if the system does not support it.
     """
 
@@ -59,8 +60,10 @@ class Runner:
         on_event: Callable[[RunStarted | RunResult], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         open_pidfd: Callable[[int], int | None] = adopt.open_pidfd,
+        lock: Path | None = None,
     ) -> None:
         self._runs = runs
+        self._lock = lock or runs.parent / "launcher.lock"
         self._on_event = on_event
         self._clock = clock
         self._open_pidfd = open_pidfd
@@ -87,10 +90,10 @@ class Runner:
         Raises:
             KeijiError: an earlier launcher does not end, or the new one does not start.
         """
-        await asyncio.to_thread(self._runs.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(run_folder.ensure, self._runs)
         lock = await self._acquire_launcher_lock()
         try:
-            run_ids_with_file = await asyncio.to_thread(run_file.list_run_ids, self._runs)
+            run_ids_with_file = await asyncio.to_thread(run_folder.run_ids, self._runs)
             for run_id in run_ids_with_file:
                 await self._check_run_file(run_id, adopted=True)
             for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
@@ -339,7 +342,7 @@ class Runner:
         Raises:
             KeijiError: another process holds it for longer than `LOCK_TIMEOUT`.
         """
-        path = self._runs.parent / "launcher.lock"
+        path = self._lock
         descriptor = await asyncio.to_thread(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOCK_TIMEOUT

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import stat
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,9 +20,10 @@ from runner_harness import RunnerHarness, is_alive
 
 from keiji.errors import ServiceOffline
 from keiji.log_reader import LogReader
-from keiji.reasons import render, text_reason
+from keiji.reasons import Code, reason, render, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
+from keiji_engine.runner import run_folder
 from keiji_engine.runner.runner import RunStarted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -131,10 +135,11 @@ async def test_a_run_whose_working_folder_cannot_be_created_fails(harness: Runne
 
 
 async def test_a_run_whose_run_file_cannot_be_created_fails_and_is_not_lost(own_harness: RunnerHarness) -> None:
-    own_harness.run_files.rmdir()
+    shutil.rmtree(own_harness.run_files)
+    own_harness.run_files.touch()
     result = await own_harness.run(own_harness.shell("r1", "true"))
     assert result.state == RunState.FAILED
-    assert "No such file or directory" in render(result.reason)
+    assert "Not a directory" in render(result.reason)
 
 
 async def test_a_run_is_not_started_twice(harness: RunnerHarness) -> None:
@@ -435,7 +440,7 @@ async def test_remove_run_files_removes_the_run_file(harness: RunnerHarness) -> 
     await harness.run(harness.shell("r1", "true"))
     harness.runner.remove_run_files("r1")
     harness.runner.remove_run_files("r1")
-    assert list(harness.run_files.iterdir()) == []
+    assert run_folder.run_ids(harness.run_files) == []
 
 
 async def test_live_runs_are_those_that_were_launched_and_have_not_ended(harness: RunnerHarness) -> None:
@@ -481,6 +486,23 @@ async def test_an_incomplete_result_in_a_run_file_is_ignored(own_harness: Runner
     await own_harness.runner.start(["r1"])
     lost = await own_harness.result("r1")
     assert (lost.state, lost.started_at is not None) == (RunState.LOST, True)
+
+
+async def test_a_live_run_of_an_earlier_boot_is_lost_because_the_machine_rebooted(own_harness: RunnerHarness) -> None:
+    await own_harness.run(own_harness.shell("r1", "true"))
+    await own_harness.runner.stop()
+    file = own_harness.run_files / "r1"
+    header, result, _ = file.read_bytes().split(b"\n")
+    earlier = json.dumps(json.loads(header) | {"boot": str(uuid.uuid4())}).encode() + b"\n"
+    file.write_bytes(earlier)
+    (own_harness.run_files / "r2").write_bytes(earlier + result.replace(b"r1", b"r2") + b"\n")
+    (own_harness.run_files / "folder").mkdir()
+    own_harness.events.clear()
+    await own_harness.runner.start(["r1", "r2"])
+    lost = await own_harness.result("r1")
+    assert (lost.state, lost.reason) == (RunState.LOST, reason(Code.MACHINE_REBOOTED))
+    assert (await own_harness.result("r2")).state == RunState.SUCCEEDED, "its result was recorded before the reboot"
+    assert len(own_harness.events) == 2, "what is not a run file is ignored"
 
 
 async def test_a_run_file_of_an_earlier_version_is_read(own_harness: RunnerHarness) -> None:
