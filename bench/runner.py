@@ -35,6 +35,8 @@ def spec(root: Path, run_id: str) -> RunSpec:
         zone="UTC",
         timeout=60.0,
         stop_grace=1.0,
+        leave="nothing",
+        reports_failure=False,
     )
 
 

@@ -49,6 +49,7 @@ class Code(StrEnum):
 
     # runs that ended
     EXIT_CODE = "exit-code"
+    EXCEPTION = "exception"
     SIGNAL = "signal"
     TIMEOUT = "timeout"
     STOPPED = "stopped"
@@ -247,6 +248,15 @@ def _signal(params: _Params) -> str:
     return _append_detail(f"killed by {name}", params.get("detail"))
 
 
+def _exception(params: _Params) -> str:
+    """Describe an exception. Those in a group have no exit code; an exception that was not raised has no location."""
+    text = _append_detail(params["type"], params.get("message"))
+    if params.get("file"):
+        text += f" ({params['file']}:{params['line']})" if params.get("line") else f" ({params['file']})"
+    code = params.get("exit_code")
+    return text if code is None else f"exit code {code}: {text}"
+
+
 def _append_kill(text: str, params: _Params) -> str:
     after = params.get("killed_after")
     return text if after is None else f"{text}; killed after another {after:g} s"
@@ -304,6 +314,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.WAITING_FOR_SLOT: _waiting_for_slot,
     Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
     Code.EXIT_CODE: lambda params: _append_detail(f"exit code {params['exit_code']}", params.get("detail")),
+    Code.EXCEPTION: _exception,
     Code.SIGNAL: _signal,
     Code.TIMEOUT: lambda params: _append_kill(f"timed out after {params['timeout']:g} s", params),
     Code.STOPPED: _stopped,

@@ -172,6 +172,8 @@ class RunService:
             zone=settings.time_zone,
             timeout=task.policy.timeout,
             stop_grace=task.policy.stop_grace,
+            leave=task.policy.leave,
+            reports_failure=True,
         )
 
     # ── recording ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -44,6 +44,8 @@ class RunnerHarness:
             "zone": "UTC",
             "timeout": None,
             "stop_grace": 5.0,
+            "leave": "nothing",
+            "reports_failure": False,
         }
         return RunSpec(**(defaults | fields))
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -109,15 +110,20 @@ class LauncherProcess:
 
 
 def _start_process(runs: Path, socket_fd: int, lock: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _PROGRAM, str(socket_fd), str(lock), str(runs), *_search_path()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # shims outlive the engine and must not keep its terminal or pipe open
-        cwd="/",
-        start_new_session=True,  # signals to the engine's process group must not reach it
-        pass_fds=(socket_fd, lock),
-    )
+    # The launcher inherits the mask: no signal ends it before it has its handlers.
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(socket_fd), str(lock), str(runs), *_search_path()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # shims outlive the engine and must not keep its terminal or pipe open
+            cwd="/",
+            start_new_session=True,  # signals to the engine's process group must not reach it
+            pass_fds=(socket_fd, lock),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 def _search_path() -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import stat
 import sys
 import uuid
@@ -319,7 +320,7 @@ os.read(reading, 1)
 
 @linux
 async def test_a_double_forked_daemon_does_not_survive_a_stop(harness: RunnerHarness) -> None:
-    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)")])
+    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)", stop_grace=0.1)])
     daemon = int(await harness.printed("daemon "))
     assert is_alive(daemon)
     harness.runner.stop_run("r1")
@@ -333,6 +334,77 @@ async def test_a_daemon_that_keeps_the_output_pipe_open_does_not_delay_the_resul
     assert (result.state, result.exit_code) == (RunState.FAILED, 6)
     assert result.finished_at - (result.started_at or result.finished_at) < timedelta(seconds=5)
     assert not is_alive(int(await harness.printed("daemon ")))
+
+
+@linux
+async def test_the_grace_period_applies_to_all_processes_of_a_run(harness: RunnerHarness) -> None:
+    clean_up = "trap 'sleep 0.3; echo {0} cleaned up; exit' TERM; echo {0} is ready; while :; do sleep 0.01; done"
+    group, session = clean_up.format("group"), clean_up.format("session")
+    script = f'(setsid sh -c "{session}") & sh -c "{group}" & trap \'exit 3\' TERM; while :; do sleep 0.01; done'
+    await harness.runner.launch([harness.shell("r1", script)])
+    for name in ("group", "session"):
+        await harness.printed(f"{name} is ready")
+    harness.runner.stop_run("r1")
+    result = await harness.result("r1")
+    assert (result.state, result.exit_code, render(result.reason)) == (RunState.STOPPED, 3, "stopped")
+    messages = [line.msg for line in harness.lines("r1")]
+    assert {"group cleaned up", "session cleaned up"} <= set(messages)
+
+
+@linux
+async def test_processes_that_ignore_a_stop_are_killed_after_the_grace_period(harness: RunnerHarness) -> None:
+    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)", timeout=0.2, stop_grace=0.2)])
+    daemon = int(await harness.printed("daemon "))
+    result = await harness.result("r1")
+    assert render(result.reason) == "timed out after 0.2 s; killed after another 0.2 s"
+    assert not is_alive(daemon)
+
+
+@linux
+@pytest.mark.parametrize(("leave", "outcome"), [("nothing", "was ended"), ("children", "continues")])
+async def test_processes_that_outlive_a_run_are_named_in_its_log(
+    harness: RunnerHarness, leave: str, outcome: str
+) -> None:
+    result = await harness.run(harness.python("r1", FORKS_DAEMON, leave=leave))
+    assert result.state is RunState.SUCCEEDED
+    daemon = int(await harness.printed("daemon "))
+    name = Path(sys.executable).name
+    assert f"1 process that it left behind {outcome}: {name} (pid {daemon})" in [
+        line.msg for line in harness.lines("r1")
+    ]
+    assert is_alive(daemon) == (leave == "children")
+    if leave == "children":
+        os.kill(daemon, signal.SIGKILL)
+
+
+@linux
+async def test_processes_that_end_with_the_main_process_are_not_mentioned(harness: RunnerHarness) -> None:
+    await harness.run(harness.shell("r1", "sleep 0.02 & exit 0"))
+    assert len(harness.lines("r1")) == 1
+
+
+@linux
+async def test_signals_to_all_processes_leave_launcher_and_shim_alive(own_harness: RunnerHarness) -> None:
+    await own_harness.runner.launch([own_harness.shell("r1", "sleep 0.3; exit 4")])
+    await own_harness.started("r1")
+    launcher = own_harness.runner._launcher
+    assert launcher is not None
+    unblocked = {signal.SIGKILL, signal.SIGSTOP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+    unblocked |= {signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
+    for number in signal.valid_signals() - unblocked:
+        os.kill(launcher.pid, number)
+        if number != signal.SIGTERM:  # the request to stop the run
+            os.kill(own_harness.shim_pid("r1"), number)
+    assert (await own_harness.result("r1")).exit_code == 4
+    assert (await own_harness.run(own_harness.shell("r2", "exit 5"))).exit_code == 5
+    assert own_harness.runner._launcher is launcher
+
+
+async def test_the_reported_exception_is_the_reason_of_a_failure(harness: RunnerHarness) -> None:
+    script = "import os; os.write(int(os.environ['KEIJI_FAILURE_FD']), b'ValueError\\0boom\\0function.py\\x003\\0'); "
+    script += "os.write(2, b'misleading\\n'); os._exit(1)"
+    result = await harness.run(harness.python("r1", script, reports_failure=True))
+    assert render(result.reason) == "exit code 1: ValueError: boom (function.py:3)"
 
 
 @linux

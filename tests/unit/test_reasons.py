@@ -69,6 +69,12 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.PARALLEL_LIMIT, {"live": 2, "limit": 2}, "2 of 2 runs are live (max_parallel)"),
     (Code.EXIT_CODE, {"exit_code": 1, "detail": "ValueError: boom"}, "exit code 1: ValueError: boom"),
     (Code.EXIT_CODE, {"exit_code": 1, "detail": ""}, "exit code 1"),
+    (
+        Code.EXCEPTION,
+        {"exit_code": 1, "type": "ValueError", "message": "boom", "file": "function.py", "line": 3},
+        "exit code 1: ValueError: boom (function.py:3)",
+    ),
+    (Code.EXCEPTION, {"type": "app.error", "message": "", "file": None, "line": None}, "app.error"),
     (Code.SIGNAL, {"signal": 9, "detail": ""}, "killed by SIGKILL"),
     (Code.SIGNAL, {"signal": 999, "detail": "boom"}, "killed by signal 999: boom"),
     (Code.TIMEOUT, {"timeout": 0.5, "killed_after": None}, "timed out after 0.5 s"),
