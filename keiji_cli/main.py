@@ -49,6 +49,7 @@ keiji = LazyGroup(
         "system": CommandReference(
             "keiji_cli.system", "system", "Start, stop and inspect the engine and its services."
         ),
+        "db": CommandReference("keiji_cli.db", "db", "Manage the database."),
         "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
     },
 )

@@ -32,13 +32,17 @@ class ServiceInfo:
     Attributes:
         status: as in `keiji_engine.bus.views.ServiceStatus`, or "stale" if the engine does not respond.
         since: when the status changed, as ISO 8601; None if no engine is running.
-        detail: why the service failed; otherwise "".
+        detail: why the service has failed or is degraded; otherwise "".
     """
 
     name: str
     status: str = "offline"
     since: str | None = None
     detail: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self.status in {"online", "degraded"}
 
 
 def get_services(paths: Paths) -> list[ServiceInfo]:
@@ -55,7 +59,7 @@ def get_services(paths: Paths) -> list[ServiceInfo]:
 
 def get_offline_services(paths: Paths, names: Iterable[str] = SERVICES) -> list[str]:
     """Return the services among ``names`` that are not online."""
-    online = {service.name for service in get_services(paths) if service.status == "online"}
+    online = {service.name for service in get_services(paths) if service.is_up}
     return [name for name in names if name not in online]
 
 
@@ -64,10 +68,11 @@ def sort_bus_last(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: name == "bus")
 
 
-def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]:
-    """Return whether the engine responds within ``timeout`` seconds, and the pause of the system.
+def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None, list[ServiceInfo]]:
+    """Return whether the engine responds within ``timeout`` seconds, the pause of the system, and its services.
 
-    An engine whose bus is stopped cannot be reached and counts as responsive.
+    The services are empty if it does not answer. An engine whose bus is stopped cannot be reached and counts as
+    responsive.
     """
     from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
@@ -75,8 +80,11 @@ def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]
     try:
         reply = ask(paths, Ping(), timeout=timeout)
     except KeijiError as error:
-        return error.code in {"service-offline", "engine-offline"}, None
-    return True, reply.engine.pause
+        return error.code in {"service-offline", "engine-offline"}, None, []
+    services = [
+        ServiceInfo(view.name, str(view.status), view.since.isoformat(), view.detail) for view in reply.services
+    ]
+    return True, reply.engine.pause, services
 
 
 def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:
@@ -133,7 +141,7 @@ def _wait_until(paths: Paths, condition: Callable[[], bool]) -> None:
 
 def _describe_offline(paths: Paths) -> Iterator[str]:
     for service in get_services(paths):
-        if service.status != "online":
+        if not service.is_up:
             yield f"{service.name} is {service.status}" + (f": {service.detail}" if service.detail else "")
 
 

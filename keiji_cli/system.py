@@ -122,12 +122,13 @@ def restart(selected: tuple[str, ...]) -> None:
 
 @system.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object.")
-def status(*, as_json: bool) -> None:
-    """Show the status of the services."""
+def status(*, as_json: bool) -> int:
+    """Show the status of the services. The exit code is 1 if one of them is degraded."""
     paths = client.require_workspace()
     service_infos = services.get_services(paths)
     engine = engine_process.read_info(paths) if engine_process.is_running(paths) else None
-    is_responding, pause = services.ping_engine(paths) if engine is not None else (True, None)
+    is_responding, pause, answered = services.ping_engine(paths) if engine is not None else (True, None, [])
+    service_infos = answered or service_infos  # the file is outdated if the disk is full
     if not is_responding:
         service_infos = [replace(service, status="stale") for service in service_infos]
     now = datetime.now(UTC)
@@ -143,6 +144,7 @@ def status(*, as_json: bool) -> None:
             f"the engine (pid {engine.pid}) does not respond: it is suspended or hangs",
             hint="keiji system stop --force kills it; live runs continue",
         )
+    return int(any(service.status == "degraded" for service in service_infos))
 
 
 def _print_status(

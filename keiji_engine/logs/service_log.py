@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 
 from keiji.paths import Paths
 from keiji.settings import Settings
@@ -38,11 +39,20 @@ class LogfmtHandler(logging.Handler):
 
     Args:
         settings: returns the current settings; called for each record, since a reload may change them.
+        on_written: called with each log that was written, and with the error if that failed; in any thread.
         echo: whether lines of services also go to standard error, for the foreground and systemd's journal.
     """
 
-    def __init__(self, paths: Paths, settings: Callable[[], Settings], *, echo: bool = False) -> None:
+    def __init__(
+        self,
+        paths: Paths,
+        settings: Callable[[], Settings],
+        *,
+        echo: bool = False,
+        on_written: Callable[[Path, OSError | None], None] = lambda _log, _error: None,
+    ) -> None:
         super().__init__()
+        self._on_written = on_written
         self._paths = paths
         self._settings = settings
         self._echo = echo
@@ -60,7 +70,9 @@ class LogfmtHandler(logging.Handler):
                 _print_error(f"{service}: {line.decode()}")
             with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(line)
+            self._on_written(path, None)
         except OSError as error:
+            self._on_written(path, error)
             _print_error(f"keiji-engine: {path} cannot be written: {error}\n")
         except Exception:  # noqa: BLE001 - for example a message that is not valid text; later lines must be written
             self.handleError(record)
