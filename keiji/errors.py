@@ -107,6 +107,17 @@ class NotBuilt(KeijiError):
         return cls(f"the build {build} of {slug} is missing; keiji task build {slug} restores it", params=params)
 
 
+class TaskBroken(KeijiError):
+    """What the database has about the task cannot be read."""
+
+    code = "task-broken"
+
+    @classmethod
+    def named(cls, name: str, slug: str, why: str) -> Self:
+        """Return the error for a task whose record, or that of its build, cannot be read."""
+        return cls(f"{name}: {why}", hint=f"keiji task build {slug} repairs it", params={"task": slug})
+
+
 class NotRunning(KeijiError):
     """The task is not running."""
 

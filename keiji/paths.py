@@ -105,6 +105,11 @@ class Paths:
         return self.data / "command.lock"
 
     @property
+    def installation_id(self) -> Path:
+        """Identifies the installation as the owner of a database."""
+        return self.data / "installation.id"
+
+    @property
     def database(self) -> Path:
         return self.data / "db" / "keiji.db"
 

@@ -65,6 +65,9 @@ class Code(StrEnum):
     # tasks that do not run now
     ENGINE_OFFLINE = "engine-offline"
     SERVICE_DOWN = "service-down"
+    DATABASE_UNAVAILABLE = "database-unavailable"
+    LOG_UNWRITABLE = "log-unwritable"
+    UNREADABLE = "unreadable"
     NOT_BUILT = "not-built"
     DISABLED = "disabled"
     RETRY_AT = "retry-at"
@@ -72,6 +75,7 @@ class Code(StrEnum):
     RUNNING = "running"
     SOURCES_CHANGED = "sources-changed"
     DUE = "due"
+    OVERDUE = "overdue"
     NEVER_DUE = "never-due"
 
 
@@ -332,6 +336,11 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.SERVICE_DOWN: lambda params: _append_detail(
         f"the {params['service']} is {params['status']}", params.get("detail")
     ),
+    Code.DATABASE_UNAVAILABLE: "the database rejects writes, so nothing starts: {detail}",
+    Code.LOG_UNWRITABLE: lambda params: _append_detail(
+        f"output is lost, since the log {params['path']} cannot be written", params.get("detail")
+    ),
+    Code.UNREADABLE: "what the database has about the task cannot be read: {detail}",
     Code.NOT_BUILT: "not built yet",
     Code.DISABLED: "disabled",
     Code.RETRY_AT: _retry_at,
@@ -339,12 +348,16 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.RUNNING: _running,
     Code.SOURCES_CHANGED: "the sources differ from the active build: {files}",
     Code.DUE: "due next at {at} ({schedule})",
+    Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
 }
 
 _REMEDIES: dict[str, str] = {
     Code.ENGINE_OFFLINE: "keiji system start",
     Code.SERVICE_DOWN: "keiji system start --{service}",
+    Code.DATABASE_UNAVAILABLE: "{hint}",
+    Code.LOG_UNWRITABLE: "free space on its disk, or make it writable; the engine notices it",
+    Code.UNREADABLE: "keiji task build {task}",
     Code.NOT_BUILT: "keiji task build {task}",
     Code.DISABLED: "keiji task enable {task}",
     Code.HELD: "keiji task resolve {task}",

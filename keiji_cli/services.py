@@ -33,13 +33,17 @@ class ServiceInfo:
     Attributes:
         status: as in `keiji_engine.bus.views.ServiceStatus`, or "stale" if the engine does not respond.
         since: when the status changed, as ISO 8601; None if no engine is running.
-        detail: why the service failed; otherwise "".
+        detail: why the service has failed or is degraded; otherwise "".
     """
 
     name: str
     status: str = "offline"
     since: str | None = None
     detail: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self.status in {"online", "degraded"}
 
 
 def get_services(paths: Paths) -> list[ServiceInfo]:
@@ -56,7 +60,7 @@ def get_services(paths: Paths) -> list[ServiceInfo]:
 
 def get_offline_services(paths: Paths, names: Iterable[str] = SERVICES) -> list[str]:
     """Return the services among ``names`` that are not online."""
-    online = {service.name for service in get_services(paths) if service.status == "online"}
+    online = {service.name for service in get_services(paths) if service.is_up}
     return [name for name in names if name not in online]
 
 
@@ -65,27 +69,34 @@ def sort_bus_last(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: name == "bus")
 
 
-def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[EngineUnreachable | None, Pause | None]:
-    """Return the error if a running engine does not respond within ``timeout`` seconds, and the pause of the system.
+def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[EngineUnreachable | None, Pause | None, list[ServiceInfo]]:
+    """Return the error if a running engine does not respond in time, the pause of the system, and its services.
 
-    An engine whose bus is stopped cannot be asked and counts as responsive.
+    The services are empty if it does not answer. An engine whose bus is stopped cannot be asked and counts as
+    responsive.
+
+    Args:
+        timeout: in seconds.
     """
     if not engine_process.is_running(paths):
-        return None, None
+        return None, None, []
     from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 
     error = wait_until_reachable(paths)
     if error is not None:
-        return error, None
+        return error, None, []
     try:
         reply = ask(paths, Ping(), timeout=timeout)
     except (ServiceOffline, EngineOffline):
-        return None, None
+        return None, None, []
     except KeijiError:
         why = "it does not respond: it is suspended or hangs"
-        return EngineUnreachable.with_pid(engine_process.find_pid(paths), why), None
-    return None, reply.engine.pause
+        return EngineUnreachable.with_pid(engine_process.find_pid(paths), why), None, []
+    answered = [
+        ServiceInfo(view.name, str(view.status), view.since.isoformat(), view.detail) for view in reply.services
+    ]
+    return None, reply.engine.pause, sorted(answered, key=lambda service: SERVICES.index(service.name))
 
 
 def wait_until_reachable(paths: Paths, timeout: float = _RESTORE_TIMEOUT) -> EngineUnreachable | None:
@@ -166,7 +177,7 @@ def _wait_until(paths: Paths, condition: Callable[[], bool]) -> None:
 
 def _describe_offline(paths: Paths) -> Iterator[str]:
     for service in get_services(paths):
-        if service.status != "online":
+        if not service.is_up:
             yield f"{service.name} is {service.status}" + (f": {service.detail}" if service.detail else "")
 
 

@@ -51,7 +51,7 @@ def start(selected: tuple[str, ...]) -> None:
     The scheduler starts with the runner and the watcher, without which it does not work.
     """
     paths = client.require_workspace()
-    error, _ = services.ping_engine(paths)
+    error, *_ = services.ping_engine(paths)
     if error is not None:
         raise error
     if engine_process.is_running(paths):
@@ -130,14 +130,15 @@ def restart(selected: tuple[str, ...]) -> None:
 def status(*, as_json: bool) -> int:
     """Show the status of the services.
 
-    Exit codes: 0 if the engine is running, 1 if a service has failed, 3 if no engine is running, 5 if an engine is
-    running but does not respond.
+    Exit codes: 0 if the engine is running, 1 if a service has failed or is degraded, 3 if no engine is running, 5 if an
+    engine is running but does not respond.
     """
     paths = client.require_workspace()
-    error, pause = services.ping_engine(paths)
+    error, pause, answered = services.ping_engine(paths)
     is_running = engine_process.is_running(paths)  # now: an engine that was just stopping has stopped
     engine = engine_process.read_info(paths) if is_running else None
     service_infos = services.get_services(paths)
+    service_infos = answered or service_infos  # the file is outdated if the disk is full
     if error is not None:
         service_infos = [replace(service, status="stale") for service in service_infos]
     now = datetime.now(UTC)
@@ -153,7 +154,7 @@ def status(*, as_json: bool) -> int:
     if not is_running:
         engine_process.require_free_workspace(paths)
         return EngineOffline.exit_code
-    return int(any(service.status == "failed" for service in service_infos))
+    return int(any(service.status in {"failed", "degraded"} for service in service_infos))
 
 
 def _print_status(

@@ -32,10 +32,13 @@ def find_state(paths: Paths) -> dict[Path, str]:
         paths.work: "working directories of tasks, with the files that runs wrote there",
         paths.logs / "tasks": "task logs",
         paths.logs / "services": "service logs",
+        paths.runs.parent: "run files",
         engine_process.last_runtime_folder(paths): "sockets and run files",
         paths.engine_lock: "engine lock",
         paths.workspace_lock: "engine lock of the workspace",
         paths.command_lock: "command lock",
+        paths.launcher_lock: "launcher lock",
+        paths.installation_id: "id of this installation",
     }
     return {path: description for path, description in descriptions.items() if path.exists()}
 

@@ -24,6 +24,7 @@ from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.watcher import Watcher
 
+_FLUSH_TIMEOUT = 1.0  # seconds
 _REPLY_TIME = 0.1  # seconds for a reply to be sent before the bus stops
 
 _log = logging.getLogger("keiji.engine")
@@ -117,6 +118,11 @@ class EngineControl:
         if self._is_ready:
             self._info_thread.submit(self._replace_info, self._info())
 
+    async def _flush_info(self) -> None:
+        """Wait, but not long, until ``engine.json`` is up to date: a client may read it after the reply."""
+        written = asyncio.wrap_future(self._info_thread.submit(lambda: None))
+        await asyncio.wait([written], timeout=_FLUSH_TIMEOUT)
+
     def _committed(self, event: Committed) -> None:
         if event.changes.pause_changed:
             self._events.publish(p.EngineChanged(engine=self.engine_view()))
@@ -127,19 +133,26 @@ class EngineControl:
         self._watcher.recheck(slug)
 
     async def start_service(self, name: str) -> None:
-        await self._supervisor.start(name)
+        try:
+            await self._supervisor.start(name)
+        finally:
+            await self._flush_info()
 
     async def stop_service(self, name: str) -> None:
         if name == "bus":
             self._background.start(self._after_reply(lambda: self._supervisor.stop(name)), _log)
         else:
             await self._supervisor.stop(name)
+            await self._flush_info()
 
     async def restart_service(self, name: str) -> None:
         if name == "bus":
             self._background.start(self._after_reply(lambda: self._supervisor.restart(name)), _log)
         else:
-            await self._supervisor.restart(name)
+            try:
+                await self._supervisor.restart(name)
+            finally:
+                await self._flush_info()
 
     def shut_down(self) -> None:
         asyncio.get_running_loop().call_later(_REPLY_TIME, self.stopping.set)

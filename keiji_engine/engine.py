@@ -11,22 +11,25 @@ import socket
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from keiji import __version__
 from keiji import settings as settings_file
 from keiji.engine_process import SERVICES, EngineLock
 from keiji.errors import InvalidSettings, KeijiError
 from keiji.paths import Paths
+from keiji.reasons import Reason
 from keiji.settings import Settings
 from keiji_engine import builds
 from keiji_engine.background import BackgroundTasks
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import EngineControl
-from keiji_engine.events import Committed, EventBus
+from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
+from keiji_engine.logs.health import LogHealth
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.own_loop import DaemonThreads
@@ -41,6 +44,7 @@ from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
 _MAX_THREADS = 64  # calls that wait for the disk at the same time
+_NEED_DATABASE = ("scheduler", "runner")  # the services that do nothing while the database rejects writes
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -81,12 +85,21 @@ class Engine:
         def current_settings() -> Settings:
             return self._settings
 
-        self._logs = ServiceLogWriter(LogfmtHandler(paths, current_settings, echo=echo))
+        self._log_health = LogHealth(paths, self._set_log_problem, lambda slug: self._state.task(slug) is not None)
+        handler = LogfmtHandler(paths, current_settings, echo=echo, on_written=self._log_health.report)
+        self._logs = ServiceLogWriter(handler)
         self._background = BackgroundTasks()
         self._store = AsyncStore()
         self._events = events = EventBus()
         self._state = state = EngineState(paths, self._store, events)
-        runs = RunService(paths=paths, settings=current_settings, state=state, events=events, clock=clock)
+        runs = RunService(
+            paths=paths,
+            settings=current_settings,
+            state=state,
+            events=events,
+            clock=clock,
+            on_log_incomplete=self._log_health.report_incomplete,
+        )
         scheduler = SchedulerService(
             state,
             stop_run=runs.request_stop,
@@ -131,6 +144,8 @@ class Engine:
         events.subscribe(Committed, lambda event: scheduler.wake() if event.changes else None)
         events.subscribe(p.ServiceChanged, lambda _: scheduler.wake())  # the runner may be back
         events.subscribe(Committed, lambda event: self._retention.count(event.changes.runs.values()))
+        events.subscribe(DatabaseChecked, lambda event: self._set_database_problem(event.problem))
+        events.subscribe(DatabaseReplaced, self._database_replaced)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start, call ``ready``, serve until asked to stop, and shut down. Raises StorageError if it cannot start."""
@@ -168,12 +183,15 @@ class Engine:
             loop.add_signal_handler(number, lambda: None)  # these have to wait until everything is loaded
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
+        await self._store.require_owner()
         await self._state.load()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         referenced = await self._state.read(lambda transaction: transaction.tasks.build_hashes())
         self._background.start(asyncio.to_thread(builds.collect_garbage, self._paths.builds, referenced), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
+        self._background.start(self._state.watch_database(), _repo_log)
+        self._background.start(self._log_health.serve(), _log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
         self._background.start(asyncio.to_thread(self._paths.restrict), _log)
@@ -191,6 +209,23 @@ class Engine:
         await self._state.close()
         await self._store.close()
         await self._control.remove_info()
+
+    def _set_database_problem(self, problem: Reason | None) -> None:
+        self._supervisor.set_problem(_NEED_DATABASE, "database", problem)
+
+    def _set_log_problem(self, log: Path, problem: Reason | None) -> None:
+        service = log.parent.name
+        # The logs of tasks, of the database and of the engine belong to no service; what they lack is about runs.
+        owner = service if service in SERVICES and log == self._paths.service_log(service) else "runner"
+        self._supervisor.set_problem([owner], str(log), problem)
+
+    def _database_replaced(self, _: DatabaseReplaced) -> None:
+        self._background.start(self._adopt_runs(), _repo_log)
+
+    async def _adopt_runs(self) -> None:
+        """Have the runner find out which of the runs in another database are live."""
+        if any(view.name == "runner" and view.is_up for view in self._supervisor.views()):
+            await self._supervisor.restart("runner")
 
     def _interrupt(self) -> None:
         if self._is_interrupted:

@@ -48,6 +48,7 @@ class RunService:
 
     Args:
         settings: called for each run, since a reload may change them.
+        on_log_incomplete: called with the slug of a task if the output of one of its runs is missing from its log.
     """
 
     def __init__(
@@ -58,7 +59,9 @@ class RunService:
         state: EngineState,
         events: EventBus,
         clock: Callable[[], datetime],
+        on_log_incomplete: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._on_log_incomplete = on_log_incomplete
         self._paths = paths
         self._settings = settings
         self._state = state
@@ -218,6 +221,8 @@ class RunService:
         self._forget(result.run_id)
         for run in changes.runs.values():
             self._log_consequence(run, result)
+            if run.run_id == result.run_id and _is_log_incomplete(result.reason):
+                self._on_log_incomplete(run.task)
         await asyncio.to_thread(self.runner.remove_run_files, result.run_id)
 
     def _log_consequence(self, run: Run, result: RunResult) -> None:
@@ -290,6 +295,12 @@ class RunService:
                     await asyncio.gather(*(ended.wait() for ended in waiting.values()))
             live = {run.run_id for run in self._state.open_runs(runs[0].task) if run.is_live}
             waiting = {run_id: ended for run_id, ended in waiting.items() if run_id in live and not ended.is_set()}
+
+
+def _is_log_incomplete(why: Reason | None) -> bool:
+    while why is not None and why.code != Code.LOG_INCOMPLETE:
+        why = why.cause
+    return why is not None
 
 
 def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:

@@ -25,7 +25,8 @@ MAX_INSTANTS = 1000
 
 async def ping(context: Context, request: p.Ping) -> p.Pong:
     """Confirm that the engine is alive."""
-    return p.Pong(id=request.id, engine=context.require_engine().engine_view())
+    engine = context.require_engine()
+    return p.Pong(id=request.id, engine=engine.engine_view(), services=engine.service_views())
 
 
 async def get_snapshot(context: Context, request: p.GetSnapshot) -> p.Snapshot:
@@ -61,8 +62,9 @@ async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
 
 
 async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
-    """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt."""
+    """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt, TaskBroken."""
     task = context.state.find(request.task)
+    context.check_readable(task)
     if task.schedule is None:
         raise NotBuilt.named(task.name, task.slug)
     after = (request.after or context.clock()).astimezone(UTC)

@@ -48,6 +48,7 @@ class LogfmtHandler(logging.Handler):
 
     Args:
         settings: returns the current settings; called for each record, since a reload may change them.
+        on_written: called with each log that was written, and with the error if that failed; in any thread.
         echo: whether lines of services also go to standard error, for the foreground and systemd's journal.
         lock_timeout: seconds to wait for a log that another process has locked.
     """
@@ -59,8 +60,10 @@ class LogfmtHandler(logging.Handler):
         *,
         echo: bool = False,
         lock_timeout: float = LOCK_TIMEOUT,
+        on_written: Callable[[Path, OSError | None], None] = lambda _log, _error: None,
     ) -> None:
         super().__init__()
+        self._on_written = on_written
         self._paths = paths
         self._settings = settings
         self._echo = echo
@@ -98,9 +101,11 @@ class LogfmtHandler(logging.Handler):
         try:
             with contextlib.closing(LogWriter(path, settings.log_limit, settings.time_zone)) as log:
                 log.append(b"".join(line.data for line in lines), wait=False)
+            self._on_written(path, None)
         except BlockingIOError:
             return False
         except OSError as error:
+            self._on_written(path, error)
             _print_error(f"keiji-engine: {path} cannot be written: {error}\n")
         return True
 

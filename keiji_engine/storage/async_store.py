@@ -35,6 +35,18 @@ class AsyncStore:
         """Commit groups of operations together; see `Store.write_batch`."""
         return await self._call(lambda store: store.write_batch(batch))
 
+    async def check(self, *, deep: bool = False) -> None:
+        """Raise StorageError if the database is certainly not usable, or not ours any more; see `Store.check`."""
+        await self._call(lambda store: store.check(deep=deep))
+
+    async def reopen(self, *, with_tasks: bool) -> bool:
+        """Open the database that took the place of a deleted or replaced one; see `Store.reopen`."""
+        return await self._call(lambda store: store.reopen(with_tasks=with_tasks))
+
+    async def require_owner(self) -> None:
+        """Raise ForeignDatabase if the database belongs to another installation."""
+        await self._call(Store.require_owner)
+
     async def close(self) -> None:
         """Close the database, after the calls in progress."""
         if self._store is not None:

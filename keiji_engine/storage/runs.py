@@ -16,7 +16,7 @@ from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.recent import recent_runs
-from keiji_engine.storage.rows import to_run
+from keiji_engine.storage.rows import readable, to_run
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
@@ -208,27 +208,28 @@ class RunRepository:
         query = _WITH_SLUG.where(is_open(runs.c.state)).order_by(runs.c.run_id)
         if slugs is not None:
             query = query.where(tasks.c.slug.in_(slugs))
-        return [to_run(row, row["slug"]) for row in self._connection.execute(query).mappings()]
+        return list(readable(self._connection.execute(query).mappings(), lambda row: to_run(row, row["slug"])))
 
     def latest(self, slug: str, limit: int) -> list[Run]:
         """Return a task's ``limit`` latest runs, newest first. Raises TaskNotFound."""
         latest = sa.select(runs).where(runs.c.task_id == self._task_id(slug))
         latest = latest.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
-        return [to_run(row, slug) for row in self._connection.execute(latest).mappings()]
+        return list(readable(self._connection.execute(latest).mappings(), lambda row: to_run(row, slug)))
 
     def recent(self, limit: int) -> dict[str, list[Run]]:
         """Return for each task, by slug, its ``limit`` latest ended runs that had a process, oldest first."""
-        found: dict[str, list[Run]] = {}
-        for row in self._connection.execute(recent_runs(limit)).mappings():
-            ended = found.setdefault(row["slug"], [])
-            if row["run_id"] is not None:
-                ended.append(to_run(row, row["slug"]))
+        rows = self._connection.execute(recent_runs(limit)).mappings().all()
+        found: dict[str, list[Run]] = {row["slug"]: [] for row in rows}
+        ended = (row for row in rows if row["run_id"] is not None)
+        for run in readable(ended, lambda row: to_run(row, row["slug"])):
+            found[run.task].append(run)
         return found
 
     def instants_after(self, slug: str, moment: datetime) -> set[datetime]:
         """Return the due instants of a task after ``moment`` that have a row, as there are after a clock set-back."""
         own = sa.select(runs.c.scheduled_for).join_from(runs, tasks)
-        return set(self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
+        found = self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment))
+        return {instant for instant in found if isinstance(instant, datetime)}
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -127,7 +127,7 @@ def test_a_database_error_becomes_a_storage_error_with_its_cause(empty: Settings
     database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("DROP TABLE directives"))
-    store = Repositories(Store(database))
+    store = Repositories(Store(database, empty, paths))
     try:
         with pytest.raises(StorageError, match=r"the database .*: .*directives") as caught:
             store.directives.get("d1")

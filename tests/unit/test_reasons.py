@@ -99,6 +99,23 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
         {"service": "runner", "status": "failed", "detail": "OSError"},
         "the runner is failed: OSError",
     ),
+    (
+        Code.DATABASE_UNAVAILABLE,
+        {"detail": "the database keiji: the connection is lost", "hint": ""},
+        "the database rejects writes, so nothing starts: the database keiji: the connection is lost",
+    ),
+    (
+        Code.LOG_UNWRITABLE,
+        {"path": "/srv/a.log", "detail": "No space left on device"},
+        "output is lost, since the log /srv/a.log cannot be written: No space left on device",
+    ),
+    (
+        Code.LOG_UNWRITABLE,
+        {"path": "/srv/a.log", "detail": ""},
+        "output is lost, since the log /srv/a.log cannot be written",
+    ),
+    (Code.UNREADABLE, {"detail": "policy: x"}, "what the database has about the task cannot be read: policy: x"),
+    (Code.OVERDUE, {"at": TEN, "schedule": "every hour"}, f"overdue since {AT_TEN} (every hour)"),
     (Code.NOT_BUILT, {}, "not built yet"),
     (Code.DISABLED, {}, "disabled"),
     (Code.RETRY_AT, {"at": TEN}, f"failed; the next attempt is due at {AT_TEN}"),
