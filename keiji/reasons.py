@@ -60,6 +60,7 @@ class Code(StrEnum):
     NO_RESULT = "no-result"
     MACHINE_REBOOTED = "machine-rebooted"
     SHIM_KILLED = "shim-killed"
+    UNKNOWN_STATE = "unknown-state"
     RUN_FILE_REMOVED = "run-file-removed"
 
     # tasks that do not run now
@@ -331,6 +332,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.NO_RESULT: "the shim ended without recording a result",
     Code.MACHINE_REBOOTED: "the machine rebooted before the run ended",
     Code.SHIM_KILLED: "the shim was killed before the run started",
+    Code.UNKNOWN_STATE: "a newer version of keiji recorded the state {state}",
     Code.RUN_FILE_REMOVED: "the run file was removed while the run was live",
     Code.ENGINE_OFFLINE: "the engine is offline: nothing runs",
     Code.SERVICE_DOWN: lambda params: _append_detail(

@@ -275,26 +275,37 @@ class RunService:
             ServiceOffline: there is a live run, and the runner is stopped.
         """
         is_stopped = await cancel_queued(self._state, task.slug, why, self._clock())
-        while live := [run for run in self._state.open_runs(task.slug) if run.is_live]:
-            is_stopped = True
-            for run in live:
-                self._stop_reasons[run.run_id] = why
-            await self._stop_runs(live)
+        is_stopped = await self._stop_live_runs(task.slug, why) or is_stopped
         # A run that failed just before it was stopped may have been queued again.
         return await cancel_queued(self._state, task.slug, why, self._clock()) or is_stopped
 
-    async def _stop_runs(self, runs: Sequence[Run]) -> None:
-        waiting = {run.run_id: self._ended.setdefault(run.run_id, asyncio.Event()) for run in runs}
+    async def _stop_live_runs(self, slug: str, why: Reason) -> bool:
+        """Stop all live runs at once and wait until they ended; return whether there were any.
+
+        Runs that begin later continue, unless the task is disabled: otherwise, a schedule with short intervals could
+        prolong the wait without end.
+        """
+        waiting = {run.run_id: asyncio.Event() for run in self._live_runs(slug)}
+        is_stopped = bool(waiting)
         while waiting:
             if not self.is_online:
                 raise ServiceOffline.required("runner")
-            for run_id in waiting:
+            for run_id, ended in waiting.items():
+                waiting[run_id] = self._ended.setdefault(run_id, ended)
+                self._stop_reasons[run_id] = why
                 self.runner.stop_run(run_id)  # a run that has not begun yet ignores it
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_INTERVAL):
                     await asyncio.gather(*(ended.wait() for ended in waiting.values()))
-            live = {run.run_id for run in self._state.open_runs(runs[0].task) if run.is_live}
+            live = {run.run_id for run in self._live_runs(slug)}
             waiting = {run_id: ended for run_id, ended in waiting.items() if run_id in live and not ended.is_set()}
+            task = self._state.task(slug)
+            if task is None or task.is_disabled:
+                waiting |= {run_id: asyncio.Event() for run_id in live - waiting.keys()}
+        return is_stopped
+
+    def _live_runs(self, slug: str) -> list[Run]:
+        return [run for run in self._state.open_runs(slug) if run.is_live]
 
 
 def _is_log_incomplete(why: Reason | None) -> bool:

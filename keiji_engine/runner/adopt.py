@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,11 +35,20 @@ class LiveRun:
 
 
 def open_pidfd(pid: int) -> int | None:
-    """Return a pidfd for the process; None if it has ended, or if the system has no pidfds (macOS, some containers)."""
+    """Return a pidfd for the process.
+
+    None if it has ended, if the system has no pidfds (macOS, some containers), or if half of the engine's descriptors
+    are taken: its files and sockets need the others, and a run can be watched without a pidfd.
+    """
     try:
-        return os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
     except (AttributeError, OSError):
         return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and pidfd >= limit // 2:  # numbers are assigned from 0
+        os.close(pidfd)
+        return None
+    return pidfd
 
 
 def inspect(

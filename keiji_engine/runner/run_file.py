@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from keiji import file_lock, machine
-from keiji.reasons import Reason, text_reason
+from keiji.reasons import Code, Reason, reason, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
 from keiji_engine.runner.spec import RunSpec
@@ -124,12 +124,16 @@ def read(path: Path) -> tuple[Header | None, RunResult | None]:
 
 
 def _parse_result(run_id: str, data: dict[str, Any]) -> RunResult:
+    state, why = data["state"], _parse_reason(data["reason"])
+    if state not in set(RunState):  # written by a newer version
+        why = reason(Code.UNKNOWN_STATE, cause=why, state=str(state))
+        state = RunState.FAILED if data["exit_code"] or data["signal"] else RunState.LOST
     return RunResult(
         run_id=run_id,
-        state=RunState(data["state"]),
+        state=RunState(state),
         finished_at=datetime.fromisoformat(data["finished_at"]),
         started_at=datetime.fromisoformat(data["started_at"]) if data["started_at"] else None,
-        reason=_parse_reason(data["reason"]),
+        reason=why,
         exit_code=data["exit_code"],
         signal=data["signal"],
         cpu_seconds=data["cpu_seconds"],

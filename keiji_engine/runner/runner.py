@@ -21,7 +21,7 @@ from keiji.errors import KeijiError, ServiceOffline
 from keiji.reasons import Code, reason
 from keiji.records import RunResult
 from keiji.states import RunState
-from keiji_engine.runner import adopt, progress, run_file, run_folder
+from keiji_engine.runner import adopt, process_tree, progress, run_file, run_folder
 from keiji_engine.runner.adopt import LiveRun
 from keiji_engine.runner.launcher_process import LauncherProcess
 from keiji_engine.runner.spec import RunSpec
@@ -31,6 +31,7 @@ _POLL_INTERVAL = 0.25  # seconds between two checks of the locks of runs without
 _MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pending runs are checked
 _RESTART_DELAY = 1.0
 _RETRY_DELAY = 1.0
+_KILL_TIMEOUT = 5.0  # seconds for the processes of a lost run to end
 
 _log = logging.getLogger("keiji.runner")
 
@@ -69,7 +70,7 @@ class Runner:
         self._open_pidfd = open_pidfd
         self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher, and not known to have begun
         self._watched: dict[str, LiveRun] = {}
-        self._ending: dict[str, asyncio.Task[None]] = {}  # runs whose shim has exited and whose result is being read
+        self._ending: dict[str, asyncio.Task[None]] = {}  # runs without a shim, until reported
         self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
         self._launcher: LauncherProcess | None = None
         self._launcher_task: asyncio.Task[None] | None = None
@@ -94,10 +95,19 @@ class Runner:
         lock = await self._acquire_launcher_lock()
         try:
             run_ids_with_file = await asyncio.to_thread(run_folder.run_ids, self._runs)
+            unreadable = []
             for run_id in run_ids_with_file:
-                await self._check_run_file(run_id, adopted=True)
-            for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
-                self._on_event(adopt.lost_result(run_id, self._clock()))
+                try:
+                    await self._check_run_file(run_id, adopted=True)
+                except OSError as error:
+                    _log.error("the file of run %s cannot be read; trying again: %s", run_id, error)
+                    unreadable.append(run_id)
+            without_file = sorted(set(open_runs).difference(run_ids_with_file))
+            self._close_lost([adopt.lost_result(run_id, self._clock()) for run_id in without_file])
+            if self._ending:
+                await asyncio.wait(self._ending.values())
+            for run_id in unreadable:
+                self._read_result(run_id)
             self._launcher = await LauncherProcess.start(self._runs, lock)
         except BaseException:
             await self.stop()
@@ -167,8 +177,14 @@ class Runner:
         return True
 
     def remove_run_files(self, run_id: str) -> None:
-        """Remove the run file and the progress file of a run whose result is recorded."""
-        (self._runs / run_id).unlink(missing_ok=True)
+        """Remove the run file and the progress file of a run whose result is recorded. Errors are logged.
+
+        A run file that remains is reported again by the next start.
+        """
+        try:
+            (self._runs / run_id).unlink(missing_ok=True)
+        except OSError as error:
+            _log.error("the file of run %s cannot be removed: %s", run_id, error)
         progress.write(progress.path_for(self._runs, run_id), None)
 
     async def _serve_launcher(self, launcher: LauncherProcess) -> None:
@@ -248,7 +264,10 @@ class Runner:
         stop_requested = run_id in self._stop_requests
         self._stop_requests.discard(run_id)
         if isinstance(state, RunResult):
-            self._on_event(state)
+            if state.state is RunState.LOST:
+                self._close_lost([state])
+            else:
+                self._on_event(state)
             return True
         self._watch(run_id, state)
         self._on_event(RunStarted(run_id, state.started_at, adopted))
@@ -285,6 +304,9 @@ class Runner:
 
     def _on_shim_exit(self, run_id: str) -> None:
         self._unwatch(run_id)
+        self._read_result(run_id)
+
+    def _read_result(self, run_id: str) -> None:
         self._ending[run_id] = asyncio.create_task(self._report_end(run_id), name=f"end of run {run_id}")
 
     async def _report_end(self, run_id: str) -> None:
@@ -296,11 +318,27 @@ class Runner:
                 await asyncio.sleep(_RETRY_DELAY)
             else:
                 break
-        self._ending.pop(run_id, None)
         if isinstance(state, LiveRun):  # the pidfd was not the shim's; the lock check in `inspect` rules that out
+            self._ending.pop(run_id, None)
             self._watch(run_id, state)
             return
-        self._on_event(state or adopt.lost_result(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED)))
+        result = state or adopt.lost_result(run_id, self._clock(), reason(Code.RUN_FILE_REMOVED))
+        if result.state is RunState.LOST:
+            await _kill_survivors([run_id])
+        self._ending.pop(run_id, None)
+        self._on_event(result)
+
+    def _close_lost(self, results: Sequence[RunResult]) -> None:
+        """Report that runs are lost as soon as none of their processes is left."""
+        if results:
+            closing = asyncio.create_task(self._report_lost(results), name="close lost runs")
+            self._ending.update((result.run_id, closing) for result in results)
+
+    async def _report_lost(self, results: Sequence[RunResult]) -> None:
+        await _kill_survivors([result.run_id for result in results])
+        for result in results:
+            self._ending.pop(result.run_id, None)
+            self._on_event(result)
 
     def _schedule_poll(self) -> None:
         """Schedule a check of the run files if some runs may start or end without a notification."""
@@ -357,6 +395,31 @@ class Runner:
                 await asyncio.sleep(0.005)
             on_failure.pop_all()
         return descriptor
+
+
+async def _kill_survivors(run_ids: Sequence[str]) -> None:
+    """Kill all processes of runs without a shim, so that nothing of a run that is lost runs beside its successor."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + _KILL_TIMEOUT
+    killed: dict[int, str] = {}
+    while True:
+        try:
+            survivors = await asyncio.to_thread(process_tree.kill_survivors, run_ids)
+        except OSError as error:
+            if loop.time() > deadline:
+                _log.error("the processes of lost runs cannot be found: %s", error)
+                return
+        else:
+            killed |= survivors
+            if not survivors:
+                break
+            if loop.time() > deadline:
+                for pid, run_id in survivors.items():
+                    _log.error("process %d of the lost run %s cannot be killed", pid, run_id)
+                break
+        await asyncio.sleep(0.01)
+    for pid, run_id in killed.items():
+        _log.warning("killed process %d, which the lost run %s had left", pid, run_id)
 
 
 def _without_shim(runs: Path, run_ids: Sequence[str]) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -168,7 +171,32 @@ async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> Non
     result = await harness.result("r1")
     assert (result.state, result.exit_code, result.started_at) == (RunState.LOST, None, started.started_at)
     assert "shim" in render(result.reason)
-    os.kill(pid, signal.SIGKILL)  # without its shim, the child would outlive the test
+    assert wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("with_engine", [True, False])
+async def test_no_process_of_a_run_whose_shim_was_killed_is_left_when_the_run_is_lost(
+    harness: RunnerHarness, host: RunnerHost, with_engine: bool
+) -> None:
+    forks = "trap '' TERM HUP; (setsid sleep 61 & echo session $!) & sleep 62 & echo group $!; sleep 63 & wait"
+    environment = {"PATH": os.environ["PATH"], "KEIJI_RUN_ID": "r1"}
+    spec = harness.shell("r1", forks, environment=environment)
+    if with_engine:
+        await harness.runner.start(())
+        await harness.runner.launch([spec])
+    else:
+        host.launch([spec])
+    pids = [int(await harness.printed(f"{name} ")) for name in ("session", "group")]
+    shim = harness.shim_pid("r1")
+    if not with_engine:
+        host.kill()
+    os.kill(shim, signal.SIGKILL)
+    if not with_engine:
+        assert wait_until(lambda: not is_alive(shim))
+        await harness.runner.start(["r1"])
+    assert (await harness.result("r1")).state == RunState.LOST
+    assert not any(map(is_alive, pids))
 
 
 async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: RunnerHost) -> None:
@@ -180,7 +208,7 @@ async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: Run
     assert wait_until(lambda: not is_alive(shim))
     await harness.runner.start(["r1"])
     assert (await harness.result("r1")).state == RunState.LOST
-    os.kill(pid, signal.SIGKILL)
+    assert not is_alive(pid)
 
 
 async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: RunnerHarness, host: RunnerHost) -> None:
@@ -244,6 +272,45 @@ async def test_a_run_with_an_invalid_run_file_is_lost(harness: RunnerHarness) ->
     lost = {result.run_id for result in harness.results if result.state == RunState.LOST}
     assert lost == {"empty", "torn", "foreign"}
     assert not (folder / ".temporary.1").exists()
+
+
+async def test_strange_entries_among_the_run_files_do_not_affect_other_runs(harness: RunnerHarness) -> None:
+    folder = harness.run_files
+    folder.mkdir(parents=True)
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("nowhere")
+    (folder / "garbage").write_bytes(os.urandom(300) + b"\n")
+    await harness.runner.start(())
+    assert [result.run_id for result in harness.results] == ["garbage"]
+    for name in ("garbage", "folder"):
+        harness.runner.remove_run_files(name)
+    assert (await harness.run(harness.shell("r1", "exit 3"))).exit_code == 3
+
+
+async def test_runs_go_on_without_free_descriptors(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    await harness.runner.launch([harness.shell(f"early{number}", "sleep 0.2; exit 2") for number in range(3)])
+    for number in range(3):
+        await harness.started(f"early{number}")
+    sizes = {path: path.stat().st_size for path in harness.run_files.iterdir() if path.name.startswith("early")}
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken[0] + 4, 16), limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        await harness.runner.launch([harness.shell("late", "exit 3")])
+        await harness.until(lambda: all(path.stat().st_size > size for path, size in sizes.items()))
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for number in range(3):
+        assert (await harness.result(f"early{number}")).exit_code == 2
+    assert (await harness.result("late")).exit_code == 3
+    assert (await harness.run(harness.shell("after", "exit 4"))).exit_code == 4
 
 
 async def test_run_files_are_not_read_before_the_former_launcher_has_finished(harness: RunnerHarness) -> None:

@@ -529,6 +529,25 @@ async def test_a_run_file_of_an_earlier_version_is_read(own_harness: RunnerHarne
     )
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "signal", "state"), [(5, None, RunState.FAILED), (None, 9, RunState.FAILED), (0, None, RunState.LOST)]
+)
+async def test_a_result_in_a_state_of_a_newer_version_keeps_its_exit_code(
+    own_harness: RunnerHarness, exit_code: int | None, signal: int | None, state: RunState
+) -> None:
+    await own_harness.run(own_harness.shell("r1", "true"))
+    await own_harness.runner.stop()
+    file = own_harness.run_files / "r1"
+    header, line = file.read_text().splitlines()
+    newer = json.loads(line) | {"version": 2, "state": "exploded", "exit_code": exit_code, "signal": signal, "new": {}}
+    file.write_text(f"{header}\n{json.dumps(newer)}\n")
+    own_harness.events.clear()
+    await own_harness.runner.start(["r1"])
+    result = await own_harness.result("r1")
+    assert (result.state, result.exit_code, result.signal) == (state, exit_code, signal)
+    assert render(result.reason) == "a newer version of keiji recorded the state exploded"
+
+
 async def test_runs_that_were_launched_just_before_a_stop_begin(own_harness: RunnerHarness) -> None:
     await own_harness.runner.launch([own_harness.shell(f"r{number}", "true") for number in range(20)])
     await own_harness.runner.stop()

@@ -91,6 +91,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.NO_RESULT, {}, "the shim ended without recording a result"),
     (Code.MACHINE_REBOOTED, {}, "the machine rebooted before the run ended"),
     (Code.SHIM_KILLED, {}, "the shim was killed before the run started"),
+    (Code.UNKNOWN_STATE, {"state": "exploded"}, "a newer version of keiji recorded the state exploded"),
     (Code.RUN_FILE_REMOVED, {}, "the run file was removed while the run was live"),
     (Code.ENGINE_OFFLINE, {}, "the engine is offline: nothing runs"),
     (Code.SERVICE_DOWN, {"service": "runner", "status": "offline", "detail": ""}, "the runner is offline"),
