@@ -35,6 +35,7 @@ from keiji_engine.storage.transactions import Transaction, request_run
 RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
+FOLDER_INTERVAL = 0.5  # seconds between two checks of the folder of run files
 _RETRIED = FAILURES - {RunState.LOST}  # a lost run may have done its work
 
 _log = logging.getLogger("keiji.runner")
@@ -76,9 +77,7 @@ class RunService:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt the runs of an earlier engine, then record what happens to runs, until cancelled."""
-        self._discard_repeated_results()
-        live = [run.run_id for run in self._state.open_runs() if run.is_live and run.run_id not in self._starting]
-        await self.runner.start(live)
+        await self._start_runner()
         try:
             # Results of the meantime are recorded first: the scheduler must not take these runs for live.
             while not self._events.empty():
@@ -89,17 +88,50 @@ class RunService:
                 group.create_task(self._launch_claimed())
                 group.create_task(self._record_events())
                 group.create_task(self._poll_progress())
+                group.create_task(self._watch_folder())
                 group.create_task(self.runner.wait())
         finally:
             self.is_online = False
             await self.runner.stop()
 
-    def _discard_repeated_results(self) -> None:
-        """Drop results that were not recorded before the service stopped, if their run files will report them again."""
+    async def _start_runner(self) -> None:
+        """Start the runner with the runs of an earlier engine, and launch those that it has claimed and not begun."""
+        reported = self._discard_repeated_results()
+        live = {
+            run.run_id: run
+            for run in self._state.open_runs()
+            if run.is_live and run.run_id not in self._starting and run.run_id not in reported
+        }
+        origins = await self._state.read(lambda transaction: transaction.runs.origins())
+        starting = [run_id for run_id, run in live.items() if run.state is RunState.STARTING]
+        for run_id in await self.runner.start(live, origins, starting):
+            _log.info("run %s was claimed by an earlier engine and has not begun; starting it", run_id)
+            self._starting[run_id] = live[run_id]
+        self._has_starting.set()
+        self._state.set_run_origin(self.runner.origin)
+
+    async def _watch_folder(self) -> None:
+        """Create the folder of run files again if it is deleted; the shims create their files again."""
+        while True:
+            await asyncio.sleep(FOLDER_INTERVAL)
+            try:
+                if await self.runner.check_folder():
+                    self._state.set_run_origin(self.runner.origin)
+            except OSError as error:
+                _log.error("the folder of run files cannot be created: %s", error)
+
+    def _discard_repeated_results(self) -> set[str]:
+        """Drop results that were not recorded before the service stopped, if their run files will report them again.
+
+        Returns the ids of the runs whose results are left.
+        """
         pending = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        left = set()
         for event in pending:
             if isinstance(event, RunResult) and not (self._paths.runs / event.run_id).exists():
                 self._events.put_nowait(event)
+                left.add(event.run_id)
+        return left
 
     def _committed(self, event: Committed) -> None:
         for run in event.changes.runs.values():
@@ -179,7 +211,11 @@ class RunService:
                     await self._record_end(event)
             except StorageError as error:
                 _repo_log.error("run %s: %s; trying again", event.run_id, error.message)
-                await asyncio.sleep(RETRY_INTERVAL)
+                try:
+                    await asyncio.sleep(RETRY_INTERVAL)
+                except asyncio.CancelledError:
+                    self._events.put_nowait(event)  # the next start of this service records it
+                    raise
             except (RunNotFound, IllegalTransition) as error:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)

@@ -10,15 +10,15 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keiji import file_lock
+from keiji import file_lock, machine
 from keiji.errors import KeijiError, ServiceOffline
 from keiji.reasons import Code, reason
-from keiji.records import RunResult
+from keiji.records import RunOrigin, RunResult
 from keiji.states import RunState
 from keiji_engine.runner import adopt, progress, run_file, run_folder
 from keiji_engine.runner.adopt import LiveRun
@@ -29,6 +29,8 @@ LOCK_TIMEOUT = 10.0  # seconds for an earlier launcher to finish what it has rec
 _POLL_INTERVAL = 0.25  # seconds between two checks of the locks of runs without a pidfd
 _MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pending runs are checked
 _RESTART_DELAY = 1.0
+RESTORE_TIMEOUT = 3.0  # seconds for a live shim to create its run file again; it checks each second
+_BEGIN_TIMEOUT = 15.0  # seconds for a run to begin whose run file may have been deleted
 
 _log = logging.getLogger("keiji.runner")
 
@@ -49,6 +51,7 @@ class Runner:
         runs: folder of the run files.
         on_event: called on the event loop, in order, for each run that has started or ended.
         lock: the file that the launcher locks; by default in the parent folder of ``runs``.
+        restore_timeout: seconds after which a run is lost whose run file is missing.
         open_pidfd: opens a pidfd, or returns None if the system does not support it.
     """
 
@@ -57,8 +60,10 @@ class Runner:
         runs: Path,
         on_event: Callable[[RunStarted | RunResult], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
         open_pidfd: Callable[[int], int | None] = adopt.open_pidfd,
         lock: Path | None = None,
+        restore_timeout: float = RESTORE_TIMEOUT,
     ) -> None:
         self._runs = runs
         self._lock = lock or runs.parent / "launcher.lock"
@@ -67,6 +72,10 @@ class Runner:
         self._open_pidfd = open_pidfd
         self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher, and not known to have begun
         self._watched: dict[str, LiveRun] = {}
+        # Runs that may have begun but have no run file, and when (on the loop's clock) they are lost without one.
+        self._missing: dict[str, float] = {}
+        self._restore_timeout = restore_timeout
+        self.folder_id = ""  # of the folder of run files
         self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
         self._launcher: LauncherProcess | None = None
         self._launcher_task: asyncio.Task[None] | None = None
@@ -75,25 +84,46 @@ class Runner:
     @property
     def live(self) -> frozenset[str]:
         """The ids of the runs that have a process or are about to get one."""
-        return frozenset(self._pending) | frozenset(self._watched)
+        return frozenset(self._pending) | frozenset(self._watched) | frozenset(self._missing)
 
-    async def start(self, open_runs: Collection[str]) -> None:
+    @property
+    def origin(self) -> RunOrigin:
+        """What a claim records, so that a later engine knows what an absent run file means."""
+        return RunOrigin(self.folder_id, machine.boot_id())
+
+    async def start(
+        self, open_runs: Collection[str], origins: Mapping[str, RunOrigin] | None = None, starting: Collection[str] = ()
+    ) -> list[str]:
         """Report the state of all earlier runs, including ``open_runs``, then start the launcher.
 
+        A run without a run file is lost, unless its shim creates the file again in time, or the run has never begun.
+
         Args:
-            open_runs: ids of runs that have not ended according to the database; those without a run file are lost.
+            open_runs: ids of runs that have not ended according to the database.
+            origins: where these were claimed, as far as it is known.
+            starting: those among them that are not known to have begun.
+
+        Returns:
+            The ids of the runs that never began. They can be launched.
 
         Raises:
             KeijiError: an earlier launcher does not end, or the new one does not start.
         """
-        run_folder.ensure(self._runs)
+        self.folder_id = await asyncio.to_thread(run_folder.ensure_id, self._runs)
+        never_began: list[str] = []
         lock = await self._acquire_launcher_lock()
         try:
             run_ids_with_file = run_folder.run_ids(self._runs)
             for run_id in run_ids_with_file:
-                self._check_run_file(run_id, adopted=True)
+                self._check_run_file(run_id, found=True)
             for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
-                self._on_event(adopt.lost_result(run_id, self._clock()))
+                origin = (origins or {}).get(run_id)
+                if origin is not None and machine.has_rebooted_since(origin.boot):
+                    self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.MACHINE_REBOOTED)))
+                elif run_id in starting and origin == self.origin and origin.boot:
+                    never_began.append(run_id)  # the lock is free, and the folder has been there all the time
+                else:
+                    self._expect_run_file(run_id, self._restore_timeout)
             self._launcher = await LauncherProcess.start(self._runs, lock)
         except BaseException:
             await self.stop()
@@ -102,6 +132,24 @@ class Runner:
             os.close(lock)
         self._launcher_task = asyncio.create_task(self._serve_launcher(self._launcher), name="runner")
         self._launcher_task.add_done_callback(self._on_launcher_task_done)
+        self._schedule_poll()
+        return never_began
+
+    async def check_folder(self) -> bool:
+        """Create the folder of run files again if it was deleted; return whether it was.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        found = await asyncio.to_thread(run_folder.ensure_id, self._runs)
+        if found == self.folder_id:
+            return False
+        self.folder_id = found
+        _log.warning("the folder of run files was deleted: %s is new", self._runs)
+        for run_id in self._pending:
+            self._expect_run_file(run_id, _BEGIN_TIMEOUT)
+        self._schedule_poll()
+        return True
 
     async def stop(self) -> None:
         """Stop the launcher once it has begun all runs that it was sent. Runs continue, without further events."""
@@ -116,6 +164,7 @@ class Runner:
         for run_id in list(self._watched):
             self._unwatch(run_id)
         self._pending.clear()
+        self._missing.clear()
         self._stop_requests.clear()
 
     async def wait(self) -> None:
@@ -173,7 +222,8 @@ class Runner:
             _log.warning("the launcher (pid %d) died; starting another one", launcher.pid)
             await launcher.close()
             self._launcher = launcher = await self._replace_launcher()
-            await self._send(launcher, list(self._pending.values()))
+            unsent = [spec for run_id, spec in self._pending.items() if run_id not in self._missing]
+            await self._send(launcher, unsent)
 
     async def _replace_launcher(self) -> LauncherProcess:
         while True:
@@ -204,9 +254,12 @@ class Runner:
 
     def _handle_message(self, message: dict[str, str]) -> None:
         if run_id := message.get("began"):
-            self._check_run_file(run_id)
+            if not self._check_run_file(run_id):
+                self._expect_run_file(run_id, self._restore_timeout)
+                self._schedule_poll()
         elif run_id := message.get("failed"):
             if self._pending.pop(run_id, None):
+                self._missing.pop(run_id, None)
                 self._stop_requests.discard(run_id)
                 self._on_event(
                     RunResult(
@@ -217,19 +270,22 @@ class Runner:
                     )
                 )
         elif (run_id := message.get("gone")) and not self._check_run_file(run_id) and self._pending.pop(run_id, None):
+            self._missing.pop(run_id, None)
             self._stop_requests.discard(run_id)
             self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED)))
 
-    def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
+    def _check_run_file(self, run_id: str, *, found: bool = False) -> bool:
         """Report and watch a run if its file shows that it has begun; return False if it has no file."""
         if run_id in self._watched:
             return True
-        if not adopted and run_id not in self._pending:
+        if not found and run_id not in self._pending and run_id not in self._missing:
             return True  # already reported
         state = adopt.inspect(self._runs / run_id, self._clock(), self._open_pidfd)
         if state is None:
             return False
+        adopted = run_id not in self._pending
         self._pending.pop(run_id, None)
+        self._missing.pop(run_id, None)
         stop_requested = run_id in self._stop_requests
         self._stop_requests.discard(run_id)
         if isinstance(state, RunResult):
@@ -267,7 +323,7 @@ class Runner:
         """Schedule a check of the run files if some runs may start or end without a notification."""
         if self._poll_timer is not None:
             return
-        if any(live_run.pidfd is None for live_run in self._watched.values()):
+        if any(live_run.pidfd is None for live_run in self._watched.values()) or self._missing:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL, self._poll_run_files)
         elif self._pending:
             self._poll_timer = asyncio.get_running_loop().call_later(_MESSAGE_TIMEOUT, self._poll_run_files)
@@ -279,13 +335,36 @@ class Runner:
 
     def _poll_run_files(self) -> None:
         self._poll_timer = None
-        for run_id in list(self._pending):
+        for run_id in [*self._pending, *self._missing]:
             self._check_run_file(run_id)
         for run_id in [run_id for run_id, live_run in self._watched.items() if live_run.pidfd is None]:
-            path = self._runs / run_id
-            if not path.exists() or not run_file.has_live_shim(path):
+            try:
+                is_live = run_file.has_live_shim(self._runs / run_id)
+            except FileNotFoundError:
+                self._expect_run_file(run_id, self._restore_timeout)
+                continue
+            self._missing.pop(run_id, None)
+            if not is_live:
                 self._on_shim_exit(run_id)
+        now = asyncio.get_running_loop().time()
+        for run_id in [run_id for run_id, deadline in self._missing.items() if deadline <= now]:
+            self._give_up(run_id)
         self._schedule_poll()
+
+    def _expect_run_file(self, run_id: str, timeout: float) -> None:
+        """Give the shim of a run time to create its run file again."""
+        self._missing.setdefault(run_id, asyncio.get_running_loop().time() + timeout)
+
+    def _give_up(self, run_id: str) -> None:
+        """Report a run as lost that has no run file."""
+        del self._missing[run_id]
+        is_known = self._pending.pop(run_id, None) is not None
+        self._stop_requests.discard(run_id)
+        if run_id in self._watched:
+            self._unwatch(run_id)
+            is_known = True
+        why = reason(Code.RUN_FILE_REMOVED if is_known else Code.NO_TRACE)
+        self._on_event(adopt.lost_result(run_id, self._clock(), why))
 
     async def _acquire_launcher_lock(self) -> int:
         """Return a descriptor that holds the launcher's lock. All runs sent to earlier launchers then have a run file.

@@ -5,6 +5,7 @@ It depends on no other process: the engine and the launcher may die at any time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -20,14 +21,16 @@ from keiji.records import Progress, RunResult
 from keiji.states import FAILURES, RunState
 from keiji_engine.logs.line_format import StreamFormatter, format_line
 from keiji_engine.logs.writer import LogWriter
-from keiji_engine.runner import progress, run_file
+from keiji_engine.runner import progress
 from keiji_engine.runner.child import Child
+from keiji_engine.runner.run_file import RunFile
 from keiji_engine.runner.spec import RunSpec
 
 CHUNK_BYTES = 64 * 1024
 PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 MAX_REASON_LENGTH = 300
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
+RUN_FILE_INTERVAL = 1.0  # seconds between two checks that the run file exists
 _TAIL_BYTES = 4096
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing
 _CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]")
@@ -46,9 +49,9 @@ def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None
     """
     self_pipe = SelfPipe()
     started_at = datetime.now(UTC)
-    file = run_file.create(runs, spec, started_at)
+    file = RunFile.create(runs, spec, started_at)
     on_started()
-    shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id))
+    shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id), file)
     try:
         result = shim.run()
     except Exception as error:  # noqa: BLE001  # every run must have a result
@@ -56,11 +59,11 @@ def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None
     _record_result(file, result)
 
 
-def _record_result(file: int, result: RunResult) -> None:
+def _record_result(file: RunFile, result: RunResult) -> None:
     deadline = time.monotonic() + RECORD_TIMEOUT
     while True:
         try:
-            return run_file.finish(file, result)
+            return file.finish(result)
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -105,8 +108,11 @@ class _OutputPipe:
 
 
 class _Shim:
-    def __init__(self, spec: RunSpec, started_at: datetime, self_pipe: SelfPipe, progress_path: Path) -> None:
+    def __init__(
+        self, spec: RunSpec, started_at: datetime, self_pipe: SelfPipe, progress_path: Path, file: RunFile
+    ) -> None:
         self.spec = spec
+        self.file = file
         self.started_at = started_at
         self.self_pipe = self_pipe
         try:
@@ -123,6 +129,7 @@ class _Shim:
         self.monotonic_start = now
         self.time_out_at = None if spec.timeout is None else now + spec.timeout
         self.kill_at: float | None = None
+        self.check_file_at = now + RUN_FILE_INTERVAL
         self.progress: Progress | None = None
         self.progress_path = progress_path
         self.write_progress_at: float | None = None  # None if the progress file is up to date
@@ -167,6 +174,10 @@ class _Shim:
                     poll.unregister(descriptor)
             self._enforce_limits(child)
             now = time.monotonic()
+            if self.check_file_at <= now:
+                self.check_file_at = now + RUN_FILE_INTERVAL
+                with contextlib.suppress(OSError):  # for example on a full disk: the next check tries again
+                    self.file.restore()
             if self.write_progress_at is not None and self.write_progress_at <= now:
                 self.write_progress_at, self.progress_written_at = None, now
                 progress.write(self.progress_path, self.progress)
@@ -175,11 +186,11 @@ class _Shim:
                     pipe.flush_at = None
                     self._append(pipe.formatter.flush(self._local_time(), at_end=False))
 
-    def _poll_timeout(self, pipes: tuple[_OutputPipe, _OutputPipe]) -> int | None:
-        """Return the milliseconds until the next timer fires; None if there is none."""
+    def _poll_timeout(self, pipes: tuple[_OutputPipe, _OutputPipe]) -> int:
+        """Return the milliseconds until the next timer fires."""
         timers = [self.time_out_at, self.kill_at, self.write_progress_at, *(pipe.flush_at for pipe in pipes)]
-        active = [at for at in timers if at is not None]
-        return max(0, int((min(active) - time.monotonic()) * 1000) + 1) if active else None
+        next_at = min([self.check_file_at, *(at for at in timers if at is not None)])
+        return max(0, int((next_at - time.monotonic()) * 1000) + 1)
 
     def _enforce_limits(self, child: Child) -> None:
         """Terminate the child on timeout or request, and kill it if it outlives its grace period."""

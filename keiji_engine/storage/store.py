@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
+from keiji.records import RunOrigin
 from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import CommitFailed, Database, Unreachable
@@ -24,11 +25,12 @@ class OutcomeUnknown(StorageError):
 
 
 class Store:
-    """An open database."""
+    """An open database. ``run_origin`` is recorded with each run that is claimed to be started."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids = RunIds()
+        self.run_origin: RunOrigin | None = None
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Store:
@@ -46,7 +48,7 @@ class Store:
     def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         with self._database.read() as connection:
-            return query(Transaction(connection, self._ids))
+            return query(Transaction(connection, self._ids, self.run_origin))
 
     def write(self, *operations: Operation) -> Changes:
         """Commit operations in one transaction and return what changed.
@@ -73,7 +75,7 @@ class Store:
         try:
             with self._database.write() as connection:
                 for operations in batch:
-                    transaction = Transaction(connection, self._ids)
+                    transaction = Transaction(connection, self._ids, self.run_origin)
                     try:
                         with connection.begin_nested():
                             _execute(operations, transaction)
@@ -104,7 +106,7 @@ class Store:
         changes = Changes()
         try:
             with self._database.write() as connection:
-                transaction = Transaction(connection, self._ids)
+                transaction = Transaction(connection, self._ids, self.run_origin)
                 changes = transaction.changes
                 _execute(operations, transaction)
         except CommitFailed as error:
