@@ -14,7 +14,7 @@ from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, NotRunning
 from keiji.paths import Paths
-from keiji_cli import client
+from keiji_cli import client, output
 
 if TYPE_CHECKING:
     from keiji.records import Pause
@@ -83,6 +83,24 @@ def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:
     """Start an engine with all services, or with ``names`` and the services that they require; return its pid."""
     selected = dict.fromkeys([*names, *_REQUIRED]) if names else {}
     return engine_process.start(paths, [argument for name in selected for argument in ("--only", name)])
+
+
+def check_start(paths: Paths) -> None:
+    """Check what an engine needs to start, without disturbing one that runs; print a warning about an empty database.
+
+    Raises:
+        WorkspaceMissing, InvalidSettings: the workspace cannot be used.
+        StorageError: the database cannot be used, or this version does not know its schema.
+        KeijiError: this installation of keiji is broken.
+    """
+    settings = client.load_settings(paths)
+    try:
+        import keiji_engine.engine  # noqa: F401
+        from keiji_engine.storage.preflight import describe_other_database
+    except ImportError as error:
+        raise KeijiError(f"keiji cannot be imported: {error}", hint="install it again") from error
+    if (warning := describe_other_database(settings, paths)) is not None:
+        output.print_warning(warning)
 
 
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:

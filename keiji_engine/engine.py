@@ -10,6 +10,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from keiji import __version__
@@ -35,6 +36,7 @@ from keiji_engine.scheduler_service import SchedulerService, apply_set_back, che
 from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.preflight import describe_other_database
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
@@ -158,6 +160,8 @@ class Engine:
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload has to wait until everything is loaded
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
+        if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
+            _repo_log.warning("%s", warning)
         await self._state.load()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
@@ -194,14 +198,19 @@ class Engine:
             outcome = f"the settings are unchanged: {error.message}"
             _scheduler_log.error("%s", outcome)
         else:
+            if loaded.db_url != self._settings.db_url:
+                outcome = (
+                    "settings read again, except DB_URL: a running engine cannot change its database; "
+                    "keiji system restart switches to the new one"
+                )
+                _repo_log.error("%s", outcome)
+                loaded = replace(loaded, db_url=self._settings.db_url)
             await self._apply_settings(loaded)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
         await record_lifecycle(self._context, "engine-reload", outcome)
 
     async def _apply_settings(self, loaded: Settings) -> None:
-        if loaded.db_url != self._settings.db_url:
-            _repo_log.warning("DB_URL has changed; it takes effect when the engine is restarted")
         self._settings = loaded
         _scheduler_log.info("settings read, time zone %s", loaded.time_zone)
         await move_to_zone(self._state, loaded, self._clock())

@@ -363,7 +363,7 @@ class Runner:
         if run_id in self._watched:
             self._unwatch(run_id)
             is_known = True
-        why = reason(Code.RUN_FILE_REMOVED if is_known else Code.NO_TRACE)
+        why = reason(Code.RUN_FILE_REMOVED) if is_known else reason(Code.NO_TRACE)
         self._on_event(adopt.lost_result(run_id, self._clock(), why))
 
     async def _acquire_launcher_lock(self) -> int:
