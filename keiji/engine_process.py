@@ -37,6 +37,7 @@ class EngineInfo:
     version: str
     started_at: str
     services: tuple[dict[str, Any], ...] = ()
+    is_detached: bool = True  # False for an engine that systemd, a container or a shell has started
 
 
 @contextlib.contextmanager
@@ -101,7 +102,14 @@ def read_info(paths: Paths) -> EngineInfo | None:
     """Return what the latest engine published, even if it has died since; None if the file is missing or invalid."""
     try:
         data = json.loads(paths.engine_info.read_bytes())
-        return EngineInfo(data["pid"], data["boot"], data["version"], data["started_at"], tuple(data["services"]))
+        return EngineInfo(
+            data["pid"],
+            data["boot"],
+            data["version"],
+            data["started_at"],
+            tuple(data["services"]),
+            bool(data.get("is_detached", True)),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -117,6 +125,7 @@ def write_info(paths: Paths, info: EngineInfo) -> None:
                 "version": info.version,
                 "started_at": info.started_at,
                 "services": list(info.services),
+                "is_detached": info.is_detached,
             }
         )
     )
@@ -144,7 +153,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0)
     environment = os.environ | environment_for(paths)
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "keiji_engine.main", "--quiet", *arguments],
+            [sys.executable, "-m", "keiji_engine.main", "--quiet", "--detached", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

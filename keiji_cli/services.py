@@ -103,6 +103,20 @@ def check_start(paths: Paths) -> None:
         output.print_warning(warning)
 
 
+def require_detached(paths: Paths) -> None:
+    """Ensure that the engine was started by ``keiji system start``.
+
+    Raises:
+        KeijiError: another program has started it, and would start a second one or end with it.
+    """
+    info = engine_process.read_info(paths)
+    if info is not None and not info.is_detached:
+        raise KeijiError(
+            f"the engine (pid {info.pid}) runs in the foreground of systemd, a container or a shell",
+            hint="restart it there, for example with `systemctl --user restart keiji` or `docker restart`",
+        )
+
+
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:
     """Stop a service of a running engine and return the output for the user."""
     from keiji_engine.bus.protocol import StopService

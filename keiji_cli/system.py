@@ -116,6 +116,7 @@ def restart(selected: tuple[str, ...]) -> None:
         return
     services.check_start(paths)  # first: what keeps an engine from starting must not stop the one that runs
     if engine_process.is_running(paths):
+        services.require_detached(paths)
         _stop_engine(paths)
     output.print_progress(f"service started with pid {services.start_engine(paths)}")
     _print_online_services(paths)

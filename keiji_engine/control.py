@@ -43,7 +43,9 @@ class EngineControl:
         watcher: Watcher,
         background: BackgroundTasks,
         started_at: datetime,
+        is_detached: bool = False,
     ) -> None:
+        self._is_detached = is_detached
         self.runs = runs
         self.stopping = asyncio.Event()
         self._paths = paths
@@ -86,7 +88,7 @@ class EngineControl:
             for view in self.service_views()
         )
         info = engine_process.EngineInfo(
-            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
+            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services, self._is_detached
         )
         with contextlib.suppress(OSError):
             engine_process.write_info(self._paths, info)

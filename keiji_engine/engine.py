@@ -30,6 +30,7 @@ from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.orphans import reap_orphans
 from keiji_engine.run_service import RunService
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
@@ -58,6 +59,10 @@ class Engine:
     Args:
         only: names of the services to start; the others can be started later.
         echo: whether service logs also go to standard error.
+        drain: seconds to wait for live runs when the engine is stopped, before they are stopped, too; None to leave
+            them to the next engine.
+        max_grace: seconds after which runs that are stopped at the end are killed, even if their policy grants more.
+        is_detached: whether ``keiji system start`` has started the engine.
     """
 
     def __init__(
@@ -68,8 +73,13 @@ class Engine:
         only: Sequence[str] = SERVICES,
         echo: bool = False,
         clock: Callable[[], datetime] = now,
+        drain: float | None = None,
+        max_grace: float | None = None,
+        is_detached: bool = False,
     ) -> None:
         self._paths = paths
+        self._drain_seconds = drain
+        self._max_grace = max_grace
         self._settings = settings
         self._only = only
         self._clock = clock
@@ -117,6 +127,7 @@ class Engine:
             watcher=watcher,
             background=self._background,
             started_at=clock(),
+            is_detached=is_detached,
         )
         self._context = Context(paths, current_settings, state, clock, control)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
@@ -149,6 +160,9 @@ class Engine:
             ready()
             _notify_systemd("READY=1")
             await self._control.stopping.wait()
+            if self._drain_seconds is not None:
+                await self._supervisor.stop("scheduler")  # nothing is claimed any more
+                await self._control.runs.drain(self._drain_seconds, self._max_grace)
         finally:
             _notify_systemd("STOPPING=1")
             await self._shut_down()
@@ -169,6 +183,8 @@ class Engine:
         self._background.start(asyncio.to_thread(builds.collect_garbage, self._paths.builds, referenced), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
         await self._supervisor.start_all(self._only)
+        if os.getpid() == 1:
+            self._background.start(reap_orphans(self._control.runs.runner.own_children), _log)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
         self._control.write_info()
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))

@@ -35,6 +35,7 @@ from keiji_engine.storage.transactions import Transaction, request_run
 RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
+RECORD_TIMEOUT = 1.5  # seconds for runs that were killed at the end to be recorded
 FOLDER_INTERVAL = 0.5  # seconds between two checks of the folder of run files
 _RETRIED = FAILURES - {RunState.LOST}  # a lost run may have done its work
 
@@ -70,6 +71,7 @@ class RunService:
         self._stop_reasons: dict[str, Reason] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self.is_online = False
+        self.is_draining = False
         self.runner = Runner(paths.runs, self._events.put_nowait, clock, lock=paths.launcher_lock)
         events.subscribe(Committed, self._committed)
 
@@ -145,6 +147,8 @@ class RunService:
 
     async def request(self, task: Task) -> Run:
         """Start a manual run, or queue it while all slots are taken. Raises NotBuilt, AlreadyRunning."""
+        if self.is_draining:
+            raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
         limit = self._settings().max_parallel_runs or None
         return (await self._state.apply(request_run(task.slug, self._clock(), limit))).run
 
@@ -284,6 +288,44 @@ class RunService:
         """Ask a live run to stop; do not wait."""
         if self.runner.stop_run(run_id):
             self._stop_reasons.setdefault(run_id, why)
+
+    async def drain(self, seconds: float, max_grace: float | None) -> None:
+        """Start nothing any more, wait for the live runs, stop those that are left, and record how they end.
+
+        Args:
+            seconds: how long to wait before the runs are stopped.
+            max_grace: seconds after which they are killed, even if their policies grant more.
+        """
+        self.is_draining = True
+        if not self.is_online or not self.runner.live:
+            return
+        _log.info("waiting up to %g s for %d live runs", seconds, len(self.runner.live))
+        if await self._wait_for_live_runs(seconds):
+            return
+        tasks = [self._state.task(run.task) for run in self._state.open_runs() if run.is_live]
+        grace = max((task.policy.stop_grace for task in tasks if task is not None), default=0.0)
+        _log.info("stopping %d live runs", len(self.runner.live))
+        why = reason(Code.STOPPED, by="the shutdown of the engine", why="shutdown")
+        for run_id in self.runner.live:
+            self.request_stop(run_id, why)
+        if max_grace is not None and max_grace < grace:
+            if await self._wait_for_live_runs(max_grace):
+                return
+            for run_id in self.runner.live:
+                self.runner.kill_run(run_id)
+            grace = 0.0
+        if not await self._wait_for_live_runs(grace + RECORD_TIMEOUT):
+            _log.error("%d runs are not recorded yet; the next engine records them", len(self.runner.live))
+
+    async def _wait_for_live_runs(self, seconds: float) -> bool:
+        """Wait until no run is live and all results are recorded; return False if that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.runner.live or any(run.is_live for run in self._state.open_runs()):
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(min(0.05, max(deadline - loop.time(), 0.0)))
+        return True
 
     async def stop(self, task: Task, why: Reason) -> bool:
         """Stop the live runs of a task and cancel its queued runs; return, once they ended, whether there were any.

@@ -189,19 +189,30 @@ class Runner:
             await self._send(self._launcher, list(new.values()))
         self._schedule_poll()
 
+    def own_children(self) -> set[int]:
+        """Return the pids of the child processes whose exit status the runner reads."""
+        return {self._launcher.pid} if self._launcher is not None else set()
+
+    def kill_run(self, run_id: str) -> bool:
+        """End the grace period of a run that was asked to stop; return False if it is not live."""
+        return self._signal(run_id, signal.SIGALRM)
+
     def stop_run(self, run_id: str) -> bool:
         """Request that the run stops; return False if it is not live."""
         if run_id in self._pending:
             self._stop_requests.add(run_id)
             return True
+        return self._signal(run_id, signal.SIGTERM)
+
+    def _signal(self, run_id: str, number: signal.Signals) -> bool:
         live_run = self._watched.get(run_id)
         if live_run is None:
             return False
         try:
             if live_run.pidfd is not None:
-                signal.pidfd_send_signal(live_run.pidfd, signal.SIGTERM)
+                signal.pidfd_send_signal(live_run.pidfd, number)
             elif run_file.has_live_shim(self._runs / run_id):
-                os.kill(live_run.shim, signal.SIGTERM)
+                os.kill(live_run.shim, number)
             else:
                 return False
         except (ProcessLookupError, FileNotFoundError):

@@ -1,6 +1,7 @@
 """The process that supervises one run: captures its output, enforces its time limit, and records its result.
 
-It depends on no other process: the engine and the launcher may die at any time. SIGTERM requests a stop of the run.
+It depends on no other process: the engine and the launcher may die at any time. SIGTERM requests a stop of the run;
+SIGALRM ends the grace period of that stop.
 """
 
 from __future__ import annotations
@@ -75,16 +76,21 @@ class SelfPipe:
 
     def __init__(self) -> None:
         self.stop_requested = False
+        self.kill_requested = False
         self.read_fd, write_fd = os.pipe()
         for end in (self.read_fd, write_fd):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGALRM, self._request_kill)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self.stop_requested = True
+
+    def _request_kill(self, _number: int, _frame: object) -> None:
+        self.kill_requested = True
 
     def drain(self) -> None:
         """Discard the bytes that signals have written."""
@@ -204,7 +210,7 @@ class _Shim:
                 return
             self.time_out_at, self.kill_at = None, now + self.spec.stop_grace
             child.terminate()
-        if self.kill_at is not None and self.kill_at <= now:
+        if self.kill_at is not None and (self.kill_at <= now or self.self_pipe.kill_requested):
             self.kill_at, self.was_killed = None, True
             child.kill()  # `Child.reap` kills its descendants in other process groups
 
