@@ -32,7 +32,9 @@ from keiji_engine.runner.spec import RunSpec
 from keiji_engine.state import EngineState
 from keiji_engine.storage.transactions import Transaction, request_run
 
-RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
+RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
+MAX_RETRY_INTERVAL = 10.0
+FIRST_RECORD_TIMEOUT = 5.0  # seconds for the results of the meantime to be recorded
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
 RECORD_TIMEOUT = 1.5  # seconds for runs that were killed at the end to be recorded
@@ -81,12 +83,14 @@ class RunService:
         """Adopt the runs of an earlier engine, then record what happens to runs, until cancelled."""
         await self._start_runner()
         try:
-            # Results of the meantime are recorded first: the scheduler must not take these runs for live.
-            while not self._events.empty():
-                await self._record(self._events.get_nowait())
-            self.is_online = True
-            ready()
             async with asyncio.TaskGroup() as group:
+                # Results of the meantime are recorded first: the scheduler must not take these runs for live. One that
+                # the database rejects must not keep the service from starting.
+                events = [self._events.get_nowait() for _ in range(self._events.qsize())]
+                if recording := [group.create_task(self._record(event)) for event in events]:
+                    await asyncio.wait(recording, timeout=FIRST_RECORD_TIMEOUT)
+                self.is_online = True
+                ready()
                 group.create_task(self._launch_claimed())
                 group.create_task(self._record_events())
                 group.create_task(self._poll_progress())
@@ -206,20 +210,17 @@ class RunService:
                 group.create_task(self._record(await self._events.get()))
 
     async def _record(self, event: RunStarted | RunResult) -> None:
-        """Record an event, as soon as the database accepts it."""
+        """Record an event, as soon as the database accepts it. Whatever the error, it affects no other run."""
+        interval = RETRY_INTERVAL
         while True:
             try:
                 if isinstance(event, RunStarted):
                     await self._record_start(event)
                 else:
                     await self._record_end(event)
-            except StorageError as error:
-                _repo_log.error("run %s: %s; trying again", event.run_id, error.message)
-                try:
-                    await asyncio.sleep(RETRY_INTERVAL)
-                except asyncio.CancelledError:
-                    self._events.put_nowait(event)  # the next start of this service records it
-                    raise
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)  # the next start of this service records it
+                raise
             except (RunNotFound, IllegalTransition) as error:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)
@@ -227,8 +228,17 @@ class RunService:
                     self.runner.remove_run_files(event.run_id)
                     self._forget(event.run_id)
                 return
+            except Exception as error:  # noqa: BLE001 - for example a value that the database cannot store
+                text = error.message if isinstance(error, StorageError) else repr(error)
+                _repo_log.error("run %s: %s; trying again", event.run_id, text)
             else:
                 return
+            try:
+                await asyncio.sleep(interval)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)
+                raise
+            interval = min(interval * 1.5, MAX_RETRY_INTERVAL)
 
     async def _record_start(self, event: RunStarted) -> None:
         await self._state.apply(lambda transaction: transaction.runs.mark_running(event.run_id, event.started_at))

@@ -130,7 +130,8 @@ class _Shim:
         self.unlogged_bytes = 0  # size of the log lines that could not be written
         self.child: Child | None = None
         self.end_state: RunState | None = None  # TIMED_OUT or STOPPED, as soon as the shim terminates the run
-        self.was_killed = False
+        self.terminated_at = 0.0
+        self.killed_after: float | None = None  # seconds of grace after which the run was killed
         now = time.monotonic()
         self.monotonic_start = now
         self.time_out_at = None if spec.timeout is None else now + spec.timeout
@@ -209,9 +210,12 @@ class _Shim:
             else:
                 return
             self.time_out_at, self.kill_at = None, now + self.spec.stop_grace
+            self.terminated_at = now
             child.terminate()
         if self.kill_at is not None and (self.kill_at <= now or self.self_pipe.kill_requested):
-            self.kill_at, self.was_killed = None, True
+            is_early = self.kill_at > now
+            self.kill_at = None
+            self.killed_after = round(now - self.terminated_at, 1) if is_early else self.spec.stop_grace
             child.kill()  # `Child.reap` kills its descendants in other process groups
 
     def _read_chunk(self, pipe: _OutputPipe) -> int:
@@ -303,11 +307,10 @@ class _Shim:
             code: the exit code, or -signal.
             detail: the last line that the program wrote to standard error.
         """
-        killed_after = self.spec.stop_grace if self.was_killed else None
         if self.end_state is RunState.TIMED_OUT:
-            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=killed_after)
+            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=self.killed_after)
         if self.end_state is RunState.STOPPED:
-            return reason(Code.STOPPED, killed_after=killed_after)
+            return reason(Code.STOPPED, killed_after=self.killed_after)
         if code == 0:
             return None
         if code > 0:
