@@ -184,13 +184,15 @@ class RunService:
         task, build = self._state.task(run.task), self._state.build(run.task)
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
-        if not Path(build.command[-2]).exists():
+        # Not the path in the row: the state folder may have been moved, or restored elsewhere, since the build.
+        entry = self._paths.builds / build.hash / Path(build.command[-2]).name
+        if not entry.exists():
             raise NotBuilt.missing(task.slug, build.hash)
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,
             task=task.slug,
-            command=build.command,
+            command=(*build.command[:-2], str(entry), build.command[-1]),
             environment=builds.child_environment(
                 self._paths.source(task.slug), os.environ, {"KEIJI_TASK": task.name, "KEIJI_RUN_ID": run.run_id}
             ),

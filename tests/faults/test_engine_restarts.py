@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from installation import DO_NOTHING, SLEEPS, Installation, until
 
 from keiji import machine
 from keiji.errors import InvalidSettings, KeijiError
+from keiji.paths import Paths
 from keiji.reasons import render
 from keiji.records import Run, RunOrigin
 from keiji.settings import Settings
@@ -105,6 +107,22 @@ def test_invalid_settings_or_a_foreground_engine_prevent_a_restart_before_anythi
     shared.write_settings()
     with pytest.raises(KeijiError, match="foreground"):
         services.require_detached(shared.paths)
+
+
+def test_a_state_folder_that_was_copied_elsewhere_runs_its_own_builds(installation: Installation) -> None:
+    installation.start()
+    installation.build("where", "def function():\n    print('in', __file__)\n")
+    installation.stop()
+    former = installation.paths.data
+    copy = former.with_name("copy")
+    shutil.copytree(former, copy, symlinks=True)
+    installation.paths = Paths.under(copy)
+    installation.environment["KEIJI_ROOT"] = str(copy)
+    installation.start()
+    installation.do(p.RunTask(task="where"))
+    installation.ended("where", 1, RunState.SUCCEEDED)
+    assert f"in {copy}/builds/" in installation.log("where")
+    assert str(former) + "/" not in installation.log("where")
 
 
 def test_a_changed_database_is_rejected_on_a_reload(shared: Installation) -> None:
