@@ -39,6 +39,7 @@ class EngineInfo:
     version: str
     started_at: str
     services: tuple[dict[str, Any], ...] = ()
+    is_detached: bool = True  # False for an engine that systemd, a container or a shell has started
 
 
 class EngineLock:
@@ -247,7 +248,14 @@ def read_info(paths: Paths) -> EngineInfo | None:
     """Return what the latest engine published, even if it has died since; None if the file is missing or invalid."""
     try:
         data = json.loads(locate(paths).engine_info.read_bytes())
-        return EngineInfo(data["pid"], data["boot"], data["version"], data["started_at"], tuple(data["services"]))
+        return EngineInfo(
+            data["pid"],
+            data["boot"],
+            data["version"],
+            data["started_at"],
+            tuple(data["services"]),
+            bool(data.get("is_detached", True)),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -290,7 +298,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0)
         output.touch()
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "keiji_engine.main", "--quiet", *arguments],
+            [sys.executable, "-m", "keiji_engine.main", "--quiet", "--detached", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

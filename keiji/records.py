@@ -138,6 +138,14 @@ class Run:
         return (self.finished_at - self.started_at).total_seconds()
 
 
+@dataclass(frozen=True, slots=True)
+class RunOrigin:
+    """Where a run was claimed: the random id of the folder of run files, and the id of the boot; "" if unknown."""
+
+    folder: str
+    boot: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
     """The result of a run, as reported by its shim or, for a lost run, determined by the engine."""

@@ -14,7 +14,7 @@ from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import EngineOffline, EngineUnreachable, KeijiError, NotRunning, ServiceOffline
 from keiji.paths import Paths
-from keiji_cli import client
+from keiji_cli import client, output
 
 if TYPE_CHECKING:
     from keiji.records import Pause
@@ -115,6 +115,38 @@ def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:
 def with_required(names: Iterable[str]) -> list[str]:
     """Return services and those that they require, which come first."""
     return list(dict.fromkeys(each for name in names for each in (*_REQUIRED_BY.get(name, ()), name)))
+
+
+def check_start(paths: Paths) -> None:
+    """Check what an engine needs to start, without disturbing one that runs; print a warning about an empty database.
+
+    Raises:
+        WorkspaceMissing, InvalidSettings: the workspace cannot be used.
+        StorageError: the database cannot be used, or this version does not know its schema.
+        KeijiError: this installation of keiji is broken.
+    """
+    settings = client.load_settings(paths)
+    try:
+        import keiji_engine.engine  # noqa: F401
+        from keiji_engine.storage.preflight import describe_other_database
+    except ImportError as error:
+        raise KeijiError(f"keiji cannot be imported: {error}", hint="install it again") from error
+    if (warning := describe_other_database(settings, paths)) is not None:
+        output.print_warning(warning)
+
+
+def require_detached(paths: Paths) -> None:
+    """Ensure that the engine was started by ``keiji system start``.
+
+    Raises:
+        KeijiError: another program has started it, and would start a second one or end with it.
+    """
+    info = engine_process.read_info(paths)
+    if info is not None and not info.is_detached:
+        raise KeijiError(
+            f"the engine (pid {info.pid}) runs in the foreground of systemd, a container or a shell",
+            hint="restart it there, for example with `systemctl --user restart keiji` or `docker restart`",
+        )
 
 
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:

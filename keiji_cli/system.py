@@ -119,7 +119,9 @@ def restart(selected: tuple[str, ...]) -> None:
         for name in services.sort_bus_last(selected):
             output.print_progress(*services.restart_service(paths, name))
         return
+    services.check_start(paths)  # first: what keeps an engine from starting must not stop the one that runs
     if engine_process.is_running(paths):
+        services.require_detached(paths)
         _stop_engine(paths)
     output.print_progress(f"service started with pid {services.start_engine(paths)}")
     _print_online_services(paths)
@@ -142,7 +144,7 @@ def status(*, as_json: bool) -> int:
     if error is not None:
         service_infos = [replace(service, status="stale") for service in service_infos]
     now = datetime.now(UTC)
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     if as_json:
         click.echo(json_output.format_status(engine, service_infos, zone, now, pause))
     else:

@@ -47,7 +47,9 @@ class EngineControl:
         background: BackgroundTasks,
         lock: EngineLock,
         started_at: datetime,
+        is_detached: bool = False,
     ) -> None:
+        self._is_detached = is_detached
         self.runs = runs
         self.stopping = asyncio.Event()
         self._paths = paths
@@ -111,7 +113,7 @@ class EngineControl:
             for view in self.service_views()
         )
         return engine_process.EngineInfo(
-            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
+            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services, self._is_detached
         )
 
     def _update_info(self) -> None:

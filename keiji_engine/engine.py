@@ -10,6 +10,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from keiji_engine.handlers.ledger import record_lifecycle
 from keiji_engine.logs.health import LogHealth
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.orphans import reap_orphans
 from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
 from keiji_engine.runtime_folder import RuntimeFolder
@@ -40,6 +42,7 @@ from keiji_engine.scheduler_service import SchedulerService, apply_set_back, che
 from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.preflight import describe_other_database
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
@@ -64,6 +67,10 @@ class Engine:
         lock: the engine's lock, which this process holds.
         only: names of the services to start; the others can be started later.
         echo: whether service logs also go to standard error.
+        drain: seconds to wait for live runs when the engine is stopped, before they are stopped, too; None to leave
+            them to the next engine.
+        max_grace: seconds after which runs that are stopped at the end are killed, even if their policy grants more.
+        is_detached: whether ``keiji system start`` has started the engine.
     """
 
     def __init__(
@@ -75,8 +82,13 @@ class Engine:
         only: Sequence[str] = SERVICES,
         echo: bool = False,
         clock: Callable[[], datetime] = now,
+        drain: float | None = None,
+        max_grace: float | None = None,
+        is_detached: bool = False,
     ) -> None:
         self._paths = paths
+        self._drain_seconds = drain
+        self._max_grace = max_grace
         self._settings = settings
         self._only = only
         self._clock = clock
@@ -134,6 +146,7 @@ class Engine:
             background=self._background,
             lock=lock,
             started_at=clock(),
+            is_detached=is_detached,
         )
         self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
         self._lock = lock
@@ -170,6 +183,9 @@ class Engine:
             ready()
             _notify_systemd("READY=1")
             await self._control.stopping.wait()
+            if self._drain_seconds is not None:
+                await self._supervisor.stop("scheduler")  # nothing is claimed any more
+                await self._control.runs.drain(self._drain_seconds, self._max_grace)
         finally:
             _notify_systemd("STOPPING=1")
             await self._shut_down()
@@ -184,6 +200,8 @@ class Engine:
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._store.require_owner()
+        if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
+            _repo_log.warning("%s", warning)
         await self._state.load()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
@@ -193,6 +211,8 @@ class Engine:
         self._background.start(self._state.watch_database(), _repo_log)
         self._background.start(self._log_health.serve(), _log)
         await self._supervisor.start_all(self._only)
+        if os.getpid() == 1:
+            self._background.start(reap_orphans(self._control.runs.runner.own_children), _log)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
         self._background.start(asyncio.to_thread(self._paths.restrict), _log)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))
@@ -242,6 +262,13 @@ class Engine:
             outcome = f"the settings are unchanged: {error.message}"
             _scheduler_log.error("%s", outcome)
         else:
+            if loaded.db_url != self._settings.db_url:
+                outcome = (
+                    "settings read again, except DB_URL: a running engine cannot change its database; "
+                    "keiji system restart switches to the new one"
+                )
+                _repo_log.error("%s", outcome)
+                loaded = replace(loaded, db_url=self._settings.db_url)
             await self._apply_settings(loaded)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
@@ -253,8 +280,6 @@ class Engine:
             await self._supervisor.start_all(["bus"])
 
     async def _apply_settings(self, loaded: Settings) -> None:
-        if loaded.db_url != self._settings.db_url:
-            _repo_log.warning("DB_URL has changed; it takes effect when the engine is restarted")
         self._settings = loaded
         _scheduler_log.info("settings read, time zone %s", loaded.time_zone)
         await move_to_zone(self._state, loaded, self._clock())

@@ -19,6 +19,8 @@ from keiji.errors import KeijiError
 from keiji.paths import Paths
 
 _MAX_DESCRIPTORS = 65_536  # more would only cost memory: some libraries reserve space for every possible descriptor
+_MAX_DRAIN = 7 * 86400  # seconds
+_MAX_GRACE_AS_PID_1 = 8.0  # seconds; Docker kills the container after 10
 
 
 def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> int:
@@ -47,7 +49,21 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
             lock.paths.engine_info.unlink(missing_ok=True)
             settings = settings_file.load(paths.settings)
             only = options.only or engine_process.SERVICES
-            asyncio.run(Engine(lock.paths, settings, lock=lock, only=only, echo=not options.quiet, clock=clock).run())
+            drain = options.drain
+            if drain is None and os.getpid() == 1:
+                drain = 0.0  # the container ends with this process, and so do all runs
+            engine = Engine(
+                lock.paths,
+                settings,
+                lock=lock,
+                only=only,
+                echo=not options.quiet,
+                clock=clock,
+                drain=drain,
+                max_grace=_MAX_GRACE_AS_PID_1 if os.getpid() == 1 else None,
+                is_detached=options.detached,
+            )
+            asyncio.run(engine.run())
     except KeijiError as error:
         sys.stderr.write(f"keiji-engine: {error}\n")
         return error.exit_code
@@ -76,6 +92,16 @@ def _restrict_umask() -> None:
     os.environ["KEIJI_UMASK"] = str(os.umask(0o077))
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= _MAX_DRAIN:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {_MAX_DRAIN}")
+    return value
+
+
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keiji-engine",
@@ -87,6 +113,14 @@ def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--workspace", metavar="DIR", help="the folder of settings.conf and tasks/ (KEIJI_WORKSPACE)")
     parser.add_argument("--only", action="append", choices=services, help="start only this service; may be repeated")
     parser.add_argument("--quiet", action="store_true", help="write to the service logs only, not to standard error")
+    parser.add_argument(
+        "--drain",
+        type=_seconds,
+        metavar="SECONDS",
+        help="when stopped, wait up to SECONDS for the live runs, then stop them, instead of leaving them to the next "
+        "engine; as PID 1 of a container, the default is 0",
+    )
+    parser.add_argument("--detached", action="store_true", help=argparse.SUPPRESS)  # by `keiji system start`
     parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
     return parser
 

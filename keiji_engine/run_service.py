@@ -32,9 +32,13 @@ from keiji_engine.runner.spec import RunSpec
 from keiji_engine.state import EngineState
 from keiji_engine.storage.transactions import Transaction, request_run
 
-RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
+RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
+MAX_RETRY_INTERVAL = 10.0
+FIRST_RECORD_TIMEOUT = 5.0  # seconds for the results of the meantime to be recorded
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
+RECORD_TIMEOUT = 1.5  # seconds for runs that were killed at the end to be recorded
+FOLDER_INTERVAL = 0.5  # seconds between two checks of the folder of run files
 _RETRIED = FAILURES - {RunState.LOST}  # a lost run may have done its work
 
 _log = logging.getLogger("keiji.runner")
@@ -72,6 +76,7 @@ class RunService:
         self._stop_reasons: dict[str, Reason] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self.is_online = False
+        self.is_draining = False
         self.runner = Runner(paths.runs, self._events.put_nowait, clock, lock=paths.launcher_lock)
         events.subscribe(Committed, self._committed)
 
@@ -79,31 +84,64 @@ class RunService:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt the runs of an earlier engine, then record what happens to runs, until cancelled."""
-        await self._discard_repeated_results()
-        live = [run.run_id for run in self._state.open_runs() if run.is_live and run.run_id not in self._starting]
-        await self.runner.start(live)
+        await self._start_runner()
         try:
-            # Results of the meantime are recorded first: the scheduler must not take these runs for live.
-            while not self._events.empty():
-                await self._record(self._events.get_nowait())
-            self.is_online = True
-            ready()
             async with asyncio.TaskGroup() as group:
+                # Results of the meantime are recorded first: the scheduler must not take these runs for live. One that
+                # the database rejects must not keep the service from starting.
+                events = [self._events.get_nowait() for _ in range(self._events.qsize())]
+                if recording := [group.create_task(self._record(event)) for event in events]:
+                    await asyncio.wait(recording, timeout=FIRST_RECORD_TIMEOUT)
+                self.is_online = True
+                ready()
                 group.create_task(self._launch_claimed())
                 group.create_task(self._record_events())
                 group.create_task(self._poll_progress())
+                group.create_task(self._watch_folder())
                 group.create_task(self.runner.wait())
         finally:
             self.is_online = False
             await self.runner.stop()
 
-    async def _discard_repeated_results(self) -> None:
-        """Drop results that were not recorded before the service stopped, if their run files will report them again."""
+    async def _start_runner(self) -> None:
+        """Start the runner with the runs of an earlier engine, and launch those that it has claimed and not begun."""
+        reported = await self._discard_repeated_results()
+        live = {
+            run.run_id: run
+            for run in self._state.open_runs()
+            if run.is_live and run.run_id not in self._starting and run.run_id not in reported
+        }
+        origins = await self._state.read(lambda transaction: transaction.runs.origins())
+        starting = [run_id for run_id, run in live.items() if run.state is RunState.STARTING]
+        for run_id in await self.runner.start(live, origins, starting):
+            _log.info("run %s was claimed by an earlier engine and has not begun; starting it", run_id)
+            self._starting[run_id] = live[run_id]
+        self._has_starting.set()
+        self._state.set_run_origin(self.runner.origin)
+
+    async def _watch_folder(self) -> None:
+        """Create the folder of run files again if it is deleted; the shims create their files again."""
+        while True:
+            await asyncio.sleep(FOLDER_INTERVAL)
+            try:
+                if await self.runner.check_folder():
+                    self._state.set_run_origin(self.runner.origin)
+            except OSError as error:
+                _log.error("the folder of run files cannot be created: %s", error)
+
+    async def _discard_repeated_results(self) -> set[str]:
+        """Drop results that were not recorded before the service stopped, if their run files will report them again.
+
+        Returns the ids of the runs whose results are left.
+        """
         with_file = await asyncio.to_thread(_file_names, self._paths.runs)
         pending = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        left = set()
         for event in pending:
             if isinstance(event, RunResult) and event.run_id not in with_file:
                 self._events.put_nowait(event)
+                left.add(event.run_id)
+        return left
 
     def _committed(self, event: Committed) -> None:
         for run in event.changes.runs.values():
@@ -117,6 +155,8 @@ class RunService:
 
     async def request(self, task: Task) -> Run:
         """Start a manual run, or queue it while all slots are taken. Raises NotBuilt, AlreadyRunning."""
+        if self.is_draining:
+            raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
         limit = self._settings().max_parallel_runs or None
         return (await self._state.apply(request_run(task.slug, self._clock(), limit))).run
 
@@ -159,13 +199,15 @@ class RunService:
     def _spec(self, run: Run, task: Task | None, build: Build | None) -> RunSpec:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
-        if not Path(build.command[-2]).exists():
+        # Not the path in the row: the state folder may have been moved, or restored elsewhere, since the build.
+        entry = self._paths.builds / build.hash / Path(build.command[-2]).name
+        if not entry.exists():
             raise NotBuilt.missing(task.slug, build.hash)
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,
             task=task.slug,
-            command=build.command,
+            command=(*build.command[:-2], str(entry), build.command[-1]),
             environment=builds.child_environment(
                 self._paths.source(task.slug), os.environ, {"KEIJI_TASK": task.name, "KEIJI_RUN_ID": run.run_id}
             ),
@@ -187,16 +229,17 @@ class RunService:
                 group.create_task(self._record(await self._events.get()))
 
     async def _record(self, event: RunStarted | RunResult) -> None:
-        """Record an event, as soon as the database accepts it."""
+        """Record an event, as soon as the database accepts it. Whatever the error, it affects no other run."""
+        interval = RETRY_INTERVAL
         while True:
             try:
                 if isinstance(event, RunStarted):
                     await self._record_start(event)
                 else:
                     await self._record_end(event)
-            except StorageError as error:
-                _repo_log.error("run %s: %s; trying again", event.run_id, error.message)
-                await asyncio.sleep(RETRY_INTERVAL)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)  # the next start of this service records it
+                raise
             except (RunNotFound, IllegalTransition) as error:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)
@@ -204,8 +247,17 @@ class RunService:
                     await asyncio.to_thread(self.runner.remove_run_files, event.run_id)
                     self._forget(event.run_id)
                 return
+            except Exception as error:  # noqa: BLE001 - for example a value that the database cannot store
+                text = error.message if isinstance(error, StorageError) else repr(error)
+                _repo_log.error("run %s: %s; trying again", event.run_id, text)
             else:
                 return
+            try:
+                await asyncio.sleep(interval)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)
+                raise
+            interval = min(interval * 1.5, MAX_RETRY_INTERVAL)
 
     async def _record_start(self, event: RunStarted) -> None:
         await self._state.apply(lambda transaction: transaction.runs.mark_running(event.run_id, event.started_at))
@@ -267,6 +319,44 @@ class RunService:
         """Ask a live run to stop; do not wait."""
         if self.runner.stop_run(run_id):
             self._stop_reasons.setdefault(run_id, why)
+
+    async def drain(self, seconds: float, max_grace: float | None) -> None:
+        """Start nothing any more, wait for the live runs, stop those that are left, and record how they end.
+
+        Args:
+            seconds: how long to wait before the runs are stopped.
+            max_grace: seconds after which they are killed, even if their policies grant more.
+        """
+        self.is_draining = True
+        if not self.is_online or not self.runner.live:
+            return
+        _log.info("waiting up to %g s for %d live runs", seconds, len(self.runner.live))
+        if await self._wait_for_live_runs(seconds):
+            return
+        tasks = [self._state.task(run.task) for run in self._state.open_runs() if run.is_live]
+        grace = max((task.policy.stop_grace for task in tasks if task is not None), default=0.0)
+        _log.info("stopping %d live runs", len(self.runner.live))
+        why = reason(Code.STOPPED, by="the shutdown of the engine", why="shutdown")
+        for run_id in self.runner.live:
+            self.request_stop(run_id, why)
+        if max_grace is not None and max_grace < grace:
+            if await self._wait_for_live_runs(max_grace):
+                return
+            for run_id in self.runner.live:
+                self.runner.kill_run(run_id)
+            grace = 0.0
+        if not await self._wait_for_live_runs(grace + RECORD_TIMEOUT):
+            _log.error("%d runs are not recorded yet; the next engine records them", len(self.runner.live))
+
+    async def _wait_for_live_runs(self, seconds: float) -> bool:
+        """Wait until no run is live and all results are recorded; return False if that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.runner.live or any(run.is_live for run in self._state.open_runs()):
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(min(0.05, max(deadline - loop.time(), 0.0)))
+        return True
 
     async def stop(self, task: Task, why: Reason) -> bool:
         """Stop the live runs of a task and cancel its queued runs; return, once they ended, whether there were any.

@@ -21,7 +21,7 @@ from keiji import names
 from keiji.errors import KeijiError, RunNotFound, StorageError
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Build, Pause, Progress, Run, Task
+from keiji.records import Build, Pause, Progress, Run, RunOrigin, Task
 from keiji.states import NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
@@ -177,6 +177,10 @@ class EngineState:
         self._groups.append(_Group(operations, outcome))
         self._wakeup.set()
         return await asyncio.shield(outcome)
+
+    def set_run_origin(self, origin: RunOrigin) -> None:
+        """Set what is recorded with each run that is claimed from now on."""
+        self._store.set_run_origin(origin)
 
     async def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""

@@ -29,7 +29,7 @@ class RunnerHarness:
         self.run_files = root / "run" / "runs"
         self.log = root / "logs" / "t.log"
         self.events: list[RunStarted | RunResult] = []
-        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd)
+        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd, restore_timeout=1.5)
 
     def spec(self, run_id: str, *command: str, **fields: Any) -> RunSpec:
         """Return the spec of a run. ``fields`` replace its default fields."""

@@ -3,12 +3,16 @@
 The shim holds a lock on the file for as long as it lives; a process that happens to reuse its pid does not. The file is
 complete and locked when it appears under its name. A line without a newline was not written completely and is ignored.
 Both lines have a version; a reader of an older version reads the fields that it knows.
+
+If the file is deleted or moved away while its shim lives, the shim creates it again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,19 +22,96 @@ from keiji import file_lock, machine
 from keiji.reasons import Code, Reason, reason, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
+from keiji_engine.runner import run_folder
 from keiji_engine.runner.spec import RunSpec
 
 _VERSION = 1
 _TEMPORARY_PREFIX = "."
 
 
-def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
-    """Create the file of a run whose shim is this process; return its descriptor, which holds the lock.
+class RunFile:
+    """The file of the run whose shim is this process."""
 
-    Raises:
-        FileExistsError: the run already has a run file, of a live or an ended shim.
-        OSError: the file cannot be written.
-    """
+    def __init__(self, folder: Path, run_id: str, header: bytes) -> None:
+        self._path = folder / run_id
+        self._header = header
+        self._moved: list[int] = []  # descriptors of former files that still have a name
+        self._descriptor = self._write(Path.hardlink_to)  # unlike a rename, this does not replace an existing file
+
+    @classmethod
+    def create(cls, folder: Path, spec: RunSpec, started_at: datetime) -> RunFile:
+        """Create and lock the file, and the folder if it does not exist.
+
+        Raises:
+            FileExistsError: the run already has a run file, of a live or an ended shim.
+            OSError: the file cannot be written.
+        """
+        return cls(folder, spec.run_id, _header(spec, started_at))
+
+    def restore(self) -> None:
+        """Create the file again if it was deleted, moved or replaced. Raises OSError.
+
+        A file that was moved stays locked and gets the result, too: the whole installation may have been moved.
+        """
+        if self._is_in_place():
+            return
+        former = self._descriptor
+        self._descriptor = self._write(lambda path, temporary: temporary.replace(path))
+        if _is_linked(former):
+            self._moved.append(former)
+        else:
+            os.close(former)
+
+    def finish(self, result: RunResult) -> None:
+        """Append the result. Raises OSError if it cannot be written."""
+        line = _encode_result(result)
+        for moved in self._moved:
+            with contextlib.suppress(OSError):
+                _append(moved, line)
+        for _ in range(2):  # once more if the file is deleted in between
+            try:
+                self.restore()
+            except OSError:
+                if not _is_linked(self._descriptor):
+                    raise
+            _append(self._descriptor, line)
+            if self._is_in_place():
+                return
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _write(self, publish: Callable[[Path, Path], object]) -> int:
+        """Write the header to a locked temporary file, publish it as the run file, and return its descriptor."""
+        folder = self._path.parent
+        temporary = folder / f"{_TEMPORARY_PREFIX}{self._path.name}.{os.getpid()}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        try:
+            descriptor = os.open(temporary, flags, 0o600)
+        except FileNotFoundError:
+            run_folder.create(folder)
+            descriptor = os.open(temporary, flags, 0o600)
+        try:
+            file_lock.lock(descriptor)
+            _append(descriptor, self._header)
+            publish(self._path, temporary)
+        except OSError:
+            os.close(descriptor)
+            raise
+        finally:
+            temporary.unlink(missing_ok=True)
+        return descriptor
+
+
+def _is_linked(descriptor: int) -> bool:
+    """Return whether the file of this descriptor has a name, whichever it is."""
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def _header(spec: RunSpec, started_at: datetime) -> bytes:
     header = {
         "version": _VERSION,
         "run_id": spec.run_id,
@@ -46,24 +127,11 @@ def create(folder: Path, spec: RunSpec, started_at: datetime) -> int:
         "boot": machine.boot_id(),
         "started_at": started_at.isoformat(),
     }
-    temporary, path = folder / f"{_TEMPORARY_PREFIX}{spec.run_id}.{os.getpid()}", folder / spec.run_id
-    descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        file_lock.lock(descriptor)
-        _append(descriptor, header)
-        path.hardlink_to(temporary)  # unlike a rename, this does not replace an existing file
-    except OSError:
-        os.close(descriptor)
-        raise
-    finally:
-        temporary.unlink()
-    return descriptor
+    return _encode(header)
 
 
-def finish(descriptor: int, result: RunResult) -> None:
-    """Append the result. Raises OSError if it cannot be written; nothing was appended then."""
-    _append(
-        descriptor,
+def _encode_result(result: RunResult) -> bytes:
+    return _encode(
         {
             "version": _VERSION,
             "state": result.state.value,
@@ -76,13 +144,17 @@ def finish(descriptor: int, result: RunResult) -> None:
             "log_start": result.log_start,
             "log_end": result.log_end,
             "reason": result.reason.to_dict() if result.reason is not None else None,
-        },
+        }
     )
 
 
-def _append(descriptor: int, data: dict[str, Any]) -> None:
+def _encode(data: dict[str, Any]) -> bytes:
+    return json.dumps(data).encode() + b"\n"
+
+
+def _append(descriptor: int, line: bytes) -> None:
     size = os.fstat(descriptor).st_size
-    remaining = memoryview(json.dumps(data).encode() + b"\n")
+    remaining = memoryview(line)
     try:
         while remaining:
             remaining = remaining[os.write(descriptor, remaining) :]

@@ -15,10 +15,22 @@ _ID_NAME = ".id"
 _ID_DIGITS = 32
 
 
-def ensure(folder: Path) -> str:
+def create(folder: Path) -> None:
+    """Create the folder and its parent, unless they exist.
+
+    The parent's own parent, the data folder, is not created: if it is gone, the installation was moved or removed.
+
+    Raises:
+        OSError: the folder cannot be created.
+    """
+    for path in (folder.parent, folder):
+        path.mkdir(mode=0o700, exist_ok=True)
+
+
+def ensure_id(folder: Path) -> str:
     """Create the folder and its id, unless they exist, and return the id. Raises OSError."""
     while (found := read_id(folder)) is None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        create(folder)
         _create_id(folder)
     return found
 

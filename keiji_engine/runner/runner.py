@@ -10,16 +10,16 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from keiji import file_lock
+from keiji import file_lock, machine
 from keiji.errors import KeijiError, ServiceOffline
 from keiji.reasons import Code, reason
-from keiji.records import RunResult
+from keiji.records import RunOrigin, RunResult
 from keiji.states import RunState
 from keiji_engine.runner import adopt, process_tree, progress, run_file, run_folder
 from keiji_engine.runner.adopt import LiveRun
@@ -32,6 +32,8 @@ _MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pendi
 _RESTART_DELAY = 1.0
 _RETRY_DELAY = 1.0
 _KILL_TIMEOUT = 5.0  # seconds for the processes of a lost run to end
+RESTORE_TIMEOUT = 3.0  # seconds for a live shim to create its run file again; it checks each second
+_BEGIN_TIMEOUT = 15.0  # seconds for a run to begin whose run file may have been deleted
 
 _log = logging.getLogger("keiji.runner")
 
@@ -52,6 +54,7 @@ class Runner:
         runs: folder of the run files.
         on_event: called on the event loop, in order, for each run that has started or ended.
         lock: the file that the launcher locks; by default in the parent folder of ``runs``.
+        restore_timeout: seconds after which a run is lost whose run file is missing.
         open_pidfd: opens a pidfd, or returns None if the system does not support it.
     """
 
@@ -60,8 +63,10 @@ class Runner:
         runs: Path,
         on_event: Callable[[RunStarted | RunResult], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
         open_pidfd: Callable[[int], int | None] = adopt.open_pidfd,
         lock: Path | None = None,
+        restore_timeout: float = RESTORE_TIMEOUT,
     ) -> None:
         self._runs = runs
         self._lock = lock or runs.parent / "launcher.lock"
@@ -71,6 +76,10 @@ class Runner:
         self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher, and not known to have begun
         self._watched: dict[str, LiveRun] = {}
         self._ending: dict[str, asyncio.Task[None]] = {}  # runs without a shim, until reported
+        # Runs that may have begun but have no run file, and when (on the loop's clock) they are lost without one.
+        self._missing: dict[str, float] = {}
+        self._restore_timeout = restore_timeout
+        self.folder_id = ""  # of the folder of run files
         self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
         self._launcher: LauncherProcess | None = None
         self._launcher_task: asyncio.Task[None] | None = None
@@ -80,30 +89,53 @@ class Runner:
     @property
     def live(self) -> frozenset[str]:
         """The ids of the runs that have a process or are about to get one."""
-        return frozenset(self._pending) | frozenset(self._watched) | frozenset(self._ending)
+        return frozenset().union(self._pending, self._watched, self._ending, self._missing)
 
-    async def start(self, open_runs: Collection[str]) -> None:
+    @property
+    def origin(self) -> RunOrigin:
+        """What a claim records, so that a later engine knows what an absent run file means."""
+        return RunOrigin(self.folder_id, machine.boot_id())
+
+    async def start(
+        self, open_runs: Collection[str], origins: Mapping[str, RunOrigin] | None = None, starting: Collection[str] = ()
+    ) -> list[str]:
         """Report the state of all earlier runs, including ``open_runs``, then start the launcher.
 
+        A run without a run file is lost, unless its shim creates the file again in time, or the run has never begun.
+
         Args:
-            open_runs: ids of runs that have not ended according to the database; those without a run file are lost.
+            open_runs: ids of runs that have not ended according to the database.
+            origins: where these were claimed, as far as it is known.
+            starting: those among them that are not known to have begun.
+
+        Returns:
+            The ids of the runs that never began. They can be launched.
 
         Raises:
             KeijiError: an earlier launcher does not end, or the new one does not start.
         """
-        await asyncio.to_thread(run_folder.ensure, self._runs)
+        self.folder_id = await asyncio.to_thread(run_folder.ensure_id, self._runs)
+        never_began: list[str] = []
         lock = await self._acquire_launcher_lock()
         try:
             run_ids_with_file = await asyncio.to_thread(run_folder.run_ids, self._runs)
             unreadable = []
             for run_id in run_ids_with_file:
                 try:
-                    await self._check_run_file(run_id, adopted=True)
+                    await self._check_run_file(run_id, found=True)
                 except OSError as error:
                     _log.error("the file of run %s cannot be read; trying again: %s", run_id, error)
                     unreadable.append(run_id)
-            without_file = sorted(set(open_runs).difference(run_ids_with_file))
-            self._close_lost([adopt.lost_result(run_id, self._clock()) for run_id in without_file])
+            rebooted = []
+            for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
+                origin = (origins or {}).get(run_id)
+                if origin is not None and machine.has_rebooted_since(origin.boot):
+                    rebooted.append(adopt.lost_result(run_id, self._clock(), reason(Code.MACHINE_REBOOTED)))
+                elif run_id in starting and origin == self.origin and origin.boot:
+                    never_began.append(run_id)  # the lock is free, and the folder has been there all the time
+                else:
+                    self._expect_run_file(run_id, self._restore_timeout)
+            self._close_lost(rebooted)
             if self._ending:
                 await asyncio.wait(self._ending.values())
             for run_id in unreadable:
@@ -116,6 +148,24 @@ class Runner:
             os.close(lock)
         self._launcher_task = asyncio.create_task(self._serve_launcher(self._launcher), name="runner")
         self._launcher_task.add_done_callback(self._on_launcher_task_done)
+        self._schedule_poll()
+        return never_began
+
+    async def check_folder(self) -> bool:
+        """Create the folder of run files again if it was deleted; return whether it was.
+
+        Raises:
+            OSError: it cannot be created.
+        """
+        found = await asyncio.to_thread(run_folder.ensure_id, self._runs)
+        if found == self.folder_id:
+            return False
+        self.folder_id = found
+        _log.warning("the folder of run files was deleted: %s is new", self._runs)
+        for run_id in self._pending:
+            self._expect_run_file(run_id, _BEGIN_TIMEOUT)
+        self._schedule_poll()
+        return True
 
     async def stop(self) -> None:
         """Stop the launcher once it has begun all runs that it was sent. Runs continue, without further events."""
@@ -133,6 +183,7 @@ class Runner:
             ending.cancel()
         self._ending.clear()
         self._pending.clear()
+        self._missing.clear()
         self._stop_requests.clear()
 
     async def wait(self) -> None:
@@ -157,19 +208,30 @@ class Runner:
             await self._send(self._launcher, list(new.values()))
         self._schedule_poll()
 
+    def own_children(self) -> set[int]:
+        """Return the pids of the child processes whose exit status the runner reads."""
+        return {self._launcher.pid} if self._launcher is not None else set()
+
+    def kill_run(self, run_id: str) -> bool:
+        """End the grace period of a run that was asked to stop; return False if it is not live."""
+        return self._signal(run_id, signal.SIGALRM)
+
     def stop_run(self, run_id: str) -> bool:
         """Request that the run stops; return False if it is not live."""
         if run_id in self._pending:
             self._stop_requests.add(run_id)
             return True
+        return self._signal(run_id, signal.SIGTERM)
+
+    def _signal(self, run_id: str, number: signal.Signals) -> bool:
         live_run = self._watched.get(run_id)
         if live_run is None:
             return False
         try:
             if live_run.pidfd is not None:
-                signal.pidfd_send_signal(live_run.pidfd, signal.SIGTERM)
+                signal.pidfd_send_signal(live_run.pidfd, number)
             elif run_file.has_live_shim(self._runs / run_id):  # without pidfds only, where there is no better way
-                os.kill(live_run.shim, signal.SIGTERM)
+                os.kill(live_run.shim, number)
             else:
                 return False
         except (ProcessLookupError, FileNotFoundError):
@@ -200,7 +262,8 @@ class Runner:
             _log.warning("the launcher (pid %d) died; starting another one", launcher.pid)
             await launcher.close()
             self._launcher = launcher = await self._replace_launcher()
-            await self._send(launcher, list(self._pending.values()))
+            unsent = [spec for run_id, spec in self._pending.items() if run_id not in self._missing]
+            await self._send(launcher, unsent)
 
     async def _replace_launcher(self) -> LauncherProcess:
         while True:
@@ -231,9 +294,12 @@ class Runner:
 
     async def _handle_message(self, message: dict[str, str]) -> None:
         if run_id := message.get("began"):
-            await self._check_run_file(run_id)
+            if not await self._check_run_file(run_id):
+                self._expect_run_file(run_id, self._restore_timeout)
+                self._schedule_poll()
         elif run_id := message.get("failed"):
             if self._pending.pop(run_id, None):
+                self._missing.pop(run_id, None)
                 self._stop_requests.discard(run_id)
                 self._on_event(
                     RunResult(
@@ -247,20 +313,23 @@ class Runner:
             has_file = await self._check_run_file(run_id)
             spec = None if has_file else self._pending.pop(run_id, None)
             if spec is not None:
+                self._missing.pop(run_id, None)
                 self._stop_requests.discard(run_id)
-                self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED)))
+                self._close_lost([adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED))])
 
-    async def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
+    async def _check_run_file(self, run_id: str, *, found: bool = False) -> bool:
         """Report and watch a run if its file shows that it has begun; return False if it has no file."""
-        if self._is_reported(run_id, adopted):
+        if self._is_reported(run_id, found):
             return True
         state = await self._inspect(run_id)
-        if self._is_reported(run_id, adopted):  # by another check in the meantime
+        if self._is_reported(run_id, found):  # by another check in the meantime
             _close_pidfd(state)
             return True
         if state is None:
             return False
+        adopted = run_id not in self._pending
         self._pending.pop(run_id, None)
+        self._missing.pop(run_id, None)
         stop_requested = run_id in self._stop_requests
         self._stop_requests.discard(run_id)
         if isinstance(state, RunResult):
@@ -275,8 +344,9 @@ class Runner:
             self.stop_run(run_id)
         return True
 
-    def _is_reported(self, run_id: str, adopted: bool) -> bool:
-        return run_id in self._watched or (not adopted and run_id not in self._pending)
+    def _is_reported(self, run_id: str, found: bool) -> bool:
+        is_expected = found or run_id in self._pending or run_id in self._missing
+        return run_id in self._watched or not is_expected
 
     async def _inspect(self, run_id: str) -> LiveRun | RunResult | None:
         """Inspect a run file in a thread, since the disk may hang."""
@@ -344,7 +414,7 @@ class Runner:
         """Schedule a check of the run files if some runs may start or end without a notification."""
         if self._poll_timer is not None or self._poll_task is not None:
             return
-        if any(live_run.pidfd is None for live_run in self._watched.values()):
+        if any(live_run.pidfd is None for live_run in self._watched.values()) or self._missing:
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL, self._poll_run_files)
         elif self._pending:
             self._poll_timer = asyncio.get_running_loop().call_later(_MESSAGE_TIMEOUT, self._poll_run_files)
@@ -362,17 +432,41 @@ class Runner:
         self._poll_task = asyncio.create_task(self._check_run_files(), name="check run files")
 
     async def _check_run_files(self) -> None:
-        for run_id in list(self._pending):
+        for run_id in [*self._pending, *self._missing]:
             try:
                 await self._check_run_file(run_id)
             except OSError as error:
                 _log.error("the file of run %s cannot be read; trying again: %s", run_id, error)
         without_pidfd = [run_id for run_id, live_run in self._watched.items() if live_run.pidfd is None]
-        for run_id in await asyncio.to_thread(_without_shim, self._runs, without_pidfd):
-            if run_id in self._watched:
+        for run_id, is_live in (await asyncio.to_thread(_have_live_shims, self._runs, without_pidfd)).items():
+            if run_id not in self._watched:
+                continue
+            if is_live is None:
+                self._expect_run_file(run_id, self._restore_timeout)
+                continue
+            self._missing.pop(run_id, None)
+            if not is_live:
                 self._on_shim_exit(run_id)
+        now = asyncio.get_running_loop().time()
+        for run_id in [run_id for run_id, deadline in self._missing.items() if deadline <= now]:
+            self._give_up(run_id)
         self._poll_task = None
         self._schedule_poll()
+
+    def _expect_run_file(self, run_id: str, timeout: float) -> None:
+        """Give the shim of a run time to create its run file again."""
+        self._missing.setdefault(run_id, asyncio.get_running_loop().time() + timeout)
+
+    def _give_up(self, run_id: str) -> None:
+        """Report a run as lost that has no run file."""
+        del self._missing[run_id]
+        is_known = self._pending.pop(run_id, None) is not None
+        self._stop_requests.discard(run_id)
+        if run_id in self._watched:
+            self._unwatch(run_id)
+            is_known = True
+        why = reason(Code.RUN_FILE_REMOVED) if is_known else reason(Code.NO_TRACE)
+        self._close_lost([adopt.lost_result(run_id, self._clock(), why)])
 
     async def _acquire_launcher_lock(self) -> int:
         """Return a descriptor that holds the launcher's lock. All runs sent to earlier launchers then have a run file.
@@ -422,16 +516,16 @@ async def _kill_survivors(run_ids: Sequence[str]) -> None:
         _log.warning("killed process %d, which the lost run %s had left", pid, run_id)
 
 
-def _without_shim(runs: Path, run_ids: Sequence[str]) -> list[str]:
-    """Return the runs whose shim has exited."""
-    return [run_id for run_id in run_ids if not _has_live_shim(runs / run_id)]
+def _have_live_shims(runs: Path, run_ids: Sequence[str]) -> dict[str, bool | None]:
+    """Return for each run whether its shim is alive; None if its run file is missing."""
+    return {run_id: _has_live_shim(runs / run_id) for run_id in run_ids}
 
 
-def _has_live_shim(path: Path) -> bool:
+def _has_live_shim(path: Path) -> bool | None:
     try:
         return run_file.has_live_shim(path)
     except FileNotFoundError:
-        return False
+        return None
     except OSError:  # for example no descriptors; it is checked again
         return True
 

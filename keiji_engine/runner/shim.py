@@ -1,10 +1,12 @@
 """The process that supervises one run: captures its output, enforces its time limit, and records its result.
 
-It depends on no other process: the engine and the launcher may die at any time. SIGTERM requests a stop of the run.
+It depends on no other process: the engine and the launcher may die at any time. SIGTERM requests a stop of the run;
+SIGALRM ends the grace period of that stop.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -22,14 +24,16 @@ from keiji.records import Progress, RunResult
 from keiji.states import FAILURES, RunState
 from keiji_engine.logs.line_format import StreamFormatter, format_line
 from keiji_engine.logs.writer import LogWriter
-from keiji_engine.runner import failure, progress, run_file
+from keiji_engine.runner import failure, progress
 from keiji_engine.runner.child import Child
 from keiji_engine.runner.process_tree import Process
+from keiji_engine.runner.run_file import RunFile
 from keiji_engine.runner.spec import RunSpec
 
 CHUNK_BYTES = 64 * 1024
 PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
+RUN_FILE_INTERVAL = 1.0  # seconds between two checks that the run file exists
 _TAIL_BYTES = 4096
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing
 _HELPER_TIMEOUT = 0.1  # seconds after the main process for processes that end with it, such as those of multiprocessing
@@ -50,9 +54,9 @@ def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None
     """
     self_pipe = SelfPipe()
     started_at = datetime.now(UTC)
-    file = run_file.create(runs, spec, started_at)
+    file = RunFile.create(runs, spec, started_at)
     on_started()
-    shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id))
+    shim = _Shim(spec, started_at, self_pipe, progress.path_for(runs, spec.run_id), file)
     try:
         result = shim.run()
     except Exception as error:  # noqa: BLE001  # every run must have a result
@@ -60,11 +64,11 @@ def supervise(spec: RunSpec, runs: Path, on_started: Callable[[], None]) -> None
     _record_result(file, result)
 
 
-def _record_result(file: int, result: RunResult) -> None:
+def _record_result(file: RunFile, result: RunResult) -> None:
     deadline = time.monotonic() + RECORD_TIMEOUT
     while True:
         try:
-            return run_file.finish(file, result)
+            return file.finish(result)
         except OSError:
             if time.monotonic() > deadline:
                 raise
@@ -76,16 +80,21 @@ class SelfPipe:
 
     def __init__(self) -> None:
         self.stop_requested = False
+        self.kill_requested = False
         self.read_fd, write_fd = os.pipe()
         for end in (self.read_fd, write_fd):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._request_stop)
+        signal.signal(signal.SIGALRM, self._request_kill)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def _request_stop(self, _number: int, _frame: object) -> None:
         self.stop_requested = True
+
+    def _request_kill(self, _number: int, _frame: object) -> None:
+        self.kill_requested = True
 
     def drain(self) -> None:
         """Discard the bytes that signals have written."""
@@ -109,8 +118,11 @@ class _OutputPipe:
 
 
 class _Shim:
-    def __init__(self, spec: RunSpec, started_at: datetime, self_pipe: SelfPipe, progress_path: Path) -> None:
+    def __init__(
+        self, spec: RunSpec, started_at: datetime, self_pipe: SelfPipe, progress_path: Path, file: RunFile
+    ) -> None:
         self.spec = spec
+        self.file = file
         self.started_at = started_at
         self.self_pipe = self_pipe
         try:
@@ -122,11 +134,13 @@ class _Shim:
         self.unlogged_bytes = 0  # size of the log lines that could not be written
         self.child: Child | None = None
         self.end_state: RunState | None = None  # TIMED_OUT or STOPPED, as soon as the shim terminates the run
-        self.was_killed = False
+        self.terminated_at = 0.0
+        self.killed_after: float | None = None  # seconds of grace after which the run was killed
         now = time.monotonic()
         self.monotonic_start = now
         self.time_out_at = None if spec.timeout is None else now + spec.timeout
         self.kill_at: float | None = None
+        self.check_file_at = now + RUN_FILE_INTERVAL
         self.progress: Progress | None = None
         self.progress_path = progress_path
         self.write_progress_at: float | None = None  # None if the progress file is up to date
@@ -148,7 +162,7 @@ class _Shim:
             os.close(report_write_fd)
         self._poll_until(child.has_exited, child, pipes)
         if self.end_state is not None:
-            self._poll_until(lambda: self.was_killed or not _is_tree_alive(child), child, pipes)
+            self._poll_until(lambda: self.killed_after is not None or not _is_tree_alive(child), child, pipes)
         left_behind = self._wait_for_helpers(child)
         if self.end_state is not None or self.spec.leave != Leave.CHILDREN:
             child.kill()
@@ -185,6 +199,10 @@ class _Shim:
                     poll.unregister(descriptor)
             self._enforce_limits(child)
             now = time.monotonic()
+            if self.check_file_at <= now:
+                self.check_file_at = now + RUN_FILE_INTERVAL
+                with contextlib.suppress(OSError):  # for example on a full disk: the next check tries again
+                    self.file.restore()
             if self.write_progress_at is not None and self.write_progress_at <= now:
                 self.write_progress_at, self.progress_written_at = None, now
                 progress.write(self.progress_path, self.progress)
@@ -193,13 +211,14 @@ class _Shim:
                     pipe.flush_at = None
                     self._append(pipe.formatter.flush(self._local_time(), at_end=False))
 
-    def _poll_timeout(self, pipes: tuple[_OutputPipe, _OutputPipe]) -> int | None:
-        """Return the milliseconds until the next timer fires; None if there is none."""
+    def _poll_timeout(self, pipes: tuple[_OutputPipe, _OutputPipe]) -> int:
+        """Return the milliseconds until the next timer fires."""
         timers = [self.time_out_at, self.kill_at, self.write_progress_at, *(pipe.flush_at for pipe in pipes)]
-        if self.end_state is not None and not self.was_killed:
+        timers.append(self.check_file_at)
+        if self.end_state is not None and self.killed_after is None:
             timers.append(time.monotonic() + _TREE_CHECK_INTERVAL)
-        active = [at for at in timers if at is not None]
-        return max(0, int((min(active) - time.monotonic()) * 1000) + 1) if active else None
+        next_at = min(at for at in timers if at is not None)
+        return max(0, int((next_at - time.monotonic()) * 1000) + 1)
 
     def _enforce_limits(self, child: Child) -> None:
         """Terminate the processes of the run on timeout or request, and kill those that outlive the grace period."""
@@ -212,9 +231,12 @@ class _Shim:
             else:
                 return
             self.time_out_at, self.kill_at = None, now + self.spec.stop_grace
+            self.terminated_at = now
             child.terminate()
-        if self.kill_at is not None and self.kill_at <= now:
-            self.kill_at, self.was_killed = None, True
+        if self.kill_at is not None and (self.kill_at <= now or self.self_pipe.kill_requested):
+            is_early = self.kill_at > now
+            self.kill_at = None
+            self.killed_after = round(now - self.terminated_at, 1) if is_early else self.spec.stop_grace
             child.kill()
 
     def _wait_for_helpers(self, child: Child) -> list[Process]:
@@ -330,11 +352,10 @@ class _Shim:
             report: what the program has reported itself (see `failure`).
             last_line: the last line that the program wrote to standard error, for a program that has reported nothing.
         """
-        killed_after = self.spec.stop_grace if self.was_killed else None
         if self.end_state is RunState.TIMED_OUT:
-            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=killed_after)
+            return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=self.killed_after)
         if self.end_state is RunState.STOPPED:
-            return reason(Code.STOPPED, killed_after=killed_after)
+            return reason(Code.STOPPED, killed_after=self.killed_after)
         if code == 0:
             return None
         detail = failure.truncate(last_line)

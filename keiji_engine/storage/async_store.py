@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from keiji.paths import Paths
+from keiji.records import RunOrigin
 from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.store import Store
@@ -26,6 +27,11 @@ class AsyncStore:
     async def open(self, settings: Settings, paths: Paths) -> None:
         """Open the database and bring its schema up to date. Raises StorageError."""
         self._store = await asyncio.get_running_loop().run_in_executor(self._thread, Store.open, settings, paths)
+
+    def set_run_origin(self, origin: RunOrigin) -> None:
+        """Set what is recorded with each run that is claimed from now on."""
+        assert self._store is not None, "open() comes first"
+        self._store.run_origin = origin
 
     async def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""

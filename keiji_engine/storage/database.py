@@ -287,7 +287,12 @@ def _locked(folder: Path) -> Iterator[None]:
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _open_postgresql(text: str) -> Database:
+def connect_postgresql(text: str) -> Database:
+    """Return a PostgreSQL database, to which the first transaction connects.
+
+    Raises:
+        StorageError: the URL is invalid, or the driver is not installed.
+    """
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
@@ -301,7 +306,11 @@ def _open_postgresql(text: str) -> Database:
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
     except ImportError as error:
         raise StorageError(f"{name}: its driver is not installed", hint="pip install 'keiji[postgresql]'") from error
-    database = Database(engine, name, secret)
+    return Database(engine, name, secret)
+
+
+def _open_postgresql(text: str) -> Database:
+    database = connect_postgresql(text)
     try:
         with database.read() as connection:
             current = schema.is_current(connection)
@@ -311,6 +320,6 @@ def _open_postgresql(text: str) -> Database:
                 if not schema.is_current(connection):
                     schema.migrate(connection)
     except StorageError:
-        engine.dispose()
+        database.close()
         raise
     return database

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
-from keiji.records import Claim, Run, RunResult, Task
+from keiji.records import Claim, Run, RunOrigin, RunResult, Task
 from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
@@ -26,11 +26,19 @@ _WITH_SLUG = sa.select(runs, tasks.c.slug).join_from(runs, tasks)
 class RunRepository:
     """Runs in one transaction."""
 
-    def __init__(self, connection: sa.Connection, changes: Changes, ids: RunIds, task_rows: TaskRepository) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        changes: Changes,
+        ids: RunIds,
+        task_rows: TaskRepository,
+        origin: RunOrigin | None = None,
+    ) -> None:
         self._connection = connection
         self._changes = changes
         self._ids = ids
         self._tasks = task_rows
+        self._origin = {"folder": origin.folder or None, "boot": origin.boot or None} if origin is not None else {}
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,7 +116,7 @@ class RunRepository:
         before = self._locked(run_id)
         task = self._task(before.task)
         state = transition(before.state, RunState.STARTING)
-        run = self._update(before, state=state, build=task.build or before.build, reason=None)
+        run = self._update(before, state=state, build=task.build or before.build, reason=None, **self._origin)
         self._tasks.advance({task.slug: task}, {}, [task.slug], now)
         return run
 
@@ -210,6 +218,12 @@ class RunRepository:
             query = query.where(tasks.c.slug.in_(slugs))
         return list(readable(self._connection.execute(query).mappings(), lambda row: to_run(row, row["slug"])))
 
+    def origins(self) -> dict[str, RunOrigin]:
+        """Return where each run was claimed that has not ended, by run id; without those of which it is unknown."""
+        query = sa.select(runs.c.run_id, runs.c.folder, runs.c.boot).where(is_open(runs.c.state))
+        rows = self._connection.execute(query.where(runs.c.folder.is_not(None)))
+        return {row.run_id: RunOrigin(row.folder, row.boot or "") for row in rows}
+
     def latest(self, slug: str, limit: int) -> list[Run]:
         """Return a task's ``limit`` latest runs, newest first. Raises TaskNotFound."""
         latest = sa.select(runs).where(runs.c.task_id == self._task_id(slug))
@@ -236,9 +250,10 @@ class RunRepository:
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {
             "scheduled_for": None, "scheduled_until": None, "count": 1, "due_at": None, "reason": None, "attempt": 1,
-            "retry_of": None,
+            "retry_of": None, "folder": None, "boot": None,
         }  # fmt: skip
-        return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **values}
+        origin = self._origin if values["state"] is RunState.STARTING else {}
+        return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **origin, **values}
 
     def _insert(self, values: dict[str, Any], slug: str) -> Run:
         row = self._connection.execute(sa.insert(runs).values(values).returning(runs)).mappings().one()

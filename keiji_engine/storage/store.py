@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
+from keiji.records import RunOrigin
 from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import CommitFailed, Database
@@ -26,7 +27,7 @@ class OutcomeUnknown(StorageError):
 
 
 class Store:
-    """An open database."""
+    """An open database. ``run_origin`` is recorded with each run that is claimed to be started."""
 
     def __init__(self, database: Database, settings: Settings, paths: Paths) -> None:
         self._database = database
@@ -34,6 +35,7 @@ class Store:
         self._paths = paths
         self._installation = Installation(paths, is_shared=settings.database_kind != "sqlite")
         self._ids = RunIds()
+        self.run_origin: RunOrigin | None = None
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Store:
@@ -86,7 +88,7 @@ class Store:
     def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         with self._database.read() as connection:
-            return query(Transaction(connection, self._ids))
+            return query(Transaction(connection, self._ids, self.run_origin))
 
     def write(self, *operations: Operation) -> Changes:
         """Commit operations in one transaction and return what changed.
@@ -114,7 +116,7 @@ class Store:
             with self._database.write() as connection:
                 self._installation.claim(connection)
                 for operations in batch:
-                    transaction = Transaction(connection, self._ids)
+                    transaction = Transaction(connection, self._ids, self.run_origin)
                     try:
                         with connection.begin_nested():
                             _execute(operations, transaction)
@@ -148,7 +150,7 @@ class Store:
         try:
             with self._database.write() as connection:
                 self._installation.claim(connection)
-                transaction = Transaction(connection, self._ids)
+                transaction = Transaction(connection, self._ids, self.run_origin)
                 changes = transaction.changes
                 _execute(operations, transaction)
         except CommitFailed as error:

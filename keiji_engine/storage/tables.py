@@ -203,6 +203,8 @@ runs = sa.Table(
     sa.Column("retry_of", sa.String(32), unique=True),  # the run that this run retries
     sa.Column("count", sa.Integer, nullable=False, server_default="1"),
     sa.Column("scheduled_until", Moment),
+    sa.Column("folder", sa.String(32)),  # where it was claimed, see RunOrigin
+    sa.Column("boot", sa.String(36)),
     sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),

@@ -9,9 +9,11 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -20,8 +22,10 @@ import pytest_asyncio
 from faults.runner_host import RunnerHost
 from runner_harness import RunnerHarness, is_alive, wait_until
 
-from keiji.reasons import render
+from keiji.reasons import Code, reason, render
+from keiji.records import RunOrigin
 from keiji.states import RunState
+from keiji_engine.runner import run_file
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
 
@@ -334,3 +338,62 @@ async def test_a_full_disk_affects_the_log_but_not_the_result(harness: RunnerHar
     result = await harness.run(harness.shell("r1", "echo lost; exit 4", log_path=str(full)))
     assert (result.state, result.exit_code) == (RunState.FAILED, 4)
     assert "the log could not be written" in render(result.reason)
+
+
+async def test_run_files_that_are_deleted_are_created_again_and_no_run_is_lost(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    former = harness.runner.folder_id
+    await harness.runner.launch([harness.shell("r1", "echo ready; sleep 1.2; exit 3"), harness.shell("r2", "sleep 60")])
+    await harness.printed("ready")
+    await harness.started("r2")
+    shutil.rmtree(harness.run_files.parent)
+    assert await harness.runner.check_folder()
+    assert harness.runner.folder_id != former
+    assert (await harness.result("r1")).exit_code == 3
+    await harness.until((harness.run_files / "r2").exists)
+    assert harness.runner.stop_run("r2")
+    assert (await harness.result("r2")).state == RunState.STOPPED
+    assert not await harness.runner.check_folder()
+
+
+async def test_live_runs_whose_files_are_deleted_as_the_engine_is_killed_are_adopted(
+    harness: RunnerHarness, host: RunnerHost
+) -> None:
+    host.launch(specs_of_waiting_runs(harness, 3))
+    assert wait_until(have_begun(harness, 3))
+    shutil.rmtree(harness.run_files.parent)
+    host.kill_launcher()
+    host.kill()
+    assert await harness.runner.start(run_ids(3), {}, run_ids(3)) == []
+    for run_id in run_ids(3):
+        assert (await harness.started(run_id)).adopted
+    release(harness)
+    await assert_complete(harness, 3)
+
+
+async def test_a_moved_run_file_gets_the_result_as_well(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    await harness.runner.launch([harness.shell("r1", "sleep 1.3; exit 4")])
+    await harness.started("r1")
+    moved = harness.run_files.rename(harness.root / "moved") / "r1"
+    assert (await harness.result("r1")).exit_code == 4
+    assert run_file.read(moved)[1] == run_file.read(harness.run_files / "r1")[1]
+
+
+async def test_only_a_run_that_was_claimed_here_and_has_no_trace_can_be_launched(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    await harness.runner.stop()
+    here = harness.runner.origin
+    origins = {
+        "here": here,
+        "running": here,
+        "other-folder": RunOrigin("0" * 32, here.boot),
+        "other-boot": RunOrigin(here.folder, str(uuid.uuid4())),
+    }
+    never_began = await harness.runner.start(
+        [*origins, "unknown"], origins, [name for name in (*origins, "unknown") if name != "running"]
+    )
+    assert never_began == ["here"]
+    assert (await harness.result("other-boot")).reason == reason(Code.MACHINE_REBOOTED)
+    for run_id in ("running", "other-folder", "unknown"):
+        assert (await harness.result(run_id)).reason == reason(Code.NO_TRACE)

@@ -571,3 +571,13 @@ async def test_without_pidfds_the_end_of_a_run_is_detected_by_its_lock(harness_w
     await harness.started("r2")
     assert harness.runner.stop_run("r2")
     assert (await harness.result("r2")).state == RunState.STOPPED
+
+
+async def test_the_grace_of_a_run_that_is_stopped_can_be_ended_early(harness: RunnerHarness) -> None:
+    await harness.runner.launch([harness.shell("r1", "trap '' TERM; echo ready; while :; do sleep 0.02; done")])
+    await harness.printed("ready")
+    assert harness.runner.stop_run("r1")
+    assert harness.runner.kill_run("r1")
+    result = await harness.result("r1")
+    assert (result.state, result.signal) == (RunState.STOPPED, 9)
+    assert "killed after another 0" in render(result.reason)
