@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from keiji import __version__, engine_process
@@ -57,8 +58,9 @@ class EngineControl:
         self._watcher = watcher
         self._background = background
         self._lock = lock
-        self._is_ready = False
         self._started_at = started_at
+        self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
+        self._has_info = False
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
 
@@ -83,27 +85,37 @@ class EngineControl:
     def position(self) -> tuple[str, int]:
         return self._bus.boot, self._bus.seq
 
-    def set_ready(self) -> None:
-        """Publish that the engine is ready, in its lock and in ``engine.json``."""
-        self._is_ready = True
-        self.write_info()
-        self._lock.set_ready()
+    async def set_ready(self) -> None:
+        """Publish that the engine is ready, in ``engine.json`` and in its lock."""
+        await self.write_info()
+        await asyncio.to_thread(self._lock.set_ready)
 
-    def write_info(self) -> None:
-        """Write ``engine.json``."""
+    async def write_info(self) -> None:
+        """Write ``engine.json``, which is then updated whenever a service changes."""
+        self._has_info = True
+        await asyncio.wrap_future(self._info_thread.submit(self._replace_info, self._info()))
+
+    async def remove_info(self) -> None:
+        """Remove ``engine.json``: the engine is about to exit."""
+        self._has_info = False
+        await asyncio.wrap_future(self._info_thread.submit(engine_process.remove_info, self._lock.paths))
+
+    def _replace_info(self, info: engine_process.EngineInfo) -> None:
+        with contextlib.suppress(OSError):
+            engine_process.write_info(self._lock.paths, info)
+
+    def _info(self) -> engine_process.EngineInfo:
         services = tuple(
             {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
         )
-        info = engine_process.EngineInfo(
+        return engine_process.EngineInfo(
             os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
         )
-        with contextlib.suppress(OSError):
-            engine_process.write_info(self._lock.paths, info)
 
     def _update_info(self) -> None:
-        if self._is_ready:
-            self.write_info()
+        if self._has_info:
+            self._info_thread.submit(self._replace_info, self._info())
 
     def _committed(self, event: Committed) -> None:
         if event.changes.pause_changed:

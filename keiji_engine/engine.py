@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from keiji import __version__, engine_process
+from keiji import __version__
 from keiji import settings as settings_file
 from keiji.engine_process import SERVICES, EngineLock
 from keiji.errors import InvalidSettings, KeijiError
@@ -29,6 +29,7 @@ from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
 from keiji_engine.runtime_folder import RuntimeFolder
 from keiji_engine.scheduler.model import Conditions
@@ -39,6 +40,7 @@ from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
+_MAX_THREADS = 64  # calls that wait for the disk at the same time
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -159,6 +161,7 @@ class Engine:
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonThreads(_MAX_THREADS, "worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt)
         for number in (signal.SIGHUP, signal.SIGUSR1):
@@ -173,7 +176,7 @@ class Engine:
         self._background.start(self._retention.serve(), _repo_log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
-        self._control.set_ready()
+        await self._control.set_ready()
         self._background.start(self._runtime.serve(), _log)
         self._background.start(asyncio.to_thread(self._paths.restrict), _log)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))
@@ -187,7 +190,7 @@ class Engine:
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
-        engine_process.remove_info(self._lock.paths)
+        await self._control.remove_info()
 
     def _interrupt(self) -> None:
         if self._is_interrupted:
@@ -199,7 +202,7 @@ class Engine:
         """Read the settings again, and start every service that is not running."""
         outcome = "settings read again"
         try:
-            loaded = settings_file.load(self._paths.settings)
+            loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
         except InvalidSettings as error:
             outcome = f"the settings are unchanged: {error.message}"
             _scheduler_log.error("%s", outcome)
@@ -228,4 +231,5 @@ def _notify_systemd(state: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.setblocking(False)
         notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

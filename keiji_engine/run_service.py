@@ -20,7 +20,7 @@ from pathlib import Path
 from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, ServiceOffline, StorageError
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
-from keiji.records import Run, RunResult, Task
+from keiji.records import Build, Progress, Run, RunResult, Task
 from keiji.settings import Settings
 from keiji.states import FAILURES, RunState
 from keiji_engine import builds
@@ -76,7 +76,7 @@ class RunService:
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt the runs of an earlier engine, then record what happens to runs, until cancelled."""
-        self._discard_repeated_results()
+        await self._discard_repeated_results()
         live = [run.run_id for run in self._state.open_runs() if run.is_live and run.run_id not in self._starting]
         await self.runner.start(live)
         try:
@@ -94,11 +94,12 @@ class RunService:
             self.is_online = False
             await self.runner.stop()
 
-    def _discard_repeated_results(self) -> None:
+    async def _discard_repeated_results(self) -> None:
         """Drop results that were not recorded before the service stopped, if their run files will report them again."""
+        with_file = await asyncio.to_thread(_file_names, self._paths.runs)
         pending = [self._events.get_nowait() for _ in range(self._events.qsize())]
         for event in pending:
-            if isinstance(event, RunResult) and not (self._paths.runs / event.run_id).exists():
+            if isinstance(event, RunResult) and event.run_id not in with_file:
                 self._events.put_nowait(event)
 
     def _committed(self, event: Committed) -> None:
@@ -123,13 +124,12 @@ class RunService:
             if not runs:
                 await self._has_starting.wait()
                 continue
-            specs: list[RunSpec] = []
-            for run in runs:
-                try:
-                    specs.append(self._spec(run))
-                except (KeijiError, OSError) as error:
-                    self._fail_start(run, str(error))
-            await self.runner.launch(specs)
+            # In one thread for all of them: it reads files in the workspace.
+            specs = await asyncio.to_thread(self._specs, [(run, *self._task_and_build(run)) for run in runs])
+            for run, spec in zip(runs, specs, strict=True):
+                if not isinstance(spec, RunSpec):
+                    self._fail_start(run, str(spec))
+            await self.runner.launch([spec for spec in specs if isinstance(spec, RunSpec)])
             for run in runs:
                 self._starting.pop(run.run_id, None)
 
@@ -140,8 +140,20 @@ class RunService:
             RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=self._clock(), reason=why)
         )
 
-    def _spec(self, run: Run) -> RunSpec:
-        task, build = self._state.task(run.task), self._state.build(run.task)
+    def _task_and_build(self, run: Run) -> tuple[Task | None, Build | None]:
+        return self._state.task(run.task), self._state.build(run.task)
+
+    def _specs(self, runs: Sequence[tuple[Run, Task | None, Build | None]]) -> list[RunSpec | KeijiError | OSError]:
+        """Return for each run how to start it, or why that is impossible. Called in a thread."""
+        specs: list[RunSpec | KeijiError | OSError] = []
+        for run, task, build in runs:
+            try:
+                specs.append(self._spec(run, task, build))
+            except (KeijiError, OSError) as error:
+                specs.append(error)
+        return specs
+
+    def _spec(self, run: Run, task: Task | None, build: Build | None) -> RunSpec:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
         if not Path(build.command[-2]).exists():
@@ -184,7 +196,7 @@ class RunService:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)
                 if isinstance(event, RunResult):
-                    self.runner.remove_run_files(event.run_id)
+                    await asyncio.to_thread(self.runner.remove_run_files, event.run_id)
                     self._forget(event.run_id)
                 return
             else:
@@ -201,10 +213,10 @@ class RunService:
             result = replace(result, reason=_with_reported(stopped_for, result.reason))
         retry_at = self._retry_at(result)
         changes = await self._state.apply(lambda transaction: transaction.runs.finish(result, retry_at=retry_at))
-        self.runner.remove_run_files(result.run_id)
         self._forget(result.run_id)
         for run in changes.runs.values():
             self._log_consequence(run, result)
+        await asyncio.to_thread(self.runner.remove_run_files, result.run_id)
 
     def _log_consequence(self, run: Run, result: RunResult) -> None:
         """Write to the task's log what follows from a failure: a retry, or a hold."""
@@ -239,7 +251,7 @@ class RunService:
     async def _poll_progress(self) -> None:
         while True:
             if self.runner.live:
-                self._state.set_progress(dict(progress.read_all(self._paths.runs)))
+                self._state.set_progress(await asyncio.to_thread(_read_progress, self._paths.runs))
             await asyncio.sleep(PROGRESS_INTERVAL)
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,6 +297,17 @@ def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:
     killed_after = reported.params.get("killed_after")
     params = {**stopped_for.params, **({"killed_after": killed_after} if killed_after is not None else {})}
     return Reason(stopped_for.code, params, stopped_for.cause).with_cause(reported.cause)
+
+
+def _file_names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
+def _read_progress(runs: Path) -> dict[str, Progress]:
+    return dict(progress.read_all(runs))
 
 
 async def cancel_queued(state: EngineState, slug: str, why: Reason, now: datetime) -> bool:

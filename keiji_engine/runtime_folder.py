@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from keiji.engine_process import EngineLock
 from keiji.errors import EngineRunning, KeijiError
@@ -27,7 +27,11 @@ class RuntimeFolder:
     """
 
     def __init__(
-        self, lock: EngineLock, bus: BusServer, write_info: Callable[[], None], on_replaced: Callable[[], None]
+        self,
+        lock: EngineLock,
+        bus: BusServer,
+        write_info: Callable[[], Awaitable[None]],
+        on_replaced: Callable[[], None],
     ) -> None:
         self._lock = lock
         self._bus = bus
@@ -46,7 +50,7 @@ class RuntimeFolder:
                 folder = self._lock.paths.runtime
                 await asyncio.to_thread(self._lock.restore)
                 await self._bus.restore(self._lock.paths)
-                await asyncio.to_thread(self._write_info)
+                await self._write_info()
             except EngineRunning as error:
                 _log.error("%s; this engine stops, its runs continue", error)
                 self._on_replaced()

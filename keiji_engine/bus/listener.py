@@ -25,8 +25,8 @@ MAX_FRAMES = 64
 _BACKLOG = 128  # connections that wait to be accepted
 _ACCEPTS_PER_TURN = 32  # then the event loop does something else
 _RETRY_INTERVAL = 0.1  # seconds until accepting is tried again when the descriptors have run out
-_MAX_IN_PROGRESS = 32  # requests of one client; further ones wait
-_UNREAD_REPLIES = 256 * 1024  # bytes; until a client has read them, no further request of it is read
+_MAX_IN_PROGRESS = 16  # requests of one client; further ones wait
+_UNREAD_REPLIES = 256 * 1024  # bytes; until a client has read them, no further request of it is answered
 _MAX_BUFFERED = 4 * 1024 * 1024  # bytes that one subscriber has not read; further messages to it are dropped
 _MAX_BUFFERED_BY_ALL = 32 * 1024 * 1024
 _SMALL_BUFFER = 64 * 1024
@@ -300,7 +300,7 @@ class Connection(asyncio.Protocol):
         self._update_reading()
 
     def resume_writing(self) -> None:
-        self._update_reading()
+        self._start_next()
 
     def data_received(self, data: bytes) -> None:
         self.active_at = time.monotonic()
@@ -330,11 +330,14 @@ class Connection(asyncio.Protocol):
 
     def _start_next(self) -> None:
         handle = self._listener.on_message
-        while handle is not None and self._waiting and len(self._in_progress) < _MAX_IN_PROGRESS:
+        while handle is not None and self._waiting and self._may_answer():
             task = asyncio.ensure_future(handle(self, self._waiting.popleft()))
             self._in_progress.add(task)
             task.add_done_callback(self._on_done)
         self._update_reading()
+
+    def _may_answer(self) -> bool:
+        return len(self._in_progress) < _MAX_IN_PROGRESS and self.buffered <= _UNREAD_REPLIES
 
     def _on_done(self, task: asyncio.Future[None]) -> None:
         self._in_progress.discard(task)

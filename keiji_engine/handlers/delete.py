@@ -23,16 +23,18 @@ async def delete(context: Context, request: Delete) -> Done:
         await context.state.apply(lambda transaction: transaction.tasks.delete(task.slug))
         # Tasks with the same sources share a build.
         unused = own - await context.state.read(lambda transaction: transaction.tasks.build_hashes())
-        await asyncio.to_thread(_remove_files, context.paths, task.slug, unused)
-        source = context.paths.source(task.slug)
+        has_source = await asyncio.to_thread(_remove_files, context.paths, task.slug, unused)
         lines = [f"deleted task {task.name}"]
-        if source.exists():
+        if has_source:
+            source = context.paths.source(task.slug)
             lines.append(f"its sources stay at {source}; keiji task build {task.slug} restores it")
         return Done(id=request.id, lines=tuple(lines))
 
 
-def _remove_files(paths: Paths, slug: str, unused: set[str]) -> None:
+def _remove_files(paths: Paths, slug: str, unused: set[str]) -> bool:
+    """Remove the files of a task except its sources; return whether it has sources."""
     paths.link(slug).unlink(missing_ok=True)
     shutil.rmtree(paths.task_log(slug).parent, ignore_errors=True)
     shutil.rmtree(paths.work / slug, ignore_errors=True)
     builds.remove_builds(paths.builds, unused)
+    return paths.source(slug).exists()

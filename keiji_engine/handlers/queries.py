@@ -118,7 +118,10 @@ def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ..
 async def read_log(context: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
     task = context.state.find(request.task)
-    logs = TaskLogs(context.paths)
+    return await asyncio.to_thread(_read_log, TaskLogs(context.paths), task, request)
+
+
+def _read_log(logs: TaskLogs, task: Task, request: p.ReadLog) -> p.LogSlice:
     limit = min(max(request.limit, 1), p.MAX_LOG_SLICE_BYTES)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from keiji import file_lock
@@ -29,6 +30,7 @@ LOCK_TIMEOUT = 10.0  # seconds for an earlier launcher to finish what it has rec
 _POLL_INTERVAL = 0.25  # seconds between two checks of the locks of runs without a pidfd
 _MESSAGE_TIMEOUT = 1.0  # seconds without a message until the run files of pending runs are checked
 _RESTART_DELAY = 1.0
+_RETRY_DELAY = 1.0
 
 _log = logging.getLogger("keiji.runner")
 
@@ -67,15 +69,17 @@ class Runner:
         self._open_pidfd = open_pidfd
         self._pending: dict[str, RunSpec] = {}  # sent, or to be sent, to the launcher, and not known to have begun
         self._watched: dict[str, LiveRun] = {}
+        self._ending: dict[str, asyncio.Task[None]] = {}  # runs whose shim has exited and whose result is being read
         self._stop_requests: set[str] = set()  # pending runs to stop as soon as they have begun
         self._launcher: LauncherProcess | None = None
         self._launcher_task: asyncio.Task[None] | None = None
         self._poll_timer: asyncio.TimerHandle | None = None
+        self._poll_task: asyncio.Task[None] | None = None
 
     @property
     def live(self) -> frozenset[str]:
         """The ids of the runs that have a process or are about to get one."""
-        return frozenset(self._pending) | frozenset(self._watched)
+        return frozenset(self._pending) | frozenset(self._watched) | frozenset(self._ending)
 
     async def start(self, open_runs: Collection[str]) -> None:
         """Report the state of all earlier runs, including ``open_runs``, then start the launcher.
@@ -86,12 +90,12 @@ class Runner:
         Raises:
             KeijiError: an earlier launcher does not end, or the new one does not start.
         """
-        run_folder.ensure(self._runs)
+        await asyncio.to_thread(run_folder.ensure, self._runs)
         lock = await self._acquire_launcher_lock()
         try:
-            run_ids_with_file = run_folder.run_ids(self._runs)
+            run_ids_with_file = await asyncio.to_thread(run_folder.run_ids, self._runs)
             for run_id in run_ids_with_file:
-                self._check_run_file(run_id, adopted=True)
+                await self._check_run_file(run_id, adopted=True)
             for run_id in sorted(set(open_runs).difference(run_ids_with_file)):
                 self._on_event(adopt.lost_result(run_id, self._clock()))
             self._launcher = await LauncherProcess.start(self._runs, lock)
@@ -115,6 +119,9 @@ class Runner:
         self._cancel_poll()
         for run_id in list(self._watched):
             self._unwatch(run_id)
+        for ending in self._ending.values():  # the next start reports these runs
+            ending.cancel()
+        self._ending.clear()
         self._pending.clear()
         self._stop_requests.clear()
 
@@ -151,7 +158,7 @@ class Runner:
         try:
             if live_run.pidfd is not None:
                 signal.pidfd_send_signal(live_run.pidfd, signal.SIGTERM)
-            elif run_file.has_live_shim(self._runs / run_id):
+            elif run_file.has_live_shim(self._runs / run_id):  # without pidfds only, where there is no better way
                 os.kill(live_run.shim, signal.SIGTERM)
             else:
                 return False
@@ -168,7 +175,11 @@ class Runner:
         """Handle messages, and replace the launcher whenever it dies."""
         while True:
             async for message in launcher.messages():
-                self._handle_message(message)
+                try:
+                    await self._handle_message(message)
+                except OSError as error:
+                    _log.error("a run file cannot be read; trying again: %s", error)
+                    self._schedule_poll()
             self._launcher = None
             _log.warning("the launcher (pid %d) died; starting another one", launcher.pid)
             await launcher.close()
@@ -188,7 +199,7 @@ class Runner:
         try:
             # The lock is held, so no shim is starting: a run without a file has not begun and can be sent again.
             for run_id in list(self._pending):
-                self._check_run_file(run_id)
+                await self._check_run_file(run_id)
             return await LauncherProcess.start(self._runs, lock)
         finally:
             os.close(lock)
@@ -202,9 +213,9 @@ class Runner:
             # Not asdict(), which would deep-copy each environment.
             await launcher.send({"launch": [{name: getattr(spec, name) for name in spec.__slots__} for spec in specs]})
 
-    def _handle_message(self, message: dict[str, str]) -> None:
+    async def _handle_message(self, message: dict[str, str]) -> None:
         if run_id := message.get("began"):
-            self._check_run_file(run_id)
+            await self._check_run_file(run_id)
         elif run_id := message.get("failed"):
             if self._pending.pop(run_id, None):
                 self._stop_requests.discard(run_id)
@@ -216,17 +227,21 @@ class Runner:
                         reason=reason(Code.NOT_STARTED, detail=message.get("reason", "")),
                     )
                 )
-        elif (run_id := message.get("gone")) and not self._check_run_file(run_id) and self._pending.pop(run_id, None):
-            self._stop_requests.discard(run_id)
-            self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED)))
+        elif run_id := message.get("gone"):
+            has_file = await self._check_run_file(run_id)
+            spec = None if has_file else self._pending.pop(run_id, None)
+            if spec is not None:
+                self._stop_requests.discard(run_id)
+                self._on_event(adopt.lost_result(run_id, self._clock(), reason(Code.SHIM_KILLED)))
 
-    def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
+    async def _check_run_file(self, run_id: str, *, adopted: bool = False) -> bool:
         """Report and watch a run if its file shows that it has begun; return False if it has no file."""
-        if run_id in self._watched:
+        if self._is_reported(run_id, adopted):
             return True
-        if not adopted and run_id not in self._pending:
-            return True  # already reported
-        state = adopt.inspect(self._runs / run_id, self._clock(), self._open_pidfd)
+        state = await self._inspect(run_id)
+        if self._is_reported(run_id, adopted):  # by another check in the meantime
+            _close_pidfd(state)
+            return True
         if state is None:
             return False
         self._pending.pop(run_id, None)
@@ -240,6 +255,19 @@ class Runner:
         if stop_requested:
             self.stop_run(run_id)
         return True
+
+    def _is_reported(self, run_id: str, adopted: bool) -> bool:
+        return run_id in self._watched or (not adopted and run_id not in self._pending)
+
+    async def _inspect(self, run_id: str) -> LiveRun | RunResult | None:
+        """Inspect a run file in a thread, since the disk may hang."""
+        call = partial(adopt.inspect, self._runs / run_id, self._clock(), self._open_pidfd)
+        inspecting = asyncio.get_running_loop().run_in_executor(None, call)
+        try:
+            return await asyncio.shield(inspecting)
+        except asyncio.CancelledError:
+            inspecting.add_done_callback(_discard)
+            raise
 
     def _watch(self, run_id: str, live_run: LiveRun) -> None:
         self._watched[run_id] = live_run
@@ -257,7 +285,18 @@ class Runner:
 
     def _on_shim_exit(self, run_id: str) -> None:
         self._unwatch(run_id)
-        state = adopt.inspect(self._runs / run_id, self._clock(), self._open_pidfd)
+        self._ending[run_id] = asyncio.create_task(self._report_end(run_id), name=f"end of run {run_id}")
+
+    async def _report_end(self, run_id: str) -> None:
+        while True:
+            try:
+                state = await self._inspect(run_id)
+            except OSError as error:
+                _log.error("the result of run %s cannot be read; trying again: %s", run_id, error)
+                await asyncio.sleep(_RETRY_DELAY)
+            else:
+                break
+        self._ending.pop(run_id, None)
         if isinstance(state, LiveRun):  # the pidfd was not the shim's; the lock check in `inspect` rules that out
             self._watch(run_id, state)
             return
@@ -265,7 +304,7 @@ class Runner:
 
     def _schedule_poll(self) -> None:
         """Schedule a check of the run files if some runs may start or end without a notification."""
-        if self._poll_timer is not None:
+        if self._poll_timer is not None or self._poll_task is not None:
             return
         if any(live_run.pidfd is None for live_run in self._watched.values()):
             self._poll_timer = asyncio.get_running_loop().call_later(_POLL_INTERVAL, self._poll_run_files)
@@ -276,15 +315,25 @@ class Runner:
         if self._poll_timer is not None:
             self._poll_timer.cancel()
             self._poll_timer = None
+        if self._poll_task is not None:
+            self._poll_task.cancel()
+            self._poll_task = None
 
     def _poll_run_files(self) -> None:
         self._poll_timer = None
+        self._poll_task = asyncio.create_task(self._check_run_files(), name="check run files")
+
+    async def _check_run_files(self) -> None:
         for run_id in list(self._pending):
-            self._check_run_file(run_id)
-        for run_id in [run_id for run_id, live_run in self._watched.items() if live_run.pidfd is None]:
-            path = self._runs / run_id
-            if not path.exists() or not run_file.has_live_shim(path):
+            try:
+                await self._check_run_file(run_id)
+            except OSError as error:
+                _log.error("the file of run %s cannot be read; trying again: %s", run_id, error)
+        without_pidfd = [run_id for run_id, live_run in self._watched.items() if live_run.pidfd is None]
+        for run_id in await asyncio.to_thread(_without_shim, self._runs, without_pidfd):
+            if run_id in self._watched:
                 self._on_shim_exit(run_id)
+        self._poll_task = None
         self._schedule_poll()
 
     async def _acquire_launcher_lock(self) -> int:
@@ -294,7 +343,7 @@ class Runner:
             KeijiError: another process holds it for longer than `LOCK_TIMEOUT`.
         """
         path = self._lock
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = await asyncio.to_thread(os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + LOCK_TIMEOUT
         with contextlib.ExitStack() as on_failure:
@@ -308,3 +357,27 @@ class Runner:
                 await asyncio.sleep(0.005)
             on_failure.pop_all()
         return descriptor
+
+
+def _without_shim(runs: Path, run_ids: Sequence[str]) -> list[str]:
+    """Return the runs whose shim has exited."""
+    return [run_id for run_id in run_ids if not _has_live_shim(runs / run_id)]
+
+
+def _has_live_shim(path: Path) -> bool:
+    try:
+        return run_file.has_live_shim(path)
+    except FileNotFoundError:
+        return False
+    except OSError:  # for example no descriptors; it is checked again
+        return True
+
+
+def _discard(inspecting: asyncio.Future[LiveRun | RunResult | None]) -> None:
+    if not inspecting.cancelled() and inspecting.exception() is None:
+        _close_pidfd(inspecting.result())
+
+
+def _close_pidfd(state: LiveRun | RunResult | None) -> None:
+    if isinstance(state, LiveRun) and state.pidfd is not None:
+        os.close(state.pidfd)

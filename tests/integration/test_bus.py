@@ -406,6 +406,30 @@ async def test_a_connection_without_a_handshake_is_closed_after_a_while(paths: P
     await listener.close()
 
 
+async def test_a_client_that_reads_no_replies_does_not_fill_the_memory(engine: Engine, paths: Paths) -> None:
+    engine.logs.data = b"x" * 99_999 + b"\n"
+    request = p.encode(p.ReadLog(task="ping", position=0, limit=100_000))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.rcvhwm = 1
+        client.connect(f"ipc://{paths.control_socket}")
+        tracemalloc.start()
+        try:
+            for _ in range(1000):
+                client.send_multipart([b"", *request])
+            await until(lambda: len(engine.requests) > 10)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 10_000_000, "of 100 MB that were requested"
+        for _ in range(1000):  # once it reads, it gets every reply
+            assert client.poll(0) or await asyncio.to_thread(client.poll, TIMEOUT * 1000)
+            client.recv_multipart()
+    assert len(engine.requests) == 1000
+
+
 async def test_subscribers_that_read_nothing_do_not_fill_the_memory(engine: Engine, paths: Paths) -> None:
     event = p.TaskRemoved(slug="x" * 100_000)
     with zmq.Context() as context, contextlib.ExitStack() as sockets:

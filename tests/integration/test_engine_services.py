@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from keiji import engine_process
 from keiji.errors import KeijiError, ServiceOffline, UsageError
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import ServiceStatus
 
 
 def test_engine_notifies_systemd_and_a_second_engine_refuses_to_start(
@@ -162,6 +164,28 @@ def test_the_engine_raises_its_limit_of_descriptors_and_runs_have_the_original_o
     installation.do(p.RunTask(task="limit"))
     installation.ended("limit")
     assert str(limits) in installation.log("limit")
+
+
+def test_an_engine_survives_the_removal_of_its_workspace_and_logs(installation: Installation) -> None:
+    installation.start()
+    installation.build("ping", "def function():\n    print('hello')\n")
+    shutil.rmtree(installation.paths.workspace)
+    shutil.rmtree(installation.paths.logs)
+    with pytest.raises(KeijiError, match="the sources of 'ping' are not at"):
+        installation.do(p.BuildTask(task="ping"))
+    with pytest.raises(KeijiError):
+        installation.do(p.Create(name="pong"))
+    installation.signal(signal.SIGHUP)
+    installation.do(p.RunTask(task="ping"))
+    assert [run.state for run in installation.ended("ping")] == [RunState.SUCCEEDED]
+    installation.do(p.Disable(task="ping"))
+    assert "hello" in installation.log("ping")
+    assert "task disabled" in installation.log("ping")
+    assert {service.status for service in installation.ask(p.GetSnapshot()).services} == {ServiceStatus.ONLINE}
+    installation.stop()
+    files = [path for path in installation.paths.logs.rglob("*") if path.is_file()]
+    assert not any("Traceback" in path.read_text() for path in files)
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
 def test_engine_log_has_starts_and_stops_and_the_reason_for_a_failed_start(installation: Installation) -> None:
