@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from keiji import engine_lock, private, workspace
 from keiji.engine_lock import Holder, LockFile
@@ -150,7 +150,7 @@ def _acquire(
     while (lock := try_acquire(path)) is None:
         require_free_workspace(paths)
         # This process holds the engine's lock by the time it locks the workspace.
-        if is_running(paths) if path != paths.workspace_lock else engine_lock.is_held(paths.workspace):
+        if is_running(paths) if path != paths.workspace_lock else _is_read_only_and_held(paths.workspace):
             raise _already_running(paths)
         if time.monotonic() > deadline:
             raise EngineRunning(
@@ -162,13 +162,18 @@ def _acquire(
     return lock
 
 
+def _is_read_only_and_held(workspace: Path) -> bool:
+    """Return whether an engine had to lock the folder itself. A lock of another program on the folder is no engine."""
+    return not os.access(workspace, os.W_OK) and engine_lock.is_held(workspace)
+
+
 def require_free_workspace(paths: Paths) -> None:
     """Refuse a workspace that is used by an engine with another data folder.
 
     Raises:
         EngineRunning: the error names the other engine's pid and data folder.
     """
-    if not engine_lock.is_held(paths.workspace_lock) and not engine_lock.is_held(paths.workspace):
+    if not engine_lock.is_held(paths.workspace_lock) and not _is_read_only_and_held(paths.workspace):
         return
     holder = engine_lock.read(paths.workspace_lock)
     if holder is not None and holder.data == str(paths.data):
@@ -268,6 +273,15 @@ def write_info(paths: Paths, info: EngineInfo) -> None:
     temporary.replace(paths.engine_info)
 
 
+def _open_output(path: Path) -> BinaryIO:
+    try:
+        with private.private_umask():
+            return path.open("wb")
+    except OSError as error:
+        hint = "check its permissions, or set KEIJI_ROOT to a folder that you can write to"
+        raise KeijiError(f"cannot write {path}: {error.strerror}", hint=hint) from error
+
+
 def remove_info(paths: Paths) -> None:
     """Remove ``engine.json`` unless another engine has replaced it."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -294,9 +308,7 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0)
     paths.create_folders()
     output = paths.logs / "services" / "engine.out"
     environment = os.environ | environment_for(paths)
-    with private.private_umask():
-        output.touch()
-    with output.open("wb") as file:
+    with _open_output(output) as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "keiji_engine.main", "--quiet", "--detached", *arguments],
             stdin=subprocess.DEVNULL,

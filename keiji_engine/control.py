@@ -61,7 +61,6 @@ class EngineControl:
         self._watcher = watcher
         self._background = background
         self._lock = lock
-        self._is_ready = False
         self._started_at = started_at
         self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
         events.subscribe(Committed, self._committed)

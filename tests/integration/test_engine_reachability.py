@@ -97,8 +97,8 @@ def test_an_engine_that_cannot_be_reached_is_named_by_every_command_and_can_be_s
         run = partial(run_process, environment=installation.environment)
         results = list(pool.map(lambda arguments: run(*arguments), commands))
     for result in results:
-        assert result.code == 5
-        assert f"an engine (pid {pid}) is running, but it cannot be reached: " in result.stderr
+        assert result.code == 5, result
+        assert f"an engine (pid {pid}) is running, but it cannot be reached: " in result.stderr, result
         assert "keiji system restart" in result.stderr
     assert "no engine is running" not in results[0].stdout
     assert f"engine {pid} stopped" in output_of(keiji(installation, "system", "stop"))
