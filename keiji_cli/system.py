@@ -123,7 +123,10 @@ def restart(selected: tuple[str, ...]) -> None:
 @system.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object.")
 def status(*, as_json: bool) -> int:
-    """Show the status of the services. The exit code is 1 if one of them is degraded."""
+    """Show the status of the services.
+
+    The exit code is 1 if a service is degraded: the database rejects writes, or a log cannot be written.
+    """
     paths = client.require_workspace()
     service_infos = services.get_services(paths)
     engine = engine_process.read_info(paths) if engine_process.is_running(paths) else None
