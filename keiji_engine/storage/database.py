@@ -73,11 +73,12 @@ class Database:
         if self._file is None:
             self._engine.dispose()
             return
-        if self._file.is_missing:
+        if self._file.is_gone:
             self.save()
         with self._file.protected():
             self._engine.dispose()
             self._file.close()
+        self._file.remove_wal_of_gone_file()
         if self._file.restore():
             _log.warning("%s was deleted while it was open; it is restored", self._name)
 
@@ -168,9 +169,11 @@ class Database:
             with self._translated(CommitFailed):
                 try:
                     transaction.commit()
-                except BaseException:
+                except BaseException as error:
                     # SQLAlchemy would return it to the pool without a rollback, perhaps within the transaction.
                     connection.invalidate()
+                    if isinstance(error, SQLAlchemyError) and _is_certainly_not_committed(error):
+                        raise StorageError(f"{self._name}: {self._text(error)}", hint=_hint(str(error))) from error
                     raise
 
     @contextlib.contextmanager
@@ -206,6 +209,12 @@ def insert_unless_known(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
     return postgresql_insert(table).on_conflict_do_nothing()
+
+
+def _is_certainly_not_committed(error: SQLAlchemyError) -> bool:
+    """Return whether SQLite failed before it wrote the end of the transaction."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 def _hint(text: str) -> str:

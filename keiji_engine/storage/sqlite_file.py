@@ -67,6 +67,17 @@ class SqliteFile:
     def is_missing(self) -> bool:
         return _identity(self.path) is None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the file was deleted or replaced."""
+        return _identity(self.path) != self._identity
+
+    def remove_wal_of_gone_file(self) -> None:
+        """Remove the files beside a file that was deleted or replaced: SQLite would apply them to the next database."""
+        if self.is_gone and self._wal is not None and _identity(beside(self.path, "-wal")) == self._wal:
+            for suffix in _BESIDE:
+                beside(self.path, suffix).unlink(missing_ok=True)
+
     def check(self) -> None:
         """Raise FileReplaced if another file, or none, is at the path now. It costs two system calls."""
         found = _identity(self.path)
