@@ -107,6 +107,17 @@ class NotBuilt(KeijiError):
         return cls(f"the build {build} of {slug} is missing; keiji task build {slug} restores it", params=params)
 
 
+class TaskBroken(KeijiError):
+    """What the database has about the task cannot be read."""
+
+    code = "task-broken"
+
+    @classmethod
+    def named(cls, name: str, slug: str, why: str) -> Self:
+        """Return the error for a task whose record, or that of its build, cannot be read."""
+        return cls(f"{name}: {why}", hint=f"keiji task build {slug} repairs it", params={"task": slug})
+
+
 class NotRunning(KeijiError):
     """The task is not running."""
 
@@ -173,6 +184,20 @@ class EngineRunning(KeijiError):
     """An engine is already running for this workspace."""
 
     code = "engine-running"
+
+
+class EngineUnreachable(KeijiError):
+    """An engine is running, but it cannot be reached."""
+
+    code = "engine-unreachable"
+    exit_code = 5
+
+    @classmethod
+    def with_pid(cls, pid: int | None, why: str) -> Self:
+        """Return the error for a request to an engine; ``why`` says what is wrong with it."""
+        message = f"an engine (pid {pid or 'unknown'}) is running, but {why}"
+        hint = "keiji system restart replaces it, keiji system stop --force kills it if it hangs; live runs continue"
+        return cls(message, hint=hint, params={"pid": pid} if pid else None)
 
 
 class ServiceOffline(KeijiError):

@@ -1,13 +1,19 @@
 """Reads a log: a stream of bytes that is stored in several files.
 
-The newest bytes are in ``<slug>.log``; rotated files are named ``<slug>.log.<position of the first byte>``. Positions
-in the stream therefore stay valid across rotation, and no index is needed.
+The newest bytes are in ``<slug>.log``; rotated files, the archives, are named ``<slug>.log.<position of the first
+byte>.keiji``. Positions in the stream therefore stay valid across rotation, and no index is needed. Any other file
+beside the log belongs to somebody else, such as logrotate or an editor.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+_ARCHIVE = re.compile(r"\.([0-9]+)\.keiji")
+_FORMER_ARCHIVE = re.compile(r"\.([0-9]+)")  # the name in version 0.1, which other programs use as well
 
 
 class Segment(NamedTuple):
@@ -74,7 +80,7 @@ class LogReader:
 
     def _read_segment(self, segment: Segment, position: int, length: int) -> bytes:
         # Since the segments were listed, the live one may have been rotated, and an archive may have been pruned.
-        for path in (segment.path, Path(f"{self.path}.{segment.start}")):
+        for path in (segment.path, archive_path(self.path, segment.start)):
             try:
                 with path.open("rb") as file:
                     if path == self.path and archived_end(archives(self.path)) != segment.start:
@@ -116,20 +122,65 @@ def archived_end(archived: list[Segment]) -> int:
     return archived[-1].end if archived else 0
 
 
+def archive_path(path: Path, start: int) -> Path:
+    """Return the name of the archive of the log ``path`` that begins at position ``start``."""
+    return path.with_name(f"{path.name}.{start:015}.keiji")
+
+
 def archives(path: Path) -> list[Segment]:
     """Return the rotated files of the log ``path``, oldest first."""
-    archived = []
-    prefix = f"{path.name}."
+    own: dict[int, Segment] = {}
+    former: dict[int, Segment] = {}
     try:
         names = [entry.name for entry in path.parent.iterdir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     for name in names:
-        position = name.removeprefix(prefix)
-        if name.startswith(prefix) and position.isascii() and position.isdigit():
-            archive = path.with_name(name)
+        if not name.startswith(path.name):
+            continue
+        suffix = name[len(path.name) :]
+        match = _ARCHIVE.fullmatch(suffix)
+        found = own if match else former
+        match = match or _FORMER_ARCHIVE.fullmatch(suffix)
+        if match is not None:
+            start, archive = int(match[1]), path.with_name(name)
             try:
-                archived.append(Segment(int(position), int(position) + archive.stat().st_size, archive))
+                found[start] = Segment(start, start + archive.stat().st_size, archive)
             except FileNotFoundError:
                 continue  # pruned since the folder was listed
-    return sorted(archived)
+    if former:
+        own = _former_archives(path, own, former) | own
+    return sorted(own.values())
+
+
+def _former_archives(path: Path, own: dict[int, Segment], former: dict[int, Segment]) -> dict[int, Segment]:
+    """Return those of the ``former`` files that are archives of version 0.1.
+
+    A file of another program that is named ``<slug>.log.<number>`` does not begin or end exactly where an archive ends
+    or begins. The first writer after the upgrade renames the archives; until then, they are recognised without an
+    archive of this version beside them.
+    """
+    known = list(own.values())
+    if not has_marker(path):
+        known += (segment for segment in former.values() if segment.start == 0 or _adjoins(segment, former.values()))
+    accepted: dict[int, Segment] = {}
+    remaining = dict(former)
+    while adjacent := [segment for segment in remaining.values() if segment in known or _adjoins(segment, known)]:
+        for segment in adjacent:
+            accepted[segment.start] = remaining.pop(segment.start)
+        known += adjacent
+    return accepted
+
+
+def _adjoins(segment: Segment, others: Iterable[Segment]) -> bool:
+    return segment.start < segment.end and any(
+        other.start < other.end and (other.end == segment.start or other.start == segment.end) for other in others
+    )
+
+
+def has_marker(path: Path) -> bool:
+    """Return whether a writer of this version has used the log: then its lock file is not empty."""
+    try:
+        return Path(f"{path}.lock").stat().st_size > 0
+    except FileNotFoundError:
+        return False

@@ -33,6 +33,13 @@ class CatchUp(StrEnum):
     ALL = "all"
 
 
+class Leave(StrEnum):
+    """What a run may leave behind when it ends by itself."""
+
+    NOTHING = "nothing"
+    CHILDREN = "children"
+
+
 _E = TypeVar("_E", bound=StrEnum)
 
 
@@ -144,7 +151,9 @@ class Policy:
 
     Args:
         timeout: seconds after which a run is stopped and counts as timed out; None for no limit.
-        stop_grace: seconds between SIGTERM and SIGKILL when a run is stopped.
+        stop_grace: seconds between SIGTERM and SIGKILL when a run is stopped; both go to all its processes.
+        leave: what becomes of processes that are still running when the function has returned: "nothing" is left, they
+            are killed; "children" continue. A run that is stopped or times out ends with all its processes.
         retry: when a failed or timed-out run is retried.
         overlap: what happens to an occurrence that is due while the task is running: "skip" it, "queue" it, "replace"
             the active run, or "allow" both.
@@ -170,6 +179,7 @@ class Policy:
 
     timeout: float | None = None
     stop_grace: float = 10.0
+    leave: Leave | str = Leave.NOTHING
     retry: Retry = field(default_factory=Retry)
     overlap: Overlap | str = Overlap.SKIP
     queue: int = 10
@@ -188,6 +198,7 @@ class Policy:
     def __post_init__(self) -> None:
         validated: dict[str, Any] = {
             "stop_grace": _seconds("Policy", "stop_grace", self.stop_grace),
+            "leave": _choice("leave", self.leave, Leave),
             "overlap": _choice("overlap", self.overlap, Overlap),
             "queue": _count("Policy", "queue", self.queue, minimum=1, maximum=MAX_COUNT),
             "catch_up": _choice("catch_up", self.catch_up, CatchUp),
@@ -257,6 +268,7 @@ class Policy:
             f"timeout: {self.timeout:g} s" if self.timeout is not None else "",
             f"retry: {retry}" if retry else "",
             f"stop grace: {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
+            f"leave: {self.leave}" if self.leave is not Leave.NOTHING else "",
             f"jitter: {self.jitter:g} s" if self.jitter else "",
             f"hold after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
             f"not before {format_moment(self.not_before)}" if isinstance(self.not_before, datetime) else "",

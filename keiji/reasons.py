@@ -49,6 +49,7 @@ class Code(StrEnum):
 
     # runs that ended
     EXIT_CODE = "exit-code"
+    EXCEPTION = "exception"
     SIGNAL = "signal"
     TIMEOUT = "timeout"
     STOPPED = "stopped"
@@ -57,12 +58,17 @@ class Code(StrEnum):
     LOG_INCOMPLETE = "log-incomplete"
     NO_TRACE = "no-trace"
     NO_RESULT = "no-result"
+    MACHINE_REBOOTED = "machine-rebooted"
     SHIM_KILLED = "shim-killed"
+    UNKNOWN_STATE = "unknown-state"
     RUN_FILE_REMOVED = "run-file-removed"
 
     # tasks that do not run now
     ENGINE_OFFLINE = "engine-offline"
     SERVICE_DOWN = "service-down"
+    DATABASE_UNAVAILABLE = "database-unavailable"
+    LOG_UNWRITABLE = "log-unwritable"
+    UNREADABLE = "unreadable"
     NOT_BUILT = "not-built"
     DISABLED = "disabled"
     RETRY_AT = "retry-at"
@@ -75,6 +81,7 @@ class Code(StrEnum):
     ENV_INVALID = "env-invalid"
     DETAILS_CHANGED = "details-changed"
     DUE = "due"
+    OVERDUE = "overdue"
     NEVER_DUE = "never-due"
 
 
@@ -251,6 +258,15 @@ def _signal(params: _Params) -> str:
     return _append_detail(f"killed by {name}", params.get("detail"))
 
 
+def _exception(params: _Params) -> str:
+    """Describe an exception. Those in a group have no exit code; an exception that was not raised has no location."""
+    text = _append_detail(params["type"], params.get("message"))
+    if params.get("file"):
+        text += f" ({params['file']}:{params['line']})" if params.get("line") else f" ({params['file']})"
+    code = params.get("exit_code")
+    return text if code is None else f"exit code {code}: {text}"
+
+
 def _append_kill(text: str, params: _Params) -> str:
     after = params.get("killed_after")
     return text if after is None else f"{text}; killed after another {after:g} s"
@@ -308,6 +324,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.WAITING_FOR_SLOT: _waiting_for_slot,
     Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
     Code.EXIT_CODE: lambda params: _append_detail(f"exit code {params['exit_code']}", params.get("detail")),
+    Code.EXCEPTION: _exception,
     Code.SIGNAL: _signal,
     Code.TIMEOUT: lambda params: _append_kill(f"timed out after {params['timeout']:g} s", params),
     Code.STOPPED: _stopped,
@@ -316,14 +333,21 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
         "the shim failed, so the run was killed", params.get("detail")
     ),
     Code.LOG_INCOMPLETE: "the log could not be written",
-    Code.NO_TRACE: "no trace of the run: it never started, or the machine rebooted",
+    Code.NO_TRACE: "no trace of the run: it never started, or its run file was deleted",
     Code.NO_RESULT: "the shim ended without recording a result",
+    Code.MACHINE_REBOOTED: "the machine rebooted before the run ended",
     Code.SHIM_KILLED: "the shim was killed before the run started",
+    Code.UNKNOWN_STATE: "a newer version of keiji recorded the state {state}",
     Code.RUN_FILE_REMOVED: "the run file was removed while the run was live",
     Code.ENGINE_OFFLINE: "the engine is offline: nothing runs",
     Code.SERVICE_DOWN: lambda params: _append_detail(
         f"the {params['service']} is {params['status']}", params.get("detail")
     ),
+    Code.DATABASE_UNAVAILABLE: "the database rejects writes, so nothing starts: {detail}",
+    Code.LOG_UNWRITABLE: lambda params: _append_detail(
+        f"output is lost, since the log {params['path']} cannot be written", params.get("detail")
+    ),
+    Code.UNREADABLE: "what the database has about the task cannot be read: {detail}",
     Code.NOT_BUILT: "not built yet",
     Code.DISABLED: "disabled",
     Code.RETRY_AT: _retry_at,
@@ -336,12 +360,16 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
     Code.DETAILS_CHANGED: "the .env has another {variables}, for the next build",
     Code.DUE: "due next at {at} ({schedule})",
+    Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
 }
 
 _REMEDIES: dict[str, str] = {
     Code.ENGINE_OFFLINE: "keiji system start",
     Code.SERVICE_DOWN: "keiji system start --{service}",
+    Code.DATABASE_UNAVAILABLE: "{hint}",
+    Code.LOG_UNWRITABLE: "free space on its disk, or make it writable; the engine notices it",
+    Code.UNREADABLE: "keiji task build {task}",
     Code.NOT_BUILT: "keiji task build {task}",
     Code.DISABLED: "keiji task enable {task}",
     Code.HELD: "keiji task resolve {task}",

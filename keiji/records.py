@@ -27,7 +27,8 @@ class Task:
 
     ``schedule`` has its context, and is None until the task is built. ``next_at`` is the next due instant; None while
     the task is disabled, not built, or never due again. ``failures`` counts the failures since the last success;
-    ``held_at`` is the time at which they reached the limit of the policy.
+    ``held_at`` is the time at which they reached the limit of the policy. ``broken`` is the reason why the schedule,
+    the policy or the build cannot be read from the database; None if they can. A broken task does not run.
     """
 
     id: int
@@ -46,6 +47,7 @@ class Task:
     pause: Pause | None = None
     failures: int = 0
     held_at: datetime | None = None
+    broken: Reason | None = None
 
     def start_time(self, instant: datetime) -> datetime:
         """Return the start time of the run that is due at ``instant``: ``instant`` plus the jitter of the policy.
@@ -135,6 +137,14 @@ class Run:
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrigin:
+    """Where a run was claimed: the random id of the folder of run files, and the id of the boot; "" if unknown."""
+
+    folder: str
+    boot: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

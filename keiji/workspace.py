@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from keiji import settings
+from keiji import private, settings
 from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 
@@ -42,18 +42,20 @@ def create(paths: Paths) -> list[Path]:
 
     Raises:
         InvalidSettings: the existing settings are invalid.
-        KeijiError: a folder or file cannot be created.
+        KeijiError: a folder or file cannot be created, or the state belongs to another user.
     """
+    paths.check_owner()
     folders = [folder for folder in (paths.tasks, *paths.tasks.parents) if not folder.exists()]
     texts = {paths.settings: settings.template(settings.local_zone()), paths.workspace / "pyproject.toml": _PYPROJECT}
     files: list[Path] = []
     try:
-        paths.tasks.mkdir(parents=True, exist_ok=True)
-        for path, text in texts.items():
-            if not path.exists():
-                with path.open("x", encoding="utf-8") as file:
-                    files.append(path)
-                    file.write(text)
+        with private.private_umask():  # settings.conf may contain a password, and sources are executed
+            paths.tasks.mkdir(parents=True, exist_ok=True)
+            for path, text in texts.items():
+                if not path.exists():
+                    with path.open("x", encoding="utf-8") as file:
+                        files.append(path)
+                        file.write(text)
         settings.load(paths.settings)
     except (OSError, InvalidSettings) as error:
         _remove(files, folders)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from keiji.errors import WorkspaceMissing
+from keiji import engine_process
+from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 from keiji.settings import Settings, load
 
@@ -37,6 +40,26 @@ def require_workspace() -> Paths:
 def load_settings(paths: Paths) -> Settings:
     """Return the settings of a workspace. Raises InvalidSettings as `keiji.settings.load` does."""
     return load(paths.settings)
+
+
+def display_zone(paths: Paths) -> tzinfo:
+    """Return the zone in which to show times. If the settings are invalid, it is that of a running engine.
+
+    Raises:
+        InvalidSettings: the settings are invalid, and no engine can be asked.
+    """
+    try:
+        return load(paths.settings).zone
+    except InvalidSettings:
+        from keiji_engine.bus.protocol import Ping
+        from keiji_engine.client import facade
+
+        if not engine_process.is_running(paths):
+            raise
+        try:
+            return ZoneInfo(facade.ask(paths, Ping(), sender=SENDER, timeout=2.0).engine.time_zone)
+        except (KeijiError, ZoneInfoNotFoundError):
+            return UTC
 
 
 def ask(paths: Paths, request: Request[R]) -> R:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keiji import workspace
+from keiji import private, workspace
 from keiji.paths import Paths
 from keiji_cli import client, output
 
@@ -43,11 +43,12 @@ def initialize(paths: Paths) -> list[Path]:
     """
     created = workspace.create(paths)
     settings = client.load_settings(paths)
+    paths.create_folders()
     for service in _SERVICE_LOGS:
         log = paths.service_log(service)
         if not log.exists():
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.touch()
+            private.create_folder(log.parent)
+            log.touch(mode=0o600)
             created.append(log)
     if created:
         output.print_progress("Initializing work space...", *map(str, created))

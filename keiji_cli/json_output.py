@@ -66,7 +66,12 @@ def format_status(
         "uptime_seconds": round((now - datetime.fromisoformat(engine.started_at)).total_seconds(), 3),
     }
     service_objects = [
-        {"name": service.name, "status": service.status, "since": _localize(service.since, zone)}
+        {
+            "name": service.name,
+            "status": service.status,
+            "since": _localize(service.since, zone),
+            "detail": service.detail,
+        }
         for service in services
     ]
     return _dump({"engine": engine_object, "services": service_objects, "pause": _pause_object(pause, zone)})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from keiji.log_reader import LogReader
 
 DEFAULT_LINES = 100
-_POLL_INTERVAL = 0.1  # seconds
+_POLL_INTERVAL = 100  # milliseconds
 _CHUNK_BYTES = 256 * 1024
 _MAX_TAIL_BYTES = 64 * 1024 * 1024
 
@@ -57,13 +59,17 @@ def show_log(path: Path, *, lines: int, follow: bool, editor: str | None) -> Non
 
 
 def _follow(reader: LogReader, position: int, stdout: BinaryIO) -> None:
+    """Write new text until interrupted. Raises BrokenPipeError as soon as the reader of a pipe has closed it."""
+    pipe = select.poll()
+    pipe.register(stdout, 0)  # for errors only
     while True:
         start, text = reader.read(position, _CHUNK_BYTES)
         if start > position:
             click.echo(f"… {start - position} bytes were rotated away before they could be shown", err=True)
         position = start + len(text)
         if not text:
-            time.sleep(_POLL_INTERVAL)
+            if pipe.poll(_POLL_INTERVAL):
+                raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
             continue
         stdout.write(text)
         stdout.flush()

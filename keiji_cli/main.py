@@ -14,6 +14,7 @@ from keiji.errors import KeijiError, UsageError
 from keiji_cli.groups import CommandReference, LazyGroup
 
 SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
+_STDOUT, _STDERR = 1, 2  # descriptors
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
@@ -34,7 +35,7 @@ keiji = LazyGroup(
     """,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 engine offline, 4 task or run not found, "
-    "130 interrupted by Ctrl-C.",
+    "5 engine running but not reachable, 130 interrupted by Ctrl-C.",
     params=[
         click.Option(
             ["-V", "--version"],
@@ -58,6 +59,7 @@ keiji = LazyGroup(
             "keiji_cli.task", "show_logs", "Show the log of a task: output and results of its runs."
         ),
         "status": CommandReference("keiji_cli.system", "status", "Show the status of the services."),
+        "db": CommandReference("keiji_cli.db", "db", "Manage the database."),
         "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
         "help": CommandReference("keiji_cli.help", "show_help", "Show the help of a command."),
     },
@@ -98,14 +100,32 @@ def _report_usage_error(error: click.ClickException) -> int:
     return _report(UsageError(error.format_message(), hint=f"{path} --help shows the usage"))
 
 
+def _replace_closed_streams() -> None:
+    """Discard what is written to a stream that the caller has closed, with a warning.
+
+    Otherwise its descriptor would be given to the next file that is opened, such as the database.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    if sys.stdout is None:
+        sys.stdout = open(_STDOUT, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - until the process exits
+        click.echo("standard output is closed, so the output is lost: redirect it to a file or to /dev/null", err=True)
+    if sys.stderr is None:
+        sys.stderr = open(_STDERR, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
 def main() -> NoReturn:
     """Run ``keiji`` with the arguments of the process and exit."""
+    _replace_closed_streams()
     code = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:  # the reader has closed the pipe
+        except BrokenPipeError:  # its reader wants no more
             code = code or FAILURE
+        except OSError as error:
+            code = code or _report(KeijiError(f"the output cannot be written: {error.strerror}"))
     # All files are closed by now. A regular interpreter shutdown takes as long as the command itself.
     os._exit(code)
 

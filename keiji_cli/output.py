@@ -22,6 +22,11 @@ SEPARATOR = "=" * 100
 _SERVICES_TITLE = "======== SERVICES ========"
 
 
+def print_warning(text: str) -> None:
+    """Print a warning to standard error."""
+    click.echo(f"warning: {text}", err=True)
+
+
 def print_progress(*lines: str) -> None:
     """Print each line with a timestamp, except empty lines and indented lines, which continue the line above."""
     timestamp = f"{datetime.now():%Y/%m/%d %H:%M:%S}"

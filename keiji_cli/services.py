@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 from keiji import engine_process
 from keiji.engine_process import SERVICES
-from keiji.errors import KeijiError, NotRunning
+from keiji.errors import EngineOffline, EngineUnreachable, KeijiError, NotRunning, ServiceOffline
 from keiji.paths import Paths
-from keiji_cli import client
+from keiji_cli import client, output
 
 if TYPE_CHECKING:
     from keiji.records import Pause
 
-_REQUIRED = ("runner", "watcher")  # started with any selection: the bus and the scheduler do not work without them
+_REQUIRED_BY = {"scheduler": ("runner", "watcher")}  # started with a service that does not work without them
 
 _CHANGE_TIMEOUT = 20.0  # seconds for a service to start or stop
 _STOP_TIMEOUT = 20.0
+_RESTORE_TIMEOUT = 1.5  # seconds within which a working engine has created deleted files again
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,17 @@ class ServiceInfo:
     Attributes:
         status: as in `keiji_engine.bus.views.ServiceStatus`, or "stale" if the engine does not respond.
         since: when the status changed, as ISO 8601; None if no engine is running.
-        detail: why the service failed; otherwise "".
+        detail: why the service has failed or is degraded; otherwise "".
     """
 
     name: str
     status: str = "offline"
     since: str | None = None
     detail: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self.status in {"online", "degraded"}
 
 
 def get_services(paths: Paths) -> list[ServiceInfo]:
@@ -55,7 +60,7 @@ def get_services(paths: Paths) -> list[ServiceInfo]:
 
 def get_offline_services(paths: Paths, names: Iterable[str] = SERVICES) -> list[str]:
     """Return the services among ``names`` that are not online."""
-    online = {service.name for service in get_services(paths) if service.status == "online"}
+    online = {service.name for service in get_services(paths) if service.is_up}
     return [name for name in names if name not in online]
 
 
@@ -64,25 +69,84 @@ def sort_bus_last(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: name == "bus")
 
 
-def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[bool, Pause | None]:
-    """Return whether the engine responds within ``timeout`` seconds, and the pause of the system.
+def ping_engine(paths: Paths, timeout: float = 2.0) -> tuple[EngineUnreachable | None, Pause | None, list[ServiceInfo]]:
+    """Return the error if a running engine does not respond in time, the pause of the system, and its services.
 
-    An engine whose bus is stopped cannot be reached and counts as responsive.
+    The services are empty if it does not answer. An engine whose bus is stopped cannot be asked and counts as
+    responsive.
+
+    Args:
+        timeout: in seconds.
     """
+    if not engine_process.is_running(paths):
+        return None, None, []
     from keiji_engine.bus.protocol import Ping
     from keiji_engine.client.facade import ask
 
+    error = wait_until_reachable(paths)
+    if error is not None:
+        return error, None, []
     try:
         reply = ask(paths, Ping(), timeout=timeout)
-    except KeijiError as error:
-        return error.code in {"service-offline", "engine-offline"}, None
-    return True, reply.engine.pause
+    except (ServiceOffline, EngineOffline):
+        return None, None, []
+    except KeijiError:
+        why = "it does not respond: it is suspended or hangs"
+        return EngineUnreachable.with_pid(engine_process.find_pid(paths), why), None, []
+    answered = [
+        ServiceInfo(view.name, str(view.status), view.since.isoformat(), view.detail) for view in reply.services
+    ]
+    return None, reply.engine.pause, sorted(answered, key=lambda service: SERVICES.index(service.name))
+
+
+def wait_until_reachable(paths: Paths, timeout: float = _RESTORE_TIMEOUT) -> EngineUnreachable | None:
+    """Wait until clients find the files of a running engine; return the error if they are still missing in the end."""
+    deadline = time.monotonic() + timeout
+    while (error := engine_process.find_unreachable(paths)) is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return error
 
 
 def start_engine(paths: Paths, names: Sequence[str] = ()) -> int:
     """Start an engine with all services, or with ``names`` and the services that they require; return its pid."""
-    selected = dict.fromkeys([*names, *_REQUIRED]) if names else {}
-    return engine_process.start(paths, [argument for name in selected for argument in ("--only", name)])
+    return engine_process.start(paths, [argument for name in with_required(names) for argument in ("--only", name)])
+
+
+def with_required(names: Iterable[str]) -> list[str]:
+    """Return services and those that they require, which come first."""
+    return list(dict.fromkeys(each for name in names for each in (*_REQUIRED_BY.get(name, ()), name)))
+
+
+def check_start(paths: Paths) -> None:
+    """Check what an engine needs to start, without disturbing one that runs; print a warning about an empty database.
+
+    Raises:
+        WorkspaceMissing, InvalidSettings: the workspace cannot be used.
+        StorageError: the database cannot be used, or this version does not know its schema.
+        KeijiError: this installation of keiji is broken.
+    """
+    settings = client.load_settings(paths)
+    try:
+        import keiji_engine.engine  # noqa: F401
+        from keiji_engine.storage.preflight import describe_other_database
+    except ImportError as error:
+        raise KeijiError(f"keiji cannot be imported: {error}", hint="install it again") from error
+    if (warning := describe_other_database(settings, paths)) is not None:
+        output.print_warning(warning)
+
+
+def require_detached(paths: Paths) -> None:
+    """Ensure that the engine was started by ``keiji system start``.
+
+    Raises:
+        KeijiError: another program has started it, and would start a second one or end with it.
+    """
+    info = engine_process.read_info(paths)
+    if info is not None and not info.is_detached:
+        raise KeijiError(
+            f"the engine (pid {info.pid}) runs in the foreground of systemd, a container or a shell",
+            hint="restart it there, for example with `systemctl --user restart keiji` or `docker restart`",
+        )
 
 
 def stop_service(paths: Paths, name: str) -> tuple[str, ...]:
@@ -109,6 +173,18 @@ def _status_since(paths: Paths, name: str) -> str | None:
     return next(service.since for service in get_services(paths) if service.name == name)
 
 
+def start_bus(paths: Paths) -> None:
+    """Start the bus of a running engine with a signal, since no request reaches the engine without it.
+
+    Raises:
+        EngineOffline, EngineUnreachable: no engine is running, or its process is unknown.
+        KeijiError: the bus did not start; the message says why.
+    """
+    # By default, the signal kills a process; only an engine that is ready is known to handle it.
+    engine_process.send_signal(paths, signal.SIGUSR1 if engine_process.is_ready(paths) else signal.SIGHUP)
+    _wait_until(paths, lambda: not get_offline_services(paths, ["bus"]))
+
+
 def start_stopped_services(paths: Paths) -> None:
     """Start all stopped services of a running engine with a signal, which works without the bus.
 
@@ -133,7 +209,7 @@ def _wait_until(paths: Paths, condition: Callable[[], bool]) -> None:
 
 def _describe_offline(paths: Paths) -> Iterator[str]:
     for service in get_services(paths):
-        if service.status != "online":
+        if not service.is_up:
             yield f"{service.name} is {service.status}" + (f": {service.detail}" if service.detail else "")
 
 
@@ -142,15 +218,31 @@ def stop_engine(paths: Paths) -> int:
 
     Raises:
         EngineOffline: no engine is running.
+        EngineUnreachable: it is not known which process is the engine, and it cannot be reached over the bus either.
         KeijiError: the engine has not exited in time.
     """
-    pid = engine_process.send_signal(paths, signal.SIGTERM)
+    pid = _request_stop(paths)
+    with contextlib.suppress(EngineOffline, EngineUnreachable):
+        engine_process.send_signal(paths, signal.SIGCONT)  # a suspended engine would not handle the first one
     if engine_process.wait_for_exit(paths, _STOP_TIMEOUT):
         return pid
     raise KeijiError(
         f"the engine (pid {pid}) has not exited within {_STOP_TIMEOUT:g} s",
         hint="keiji system stop --force kills it; its runs continue",
     )
+
+
+def _request_stop(paths: Paths) -> int:
+    from keiji_engine.bus.protocol import Shutdown
+
+    try:
+        return engine_process.send_signal(paths, signal.SIGTERM)
+    except EngineUnreachable:  # for example, it runs in another container that shares the folders
+        if engine_process.find_unreachable(paths) is not None:
+            raise
+        info = engine_process.read_info(paths)
+        client.execute(paths, Shutdown())
+        return info.pid if info is not None else 0
 
 
 def kill_engine(paths: Paths) -> int:
@@ -181,7 +273,7 @@ def stop_engine_and_runs(paths: Paths) -> None:
     if not engine_process.is_running(paths):
         if not count_run_files(paths):
             return
-        start_engine(paths, ["bus"])
+        start_engine(paths, ["bus", "runner"])
     elif get_offline_services(paths, ["bus", "runner"]):
         start_stopped_services(paths)
     _stop_runs(paths)

@@ -12,7 +12,7 @@ import click
 
 from keiji import engine_process
 from keiji.engine_process import SERVICES
-from keiji.errors import KeijiError, UsageError
+from keiji.errors import EngineOffline, UsageError
 from keiji.paths import Paths
 from keiji_cli import client, json_output, logs, output, services
 from keiji_cli.groups import OptionSpellingGroup
@@ -46,8 +46,14 @@ def system() -> None:
 @system.command()
 @_service_selection(SERVICES)
 def start(selected: tuple[str, ...]) -> None:
-    """Start the engine in the background, or some of its services."""
+    """Start the engine in the background, or some of its services.
+
+    The scheduler starts with the runner and the watcher, without which it does not work.
+    """
     paths = client.require_workspace()
+    error, *_ = services.ping_engine(paths)
+    if error is not None:
+        raise error
     if engine_process.is_running(paths):
         _start_services(paths, selected)
     else:
@@ -58,16 +64,15 @@ def start(selected: tuple[str, ...]) -> None:
 def _start_services(paths: Paths, selected: Sequence[str]) -> None:
     from keiji_engine.bus.protocol import StartService
 
-    stopped = services.get_offline_services(paths, selected or SERVICES)
+    stopped = services.get_offline_services(paths, services.with_required(selected) or SERVICES)
     if not stopped:
         output.print_progress("service already running")
     elif services.get_offline_services(paths, ["bus"]):
-        # Without the bus, no request reaches the engine, but a signal does.
-        services.start_stopped_services(paths)
-        output.print_progress("the bus was offline: all stopped services have been started")
-    else:
-        for name in stopped:
-            output.print_progress(*client.execute(paths, StartService(service=name)))
+        services.start_bus(paths)  # first, since the other services are started by requests
+        output.print_progress("service bus started")
+        stopped = [name for name in stopped if name != "bus"]
+    for name in stopped:
+        output.print_progress(*client.execute(paths, StartService(service=name)))
 
 
 def _print_online_services(paths: Paths) -> None:
@@ -114,7 +119,9 @@ def restart(selected: tuple[str, ...]) -> None:
         for name in services.sort_bus_last(selected):
             output.print_progress(*services.restart_service(paths, name))
         return
+    services.check_start(paths)  # first: what keeps an engine from starting must not stop the one that runs
     if engine_process.is_running(paths):
+        services.require_detached(paths)
         _stop_engine(paths)
     output.print_progress(f"service started with pid {services.start_engine(paths)}")
     _print_online_services(paths)
@@ -122,41 +129,56 @@ def restart(selected: tuple[str, ...]) -> None:
 
 @system.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: an object.")
-def status(*, as_json: bool) -> None:
-    """Show the status of the services."""
+def status(*, as_json: bool) -> int:
+    """Show the status of the services.
+
+    Exit codes: 0 if the engine is running, 1 if a service has failed or is degraded, 3 if no engine is running, 5 if an
+    engine is running but does not respond.
+    """
     paths = client.require_workspace()
+    error, pause, answered = services.ping_engine(paths)
+    is_running = engine_process.is_running(paths)  # now: an engine that was just stopping has stopped
+    engine = engine_process.read_info(paths) if is_running else None
     service_infos = services.get_services(paths)
-    engine = engine_process.read_info(paths) if engine_process.is_running(paths) else None
-    is_responding, pause = services.ping_engine(paths) if engine is not None else (True, None)
-    if not is_responding:
+    service_infos = answered or service_infos  # the file is outdated if the disk is full
+    if error is not None:
         service_infos = [replace(service, status="stale") for service in service_infos]
     now = datetime.now(UTC)
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     if as_json:
         click.echo(json_output.format_status(engine, service_infos, zone, now, pause))
     else:
-        _print_status(paths, engine, service_infos, now)
+        _print_status(paths, engine, service_infos, now, is_running=is_running)
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone))
-    if engine is not None and not is_responding:
-        raise KeijiError(
-            f"the engine (pid {engine.pid}) does not respond: it is suspended or hangs",
-            hint="keiji system stop --force kills it; live runs continue",
-        )
+    if error is not None:
+        raise error
+    if not is_running:
+        engine_process.require_free_workspace(paths)
+        return EngineOffline.exit_code
+    return int(any(service.status in {"failed", "degraded"} for service in service_infos))
 
 
 def _print_status(
-    paths: Paths, engine: engine_process.EngineInfo | None, service_infos: Sequence[ServiceInfo], now: datetime
+    paths: Paths,
+    engine: engine_process.EngineInfo | None,
+    service_infos: Sequence[ServiceInfo],
+    now: datetime,
+    *,
+    is_running: bool,
 ) -> None:
     click.echo(output.format_services_table((service.name, service.status) for service in service_infos))
     for service in service_infos:
         if service.detail:
             click.echo(f"{service.name}: {service.detail}")
-    if engine is None:
+    if not is_running:
         click.echo("no engine is running: keiji system start starts one")
-    else:
+    elif engine is not None:
         uptime = output.format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds())
-        click.echo(f"engine {engine.pid}, version {engine.version}, up {uptime}, sockets in {paths.runtime}")
+        click.echo(
+            f"engine {engine.pid}, version {engine.version}, up {uptime}, "
+            f"sockets in {engine_process.locate(paths).runtime}"
+        )
 
 
 @system.command()

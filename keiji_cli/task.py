@@ -89,7 +89,7 @@ def build(name: str, *, restart: bool) -> None:
 def get(name: str | None, *, as_json: bool) -> None:
     """Show all details of a task, or of all tasks."""
     paths = client.require_workspace()
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     tasks, pause = client.get_tasks_and_pause(paths, name)
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
@@ -111,7 +111,7 @@ def get(name: str | None, *, as_json: bool) -> None:
 def list_tasks(*, as_json: bool, wide: bool) -> None:
     """List all tasks, one per line."""
     paths = client.require_workspace()
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     tasks, pause = client.get_tasks_and_pause(paths)
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
@@ -141,7 +141,7 @@ def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
     from keiji_engine.bus.protocol import GetRuns
 
     paths = client.require_workspace()
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     reply = client.ask(paths, GetRuns(task=name, limit=limit))
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
@@ -196,7 +196,7 @@ def _parse_time(text: str, settings: Settings) -> datetime:
 def explain(name: str) -> None:
     """Explain why a task does not run now, and how to fix it."""
     paths = client.require_workspace()
-    zone = client.load_settings(paths).zone
+    zone = client.display_zone(paths)
     slug, reasons = client.explain_task(paths, name)
     for reason in reasons:
         click.echo(render(reason, zone))

@@ -32,9 +32,13 @@ def find_state(paths: Paths) -> dict[Path, str]:
         paths.work: "working directories of tasks, with the files that runs wrote there",
         paths.logs / "tasks": "task logs",
         paths.logs / "services": "service logs",
-        paths.runtime: "sockets and run files",
+        engine_process.last_runtime_folder(paths): "sockets",
+        paths.runs.parent: "files of live runs",
         paths.engine_lock: "engine lock",
+        paths.workspace_lock: "engine lock of the workspace",
         paths.command_lock: "command lock",
+        paths.launcher_lock: "launcher lock",
+        paths.installation_id: "id of this installation",
     }
     return {path: description for path, description in descriptions.items() if path.exists()}
 
@@ -44,8 +48,10 @@ def uninstall(paths: Paths, *, yes: bool, remove_workspace: bool) -> None:
 
     Raises:
         UsageError: confirmation is required, but standard input is not a terminal.
+        EngineRunning: an engine with another data folder uses the workspace.
         KeijiError: the user declined, or the engine or a run could not be stopped.
     """
+    engine_process.require_free_workspace(paths)
     state = find_state(paths)
     workspace_exists = paths.workspace.is_dir()
     if not state and not (workspace_exists and remove_workspace):

@@ -7,9 +7,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from keiji import __version__, engine_process
+from keiji.engine_process import EngineLock
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
@@ -22,6 +24,7 @@ from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.watcher import Watcher
 
+_FLUSH_TIMEOUT = 1.0  # seconds
 _REPLY_TIME = 0.1  # seconds for a reply to be sent before the bus stops
 
 _log = logging.getLogger("keiji.engine")
@@ -42,8 +45,11 @@ class EngineControl:
         runs: RunService,
         watcher: Watcher,
         background: BackgroundTasks,
+        lock: EngineLock,
         started_at: datetime,
+        is_detached: bool = False,
     ) -> None:
+        self._is_detached = is_detached
         self.runs = runs
         self.stopping = asyncio.Event()
         self._paths = paths
@@ -54,7 +60,9 @@ class EngineControl:
         self._bus = bus
         self._watcher = watcher
         self._background = background
+        self._lock = lock
         self._started_at = started_at
+        self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
 
@@ -79,21 +87,42 @@ class EngineControl:
     def position(self) -> tuple[str, int]:
         return self._bus.boot, self._bus.seq
 
-    def write_info(self) -> None:
-        """Write ``engine.json``: the engine is ready."""
+    async def set_ready(self) -> None:
+        """Publish that the engine is ready, in its lock and in ``engine.json``, which follows the services from now."""
+        self._is_ready = True
+        await asyncio.to_thread(self._lock.set_ready)
+        await self.write_info()  # last: whoever starts an engine waits for it
+
+    async def write_info(self) -> None:
+        """Write ``engine.json``."""
+        await asyncio.wrap_future(self._info_thread.submit(self._replace_info, self._info()))
+
+    async def remove_info(self) -> None:
+        """Remove ``engine.json``: the engine is about to exit."""
+        self._is_ready = False
+        await asyncio.wrap_future(self._info_thread.submit(engine_process.remove_info, self._lock.paths))
+
+    def _replace_info(self, info: engine_process.EngineInfo) -> None:
+        with contextlib.suppress(OSError):
+            engine_process.write_info(self._lock.paths, info)
+
+    def _info(self) -> engine_process.EngineInfo:
         services = tuple(
             {"name": view.name, "status": str(view.status), "since": view.since.isoformat(), "detail": view.detail}
             for view in self.service_views()
         )
-        info = engine_process.EngineInfo(
-            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services
+        return engine_process.EngineInfo(
+            os.getpid(), self._bus.boot, __version__, self._started_at.isoformat(), services, self._is_detached
         )
-        with contextlib.suppress(OSError):
-            engine_process.write_info(self._paths, info)
 
     def _update_info(self) -> None:
-        if self._paths.engine_info.exists():
-            self.write_info()
+        if self._is_ready:
+            self._info_thread.submit(self._replace_info, self._info())
+
+    async def _flush_info(self) -> None:
+        """Wait, but not long, until ``engine.json`` is up to date: a client may read it after the reply."""
+        written = asyncio.wrap_future(self._info_thread.submit(lambda: None))
+        await asyncio.wait([written], timeout=_FLUSH_TIMEOUT)
 
     def _committed(self, event: Committed) -> None:
         if event.changes.pause_changed:
@@ -105,19 +134,26 @@ class EngineControl:
         self._watcher.recheck(slug)
 
     async def start_service(self, name: str) -> None:
-        await self._supervisor.start(name)
+        try:
+            await self._supervisor.start(name)
+        finally:
+            await self._flush_info()
 
     async def stop_service(self, name: str) -> None:
         if name == "bus":
             self._background.start(self._after_reply(lambda: self._supervisor.stop(name)), _log)
         else:
             await self._supervisor.stop(name)
+            await self._flush_info()
 
     async def restart_service(self, name: str) -> None:
         if name == "bus":
             self._background.start(self._after_reply(lambda: self._supervisor.restart(name)), _log)
         else:
-            await self._supervisor.restart(name)
+            try:
+                await self._supervisor.restart(name)
+            finally:
+                await self._flush_info()
 
     def shut_down(self) -> None:
         asyncio.get_running_loop().call_later(_REPLY_TIME, self.stopping.set)

@@ -10,34 +10,44 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from keiji import __version__
 from keiji import settings as settings_file
-from keiji.engine_process import SERVICES
+from keiji.engine_process import SERVICES, EngineLock
 from keiji.errors import InvalidSettings, KeijiError
 from keiji.paths import Paths
+from keiji.reasons import Reason
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import EngineControl
-from keiji_engine.events import Committed, EventBus
+from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
+from keiji_engine.logs.health import LogHealth
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
+from keiji_engine.orphans import reap_orphans
+from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
+from keiji_engine.runtime_folder import RuntimeFolder
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
 from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.storage.async_store import AsyncStore
+from keiji_engine.storage.preflight import describe_other_database
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
+_MAX_THREADS = 64  # calls that wait for the disk at the same time
+_NEED_DATABASE = ("scheduler", "runner")  # the services that do nothing while the database rejects writes
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -54,8 +64,13 @@ class Engine:
     """Wires everything together; starts, runs and shuts down.
 
     Args:
+        lock: the engine's lock, which this process holds.
         only: names of the services to start; the others can be started later.
         echo: whether service logs also go to standard error.
+        drain: seconds to wait for live runs when the engine is stopped, before they are stopped, too; None to leave
+            them to the next engine.
+        max_grace: seconds after which runs that are stopped at the end are killed, even if their policy grants more.
+        is_detached: whether ``keiji system start`` has started the engine.
     """
 
     def __init__(
@@ -63,11 +78,17 @@ class Engine:
         paths: Paths,
         settings: Settings,
         *,
+        lock: EngineLock,
         only: Sequence[str] = SERVICES,
         echo: bool = False,
         clock: Callable[[], datetime] = now,
+        drain: float | None = None,
+        max_grace: float | None = None,
+        is_detached: bool = False,
     ) -> None:
         self._paths = paths
+        self._drain_seconds = drain
+        self._max_grace = max_grace
         self._settings = settings
         self._only = only
         self._clock = clock
@@ -76,12 +97,21 @@ class Engine:
         def current_settings() -> Settings:
             return self._settings
 
-        self._logs = ServiceLogWriter(LogfmtHandler(paths, current_settings, echo=echo))
+        self._log_health = LogHealth(paths, self._set_log_problem, lambda slug: self._state.task(slug) is not None)
+        handler = LogfmtHandler(paths, current_settings, echo=echo, on_written=self._log_health.report)
+        self._logs = ServiceLogWriter(handler)
         self._background = BackgroundTasks()
         self._store = AsyncStore()
         self._events = events = EventBus()
         self._state = state = EngineState(paths, self._store, events)
-        runs = RunService(paths=paths, settings=current_settings, state=state, events=events, clock=clock)
+        runs = RunService(
+            paths=paths,
+            settings=current_settings,
+            state=state,
+            events=events,
+            clock=clock,
+            on_log_incomplete=self._log_health.report_incomplete,
+        )
         scheduler = SchedulerService(
             state,
             stop_run=runs.request_stop,
@@ -114,8 +144,12 @@ class Engine:
             runs=runs,
             watcher=watcher,
             background=self._background,
+            lock=lock,
             started_at=clock(),
+            is_detached=is_detached,
         )
+        self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
+        self._lock = lock
         self._context = Context(paths, current_settings, state, clock, control)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
         self._retention = Retention(state, current_settings, lambda: [task.slug for task in state.tasks()], clock)
@@ -123,6 +157,8 @@ class Engine:
         events.subscribe(Committed, lambda event: scheduler.wake() if event.changes else None)
         events.subscribe(p.ServiceChanged, lambda _: scheduler.wake())  # the runner may be back
         events.subscribe(Committed, lambda event: self._retention.count(event.changes.runs.values()))
+        events.subscribe(DatabaseChecked, lambda event: self._set_database_problem(event.problem))
+        events.subscribe(DatabaseReplaced, self._database_replaced)
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Start, call ``ready``, serve until asked to stop, and shut down. Raises StorageError if it cannot start."""
@@ -147,26 +183,41 @@ class Engine:
             ready()
             _notify_systemd("READY=1")
             await self._control.stopping.wait()
+            if self._drain_seconds is not None:
+                await self._supervisor.stop("scheduler")  # nothing is claimed any more
+                await self._control.runs.drain(self._drain_seconds, self._max_grace)
         finally:
             _notify_systemd("STOPPING=1")
             await self._shut_down()
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(DaemonThreads(_MAX_THREADS, "worker"))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._interrupt)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # a reload has to wait until everything is loaded
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            loop.add_signal_handler(number, lambda: None)  # these have to wait until everything is loaded
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
+        await self._store.require_owner()
+        if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
+            _repo_log.warning("%s", warning)
         await self._state.load()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         self._background.start(collect_builds(self._context), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
+        self._background.start(self._state.watch_database(), _repo_log)
+        self._background.start(self._log_health.serve(), _log)
         await self._supervisor.start_all(self._only)
+        if os.getpid() == 1:
+            self._background.start(reap_orphans(self._control.runs.runner.own_children), _log)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
-        self._control.write_info()
+        self._background.start(asyncio.to_thread(self._paths.restrict), _log)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._background.start(self._reload(), _scheduler_log))
+        loop.add_signal_handler(signal.SIGUSR1, lambda: self._background.start(self._start_bus(), _log))
+        await self._control.set_ready()
+        self._background.start(self._runtime.serve(), _log)
 
     async def _shut_down(self) -> None:
         self._events.publish(p.EngineStopping())
@@ -176,7 +227,24 @@ class Engine:
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
-        self._paths.engine_info.unlink(missing_ok=True)
+        await self._control.remove_info()
+
+    def _set_database_problem(self, problem: Reason | None) -> None:
+        self._supervisor.set_problem(_NEED_DATABASE, "database", problem)
+
+    def _set_log_problem(self, log: Path, problem: Reason | None) -> None:
+        service = log.parent.name
+        # The logs of tasks, of the database and of the engine belong to no service; what they lack is about runs.
+        owner = service if service in SERVICES and log == self._paths.service_log(service) else "runner"
+        self._supervisor.set_problem([owner], str(log), problem)
+
+    def _database_replaced(self, _: DatabaseReplaced) -> None:
+        self._background.start(self._adopt_runs(), _repo_log)
+
+    async def _adopt_runs(self) -> None:
+        """Have the runner find out which of the runs in another database are live."""
+        if any(view.name == "runner" and view.is_up for view in self._supervisor.views()):
+            await self._supervisor.restart("runner")
 
     def _interrupt(self) -> None:
         if self._is_interrupted:
@@ -188,19 +256,29 @@ class Engine:
         """Read the settings again, and start every service that is not running."""
         outcome = "settings read again"
         try:
-            loaded = settings_file.load(self._paths.settings)
+            loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
         except InvalidSettings as error:
             outcome = f"the settings are unchanged: {error.message}"
             _scheduler_log.error("%s", outcome)
         else:
+            if loaded.db_url != self._settings.db_url:
+                outcome = (
+                    "settings read again, except DB_URL: a running engine cannot change its database; "
+                    "keiji system restart switches to the new one"
+                )
+                _repo_log.error("%s", outcome)
+                loaded = replace(loaded, db_url=self._settings.db_url)
             await self._apply_settings(loaded)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
         await record_lifecycle(self._context, "engine-reload", outcome)
 
+    async def _start_bus(self) -> None:
+        """Start the bus, without which no request can start anything."""
+        if not self._control.stopping.is_set():
+            await self._supervisor.start_all(["bus"])
+
     async def _apply_settings(self, loaded: Settings) -> None:
-        if loaded.db_url != self._settings.db_url:
-            _repo_log.warning("DB_URL has changed; it takes effect when the engine is restarted")
         self._settings = loaded
         _scheduler_log.info("settings read, time zone %s", loaded.time_zone)
         await move_to_zone(self._state, loaded, self._clock())
@@ -212,4 +290,5 @@ def _notify_systemd(state: str) -> None:
     if not address:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.setblocking(False)
         notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

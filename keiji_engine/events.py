@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from keiji.reasons import Reason
 from keiji_engine.storage.changes import Changes
 
 E = TypeVar("E")
@@ -20,6 +21,18 @@ class Committed:
     """A transaction is committed, and the in-memory state is updated."""
 
     changes: Changes
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseChecked:
+    """The database rejects writes, for ``problem``, or accepts them again if that is None."""
+
+    problem: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseReplaced:
+    """Another database took the place of the open one, and the state in memory was read from it."""
 
 
 class EventBus:

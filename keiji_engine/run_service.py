@@ -20,7 +20,7 @@ from pathlib import Path
 from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, ServiceOffline, StorageError
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
-from keiji.records import Run, RunResult, Task
+from keiji.records import Build, Progress, Run, RunResult, Task
 from keiji.settings import Settings
 from keiji.states import FAILURES, RunState
 from keiji_engine import builds
@@ -32,9 +32,13 @@ from keiji_engine.runner.spec import RunSpec
 from keiji_engine.state import EngineState
 from keiji_engine.storage.transactions import Transaction, request_run
 
-RETRY_INTERVAL = 1.0  # seconds between attempts to record an event
+RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
+MAX_RETRY_INTERVAL = 10.0
+FIRST_RECORD_TIMEOUT = 5.0  # seconds for the results of the meantime to be recorded
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
+RECORD_TIMEOUT = 1.5  # seconds for runs that were killed at the end to be recorded
+FOLDER_INTERVAL = 0.5  # seconds between two checks of the folder of run files
 _RETRIED = FAILURES - {RunState.LOST}  # a lost run may have done its work
 
 _log = logging.getLogger("keiji.runner")
@@ -48,6 +52,7 @@ class RunService:
 
     Args:
         settings: called for each run, since a reload may change them.
+        on_log_incomplete: called with the slug of a task if the output of one of its runs is missing from its log.
     """
 
     def __init__(
@@ -58,7 +63,9 @@ class RunService:
         state: EngineState,
         events: EventBus,
         clock: Callable[[], datetime],
+        on_log_incomplete: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._on_log_incomplete = on_log_incomplete
         self._paths = paths
         self._settings = settings
         self._state = state
@@ -69,37 +76,72 @@ class RunService:
         self._stop_reasons: dict[str, Reason] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self.is_online = False
-        self.runner = Runner(paths.runs, self._events.put_nowait, clock)
+        self.is_draining = False
+        self.runner = Runner(paths.runs, self._events.put_nowait, clock, lock=paths.launcher_lock)
         events.subscribe(Committed, self._committed)
 
     # ── the service ──────────────────────────────────────────────────────────────────────────────────────────────
 
     async def serve(self, ready: Callable[[], None]) -> None:
         """Adopt the runs of an earlier engine, then record what happens to runs, until cancelled."""
-        self._discard_repeated_results()
-        live = [run.run_id for run in self._state.open_runs() if run.is_live and run.run_id not in self._starting]
-        await self.runner.start(live)
+        await self._start_runner()
         try:
-            # Results of the meantime are recorded first: the scheduler must not take these runs for live.
-            while not self._events.empty():
-                await self._record(self._events.get_nowait())
-            self.is_online = True
-            ready()
             async with asyncio.TaskGroup() as group:
+                # Results of the meantime are recorded first: the scheduler must not take these runs for live. One that
+                # the database rejects must not keep the service from starting.
+                events = [self._events.get_nowait() for _ in range(self._events.qsize())]
+                if recording := [group.create_task(self._record(event)) for event in events]:
+                    await asyncio.wait(recording, timeout=FIRST_RECORD_TIMEOUT)
+                self.is_online = True
+                ready()
                 group.create_task(self._launch_claimed())
                 group.create_task(self._record_events())
                 group.create_task(self._poll_progress())
+                group.create_task(self._watch_folder())
                 group.create_task(self.runner.wait())
         finally:
             self.is_online = False
             await self.runner.stop()
 
-    def _discard_repeated_results(self) -> None:
-        """Drop results that were not recorded before the service stopped, if their run files will report them again."""
+    async def _start_runner(self) -> None:
+        """Start the runner with the runs of an earlier engine, and launch those that it has claimed and not begun."""
+        reported = await self._discard_repeated_results()
+        live = {
+            run.run_id: run
+            for run in self._state.open_runs()
+            if run.is_live and run.run_id not in self._starting and run.run_id not in reported
+        }
+        origins = await self._state.read(lambda transaction: transaction.runs.origins())
+        starting = [run_id for run_id, run in live.items() if run.state is RunState.STARTING]
+        for run_id in await self.runner.start(live, origins, starting):
+            _log.info("run %s was claimed by an earlier engine and has not begun; starting it", run_id)
+            self._starting[run_id] = live[run_id]
+        self._has_starting.set()
+        self._state.set_run_origin(self.runner.origin)
+
+    async def _watch_folder(self) -> None:
+        """Create the folder of run files again if it is deleted; the shims create their files again."""
+        while True:
+            await asyncio.sleep(FOLDER_INTERVAL)
+            try:
+                if await self.runner.check_folder():
+                    self._state.set_run_origin(self.runner.origin)
+            except OSError as error:
+                _log.error("the folder of run files cannot be created: %s", error)
+
+    async def _discard_repeated_results(self) -> set[str]:
+        """Drop results that were not recorded before the service stopped, if their run files will report them again.
+
+        Returns the ids of the runs whose results are left.
+        """
+        with_file = await asyncio.to_thread(_file_names, self._paths.runs)
         pending = [self._events.get_nowait() for _ in range(self._events.qsize())]
+        left = set()
         for event in pending:
-            if isinstance(event, RunResult) and not (self._paths.runs / event.run_id).exists():
+            if isinstance(event, RunResult) and event.run_id not in with_file:
                 self._events.put_nowait(event)
+                left.add(event.run_id)
+        return left
 
     def _committed(self, event: Committed) -> None:
         for run in event.changes.runs.values():
@@ -113,6 +155,8 @@ class RunService:
 
     async def request(self, task: Task) -> Run:
         """Start a manual run, or queue it while all slots are taken. Raises NotBuilt, AlreadyRunning."""
+        if self.is_draining:
+            raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
         limit = self._settings().max_parallel_runs or None
         return (await self._state.apply(request_run(task.slug, self._clock(), limit))).run
 
@@ -123,13 +167,12 @@ class RunService:
             if not runs:
                 await self._has_starting.wait()
                 continue
-            specs: list[RunSpec] = []
-            for run in runs:
-                try:
-                    specs.append(self._spec(run))
-                except (KeijiError, OSError) as error:
-                    self._fail_start(run, str(error))
-            await self.runner.launch(specs)
+            # In one thread for all of them: it reads files in the workspace.
+            specs = await asyncio.to_thread(self._specs, [(run, *self._task_and_build(run)) for run in runs])
+            for run, spec in zip(runs, specs, strict=True):
+                if not isinstance(spec, RunSpec):
+                    self._fail_start(run, str(spec))
+            await self.runner.launch([spec for spec in specs if isinstance(spec, RunSpec)])
             for run in runs:
                 self._starting.pop(run.run_id, None)
 
@@ -140,8 +183,20 @@ class RunService:
             RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=self._clock(), reason=why)
         )
 
-    def _spec(self, run: Run) -> RunSpec:
-        task, build = self._state.task(run.task), self._state.build(run.task)
+    def _task_and_build(self, run: Run) -> tuple[Task | None, Build | None]:
+        return self._state.task(run.task), self._state.build(run.task)
+
+    def _specs(self, runs: Sequence[tuple[Run, Task | None, Build | None]]) -> list[RunSpec | KeijiError | OSError]:
+        """Return for each run how to start it, or why that is impossible. Called in a thread."""
+        specs: list[RunSpec | KeijiError | OSError] = []
+        for run, task, build in runs:
+            try:
+                specs.append(self._spec(run, task, build))
+            except (KeijiError, OSError) as error:
+                specs.append(error)
+        return specs
+
+    def _spec(self, run: Run, task: Task | None, build: Build | None) -> RunSpec:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
         command = builds.command_of(build, self._paths.builds)
@@ -161,6 +216,8 @@ class RunService:
             zone=settings.time_zone,
             timeout=task.policy.timeout,
             stop_grace=task.policy.stop_grace,
+            leave=task.policy.leave,
+            reports_failure=True,
         )
 
     # ── recording ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -171,25 +228,35 @@ class RunService:
                 group.create_task(self._record(await self._events.get()))
 
     async def _record(self, event: RunStarted | RunResult) -> None:
-        """Record an event, as soon as the database accepts it."""
+        """Record an event, as soon as the database accepts it. Whatever the error, it affects no other run."""
+        interval = RETRY_INTERVAL
         while True:
             try:
                 if isinstance(event, RunStarted):
                     await self._record_start(event)
                 else:
                     await self._record_end(event)
-            except StorageError as error:
-                _repo_log.error("run %s: %s; trying again", event.run_id, error.message)
-                await asyncio.sleep(RETRY_INTERVAL)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)  # the next start of this service records it
+                raise
             except (RunNotFound, IllegalTransition) as error:
                 # Its task was deleted, or the settings name another database now.
                 _log.error("run %s is ignored: %s", event.run_id, error.message)
                 if isinstance(event, RunResult):
-                    self.runner.remove_run_files(event.run_id)
+                    await asyncio.to_thread(self.runner.remove_run_files, event.run_id)
                     self._forget(event.run_id)
                 return
+            except Exception as error:  # noqa: BLE001 - for example a value that the database cannot store
+                text = error.message if isinstance(error, StorageError) else repr(error)
+                _repo_log.error("run %s: %s; trying again", event.run_id, text)
             else:
                 return
+            try:
+                await asyncio.sleep(interval)
+            except asyncio.CancelledError:
+                self._events.put_nowait(event)
+                raise
+            interval = min(interval * 1.5, MAX_RETRY_INTERVAL)
 
     async def _record_start(self, event: RunStarted) -> None:
         await self._state.apply(lambda transaction: transaction.runs.mark_running(event.run_id, event.started_at))
@@ -202,10 +269,12 @@ class RunService:
             result = replace(result, reason=_with_reported(stopped_for, result.reason))
         retry_at = self._retry_at(result)
         changes = await self._state.apply(lambda transaction: transaction.runs.finish(result, retry_at=retry_at))
-        self.runner.remove_run_files(result.run_id)
         self._forget(result.run_id)
         for run in changes.runs.values():
             self._log_consequence(run, result)
+            if run.run_id == result.run_id and _is_log_incomplete(result.reason):
+                self._on_log_incomplete(run.task)
+        await asyncio.to_thread(self.runner.remove_run_files, result.run_id)
 
     def _log_consequence(self, run: Run, result: RunResult) -> None:
         """Write to the task's log what follows from a failure: a retry, or a hold."""
@@ -240,7 +309,7 @@ class RunService:
     async def _poll_progress(self) -> None:
         while True:
             if self.runner.live:
-                self._state.set_progress(dict(progress.read_all(self._paths.runs)))
+                self._state.set_progress(await asyncio.to_thread(_read_progress, self._paths.runs))
             await asyncio.sleep(PROGRESS_INTERVAL)
 
     # ── stopping ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,6 +319,44 @@ class RunService:
         if self.runner.stop_run(run_id):
             self._stop_reasons.setdefault(run_id, why)
 
+    async def drain(self, seconds: float, max_grace: float | None) -> None:
+        """Start nothing any more, wait for the live runs, stop those that are left, and record how they end.
+
+        Args:
+            seconds: how long to wait before the runs are stopped.
+            max_grace: seconds after which they are killed, even if their policies grant more.
+        """
+        self.is_draining = True
+        if not self.is_online or not self.runner.live:
+            return
+        _log.info("waiting up to %g s for %d live runs", seconds, len(self.runner.live))
+        if await self._wait_for_live_runs(seconds):
+            return
+        tasks = [self._state.task(run.task) for run in self._state.open_runs() if run.is_live]
+        grace = max((task.policy.stop_grace for task in tasks if task is not None), default=0.0)
+        _log.info("stopping %d live runs", len(self.runner.live))
+        why = reason(Code.STOPPED, by="the shutdown of the engine", why="shutdown")
+        for run_id in self.runner.live:
+            self.request_stop(run_id, why)
+        if max_grace is not None and max_grace < grace:
+            if await self._wait_for_live_runs(max_grace):
+                return
+            for run_id in self.runner.live:
+                self.runner.kill_run(run_id)
+            grace = 0.0
+        if not await self._wait_for_live_runs(grace + RECORD_TIMEOUT):
+            _log.error("%d runs are not recorded yet; the next engine records them", len(self.runner.live))
+
+    async def _wait_for_live_runs(self, seconds: float) -> bool:
+        """Wait until no run is live and all results are recorded; return False if that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while self.runner.live or any(run.is_live for run in self._state.open_runs()):
+            if loop.time() >= deadline:
+                return False
+            await asyncio.sleep(min(0.05, max(deadline - loop.time(), 0.0)))
+        return True
+
     async def stop(self, task: Task, why: Reason) -> bool:
         """Stop the live runs of a task and cancel its queued runs; return, once they ended, whether there were any.
 
@@ -257,26 +364,43 @@ class RunService:
             ServiceOffline: there is a live run, and the runner is stopped.
         """
         is_stopped = await cancel_queued(self._state, task.slug, why, self._clock())
-        while live := [run for run in self._state.open_runs(task.slug) if run.is_live]:
-            is_stopped = True
-            for run in live:
-                self._stop_reasons[run.run_id] = why
-            await self._stop_runs(live)
+        is_stopped = await self._stop_live_runs(task.slug, why) or is_stopped
         # A run that failed just before it was stopped may have been queued again.
         return await cancel_queued(self._state, task.slug, why, self._clock()) or is_stopped
 
-    async def _stop_runs(self, runs: Sequence[Run]) -> None:
-        waiting = {run.run_id: self._ended.setdefault(run.run_id, asyncio.Event()) for run in runs}
+    async def _stop_live_runs(self, slug: str, why: Reason) -> bool:
+        """Stop all live runs at once and wait until they ended; return whether there were any.
+
+        Runs that begin later continue, unless the task is disabled: otherwise, a schedule with short intervals could
+        prolong the wait without end.
+        """
+        waiting = {run.run_id: asyncio.Event() for run in self._live_runs(slug)}
+        is_stopped = bool(waiting)
         while waiting:
             if not self.is_online:
                 raise ServiceOffline.required("runner")
-            for run_id in waiting:
+            for run_id, ended in waiting.items():
+                waiting[run_id] = self._ended.setdefault(run_id, ended)
+                self._stop_reasons[run_id] = why
                 self.runner.stop_run(run_id)  # a run that has not begun yet ignores it
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_INTERVAL):
                     await asyncio.gather(*(ended.wait() for ended in waiting.values()))
-            live = {run.run_id for run in self._state.open_runs(runs[0].task) if run.is_live}
+            live = {run.run_id for run in self._live_runs(slug)}
             waiting = {run_id: ended for run_id, ended in waiting.items() if run_id in live and not ended.is_set()}
+            task = self._state.task(slug)
+            if task is None or task.is_disabled:
+                waiting |= {run_id: asyncio.Event() for run_id in live - waiting.keys()}
+        return is_stopped
+
+    def _live_runs(self, slug: str) -> list[Run]:
+        return [run for run in self._state.open_runs(slug) if run.is_live]
+
+
+def _is_log_incomplete(why: Reason | None) -> bool:
+    while why is not None and why.code != Code.LOG_INCOMPLETE:
+        why = why.cause
+    return why is not None
 
 
 def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:
@@ -286,6 +410,17 @@ def _with_reported(stopped_for: Reason, reported: Reason | None) -> Reason:
     killed_after = reported.params.get("killed_after")
     params = {**stopped_for.params, **({"killed_after": killed_after} if killed_after is not None else {})}
     return Reason(stopped_for.code, params, stopped_for.cause).with_cause(reported.cause)
+
+
+def _file_names(folder: Path) -> set[str]:
+    try:
+        return {path.name for path in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+
+
+def _read_progress(runs: Path) -> dict[str, Progress]:
+    return dict(progress.read_all(runs))
 
 
 async def cancel_queued(state: EngineState, slug: str, why: Reason, now: datetime) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 
 from keiji.errors import KeijiError, UsageError
+from keiji.reasons import Reason, render
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import ServiceStatus, ServiceView
 from keiji_engine.events import EventBus
@@ -17,6 +18,8 @@ Serve = Callable[[Callable[[], None]], Awaitable[None]]
 FIRST_BACKOFF = 1.0  # seconds until the first restart of a failed service; doubled by each further failure
 MAX_BACKOFF = 60.0
 STABLE_AFTER = 60.0  # seconds online after which an earlier failure no longer counts
+
+_LEVELS = {ServiceStatus.FAILED: logging.ERROR, ServiceStatus.DEGRADED: logging.ERROR}
 
 
 class Service:
@@ -43,6 +46,7 @@ class Service:
         self._is_up = asyncio.Event()
         self._transition = asyncio.Lock()
         self._log = logging.getLogger(f"keiji.{name}")
+        self._problems: dict[str, Reason] = {}
         self.view = ServiceView(name=name, status=ServiceStatus.OFFLINE, since=clock())
 
     @property
@@ -71,6 +75,21 @@ class Service:
                 await asyncio.wait([task])
             self._set_status(ServiceStatus.OFFLINE)
 
+    def set_problem(self, key: str, problem: Reason | None) -> None:
+        """Report that a part of the service's work fails, or with None that it succeeds again.
+
+        While there is a problem, the service is degraded instead of online.
+
+        Args:
+            key: identifies the part of the work.
+        """
+        if problem is not None:
+            self._problems[key] = problem
+        elif self._problems.pop(key, None) is None:
+            return
+        if self.view.is_up:
+            self._set_status(ServiceStatus.ONLINE)
+
     async def _run(self) -> None:
         try:
             await self._serve(self._ready)
@@ -84,10 +103,14 @@ class Service:
         self._is_up.set()
 
     def _set_status(self, status: ServiceStatus, detail: str = "", error: Exception | None = None) -> None:
+        problem = next(iter(self._problems.values()), None) if status is ServiceStatus.ONLINE else None
+        if problem is not None:
+            status, detail = ServiceStatus.DEGRADED, "; ".join(map(render, self._problems.values()))
         if (status, detail) == (self.view.status, self.view.detail):
             return
-        self.view = ServiceView(name=self.name, status=status, since=self._clock(), detail=detail)
-        level = logging.ERROR if status is ServiceStatus.FAILED else logging.INFO
+        since = self.view.since if status is self.view.status else self._clock()
+        self.view = ServiceView(name=self.name, status=status, since=since, detail=detail, reason=problem)
+        level = _LEVELS.get(status, logging.INFO)
         traceback = None if isinstance(error, KeijiError) else error  # our own errors explain themselves
         self._log.log(level, "%s %s%s", self.name, status, f": {detail}" if detail else "", exc_info=traceback)
         self._on_change(self.view)
@@ -145,6 +168,11 @@ class ServiceSupervisor:
         await self.stop(name)
         await self.start(name)
 
+    def set_problem(self, names: Collection[str], key: str, problem: Reason | None) -> None:
+        """Report to some services that a part of their work fails, or succeeds again; see `Service.set_problem`."""
+        for name in names:
+            self._service(name).set_problem(key, problem)
+
     async def _start(self, service: Service) -> None:
         self._wanted.add(service.name)
         self._cancel_restart(service.name)
@@ -158,8 +186,8 @@ class ServiceSupervisor:
     def _on_change(self, view: ServiceView) -> None:
         now = asyncio.get_running_loop().time()
         online_since = self._online_since.pop(view.name, now)
-        if view.status is ServiceStatus.ONLINE:
-            self._online_since[view.name] = now
+        if view.is_up:
+            self._online_since[view.name] = online_since
         elif view.status is ServiceStatus.FAILED and view.name in self._wanted:
             if now - online_since >= STABLE_AFTER:
                 self._backoff.pop(view.name, None)

@@ -20,15 +20,18 @@ from typing import TYPE_CHECKING
 from keiji import names
 from keiji.errors import KeijiError, RunNotFound, StorageError
 from keiji.paths import Paths
-from keiji.records import Build, Pause, Progress, Run, Task
+from keiji.reasons import Code, Reason, reason
+from keiji.records import Build, Pause, Progress, Run, RunOrigin, Task
 from keiji.states import NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
-from keiji_engine.events import Committed, EventBus
+from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.scheduler.due_queue import DueQueue
 from keiji_engine.scheduler.model import SchedulerView
 from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.changes import Changes
+from keiji_engine.storage.rows import as_broken
+from keiji_engine.storage.sqlite_file import FileReplaced
 from keiji_engine.storage.store import OutcomeUnknown
 from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
@@ -39,6 +42,9 @@ RECENT_RUNS = 20
 MAX_DUE = 100  # tasks per plan, so that directives are not delayed after a long downtime
 MAX_BATCH = 500  # groups of operations per transaction
 RELOAD_INTERVAL = 1.0  # seconds between attempts to read back what a failed commit left behind
+CHECK_INTERVAL = 1.0  # seconds between checks whether the database is there
+# A database that rejects only some writes, all of which are repeated each second, must not seem sound in between.
+SOUND_AFTER = 2.5  # seconds
 
 _log = logging.getLogger("keiji.repo")
 
@@ -116,6 +122,10 @@ class EngineState:
         self._is_closing = False
         self._is_uncertain = False  # whether the pause, or the rows of these tasks, may differ from memory
         self._uncertain_slugs: set[str] = set()
+        self._is_unknown = False  # whether the rows of all tasks may differ from memory
+        self._is_replaced = False  # whether the database has to be opened again
+        self._problem: Reason | None = None  # why the database rejects writes
+        self._failed_at = 0.0  # by the clock of the event loop
 
     async def load(self) -> None:
         """Read everything from the database, and begin to accept operations. Nothing is published."""
@@ -128,6 +138,7 @@ class EngineState:
                 tx.runs.open(),
             )
         )
+        tasks = [_with_build(task, active.get(task.slug)) for task in tasks]
         self._states = {task.slug: _TaskState(task, active.get(task.slug)) for task in tasks}
         for task in tasks:
             self._due.set(task.slug, task.next_at)
@@ -167,6 +178,10 @@ class EngineState:
         self._wakeup.set()
         return await asyncio.shield(outcome)
 
+    def set_run_origin(self, origin: RunOrigin) -> None:
+        """Set what is recorded with each run that is claimed from now on."""
+        self._store.set_run_origin(origin)
+
     async def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         return await self._store.read(query)
@@ -193,13 +208,23 @@ class EngineState:
             self._wakeup.clear()
             groups = [self._groups.popleft() for _ in range(min(len(self._groups), MAX_BATCH))]
             try:
+                if self._is_replaced:
+                    await self._reopen()
+                    groups += self._groups
+                    self._groups.clear()
+                    for group in groups:  # they were decided on the former state; their callers decide again
+                        group.outcome.set_exception(StorageError("the database was replaced; try again"))
+                    continue
                 if self._is_uncertain:
                     await self._reload()
             except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
                 text = error.message if isinstance(error, KeijiError) else repr(error)
-                _log.error("the outcome of a failed commit cannot be read yet: %s", text)
+                if not self._is_replaced:
+                    _log.error("the outcome of a failed commit cannot be read yet: %s", text)
+                failure = error if isinstance(error, StorageError) else StorageError(text)
+                self._report_failure(failure)
                 for group in groups:
-                    group.outcome.set_exception(StorageError(text))
+                    group.outcome.set_exception(StorageError(text, hint=failure.hint))
                 if not self._groups and not self._is_closing:
                     with suppress(TimeoutError):
                         async with asyncio.timeout(RELOAD_INTERVAL):
@@ -215,6 +240,7 @@ class EngineState:
             outcomes = await self._store.write_batch([group.operations for group in groups])
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
             outcomes = [error] * len(groups)
+        self._report(outcomes)
         for group, outcome in zip(groups, outcomes, strict=True):
             if isinstance(outcome, Changes):
                 self._update(outcome)
@@ -224,6 +250,63 @@ class EngineState:
                 self._is_uncertain = True
                 self._uncertain_slugs |= outcome.changes.slugs()
             group.outcome.set_exception(outcome)
+
+    # ── whether the database is usable ───────────────────────────────────────────────────────────────────────────
+
+    async def watch_database(self) -> None:
+        """Check each second whether the database is usable, until cancelled, and publish each change of that.
+
+        While it is not, it is also written to, without an effect: nothing else may need it.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL)
+            if self._is_replaced:
+                self._wakeup.set()  # the writer looks for a replacement
+                continue
+            is_sound = self._problem is None
+            try:
+                await self._store.check(deep=not is_sound)
+            except StorageError as error:
+                self._report_failure(error)
+            else:
+                if not is_sound and loop.time() - self._failed_at >= SOUND_AFTER:
+                    self._set_problem(None)
+
+    def _report(self, outcomes: Collection[Changes | Exception]) -> None:
+        failed = next((outcome for outcome in outcomes if isinstance(outcome, StorageError)), None)
+        if failed is not None:
+            self._report_failure(failed)
+
+    def _report_failure(self, error: StorageError) -> None:
+        if isinstance(error, FileReplaced):
+            self._is_replaced = True
+        self._failed_at = asyncio.get_running_loop().time()
+        self._set_problem(reason(Code.DATABASE_UNAVAILABLE, detail=error.message, hint=error.hint))
+
+    def _set_problem(self, problem: Reason | None) -> None:
+        if problem == self._problem:
+            return
+        if problem is None:
+            _log.info("the database accepts writes again")
+        elif self._problem is None:
+            _log.error("the database rejects writes: %s", problem.params["detail"])
+        self._problem = problem
+        self._events.publish(DatabaseChecked(problem))
+
+    async def _reopen(self) -> None:
+        """Open the database that took the place of the one that was deleted or replaced, and take the state from it.
+
+        Raises:
+            StorageError: there is none, or it cannot be used. The content of the former one is saved by then.
+        """
+        if not await self._store.reopen(with_tasks=bool(self._states)):
+            await self._store.check()  # it raises what is wrong
+        self._is_replaced = False
+        self._is_uncertain = self._is_unknown = True
+        await self._reload()
+        self._set_problem(None)
+        self._events.publish(DatabaseReplaced())
 
     def _update(self, changes: Changes) -> None:
         """Update the memory from a committed transaction, then publish."""
@@ -285,6 +368,8 @@ class EngineState:
     async def _reload(self) -> None:
         """Read the affected tasks again, and treat each difference from the memory as a change."""
         slugs = self._uncertain_slugs
+        if self._is_unknown:
+            slugs = self._states.keys() | {task.slug for task in await self._store.read(lambda tx: tx.tasks.all())}
         stored = await self._store.read(partial(_stored, slugs=slugs, open_ids=self._open_ids(slugs)))
         changes = Changes(pause=stored.pause, pause_changed=stored.pause != self._pause)
         for slug in sorted(slugs & self._states.keys()):
@@ -301,7 +386,7 @@ class EngineState:
         for run_id, run in stored.runs.items():
             if run.task not in known or known[run.task].open_runs.get(run_id) != run:
                 changes.runs[run_id] = run
-        self._is_uncertain = False
+        self._is_uncertain = self._is_unknown = False
         self._uncertain_slugs = set()
         if changes:
             self._update(changes)
@@ -385,9 +470,10 @@ def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Colle
     Args:
         open_ids: runs that are open in memory, and may have ended in the database.
     """
+    builds = transaction.tasks.active_builds(slugs)
     stored = Changes(
-        tasks={task.slug: task for task in transaction.tasks.all(slugs)},
-        builds=transaction.tasks.active_builds(slugs),
+        tasks={task.slug: _with_build(task, builds.get(task.slug)) for task in transaction.tasks.all(slugs)},
+        builds=builds,
         runs={run.run_id: run for run in transaction.runs.open(slugs)},
         pause=transaction.system.pause(),
     )
@@ -395,6 +481,13 @@ def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Colle
         with suppress(RunNotFound):
             stored.runs[run_id] = transaction.runs.get(run_id)
     return stored
+
+
+def _with_build(task: Task, build: Build | None) -> Task:
+    """Return the task; as broken if the record of its active build cannot be read."""
+    if task.build is None or build is not None or task.broken is not None:
+        return task
+    return as_broken(task, f"the record of the build {task.build} is damaged")
 
 
 def _mark_retrieved(outcome: asyncio.Future[Changes]) -> None:
@@ -462,4 +555,5 @@ def _view(state: _TaskState, paths: Paths) -> TaskView:
         failures=task.failures,
         held_since=task.held_at,
         progress=state.progress,
+        broken=task.broken,
     )

@@ -132,7 +132,7 @@ class Watcher:
     async def _watch_events(self) -> None:
         """Watch the folder of tasks, and whenever it is created or replaced, the new one."""
         while True:
-            folder_id = _folder_id(self._tasks)
+            folder_id = await asyncio.to_thread(_folder_id, self._tasks)
             if folder_id is not None:
                 try:
                     await self._watch_folder(folder_id)
@@ -143,7 +143,10 @@ class Watcher:
 
     async def _watch_folder(self, folder_id: tuple[int, int]) -> None:
         """Schedule checks for file system events until the path refers to another folder than ``folder_id``."""
-        self._roots = (self._tasks, self._tasks.resolve())  # which one occurs in events depends on the system
+        self._roots = (
+            self._tasks,
+            await asyncio.to_thread(self._tasks.resolve),
+        )  # which one occurs in events depends on the system
         stop = threading.Event()
         events = watch(
             self._tasks,
@@ -162,7 +165,7 @@ class Watcher:
                     self._check_soon(self._active_files())  # changes before the watch started cause no event
                     is_first = False
                 self._schedule_checks(batch)
-                if _folder_id(self._tasks) != folder_id:
+                if await asyncio.to_thread(_folder_id, self._tasks) != folder_id:
                     self._check_soon(self._active_files())
                     return
 

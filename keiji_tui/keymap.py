@@ -146,7 +146,7 @@ def _pause_all_label(situation: Situation) -> str:
 
 _E, _L, _T, _G, _S = Place.EVERYWHERE, Place.LIST, Place.TASK, Place.LOG, Place.SERVICE
 _A, _X, _D = Place.TASKS, Place.TEXT, Place.LEDGER
-_RUNNING = (ServiceStatus.ONLINE, ServiceStatus.STARTING)
+_RUNNING = (ServiceStatus.ONLINE, ServiceStatus.DEGRADED, ServiceStatus.STARTING)
 _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 
 ACTIONS: tuple[Action, ...] = (

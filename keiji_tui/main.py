@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def main() -> int:
         return 2
     data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
     app = center(
-        BusLink(options.paths), home=str(Path.home()), zone=local_zone(), task=options.task, run=options.run,
+        BusLink(options.paths), home=os.environ.get("HOME", ""), zone=local_zone(), task=options.task, run=options.run,
         readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
         theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
@@ -22,9 +23,12 @@ def theme(folder: Path) -> str:
 
 def remember_theme(folder: Path, name: str) -> None:
     """Write down which theme was chosen. Raises OSError where that is not possible."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_uid != os.geteuid():
+        return  # for example root, who controls the engine of another user, and must not leave files there
     fresh = folder / f".{secrets.token_hex(8)}"
     try:
+        fresh.touch(mode=0o600)
         fresh.write_text(json.dumps({"theme": name}) + "\n", encoding="utf-8")
         fresh.replace(folder / FILE)  # whole or not at all: another terminal may read it just now
     finally:

@@ -24,7 +24,7 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
+from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceView, TaskView
 from keiji_tui.book import Book
 from keiji_tui.link.link import Update
 from keiji_tui.listing import Listing, name_key
@@ -252,7 +252,7 @@ class Store:
     def is_scheduling(self) -> bool:
         """Return whether anything will be started by itself."""
         scheduler = self.services.get("scheduler")
-        return scheduler is None or scheduler.status is ServiceStatus.ONLINE
+        return scheduler is None or scheduler.is_up
 
     def offer(self, selected: str | None) -> TaskView | None:
         """Return the task whose rebuild is to be offered, the selected one before any other."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from multiprocessing import forkserver
@@ -51,25 +51,40 @@ def start_server() -> None:
     forkserver.ensure_running()
 
 
-def start_engine(arguments: Sequence[str], environment: Mapping[str, str], output: Path, clock: Clock) -> BaseProcess:
+def start_engine(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    clock: Clock,
+    prepare: Callable[[], None] | None = None,
+) -> BaseProcess:
     """Start an engine and return its process.
 
     Args:
         arguments: the command line of ``keiji-engine``.
         output: the file that standard output and standard error are appended to.
+        prepare: a function of a module, called in the new process before the engine starts.
     """
     start_server()
-    process = CONTEXT.Process(target=_run, args=(list(arguments), dict(environment), output, clock))
+    process = CONTEXT.Process(target=_run, args=(list(arguments), dict(environment), output, clock, prepare))
     process.start()
     return process
 
 
-def _run(arguments: list[str], environment: dict[str, str], output: Path, clock: Clock) -> None:
+def _run(
+    arguments: list[str],
+    environment: dict[str, str],
+    output: Path,
+    clock: Clock,
+    prepare: Callable[[], None] | None,
+) -> None:
     from keiji_engine.main import main
 
     os.environ.clear()
     os.environ.update(environment)
     redirect_output(output)
+    if prepare is not None:
+        prepare()
     sys.exit(main(arguments, clock=clock))
 
 

@@ -113,6 +113,10 @@ class Installation:
             lambda run: run.started_at and run.finished_at and (state is None or run.state is state),
         )
 
+    def run_files(self) -> list[Path]:
+        """Return the files of the runs that are live or not recorded yet."""
+        return [path for path in self.paths.runs.glob("*") if not path.name.startswith(".")]
+
     def log(self, slug: str) -> str:
         path = self.paths.task_log(slug)
         return path.read_text() if path.exists() else ""
@@ -139,11 +143,11 @@ class Installation:
 
     # ── the engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def start(self, *arguments: str) -> int:
-        """Start an engine, wait until it is ready, and return its pid."""
+    def start(self, *arguments: str, prepare: Callable[[], None] | None = None) -> int:
+        """Start an engine, wait until it is ready, and return its pid; see `start_engine` for ``prepare``."""
         assert self.engine is None
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = start_engine(arguments, self.environment, self.output, self.clock)
+        self.engine = start_engine(arguments, self.environment, self.output, self.clock, prepare)
         pid = self.engine.pid
         assert pid is not None
         until(lambda: self._is_ready(pid) or self._has_exited(), "the engine is ready")
@@ -201,11 +205,11 @@ class Installation:
             self.do(p.Delete(task=task.slug))
         for folder in self.paths.tasks.iterdir():
             shutil.rmtree(folder)
-        until(lambda: not any(self.paths.runs.glob("*")), "all runs have ended")
+        until(lambda: not self.run_files(), "all runs have ended")
 
     def close(self) -> None:
         """End every live run and the engine."""
-        if self.engine is None and any(self.paths.runs.glob("*")):
+        if self.engine is None and self.run_files():
             self.start()
         if self.engine is None:
             return

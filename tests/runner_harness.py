@@ -14,7 +14,7 @@ from typing import Any
 from keiji.log_reader import LogReader
 from keiji.records import RunResult
 from keiji_engine.logs.line_format import LogLine, parse_line
-from keiji_engine.runner import adopt
+from keiji_engine.runner import adopt, run_folder
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 
@@ -29,7 +29,7 @@ class RunnerHarness:
         self.run_files = root / "run" / "runs"
         self.log = root / "logs" / "t.log"
         self.events: list[RunStarted | RunResult] = []
-        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd)
+        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd, restore_timeout=1.5)
 
     def spec(self, run_id: str, *command: str, **fields: Any) -> RunSpec:
         """Return the spec of a run. ``fields`` replace its default fields."""
@@ -44,6 +44,8 @@ class RunnerHarness:
             "zone": "UTC",
             "timeout": None,
             "stop_grace": 5.0,
+            "leave": "nothing",
+            "reports_failure": False,
         }
         return RunSpec(**(defaults | fields))
 
@@ -114,8 +116,8 @@ class RunnerHarness:
         for run_id in self.runner.live:
             self.runner.stop_run(run_id)
         await self.until(lambda: not self.runner.live)
-        for path in list(self.run_files.iterdir()):
-            self.runner.remove_run_files(path.name)
+        for run_id in run_folder.run_ids(self.run_files):
+            self.runner.remove_run_files(run_id)
 
     async def close(self) -> None:
         """Stop all runs and the runner."""

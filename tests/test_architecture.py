@@ -57,7 +57,7 @@ def command(arguments: Sequence[str]) -> str:
         ("import keiji_engine.scheduler.planner", set()),
         ("import keiji_engine.bus.protocol", {"msgspec"}),
         ("import keiji_engine.bus.client", {"msgspec", "zmq", "asyncio"}),
-        ("import keiji_engine.engine", {"msgspec", "zmq", "asyncio", "sqlalchemy", "watchfiles"}),
+        ("import keiji_engine.engine", {"msgspec", "asyncio", "sqlalchemy", "watchfiles"}),
     ],
 )
 def test_program_loads_only_the_heavy_modules_it_needs(code: str, allowed: set[str]) -> None:

@@ -21,7 +21,7 @@ import zmq
 import zmq.asyncio
 
 from keiji import engine_process
-from keiji.errors import EngineOffline, KeijiError, ProtocolError, ServiceOffline
+from keiji.errors import EngineOffline, EngineUnreachable, KeijiError, ProtocolError, ServiceOffline
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import sudo_user
@@ -30,6 +30,7 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 _REPLY_TIMEOUT = 5.0  # seconds
 _RESEND_INTERVAL = 1.0  # seconds without a reply
 _POLL_INTERVAL = 0.2  # seconds between checks whether the engine is running
+_RESTORE_TIMEOUT = 1.5  # seconds within which a working engine has created deleted sockets again
 _MAX_BACKFILL = 1024 * 1024  # bytes of a log to read back to fill a gap; a larger gap is skipped
 
 
@@ -54,6 +55,8 @@ class Client:
         self._stale_after = stale_after
         self._offline_after = offline_after
         self._sudo_user = sudo_user()
+        self._runtime = paths.runtime  # the folder of the sockets; a new engine may use another one
+        self._unreachable_since: float | None = None
         self._context = zmq.asyncio.Context()
         self._control: zmq.asyncio.Socket | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -80,9 +83,10 @@ class Client:
 
         Raises:
             EngineOffline: no engine is running, or it exited before it answered.
+            EngineUnreachable: the engine is running, but its sockets are missing, or it did not answer in time.
             ServiceOffline: the engine is running without its bus.
             ProtocolError: the reply is not of the declared type.
-            KeijiError: the engine refused the request, or did not answer in time.
+            KeijiError: the engine refused the request.
         """
         return p.check_reply(request, await self._request(request, timeout))
 
@@ -128,22 +132,31 @@ class Client:
                 return reply.result()
             self._check_engine()
             if time.monotonic() >= deadline:
-                raise KeijiError(
-                    "the engine is running but did not answer in time",
-                    hint="keiji system status shows the status of its services",
-                )
+                error = engine_process.find_unreachable(self._paths)
+                pid = engine_process.find_pid(self._paths)
+                raise error or EngineUnreachable.with_pid(pid, "it did not answer in time")
 
     def _check_engine(self) -> None:
         if not engine_process.is_running(self._paths):
             raise EngineOffline(hint="keiji system start starts it")
-        if not self._paths.control_socket.exists():
-            info = engine_process.read_info(self._paths)
-            if info is not None and any(s["name"] == "bus" and s["status"] != "online" for s in info.services):
-                raise ServiceOffline(
-                    "the engine is running, but its bus is stopped", hint="keiji system start --bus starts it"
-                )
+        if (self._runtime / self._paths.control_socket.name).exists():
+            self._unreachable_since = None
+            return
+        info = engine_process.read_info(self._paths)
+        if info is not None and any(s["name"] == "bus" and s["status"] != "online" for s in info.services):
+            raise ServiceOffline(
+                "the engine is running, but its bus is stopped", hint="keiji system start --bus starts it"
+            )
+        now = time.monotonic()
+        if self._unreachable_since is None:
+            self._unreachable_since = now
+        elif now - self._unreachable_since > _RESTORE_TIMEOUT:
+            error = engine_process.find_unreachable(self._paths)
+            if error is not None and engine_process.is_ready(self._paths):
+                raise error
 
     async def _send(self, frames: list[bytes]) -> None:
+        await self._locate()
         if self._control is None:
             self._control = self._connect(zmq.DEALER, self._paths.control_socket)
             self._reader = asyncio.create_task(self._read_replies(self._control))
@@ -163,6 +176,15 @@ class Client:
                 if not future.done():
                     future.set_result(reply)
 
+    async def _locate(self) -> bool:
+        """Look up where the sockets are; return whether the engine uses another folder than before."""
+        runtime = engine_process.locate(self._paths).runtime
+        if runtime == self._runtime:
+            return False
+        self._runtime = runtime
+        await self._disconnect()
+        return True
+
     async def _disconnect(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
@@ -177,7 +199,7 @@ class Client:
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.RECONNECT_IVL, 50)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-        socket.connect(f"ipc://{path}")
+        socket.connect(f"ipc://{self._runtime / path.name}")
         return socket
 
     # ── state ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,6 +220,7 @@ class Client:
                     yield link
                 await asyncio.sleep(_POLL_INTERVAL)
                 continue
+            await self._locate()
             state = self._connect(zmq.SUB, self._paths.state_socket)
             try:
                 async for update in self._follow_state(state):
@@ -240,7 +263,7 @@ class Client:
                 message = await _receive(state, _POLL_INTERVAL)
             except TimeoutError:
                 elapsed = time.monotonic() - last_message_at
-                if not engine_process.is_running(self._paths):
+                if not engine_process.is_running(self._paths) or await self._locate():
                     return
                 if elapsed > self._offline_after:
                     reason = "the engine is running but does not answer"
@@ -269,6 +292,7 @@ class Client:
         Text that a full socket dropped is read back. A gap of more than a megabyte is skipped instead: then the next
         ``position`` is greater than the previous ``end``. Raises as `ask` does.
         """
+        await self._locate()
         log = self._connect(zmq.SUB, self._paths.log_socket)
         try:
             log.subscribe(p.log_topic(task))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Pause
-from keiji_engine.bus.views import EngineView, ServiceStatus, ServiceView, TaskView
+from keiji_engine.bus.views import EngineView, ServiceView, TaskView
 
 _REQUIRED = ("scheduler", "runner")
+_OVERDUE = timedelta(seconds=2)  # after which a due instant is called overdue; the engine takes a moment to start a run
 _START_TIMES = (Code.JITTER, Code.STAGGERED)
 
 
@@ -45,9 +46,14 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
     has_sources = all(obstacle.code != Code.SOURCES_MISSING for obstacle in obstacles)
     if engine is None:
         yield reason(Code.ENGINE_OFFLINE)
-    for service in services:
-        if service.name in _REQUIRED and service.status is not ServiceStatus.ONLINE:
+    required = [service for service in services if service.name in _REQUIRED]
+    for service in required:
+        if not service.is_up:
             yield reason(Code.SERVICE_DOWN, service=service.name, status=str(service.status), detail=service.detail)
+    degraded = [service.reason for service in required if service.is_up and service.reason is not None]
+    yield from (why for number, why in enumerate(degraded) if why not in degraded[:number])
+    if task.broken is not None:
+        yield task.broken
     yield from obstacles
     if not task.build and has_sources:
         yield reason(Code.NOT_BUILT)
@@ -70,7 +76,9 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
     if task.source_changes and has_sources:
         yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
-    if task.next_execution_time is not None:
+    if task.next_execution_time is not None and now is not None and task.next_execution_time < now - _OVERDUE:
+        yield reason(Code.OVERDUE, at=task.next_execution_time, schedule=task.schedule_description)
+    elif task.next_execution_time is not None:
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.build and not task.is_disabled:
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)

@@ -57,9 +57,14 @@ class Reply(Message, frozen=True, kw_only=True):
 
 
 class Pong(Reply, frozen=True, kw_only=True, tag="pong"):
-    """The engine is alive."""
+    """The engine is alive.
+
+    Args:
+        services: empty if an earlier version sent it.
+    """
 
     engine: EngineView
+    services: tuple[ServiceView, ...] = ()
 
 
 class Snapshot(Reply, frozen=True, kw_only=True, tag="snapshot"):

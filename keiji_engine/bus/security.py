@@ -1,9 +1,4 @@
-"""Identifies the sender of a request: the user of the client process, as the kernel reports it for the connection.
-
-libzmq reads the credentials of a peer when it accepts the connection and attaches them to every message as part of the
-``Peer-Address`` property. If it does not, which depends on the C library, the credentials are read from the descriptor
-of the connection.
-"""
+"""Identifies the sender of a request: the user of the client process, as the kernel reports it for the connection."""
 
 from __future__ import annotations
 
@@ -37,7 +32,7 @@ UNKNOWN_PEER = Peer(None, "")
 
 
 def peer_of_uid(uid: int) -> Peer:
-    """Return the peer that runs as ``uid``."""
+    """Return the peer that runs as ``uid``. The lookup of its name may take long the first time."""
     return Peer(uid, user_name(uid))
 
 
@@ -46,22 +41,20 @@ def own_peer() -> Peer:
     return peer_of_uid(os.geteuid())
 
 
-def peer_of_connection(peer_address: str, descriptor: int) -> Peer:
-    """Return the peer of a connection to a Unix socket; `UNKNOWN_PEER` if it cannot be determined.
-
-    Args:
-        peer_address: the ``Peer-Address`` of a message from the peer; "" if the message has none.
-        descriptor: the descriptor of the connection; -1 if unknown.
-    """
-    uid = _uid_in_address(peer_address)
-    if uid is None:
-        uid = _uid_of_descriptor(descriptor)
-    return UNKNOWN_PEER if uid is None else peer_of_uid(uid)
+def peer_uid(connection: socket.socket) -> int | None:
+    """Return the uid of the process at the other end of a Unix socket; None if the platform does not report it."""
+    try:
+        return _read_uid(connection)
+    except (OSError, struct.error):
+        return None
 
 
 @lru_cache(maxsize=256)
 def user_name(uid: int) -> str:
-    """Return the name of a user, or the uid as text if it has no name. Cached, since a lookup may use the network."""
+    """Return the name of a user, or the uid as text if it has no name.
+
+    Cached, and not to be called on the event loop, since a lookup may use the network.
+    """
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -73,26 +66,7 @@ def sudo_user() -> str:
     return os.environ.get("SUDO_USER", "")
 
 
-def _uid_in_address(peer_address: str) -> int | None:
-    """Return the uid in an address of libzmq, which is ``<host>:<uid>:<gid>:<pid>``; the pid may be missing."""
-    fields = peer_address.rsplit(":", 3)
-    return int(fields[1]) if len(fields) == 4 and fields[1].isdecimal() else None
-
-
-def _uid_of_descriptor(descriptor: int) -> int | None:
-    """Return the uid of the peer of a Unix socket.
-
-    The descriptor belongs to libzmq, which may close it at any time. If the client has disconnected since it sent the
-    message, and another client has been given the same descriptor, this is the user of that client.
-    """
-    try:
-        with socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            return _peer_uid(connection)
-    except (OSError, struct.error):
-        return None
-
-
-def _peer_uid(connection: socket.socket) -> int | None:
+def _read_uid(connection: socket.socket) -> int | None:
     if sys.platform == "linux":
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
         _, uid, _ = struct.unpack("iII", credentials)

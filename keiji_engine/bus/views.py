@@ -14,10 +14,11 @@ from keiji.states import RunState
 
 
 class ServiceStatus(StrEnum):
-    """The status of a service of the engine."""
+    """The status of a service of the engine. A degraded service is up, but a part of its work fails."""
 
     STARTING = "starting"
     ONLINE = "online"
+    DEGRADED = "degraded"
     STOPPING = "stopping"
     OFFLINE = "offline"
     FAILED = "failed"
@@ -28,13 +29,20 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
 
     Args:
         since: when the service entered its status.
-        detail: why the service failed; "" if it has not failed.
+        detail: why the service has failed or is degraded, in English; otherwise "".
+        reason: why the service is degraded, as data; otherwise None.
     """
 
     name: str
     status: ServiceStatus
     since: datetime
     detail: str = ""
+    reason: Reason | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the service works, if only in part."""
+        return self.status in {ServiceStatus.ONLINE, ServiceStatus.DEGRADED}
 
 
 class EngineView(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +93,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         running: the number of live runs.
         retry_at: when the next retry is due; None if none is pending.
         error: why the last run failed, until a run succeeds or the error is resolved.
+        broken: why what the database has about the task cannot be read, so that it does not run; otherwise None.
         waiting: why a due run has not started; None if none is waiting.
         waiting_until: when that run may start; None if unknown.
         pause: the pause of this task; None if it is not paused.
@@ -130,6 +139,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     failures: int = 0
     held_since: datetime | None = None
     progress: Progress | None = None
+    broken: Reason | None = None
 
 
 class DueInstant(msgspec.Struct, frozen=True, kw_only=True):

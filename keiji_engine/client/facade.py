@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from keiji import engine_process
+from keiji import engine_process, private
 from keiji.errors import EngineOffline, EngineRunning
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
@@ -54,13 +54,14 @@ def _process(
             # If the engine exits before it answers, the request is repeated; the ledger prevents a second effect.
             with contextlib.suppress(EngineOffline):
                 return asyncio.run(_over_bus(paths, request, sender, timeout))
+        engine_process.require_free_workspace(paths)
         if isinstance(request, _REQUIRES_ENGINE):
             raise EngineOffline.required()
         if not isinstance(request, p.Directive):  # a query needs no lock
-            return asyncio.run(_in_process(paths, request, clock))
+            return _run_in_process(paths, request, clock)
         try:
             with engine_process.hold_command_lock(paths):
-                return asyncio.run(_in_process(paths, request, clock))
+                return _run_in_process(paths, request, clock)
         except EngineRunning:
             if not engine_process.is_running(paths):
                 raise
@@ -73,6 +74,11 @@ async def _over_bus(paths: Paths, request: p.Request[p.Reply], sender: str, time
         if isinstance(request, p.Directive):
             return await client.execute(request, timeout=timeout)
         return await client.ask(request, timeout=min(timeout, _QUERY_TIMEOUT))
+
+
+def _run_in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[], datetime]) -> p.Reply:
+    with private.private_umask():
+        return asyncio.run(_in_process(paths, request, clock))
 
 
 async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[], datetime]) -> p.Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -19,13 +20,14 @@ from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import restart_schedule
+from keiji_engine.own_loop import run_in_own_loop
 from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule
 from keiji_engine.scheduler_service import close_overdue, log_schedule
 
 
 async def build(context: Context, request: BuildTask) -> Done:
     """Build a task and switch to the build; if that fails, the previous build stays active. Raises BuildFailed."""
-    source = _source(context, request.task)
+    source = await _source(context, request.task)
     async with context.build_lock(source.name):
         known = context.state.task(source.name)
         if known is not None and request.restart:
@@ -43,12 +45,15 @@ async def build(context: Context, request: BuildTask) -> Done:
 
 async def _build(context: Context, source: Path, known: Task | None) -> Build:
     try:
-        new_build, _ = await builds.build_task(
-            source,
-            context.paths.builds,
-            python=sys.executable,
-            now=context.clock(),
-            zone=context.settings().time_zone,
+        new_build, _ = await run_in_own_loop(
+            partial(
+                builds.build_task,
+                source,
+                context.paths.builds,
+                python=sys.executable,
+                now=context.clock(),
+                zone=context.settings().time_zone,
+            )
         )
     except BuildFailed as error:
         if known is None or known.build is None:
@@ -113,21 +118,21 @@ def _next(context: Context, slug: str) -> str:
     return f"next: {', '.join(upcoming)}" if upcoming else "the task is never due again"
 
 
-def _source(context: Context, wanted: str) -> Path:
+async def _source(context: Context, wanted: str) -> Path:
     """Return the source folder that ``wanted`` names: that of a task, or one that was created by hand."""
     slug = names.slug_of(wanted)
     unregistered = context.paths.source(slug)
-    if slug and unregistered.is_dir() and context.state.task(slug) is None:
+    if slug and context.state.task(slug) is None and await asyncio.to_thread(unregistered.is_dir):
         return unregistered
     source = context.paths.source(context.state.find(wanted).slug)
-    if not source.is_dir():
+    if not await asyncio.to_thread(source.is_dir):
         raise BuildFailed(f"the sources of {wanted!r} are not at {source}", hint="put them back, or delete the task")
     return source
 
 
 async def _record(context: Context, source: Path) -> Task:
     """Record the name and description in the .env of a folder; return its task. Raises InvalidName, TaskExists."""
-    values = builds.read_env(source)
+    values = await asyncio.to_thread(builds.read_env, source)
     name = names.validate(values.get("NAME") or source.name)
     description = names.one_line(values.get("DESCRIPTION", ""))
     names.ensure_unique(name, source.name, context.state.names(but=source.name))

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from keiji.errors import EngineOffline, ServiceOffline
+from keiji.errors import EngineOffline, ServiceOffline, TaskBroken
 from keiji.paths import Paths
-from keiji.reasons import Reason
+from keiji.reasons import Reason, render
 from keiji.records import Task
 from keiji.settings import Settings
 from keiji_engine.bus.views import EngineView, ServiceView
@@ -73,6 +73,11 @@ class Context:
         slug = self.state.find(name).slug
         async with self.lock(slug):
             yield self.state.find(slug)
+
+    def check_readable(self, task: Task) -> None:
+        """Check that everything about a task could be read from the database. Raises TaskBroken."""
+        if task.broken is not None:
+            raise TaskBroken.named(task.name, task.slug, render(task.broken))
 
     def require_engine(self) -> EngineControl:
         """Return the running engine. Raises EngineOffline if there is none."""

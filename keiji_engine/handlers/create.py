@@ -19,7 +19,7 @@ async def create(context: Context, request: Create) -> Done:
     description = names.one_line(request.description)
     schedule = parse_schedule(request.schedule).source_form() if request.schedule.strip() else ""
     source = context.paths.source(slug)
-    if not context.paths.tasks.is_dir():
+    if not await asyncio.to_thread(context.paths.tasks.is_dir):
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
     async with context.lock(slug):
         names.ensure_unique(name, slug, context.state.names(but=slug))
@@ -29,7 +29,7 @@ async def create(context: Context, request: Create) -> Done:
                 f"there is already a task {known.name!r}, at {source}",
                 hint="--force replaces its sources with the template",
             )
-        if source.exists() and not request.force:
+        if not request.force and await asyncio.to_thread(source.exists):
             hint = f"keiji task build {slug} uses it as it is; --force replaces it"
             raise TaskExists(f"{source} already exists", hint=hint)
         await asyncio.to_thread(

@@ -21,16 +21,18 @@ async def delete(context: Context, request: Delete) -> Done:
         await context.stop_runs(task, reason(Code.STOPPED, why="delete"))
         own = await context.state.read(lambda transaction: transaction.tasks.builds_of(task.slug))
         await context.state.apply(lambda transaction: transaction.tasks.delete(task.slug))
-        await asyncio.to_thread(_remove_files, context.paths, task.slug)
+        has_source = await asyncio.to_thread(_remove_files, context.paths, task.slug)
         await collect_builds(context, released=own)  # except those of other tasks with the same sources
-        source = context.paths.source(task.slug)
         lines = [f"deleted task {task.name}"]
-        if source.exists():
+        if has_source:
+            source = context.paths.source(task.slug)
             lines.append(f"its sources stay at {source}; keiji task build {task.slug} restores it")
         return Done(id=request.id, lines=tuple(lines))
 
 
-def _remove_files(paths: Paths, slug: str) -> None:
+def _remove_files(paths: Paths, slug: str) -> bool:
+    """Remove the files of a task except its sources and builds; return whether it has sources."""
     paths.link(slug).unlink(missing_ok=True)
     shutil.rmtree(paths.task_log(slug).parent, ignore_errors=True)
     shutil.rmtree(paths.work / slug, ignore_errors=True)
+    return paths.source(slug).exists()

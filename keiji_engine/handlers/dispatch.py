@@ -28,6 +28,7 @@ from keiji_engine.handlers.disable import disable
 from keiji_engine.handlers.enable import enable
 from keiji_engine.handlers.ledger import LOST, get_directives, lines_of
 from keiji_engine.handlers.pause import pause_system, pause_task
+from keiji_engine.handlers.repeated_queries import RepeatedQueries
 from keiji_engine.handlers.resolve import resolve
 from keiji_engine.handlers.restart import restart
 from keiji_engine.handlers.resume import resume_system, resume_task
@@ -97,6 +98,7 @@ class Dispatcher:
         self._publish = publish
         self._flush_logs = flush_logs
         self._in_progress: dict[str, asyncio.Task[p.AnyReply]] = {}
+        self._queries = RepeatedQueries()
 
     async def answer(self, request: p.Request[p.Reply], peer: Peer) -> p.AnyReply:
         """Return the reply; for a slow directive, that it is accepted. Raises KeijiError for a query.
@@ -107,7 +109,8 @@ class Dispatcher:
         if isinstance(request, p.GetDirective):
             return await self._outcome(request.directive, request.id, min(max(request.wait, 0.0), MAX_WAIT))
         if not isinstance(request, p.Directive):
-            return await HANDLERS[type(request)](self._context, request)
+            handle = partial(HANDLERS[type(request)], self._context, request)
+            return await self._queries.answer(msgspec.structs.replace(request, deadline=None), handle)
         if request.id not in self._in_progress:
             refusal = await self._begin(request, peer)
             if refusal is not None:

@@ -10,10 +10,11 @@ from keiji_engine.scheduler_service import log_schedule
 
 
 async def enable(context: Context, request: Enable) -> Done:
-    """Enable a task; its schedule counts from now. A task that is already enabled is left alone."""
+    """Enable a task; its schedule counts from now. A task that is already enabled is left alone. Raises TaskBroken."""
     async with context.locked_task(request.task) as task:
         if not task.is_disabled:
             return Done(id=request.id, lines=(f"task {task.name} is already enabled",))
+        context.check_readable(task)
         settings = context.settings()
         schedule, next_at = task.schedule, None
         if schedule is not None:

@@ -19,13 +19,13 @@ def find_obstacles(task: Task, build: Build | None, paths: Paths) -> tuple[Reaso
     """Return what is wrong with the files of a task; reads them.
 
     Args:
-        build: the active build; None if there is none.
+        build: the active build; None if there is none, or its record cannot be read.
     """
     source = paths.source(task.slug)
     problem = _find_problem(build, paths)
     if not source.is_dir():
         # No build is possible, so the remedy for anything else is to put the sources back.
-        cause = problem if build is not None else reason(Code.NOT_BUILT)
+        cause = problem if task.build is not None else reason(Code.NOT_BUILT)
         return (reason(Code.SOURCES_MISSING, path=str(source), cause=cause),)
     return tuple(filter(None, (problem, *_check_env(task, source))))
 

@@ -26,7 +26,8 @@ MAX_INSTANTS = 1000
 
 async def ping(context: Context, request: p.Ping) -> p.Pong:
     """Confirm that the engine is alive."""
-    return p.Pong(id=request.id, engine=context.require_engine().engine_view())
+    engine = context.require_engine()
+    return p.Pong(id=request.id, engine=engine.engine_view(), services=engine.service_views())
 
 
 async def get_snapshot(context: Context, request: p.GetSnapshot) -> p.Snapshot:
@@ -62,8 +63,9 @@ async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
 
 
 async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
-    """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt."""
+    """Return when a task is due, by the schedule that the scheduler uses. Raises TaskNotFound, NotBuilt, TaskBroken."""
     task = context.state.find(request.task)
+    context.check_readable(task)
     if task.schedule is None:
         raise NotBuilt.named(task.name, task.slug)
     after = (request.after or context.clock()).astimezone(UTC)
@@ -121,7 +123,10 @@ def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ..
 async def read_log(context: Context, request: p.ReadLog) -> p.LogSlice:
     """Return a part of a task's log. Raises TaskNotFound."""
     task = context.state.find(request.task)
-    logs = TaskLogs(context.paths)
+    return await asyncio.to_thread(_read_log, TaskLogs(context.paths), task, request)
+
+
+def _read_log(logs: TaskLogs, task: Task, request: p.ReadLog) -> p.LogSlice:
     limit = min(max(request.limit, 1), p.MAX_LOG_SLICE_BYTES)
     if request.position is None:
         position, end, text = logs.tail(task.slug, request.lines, limit)

@@ -25,7 +25,8 @@ async def restart(context: Context, request: Restart) -> Done:
 
 
 async def restart_schedule(context: Context, task: Task) -> None:
-    """Stop the runs of a task, then count its schedule from now. Raises NotBuilt."""
+    """Stop the runs of a task, then count its schedule from now. Raises NotBuilt, TaskBroken."""
+    context.check_readable(task)
     schedule = task.schedule
     if schedule is None:
         raise NotBuilt.named(task.name, task.slug)

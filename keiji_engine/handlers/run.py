@@ -8,8 +8,9 @@ from keiji_engine.handlers.context import Context
 
 
 async def run(context: Context, request: RunTask) -> Done:
-    """Start a run. Raises NotBuilt, AlreadyRunning, EngineOffline, ServiceOffline."""
+    """Start a run. Raises NotBuilt, TaskBroken, AlreadyRunning, EngineOffline, ServiceOffline."""
     async with context.locked_task(request.task) as task:
+        context.check_readable(task)
         started = await context.require_runs().request(task)
     if started.is_live:
         lines = [f"running task {task.name} (run {started.run_id})"]

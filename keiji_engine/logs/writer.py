@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from keiji import file_lock
-from keiji.log_reader import archived_end, archives
+from keiji.log_reader import archive_path, archived_end, archives
 from keiji_engine.logs.line_format import format_line
 
 MAX_ARCHIVES = 5
@@ -39,19 +41,23 @@ class LogWriter:
         """Format a line and append it; see `append`."""
         return self.append(format_line(time.astimezone(self.zone), level, message, run))
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes, *, wait: bool = True) -> tuple[int, int]:
         """Append whole lines.
+
+        Args:
+            wait: whether to wait while another process has locked the log.
 
         Returns:
             The position of their first byte, and the position after their last byte.
 
         Raises:
             ValueError: ``data`` does not end with a newline.
+            BlockingIOError: another process has locked the log; nothing was written.
             OSError: nothing was written.
         """
         if not data.endswith(b"\n"):
             raise ValueError("a log accepts whole lines only: the data must end with a newline")
-        with self._locked():
+        with self._locked(wait):
             size = self._open()
             if self.limit is not None and size and size + len(data) > self.limit:
                 self._rotate()
@@ -74,22 +80,47 @@ class LogWriter:
         self.close()
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if self._lock_file < 0:
-            self._lock_file = self._open_lock_file()
-        file_lock.lock(self._lock_file)
+    def _locked(self, wait: bool) -> Iterator[None]:
+        while True:
+            if is_new := self._lock_file < 0:
+                self._lock_file = self._open_lock_file()
+            if wait:
+                file_lock.lock(self._lock_file)
+            elif not file_lock.try_lock(self._lock_file):
+                raise BlockingIOError(errno.EWOULDBLOCK, "another process has locked the log")
+            if self._is_current_lock_file():
+                break
+            self.close()  # the folder was removed; other writers use another lock file by now
         try:
+            if is_new:
+                self._adopt_archives()
             yield
         finally:
             file_lock.unlock(self._lock_file)
 
+    def _is_current_lock_file(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._lock_file), Path(f"{self.path}.lock").stat())
+        except FileNotFoundError:
+            return False
+
     def _open_lock_file(self) -> int:
         name, flags = f"{self.path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(name, flags, 0o600)
+            return _open_private(name, flags)
         except FileNotFoundError:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(name, flags, 0o600)
+            _create_private(self.path.parent)
+            return _open_private(name, flags)
+
+    def _adopt_archives(self) -> None:
+        """Rename the archives of an earlier version, and mark the log: other files with such names are not ours."""
+        with suppress(OSError):  # the disk is full; the next writer tries again
+            for archive in archives(self.path):
+                name = archive_path(self.path, archive.start)
+                if archive.path != name:
+                    archive.path.rename(name)
+            if not os.fstat(self._lock_file).st_size:
+                os.pwrite(self._lock_file, b"1\n", 0)
 
     def _open(self) -> int:
         """Open the live segment, again if another process has rotated or removed it; return its size."""
@@ -102,13 +133,13 @@ class LogWriter:
                 pass
             os.close(self._file)
             self._file = -1
-        self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._file = _open_private(str(self.path), os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC)
         self._base = archived_end(archives(self.path))
         self._own_size = -1
         return os.fstat(self._file).st_size
 
     def _rotate(self) -> None:
-        self.path.rename(f"{self.path}.{self._base}")
+        self.path.rename(archive_path(self.path, self._base))
         for archive in archives(self.path)[:-MAX_ARCHIVES]:
             archive.path.unlink(missing_ok=True)
 
@@ -120,3 +151,20 @@ class LogWriter:
         except OSError:
             os.ftruncate(self._file, size)  # the disk is full; remove the partial line
             raise
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file that only its owner can use, whatever the umask; correct its mode if that is different."""
+    descriptor = os.open(path, flags, 0o600)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and stat.S_IMODE(status.st_mode) != 0o600 and status.st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _create_private(folder: Path) -> None:
+    """Create a folder and the missing ones above it with mode 0700, whatever the umask."""
+    missing = [folder, *folder.parents]
+    for path in reversed([path for path in missing if not path.exists()]):
+        path.mkdir(mode=0o700, exist_ok=True)
+        path.chmod(0o700)

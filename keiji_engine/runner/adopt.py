@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from keiji import machine
 from keiji.reasons import Code, Reason, reason
 from keiji.records import RunResult
 from keiji.states import RunState
@@ -15,6 +17,7 @@ from keiji_engine.runner import run_file
 
 _NO_TRACE = reason(Code.NO_TRACE)
 _NO_RESULT = reason(Code.NO_RESULT)
+_REBOOTED = reason(Code.MACHINE_REBOOTED)
 
 
 @dataclass(slots=True)
@@ -32,11 +35,20 @@ class LiveRun:
 
 
 def open_pidfd(pid: int) -> int | None:
-    """Return a pidfd for the process; None if it has ended, or if the system has no pidfds (macOS, some containers)."""
+    """Return a pidfd for the process.
+
+    None if it has ended, if the system has no pidfds (macOS, some containers), or if half of the engine's descriptors
+    are taken: its files and sockets need the others, and a run can be watched without a pidfd.
+    """
     try:
-        return os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
     except (AttributeError, OSError):
         return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and pidfd >= limit // 2:  # numbers are assigned from 0
+        os.close(pidfd)
+        return None
+    return pidfd
 
 
 def inspect(
@@ -61,7 +73,10 @@ def inspect(
         header, result = run_file.read(path)
     except FileNotFoundError:
         return None
-    return result or lost_result(path.name, now, _NO_RESULT, header.started_at if header else None)
+    if result is not None or header is None:
+        return result or lost_result(path.name, now, _NO_RESULT)
+    cause = _REBOOTED if machine.has_rebooted_since(header.boot) else _NO_RESULT
+    return lost_result(path.name, now, cause, header.started_at)
 
 
 def lost_result(

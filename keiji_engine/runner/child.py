@@ -1,4 +1,4 @@
-"""The processes of a run: its main process and the descendants that it leaves behind."""
+"""The processes of a run: its main process and its descendants."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+from keiji_engine.runner import prctl, process_tree
+from keiji_engine.runner.process_tree import Process
 from keiji_engine.runner.spec import RunSpec
 
-# Python or nohup may ignore signals, and children inherit that. Reset them to the defaults, as a shell does.
-_RESET_SIGNALS = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD,
-    signal.SIGALRM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
-)  # fmt: skip
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes
+_MAX_ERROR_BYTES = 512
 _KILL_TIMEOUT = 3.0  # seconds
 
 
 class Child:
-    """The main process of a run, which leads a process group of its own.
+    """The main process of a run, which leads a process group of its own, and its descendants.
 
-    Its pid stays reserved until `reap`, so a signal to its group cannot reach an unrelated process. The CPU time is
-    the total of all processes of the run; the peak memory is that of the largest one, and on Linux never less than
-    the shim's own 13 MB.
+    On Linux the shim is a subreaper, so the orphaned descendants of the main process become its children. Elsewhere,
+    only the process group is known.
+
+    The pid of the main process stays reserved until `reap`, so a signal to its group cannot reach an unrelated process.
+    The CPU time is the total of all processes of the run; the peak memory is that of the largest one, and on Linux
+    never less than the shim's own 13 MB.
     """
 
     def __init__(self, pid: int) -> None:
@@ -36,8 +38,13 @@ class Child:
         self._status: int | None = None
 
     @classmethod
-    def start(cls, spec: RunSpec, stdout: int, stderr: int) -> Child:
+    def start(cls, spec: RunSpec, stdout: int, stderr: int, inherited: int | None = None) -> Child:
         """Start the command with the two descriptors as its standard output and standard error.
+
+        If the shim is killed, the kernel kills the main process, too (only on Linux).
+
+        Args:
+            inherited: a descriptor that the command inherits under the same number.
 
         Raises:
             OSError: the command cannot be executed.
@@ -46,25 +53,27 @@ class Child:
         try:
             os.chdir(spec.directory)
         except FileNotFoundError:
-            Path(spec.directory).mkdir(parents=True, exist_ok=True)
+            Path(spec.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chdir(spec.directory)
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, stdout, 1),
-            (os.POSIX_SPAWN_DUP2, stderr, 2),
-        ]
+        error_fd, error_write_fd = os.pipe()  # closed by a successful exec
+        shim = os.getpid()
+        # Not posix_spawn, which cannot make the process die with its parent.
+        # Standard input is /dev/null, as for the launcher.
         try:
-            pid = os.posix_spawn(
-                spec.command[0], spec.command, spec.environment, file_actions=actions,
-                setpgroup=0, setsigmask=(), setsigdef=_RESET_SIGNALS,
-            )  # fmt: skip
-        except FileNotFoundError:
-            if Path(spec.command[0]).exists():
-                raise OSError(
-                    errno.ENOENT, "the interpreter in its first line does not exist", spec.command[0]
-                ) from None
+            pid = os.fork()
+        except OSError:
+            os.close(error_fd)
+            os.close(error_write_fd)
             raise
-        return cls(pid)
+        if pid == 0:
+            _execute(spec, shim, (stdout, stderr), inherited, error_write_fd)
+        os.close(error_write_fd)
+        error = os.read(error_fd, _MAX_ERROR_BYTES)
+        os.close(error_fd)
+        if not error:
+            return cls(pid)
+        os.waitpid(pid, 0)
+        raise _execution_error(error, spec.command[0])
 
     def has_exited(self) -> bool:
         """Return whether the main process has exited. Reaps orphaned descendants as a side effect."""
@@ -79,16 +88,45 @@ class Child:
             self._wait(exited.si_pid, 0)
         return False
 
+    def descendants(self) -> list[Process]:
+        """Return the live descendants of the main process. Reaps those that have ended as a side effect."""
+        shim = os.getpid()
+        children = process_tree.child_pids(shim)
+        for pid in children:
+            if pid != self.pid:
+                self._wait(pid, os.WNOHANG)
+        if children == [self.pid] and self.has_exited():  # the usual case
+            return []
+        return [process for process in process_tree.descendants(shim) if process.pid != self.pid]
+
+    def is_group_alive(self) -> bool:
+        """Return whether a process of the initial process group is left. Call it only after the main process exited.
+
+        For systems on which `descendants` finds none.
+        """
+        try:
+            os.killpg(self.pid, 0)
+        except (ProcessLookupError, PermissionError):  # macOS refuses signals to zombies
+            return False
+        return True
+
     def terminate(self) -> None:
-        """Send SIGTERM to the process group, then SIGCONT, so that stopped processes receive it too."""
-        self._signal(os.killpg, signal.SIGTERM)
-        self._signal(os.killpg, signal.SIGCONT)
+        """Send SIGTERM to the main process and all its descendants, then SIGCONT, since stopped ones need it to react.
+
+        Each process receives it once: programs often take a second SIGTERM as a request to end without cleaning up.
+        """
+        others = [process for process in self.descendants() if process.group != self.pid]
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            self._signal(os.killpg, number)
+            for process in others:
+                process_tree.send_signal(process, number)
 
     def kill(self) -> None:
-        """Kill the initial process group, and the main process even if it has left it; `reap` kills the others."""
+        """Kill the main process, its process group and all its descendants."""
         self._signal(os.killpg, signal.SIGKILL)
         if self._status is None:
-            self._signal(os.kill, signal.SIGKILL)
+            self._signal(os.kill, signal.SIGKILL)  # it may have left the group
+        self._kill_descendants()
 
     def _signal(self, send: Callable[[int, int], None], number: signal.Signals) -> None:
         try:
@@ -97,25 +135,17 @@ class Child:
             return  # all processes have ended, only zombies are left (macOS), or the process has changed its user
 
     def reap(self) -> int:
-        """Kill the main process, if it is still running, and all its descendants; return its exit code, or -signal."""
-        self.kill()
+        """Wait for the main process; return its exit code, or -signal."""
         if self._status is None:
             self._wait(self.pid, 0)
-        self._kill_descendants()
         return os.waitstatus_to_exitcode(self._status or 0)
 
     def _kill_descendants(self) -> None:
-        # The shim is a subreaper, so orphaned descendants become its own children, and the pid of a child is not reused
-        # before it is reaped. The children of a process that is killed are orphaned in turn, hence the loop.
+        # A process that is killed may have started another one just before.
         deadline = time.monotonic() + _KILL_TIMEOUT
-        while (children := _child_pids()) and time.monotonic() < deadline:
-            for pid in children:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except (ProcessLookupError, PermissionError):
-                    continue
-            for pid in children:
-                self._wait(pid, os.WNOHANG)
+        while (processes := self.descendants()) and time.monotonic() < deadline:
+            for process in processes:
+                process_tree.send_signal(process, signal.SIGKILL)
             time.sleep(0.001)
 
     def _wait(self, pid: int, options: int) -> None:
@@ -132,22 +162,31 @@ class Child:
         self.peak_memory_bytes = max(self.peak_memory_bytes, usage.ru_maxrss * _MAXRSS_UNIT)
 
 
-def _child_pids() -> list[int]:
-    """Return the pids of this process's children; none if the system has no /proc."""
-    pid = os.getpid()
+def _execute(spec: RunSpec, shim: int, output: tuple[int, int], inherited: int | None, error_write_fd: int) -> NoReturn:
+    """Become the main process of the run. Runs in the forked process."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_bytes().split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return _child_pids_from_stat(pid)
+        prctl.die_with_parent()
+        if os.getppid() != shim:
+            os._exit(1)  # the shim died before the call above
+        os.setpgid(0, 0)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # handlers are reset by execve
+        os.dup2(output[0], 1)
+        os.dup2(output[1], 2)
+        if inherited is not None:
+            os.set_inheritable(inherited, True)
+        os.execve(spec.command[0], spec.command, spec.environment)
+    except OSError as error:
+        os.write(error_write_fd, str(error.errno).encode())
+    except BaseException as error:  # noqa: BLE001  # the shim reports it
+        os.write(error_write_fd, f"{type(error).__name__}: {error}".encode(errors="replace")[:_MAX_ERROR_BYTES])
+    finally:
+        os._exit(127)
 
 
-def _child_pids_from_stat(parent: int) -> list[int]:
-    pids = []
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            stat = entry.read_bytes()
-        except OSError:
-            continue  # the process has ended
-        if int(stat.rpartition(b")")[2].split()[1]) == parent:
-            pids.append(int(entry.parent.name))
-    return pids
+def _execution_error(error: bytes, program: str) -> OSError | ValueError:
+    if not error.isdigit():
+        return ValueError(error.decode(errors="replace"))
+    code = int(error)
+    if code == errno.ENOENT and Path(program).exists():
+        return OSError(code, "the interpreter in its first line does not exist", program)
+    return OSError(code, os.strerror(code), program)

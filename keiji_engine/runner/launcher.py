@@ -12,24 +12,27 @@ the lock is free, every run that a launcher has received has a run file.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
+import resource
 import select
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from keiji_engine.runner import shim
+from keiji_engine.runner import prctl, shim
 from keiji_engine.runner.spec import RunSpec
 
-_PR_SET_CHILD_SUBREAPER = 36
-_PR_SET_NAME = 15
+_UNCATCHABLE = {signal.SIGKILL, signal.SIGSTOP}
+# Errors of the program itself, the continuation after a stop, and signals with handlers of their own.
+_DEFAULT = {
+    signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP,
+    signal.SIGCONT, signal.SIGCHLD, signal.SIGTERM,
+}  # fmt: skip
 
 
 def main(socket_fd: str, lock_fd: str, runs: str) -> None:
@@ -40,6 +43,9 @@ def main(socket_fd: str, lock_fd: str, runs: str) -> None:
         lock_fd: descriptor that holds the launcher's lock.
         runs: folder of the run files.
     """
+    _restore_descriptor_limit(os.environ.pop("KEIJI_DESCRIPTOR_LIMIT", ""))
+    if umask := os.environ.pop("KEIJI_UMASK", ""):
+        os.umask(int(umask))  # the engine's own is for its files, not for those of the runs
     descriptor, lock = int(socket_fd), int(lock_fd)
     for inherited in (descriptor, lock):
         os.set_inheritable(inherited, False)
@@ -48,27 +54,32 @@ def main(socket_fd: str, lock_fd: str, runs: str) -> None:
     os._exit(0)  # skips the finalization of the interpreter, which is slow
 
 
+def _restore_descriptor_limit(limit: str) -> None:
+    """Undo for the runs what the engine has done to its own limit of descriptors."""
+    if limit:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (int(limit), resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
 class _Launcher:
     def __init__(self, connection: socket.socket, lock: int, runs: Path) -> None:
         self.connection = connection
         self.lock = lock
         self.runs = runs
         self.shims: dict[int, str] = {}
-        # Loaded once here rather than in each shim.
-        self.prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
         # A self-pipe: a signal makes poll() return.
         self.wakeup_fd, write_fd = os.pipe()
         for end in (self.wakeup_fd, write_fd):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        _ignore_signals()
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         gc.collect()
         gc.freeze()  # otherwise, the collector would write to every memory page that is shared with the shims
         gc.disable()
 
     def serve(self) -> None:
-        if self.prctl is not None:
-            self.prctl(_PR_SET_NAME, b"keiji-launcher")
+        prctl.set_name(b"keiji-launcher")
         self._send({"ready": os.getpid()})
         poll = select.poll()
         poll.register(self.wakeup_fd, select.POLLIN)
@@ -119,9 +130,8 @@ class _Launcher:
 
     def _run_shim(self, spec: RunSpec) -> None:
         os.setsid()
-        if self.prctl is not None:
-            self.prctl(_PR_SET_NAME, b"keiji-shim")
-            self.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        prctl.set_name(b"keiji-shim")
+        prctl.become_subreaper()
         shim.supervise(spec, self.runs, lambda: self._detach(spec.run_id))
 
     def _detach(self, run_id: str) -> None:
@@ -148,6 +158,18 @@ class _Launcher:
         # same information from the run files.
         with contextlib.suppress(OSError):
             self.connection.sendall(json.dumps(message).encode() + b"\n", flags)
+
+
+def _ignore_signals() -> None:
+    """Survive every signal that a service manager or a terminal may send to all processes, in the shims as well.
+
+    The launcher ends when the engine closes the socket. SIGTERM is blocked, so that a shim receives it as soon as it
+    has a handler. The other signals get a handler that does nothing: unlike SIG_IGN, it does not apply to the programs
+    that the shims execute. The process that starts the launcher blocks all signals until then.
+    """
+    for number in signal.valid_signals() - _UNCATCHABLE:
+        signal.signal(number, signal.SIG_DFL if number in _DEFAULT else lambda _number, _frame: None)
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM})
 
 
 def _messages(received: bytearray) -> Iterator[dict[str, Any]]:

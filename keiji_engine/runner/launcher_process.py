@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import importlib.util
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -50,27 +51,14 @@ class LauncherProcess:
         """
         engine_socket, launcher_socket = socket.socketpair()
         with launcher_socket:
+            # Not asyncio.create_subprocess_exec, since `close` polls for the exit. A thread, since it reads the disk.
+            starting = asyncio.ensure_future(asyncio.to_thread(_start_process, runs, launcher_socket.fileno(), lock))
             try:
-                # Not asyncio.create_subprocess_exec, since `close` polls for the exit. This blocks for 5 ms, once.
-                process = subprocess.Popen(  # noqa: ASYNC220
-                    [
-                        sys.executable,
-                        "-I",
-                        "-S",
-                        "-c",
-                        _PROGRAM,
-                        str(launcher_socket.fileno()),
-                        str(lock),
-                        str(runs),
-                        *_search_path(),
-                    ],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,  # shims outlive the engine and must not keep its terminal or pipe open
-                    cwd="/",
-                    start_new_session=True,  # signals to the engine's process group must not reach it
-                    pass_fds=(launcher_socket.fileno(), lock),
-                )
+                process = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                await asyncio.wait([starting])  # it uses the descriptors
+                engine_socket.close()
+                raise
             except OSError as error:
                 engine_socket.close()
                 raise KeijiError(f"the launcher could not be started: {error}") from error
@@ -119,6 +107,23 @@ class LauncherProcess:
         except ConnectionError:
             return b""
         return line if line.endswith(b"\n") else b""
+
+
+def _start_process(runs: Path, socket_fd: int, lock: int) -> subprocess.Popen[bytes]:
+    # The launcher inherits the mask: no signal ends it before it has its handlers.
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(socket_fd), str(lock), str(runs), *_search_path()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # shims outlive the engine and must not keep its terminal or pipe open
+            cwd="/",
+            start_new_session=True,  # signals to the engine's process group must not reach it
+            pass_fds=(socket_fd, lock),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 def _search_path() -> list[str]:

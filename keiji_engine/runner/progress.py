@@ -76,8 +76,9 @@ def write(path: Path, progress: Progress | None) -> None:
         if progress is None:
             path.unlink(missing_ok=True)
             return
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}")
+        temporary.touch(mode=0o600)
         temporary.write_text(json.dumps([progress.fraction, progress.message, progress.is_failing]))
         temporary.replace(path)
 

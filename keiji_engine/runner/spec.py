@@ -20,6 +20,8 @@ class RunSpec:
         zone: name of the time zone of the times in the log.
         timeout: seconds until the run is stopped as timed out; None for no limit.
         stop_grace: seconds between SIGTERM and SIGKILL.
+        leave: what a run may leave behind when it ends by itself, a value of `keiji.policy.Leave`.
+        reports_failure: whether the command reports the exception that ends it (see `failure`).
     """
 
     run_id: str
@@ -32,6 +34,8 @@ class RunSpec:
     zone: str
     timeout: float | None
     stop_grace: float
+    leave: str
+    reports_failure: bool
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunSpec:

@@ -72,4 +72,5 @@ class Plan:
 
 def is_held_back(task: Task, pause: Pause | None) -> bool:
     """Return whether only manual runs of a task start."""
-    return task.is_disabled or pause is not None or task.pause is not None or task.held_at is not None
+    is_paused = pause is not None or task.pause is not None
+    return task.is_disabled or is_paused or task.held_at is not None or task.broken is not None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from keiji.paths import Paths
+from keiji.records import RunOrigin
 from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.store import Store
@@ -27,6 +28,11 @@ class AsyncStore:
         """Open the database and bring its schema up to date. Raises StorageError."""
         self._store = await asyncio.get_running_loop().run_in_executor(self._thread, Store.open, settings, paths)
 
+    def set_run_origin(self, origin: RunOrigin) -> None:
+        """Set what is recorded with each run that is claimed from now on."""
+        assert self._store is not None, "open() comes first"
+        self._store.run_origin = origin
+
     async def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         return await self._call(lambda store: store.read(query))
@@ -34,6 +40,18 @@ class AsyncStore:
     async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
         """Commit groups of operations together; see `Store.write_batch`."""
         return await self._call(lambda store: store.write_batch(batch))
+
+    async def check(self, *, deep: bool = False) -> None:
+        """Raise StorageError if the database is certainly not usable, or not ours any more; see `Store.check`."""
+        await self._call(lambda store: store.check(deep=deep))
+
+    async def reopen(self, *, with_tasks: bool) -> bool:
+        """Open the database that took the place of a deleted or replaced one; see `Store.reopen`."""
+        return await self._call(lambda store: store.reopen(with_tasks=with_tasks))
+
+    async def require_owner(self) -> None:
+        """Raise ForeignDatabase if the database belongs to another installation."""
+        await self._call(Store.require_owner)
 
     async def close(self) -> None:
         """Close the database, after the calls in progress."""

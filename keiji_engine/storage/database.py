@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
+import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ from keiji import file_lock
 from keiji.errors import StorageError
 from keiji.paths import Paths
 from keiji.settings import Settings
-from keiji_engine.storage import schema
+from keiji_engine.storage import schema, sqlite_file
+from keiji_engine.storage.sqlite_file import BUSY_SECONDS, FileReplaced, SqliteFile, Unreachable, WalDeleted
 
-_BUSY_SECONDS = 5
 # A server that vanished is given up after these limits, rather than after the 15 minutes that TCP takes.
 _POSTGRESQL_LIMITS = {
     "connect_timeout": 5,  # seconds
@@ -26,11 +29,12 @@ _POSTGRESQL_LIMITS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # milliseconds
 }
+# A write without an effect: it has to be committed, for which the disk needs space.
+_HARMLESS_CHANGE = sa.text("UPDATE system_state SET value = value WHERE name = 'owner'")
 _MIGRATION_LOCK = 0x6B65696A69  # "keiji"; an advisory lock that other programs are unlikely to use
 
 
-class Unreachable(StorageError):
-    """The database cannot be reached."""
+_log = logging.getLogger("keiji.repo")
 
 
 class CommitFailed(StorageError):
@@ -43,13 +47,15 @@ class Database:
     Args:
         name: its name in messages; contains no password.
         secret: the password, which is removed from the messages of the driver; "" if there is none.
+        file: the file of a SQLite database; None for PostgreSQL.
     """
 
-    def __init__(self, engine: sa.Engine, name: str, secret: str = "") -> None:
+    def __init__(self, engine: sa.Engine, name: str, secret: str = "", file: SqliteFile | None = None) -> None:
         self._engine = engine
         self._writing = engine.execution_options(keiji_writes=True)
         self._name = name
         self._secret = secret
+        self._file = file
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Database:
@@ -63,11 +69,77 @@ class Database:
         return _open_postgresql(settings.db_url)
 
     def close(self) -> None:
-        self._engine.dispose()
+        """Close all connections. A SQLite database whose file was deleted in the meantime is restored at its path."""
+        if self._file is None:
+            self._engine.dispose()
+            return
+        if self._file.is_gone:
+            self.save()
+        with self._file.protected():
+            self._engine.dispose()
+            self._file.close()
+        self._file.remove_wal_of_gone_file()
+        if self._file.restore():
+            _log.warning("%s was deleted while it was open; it is restored", self._name)
+
+    def check(self, *, deep: bool = False) -> None:
+        """Raise Unreachable if the database is certainly not usable; at little cost.
+
+        Args:
+            deep: whether to write as well: to a full disk, for example, only writing fails. Nothing is changed.
+        """
+        if self._file is None or deep:
+            with self.write() if deep else self.read() as connection:
+                connection.execute(sa.select(1) if not deep else _HARMLESS_CHANGE)
+        else:
+            self._file.check()
+
+    def save(self) -> None:
+        """Save the content of a SQLite file that was deleted or replaced in a copy beside the path; once."""
+        if self._file is None:
+            return
+        try:
+            self._file.save(datetime.now(UTC))
+        except (OSError, sqlite3.Error) as error:
+            _log.error("the content of the deleted or replaced %s cannot be saved: %s", self._name, error)
+
+    def reopen(self, settings: Settings, paths: Paths, *, with_tasks: bool) -> Database | None:
+        """After `FileReplaced`, return the database that took the place of this one, which is closed; None if none did.
+
+        What this one knows about the tasks of both is added to it.
+
+        Args:
+            with_tasks: whether a database without tasks is no replacement.
+
+        Raises:
+            StorageError: the replacement cannot be used.
+        """
+        file = self._file
+        if file is None:
+            return None
+        try:
+            file.check()
+        except WalDeleted:
+            with self._translated_driver():
+                file.apply_wal()
+            self.close()
+            return Database.open(settings, paths)
+        except FileReplaced:
+            self.save()
+            if file.is_missing or not file.has_successor(with_tasks=with_tasks):
+                return None
+            self.close()
+            following = Database.open(settings, paths)
+            with self._translated_driver():
+                added = file.add_history()
+            _log.warning("%s was replaced: the new one is open, with %d runs added of the former", self._name, added)
+            return following
+        return self
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One transaction that sees one state of the database. Raises StorageError for each failure in it."""
+        self._check_file()
         with self._translated(StorageError), self._engine.begin() as connection:
             yield connection
 
@@ -80,6 +152,7 @@ class Database:
             CommitFailed: the commit failed, so that its outcome is unknown.
             StorageError: the database failed before the commit; nothing was changed.
         """
+        self._check_file()
         with contextlib.ExitStack() as stack:
             with self._translated(Unreachable):
                 connection = stack.enter_context(self._writing.connect())
@@ -96,17 +169,30 @@ class Database:
             with self._translated(CommitFailed):
                 try:
                     transaction.commit()
-                except BaseException:
+                except BaseException as error:
                     # SQLAlchemy would return it to the pool without a rollback, perhaps within the transaction.
                     connection.invalidate()
+                    if isinstance(error, SQLAlchemyError) and _is_certainly_not_committed(error):
+                        raise StorageError(f"{self._name}: {self._text(error)}", hint=_hint(str(error))) from error
                     raise
+
+    @contextlib.contextmanager
+    def _translated_driver(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(f"{self._name}: {error}") from error
+
+    def _check_file(self) -> None:
+        if self._file is not None:
+            self._file.check()
 
     @contextlib.contextmanager
     def _translated(self, kind: type[StorageError]) -> Iterator[None]:
         try:
             yield
         except SQLAlchemyError as error:
-            raise kind(f"{self._name}: {self._text(error)}", hint=_hint(error)) from error
+            raise kind(f"{self._name}: {self._text(error)}", hint=_hint(str(error))) from error
 
     def _text(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) else error
@@ -125,12 +211,23 @@ def insert_unless_known(connection: sa.Connection, table: sa.Table) -> Any:
     return postgresql_insert(table).on_conflict_do_nothing()
 
 
-def _hint(error: SQLAlchemyError) -> str:
-    text = str(error)
+def _is_certainly_not_committed(error: SQLAlchemyError) -> bool:
+    """Return whether SQLite failed before it wrote the end of the transaction."""
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    return isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+
+
+def _hint(text: str) -> str:
+    """Return what helps against a database error with this text."""
     if "database is locked" in text:
-        return f"another program has been writing to it for {_BUSY_SECONDS} s; only the engine should write to it"
+        return f"another program has been writing to it for {BUSY_SECONDS} s; only the engine should write to it"
     if "malformed" in text or "not a database" in text:
-        return "move the file away and restore a backup; builds and logs are not in it"
+        return (
+            "stop the engine, move the file away together with its -wal and -shm files, and restore a backup; builds "
+            "and logs are not in it"
+        )
+    if "disk is full" in text or "disk I/O error" in text:
+        return "free space on its disk; nothing is lost in the meantime"
     return ""
 
 
@@ -140,14 +237,19 @@ def _hint(error: SQLAlchemyError) -> str:
 def _open_sqlite(path: Path) -> Database:
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": _BUSY_SECONDS},
+        creator=lambda: sqlite_file.connect(path),
+        poolclass=sa.QueuePool,
     )
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
-    database = Database(engine, f"the database {path}")
+    name = f"the database {path}"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(path.parent):
+            sqlite_file.create(path)
+            if note := sqlite_file.set_foreign_wal_aside(path, datetime.now(UTC)):
+                _log.warning("%s", note)
+            database = Database(engine, name, file=SqliteFile(path))
             with database.read() as connection:
                 current = schema.is_current(connection)
             if not current:
@@ -155,7 +257,10 @@ def _open_sqlite(path: Path) -> Database:
                     schema.migrate(connection)
     except OSError as error:
         engine.dispose()
-        raise StorageError(f"the database {path}: {error.strerror or error}") from error
+        raise StorageError(f"{name}: {error.strerror or error}") from error
+    except sqlite3.Error as error:
+        engine.dispose()
+        raise StorageError(f"{name}: {error}", hint=_hint(str(error))) from error
     except StorageError:
         engine.dispose()
         raise
@@ -166,7 +271,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # Transactions are begun below: the driver's own exclude DDL and know no BEGIN IMMEDIATE.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    # A claim must be on the disk before its run starts, and a result before its run file is removed.
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
@@ -190,7 +296,12 @@ def _locked(folder: Path) -> Iterator[None]:
 # ── PostgreSQL ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _open_postgresql(text: str) -> Database:
+def connect_postgresql(text: str) -> Database:
+    """Return a PostgreSQL database, to which the first transaction connects.
+
+    Raises:
+        StorageError: the URL is invalid, or the driver is not installed.
+    """
     try:
         url = sa.make_url(text).set(drivername="postgresql+psycopg")
     except (ArgumentError, ValueError):
@@ -204,7 +315,11 @@ def _open_postgresql(text: str) -> Database:
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
     except ImportError as error:
         raise StorageError(f"{name}: its driver is not installed", hint="pip install 'keiji[postgresql]'") from error
-    database = Database(engine, name, secret)
+    return Database(engine, name, secret)
+
+
+def _open_postgresql(text: str) -> Database:
+    database = connect_postgresql(text)
     try:
         with database.read() as connection:
             current = schema.is_current(connection)
@@ -214,6 +329,6 @@ def _open_postgresql(text: str) -> Database:
                 if not schema.is_current(connection):
                     schema.migrate(connection)
     except StorageError:
-        engine.dispose()
+        database.close()
         raise
     return database

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
-from keiji_engine.storage.rows import StoredDirective, to_directive
+from keiji_engine.storage.rows import StoredDirective, readable, to_directive
 from keiji_engine.storage.tables import directives
 
 ACCEPTED = "accepted"
@@ -71,7 +71,7 @@ class DirectiveRepository:
     def latest(self, limit: int) -> list[StoredDirective]:
         """Return the directives that were received last, newest first."""
         query = sa.select(directives).order_by(directives.c.received_at.desc(), directives.c.id.desc()).limit(limit)
-        return [to_directive(row) for row in self._connection.execute(query).mappings()]
+        return list(readable(self._connection.execute(query).mappings(), to_directive))
 
     def get(self, directive_id: str) -> StoredDirective | None:
         """Return a directive; None if the ledger does not have it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection
 from datetime import datetime
 
@@ -77,8 +78,9 @@ class HistoryRepository:
             self._connection.scalar(sa.select(sa.func.max(column)))
             for column in (directives.c.received_at, tasks.c.created_at)
         ]
-        run = moment_of(newest_run) if newest_run else None
-        return max((moment for moment in (run, *others) if moment is not None), default=EPOCH)
+        with contextlib.suppress(ValueError):
+            others.append(moment_of(newest_run) if newest_run else None)
+        return max((moment for moment in others if isinstance(moment, datetime)), default=EPOCH)
 
     def apply_set_back(
         self,

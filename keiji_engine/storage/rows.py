@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import RowMapping
 
+from keiji.errors import KeijiError, StorageError
 from keiji.policy import Policy
+from keiji.reasons import Code, reason
 from keiji.records import Build, Pause, Run, Task
-from keiji.schedule import from_dict
+from keiji.schedule import EPOCH, from_dict
+from keiji_engine.storage.tables import Unreadable
 
-_PLAIN_TASK_COLUMNS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause"})
+R = TypeVar("R")
+
+_PLAIN_TASK_COLUMNS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause", "broken"})
 _PLAIN_RUN_COLUMNS = tuple({field.name for field in fields(Run)} - {"task"})
+_UNREADABLE = (KeijiError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+_SUBSTITUTES = {"created_at": EPOCH}  # of values that are never NULL
+_MAX_SHOWN = 80  # characters of an unreadable value
+
+_log = logging.getLogger("keiji.repo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +54,44 @@ class StoredDirective:
     sudo_user: str = ""
 
 
+class UnreadableRow(StorageError):
+    """A row of the database cannot be read."""
+
+
 def to_task(row: RowMapping) -> Task:
-    schedule = row["schedule"]
+    """Return a task. What cannot be read of it is left out, and named in `Task.broken`; it has no due instant then."""
     values: dict[str, Any] = {name: row[name] for name in _PLAIN_TASK_COLUMNS}
-    return Task(
-        **values,
-        schedule=from_dict(schedule) if schedule is not None else None,
-        policy=Policy.from_dict(row["policy"]),
-        pause=to_pause(row["pause"]),
-    )
+    problems: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, Unreadable):
+            problems.append(_describe(name, value))
+            values[name] = _SUBSTITUTES.get(name)
+    try:
+        values["schedule"] = from_dict(_object("schedule", row)) if row["schedule"] is not None else None
+    except _UNREADABLE as error:
+        problems.append(_describe("schedule", error))
+    try:
+        values["policy"] = Policy.from_dict(_object("policy", row))
+    except _UNREADABLE as error:
+        problems.append(_describe("policy", error))
+    task = Task(**values, pause=to_pause(row["pause"]))
+    return as_broken(task, "; ".join(problems)) if problems else task
 
 
-def to_pause(data: dict[str, str] | None) -> Pause | None:
-    """Read what `from_pause` wrote."""
+def as_broken(task: Task, detail: str) -> Task:
+    """Return a task of which a part cannot be read. It has no schedule until it is built again."""
+    why = reason(Code.UNREADABLE, detail=detail)
+    return replace(task, schedule=None, next_at=None, broken=why, is_error=True, error=why)
+
+
+def to_pause(data: Any) -> Pause | None:
+    """Read what `from_pause` wrote. A pause that cannot be read is still a pause."""
     if data is None:
         return None
-    return Pause(since=datetime.fromisoformat(data["since"]), reason=data["reason"], by=data["by"])
+    try:
+        return Pause(since=datetime.fromisoformat(data["since"]), reason=str(data["reason"]), by=str(data["by"]))
+    except _UNREADABLE:
+        return Pause(since=EPOCH, reason="the stored pause cannot be read; resuming removes it", by="")
 
 
 def from_pause(pause: Pause | None) -> dict[str, str] | None:
@@ -68,21 +102,71 @@ def from_pause(pause: Pause | None) -> dict[str, str] | None:
 
 
 def to_build(row: RowMapping) -> Build:
-    return Build(
-        hash=row["hash"],
-        command=tuple(row["command"]),
-        files=row["files"],
-        schedule=from_dict(row["schedule"]),
-        policy=Policy.from_dict(row["policy"]),
-        import_seconds=row["import_seconds"],
-        created_at=row["created_at"],
-    )
+    """Return a build. Raises UnreadableRow."""
+    try:
+        return Build(
+            hash=row["hash"],
+            command=tuple(_readable("command", row)),
+            files=_object("files", row),
+            schedule=from_dict(_object("schedule", row)),
+            policy=Policy.from_dict(_object("policy", row)),
+            import_seconds=row["import_seconds"],
+            created_at=_readable("created_at", row),
+        )
+    except _UNREADABLE as error:
+        raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error
 
 
 def to_run(row: RowMapping, slug: str) -> Run:
+    """Return a run. Raises UnreadableRow."""
     values: dict[str, Any] = {name: row[name] for name in _PLAIN_RUN_COLUMNS}
+    for name, value in values.items():
+        if isinstance(value, Unreadable):
+            raise UnreadableRow(f"the record of the run {row['run_id']} cannot be read: {_describe(name, value)}")
     return Run(task=slug, **values)
 
 
 def to_directive(row: RowMapping) -> StoredDirective:
-    return StoredDirective(**{**row, "options": row["options"] or {}})
+    """Return a directive. Raises UnreadableRow."""
+    for name, value in row.items():
+        if isinstance(value, Unreadable) and name != "options":
+            raise UnreadableRow(f"the record of the directive {row['id']} cannot be read: {_describe(name, value)}")
+    options = row["options"]
+    return StoredDirective(**{**row, "options": options if isinstance(options, dict) else {}})
+
+
+def readable(rows: Iterable[RowMapping], convert: Callable[[RowMapping], R]) -> Iterator[R]:
+    """Convert rows, and leave those out that cannot be read, with an entry in the log."""
+    for row in rows:
+        try:
+            converted = convert(row)
+        except UnreadableRow as error:
+            _log.error("%s", error.message)
+        else:
+            yield converted
+
+
+def _readable(name: str, row: RowMapping) -> Any:
+    value = row[name]
+    if isinstance(value, Unreadable):
+        raise UnreadableRow(_describe(name, value))
+    return value
+
+
+def _object(name: str, row: RowMapping) -> dict[str, Any]:
+    value = _readable(name, row)
+    if not isinstance(value, dict):
+        raise TypeError(f"{str(value)[:_MAX_SHOWN]} is no object")
+    return value
+
+
+def _describe(name: str, problem: Unreadable | Exception) -> str:
+    if isinstance(problem, UnreadableRow):
+        return problem.message
+    if isinstance(problem, Exception):
+        return f"{name}: {_text(problem)}"
+    return f"{name}: {str(problem.value)[:_MAX_SHOWN]!r} is no valid value"
+
+
+def _text(error: Exception) -> str:
+    return error.message if isinstance(error, KeijiError) else f"{type(error).__name__}: {error}"

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 
 from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
-from keiji.records import Claim, Run, RunResult, Task
+from keiji.records import Claim, Run, RunOrigin, RunResult, Task
 from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.recent import recent_runs
-from keiji_engine.storage.rows import to_run
+from keiji_engine.storage.rows import readable, to_run
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
@@ -26,11 +26,19 @@ _WITH_SLUG = sa.select(runs, tasks.c.slug).join_from(runs, tasks)
 class RunRepository:
     """Runs in one transaction."""
 
-    def __init__(self, connection: sa.Connection, changes: Changes, ids: RunIds, task_rows: TaskRepository) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        changes: Changes,
+        ids: RunIds,
+        task_rows: TaskRepository,
+        origin: RunOrigin | None = None,
+    ) -> None:
         self._connection = connection
         self._changes = changes
         self._ids = ids
         self._tasks = task_rows
+        self._origin = {"folder": origin.folder or None, "boot": origin.boot or None} if origin is not None else {}
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,7 +116,7 @@ class RunRepository:
         before = self._locked(run_id)
         task = self._task(before.task)
         state = transition(before.state, RunState.STARTING)
-        run = self._update(before, state=state, build=task.build or before.build, reason=None)
+        run = self._update(before, state=state, build=task.build or before.build, reason=None, **self._origin)
         self._tasks.advance({task.slug: task}, {}, [task.slug], now)
         return run
 
@@ -208,36 +216,44 @@ class RunRepository:
         query = _WITH_SLUG.where(is_open(runs.c.state)).order_by(runs.c.run_id)
         if slugs is not None:
             query = query.where(tasks.c.slug.in_(slugs))
-        return [to_run(row, row["slug"]) for row in self._connection.execute(query).mappings()]
+        return list(readable(self._connection.execute(query).mappings(), lambda row: to_run(row, row["slug"])))
+
+    def origins(self) -> dict[str, RunOrigin]:
+        """Return where each run was claimed that has not ended, by run id; without those of which it is unknown."""
+        query = sa.select(runs.c.run_id, runs.c.folder, runs.c.boot).where(is_open(runs.c.state))
+        rows = self._connection.execute(query.where(runs.c.folder.is_not(None)))
+        return {row.run_id: RunOrigin(row.folder, row.boot or "") for row in rows}
 
     def latest(self, slug: str, limit: int) -> list[Run]:
         """Return a task's ``limit`` latest runs, newest first. Raises TaskNotFound."""
         latest = sa.select(runs).where(runs.c.task_id == self._task_id(slug))
         latest = latest.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit)
-        return [to_run(row, slug) for row in self._connection.execute(latest).mappings()]
+        return list(readable(self._connection.execute(latest).mappings(), lambda row: to_run(row, slug)))
 
     def recent(self, limit: int) -> dict[str, list[Run]]:
         """Return for each task, by slug, its ``limit`` latest ended runs that had a process, oldest first."""
-        found: dict[str, list[Run]] = {}
-        for row in self._connection.execute(recent_runs(limit)).mappings():
-            ended = found.setdefault(row["slug"], [])
-            if row["run_id"] is not None:
-                ended.append(to_run(row, row["slug"]))
+        rows = self._connection.execute(recent_runs(limit)).mappings().all()
+        found: dict[str, list[Run]] = {row["slug"]: [] for row in rows}
+        ended = (row for row in rows if row["run_id"] is not None)
+        for run in readable(ended, lambda row: to_run(row, row["slug"])):
+            found[run.task].append(run)
         return found
 
     def instants_after(self, slug: str, moment: datetime) -> set[datetime]:
         """Return the due instants of a task after ``moment`` that have a row, as there are after a clock set-back."""
         own = sa.select(runs.c.scheduled_for).join_from(runs, tasks)
-        return set(self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
+        found = self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment))
+        return {instant for instant in found if isinstance(instant, datetime)}
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {
             "scheduled_for": None, "scheduled_until": None, "count": 1, "due_at": None, "reason": None, "attempt": 1,
-            "retry_of": None,
+            "retry_of": None, "folder": None, "boot": None,
         }  # fmt: skip
-        return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **values}
+        origin = self._origin if values["state"] is RunState.STARTING else {}
+        return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **origin, **values}
 
     def _insert(self, values: dict[str, Any], slug: str) -> Run:
         row = self._connection.execute(sa.insert(runs).values(values).returning(runs)).mappings().one()

@@ -8,10 +8,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from keiji.errors import StorageError
 from keiji.paths import Paths
+from keiji.records import RunOrigin
 from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
-from keiji_engine.storage.database import CommitFailed, Database, Unreachable
+from keiji_engine.storage.database import CommitFailed, Database
 from keiji_engine.storage.ids import RunIds
+from keiji_engine.storage.owner import ForeignDatabase, Installation
+from keiji_engine.storage.sqlite_file import Unreachable
 from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
 
@@ -24,11 +27,15 @@ class OutcomeUnknown(StorageError):
 
 
 class Store:
-    """An open database."""
+    """An open database. ``run_origin`` is recorded with each run that is claimed to be started."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings, paths: Paths) -> None:
         self._database = database
+        self._settings = settings
+        self._paths = paths
+        self._installation = Installation(paths, is_shared=settings.database_kind != "sqlite")
         self._ids = RunIds()
+        self.run_origin: RunOrigin | None = None
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Store:
@@ -37,16 +44,51 @@ class Store:
         Raises:
             StorageError: it cannot be reached or used, or this version does not know its schema.
         """
-        return cls(Database.open(settings, paths))
+        return cls(Database.open(settings, paths), settings, paths)
 
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
 
+    def check(self, *, deep: bool = False) -> None:
+        """Raise StorageError if the database is certainly not usable, or not ours any more; see `Database.check`."""
+        self._database.check(deep=deep)
+        self.require_owner()
+
+    def reopen(self, *, with_tasks: bool) -> bool:
+        """Open the database that took the place of one that was deleted or replaced; return whether there is one.
+
+        Args:
+            with_tasks: whether a database without tasks is no replacement.
+
+        Raises:
+            StorageError: it cannot be used.
+        """
+        following = self._database.reopen(self._settings, self._paths, with_tasks=with_tasks)
+        if following is None:
+            return False
+        self._database = following
+        return True
+
+    def require_owner(self) -> None:
+        """Raise ForeignDatabase if the database belongs to another installation."""
+        with self._database.read() as connection:
+            self._installation.check_owner(connection)
+
+    def foreign_owner(self) -> str:
+        """Return a description of the other installation that owns the database; "" if there is none."""
+        with self._database.read() as connection:
+            return self._installation.find_foreign_owner(connection)
+
+    def take_over(self) -> str:
+        """Make this installation the owner of the database; return a description of the former owner, "" for none."""
+        with self._database.write() as connection:
+            return self._installation.take_over(connection)
+
     def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         with self._database.read() as connection:
-            return query(Transaction(connection, self._ids))
+            return query(Transaction(connection, self._ids, self.run_origin))
 
     def write(self, *operations: Operation) -> Changes:
         """Commit operations in one transaction and return what changed.
@@ -72,8 +114,9 @@ class Store:
         outcomes: list[Changes | Exception] = []
         try:
             with self._database.write() as connection:
+                self._installation.claim(connection)
                 for operations in batch:
-                    transaction = Transaction(connection, self._ids)
+                    transaction = Transaction(connection, self._ids, self.run_origin)
                     try:
                         with connection.begin_nested():
                             _execute(operations, transaction)
@@ -85,7 +128,7 @@ class Store:
                         outcomes.append(transaction.changes)
         except CommitFailed as error:
             return [OutcomeUnknown(error, outcome) if isinstance(outcome, Changes) else outcome for outcome in outcomes]
-        except Unreachable as error:
+        except (Unreachable, ForeignDatabase) as error:
             return _failures(error, len(batch))
         except StorageError:
             return self._write_separately(batch)
@@ -95,7 +138,9 @@ class Store:
         outcomes: list[Changes | Exception] = []
         for operations in batch:
             outcome = self._write_alone(operations)
-            if isinstance(outcome, Unreachable):  # each further attempt could take until the connection times out
+            if isinstance(
+                outcome, Unreachable | ForeignDatabase
+            ):  # each further attempt could take until the connection times out
                 return outcomes + _failures(outcome, len(batch) - len(outcomes))
             outcomes.append(outcome)
         return outcomes
@@ -104,7 +149,8 @@ class Store:
         changes = Changes()
         try:
             with self._database.write() as connection:
-                transaction = Transaction(connection, self._ids)
+                self._installation.claim(connection)
+                transaction = Transaction(connection, self._ids, self.run_origin)
                 changes = transaction.changes
                 _execute(operations, transaction)
         except CommitFailed as error:
@@ -116,7 +162,7 @@ class Store:
 
 def _failures(error: StorageError, count: int) -> list[Changes | Exception]:
     """Return errors for several callers, each of which raises its own."""
-    return [StorageError(error.message, hint=error.hint) for _ in range(count)]
+    return [type(error)(error.message, hint=error.hint) for _ in range(count)]
 
 
 def _execute(operations: Sequence[Operation], transaction: Transaction) -> None:

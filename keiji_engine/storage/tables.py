@@ -7,6 +7,7 @@ here would import every dialect, which takes 40 ms.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -40,8 +41,12 @@ class Moment(sa.types.TypeDecorator[datetime]):
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return moment.astimezone(UTC)
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+            found: datetime = moment.astimezone(UTC)
+        except (ValueError, AttributeError, OverflowError):
+            found = _as_unreadable(value)
+        return found
 
 
 class Text(sa.types.TypeDecorator[str]):
@@ -83,11 +88,46 @@ class Json(sa.types.TypeDecorator[Any]):
         return None if value is None else json.dumps(value, separators=(",", ":"))
 
     def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
-        return None if value is None else json.loads(value)
+        if value is None:
+            return None
+        try:
+            return json.loads(value)
+        except (ValueError, TypeError):
+            return _as_unreadable(value)
 
 
-def _enum(kind: type[StrEnum]) -> sa.Enum:
-    return sa.Enum(kind, native_enum=False, length=16, values_callable=lambda members: [str(m.value) for m in members])
+class Choice(sa.types.TypeDecorator[StrEnum]):
+    """A member of an enumeration."""
+
+    impl = sa.String(16)
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | str | None, dialect: sa.Dialect) -> str | None:
+        return None if value is None else str(self.kind(value))
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> StrEnum | None:
+        if value is None:
+            return None
+        try:
+            found = self.kind(value)
+        except ValueError:
+            found = _as_unreadable(value)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A value that cannot be read, in the place of one that can: one bad value must not fail a query for many rows."""
+
+    value: object
+
+
+def _as_unreadable(value: object) -> Any:
+    return Unreadable(value)
 
 
 def is_open(state: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
@@ -144,8 +184,8 @@ runs = sa.Table(
     metadata,
     sa.Column("run_id", sa.String(32), primary_key=True),
     _task_column(),
-    sa.Column("trigger", _enum(Trigger), nullable=False),
-    sa.Column("state", _enum(RunState), nullable=False),
+    sa.Column("trigger", Choice(Trigger), nullable=False),
+    sa.Column("state", Choice(RunState), nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("scheduled_for", Moment),
     sa.Column("due_at", Moment),
@@ -163,6 +203,8 @@ runs = sa.Table(
     sa.Column("retry_of", sa.String(32), unique=True),  # the run that this run retries
     sa.Column("count", sa.Integer, nullable=False, server_default="1"),
     sa.Column("scheduled_until", Moment),
+    sa.Column("folder", sa.String(32)),  # where it was claimed, see RunOrigin
+    sa.Column("boot", sa.String(36)),
     sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),

@@ -17,7 +17,7 @@ from keiji.records import Build, Pause, Task
 from keiji.schedule import Schedule
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
-from keiji_engine.storage.rows import from_pause, to_build, to_task
+from keiji_engine.storage.rows import from_pause, readable, to_build, to_task
 from keiji_engine.storage.tables import builds, is_open, runs, tasks
 
 _CLEARED_ERROR: dict[str, Any] = {"is_error": False, "error": None, "failures": 0, "held_at": None}
@@ -181,7 +181,8 @@ class TaskRepository:
         )
         if slugs is not None:
             query = query.where(tasks.c.slug.in_(slugs))
-        return {row["slug"]: to_build(row) for row in self._connection.execute(query).mappings()}
+        found = readable(self._connection.execute(query).mappings(), lambda row: (str(row["slug"]), to_build(row)))
+        return dict(found)
 
     def builds_of(self, slug: str) -> set[str]:
         """Return the hashes of all builds of a task. Raises TaskNotFound."""

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from keiji.errors import AlreadyRunning
 from keiji.policy import Overlap
 from keiji.reasons import Code, reason
-from keiji.records import Run
+from keiji.records import Run, RunOrigin
 from keiji.states import RunState
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.directives import DirectiveRepository
@@ -28,12 +28,16 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """The repositories, and the changes made through them."""
+    """The repositories, and the changes made through them.
 
-    def __init__(self, connection: sa.Connection, ids: RunIds) -> None:
+    Args:
+        origin: recorded with each run that is claimed to be started.
+    """
+
+    def __init__(self, connection: sa.Connection, ids: RunIds, origin: RunOrigin | None = None) -> None:
         self.changes = Changes()
         self.tasks = TaskRepository(connection, self.changes)
-        self.runs = RunRepository(connection, self.changes, ids, self.tasks)
+        self.runs = RunRepository(connection, self.changes, ids, self.tasks, origin)
         self.history = HistoryRepository(connection, self.changes, self.tasks)
         self.directives = DirectiveRepository(connection, self.changes)
         self.system = SystemStateRepository(connection, self.changes)

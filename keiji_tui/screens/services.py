@@ -43,6 +43,7 @@ _DUTIES = {
     "runner": "gives runs their processes and records how they end",
     "watcher": "notices that sources differ from their build",
 }
+_TROUBLED = (ServiceStatus.FAILED, ServiceStatus.DEGRADED)
 _NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # nothing is printed there, and no run begins
 
 
@@ -129,7 +130,7 @@ class ServicesScreen(Board):
         duty = (f"{plain(name)} {_DUTIES.get(name, '')}".rstrip(), "$text-muted")
         if view is None or not view.detail:
             return Content.assemble(duty)
-        style = "$text-error" if view.status is ServiceStatus.FAILED else "$foreground"
+        style = "$text-error" if view.status in _TROUBLED else "$foreground"
         return Content.assemble(duty, "\n", (plain(view.detail), style))
 
     def _cells(self, name: str) -> Mapping[str, Content]:

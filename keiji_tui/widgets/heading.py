@@ -18,6 +18,7 @@ from keiji_tui.words import clock, elapsed, short_path, since
 
 _GLYPHS = {
     ServiceStatus.ONLINE: ("●", "$text-success"),
+    ServiceStatus.DEGRADED: ("◍", "$text-error"),
     ServiceStatus.STARTING: ("◐", "$text-warning"),
     ServiceStatus.STOPPING: ("◑", "$text-warning"),
     ServiceStatus.OFFLINE: ("○", "$text-muted"),

@@ -18,6 +18,7 @@ from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage import schema
 from keiji_engine.storage.database import Database
+from keiji_engine.storage.preflight import describe_other_database
 from keiji_engine.storage.store import Store
 
 Spawn = Callable[[Settings, str], subprocess.Popen[str]]
@@ -127,7 +128,7 @@ def test_a_database_error_becomes_a_storage_error_with_its_cause(empty: Settings
     database = Database.open(empty, paths)
     with database.write() as connection:
         connection.execute(sa.text("DROP TABLE directives"))
-    store = Repositories(Store(database))
+    store = Repositories(Store(database, empty, paths))
     try:
         with pytest.raises(StorageError, match=r"the database .*: .*directives") as caught:
             store.directives.get("d1")
@@ -135,3 +136,13 @@ def test_a_database_error_becomes_a_storage_error_with_its_cause(empty: Settings
         assert store.tasks.all() == []
     finally:
         store.close()
+
+
+def test_an_empty_database_beside_builds_of_tasks_is_described(empty: Settings, paths: Paths) -> None:
+    assert describe_other_database(empty, paths) is None
+    (paths.links / "ping").mkdir(parents=True)
+    assert "has no tasks, but 1 of this workspace" in (describe_other_database(empty, paths) or "")
+    store = Repositories(Store.open(empty, paths))
+    store.tasks.create("ping", "ping", "", at(0))
+    store.close()
+    assert describe_other_database(empty, paths) is None

@@ -36,7 +36,7 @@ def test_every_connection_has_the_safe_modes(settings: Settings, paths: Paths) -
                 connection.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "foreign_keys", "synchronous", "busy_timeout")
             ]
-            assert modes == ["wal", 1, 1, 5000]
+            assert modes == ["wal", 1, 2, 5000]
     database.close()
 
 
@@ -73,7 +73,7 @@ def test_a_failed_commit_does_not_leave_its_transaction_open(settings: Settings,
 
     with pytest.raises(CommitFailed, match="FOREIGN KEY"):
         violate_a_deferred_constraint()
-    store = Repositories(Store(database))
+    store = Repositories(Store(database, settings, paths))
     built_task(store)
     assert store.tasks.builds_to_keep(10) == {a_build().hash}
     store.close()

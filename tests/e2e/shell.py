@@ -46,8 +46,12 @@ class Shell:
         _check(tuple(line.split()), result, 0)
         return result.stderr
 
-    def json(self, line: str) -> Any:
-        return json.loads(self(f"{line} --json"))
+    def json(self, line: str, code: int = 0) -> Any:
+        """Run a command line with ``--json`` like `__call__`; return what it wrote to standard output."""
+        arguments = (*line.split(), "--json")
+        result = command_line.run_command(*arguments, environment=self.environment)
+        _check(arguments, result, code)
+        return json.loads(result.stdout)
 
     def task(self, name: str = "ping_google") -> dict[str, Any]:
         (task,) = json.loads(self.run("task", "get", name, "--json"))

@@ -54,7 +54,7 @@ def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(shared: 
     shared.kill()
     released_at = datetime.now(UTC)
     release(shared, "short")
-    until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in shared.paths.runs.iterdir()))
+    until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in shared.run_files()))
     ended_by = datetime.now(UTC)
     shared.start()
 
@@ -71,7 +71,7 @@ def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(shared: 
     shared.do(p.StopRun(task="long"))
     [run] = shared.ended("long")
     assert run.state == RunState.STOPPED
-    until(lambda: list(shared.paths.runs.iterdir()) == [])
+    until(lambda: not shared.run_files())
 
 
 def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_accounted_for(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import logging
 import os
+import resource
+import shutil
 import signal
 import subprocess
+import sys
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -17,8 +22,10 @@ import pytest_asyncio
 from faults.runner_host import RunnerHost
 from runner_harness import RunnerHarness, is_alive, wait_until
 
-from keiji.reasons import render
+from keiji.reasons import Code, reason, render
+from keiji.records import RunOrigin
 from keiji.states import RunState
+from keiji_engine.runner import run_file
 from keiji_engine.runner.runner import RunStarted
 from keiji_engine.runner.spec import RunSpec
 
@@ -168,7 +175,32 @@ async def test_a_run_whose_shim_is_killed_is_lost(harness: RunnerHarness) -> Non
     result = await harness.result("r1")
     assert (result.state, result.exit_code, result.started_at) == (RunState.LOST, None, started.started_at)
     assert "shim" in render(result.reason)
-    os.kill(pid, signal.SIGKILL)  # without its shim, the child would outlive the test
+    assert wait_until(lambda: not is_alive(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("with_engine", [True, False])
+async def test_no_process_of_a_run_whose_shim_was_killed_is_left_when_the_run_is_lost(
+    harness: RunnerHarness, host: RunnerHost, with_engine: bool
+) -> None:
+    forks = "trap '' TERM HUP; (setsid sleep 61 & echo session $!) & sleep 62 & echo group $!; sleep 63 & wait"
+    environment = {"PATH": os.environ["PATH"], "KEIJI_RUN_ID": "r1"}
+    spec = harness.shell("r1", forks, environment=environment)
+    if with_engine:
+        await harness.runner.start(())
+        await harness.runner.launch([spec])
+    else:
+        host.launch([spec])
+    pids = [int(await harness.printed(f"{name} ")) for name in ("session", "group")]
+    shim = harness.shim_pid("r1")
+    if not with_engine:
+        host.kill()
+    os.kill(shim, signal.SIGKILL)
+    if not with_engine:
+        assert wait_until(lambda: not is_alive(shim))
+        await harness.runner.start(["r1"])
+    assert (await harness.result("r1")).state == RunState.LOST
+    assert not any(map(is_alive, pids))
 
 
 async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: RunnerHarness, host: RunnerHost) -> None:
@@ -180,7 +212,7 @@ async def test_a_run_whose_shim_is_killed_without_an_engine_is_lost(harness: Run
     assert wait_until(lambda: not is_alive(shim))
     await harness.runner.start(["r1"])
     assert (await harness.result("r1")).state == RunState.LOST
-    os.kill(pid, signal.SIGKILL)
+    assert not is_alive(pid)
 
 
 async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: RunnerHarness, host: RunnerHost) -> None:
@@ -246,6 +278,45 @@ async def test_a_run_with_an_invalid_run_file_is_lost(harness: RunnerHarness) ->
     assert not (folder / ".temporary.1").exists()
 
 
+async def test_strange_entries_among_the_run_files_do_not_affect_other_runs(harness: RunnerHarness) -> None:
+    folder = harness.run_files
+    folder.mkdir(parents=True)
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("nowhere")
+    (folder / "garbage").write_bytes(os.urandom(300) + b"\n")
+    await harness.runner.start(())
+    assert [result.run_id for result in harness.results] == ["garbage"]
+    for name in ("garbage", "folder"):
+        harness.runner.remove_run_files(name)
+    assert (await harness.run(harness.shell("r1", "exit 3"))).exit_code == 3
+
+
+async def test_runs_go_on_without_free_descriptors(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    await harness.runner.launch([harness.shell(f"early{number}", "sleep 0.2; exit 2") for number in range(3)])
+    for number in range(3):
+        await harness.started(f"early{number}")
+    sizes = {path: path.stat().st_size for path in harness.run_files.iterdir() if path.name.startswith("early")}
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(taken[0] + 4, 16), limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        await harness.runner.launch([harness.shell("late", "exit 3")])
+        await harness.until(lambda: all(path.stat().st_size > size for path, size in sizes.items()))
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for number in range(3):
+        assert (await harness.result(f"early{number}")).exit_code == 2
+    assert (await harness.result("late")).exit_code == 3
+    assert (await harness.run(harness.shell("after", "exit 4"))).exit_code == 4
+
+
 async def test_run_files_are_not_read_before_the_former_launcher_has_finished(harness: RunnerHarness) -> None:
     path = harness.root / "run" / "launcher.lock"
     path.parent.mkdir()
@@ -267,3 +338,62 @@ async def test_a_full_disk_affects_the_log_but_not_the_result(harness: RunnerHar
     result = await harness.run(harness.shell("r1", "echo lost; exit 4", log_path=str(full)))
     assert (result.state, result.exit_code) == (RunState.FAILED, 4)
     assert "the log could not be written" in render(result.reason)
+
+
+async def test_run_files_that_are_deleted_are_created_again_and_no_run_is_lost(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    former = harness.runner.folder_id
+    await harness.runner.launch([harness.shell("r1", "echo ready; sleep 1.2; exit 3"), harness.shell("r2", "sleep 60")])
+    await harness.printed("ready")
+    await harness.started("r2")
+    shutil.rmtree(harness.run_files.parent)
+    assert await harness.runner.check_folder()
+    assert harness.runner.folder_id != former
+    assert (await harness.result("r1")).exit_code == 3
+    await harness.until((harness.run_files / "r2").exists)
+    assert harness.runner.stop_run("r2")
+    assert (await harness.result("r2")).state == RunState.STOPPED
+    assert not await harness.runner.check_folder()
+
+
+async def test_live_runs_whose_files_are_deleted_as_the_engine_is_killed_are_adopted(
+    harness: RunnerHarness, host: RunnerHost
+) -> None:
+    host.launch(specs_of_waiting_runs(harness, 3))
+    assert wait_until(have_begun(harness, 3))
+    shutil.rmtree(harness.run_files.parent)
+    host.kill_launcher()
+    host.kill()
+    assert await harness.runner.start(run_ids(3), {}, run_ids(3)) == []
+    for run_id in run_ids(3):
+        assert (await harness.started(run_id)).adopted
+    release(harness)
+    await assert_complete(harness, 3)
+
+
+async def test_a_moved_run_file_gets_the_result_as_well(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    await harness.runner.launch([harness.shell("r1", "sleep 1.3; exit 4")])
+    await harness.started("r1")
+    moved = harness.run_files.rename(harness.root / "moved") / "r1"
+    assert (await harness.result("r1")).exit_code == 4
+    assert run_file.read(moved)[1] == run_file.read(harness.run_files / "r1")[1]
+
+
+async def test_only_a_run_that_was_claimed_here_and_has_no_trace_can_be_launched(harness: RunnerHarness) -> None:
+    await harness.runner.start(())
+    await harness.runner.stop()
+    here = harness.runner.origin
+    origins = {
+        "here": here,
+        "running": here,
+        "other-folder": RunOrigin("0" * 32, here.boot),
+        "other-boot": RunOrigin(here.folder, str(uuid.uuid4())),
+    }
+    never_began = await harness.runner.start(
+        [*origins, "unknown"], origins, [name for name in (*origins, "unknown") if name != "running"]
+    )
+    assert never_began == ["here"]
+    assert (await harness.result("other-boot")).reason == reason(Code.MACHINE_REBOOTED)
+    for run_id in ("running", "other-folder", "unknown"):
+        assert (await harness.result(run_id)).reason == reason(Code.NO_TRACE)

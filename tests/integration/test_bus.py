@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import logging
 import os
+import resource
+import shutil
+import socket
 import tempfile
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +26,11 @@ from keiji.errors import EngineOffline, KeijiError, ProtocolError, TaskNotFound
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client, Update
+from keiji_engine.bus.listener import Listener
 from keiji_engine.bus.security import Peer, user_name
 from keiji_engine.bus.server import BusServer
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState
+from keiji_engine.bus.zmtp import ROUTER
 
 TIMEOUT = 10.0
 
@@ -48,13 +55,15 @@ class Logs:
 class Engine:
     """A bus server that records the requests and answers them itself."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, max_connections: int | None = None) -> None:
         self.paths = paths
         self.logs = Logs()
         self.requests: list[p.AnyRequest] = []
         self.peers: list[Peer] = []
         self.is_built = asyncio.Event()
-        self.server = BusServer(paths, "boot-1", self.answer, self.logs, heartbeat_interval=0.1)
+        self.server = BusServer(
+            paths, "boot-1", self.answer, self.logs, heartbeat_interval=0.1, max_connections=max_connections
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def answer(self, request: p.AnyRequest, peer: Peer) -> p.AnyReply:
@@ -251,8 +260,8 @@ async def test_a_missing_engine_is_detected_without_a_timeout(paths: Paths) -> N
 
 
 async def test_only_the_owner_can_use_the_sockets(engine: Engine, paths: Paths) -> None:
-    for socket in (paths.control_socket, paths.state_socket, paths.log_socket):
-        assert socket.stat().st_mode & 0o777 == 0o600
+    for path in (paths.control_socket, paths.state_socket, paths.log_socket):
+        assert path.stat().st_mode & 0o777 == 0o600
     assert paths.runtime.stat().st_mode & 0o777 == 0o700
 
 
@@ -286,6 +295,161 @@ async def test_an_oversized_message_closes_only_the_connection_of_its_sender(eng
         async with Client(paths, "test") as client:
             await client.ask(p.Ping(id="1"))
     assert [request.id for request in engine.requests] == ["1"]
+
+
+async def test_a_message_of_endless_frames_closes_only_the_connection_of_its_sender(
+    engine: Engine, paths: Paths
+) -> None:
+    async with dealer(paths) as socket:
+        await socket.send_multipart([b"x" * 60_000] * 100)
+        async with Client(paths, "test") as client:
+            await client.ask(p.Ping(id="1"))
+    assert [request.id for request in engine.requests] == ["1"]
+
+
+def count_descriptors() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@contextlib.asynccontextmanager
+async def serving(paths: Paths, **options: int) -> AsyncIterator[Engine]:
+    """Run an engine with other limits than the fixture's."""
+    with engine_process.hold_engine_lock(paths):
+        engine = Engine(paths, **options)
+        await engine.start()
+        try:
+            yield engine
+        finally:
+            await engine.stop()
+
+
+async def test_connections_without_a_client_make_room_for_clients(paths: Paths) -> None:
+    async with serving(paths, max_connections=8):
+        before = count_descriptors()
+        with contextlib.ExitStack() as sockets:
+            for _ in range(300):
+                connection = sockets.enter_context(socket.socket(socket.AF_UNIX))
+                connection.connect(str(paths.control_socket))
+                await asyncio.sleep(0)
+            async with Client(paths, "test") as client:
+                assert isinstance(await client.ask(p.Ping()), p.Pong)
+            assert count_descriptors() - before <= 300 + 8
+
+
+async def test_a_client_that_waits_for_an_answer_keeps_its_connection(paths: Paths) -> None:
+    async with serving(paths, max_connections=4) as engine, dealer(paths) as waiting:
+        await waiting.send_multipart([b"", *p.encode(p.GetDirective(directive="1"))])
+        await until(lambda: bool(engine.requests))
+        async with contextlib.AsyncExitStack() as clients:
+            for _ in range(10):
+                await (await clients.enter_async_context(Client(paths, "test"))).ask(p.Ping())
+        engine.is_built.set()
+        async with asyncio.timeout(TIMEOUT):
+            assert isinstance(p.decode_reply((await waiting.recv_multipart())[1:]), p.Done)
+
+
+async def test_subscribers_keep_their_connections_and_further_ones_are_rejected(paths: Paths) -> None:
+    async with serving(paths, max_connections=2), watching(paths) as first, watching(paths) as second:
+        await until(lambda: LinkState.LIVE in first.links() and LinkState.LIVE in second.links())
+        with socket.socket(socket.AF_UNIX) as third:
+            third.connect(str(paths.state_socket))
+            await until_closed(third)
+        count = len(first.updates)
+        await until(lambda: len(first.updates) > count + 2)
+        assert {LinkState.STALE, LinkState.OFFLINE}.isdisjoint(first.links() + second.links())
+
+
+async def test_when_the_descriptors_run_out_connections_are_rejected_until_there_are_some(
+    engine: Engine, paths: Paths
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with dealer(paths) as client:
+        assert isinstance(await ping(client), p.Pong)
+        with contextlib.ExitStack() as files:
+            connections = [files.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(5)]
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (count_descriptors() + 10, hard))
+                with contextlib.suppress(OSError):
+                    while True:
+                        files.enter_context(Path(os.devnull).open())
+                for connection in connections:
+                    connection.connect(str(paths.control_socket))
+                    await until_closed(connection)
+                assert isinstance(await ping(client), p.Pong)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    async with dealer(paths) as client:
+        assert isinstance(await ping(client), p.Pong)
+
+
+async def ping(client: zmq.asyncio.Socket) -> p.AnyReply:
+    async with asyncio.timeout(TIMEOUT):
+        await client.send_multipart([b"", *p.encode(p.Ping())])
+        return p.decode_reply((await client.recv_multipart())[1:])
+
+
+async def until_closed(connection: socket.socket) -> None:
+    """Wait until the server has closed a connection."""
+    connection.setblocking(False)
+    async with asyncio.timeout(TIMEOUT):
+        with contextlib.suppress(ConnectionError):
+            while await asyncio.get_running_loop().sock_recv(connection, 1000):
+                pass
+
+
+async def test_a_connection_without_a_handshake_is_closed_after_a_while(paths: Paths) -> None:
+    listener = Listener(paths.control_socket, ROUTER, max_connections=5, max_bytes=1000, handshake_timeout=0.05)
+    await listener.open()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(paths.control_socket))
+        await until_closed(connection)
+    await listener.close()
+
+
+async def test_a_client_that_reads_no_replies_does_not_fill_the_memory(engine: Engine, paths: Paths) -> None:
+    engine.logs.data = b"x" * 99_999 + b"\n"
+    request = p.encode(p.ReadLog(task="ping", position=0, limit=100_000))
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.rcvhwm = 1
+        client.connect(f"ipc://{paths.control_socket}")
+        tracemalloc.start()
+        try:
+            for _ in range(1000):
+                client.send_multipart([b"", *request])
+            await until(lambda: len(engine.requests) > 10)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert kept < 10_000_000, "of 100 MB that were requested"
+        for _ in range(1000):  # once it reads, it gets every reply
+            assert client.poll(0) or await asyncio.to_thread(client.poll, TIMEOUT * 1000)
+            client.recv_multipart()
+    assert len(engine.requests) == 1000
+
+
+async def test_subscribers_that_read_nothing_do_not_fill_the_memory(engine: Engine, paths: Paths) -> None:
+    event = p.TaskRemoved(slug="x" * 100_000)
+    with zmq.Context() as context, contextlib.ExitStack() as sockets:
+        for _ in range(3):
+            subscriber = sockets.enter_context(context.socket(zmq.SUB))
+            subscriber.rcvhwm = 1
+            subscriber.rcvbuf = 10_000
+            subscriber.subscribe(p.TOPIC_EVENT)
+            subscriber.subscribe(p.TOPIC_SUBSCRIBED)
+            subscriber.connect(f"ipc://{paths.state_socket}")
+            await until(lambda: bool(subscriber.poll(0)))  # noqa: B023 - called within the iteration
+        tracemalloc.start()
+        try:
+            for _ in range(1000):
+                engine.server.publish(event)
+                await asyncio.sleep(0)
+            kept, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert kept < 40_000_000, "of 300 MB that were published"
 
 
 async def test_a_client_that_subscribes_during_a_stream_of_events_misses_none(engine: Engine, paths: Paths) -> None:
@@ -324,6 +488,37 @@ async def test_a_stopped_bus_is_stale_then_offline_then_live_again_with_a_new_sn
         LinkState.LIVE,
     ]
     assert [update.seq for update in collector.updates if isinstance(update, p.Snapshot)] == [0, 1]
+
+
+async def test_a_client_follows_the_sockets_when_they_are_deleted_and_when_the_next_engine_has_them_elsewhere(
+    paths: Paths,
+) -> None:
+    async with Client(paths, "test") as client, asyncio.timeout(TIMEOUT):
+        updates = client.watch()
+
+        async def next_snapshot() -> p.Snapshot:
+            return await anext(update async for update in updates if isinstance(update, p.Snapshot))
+
+        with engine_process.hold_engine_lock(paths):
+            engine = Engine(paths)
+            await engine.start()
+            await next_snapshot()
+            shutil.rmtree(paths.runtime)
+            assert not engine.server.is_in_place()
+            await engine.server.restore(paths)
+            assert engine.server.is_in_place()
+            async with Client(paths, "another") as other:
+                await other.ask(p.Ping())
+            engine.server.publish(p.EngineStopping())
+            assert isinstance(await anext(update async for update in updates if isinstance(update, p.Delta)), p.Delta)
+            await engine.stop()
+        moved = dataclasses.replace(paths, runtime=paths.data / "elsewhere")
+        with engine_process.hold_engine_lock(moved):
+            engine = Engine(moved)
+            await engine.start()
+            await next_snapshot()
+            await client.ask(p.Ping())
+            await engine.stop()
 
 
 async def test_a_log_is_followed_without_a_gap(engine: Engine, paths: Paths) -> None:

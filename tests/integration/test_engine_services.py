@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from keiji import engine_process
 from keiji.errors import KeijiError, ServiceOffline, UsageError
 from keiji.states import RunState
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.views import ServiceStatus
 
 
 def test_engine_notifies_systemd_and_a_second_engine_refuses_to_start(
@@ -147,6 +151,41 @@ def test_subscribing_to_invalid_log_topics_does_not_disturb_the_bus(shared: Inst
             subscriber.subscribe(topic)
         assert subscriber.poll(TIMEOUT * 1000), "the last topic belongs to a task"
     assert isinstance(shared.ask(p.Ping()), p.Pong)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the limits of the engine from /proc")
+def test_the_engine_raises_its_limit_of_descriptors_and_runs_have_the_original_one(installation: Installation) -> None:
+    limits = (300, 400)
+    pid = installation.start(prepare=partial(resource.setrlimit, resource.RLIMIT_NOFILE, limits))
+    [line] = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "open files" in line]
+    assert line.split()[3:5] == ["400", "400"]
+    code = "import resource\ndef function():\n    print(resource.getrlimit(resource.RLIMIT_NOFILE))\n"
+    installation.build("limit", code)
+    installation.do(p.RunTask(task="limit"))
+    installation.ended("limit")
+    assert str(limits) in installation.log("limit")
+
+
+def test_an_engine_survives_the_removal_of_its_workspace_and_logs(installation: Installation) -> None:
+    installation.start()
+    installation.build("ping", "def function():\n    print('hello')\n")
+    shutil.rmtree(installation.paths.workspace)
+    shutil.rmtree(installation.paths.logs)
+    with pytest.raises(KeijiError, match="the sources of 'ping' are not at"):
+        installation.do(p.BuildTask(task="ping"))
+    with pytest.raises(KeijiError):
+        installation.do(p.Create(name="pong"))
+    installation.signal(signal.SIGHUP)
+    installation.do(p.RunTask(task="ping"))
+    assert [run.state for run in installation.ended("ping")] == [RunState.SUCCEEDED]
+    installation.do(p.Disable(task="ping"))
+    assert "hello" in installation.log("ping")
+    assert "task disabled" in installation.log("ping")
+    assert {service.status for service in installation.ask(p.GetSnapshot()).services} == {ServiceStatus.ONLINE}
+    installation.stop()
+    files = [path for path in installation.paths.logs.rglob("*") if path.is_file()]
+    assert not any("Traceback" in path.read_text() for path in files)
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
 def test_engine_log_has_starts_and_stops_and_the_reason_for_a_failed_start(installation: Installation) -> None:

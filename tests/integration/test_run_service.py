@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from installation import Installation, until
 
 from keiji.reasons import Code, reason
@@ -26,3 +28,18 @@ def test_the_reason_of_a_stopped_run_has_who_stopped_it_and_that_it_was_killed(i
     [run] = installation.ended("stubborn")
     assert run.state is RunState.STOPPED
     assert run.reason == reason(Code.STOPPED, by="test", killed_after=0.25)
+
+
+def test_overlapping_runs_are_stopped_at_once_while_others_begin(installation: Installation) -> None:
+    policy = "Policy(stop_grace=0.6, overlap='allow')"
+    installation.build("stubborn", IGNORES_SIGTERM, "every(1).seconds", policy)
+    installation.start()
+    for _ in range(4):
+        installation.do(p.RunTask(task="stubborn"))
+    until(lambda: installation.log("stubborn").count("begun") >= 5, "the runs ignore SIGTERM")
+    before = time.monotonic()
+    installation.do(p.StopRun(task="stubborn"))
+    assert time.monotonic() - before < 2 * 0.6
+    assert len(installation.ended("stubborn", 5, RunState.STOPPED)) >= 5
+    installation.do(p.Disable(task="stubborn"))
+    assert not [run for run in installation.runs("stubborn") if run.is_live]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
+import signal
 import stat
 import sys
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +20,10 @@ from runner_harness import RunnerHarness, is_alive
 
 from keiji.errors import ServiceOffline
 from keiji.log_reader import LogReader
-from keiji.reasons import render, text_reason
+from keiji.reasons import Code, reason, render, text_reason
 from keiji.records import RunResult
 from keiji.states import RunState
+from keiji_engine.runner import run_folder
 from keiji_engine.runner.runner import RunStarted
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -130,10 +135,11 @@ async def test_a_run_whose_working_folder_cannot_be_created_fails(harness: Runne
 
 
 async def test_a_run_whose_run_file_cannot_be_created_fails_and_is_not_lost(own_harness: RunnerHarness) -> None:
-    own_harness.run_files.rmdir()
+    shutil.rmtree(own_harness.run_files)
+    own_harness.run_files.touch()
     result = await own_harness.run(own_harness.shell("r1", "true"))
     assert result.state == RunState.FAILED
-    assert "No such file or directory" in render(result.reason)
+    assert "Not a directory" in render(result.reason)
 
 
 async def test_a_run_is_not_started_twice(harness: RunnerHarness) -> None:
@@ -314,7 +320,7 @@ os.read(reading, 1)
 
 @linux
 async def test_a_double_forked_daemon_does_not_survive_a_stop(harness: RunnerHarness) -> None:
-    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)")])
+    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)", stop_grace=0.1)])
     daemon = int(await harness.printed("daemon "))
     assert is_alive(daemon)
     harness.runner.stop_run("r1")
@@ -328,6 +334,77 @@ async def test_a_daemon_that_keeps_the_output_pipe_open_does_not_delay_the_resul
     assert (result.state, result.exit_code) == (RunState.FAILED, 6)
     assert result.finished_at - (result.started_at or result.finished_at) < timedelta(seconds=5)
     assert not is_alive(int(await harness.printed("daemon ")))
+
+
+@linux
+async def test_the_grace_period_applies_to_all_processes_of_a_run(harness: RunnerHarness) -> None:
+    clean_up = "trap 'sleep 0.3; echo {0} cleaned up; exit' TERM; echo {0} is ready; while :; do sleep 0.01; done"
+    group, session = clean_up.format("group"), clean_up.format("session")
+    script = f'(setsid sh -c "{session}") & sh -c "{group}" & trap \'exit 3\' TERM; while :; do sleep 0.01; done'
+    await harness.runner.launch([harness.shell("r1", script)])
+    for name in ("group", "session"):
+        await harness.printed(f"{name} is ready")
+    harness.runner.stop_run("r1")
+    result = await harness.result("r1")
+    assert (result.state, result.exit_code, render(result.reason)) == (RunState.STOPPED, 3, "stopped")
+    messages = [line.msg for line in harness.lines("r1")]
+    assert {"group cleaned up", "session cleaned up"} <= set(messages)
+
+
+@linux
+async def test_processes_that_ignore_a_stop_are_killed_after_the_grace_period(harness: RunnerHarness) -> None:
+    await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)", timeout=0.2, stop_grace=0.2)])
+    daemon = int(await harness.printed("daemon "))
+    result = await harness.result("r1")
+    assert render(result.reason) == "timed out after 0.2 s; killed after another 0.2 s"
+    assert not is_alive(daemon)
+
+
+@linux
+@pytest.mark.parametrize(("leave", "outcome"), [("nothing", "was ended"), ("children", "continues")])
+async def test_processes_that_outlive_a_run_are_named_in_its_log(
+    harness: RunnerHarness, leave: str, outcome: str
+) -> None:
+    result = await harness.run(harness.python("r1", FORKS_DAEMON, leave=leave))
+    assert result.state is RunState.SUCCEEDED
+    daemon = int(await harness.printed("daemon "))
+    name = Path(sys.executable).name
+    assert f"1 process that it left behind {outcome}: {name} (pid {daemon})" in [
+        line.msg for line in harness.lines("r1")
+    ]
+    assert is_alive(daemon) == (leave == "children")
+    if leave == "children":
+        os.kill(daemon, signal.SIGKILL)
+
+
+@linux
+async def test_processes_that_end_with_the_main_process_are_not_mentioned(harness: RunnerHarness) -> None:
+    await harness.run(harness.shell("r1", "sleep 0.02 & exit 0"))
+    assert len(harness.lines("r1")) == 1
+
+
+@linux
+async def test_signals_to_all_processes_leave_launcher_and_shim_alive(own_harness: RunnerHarness) -> None:
+    await own_harness.runner.launch([own_harness.shell("r1", "sleep 0.3; exit 4")])
+    await own_harness.started("r1")
+    launcher = own_harness.runner._launcher
+    assert launcher is not None
+    unblocked = {signal.SIGKILL, signal.SIGSTOP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+    unblocked |= {signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP}
+    for number in signal.valid_signals() - unblocked:
+        os.kill(launcher.pid, number)
+        if number != signal.SIGTERM:  # the request to stop the run
+            os.kill(own_harness.shim_pid("r1"), number)
+    assert (await own_harness.result("r1")).exit_code == 4
+    assert (await own_harness.run(own_harness.shell("r2", "exit 5"))).exit_code == 5
+    assert own_harness.runner._launcher is launcher
+
+
+async def test_the_reported_exception_is_the_reason_of_a_failure(harness: RunnerHarness) -> None:
+    script = "import os; os.write(int(os.environ['KEIJI_FAILURE_FD']), b'ValueError\\0boom\\0function.py\\x003\\0'); "
+    script += "os.write(2, b'misleading\\n'); os._exit(1)"
+    result = await harness.run(harness.python("r1", script, reports_failure=True))
+    assert render(result.reason) == "exit code 1: ValueError: boom (function.py:3)"
 
 
 @linux
@@ -363,7 +440,7 @@ async def test_remove_run_files_removes_the_run_file(harness: RunnerHarness) -> 
     await harness.run(harness.shell("r1", "true"))
     harness.runner.remove_run_files("r1")
     harness.runner.remove_run_files("r1")
-    assert list(harness.run_files.iterdir()) == []
+    assert run_folder.run_ids(harness.run_files) == []
 
 
 async def test_live_runs_are_those_that_were_launched_and_have_not_ended(harness: RunnerHarness) -> None:
@@ -411,6 +488,23 @@ async def test_an_incomplete_result_in_a_run_file_is_ignored(own_harness: Runner
     assert (lost.state, lost.started_at is not None) == (RunState.LOST, True)
 
 
+async def test_a_live_run_of_an_earlier_boot_is_lost_because_the_machine_rebooted(own_harness: RunnerHarness) -> None:
+    await own_harness.run(own_harness.shell("r1", "true"))
+    await own_harness.runner.stop()
+    file = own_harness.run_files / "r1"
+    header, result, _ = file.read_bytes().split(b"\n")
+    earlier = json.dumps(json.loads(header) | {"boot": str(uuid.uuid4())}).encode() + b"\n"
+    file.write_bytes(earlier)
+    (own_harness.run_files / "r2").write_bytes(earlier + result.replace(b"r1", b"r2") + b"\n")
+    (own_harness.run_files / "folder").mkdir()
+    own_harness.events.clear()
+    await own_harness.runner.start(["r1", "r2"])
+    lost = await own_harness.result("r1")
+    assert (lost.state, lost.reason) == (RunState.LOST, reason(Code.MACHINE_REBOOTED))
+    assert (await own_harness.result("r2")).state == RunState.SUCCEEDED, "its result was recorded before the reboot"
+    assert len(own_harness.events) == 2, "what is not a run file is ignored"
+
+
 async def test_a_run_file_of_an_earlier_version_is_read(own_harness: RunnerHarness) -> None:
     header = b'{"version": 1, "run_id": "r1", "shim": 1, "started_at": "2026-11-23T10:00:00+00:00"}\n'
     result = (
@@ -433,6 +527,25 @@ async def test_a_run_file_of_an_earlier_version_is_read(own_harness: RunnerHarne
         log_start=40,
         log_end=90,
     )
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "signal", "state"), [(5, None, RunState.FAILED), (None, 9, RunState.FAILED), (0, None, RunState.LOST)]
+)
+async def test_a_result_in_a_state_of_a_newer_version_keeps_its_exit_code(
+    own_harness: RunnerHarness, exit_code: int | None, signal: int | None, state: RunState
+) -> None:
+    await own_harness.run(own_harness.shell("r1", "true"))
+    await own_harness.runner.stop()
+    file = own_harness.run_files / "r1"
+    header, line = file.read_text().splitlines()
+    newer = json.loads(line) | {"version": 2, "state": "exploded", "exit_code": exit_code, "signal": signal, "new": {}}
+    file.write_text(f"{header}\n{json.dumps(newer)}\n")
+    own_harness.events.clear()
+    await own_harness.runner.start(["r1"])
+    result = await own_harness.result("r1")
+    assert (result.state, result.exit_code, result.signal) == (state, exit_code, signal)
+    assert render(result.reason) == "a newer version of keiji recorded the state exploded"
 
 
 async def test_runs_that_were_launched_just_before_a_stop_begin(own_harness: RunnerHarness) -> None:
@@ -458,3 +571,13 @@ async def test_without_pidfds_the_end_of_a_run_is_detected_by_its_lock(harness_w
     await harness.started("r2")
     assert harness.runner.stop_run("r2")
     assert (await harness.result("r2")).state == RunState.STOPPED
+
+
+async def test_the_grace_of_a_run_that_is_stopped_can_be_ended_early(harness: RunnerHarness) -> None:
+    await harness.runner.launch([harness.shell("r1", "trap '' TERM; echo ready; while :; do sleep 0.02; done")])
+    await harness.printed("ready")
+    assert harness.runner.stop_run("r1")
+    assert harness.runner.kill_run("r1")
+    result = await harness.result("r1")
+    assert (result.state, result.signal) == (RunState.STOPPED, 9)
+    assert "killed after another 0" in render(result.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,7 +18,14 @@ from installation import TIMEOUT, until
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.logs.line_format import parse_line
-from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter, log_synchronously, log_task
+from keiji_engine.logs.service_log import (
+    MAX_BACKLOG,
+    STALLED_AFTER,
+    LogfmtHandler,
+    ServiceLogWriter,
+    log_synchronously,
+    log_task,
+)
 
 SETTINGS = Settings(time_zone="Africa/Nairobi")
 SHORT = 0.2  # seconds
@@ -175,6 +183,69 @@ async def test_a_locked_log_blocks_neither_the_event_loop_nor_a_flush(
     assert await asyncio.to_thread(logs.flush, TIMEOUT)
     assert lines(paths.service_log("runner")) == [("INFO", "line 1")]
     assert lines(paths.task_log("ping")) == [("INFO", "task enabled")]
+
+
+def test_a_locked_log_delays_only_its_own_lines_which_keep_their_order(
+    logs: ServiceLogWriter, paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    others = [lock(paths.task_log(name)) for name in ("a", "b", "c")]
+    for number in range(100):
+        for name in ("a", "b", "c", "d"):
+            log_task(name, f"line {number}")
+        runner.info("line %d", number)
+    expected = [("INFO", f"line {number}") for number in range(100)]
+    until(lambda: lines(paths.task_log("d")) == lines(paths.service_log("runner")) == expected)
+    assert lines(paths.task_log("a")) == []
+    for other in others:
+        other.kill()
+    assert logs.flush(TIMEOUT)
+    assert [lines(paths.task_log(name)) for name in ("a", "b", "c")] == [expected] * 3
+
+
+def test_a_flush_does_not_wait_for_a_log_that_has_been_locked_for_a_while(
+    logs: ServiceLogWriter, paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    lock(paths.task_log("a"))
+    log_task("a", "line")
+    assert logs.flush(TIMEOUT), "after a moment, the log counts as stalled"
+    log_task("b", "line")
+    started_at = time.monotonic()
+    assert logs.flush(TIMEOUT)
+    assert time.monotonic() - started_at < STALLED_AFTER
+    assert lines(paths.task_log("b")) == [("INFO", "line")]
+
+
+def test_lines_of_a_log_that_stays_locked_do_not_fill_the_memory(
+    logs: ServiceLogWriter, paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]
+) -> None:
+    other = lock(paths.task_log("a"))
+    for number in range(MAX_BACKLOG + 5):
+        log_task("a", f"line {number}")
+    assert logs.flush(TIMEOUT)
+    other.kill()
+    until(lambda: len(lines(paths.task_log("a"))) == MAX_BACKLOG)
+    until(lambda: "5 lines are lost" in str(lines(paths.service_log("engine"))))
+
+
+def test_a_log_whose_folder_was_removed_is_created_again_and_is_private(logs: ServiceLogWriter, paths: Paths) -> None:
+    log_task("a", "line 1")
+    assert logs.flush(TIMEOUT)
+    shutil.rmtree(paths.logs)
+    log_task("a", "line 2")
+    assert logs.flush(TIMEOUT)
+    assert lines(paths.task_log("a")) == [("INFO", "line 2")]
+    assert {path.stat().st_mode & 0o777 for path in (paths.logs, paths.task_log("a").parent)} == {0o700}
+
+
+def test_direct_logging_gives_up_on_a_locked_log(
+    paths: Paths, lock: Callable[[Path], subprocess.Popen[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lock(paths.task_log("a"))
+    with log_synchronously(LogfmtHandler(paths, lambda: SETTINGS, lock_timeout=SHORT)):
+        log_task("a", "lost")
+        log_task("b", "written")
+    assert lines(paths.task_log("b")) == [("INFO", "written")]
+    assert "another process has locked it" in capfd.readouterr().err
 
 
 def test_a_locked_log_does_not_prevent_a_shutdown(paths: Paths, lock: Callable[[Path], subprocess.Popen[str]]) -> None:

@@ -121,6 +121,17 @@ def test_follow_ends_without_an_error_message_when_the_pipe_is_closed(paths: Pat
         assert process.wait(timeout=10) == 1
 
 
+def test_follow_ends_when_the_pipe_is_closed_even_if_nothing_is_logged_afterwards(paths: Paths) -> None:
+    write(paths.task_log("ping"), "before")
+    with following(paths, "task", "logs", "ping", "-f") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "before\n"
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=10) == 1
+
+
 @pytest.mark.parametrize("editor", ["vim", "nano", "code"])
 def test_a_log_opens_in_the_selected_editor(paths: Paths, tmp_path: Path, editor: str) -> None:
     log = paths.task_log("ping")

@@ -145,6 +145,27 @@ def test_a_closed_pipe_ends_the_command_without_an_error_message(tmp_path: Path)
     assert process.stderr == b""
 
 
+@pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_output_only_loses_the_output(tmp_path: Path, redirection: str) -> None:
+    init = ["sh", "-c", f'"$@" {redirection}', "sh", *argv("init")]
+    process = subprocess.run(
+        init, env=os.environ | {"KEIJI_ROOT": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0
+    assert (tmp_path / "workspace" / "settings.conf").is_file()
+    assert "Traceback" not in process.stderr
+    assert ("standard output is closed" in process.stderr) == ("2>&-" not in redirection)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
+def test_an_output_that_cannot_be_written_is_an_error() -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = subprocess.run(argv("--help"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert process.returncode == 1
+    assert "No space left on device" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
 def test_characters_outside_the_encoding_of_the_terminal_are_escaped(tmp_path: Path) -> None:
     environment = {"PYTHONIOENCODING": "latin-1", "KEIJI_ROOT": str(tmp_path / "計時")}
     result = run_process("task", "build", "計時", environment=environment)

@@ -142,7 +142,7 @@ def test_status_as_json_has_the_engine_and_its_services() -> None:
     status = json.loads(json_output.format_status(engine, services, NAIROBI, MOMENT + timedelta(seconds=90), None))
     assert status == {
         "engine": {"pid": 7, "version": "0.1.0", "boot": "b", "uptime_seconds": 90.0},
-        "services": [{"name": "bus", "status": "online", "since": "2026-11-27T22:00:00+03:00"}],
+        "services": [{"name": "bus", "status": "online", "since": "2026-11-27T22:00:00+03:00", "detail": ""}],
         "pause": None,
     }
 
@@ -151,7 +151,7 @@ def test_status_as_json_without_an_engine_has_null() -> None:
     status = json.loads(json_output.format_status(None, [ServiceInfo("bus")], NAIROBI, MOMENT, None))
     assert status == {
         "engine": None,
-        "services": [{"name": "bus", "status": "offline", "since": None}],
+        "services": [{"name": "bus", "status": "offline", "since": None, "detail": ""}],
         "pause": None,
     }
 

@@ -21,7 +21,7 @@ def test_every_error_has_a_default_message(kind: type[KeijiError]) -> None:
     assert error.message == (kind.__doc__ or "").strip()
     assert error.message.endswith(".")
     assert "\n" not in error.message
-    assert 1 <= kind.exit_code <= 4
+    assert 1 <= kind.exit_code <= 5
 
 
 def test_codes_are_unique() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from keiji import file_lock
 from keiji.log_reader import LogReader
 from keiji_engine.logs.writer import MAX_ARCHIVES, LogWriter
 
@@ -60,7 +64,7 @@ def test_positions_stay_valid_after_rotation(path: Path) -> None:
     writer = LogWriter(path, 100, "UTC")
     positions = {number: writer.append(b"line %04d\n" % number) for number in range(30)}
     reader = LogReader(path)
-    assert len(list(path.parent.glob("t.log.[0-9]*"))) == 2
+    assert len(list(path.parent.glob("t.log.*.keiji"))) == 2
     for number, (start, end) in positions.items():
         assert reader.read(start, end - start) == (start, b"line %04d\n" % number)
     assert reader.size() == 300
@@ -71,9 +75,101 @@ def test_reading_from_a_pruned_position_starts_at_the_oldest_archive(path: Path)
     for number in range(60):
         writer.append(b"line %04d\n" % number)
     reader = LogReader(path)
-    assert len(list(path.parent.glob("t.log.[0-9]*"))) == MAX_ARCHIVES
+    assert len(list(path.parent.glob("t.log.*.keiji"))) == MAX_ARCHIVES
     assert reader.start() == 600 - MAX_ARCHIVES * 50 - 50
     assert reader.read(0, 10) == (reader.start(), b"line 0030\n")
+
+
+def test_files_beside_a_log_that_other_programs_wrote_are_neither_read_nor_deleted(path: Path) -> None:
+    writer = LogWriter(path, 50, "UTC")
+    writer.append(b"line 0000\n")
+    foreign = {path.with_name(f"t.log.{suffix}") for suffix in ("0", "1", "2", "20261124", "20261124.gz", "10.keiji~")}
+    for file in foreign:
+        file.write_bytes(path.read_bytes())
+    for number in range(1, 60):
+        assert writer.append(b"line %04d\n" % number) == (number * 10, number * 10 + 10)
+    assert all(file.read_bytes() == b"line 0000\n" for file in foreign)
+    reader = LogReader(path)
+    assert read_all(reader) == b"".join(b"line %04d\n" % number for number in range(30, 60))
+    assert LogWriter(path, 50, "UTC").append(b"line 0060\n") == (600, 610), "another writer continues at the end"
+
+
+@pytest.fixture
+def upgraded(path: Path) -> Path:
+    """A log of version 0.1, beside which there are files of other programs."""
+    path.parent.mkdir(parents=True)
+    path.with_name("t.log.lock").touch()
+    for start in (100, 110, 120):
+        path.with_name(f"t.log.{start}").write_bytes(b"line %04d\n" % (start // 10))
+    path.write_bytes(b"line 0013\n")
+    for suffix in ("1", "2", "20261124"):
+        path.with_name(f"t.log.{suffix}").write_bytes(b"foreign\n")
+    return path
+
+
+def test_archives_of_version_0_1_are_read(upgraded: Path) -> None:
+    reader = LogReader(upgraded)
+    assert reader.start() == 100
+    assert read_all(reader) == b"line 0010\nline 0011\nline 0012\nline 0013\n"
+
+
+def test_archives_of_version_0_1_are_renamed_by_the_first_writer(upgraded: Path) -> None:
+    assert LogWriter(upgraded, 20, "UTC").append(b"line 0014\n") == (140, 150)
+    assert sorted(file.name for file in upgraded.parent.glob("*.keiji")) == [
+        f"t.log.{start:015}.keiji" for start in (100, 110, 120)
+    ]
+    assert {file.suffix for file in upgraded.parent.glob("t.log.*[0-9]")} == {".1", ".2", ".20261124"}
+    assert LogReader(upgraded).read(110, 10) == (110, b"line 0011\n")
+
+
+def test_an_archive_that_a_shim_of_version_0_1_rotates_after_the_upgrade_is_read(upgraded: Path) -> None:
+    LogWriter(upgraded, None, "UTC").append(b"line 0014\n")
+    upgraded.rename(upgraded.with_name("t.log.130"))
+    upgraded.write_bytes(b"line 0015\n")
+    assert LogReader(upgraded).read(120, 1000) == (120, b"line 0012\nline 0013\nline 0014\nline 0015\n")
+    assert LogWriter(upgraded, None, "UTC").append(b"line 0016\n") == (160, 170)
+
+
+def test_the_only_archive_of_version_0_1_is_read_and_renamed(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.with_name("t.log.0").write_bytes(b"line 0000\n")
+    assert read_all(LogReader(path)) == b"line 0000\n"
+    assert LogWriter(path, None, "UTC").append(b"line 0001\n") == (10, 20)
+    assert read_all(LogReader(path)) == b"line 0000\nline 0001\n"
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+def test_logs_and_their_folders_are_private_whatever_the_umask(path: Path, umask: int) -> None:
+    previous = os.umask(umask)
+    try:
+        LogWriter(path, None, "UTC").append(b"one\n")
+    finally:
+        os.umask(previous)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (path, path.with_name("t.log.lock"))} == {0o600}
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)} == {0o700}
+
+
+def test_the_mode_of_a_log_that_others_can_read_is_corrected(path: Path) -> None:
+    LogWriter(path, None, "UTC").append(b"one\n")
+    path.chmod(0o644)
+    LogWriter(path, None, "UTC").append(b"two\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_after_the_folder_was_removed_writers_continue_in_a_new_one_and_share_its_lock(path: Path) -> None:
+    writers = [LogWriter(path, None, "UTC") for _ in range(2)]
+    for writer in writers:
+        writer.append(b"one\n")
+    shutil.rmtree(path.parent)
+    assert [writer.append(b"two\n") for writer in writers] == [(0, 4), (4, 8)]
+    with path.with_name("t.log.lock").open("rb") as lock_file:
+        file_lock.lock(lock_file.fileno())
+        appending = threading.Thread(target=writers[0].append, args=(b"three\n",))
+        appending.start()
+        appending.join(0.05)
+        assert appending.is_alive(), "it waits for the new lock"
+    appending.join()
+    assert path.read_bytes() == b"two\ntwo\nthree\n"
 
 
 def test_a_writer_continues_in_the_new_file_after_another_writer_has_rotated(path: Path) -> None:

@@ -17,7 +17,7 @@ def test_with_a_root_all_paths_are_under_it(tmp_path: Path) -> None:
     assert paths.workspace == tmp_path / "workspace"
     properties = [getattr(paths, name) for name, kind in vars(Paths).items() if isinstance(kind, property)]
     assert len(properties) >= 10
-    runtime = {paths.runs, paths.engine_info, paths.control_socket, paths.state_socket, paths.log_socket}
+    runtime = {paths.engine_info, paths.control_socket, paths.state_socket, paths.log_socket}
     for path in (*properties, paths.source("x"), paths.link("x"), paths.task_log("x"), paths.service_log("bus")):
         assert path.is_relative_to(paths.runtime if path in runtime else tmp_path)
 

@@ -1,4 +1,4 @@
-"""Peer credentials: from the address that libzmq attaches to a message, or from the descriptor of the connection."""
+"""Peer credentials, as the kernel reports them for a connection."""
 
 from __future__ import annotations
 
@@ -8,33 +8,21 @@ import socket
 
 import pytest
 
-from keiji_engine.bus.security import UNKNOWN_PEER, Peer, own_peer, peer_of_connection, sudo_user, user_name
+from keiji_engine.bus.security import peer_uid, sudo_user, user_name
 
 UNUSED_UID = 2_000_000_011
 
 
-@pytest.mark.parametrize("address", [f"localhost:{UNUSED_UID}:100:4711", f"localhost:{UNUSED_UID}:100:"])
-def test_the_uid_is_read_from_the_peer_address(address: str) -> None:
-    assert peer_of_connection(address, -1) == Peer(UNUSED_UID, str(UNUSED_UID))
-
-
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:::", "localhost:x:100:4711", "10.0.0.7"])
-def test_without_credentials_in_the_address_the_descriptor_is_used(address: str) -> None:
+def test_the_peer_of_a_unix_socket_is_known_by_its_uid() -> None:
     client, server = socket.socketpair()
     with client, server:
-        assert peer_of_connection(address, server.fileno()) == own_peer()
-        os.fstat(server.fileno())  # still open
+        assert peer_uid(server) == os.geteuid()
 
 
-def test_a_descriptor_that_is_closed_or_is_not_a_unix_socket_has_no_known_peer() -> None:
-    read_end, write_end = os.pipe()
+def test_a_socket_that_is_closed_or_is_not_a_unix_socket_has_no_known_peer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as tcp:
-        assert peer_of_connection("", tcp.fileno()) == UNKNOWN_PEER
-    assert peer_of_connection("", read_end) == UNKNOWN_PEER
-    os.close(read_end)
-    os.close(write_end)
-    assert peer_of_connection("", read_end) == UNKNOWN_PEER
-    assert peer_of_connection("", -1) == UNKNOWN_PEER
+        assert peer_uid(tcp) is None
+    assert peer_uid(tcp) is None
 
 
 def test_a_user_is_known_by_name_and_otherwise_by_uid() -> None:

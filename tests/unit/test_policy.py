@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from keiji import Policy, Retry
 from keiji.errors import InvalidPolicy
-from keiji.policy import MAX_SECONDS, CatchUp, Overlap
+from keiji.policy import MAX_SECONDS, CatchUp, Leave, Overlap
 from keiji.schedule import DstFold, DstGap, ScheduleContext
 
 retries = st.builds(
@@ -30,6 +30,7 @@ policies = st.builds(
     Policy,
     timeout=st.none() | st.floats(0.001, MAX_SECONDS),
     stop_grace=st.floats(0, MAX_SECONDS),
+    leave=st.sampled_from(Leave),
     retry=retries,
     overlap=st.sampled_from(Overlap),
     queue=st.integers(1, 1000),

@@ -11,6 +11,7 @@ import pytest
 import virtual_time
 
 from keiji.errors import KeijiError, UsageError
+from keiji.reasons import text_reason
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import ServiceStatus, ServiceView
 from keiji_engine.events import EventBus
@@ -103,6 +104,24 @@ async def test_starting_a_running_service_and_stopping_a_stopped_one_change_noth
     assert statuses == []
     await service.start()
     await service.start()
+    assert len(work.starts) == 1
+    await service.stop()
+
+
+async def test_a_service_is_degraded_while_any_of_its_problems_lasts() -> None:
+    work, statuses = Work(), list[ServiceStatus]()
+    service = Service("runner", work.serve, lambda view: statuses.append(view.status), lambda: NOW)
+    one, two = text_reason("the disk is full"), text_reason("the log is gone")
+    service.set_problem("one", one)
+    assert service.view.status is ServiceStatus.OFFLINE
+    await service.start()
+    assert (service.view.status, service.view.reason) == (ServiceStatus.DEGRADED, one)
+    service.set_problem("two", two)
+    assert service.view.detail == "the disk is full; the log is gone"
+    service.set_problem("one", None)
+    assert (service.view.status, service.view.reason) == (ServiceStatus.DEGRADED, two)
+    service.set_problem("two", None)
+    assert (service.view.status, service.view.reason, service.view.detail) == (ServiceStatus.ONLINE, None, "")
     assert len(work.starts) == 1
     await service.stop()
 
