@@ -158,7 +158,7 @@ def _sources(source: Path) -> Iterator[tuple[str, os.stat_result]]:
     if not stat.S_ISDIR(status.st_mode):
         raise BuildFailed(f"{source} is not a folder")
     file_count = total_size = 0
-    roots = (source.resolve(), source.parent.parent.resolve())
+    roots = tuple(folder.resolve() for folder in (source, source.parent, source.parent.parent))
     for path, file_status in _walk(str(source), "", ((status.st_dev, status.st_ino),), roots):
         file_count, total_size = file_count + 1, total_size + file_status.st_size
         if file_count > MAX_FILES:
@@ -176,7 +176,8 @@ def _walk(
 
     Args:
         ancestors: device and inode of ``folder`` and the folders above it, to detect cyclic links.
-        roots: the folders in which the targets of links have to be: the task's folder and the workspace.
+        roots: the folders in which the targets of links have to be: those of the task, of all tasks, and the workspace,
+            each of which may itself be a link.
     """
     if len(ancestors) > MAX_DEPTH:
         raise BuildFailed(f"{_printable(prefix)} is nested more than {MAX_DEPTH} folders deep", hint=_SIZE_HINT)

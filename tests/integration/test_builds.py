@@ -24,9 +24,11 @@ from keiji_engine.builds import (
     activate,
     build_task,
     collect_garbage,
+    collect_unheld,
     command_of,
     create_task_folder,
     hash_sources,
+    hold_builds,
     load_build,
 )
 from keiji_engine.builds.build_store import staging_folder
@@ -416,6 +418,43 @@ async def test_unused_builds_and_leftovers_are_collected(source: Path, builds: P
 
     assert sorted(folder.name for folder in builds.iterdir()) == sorted([new.hash, "notes"])
     assert load_build(builds / new.hash) == new
+
+
+async def test_held_builds_are_not_collected(source: Path, builds: Path) -> None:
+    built = await _build(source, builds)
+    waits = asyncio.Event()
+
+    async def nothing() -> set[str]:
+        return set()
+
+    async def slow() -> set[str]:
+        waits.set()
+        await asyncio.Event().wait()
+        return set()
+
+    async with hold_builds(builds), hold_builds(builds):
+        assert await collect_unheld(builds, nothing, released={built.hash}) == []
+
+    collecting = asyncio.create_task(collect_unheld(builds, slow))
+    await waits.wait()
+    collecting.cancel()
+    await asyncio.wait([collecting])
+    async with asyncio.timeout(20), hold_builds(builds):  # a collection that was cancelled leaves no lock
+        assert (builds / built.hash).is_dir()
+
+
+async def test_released_builds_are_collected_without_a_grace_period_unless_they_are_in_use(
+    source: Path, builds: Path
+) -> None:
+    first = await _build(source, builds)
+    _write_function(source, "pass")
+    second = await _build(source, builds)
+
+    async def in_use() -> set[str]:
+        return {second.hash}
+
+    assert await collect_unheld(builds, in_use, released={first.hash, second.hash}) == [first.hash]
+    assert [folder.name for folder in builds.iterdir()] == [second.hash]
 
 
 async def test_a_reused_build_is_not_collected_during_the_grace_period(source: Path, builds: Path) -> None:

@@ -113,13 +113,19 @@ def test_the_files_of_a_linked_folder_are_included(folder: Path, tmp_path: Path)
     assert set(hash_sources(folder)) == {"function.py", "shared/module.py"}
 
 
-def test_a_task_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").mkdir()
+def test_the_folders_of_a_task_and_of_all_tasks_may_be_links(folder: Path, tmp_path: Path) -> None:
     (folder / "texts.py").symlink_to("function.py")
-    moved = folder.rename(tmp_path / "elsewhere" / "ping")
-    folder.symlink_to(moved)
+    (folder.parent / "other").mkdir()
+    (folder.parent / "other" / "tools.py").write_text("x")
+    (folder / "tools.py").symlink_to(folder.parent / "other" / "tools.py")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    folder.parent.rename(elsewhere)
+    folder.parent.symlink_to(elsewhere)
+    assert set(hash_sources(folder)) == {"function.py", "texts.py", "tools.py"}
 
-    assert set(hash_sources(folder)) == {"function.py", "texts.py"}
+    moved = folder.rename(tmp_path.parent / f"{tmp_path.name}-ping")
+    folder.symlink_to(moved)
+    assert set(hash_sources(folder)) == {"function.py", "texts.py", "tools.py"}
 
 
 @pytest.mark.parametrize(
