@@ -109,7 +109,6 @@ async def _build(
         result = await validate(
             python,
             (target if existing else staged) / "src",
-            target=target / "src",
             scratch=scratch,
             environment=environment,
             is_new=not existing,

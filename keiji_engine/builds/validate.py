@@ -51,7 +51,6 @@ async def validate(
     python: str,
     source: Path,
     *,
-    target: Path,
     scratch: Path,
     environment: Mapping[str, str],
     is_new: bool,
@@ -61,7 +60,6 @@ async def validate(
 
     Args:
         python: the interpreter that will run them.
-        target: the final folder of the sources, which appears in tracebacks.
         scratch: an empty folder, the working folder of the process.
         environment: the environment of a run.
         timeout: time limit in seconds.
@@ -71,7 +69,7 @@ async def validate(
     """
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as crash, tempfile.TemporaryFile() as output:
         options = (str(report.fileno()), str(crash.fileno()), str(timeout), "new" if is_new else "existing")
-        command = (python, *PYTHON_OPTIONS, str(VALIDATE_CHILD), str(source), str(target), *options)
+        command = (python, *PYTHON_OPTIONS, str(VALIDATE_CHILD), str(source), *options)
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is started
                 command,
@@ -92,7 +90,7 @@ async def validate(
         if "failed" in last_report:
             raise BuildFailed(last_report["failed"])
         crash_trace = _read_text(crash)
-        stage = _author_location(crash_trace, (source, target)) + last_report.get("stage", "validating the sources")
+        stage = _author_location(crash_trace, source) + last_report.get("stage", "validating the sources")
         if timed_out or crash_trace.startswith("Timeout"):
             hint = "move slow code into function(), which is not called during a build"
             raise BuildFailed(f"{stage} did not finish within {timeout:g} s", hint=hint)
@@ -125,15 +123,14 @@ def _result(passed: dict[str, Any]) -> ValidationResult:
     return ValidationResult(from_dict(passed["schedule"]), policy, passed["import_seconds"], passed["line"])
 
 
-def _author_location(trace: str, roots: tuple[Path, Path]) -> str:
-    """Return "function.py, line 3: ", the innermost frame below ``roots`` in a faulthandler trace; "" for none."""
+def _author_location(trace: str, source: Path) -> str:
+    """Return "function.py, line 3: ", the innermost frame below ``source`` in a faulthandler trace; "" for none."""
+    # faulthandler writes ASCII and escapes other characters like Python does.
+    root = f"{source}{os.sep}".encode("ascii", "backslashreplace").decode()
     for thread_trace in reversed(trace.split("(most recent call first)")):  # the main thread comes last
         for file, line in re.findall(r'^  File "(.*)", line (\d+) in', thread_trace, re.MULTILINE):
-            for root in roots:
-                # faulthandler writes ASCII and escapes other characters like Python does.
-                escaped = f"{root}{os.sep}".encode("ascii", "backslashreplace").decode()
-                if file.startswith(escaped):
-                    return f"{file.removeprefix(escaped)}, line {line}: "
+            if file.startswith(root):
+                return f"{file.removeprefix(root)}, line {line}: "
     return ""
 
 

@@ -45,12 +45,10 @@ class Validator:
 
     Args:
         source: the folder.
-        target: the final folder of the sources, recorded in the bytecode for tracebacks.
     """
 
-    def __init__(self, source: Path, target: Path) -> None:
+    def __init__(self, source: Path) -> None:
         self.source = source
-        self.target = target
 
     def compile_all(self) -> None:
         """Compile every ``.py``, store the bytecode next to it, and make the folders read-only."""
@@ -67,7 +65,7 @@ class Validator:
                 py_compile.compile(
                     str(file),
                     str(compiled),
-                    str(self.target / path),
+                    str(path),  # importing replaces it with the path of the file, wherever the build is then
                     doraise=True,
                     optimize=0,
                     invalidation_mode=mode,
@@ -190,10 +188,8 @@ class Validator:
 
     def relative(self, file: str) -> str:
         """Return the path of ``file`` relative to the sources; "" if it is not a source."""
-        for root in (self.source, self.target):
-            if file.startswith(f"{root}{os.sep}"):
-                return file[len(str(root)) + 1 :]
-        return ""
+        root = f"{self.source}{os.sep}"
+        return file[len(root) :] if file.startswith(root) else ""
 
 
 def required_parameters(function: Any) -> list[str]:
@@ -277,10 +273,10 @@ def main(arguments: list[str]) -> NoReturn:
     """Validate sources within a timeout and exit, without waiting for threads started by the sources.
 
     Args:
-        arguments: the sources, their final location, the file descriptors of the report and of the crash trace, the
-            timeout in seconds, and "new" if the sources are to be compiled, else "existing".
+        arguments: the sources, the file descriptors of the report and of the crash trace, the timeout in seconds,
+            and "new" if the sources are to be compiled, else "existing".
     """
-    source, target, report_descriptor, crash_descriptor, timeout, state = arguments
+    source, report_descriptor, crash_descriptor, timeout, state = arguments
     _set_resource_limits(float(timeout))
     # faulthandler works without the interpreter: a hang or a crash in C code still gets the line of the author's code,
     # and the timeout applies even if the parent process has died.
@@ -288,7 +284,7 @@ def main(arguments: list[str]) -> NoReturn:
     faulthandler.dump_traceback_later(float(timeout), exit=True, file=int(crash_descriptor))
     report = Report(int(report_descriptor))
     try:
-        validate(Validator(Path(source), Path(target)), report, is_new=state == "new")
+        validate(Validator(Path(source)), report, is_new=state == "new")
     except InvalidSources as error:
         report.write(failed=str(error))
     for stream in (sys.stdout, sys.stderr):

@@ -521,13 +521,13 @@ async def test_a_state_folder_that_was_moved_runs_its_builds(source: Path, tmp_p
     (workspace / "tasks").mkdir(parents=True)
     source = source.rename(workspace / "tasks" / "ping")
     (source / ".env").write_text("SECRET=abc\n")
-    _write_function(source, "import os; print(__file__, os.environ['SECRET'])")
+    _write_function(source, "import os; print(function.__code__.co_filename, os.environ['SECRET'])")
     built = await _build(source, root / "builds")
     activate(root / "exec" / "tasks" / "ping", built, root / "builds", workspace)
 
     moved = root.rename(tmp_path / "moved")
 
-    files = [path for path in moved.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    files = [path for path in moved.rglob("*") if path.is_file()]
     assert not [path for path in files if str(root).encode() in path.read_bytes()]
     completed = _shell(moved / "exec" / "tasks" / "ping", "--run")
     assert (completed.stdout, completed.stderr) == (f"{moved}/builds/{built.hash}/src/function.py abc\n", "")
