@@ -78,7 +78,14 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
     task = context.state.find(slug)
     paths = context.paths
     link = paths.link(slug)
-    await asyncio.to_thread(builds.activate, link, new_build, paths.builds, paths.workspace)
+    try:
+        await asyncio.to_thread(builds.activate, link, new_build, paths.builds, paths.workspace)
+    except OSError as error:
+        # The engine does not use the link.
+        message = (
+            f"the build {new_build.hash} is active, but the link to it cannot be written: {error.strerror}: {link}"
+        )
+        raise BuildFailed(message) from error
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",

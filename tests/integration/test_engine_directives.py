@@ -15,6 +15,7 @@ from installation import EVERY_SECOND, FAILS, SLEEPS, Installation, until
 
 from keiji.errors import (
     AlreadyRunning,
+    BuildFailed,
     DeadlinePassed,
     EngineOffline,
     InvalidSchedule,
@@ -243,3 +244,13 @@ def test_the_ten_latest_builds_of_a_task_are_kept(shared: Installation) -> None:
             os.utime(folder, (1, 1))  # its grace period is over
     assert len(list(shared.paths.builds.iterdir())) == 10
     assert not (shared.paths.builds / str(first)).exists()
+
+
+def test_a_link_that_cannot_be_written_is_a_clear_error(shared: Installation) -> None:
+    shared.write("linked")
+    shared.paths.link("linked").mkdir(parents=True)
+    with pytest.raises(BuildFailed, match="is active, but the link to it cannot be written: Is a directory: "):
+        shared.do(p.BuildTask(task="linked"))
+    shared.paths.link("linked").rmdir()
+    shared.do(p.BuildTask(task="linked"))
+    assert shared.paths.link("linked").is_symlink()
