@@ -24,6 +24,7 @@ class Code(StrEnum):
 
     # occurrences that did not run
     STILL_RUNNING = "still-running"
+    STARTED_MEANWHILE = "started-meanwhile"
     PREVIOUS_NOT_STARTED = "previous-not-started"
     RETRY_PENDING = "retry-pending"
     QUEUE_FULL = "queue-full"
@@ -282,6 +283,7 @@ def _retry_at(params: _Params) -> str:
 _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.TEXT: lambda params: str(params["text"]),
     Code.STILL_RUNNING: "still running since {since}",
+    Code.STARTED_MEANWHILE: "handled late, when another run had started at {at}",
     Code.PREVIOUS_NOT_STARTED: "the previous run has not started",
     Code.RETRY_PENDING: _retry_pending,
     Code.QUEUE_FULL: lambda params: f"the queue is full ({_count(params['waiting'], 'run')} waiting)",

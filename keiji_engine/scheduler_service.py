@@ -14,12 +14,11 @@ from functools import partial
 from typing import Protocol
 
 from keiji.errors import KeijiError, TaskNotFound
-from keiji.policy import Overlap
 from keiji.reasons import Reason
-from keiji.records import Claim, Pause, Run, Task
+from keiji.records import Claim, Task
 from keiji.schedule import Interval
 from keiji.settings import Settings
-from keiji.states import RunState, Trigger
+from keiji.states import OPEN, RunState, Trigger
 from keiji_engine.logs.service_log import log_task
 from keiji_engine.scheduler.backlog import close_backlog
 from keiji_engine.scheduler.clock_changes import SetBack, move_schedule, set_back_tasks
@@ -41,7 +40,7 @@ _log = logging.getLogger("keiji.scheduler")
 class State(Protocol):
     """What the scheduler needs of `EngineState`."""
 
-    def scheduler_view(self, now: datetime) -> SchedulerView: ...
+    def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView: ...
 
     async def apply(self, *operations: Operation) -> Changes: ...
 
@@ -92,8 +91,8 @@ class SchedulerService:
             _log.error("the clock was set back, and tasks could not be rescheduled yet: %s", error.message)
             return MAX_WAIT
         now = self._clock()
-        view = self._state.scheduler_view(now)
-        decided = plan(view.tasks, view.open_runs, now, self._conditions(), next_at=view.next_at)
+        conditions = self._conditions()
+        decided = plan(self._state.scheduler_view(now, conditions), now, conditions)
         if decided and await self._apply(decided, now):
             return 0.0
         return self._wait_for(decided.wake_at, is_stuck=bool(decided))
@@ -101,7 +100,7 @@ class SchedulerService:
     async def _apply(self, decided: Plan, now: datetime) -> bool:
         """Apply a plan; return whether anything changed."""
         changes = None
-        if decided.slugs:
+        if decided.tasks:
             try:
                 changes = await self._state.apply(partial(execute_plan, plan=decided, now=now))
             except KeijiError as error:
@@ -152,40 +151,21 @@ def execute_plan(transaction: Transaction, *, plan: Plan, now: datetime) -> None
     A directive may have disabled, paused, rescheduled or deleted a task, run it, or cancelled its queued runs. Such a
     task is left out, and planned again.
     """
-    tasks = transaction.tasks.lock(plan.slugs)
-    open_runs = transaction.runs.open(plan.slugs)
+    tasks = {
+        slug: task for slug, task in plan.tasks.items() if not transaction.revisions.has_changed(slug, plan.revision)
+    }
     pause = transaction.system.pause()
-    claims = _valid_claims(plan, tasks, open_runs, pause)
-    claimed = transaction.runs.claim(claims, now, locked=tasks)
-    busy = {run.task for run in (*open_runs, *claimed) if run.is_live}
-    skipped = dict(plan.skip)
-    for run in open_runs:
-        task = tasks.get(run.task)
-        if task is None or run.state is not RunState.QUEUED:
-            continue
-        if run.run_id in skipped:
-            transaction.runs.skip_queued(run.run_id, skipped[run.run_id], now)
-        elif run.run_id in plan.start and _may_start(run, task, pause, busy):
-            transaction.runs.start_queued(run.run_id, now)
-            busy.add(run.task)
-
-
-def _valid_claims(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], pause: Pause | None) -> list[Claim]:
-    """Return the claims of tasks that have not changed since the plan was made."""
-    first: dict[str, datetime] = {}
-    for claim in plan.claims:
-        first[claim.task] = min(first.get(claim.task, claim.scheduled_for), claim.scheduled_for)
-    changed = {run.task for run in open_runs if run.run_id not in plan.seen}
-    changed |= {slug for slug, task in tasks.items() if task.next_at != first.get(slug)}
-    starting = {claim.task for claim in plan.claims if claim.state in (RunState.STARTING, RunState.QUEUED)}
-    changed |= {slug for slug in starting if slug in tasks and is_held_back(tasks[slug], pause)}
-    return [claim for claim in plan.claims if claim.task in tasks and claim.task not in changed]
-
-
-def _may_start(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> bool:
-    if is_held_back(task, pause) and run.trigger is not Trigger.MANUAL:
-        return False
-    return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
+    held_back = {slug for slug, task in tasks.items() if is_held_back(task, pause)}
+    left_out = {claim.task for claim in plan.claims if claim.task in held_back and claim.state in OPEN}
+    claims = [claim for claim in plan.claims if claim.task in tasks and claim.task not in left_out]
+    transaction.runs.claim(claims, now, locked=tasks)
+    for run, reason in plan.skip:
+        if run.task in tasks:
+            transaction.runs.skip_queued(run.run_id, reason, now)
+    starting = [
+        run for run in plan.start if run.task in tasks and (run.task not in held_back or run.trigger is Trigger.MANUAL)
+    ]
+    transaction.runs.start_all_queued(starting, tasks, now)
 
 
 # ── rescheduling ─────────────────────────────────────────────────────────────────────────────────────────────────────

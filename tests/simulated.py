@@ -241,7 +241,7 @@ class Simulation:
         self.scheduler = SchedulerService(
             state,
             stop_run=self._request_stop,
-            conditions=lambda: Conditions(pause=state.pause, max_parallel=self.settings.max_parallel_runs or None),
+            conditions=self._conditions,
             on_set_back=self._set_back,
             clock=lambda: self.now,
         )
@@ -251,6 +251,9 @@ class Simulation:
         for run in state.open_runs():
             if run.is_live and run.run_id not in self.live:  # claimed, and not launched
                 await self._record(run, RunState.LOST)
+
+    def _conditions(self) -> Conditions:
+        return Conditions(pause=self._state.pause, max_parallel=self.settings.max_parallel_runs or None)
 
     async def run(self, until: datetime, *, on_progress: Callable[[], None] = lambda: None) -> None:
         """Run the engine with disturbances until ``until``; ``on_progress`` is called after each."""
@@ -299,10 +302,9 @@ class Simulation:
 
     def _advance(self, *moments: datetime) -> None:
         """Set the clock to the first of ``moments``, or to the moment at which there is something to do."""
-        view = self._state.scheduler_view(self.now)
+        view = self._state.scheduler_view(self.now, self._conditions())
         following = [*moments, *(end for end, _, _ in self.ends[:1])]
         following += [view.next_at] if view.next_at else []
-        following += [run.due_at for run in view.open_runs if run.due_at and run.due_at > self.now]
         self.now = max(min(following), self.now + _TICK)
 
     @contextlib.contextmanager

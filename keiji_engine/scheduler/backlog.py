@@ -14,7 +14,7 @@ from keiji.states import RunState
 
 LATE_AFTER = timedelta(seconds=60)  # a busy engine is late by less; an instant that is later was missed
 INDIVIDUAL_ROWS = 100  # the newest instants of a task get a row each; the older ones share a row
-MAX_INSTANTS = 20_000  # counted per plan, which takes a quarter of a second; the rest follows in the next plan
+MAX_INSTANTS = 5_000  # counted per plan, which takes 60 ms; the rest follows in the next plan
 _TICK = timedelta(microseconds=1)
 
 
@@ -112,12 +112,12 @@ class CatchUpSelection:
     cost: int
 
 
-def backlog_of(task: Task, now: datetime) -> Backlog:
-    """Return the backlog at ``now`` of a task that has a schedule and is due."""
+def backlog_of(task: Task, now: datetime, max_instants: int = MAX_INSTANTS) -> Backlog:
+    """Return the backlog at ``now`` of a task that has a schedule and is due; count up to ``max_instants``."""
     assert task.schedule is not None
     assert task.next_at is not None
     newest = max(INDIVIDUAL_ROWS, task.policy.catch_up_cap)
-    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=MAX_INSTANTS)
+    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=max_instants)
     next_at = found.next_instant or task.schedule.next_after(max(now, found.latest[-1]))
     is_truncated = found.next_instant is not None
     return Backlog(
@@ -125,20 +125,24 @@ def backlog_of(task: Task, now: datetime) -> Backlog:
     )
 
 
-def close_backlog(task: Task, now: datetime, state: RunState, why: Reason) -> tuple[Claim, ...]:
+def close_backlog(
+    task: Task, now: datetime, state: RunState, why: Reason, max_instants: int = MAX_INSTANTS
+) -> tuple[Claim, ...]:
     """Return claims for everything that is due at ``now`` and does not run."""
     if task.schedule is None or task.next_at is None or task.next_at > now:
         return ()
-    return backlog_of(task, now).claims(state, why)
+    return backlog_of(task, now, max_instants).claims(state, why)
 
 
-def select_catch_up(task: Task, now: datetime, *, is_continued: bool = False) -> CatchUpSelection:
+def select_catch_up(
+    task: Task, now: datetime, max_instants: int = MAX_INSTANTS, *, is_continued: bool = False
+) -> CatchUpSelection:
     """Choose which due instants of a task run, by the catch-up rule of its policy.
 
     Args:
         is_continued: whether an earlier part of the same backlog was accounted for already.
     """
-    backlog = backlog_of(task, now)
+    backlog = backlog_of(task, now, max_instants)
     missed, candidates = _split_missed(backlog, now)
     runs, others = _RULES[CatchUp(task.policy.catch_up)](candidates, is_continued)
     return CatchUpSelection(runs, (*missed, *others), backlog.next_at, backlog.cost)

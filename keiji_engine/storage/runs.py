@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
+from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
 from keiji.records import Claim, Run, RunResult, Task
 from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
@@ -111,6 +112,34 @@ class RunRepository:
         run = self._update(before, state=state, build=task.build or before.build, reason=None)
         self._tasks.advance({task.slug: task}, {}, [task.slug], now)
         return run
+
+    def start_all_queued(self, queued: Sequence[Run], owners: Mapping[str, Task], now: datetime) -> None:
+        """Take queued runs out of the queue at once, as `start_queued` does with one.
+
+        Args:
+            queued: the runs as they are stored.
+            owners: their tasks as they are stored, by slug.
+
+        Raises:
+            IllegalTransition: one of them is not queued any more.
+        """
+        if not queued:
+            return
+        change = (
+            sa.update(runs)
+            .where(runs.c.run_id == sa.bindparam("key"), runs.c.state == RunState.QUEUED)
+            .values(state=RunState.STARTING, build=sa.bindparam("new_build"), reason=None)
+        )
+        started = [
+            replace(run, state=RunState.STARTING, build=owners[run.task].build or run.build, reason=None)
+            for run in queued
+        ]
+        result = self._connection.execute(change, [{"key": run.run_id, "new_build": run.build} for run in started])
+        if result.rowcount != len(started):
+            raise IllegalTransition(f"{len(started) - result.rowcount} of {len(started)} runs are not queued any more")
+        for run in started:
+            self._record(run)
+        self._tasks.advance(owners, {}, {run.task for run in started}, now)
 
     def skip_queued(self, run_id: str, reason: Reason, now: datetime) -> Run:
         """End a queued run as skipped. Raises RunNotFound, IllegalTransition as `start_queued` does."""

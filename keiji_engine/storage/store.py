@@ -12,6 +12,7 @@ from keiji.settings import Settings
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import CommitFailed, Database, Unreachable
 from keiji_engine.storage.ids import RunIds
+from keiji_engine.storage.revisions import Revisions
 from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
 
@@ -29,6 +30,7 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ids = RunIds()
+        self._revisions = Revisions()
 
     @classmethod
     def open(cls, settings: Settings, paths: Paths) -> Store:
@@ -46,7 +48,7 @@ class Store:
     def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         with self._database.read() as connection:
-            return query(Transaction(connection, self._ids))
+            return query(Transaction(connection, self._ids, self._revisions))
 
     def write(self, *operations: Operation) -> Changes:
         """Commit operations in one transaction and return what changed.
@@ -73,7 +75,7 @@ class Store:
         try:
             with self._database.write() as connection:
                 for operations in batch:
-                    transaction = Transaction(connection, self._ids)
+                    transaction = Transaction(connection, self._ids, self._revisions)
                     try:
                         with connection.begin_nested():
                             _execute(operations, transaction)
@@ -82,13 +84,18 @@ class Store:
                     except Exception as error:  # noqa: BLE001 - it is the outcome of this group, raised to its caller
                         outcomes.append(error)
                     else:
+                        self._revisions.add(transaction.changes)
                         outcomes.append(transaction.changes)
         except CommitFailed as error:
+            self._revisions.commit()
             return [OutcomeUnknown(error, outcome) if isinstance(outcome, Changes) else outcome for outcome in outcomes]
         except Unreachable as error:
+            self._revisions.rollback()
             return _failures(error, len(batch))
         except StorageError:
+            self._revisions.rollback()
             return self._write_separately(batch)
+        self._revisions.commit()
         return outcomes
 
     def _write_separately(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
@@ -104,13 +111,17 @@ class Store:
         changes = Changes()
         try:
             with self._database.write() as connection:
-                transaction = Transaction(connection, self._ids)
+                transaction = Transaction(connection, self._ids, self._revisions)
                 changes = transaction.changes
                 _execute(operations, transaction)
+                self._revisions.add(changes)
         except CommitFailed as error:
+            self._revisions.commit()
             return OutcomeUnknown(error, changes)
         except Exception as error:  # noqa: BLE001 - it is the outcome, raised to the caller
+            self._revisions.rollback()
             return error
+        self._revisions.commit()
         return changes
 
 

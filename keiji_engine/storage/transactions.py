@@ -20,6 +20,7 @@ from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.directives import DirectiveRepository
 from keiji_engine.storage.history import HistoryRepository
 from keiji_engine.storage.ids import RunIds
+from keiji_engine.storage.revisions import Revisions
 from keiji_engine.storage.runs import RunRepository
 from keiji_engine.storage.system_state import SystemStateRepository
 from keiji_engine.storage.tasks import TaskRepository
@@ -28,10 +29,11 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """The repositories, and the changes made through them."""
+    """The repositories, and the changes made through them; ``revisions`` has those of earlier transactions."""
 
-    def __init__(self, connection: sa.Connection, ids: RunIds) -> None:
+    def __init__(self, connection: sa.Connection, ids: RunIds, revisions: Revisions) -> None:
         self.changes = Changes()
+        self.revisions = revisions
         self.tasks = TaskRepository(connection, self.changes)
         self.runs = RunRepository(connection, self.changes, ids, self.tasks)
         self.history = HistoryRepository(connection, self.changes, self.tasks)

@@ -124,7 +124,7 @@ def test_a_backlog_beyond_the_limit_takes_several_selections() -> None:
 
 def test_the_cost_of_a_backlog_counts_iterated_instants_and_not_those_of_an_interval() -> None:
     by_cron = make_task(schedule=cron("* * * * * *").with_context(ScheduleContext()), next_at=at(1))
-    assert backlog_of(by_cron, at(10_000)).cost == 10_000
+    assert backlog_of(by_cron, at(10_000), 20_000).cost == 10_000
     assert backlog_of(make_task(seconds=1), at(10_000)).cost == INDIVIDUAL_ROWS
 
 

@@ -31,6 +31,7 @@ AT_TEN = "2026-11-24 10:00:00 EAT"
 TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.TEXT, {"text": "the disk is full"}, "the disk is full"),
     (Code.STILL_RUNNING, {"since": TEN}, f"still running since {AT_TEN}"),
+    (Code.STARTED_MEANWHILE, {"at": TEN}, f"handled late, when another run had started at {AT_TEN}"),
     (Code.PREVIOUS_NOT_STARTED, {}, "the previous run has not started"),
     (Code.RETRY_PENDING, {"attempt": 2, "tries": 3, "at": TEN}, f"attempt 2 of 3 is due at {AT_TEN}"),
     (Code.RETRY_PENDING, {"attempt": 2, "tries": 3, "at": None}, "attempt 2 of 3 is due"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from planning import at, make_run, make_task, make_task_with_policy, queued, running
+from planning import at, make_agenda, make_run, make_task, make_task_with_policy, queued, running
 
 from keiji.errors import KeijiError, StorageError
 from keiji.reasons import Code, Reason, reason
@@ -37,8 +38,9 @@ class MemoryState:
         self.error: KeijiError | None = None
         self.applied = 0
 
-    def scheduler_view(self, now: datetime) -> SchedulerView:
-        return SchedulerView((self.task,), self.open_runs, self.next_at)
+    def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView:
+        view = make_agenda([self.task], self.open_runs).view(now, conditions)
+        return replace(view, next_at=min(filter(None, (view.next_at, self.next_at)), default=None))
 
     async def apply(self, *operations: Operation) -> Changes:
         if self.error is not None:
