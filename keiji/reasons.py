@@ -230,7 +230,10 @@ def _paused(params: _Params) -> str:
 
 
 def _replaced(params: _Params) -> str:
-    return f"replaced by the run due at {params['due']}" if params.get("due") else "replaced by a later occurrence"
+    if not params.get("due"):
+        return "replaced by a later occurrence"
+    kind = "manual run of" if params.get("manual") else "run due at"
+    return f"replaced by the {kind} {params['due']}"
 
 
 def _waiting_for_slot(params: _Params) -> str:
@@ -273,11 +276,11 @@ def _running(params: _Params) -> str:
 
 
 def _retry_at(params: _Params) -> str:
-    return (
-        f"failed; the next attempt is due at {params['at']}"
-        if params.get("at")
-        else "failed; retries when a slot is free"
-    )
+    if not params.get("at"):
+        return "failed; retries when a slot is free"
+    text = f"failed; the next attempt is due at {params['at']}"
+    consequence = params.get("until_then")
+    return f"{text}; until then, the schedule is suspended (occurrences are {consequence})" if consequence else text
 
 
 _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {

@@ -112,7 +112,7 @@ class RunService:
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def request(self, task: Task) -> Run:
-        """Start a manual run, or queue it while all slots are taken. Raises NotBuilt, AlreadyRunning."""
+        """Start a manual run, or queue it as its policy says, or while all slots are taken; see `request_run`."""
         limit = self._settings().max_parallel_runs or None
         return (await self._state.apply(request_run(task.slug, self._clock(), limit))).run
 

@@ -33,7 +33,7 @@ class Agenda:
         self._due = DueQueue()
         # When the next queued run of a task may start. Runs that catch up start after all others.
         self._ready, self._ready_late = DueQueue(), DueQueue()
-        self._replacing = DueQueue()  # when a queued occurrence replaces the live runs of its task
+        self._replacing = DueQueue()  # when a queued run replaces the live runs of its task
         self._catching_up: list[tuple[datetime, str]] = []  # when each open run starts that was late, and its id
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -97,8 +97,8 @@ class Agenda:
         runs = self._runs.get(task.slug)
         if runs is not None and runs.waiting:
             is_held = is_held_back(task, self._pause)
-            if task.policy.overlap is Overlap.REPLACE and runs.live and not is_held:
-                replaces_at = runs.first_occurrence
+            if task.policy.overlap is Overlap.REPLACE and runs.live:
+                replaces_at = runs.replacement_at(only_manual=is_held)
             if has_room(task, runs):
                 in_turn = task.policy.overlap is not Overlap.ALLOW
                 first = runs.startable_at(only_manual=is_held, in_turn=in_turn)

@@ -13,7 +13,7 @@ from keiji.states import RunState
 from keiji_engine.scheduler.agenda import BURST_INTERVAL, MAX_STARTS, has_room
 from keiji_engine.scheduler.backlog import LATE_AFTER, MAX_INSTANTS, close_backlog, select_catch_up
 from keiji_engine.scheduler.model import Conditions, Plan, SchedulerView, is_held_back
-from keiji_engine.scheduler.reasons import held, occupied, paused
+from keiji_engine.scheduler.reasons import held, occupied, paused, replaced_by
 from keiji_engine.scheduler.task_runs import TaskRuns, due_of, is_caught_up
 
 MAX_ROWS = 2_000  # of one plan, and so of one transaction
@@ -228,9 +228,10 @@ class _Planner:
         for task in self.view.waiting:
             runs, overlap = self.runs(task), task.policy.overlap
             is_held = is_held_back(task, self.conditions.pause)
-            newest = None if is_held else runs.newest_occurrence(self.now)
-            if overlap is Overlap.REPLACE and newest is not None and not self._skips(runs):
-                self.stop |= {run_id: reason(Code.REPLACED, due=newest) for run_id in runs.live}
+            if overlap is Overlap.REPLACE and not self._skips(runs):
+                newest = runs.replacement(self.now, only_manual=is_held)
+                if newest is not None:
+                    self.stop |= dict.fromkeys(runs.live, replaced_by(newest))
             in_turn = overlap is not Overlap.ALLOW
             capacity = min(self._capacity(task, runs), max_starts)
             for run in runs.startable(self.now, capacity, only_manual=is_held, in_turn=in_turn):

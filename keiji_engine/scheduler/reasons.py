@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Pause, Task
+from keiji.records import Pause, Run, Task
+from keiji.states import Trigger
 from keiji_engine.scheduler.task_runs import TaskRuns
 
 
@@ -22,6 +23,13 @@ def occupied(runs: TaskRuns, task: Task, instant: datetime) -> Reason:
     if queued.attempt > 1:
         return reason(Code.RETRY_PENDING, attempt=queued.attempt, tries=task.policy.retry.tries, at=queued.due_at)
     return reason(Code.PREVIOUS_NOT_STARTED, cause=queued.reason)
+
+
+def replaced_by(run: Run) -> Reason:
+    """Return why another run of the same task is replaced by a queued one."""
+    if run.trigger is Trigger.MANUAL:
+        return reason(Code.REPLACED, due=run.created_at, manual=True)
+    return reason(Code.REPLACED, due=run.due_at or run.created_at)
 
 
 def held(task: Task) -> Reason:

@@ -110,17 +110,21 @@ class TaskRuns:
         """Return the number of queued runs that may start at ``now``."""
         return sum(bisect.bisect_right(order, now, key=_due) for order in self._order.values())
 
-    def newest_occurrence(self, now: datetime) -> datetime | None:
-        """Return when the last of the queued occurrences was due that are due at ``now``."""
-        order = self._order[Trigger.SCHEDULE]
-        index = bisect.bisect_right(order, now, key=_due)
-        return order[index - 1][0] if index else None
+    def replacement_at(self, *, only_manual: bool) -> datetime | None:
+        """Return when the first queued run is due that would replace the live ones; a retry replaces nothing."""
+        return min((order[0][0] for order in self._replacing(only_manual) if order), default=None)
 
-    @property
-    def first_occurrence(self) -> datetime | None:
-        """When the first of the queued occurrences is due."""
-        order = self._order[Trigger.SCHEDULE]
-        return order[0][0] if order else None
+    def replacement(self, now: datetime, *, only_manual: bool) -> Run | None:
+        """Return the newest queued run that replaces the live ones at ``now``."""
+        found = []
+        for order in self._replacing(only_manual):
+            index = bisect.bisect_right(order, now, key=_due)
+            found += order[index - 1 : index] if index else []
+        return self._queued[max(found)[1]] if found else None
+
+    def _replacing(self, only_manual: bool) -> list[list[_Entry]]:
+        triggers = (Trigger.MANUAL,) if only_manual else (Trigger.MANUAL, Trigger.SCHEDULE)
+        return [self._order[trigger] for trigger in triggers]
 
     def startable_at(self, *, only_manual: bool, in_turn: bool) -> tuple[datetime, Run] | None:
         """Return the queued run that may start first, as far as the other queued runs are concerned, and when.

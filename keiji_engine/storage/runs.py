@@ -239,6 +239,11 @@ class RunRepository:
             query = query.where(tasks.c.slug.in_(slugs))
         return [to_run(row, row["slug"]) for row in self._connection.execute(query).mappings()]
 
+    def count_live(self) -> int:
+        """Return the number of live runs of all tasks."""
+        live = sa.and_(is_open(runs.c.state), runs.c.state != RunState.QUEUED)
+        return self._connection.scalar(sa.select(sa.func.count()).select_from(runs).where(live)) or 0
+
     def latest(self, slug: str, limit: int) -> list[Run]:
         """Return a task's ``limit`` latest runs, newest first. Raises TaskNotFound."""
         latest = sa.select(runs).where(runs.c.task_id == self._task_id(slug))

@@ -136,6 +136,30 @@ def test_paused_task_neither_delays_others_nor_catches_up(shared_ahead: Installa
     assert ran.scheduled_for > due
 
 
+def test_a_manual_run_follows_the_overlap_policy(shared_ahead: Installation) -> None:
+    policies = {"skip": "", "queue": "queue=1", "replace": "", "allow": "max_parallel=1, queue=1"}
+    for overlap, more in policies.items():
+        slug = f"manual_{overlap}"
+        shared_ahead.build(slug, RUNS_UNTIL_RELEASED, EVERY_HOUR, f"Policy(overlap={overlap!r}, {more})")
+        shared_ahead.do(p.RunTask(task=slug))
+        in_state(shared_ahead, slug, RunState.RUNNING)
+    with pytest.raises(AlreadyRunning, match="overlap='skip'"):
+        shared_ahead.do(p.RunTask(task="manual_skip"))
+    assert "waiting for the previous run" in shared_ahead.do(p.RunTask(task="manual_queue"))[0]
+    assert "1 of 1 runs are live (max_parallel)" in shared_ahead.do(p.RunTask(task="manual_allow"))[0]
+    for slug in ("manual_queue", "manual_allow"):
+        with pytest.raises(AlreadyRunning, match=r"full \(queue=1\)"):
+            shared_ahead.do(p.RunTask(task=slug))
+    shared_ahead.do(p.RunTask(task="manual_replace"))
+    [stopped] = in_state(shared_ahead, "manual_replace", RunState.STOPPED)
+    assert render(stopped.reason).startswith("replaced by the manual run of")
+    in_state(shared_ahead, "manual_replace", RunState.RUNNING)
+    for overlap in policies:
+        release(shared_ahead, f"manual_{overlap}")
+    for slug in ("manual_queue", "manual_allow"):
+        in_state(shared_ahead, slug, RunState.SUCCEEDED, 2)
+
+
 def test_runs_beyond_the_system_limit_wait_in_order(installation: Installation) -> None:
     installation.write_settings(MAX_PARALLEL_RUNS="1")
     installation.start()
