@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keiji import names
 from keiji.errors import KeijiError, RunNotFound, StorageError
@@ -43,6 +43,17 @@ RELOAD_INTERVAL = 1.0  # seconds between attempts to read back what a failed com
 _log = logging.getLogger("keiji.repo")
 
 
+class _Texts(NamedTuple):
+    """The parts of the view of a task that follow from its schedule, policy and build."""
+
+    schedule: str
+    schedule_description: str
+    policy: str
+    log_path: str
+    source_path: str
+    executable: str
+
+
 @dataclass
 class _TaskState:
     """Everything in memory about one task."""
@@ -52,6 +63,18 @@ class _TaskState:
     recent: list[RecentRun] = field(default_factory=list)  # sorted by end, as the database returns them
     sources: SourceState | None = None
     progress: Progress | None = None  # of the live run
+    _texts: _Texts | None = None
+    _texts_of: Task | None = None
+
+    def texts(self, paths: Paths) -> _Texts:
+        """Return the texts of the task as it is now; they are computed again only if they may have changed."""
+        task, known = self.task, self._texts_of
+        is_known = known is not None and (
+            task.schedule is known.schedule and task.policy is known.policy and task.build == known.build
+        )
+        if self._texts is None or not is_known:
+            self._texts, self._texts_of = _texts(task, paths), task
+        return self._texts
 
     def add_recent(self, run: Run) -> None:
         # Results may be recorded in another order than that in which the runs ended.
@@ -417,8 +440,20 @@ def _recent(run: Run) -> RecentRun:
     )
 
 
+def _texts(task: Task, paths: Paths) -> _Texts:
+    schedule = task.schedule
+    return _Texts(
+        schedule=schedule.compact_form() if schedule else "",
+        schedule_description=schedule.describe() if schedule else "",
+        policy=task.policy.describe(),
+        log_path=str(paths.task_log(task.slug)),
+        source_path=str(paths.source(task.slug)),
+        executable=str(paths.link(task.slug)) if task.build else "",
+    )
+
+
 def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
-    task, schedule = state.task, state.task.schedule
+    task, texts = state.task, state.texts(paths)
     live, queued = runs.first_live, runs.first_queued
     is_retry = queued is not None and queued.trigger is Trigger.RETRY
     return TaskView(
@@ -427,16 +462,16 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         name=task.name,
         slug=task.slug,
         description=task.description,
-        schedule=schedule.compact_form() if schedule else "",
-        schedule_description=schedule.describe() if schedule else "",
-        type=schedule.type if schedule else "",
-        policy=task.policy.describe(),
+        schedule=texts.schedule,
+        schedule_description=texts.schedule_description,
+        type=task.schedule.type if task.schedule else "",
+        policy=texts.policy,
         overlap=str(task.policy.overlap),
         last_execution_time=task.last_at,
         next_execution_time=task.next_at,
-        log_path=str(paths.task_log(task.slug)),
-        source_path=str(paths.source(task.slug)),
-        executable=str(paths.link(task.slug)) if task.build else "",
+        log_path=texts.log_path,
+        source_path=texts.source_path,
+        executable=texts.executable,
         is_running=live is not None,
         is_queued=queued is not None,
         is_error=task.is_error,

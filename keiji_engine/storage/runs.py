@@ -215,12 +215,11 @@ class RunRepository:
             log_end=result.log_end,
         )
         retry = self._add_retry(run, retry_at) if retry_at is not None else None
-        task = self._task(run.task)
         if run.state in FAILURES and retry is None:
-            self._tasks.count_failure(task, run.reason, result.finished_at)
-        elif run.state is RunState.SUCCEEDED and task.held_at is None and (task.is_error or task.failures):
+            self._tasks.count_failure(self._task(run.task), run.reason, result.finished_at)
+        elif run.state is RunState.SUCCEEDED and self._tasks.has_failures(run.task):
             # A hold and its reason stay until they are resolved: a successful manual run does not end a hold.
-            self._tasks.clear_failures(task.slug)
+            self._tasks.clear_failures(run.task)
         return run, retry
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────

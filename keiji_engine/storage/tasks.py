@@ -134,6 +134,12 @@ class TaskRepository:
             held_at = held_at or at
         return self._update(task.slug, is_error=True, error=error, failures=failures, held_at=held_at)
 
+    def has_failures(self, slug: str) -> bool:
+        """Return whether a task has failed since its last success, and is not held."""
+        has_failed = sa.or_(tasks.c.is_error, tasks.c.failures > 0)
+        found = sa.select(tasks.c.id).where(tasks.c.slug == slug, tasks.c.held_at.is_(None), has_failed)
+        return self._connection.scalar(found) is not None
+
     def clear_failures(self, slug: str) -> Task:
         """Clear the error of a task after a success."""
         return self._update(slug, is_error=False, error=None, failures=0)
