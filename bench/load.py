@@ -73,8 +73,7 @@ def add_task(transaction: Transaction, *, slug: str, anchor: datetime, now: date
 
 
 def add_waiting(transaction: Transaction, *, slug: str, number: int, now: datetime) -> None:
-    """Record a task that is not due, with a queued run that is due in an hour, or is held back by a pause."""
-    add_task(transaction, slug=slug, anchor=now + timedelta(days=1), now=now)
+    """Queue a run of a task that is due in an hour, or is held back by a pause."""
     is_held = number % 2 == 0
     due_at = now - timedelta(seconds=1) if is_held else now + timedelta(hours=1)
     claim = Claim(
@@ -87,12 +86,12 @@ def add_waiting(transaction: Transaction, *, slug: str, number: int, now: dateti
 
 
 def fill(paths: Paths, rate: int, backlog: int) -> None:
-    """Add the tasks, spread over the period, and the backlog."""
+    """Add the tasks, spread over the period, and others that are not due, of which ``backlog`` have a queued run."""
     store = Store.open(Settings(), paths)
     now = datetime.now(UTC)
     count = rate * PERIOD
     slugs = [f"task{number:05}" for number in range(count)]
-    waiting = [f"waits{number:05}" for number in range(backlog)]
+    waiting = [f"waits{number:05}" for number in range(BACKLOG)]
     for slug in (*slugs, *waiting):
         paths.source(slug).mkdir()
     store.write(
@@ -100,7 +99,8 @@ def fill(paths: Paths, rate: int, backlog: int) -> None:
             partial(add_task, slug=slug, anchor=now - timedelta(seconds=PERIOD * number / count), now=now)
             for number, slug in enumerate(slugs)
         ),
-        *(partial(add_waiting, slug=slug, number=number, now=now) for number, slug in enumerate(waiting)),
+        *(partial(add_task, slug=slug, anchor=now + timedelta(days=1), now=now) for slug in waiting),
+        *(partial(add_waiting, slug=slug, number=number, now=now) for number, slug in enumerate(waiting[:backlog])),
     )
     store.close()
 
