@@ -164,6 +164,7 @@ class Claim:
         build: hash of the build to run.
         due_at: when a QUEUED run may start.
         count: number of due instants that it accounts for, from ``scheduled_for`` to ``scheduled_until``.
+        continues: whether a row that accounts for the instants just before these is extended, if there is one.
     """
 
     task: str
@@ -175,6 +176,7 @@ class Claim:
     due_at: datetime | None = None
     count: int = 1
     scheduled_until: datetime | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,7 @@ class Engine:
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._state.load()
+        await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         referenced = await self._state.read(lambda transaction: transaction.tasks.build_hashes())

@@ -12,6 +12,7 @@ from keiji.schedule import EPOCH, Schedule
 from keiji.states import NEVER_STARTED, OPEN
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.ids import moment_of, prefix_of
+from keiji_engine.storage.recent import had_process
 from keiji_engine.storage.tables import directives, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
@@ -58,15 +59,21 @@ class HistoryRepository:
         return sorted(self._connection.scalars(counted))
 
     def prune_surplus(self, slug: str, keep: int, limit: int) -> int:
-        """Remove the oldest runs of a task beyond ``keep``, at most ``limit``; return the number of rows removed.
+        """Remove runs of a task beyond ``keep``, at most ``limit``; return the number of rows removed.
 
-        Open runs stay.
+        Rows that never had a process go first, then the others; of both, the oldest. Open runs stay.
         """
         owner = sa.select(tasks.c.id).where(tasks.c.slug == slug).scalar_subquery()
-        surplus = sa.select(runs.c.run_id).where(runs.c.task_id == owner)
-        surplus = surplus.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit).offset(keep)
-        gone = sa.delete(runs).where(runs.c.run_id.in_(surplus), runs.c.state.not_in(OPEN))
-        removed = self._connection.execute(gone).rowcount
+        own = runs.c.task_id == owner
+        count = self._connection.scalar(sa.select(sa.func.count()).select_from(runs).where(own)) or 0
+        removed = 0
+        for condition in (sa.not_(had_process(runs)), had_process(runs)):
+            surplus = min(count - keep, limit) - removed
+            if surplus <= 0:
+                break
+            ended = sa.select(runs.c.run_id).where(own, runs.c.state.not_in(OPEN), condition)
+            oldest = ended.order_by(runs.c.created_at, runs.c.run_id).limit(surplus)
+            removed += self._connection.execute(sa.delete(runs).where(runs.c.run_id.in_(oldest))).rowcount
         self._changes.pruned += removed
         return removed
 

@@ -52,6 +52,10 @@ class RunRepository:
         claims = [claim for claim in claims if claim.task in owners]
         if not claims:
             return []
+        following = {claim.task: claim.next_at for claim in claims}
+        extended = [(claim, self._extend(claim, owners[claim.task])) for claim in claims if claim.continues]
+        done = {id(claim) for claim, run in extended if run is not None}
+        claims = [claim for claim in claims if id(claim) not in done]
         addition = insert_unless_known(self._connection, runs).returning(runs)
         values = [
             self._row(
@@ -69,13 +73,13 @@ class RunRepository:
             for claim in claims
         ]
         slugs = {task.id: slug for slug, task in owners.items()}
-        rows = self._connection.execute(addition, values).mappings().all()
+        rows = self._connection.execute(addition, values).mappings().all() if values else []
         claimed = sorted((to_run(row, slugs[row["task_id"]]) for row in rows), key=lambda run: run.run_id)
         for run in claimed:
             self._changes.runs[run.run_id] = run
         started = {run.task for run in claimed if run.is_live}
-        self._tasks.advance(owners, {claim.task: claim.next_at for claim in claims}, started, now)
-        return claimed
+        self._tasks.advance(owners, following, started, now)
+        return [*(run for _, run in extended if run is not None), *claimed]
 
     def insert_manual(
         self, slug: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
@@ -231,6 +235,29 @@ class RunRepository:
         return set(self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _extend(self, claim: Claim, task: Task) -> Run | None:
+        """Add the instants of a claim to the row that accounts for those just before; None if there is no such row.
+
+        A backlog that takes several plans thus shares one row.
+        """
+        before = sa.select(runs).where(
+            runs.c.task_id == task.id, runs.c.scheduled_for < claim.scheduled_for, runs.c.attempt == 1
+        )
+        latest = before.order_by(runs.c.scheduled_for.desc()).limit(1)
+        row = self._connection.execute(latest).mappings().one_or_none()
+        if row is None or row["scheduled_until"] is None or row["state"] is not claim.state:
+            return None
+        if row["reason"] != claim.reason and claim.state is not RunState.COALESCED:
+            return None  # all reasons for COALESCED say that another run covers the instants
+        if task.schedule is None or task.schedule.next_after(row["scheduled_until"]) != claim.scheduled_for:
+            return None
+        return self._update(
+            to_run(row, task.slug),
+            count=row["count"] + claim.count,
+            scheduled_until=claim.scheduled_until or claim.scheduled_for,
+            reason=claim.reason,
+        )
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {

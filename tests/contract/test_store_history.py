@@ -16,7 +16,7 @@ from keiji.states import RunState
 PAUSE = Pause(since=NOW, reason="moving [house] 計時", by="keiji")
 
 
-def several(first: float, last: float, state: RunState = RunState.COALESCED) -> Claim:
+def several(first: float, last: float, state: RunState = RunState.COALESCED, *, continues: bool = False) -> Claim:
     count = int((last - first) / 10) + 1
     return Claim(
         task="ping",
@@ -26,6 +26,7 @@ def several(first: float, last: float, state: RunState = RunState.COALESCED) -> 
         next_at=at(last + 10),
         state=state,
         reason=reason(Code.COVERED_LATER),
+        continues=continues,
     )
 
 
@@ -71,6 +72,18 @@ def test_the_newest_runs_of_each_task_are_kept(store: Repositories) -> None:
     assert store.history.over_limit(["ping", "pong"], 3) == []
 
 
+def test_rows_that_never_ran_are_pruned_before_rows_that_did(store: Repositories) -> None:
+    built_task(store)
+    ran = [ended(store, "ping", seconds).run_id for seconds in (10, 20, 30)]
+    for seconds in (40, 50, 60):
+        store.runs.claim([claim_of("ping", seconds, RunState.SKIPPED)], at(seconds))
+    assert store.history.prune_surplus("ping", 4, 9) == 2
+    newest, *others = store.runs.latest("ping", 9)
+    assert (newest.scheduled_for, [run.run_id for run in reversed(others)]) == (at(60), ran)
+    assert store.history.prune_surplus("ping", 1, 9) == 3
+    assert [run.run_id for run in store.runs.latest("ping", 9)] == ran[-1:]
+
+
 # ── rows for several instants ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -80,6 +93,28 @@ def test_a_row_may_account_for_several_instants(store: Repositories) -> None:
     assert (run.count, run.scheduled_for, run.scheduled_until) == (10, at(10), at(100))
     assert store.runs.get(run.run_id) == run
     assert store.tasks.get("ping").next_at == at(110)
+
+
+def test_a_row_is_extended_by_the_instants_that_follow_it(store: Repositories) -> None:
+    built_task(store)
+    [first] = store.runs.claim([several(10, 100, continues=True)], at(500))
+    covered = reason(Code.COVERED, due=at(300))
+    [row, last] = store.runs.claim(
+        [replace(several(110, 200, continues=True), reason=covered), claim_of("ping", 210, RunState.COALESCED)], at(500)
+    )
+    assert (row.run_id, row.count, row.scheduled_for, row.scheduled_until) == (first.run_id, 20, at(10), at(200))
+    assert (row.reason, last.scheduled_for) == (covered, at(210))
+    assert store.tasks.get("ping").next_at == at(220)
+
+
+def test_a_row_is_not_extended_across_a_gap_or_with_another_state_or_reason(store: Repositories) -> None:
+    built_task(store)
+    store.runs.claim([several(10, 100, RunState.SKIPPED, continues=True)], at(900))
+    store.runs.claim([several(120, 200, RunState.SKIPPED, continues=True)], at(900))
+    store.runs.claim([several(210, 300, RunState.MISSED, continues=True)], at(900))
+    other = replace(several(310, 400, RunState.MISSED, continues=True), reason=reason(Code.RUNNER_STOPPED))
+    store.runs.claim([other], at(900))
+    assert len(store.runs.latest("ping", 9)) == 4
 
 
 def test_a_queued_run_has_a_due_time_and_can_be_skipped(store: Repositories) -> None:
