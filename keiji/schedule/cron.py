@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+from keiji.schedule import cron_text
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
+from keiji.schedule.cron_text import CronValues
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -87,10 +89,24 @@ class Cron(Schedule):
         )
 
     def describe(self) -> str:
+        return cron_text.describe(self.values())
+
+    def values(self) -> CronValues:
+        """Return the values that the line selects."""
         from cronsim import CronSim
 
-        text = CronSim(self._fields, _ANY_DAY).explain()
-        return text[:1].lower() + text[1:]
+        sim = CronSim(self._fields, _ANY_DAY)
+        days = {CronSim.LAST: cron_text.LAST_DAY, CronSim.LAST_WEEKDAY: cron_text.LAST_WEEKDAY}
+        weekdays = [day if isinstance(day, tuple) else (day, 0) for day in sim.weekdays]
+        return CronValues(
+            seconds=sorted(sim.seconds),
+            minutes=sorted(sim.minutes),
+            hours=sorted(sim.hours),
+            days={days.get(day, day) for day in sim.days},
+            months=sorted(sim.months),
+            weekdays={(day % 7, cron_text.LAST if which == CronSim.LAST else which) for day, which in weekdays},
+            needs_both=sim.day_and,
+        )
 
     def compact_form(self) -> str:
         return f"cron:{self.expression}"
