@@ -179,7 +179,9 @@ class _Shim:
         """Return the milliseconds until the next timer fires; None if there is none."""
         timers = [self.time_out_at, self.kill_at, self.write_progress_at, *(pipe.flush_at for pipe in pipes)]
         active = [at for at in timers if at is not None]
-        return max(0, int((min(active) - time.monotonic()) * 1000) + 1) if active else None
+        if not active:
+            return None
+        return int(min(max(0.0, min(active) - time.monotonic()), MAX_WAIT) * 1000) + 1
 
     def _enforce_limits(self, child: Child) -> None:
         """Terminate the child on timeout or request, and kill it if it outlives its grace period."""
