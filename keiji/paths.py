@@ -40,7 +40,18 @@ class Paths:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Paths:
-        """Return the paths that ``KEIJI_ROOT`` and ``KEIJI_WORKSPACE`` name, or the defaults of the platform."""
+        """Return the paths that ``KEIJI_ROOT`` and ``KEIJI_WORKSPACE`` name, or the defaults of the platform.
+
+        Raises:
+            KeijiError: a path is not valid UTF-8.
+        """
+        paths = cls._from_environment(environ)
+        for path in (paths.workspace, paths.data, paths.logs, paths.runtime):
+            _require_utf8(path)
+        return paths
+
+    @classmethod
+    def _from_environment(cls, environ: Mapping[str, str]) -> Paths:
         configured = environ.get("KEIJI_WORKSPACE")
         if environ.get("KEIJI_ROOT"):
             return cls.under(Path(environ["KEIJI_ROOT"]), Path(configured) if configured else None)
@@ -153,6 +164,17 @@ class Paths:
         os.chmod(self.runtime, 0o700)
         for folder in (self.runs, self.database.parent, self.builds, self.links, self.work, self.logs):
             _create_folder(folder)
+
+
+def _require_utf8(path: Path) -> None:
+    # Paths are stored in the database, sent over the bus and written to scripts, all of which are UTF-8.
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise KeijiError(
+            f"the path {os.fsencode(path)!r} is not valid UTF-8",
+            hint="set KEIJI_ROOT and KEIJI_WORKSPACE to folders whose names are",
+        ) from error
 
 
 def _create_folder(folder: Path) -> None:

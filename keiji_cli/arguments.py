@@ -14,7 +14,7 @@ import click
 
 from keiji.errors import UsageError
 
-_HELP = "--help"
+_HELP = {"-h", "--help"}
 
 
 @dataclass
@@ -51,8 +51,8 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
         split = _split(rest, [] if command is None else [command], ())
     else:
         split = _split(arguments, commands.values(), commands)
-        if _HELP in split.others and not split.commands:
-            return [_HELP]
+        if not split.commands and not _HELP.isdisjoint(split.others):
+            return ["--help"]
         name, flags = _select_command(commands, split, path)
         split.others += flags
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.

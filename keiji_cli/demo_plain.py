@@ -15,6 +15,7 @@ from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_cli import output
+from keiji_cli.table import Column, format_table, output_width
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
 from keiji_engine.bus.views import LinkChanged
@@ -23,6 +24,7 @@ from keiji_engine.logs.line_format import parse_line
 _MAX_LINES_PER_CHUNK = 3
 _NAME_WIDTH = 16
 
+_COLUMNS = (Column("NAME"), Column("STATE"), Column("SCHEDULE", min_width=20), Column("NEXT"))
 _PrintEvent = Callable[[str, str], None]
 
 
@@ -40,7 +42,7 @@ async def _show_events(paths: Paths, seconds: float) -> None:
              output.format_time(task.next_execution_time, zone))
             for task in snapshot.tasks
         ]  # fmt: skip
-        click.echo(output.format_table(("NAME", "STATE", "SCHEDULE", "NEXT"), rows))
+        click.echo(format_table(_COLUMNS, rows, output_width()))
         click.echo(output.format_services_table((service.name, service.status) for service in snapshot.services))
         names = {task.slug: task.name for task in snapshot.tasks}
         start = time.monotonic()

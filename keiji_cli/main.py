@@ -30,12 +30,14 @@ keiji = LazyGroup(
     Write a Python function, give it a schedule and build it: an engine runs it on time in the background.
 
     Commands can be spelled as options: keiji task build NAME is the same as keiji task --build --name=NAME.
+    The most frequent commands work without task and system: keiji list, run, runs, logs and status.
     """,
+    context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 engine offline, 4 task or run not found, "
     "130 interrupted by Ctrl-C.",
     params=[
         click.Option(
-            ["--version"],
+            ["-V", "--version"],
             is_flag=True,
             is_eager=True,
             expose_value=False,
@@ -49,7 +51,15 @@ keiji = LazyGroup(
         "system": CommandReference(
             "keiji_cli.system", "system", "Start, stop and inspect the engine and its services."
         ),
+        "list": CommandReference("keiji_cli.task", "list_tasks", "List all tasks, one per line."),
+        "run": CommandReference("keiji_cli.task", "run", "Run a task now, regardless of its schedule."),
+        "runs": CommandReference("keiji_cli.task", "runs", "Show the history of a task, newest run first."),
+        "logs": CommandReference(
+            "keiji_cli.task", "show_logs", "Show the log of a task: output and results of its runs."
+        ),
+        "status": CommandReference("keiji_cli.system", "status", "Show the status of the services."),
         "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
+        "help": CommandReference("keiji_cli.help", "show_help", "Show the help of a command."),
     },
 )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keiji.reasons import render
+from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
 if TYPE_CHECKING:
     from keiji.records import Pause, Run
@@ -98,12 +99,23 @@ def _format_value(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def format_runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
-    """Return a table with one row per run: due and start time, trigger, result, duration, reason."""
+_RUN_COLUMNS = (
+    Column("DUE"), Column("STARTED", rank=3), Column("TRIGGER", rank=4), Column("STATE"), Column("DURATION"),
+    Column("ATTEMPT", rank=5), Column("RUN", rank=6), Column("REASON", min_width=32),
+)  # fmt: skip
+
+
+def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITED) -> str:
+    """Return a table with one row per run: when it was due and started, trigger, result, duration, reason.
+
+    A manual run is due when it is requested.
+    """
+    due_zone, due = _format_times([run.scheduled_for or run.created_at for run in runs], zone)
+    start_zone, started = _format_times([run.started_at for run in runs], zone)
     rows = [
         (
-            format_time(run.scheduled_for, zone) if run.scheduled_for else "",
-            format_time(run.started_at, zone) if run.started_at else "",
+            due[index],
+            started[index],
             run.trigger,
             run.state.upper(),
             f"{run.seconds:.2f} s" if run.seconds is not None else "",
@@ -111,9 +123,28 @@ def format_runs_table(runs: Iterable[Run], zone: tzinfo) -> str:
             run.run_id,
             _format_reason(run, zone),
         )
-        for run in runs
+        for index, run in enumerate(runs)
     ]
-    return format_table(("DUE", "STARTED", "TRIGGER", "STATE", "DURATION", "ATTEMPT", "RUN", "REASON"), rows)
+    columns = (
+        _RUN_COLUMNS[0]._replace(title=f"DUE{due_zone}"),
+        _RUN_COLUMNS[1]._replace(title=f"STARTED{start_zone}"),
+        *_RUN_COLUMNS[2:],
+    )
+    return format_table(columns, rows, width)
+
+
+def _format_times(values: Iterable[datetime | None], zone: tzinfo) -> tuple[str, list[str]]:
+    """Return times for a column of a table, and the time zone for its header, such as " (EAT)".
+
+    If the times have different abbreviations, as those around a daylight saving transition do, each shows its own and
+    the header shows none. A missing time is "".
+    """
+    local = [value.astimezone(zone) if value is not None else None for value in values]
+    abbreviations = {value.tzname() for value in local if value is not None}
+    if len(abbreviations) > 1:
+        return "", [f"{value:%Y-%m-%d %H:%M:%S %Z}" if value is not None else "" for value in local]
+    suffix = f" ({abbreviations.pop()})" if abbreviations else ""
+    return suffix, [f"{value:%Y-%m-%d %H:%M:%S}" if value is not None else "" for value in local]
 
 
 def _format_reason(run: Run, zone: tzinfo) -> str:
@@ -121,14 +152,20 @@ def _format_reason(run: Run, zone: tzinfo) -> str:
     return text if run.count == 1 else f"{run.count} occurrences until {format_time(run.scheduled_until, zone)}: {text}"
 
 
-def format_upcoming_table(instants: Iterable[DueInstant], zone: tzinfo, now: datetime) -> str:
+def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: datetime, width: Width = UNLIMITED) -> str:
     """Return a table with one row per due instant: its time, the time until then, a note."""
-    rows = []
-    for instant in instants:
-        at = instant.at.astimezone(zone)
-        relative = "" if instant.is_skipped else _format_relative((instant.at - now).total_seconds())
-        rows.append((f"{at:%a}", f"{at:%Y-%m-%d %H:%M:%S %Z}", relative, instant.note))
-    return format_table(("DAY", "DUE", "", "NOTE"), rows)
+    due_zone, due = _format_times([instant.at for instant in instants], zone)
+    rows = [
+        (
+            f"{instant.at.astimezone(zone):%a}",
+            due[index],
+            "" if instant.is_skipped else _format_relative((instant.at - now).total_seconds()),
+            instant.note,
+        )
+        for index, instant in enumerate(instants)
+    ]
+    columns = (Column("DAY"), Column(f"DUE{due_zone}"), Column("FROM NOW", rank=1), Column("NOTE", min_width=20))
+    return format_table(columns, rows, width)
 
 
 def _format_relative(seconds: float) -> str:
@@ -141,46 +178,68 @@ def format_services_table(services: Iterable[tuple[str, str]]) -> str:
     return "\n".join([_SERVICES_TITLE, *(f"{name:<18} {status:<18}" for name, status in rows), _SERVICES_TITLE])
 
 
-def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows under a header, each column as wide as its widest cell."""
-    lines = [header, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+def format_tasks_table(
+    tasks: Sequence[TaskView],
+    zone: tzinfo,
+    now: datetime,
+    *,
+    is_online: bool,
+    is_paused: bool,
+    width: Width = UNLIMITED,
+) -> str:
+    """Return a table with one row per task.
 
-
-def format_tasks_table(tasks: Iterable[TaskView], zone: tzinfo) -> str:
-    """Return a table with one row per task."""
+    Args:
+        is_online: whether an engine is running.
+        is_paused: whether all tasks are paused.
+    """
+    states = [_task_state(task, is_online=is_online, is_paused=is_paused) for task in tasks]
+    next_zone, due = _format_times([task.next_execution_time for task in tasks], zone)
     rows = [
         (
             task.name,
-            _task_state(task),
+            states[index],
+            due[index] if _will_run(task, states[index], now) else "-",
             task.schedule_description,
-            format_time(task.next_execution_time, zone),
             _last_result(task, zone),
         )
-        for task in tasks
+        for index, task in enumerate(tasks)
     ]
-    return format_table(("NAME", "STATE", "SCHEDULE", "NEXT", "LAST"), rows)
+    columns = (
+        Column("NAME", min_width=16),
+        Column("STATE"),
+        Column(f"NEXT{next_zone}"),
+        Column("SCHEDULE", rank=2, min_width=16),
+        Column("LAST", rank=1, min_width=16),
+    )
+    return format_table(columns, rows, width)
 
 
-def _task_state(task: TaskView) -> str:
-    if task.is_running:
-        return "running"
+def _task_state(task: TaskView, *, is_online: bool, is_paused: bool) -> str:
     if task.is_disabled:
         return "disabled"
+    if task.is_running:
+        return "running"
     if not task.build:
         return "not built"
     if task.held_since is not None:
         return "held"
-    if task.pause is not None:
+    if task.pause is not None or is_paused:
         return "paused"
+    if not is_online:
+        return "engine offline"
     if task.retry_at is not None:
         return "retrying"
     if task.is_queued:
         return "queued"
     return "failing" if task.is_error else "waiting"
+
+
+def _will_run(task: TaskView, state: str, now: datetime) -> bool:
+    """Return whether the next due instant of a task is in the future, and nothing keeps the task from running then."""
+    if state in {"disabled", "not built", "held", "paused"}:
+        return False
+    return task.next_execution_time is not None and task.next_execution_time > now
 
 
 def _last_result(task: TaskView, zone: tzinfo) -> str:

@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from keiji import engine_process
 from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.groups import OptionSpellingGroup
+from keiji_cli.table import UNLIMITED, Width, output_width
 
 if TYPE_CHECKING:
     from keiji.settings import Settings
@@ -40,6 +42,14 @@ def _validate_name(_: click.Context, __: click.Parameter, name: str | None) -> s
 def task_argument(command: _C) -> _C:
     """Add the name of the task as an argument."""
     return click.argument("name", callback=_validate_name)(command)
+
+
+def _wide_option(command: _C) -> _C:
+    return click.option("--wide", is_flag=True, help="Show all columns, even if they exceed the terminal.")(command)
+
+
+def _width(wide: bool) -> Width:
+    return UNLIMITED if wide else output_width()
 
 
 @click.group(cls=OptionSpellingGroup)
@@ -92,12 +102,13 @@ def get(name: str | None, *, as_json: bool) -> None:
             click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, zone)}\n")
         click.echo(output.SEPARATOR)
     else:
-        click.echo(_NO_TASKS)
+        click.echo(_NO_TASKS, err=True)
 
 
 @task.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects, as get does.")
-def list_tasks(*, as_json: bool) -> None:
+@_wide_option
+def list_tasks(*, as_json: bool, wide: bool) -> None:
     """List all tasks, one per line."""
     paths = client.require_workspace()
     zone = client.load_settings(paths).zone
@@ -105,18 +116,27 @@ def list_tasks(*, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
     elif tasks:
-        click.echo(output.format_tasks_table(tasks, zone))
+        table = output.format_tasks_table(
+            tasks,
+            zone,
+            datetime.now(UTC),
+            is_online=engine_process.is_running(paths),
+            is_paused=pause is not None,
+            width=_width(wide),
+        )
+        click.echo(table)
         if pause is not None:
-            click.echo(output.format_system_pause(pause, zone))
+            click.echo(output.format_system_pause(pause, zone), err=True)
     else:
-        click.echo(_NO_TASKS)
+        click.echo(_NO_TASKS, err=True)
 
 
 @task.command()
 @task_argument
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of runs.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
-def runs(name: str, limit: int, *, as_json: bool) -> None:
+@_wide_option
+def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
     """Show the history of a task, newest run first."""
     from keiji_engine.bus.protocol import GetRuns
 
@@ -126,9 +146,9 @@ def runs(name: str, limit: int, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
-        click.echo(output.format_runs_table(reply.runs, zone))
+        click.echo(output.format_runs_table(reply.runs, zone, _width(wide)))
     else:
-        click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now")
+        click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now", err=True)
 
 
 @task.command(name="next")
@@ -151,11 +171,11 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
         click.echo(json_output.format_upcoming(reply.instants, zone))
         return
     if not reply.instants:
-        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}")
+        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
         return
-    click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC)))
+    click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC), output_width()))
     if reply.blocked_reason is not None:
-        click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}")
+        click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}", err=True)
 
 
 def _parse_time(text: str, settings: Settings) -> datetime:
@@ -242,11 +262,16 @@ def delete(name: str, *, yes: bool) -> None:
     from keiji_engine.bus.protocol import Delete
 
     paths = client.require_workspace()
-    if sys.stdin.isatty() and not yes:
+    if not yes:
         view = client.get_tasks(paths, name)[0]
-        click.echo(f"This deletes the history, logs and builds of {view.name}.")
-        click.echo(f"Its sources are kept: {view.source_path}")
-        if not click.confirm("Delete it?", default=False):
+        if not sys.stdin.isatty():
+            raise UsageError(
+                f"{view.name} was not deleted: this needs --yes when there is no terminal to confirm it on",
+                hint=f"keiji task delete {view.slug} --yes deletes its history, logs and builds; its sources are kept",
+            )
+        click.echo(f"This deletes the history, logs and builds of {view.name}.", err=True)
+        click.echo(f"Its sources are kept: {view.source_path}", err=True)
+        if not click.confirm("Delete it?", default=False, err=True):
             raise KeijiError("nothing was deleted")
     output.print_progress(*client.execute(paths, Delete(task=name)))
 

@@ -13,6 +13,9 @@ from keiji import engine_process
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji_cli import client, output, services
+from keiji_cli.table import Column, format_table, output_width
+
+_COLUMNS = (Column("PATH"), Column("SIZE"), Column("CONTENTS", min_width=20))
 
 
 def find_state(paths: Paths) -> dict[Path, str]:
@@ -54,11 +57,11 @@ def uninstall(paths: Paths, *, yes: bool, remove_workspace: bool) -> None:
             "uninstall requires confirmation, but standard input is not a terminal", hint="--yes confirms it"
         )
     if not yes:
-        if not click.confirm("Remove all of this?", default=False):
+        if not click.confirm("Remove all of this?", default=False, err=True):
             raise KeijiError("nothing was removed")
         if workspace_exists and not remove_workspace:
             question = f"Also remove the workspace with the sources of your tasks, {paths.workspace}?"
-            remove_workspace = click.confirm(question, default=False)
+            remove_workspace = click.confirm(question, default=False, err=True)
     has_remote_database = _has_remote_database(paths)
     services.stop_engine_and_runs(paths)
     for path in find_state(paths):
@@ -82,7 +85,7 @@ def _print_plan(paths: Paths, state: dict[Path, str], *, remove_workspace: bool)
         removed[paths.workspace] = "workspace: your tasks and settings"
     rows = [(str(path), output.format_size(total_size(path)), description) for path, description in removed.items()]
     click.echo("Will be removed:")
-    click.echo(output.format_table(("PATH", "SIZE", "CONTENTS"), rows))
+    click.echo(format_table(_COLUMNS, rows, output_width()))
     if paths.workspace.is_dir() and not remove_workspace:
         size = output.format_size(total_size(paths.workspace))
         click.echo(f"\nWill be kept:\n{paths.workspace}  {size}  your workspace")

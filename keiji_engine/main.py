@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None, *, clock: Callable[[], datetime
     for name, value in (("KEIJI_ROOT", options.root), ("KEIJI_WORKSPACE", options.workspace)):
         if value:
             os.environ[name] = value
-    paths = Paths.from_environment()
     try:
+        paths = Paths.from_environment()
         with engine_process.hold_engine_lock(paths):
             # The file may be left over from a killed engine.
             paths.engine_info.unlink(missing_ok=True)

@@ -25,6 +25,7 @@ def loaded() -> type[ControlCenter]:
 def main() -> int:
     """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
     center = loaded()
+    from keiji.errors import KeijiError
     from keiji.settings import local_zone
     from keiji_engine.bus.views import LinkState
     from keiji_tui import keyfile, rebinding, remembered
@@ -32,7 +33,11 @@ def main() -> int:
     from keiji_tui.logs.sanitise import plain
     from keiji_tui.options import read, refusal, unknown_theme
 
-    options = read()
+    try:
+        options = read()
+    except KeijiError as error:
+        sys.stderr.write(f"keiji-tui: {error}\n")
+        return error.exit_code
     reason = refusal()
     if reason:
         sys.stderr.write(f"{reason}\n")

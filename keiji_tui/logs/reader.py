@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from keiji.errors import KeijiError
@@ -205,20 +205,31 @@ class LogReader:
         if buffer.oldest is None:
             buffer.oldest = await source.oldest()
             return True
-        may_forward, may_back = (not buffer.is_full or self._heading == way for way in (1, -1))
-        if not buffer.is_at_end and self._stuck_at != buffer.end:
-            if self.following:
-                await self._catch_up(source)
-                return True
-            if may_forward and not self._is_halted and not buffer.has_margin_behind(self._seen[1]):
-                self.is_scanning = not self.sift.is_all
-                await self._forward(source)
-                return True
-        if may_back and not self._is_halted and not buffer.is_at_start and not buffer.has_margin_before(self._seen[0]):
-            self.is_scanning = not self.sift.is_all
-            await self._back(source)
+        if not buffer.is_at_end and self._stuck_at != buffer.end and self.following:
+            await self._catch_up(source)
             return True
-        return False
+        load = self._next_load()
+        if load is None:
+            return False
+        self.is_scanning = not self.sift.is_all
+        await load(source)
+        # A scan ends with its last step, not with the next wake-up: a key that stops scans must not find one that is
+        # over.
+        self.is_scanning = self.is_scanning and self._next_load() is not None
+        return True
+
+    def _next_load(self) -> Callable[[Source], Awaitable[None]] | None:
+        """Return what loads lines near the screen, in the direction that lacks them; None if neither does."""
+        buffer = self.buffer
+        if self._is_halted:
+            return None
+        may_forward, may_back = (not buffer.is_full or self._heading == way for way in (1, -1))
+        is_stuck = buffer.is_at_end or self._stuck_at == buffer.end
+        if may_forward and not is_stuck and not self.following and not buffer.has_margin_behind(self._seen[1]):
+            return self._forward
+        if may_back and not buffer.is_at_start and not buffer.has_margin_before(self._seen[0]):
+            return self._back
+        return None
 
     async def _apply(self) -> None:
         """Show what came in, where it belongs to what is looked at; the rest is in the file for whoever gets there."""

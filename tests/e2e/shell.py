@@ -40,6 +40,12 @@ class Shell:
         """Run a command line that contains no quotes."""
         return self.run(*line.split(), code=code)
 
+    def notes(self, line: str) -> str:
+        """Run a command line like `__call__`; return what it wrote to standard error."""
+        result = command_line.run_command(*line.split(), environment=self.environment)
+        _check(tuple(line.split()), result, 0)
+        return result.stderr
+
     def json(self, line: str) -> Any:
         return json.loads(self(f"{line} --json"))
 

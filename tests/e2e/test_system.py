@@ -61,7 +61,10 @@ def test_without_an_engine_commands_that_need_one_exit_with_3_and_a_hint(keiji: 
     assert "nothing to stop" in keiji("system stop")
     keiji("task disable ping")
     keiji("task enable ping")
-    keiji("task delete ping")
+    assert "engine offline" in keiji("list")
+    assert "--yes" in keiji("task delete ping", code=2)
+    assert "ping" in keiji("list")
+    keiji("task delete ping --yes")
     assert keiji.json("task get") == []
 
 

@@ -24,7 +24,7 @@ def test_an_unusual_name_works_in_all_commands(online: Shell, name: str) -> None
     assert name in names(online)
     online.run("task", "logs", name)
     online.run("task", "disable", name)
-    online.run("task", "delete", name)
+    online.run("task", "delete", name, "--yes")
     assert name not in names(online)
 
 
@@ -73,13 +73,20 @@ def test_concurrent_commands_wait_for_each_other(keiji: Shell) -> None:
 def test_the_history_is_limited_and_starts_with_the_newest_run(online: Shell) -> None:
     online("task create busy")
     online("task build busy")
-    assert "has not run yet" in online("task runs busy")
+    assert "has not run yet" in online.notes("runs busy")
     online("task runs busy --limit 0", code=2)
     for count in range(1, 4):
         online("task run busy")
         until(lambda count=count: len(online.json("task runs busy")) == count and not online.task("busy")["is_running"])
     newest, previous = online.json("task runs busy --limit 2")
     assert newest["started_at"] > previous["started_at"]
+    table = online("runs busy").splitlines()
+    assert len(table) == 4
+    assert max(map(len, table)) <= 80
+    assert newest["run_id"] in online("runs busy --wide")
+    assert "busy" in online("list")
+    assert "ONLINE" in online("status")
+    assert "run succeeded" in online("logs busy")
 
 
 def test_on_a_terminal_delete_asks_for_confirmation(online: Shell) -> None:

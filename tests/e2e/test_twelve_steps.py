@@ -105,8 +105,8 @@ def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0
     until(lambda: keiji.log().count("Pinging") > count)
 
     # 10: deleted, except the sources
-    type_next("keiji task --delete --name=ping_google")
-    assert "no tasks" in keiji("task --get")
+    type_next("keiji task --delete --name=ping_google", "--yes")
+    assert "no tasks" in keiji.notes("task --get")
     assert (paths.source("ping_google") / "function.py").exists()
 
     # 11: stopped

@@ -16,11 +16,13 @@ from keiji_cli.main import keiji
 
 
 def subcommands(parent: click.Group) -> dict[str, click.Command]:
-    context = click.Context(parent)
+    context = click.Context(parent, **keiji.context_settings)
     commands = {name: parent.get_command(context, name) for name in parent.list_commands(context)}
     return {name: command for name, command in commands.items() if command is not None}
 
 
+# Contexts inherit the names of the help option from the root command.
+ROOT = click.Context(keiji, **keiji.context_settings)
 GROUPS = {name: command for name, command in subcommands(keiji).items() if isinstance(command, click.Group)}
 
 
@@ -93,11 +95,11 @@ def test_every_command_and_option_has_the_same_meaning_in_option_spelling(
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     positionals = ["ping" for argument in arguments if argument.nargs == 1]
     as_options = [f"--{argument.name}=ping" for argument in arguments if argument.nargs == 1]
-    expected = command.make_context(name, [*words, *positionals]).params
+    expected = command.make_context(name, [*words, *positionals], parent=ROOT).params
     for line in ([f"--{name}", *words, *as_options], [*as_options, *words, f"--{name}"], [name, *as_options, *words]):
         normalized_name, *rest = normalize_argv(commands, line, path=f"keiji {group}")
         assert normalized_name == name
-        assert command.make_context(name, rest).params == expected
+        assert command.make_context(name, rest, parent=ROOT).params == expected
 
 
 @pytest.mark.parametrize("group", GROUPS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -64,6 +65,56 @@ def test_version_option_prints_the_version(tmp_path: Path) -> None:
     assert keiji(tmp_path, "--version").stdout == f"keiji {__version__}\n"
 
 
+@pytest.mark.parametrize("arguments", [["-V"], ["--version"]])
+def test_python_m_keiji_is_the_command_line(arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "keiji", *arguments]
+    assert subprocess.run(command, capture_output=True, text=True, check=False).stdout == f"keiji {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "equivalent"),
+    [
+        (["-h"], ["--help"]),
+        (["help"], ["--help"]),
+        (["help", "task"], ["task", "--help"]),
+        (["task", "-h"], ["task", "--help"]),
+        (["help", "task", "build"], ["task", "build", "--help"]),
+        (["help", "system", "status"], ["system", "status", "-h"]),
+    ],
+)
+def test_help_can_be_spelled_in_several_ways(tmp_path: Path, arguments: list[str], equivalent: list[str]) -> None:
+    result = keiji(tmp_path, *arguments)
+    assert result.code == 0
+    assert result.stdout == keiji(tmp_path, *equivalent).stdout
+    assert "Usage: keiji" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"), [(["tsk"], "task"), (["task", "biuld"], "build"), (["task", "get", "x"], "--help")]
+)
+def test_help_of_an_unknown_command_is_wrong_usage(tmp_path: Path, words: list[str], hint: str) -> None:
+    result = keiji(tmp_path, "help", *words)
+    assert result.code == 2
+    assert hint in result.stderr
+
+
+def test_a_path_that_is_not_utf_8_is_refused_with_a_cure(tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"\xff")
+    for arguments in (["init"], ["task", "list"], ["system", "start"]):
+        result = run_command(*arguments, environment={"KEIJI_ROOT": str(root)})
+        assert result.code == 1
+        assert "not valid UTF-8" in result.stderr
+        assert "KEIJI_ROOT" in result.stderr
+    for module in ("keiji_engine.main", "keiji_tui.main"):
+        command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
+        environment = os.environ | {"KEIJI_ROOT": str(root)}
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert process.returncode == 1
+        assert "not valid UTF-8" in process.stderr
+        assert "Traceback" not in process.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_help_lists_commands_in_the_order_of_definition(tmp_path: Path) -> None:
     help_text = keiji(tmp_path, "task", "--help").stdout
     names = ["create", "build", "get", "runs", "logs", "disable", "delete"]
@@ -72,7 +123,7 @@ def test_help_lists_commands_in_the_order_of_definition(tmp_path: Path) -> None:
 
 def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
     for name, reference in root_group.references.items():
-        command = root_group.get_command(click.Context(root_group), name)
+        command = root_group.get_command(click.Context(root_group, **root_group.context_settings), name)
         assert command is not None
         assert command.help is not None
         assert reference.summary == command.help.splitlines()[0]

@@ -17,6 +17,7 @@ from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
 from keiji_cli import json_output, output
 from keiji_cli.services import ServiceInfo
+from keiji_cli.table import Width
 from keiji_engine.bus.views import DueInstant, TaskView
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -167,11 +168,19 @@ def test_the_services_table_has_its_fixed_layout() -> None:
 
 def test_the_runs_table_shows_times_result_and_reason() -> None:
     header, row = output.format_runs_table([RUN], NAIROBI).splitlines()
-    assert header.split() == ["DUE", "STARTED", "TRIGGER", "STATE", "DURATION", "ATTEMPT", "RUN", "REASON"]
-    assert row.startswith("2026-11-27 22:00:00 +0300")
+    titles = ["DUE", "(EAT)", "STARTED", "(EAT)", "TRIGGER", "STATE", "DURATION", "ATTEMPT", "RUN", "REASON"]
+    assert header.split() == titles
+    assert row.startswith("2026-11-27 22:00:00 ")
     assert "FAILED" in row
     assert "1.50 s" in row
     assert row.endswith("exit code 2")
+
+
+def test_the_runs_table_fits_80_columns() -> None:
+    long = replace(RUN, reason=reason(Code.EXIT_CODE, exit_code=1, detail="ConnectionError: " + "api " * 30))
+    lines = output.format_runs_table([long], NAIROBI, Width(80)).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[0].split() == ["DUE", "(EAT)", "STATE", "DURATION", "REASON"]
 
 
 def test_a_row_that_covers_several_occurrences_shows_their_number_and_the_last_one() -> None:
@@ -184,9 +193,45 @@ def test_upcoming_occurrences_are_shown_with_a_note_and_the_time_until_then() ->
     gap = DueInstant(task="ping", at=MOMENT, starts_at=MOMENT, note="skipped: gap 02:30", is_skipped=True)
     due = DueInstant(task="ping", at=MOMENT + timedelta(hours=2), starts_at=MOMENT + timedelta(hours=2))
     header, skipped, next_due = output.format_upcoming_table([gap, due], NAIROBI, MOMENT).splitlines()
-    assert header.split() == ["DAY", "DUE", "NOTE"]
-    assert skipped.split("  ") == ["Fri", "2026-11-27 22:00:00 EAT", "", "", "", "", "skipped: gap 02:30"]
-    assert next_due.split() == ["Sat", "2026-11-28", "00:00:00", "EAT", "in", "2", "h"]
+    assert header.split() == ["DAY", "DUE", "(EAT)", "FROM", "NOW", "NOTE"]
+    assert skipped.split() == ["Fri", "2026-11-27", "22:00:00", "skipped:", "gap", "02:30"]
+    assert next_due.split() == ["Sat", "2026-11-28", "00:00:00", "in", "2", "h"]
+
+
+def test_times_on_both_sides_of_a_dst_transition_show_their_own_offset() -> None:
+    before = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    instants = [DueInstant(task="ping", at=at, starts_at=at) for at in (before, before + timedelta(hours=1))]
+    header, first, second = output.format_upcoming_table(instants, ZoneInfo("Europe/Berlin"), before).splitlines()
+    assert header.split()[:2] == ["DAY", "DUE"]
+    assert "02:30:00 CEST" in first
+    assert "02:30:00 CET" in second
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_online", "is_paused", "state", "shows_next"),
+    [
+        ({}, True, False, "waiting", True),
+        ({}, False, False, "engine offline", True),
+        ({}, True, True, "paused", False),
+        ({"pause": Pause(since=MOMENT)}, False, False, "paused", False),
+        ({"held_since": MOMENT, "failures": 3}, True, False, "held", False),
+        ({"is_disabled": True}, False, True, "disabled", False),
+        ({"build": None}, True, False, "not built", False),
+        ({"next_execution_time": MOMENT - timedelta(hours=2)}, False, False, "engine offline", False),
+        ({"is_running": True}, True, False, "running", True),
+    ],
+)
+def test_the_list_shows_why_a_task_does_not_run_and_no_instant_at_which_it_will_not(
+    changes: dict[str, object], is_online: bool, is_paused: bool, state: str, shows_next: bool
+) -> None:
+    task = msgspec.structs.replace(TASK, **{"is_disabled": False, **changes})
+    now = MOMENT - timedelta(hours=1)
+    table = output.format_tasks_table([task], NAIROBI, now, is_online=is_online, is_paused=is_paused)
+    header, row = table.splitlines()
+    assert header.split("  ")[0] == "NAME"
+    assert f"  {state}  " in row
+    assert ("2026-11-27 22:00:00" in row) is shows_next
+    assert (" -  " in row) is not shows_next
 
 
 @pytest.mark.parametrize(
