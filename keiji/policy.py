@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
+from keiji.formats import format_duration
 from keiji.schedule.base import DstFold, DstGap, ScheduleContext
 from keiji.schedule.once import format_moment, parse_moment
 
@@ -130,11 +131,11 @@ class Retry:
             return ""
         parts = [f"up to {self.tries} tries"]
         if self.delay:
-            parts.append(f"delay {self.delay:g} s")
+            parts.append(f"delay {format_duration(self.delay)}")
         if self.backoff != 1:
             parts.append(f"backoff {self.backoff:g}")
         if self.jitter:
-            parts.append(f"jitter {self.jitter:g} s")
+            parts.append(f"jitter {format_duration(self.jitter)}")
         return ", ".join(parts)
 
 
@@ -254,10 +255,10 @@ class Policy:
         parts = [
             f"overlap: {self._describe_overlap()}",
             f"catch-up: {self._describe_catch_up()}",
-            f"timeout: {self.timeout:g} s" if self.timeout is not None else "",
+            f"timeout: {format_duration(self.timeout)}" if self.timeout is not None else "",
             f"retry: {retry}" if retry else "",
-            f"stop grace: {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
-            f"jitter: {self.jitter:g} s" if self.jitter else "",
+            f"stop grace: {format_duration(self.stop_grace)}" if self.stop_grace != 10.0 else "",
+            f"jitter: {format_duration(self.jitter)}" if self.jitter else "",
             f"hold after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
             f"not before {format_moment(self.not_before)}" if isinstance(self.not_before, datetime) else "",
             f"until {format_moment(self.until)}" if isinstance(self.until, datetime) else "",
@@ -275,9 +276,11 @@ class Policy:
         return str(self.overlap)
 
     def _describe_catch_up(self) -> str:
+        window = self.catch_up_window
+        within = f"within {format_duration(window)}" if window is not None else ""
         limits = [
             f"up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else "",
-            f"within {self.catch_up_window:g} s" if self.catch_up_window is not None else "",
+            within,
         ]
         limit = ", ".join(filter(None, limits))
         return f"{self.catch_up} ({limit})" if limit else str(self.catch_up)

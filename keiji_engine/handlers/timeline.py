@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 
+from keiji.formats import format_duration
 from keiji.records import Task
 from keiji.schedule import Interval, Occurrence
 from keiji_engine.bus import protocol as p
@@ -87,7 +88,7 @@ def due_instant(task: Task, occurrence: Occurrence) -> DueInstant:
     """Return an occurrence as clients see it, with the start time and a note on daylight saving and jitter."""
     starts_at = task.start_time(occurrence.at)
     delay = (starts_at - occurrence.at).total_seconds()
-    jitter_note = f"starts {delay:g} s later (jitter)" if delay and not occurrence.is_skipped else ""
+    jitter_note = f"starts {format_duration(delay)} later (jitter)" if delay and not occurrence.is_skipped else ""
     return DueInstant(
         task=task.slug,
         at=occurrence.at,

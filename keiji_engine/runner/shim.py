@@ -27,6 +27,7 @@ from keiji_engine.runner.spec import RunSpec
 CHUNK_BYTES = 64 * 1024
 PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 MAX_REASON_LENGTH = 300
+MAX_WAIT = 3600.0  # seconds between two looks at the timers; poll() takes at most 24 days
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
 _TAIL_BYTES = 4096
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing

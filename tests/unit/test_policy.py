@@ -96,8 +96,7 @@ def test_the_description_lists_values_that_differ_from_the_defaults() -> None:
     )
     policy = Policy(overlap="allow", max_parallel=3, catch_up="all", catch_up_window=3600, jitter=5, hold_after=1)
     assert policy.describe() == (
-        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 3600 s) · jitter: 5 s · "
-        "hold after 1 failure"
+        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 1 h) · jitter: 5 s · hold after 1 failure"
     )
     policy = Policy(overlap="queue", not_before="2027-01-01", until="2028-01-01 10:00", dst_gap="skip", tz="Asia/Tokyo")
     assert policy.describe() == (
