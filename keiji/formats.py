@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
+MAX_VALUE = 500  # characters of a value in an error message
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -32,6 +33,15 @@ def format_duration(seconds: float, *, decimals: int = 3) -> str:
         if len(parts) == 2:
             break
     return " ".join(parts) or "0 s"
+
+
+def quote(value: object) -> str:
+    """Return a value that an author wrote, for an error message: its `repr`, shortened; never raises."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - such as a number with more digits than Python prints, or an author's own class
+        return f"<a value of type {type(value).__name__} that cannot be shown>"
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
 def format_moment(moment: datetime, zone: tzinfo) -> str:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule import cron_text
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
 from keiji.schedule.cron_text import CronValues
@@ -56,7 +57,9 @@ class Cron(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.expression, str):
-            raise InvalidSchedule(f'cron({self.expression!r}): expected text, such as cron("*/5 9-17 * * mon-fri")')
+            raise InvalidSchedule(
+                f'cron({quote(self.expression)}): expected text, such as cron("*/5 9-17 * * mon-fri")'
+            )
         if len(self.expression) > _MAX_LENGTH:
             raise InvalidSchedule(f'cron("{self.expression[:40]}…"): longer than {_MAX_LENGTH} characters')
         object.__setattr__(self, "expression", " ".join(self.expression.split()))

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from keiji.formats import format_duration, format_moment
+from keiji.formats import MAX_VALUE, format_duration, format_moment, quote
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,15 @@ def test_a_short_duration_has_decimals(seconds: float, text: str) -> None:
 def test_a_moment_is_shown_in_a_zone() -> None:
     moment = datetime(2026, 11, 24, 7, tzinfo=UTC)
     assert format_moment(moment, ZoneInfo("Africa/Nairobi")) == "2026-11-24 10:00:00 EAT"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_any_value_can_be_quoted() -> None:
+    assert quote("a") == "'a'"
+    assert quote("a" * 10_000) == "'" + "a" * (MAX_VALUE - 1) + "…"
+    assert quote(10**5000) == "<a value of type int that cannot be shown>"
+    assert quote(Unprintable()) == "<a value of type Unprintable that cannot be shown>"
