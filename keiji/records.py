@@ -130,10 +130,10 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """The duration; None if the run has not ended or never started."""
+        """The duration; None if the run has not ended or never started. 0 if the clock was set back by more."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return (self.finished_at - self.started_at).total_seconds()
+        return max((self.finished_at - self.started_at).total_seconds(), 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

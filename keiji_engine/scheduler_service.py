@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+import struct
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -222,10 +223,21 @@ def _claim(transaction: Transaction, *, claims: Sequence[Claim], now: datetime) 
     transaction.runs.claim(claims, now, ahead_until=_ahead_until(transaction))
 
 
+def _read_zones_again(zones: Collection[str]) -> None:
+    """Use the present zone files of the system, unless one of them cannot be read, as in the middle of an update."""
+    for zone in sorted(zones):
+        try:
+            ZoneInfo.no_cache(zone)
+        except (OSError, ValueError, LookupError, struct.error) as error:
+            _log.error("the file of the time zone %s cannot be read, the former rules stay in use: %s", zone, error)
+            return
+    ZoneInfo.clear_cache()
+
+
 async def move_to_zone(state: EngineState, settings: Settings, now: datetime) -> None:
     """Move the schedules of all tasks to the zone of the settings, by its present rules."""
-    ZoneInfo.clear_cache()  # the zone files of the system may have changed
     zone = settings.time_zone
+    _read_zones_again({zone, *(task.schedule.context.zone for task in state.tasks() if task.schedule is not None)})
 
     def move(transaction: Transaction, *, slugs: Sequence[str]) -> None:
         for task in transaction.tasks.lock(slugs).values():

@@ -95,6 +95,11 @@ def test_a_changed_zone_file_is_used_after_a_hangup_and_after_a_start(installati
     installation.start()
     installation.build("noon", schedule='on.day.at("12:00")')
     assert installation.next_due("noon").hour == 11
+    (zones / "Europe/Berlin").write_bytes(b"TZif2 incomplete")
+    installation.signal(signal.SIGHUP)
+    log = installation.paths.service_log("scheduler")
+    until(lambda: "the former rules stay in use" in log.read_text())
+    assert (installation.next_due("noon").hour, next_instant(installation, "noon").hour) == (11, 11)
     use_rules_of("Asia/Tokyo")  # UTC+9
     installation.signal(signal.SIGHUP)
     until(lambda: installation.next_due("noon").hour == 3)
