@@ -374,6 +374,11 @@ def _forget_set_back(transaction: Transaction) -> None:
     transaction.system.set_value(_FORMER_PLACES, None)
 
 
+def ran_ahead(transaction: Transaction, *, now: datetime) -> dict[str, set[datetime]]:
+    """Return the instants after ``now`` that have run already, by task. There are some after a set-back."""
+    return transaction.runs.ran_after(now) if set_back_record(transaction) is not None else {}
+
+
 def _ahead_until(transaction: Transaction) -> datetime | None:
     """Return up to when there may be rows ahead of the clock; None if it was not set back."""
     record = set_back_record(transaction)

@@ -77,11 +77,14 @@ class Backlog:
 
     def claims(self, state: RunState, why: Reason | None) -> tuple[Claim, ...]:
         """Return claims that give every instant the same state and reason."""
-        claims = [self._claim(instant, state, why) for instant in self.newest]
-        if self.older and self.oldest is not None:
-            until = self.last_older if self.older > 1 else None
-            shared = self._claim(self.oldest, state, why, count=self.older, scheduled_until=until, continues=True)
-            claims.insert(0, shared)
+        # There are more than that in `newest` if many were to be caught up, by ``catch_up_cap``.
+        shared, named = self.newest[:-INDIVIDUAL_ROWS], self.newest[-INDIVIDUAL_ROWS:]
+        count = self.older + len(shared)
+        claims = [self._claim(instant, state, why) for instant in named]
+        if count:
+            first, last = self.oldest or shared[0], shared[-1] if shared else self.last_older
+            until = last if count > 1 else None
+            claims.insert(0, self._claim(first, state, why, count=count, scheduled_until=until, continues=True))
         return tuple(claims)
 
     def _claim(self, instant: datetime, state: RunState, why: Reason | None, **more: Any) -> Claim:

@@ -248,6 +248,15 @@ class RunRepository:
         ahead = own.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
         return set(self._connection.scalars(ahead))
 
+    def ran_after(self, moment: datetime) -> dict[str, set[datetime]]:
+        """Return the due instants after ``moment`` that ran, by task. Reads all runs."""
+        ahead = sa.select(tasks.c.slug, runs.c.scheduled_for).join_from(runs, tasks)
+        ahead = ahead.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        found: dict[str, set[datetime]] = {}
+        for slug, instant in self._connection.execute(ahead):
+            found.setdefault(slug, set()).add(instant)
+        return found
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _reach_again(

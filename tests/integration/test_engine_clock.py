@@ -30,6 +30,10 @@ def assert_views_agree(installation: Installation, slug: str) -> None:
     due = installation.next_due(slug)
     reasons = installation.ask(p.Explain(task=slug)).reasons
     assert (next_instant(installation, slug), reasons[-1].params["at"]) == (due, due.isoformat())
+    timeline = installation.ask(p.GetTimeline(hours=7 * 24))
+    listed = [instant.at for instant in timeline.instants if instant.task == slug]
+    listed += [task.next_at for task in timeline.frequent_tasks if task.task == slug]
+    assert listed[0] == due
 
 
 def test_an_engine_that_boots_with_a_clock_that_is_behind_loses_and_invents_no_history(
@@ -62,14 +66,20 @@ def test_an_engine_that_boots_with_a_clock_that_is_behind_loses_and_invents_no_h
 def test_a_set_back_is_handled_once_and_leaves_later_retries_and_the_uptime_alone(installation: Installation) -> None:
     installation.start()
     installation.build("ping", schedule='cron("0 * * * *")')
-    set_clock(installation, timedelta(days=30))
-    [ran] = installation.ended("ping", 1)
+    installation.build("daily", schedule='cron("0 0 * * *")')
+    set_clock(installation, timedelta(days=1))
+    [ran_daily] = installation.ended("daily", 1)
+    set_clock(installation, timedelta(days=29))
+    ran = installation.ended("ping", 2)[-1]
     set_clock(installation, -timedelta(days=30))
     engine = installation.ask(p.Ping()).engine
     assert timedelta() <= installation.clock() - engine.started_at < timedelta(minutes=1)
     assert ran.scheduled_for is not None
     until(lambda: installation.next_due("ping") < ran.scheduled_for - timedelta(days=29))
     assert_views_agree(installation, "ping")
+    assert_views_agree(installation, "daily")
+    assert ran_daily.scheduled_for is not None
+    assert installation.next_due("daily") > ran_daily.scheduled_for, "what ran does not run again"
 
     installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=600))")
     installation.do(p.RunTask(task="fails"))

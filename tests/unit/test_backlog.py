@@ -142,6 +142,9 @@ def test_a_large_catch_up_cap_names_more_instants_only_if_they_run() -> None:
     assert len(claims) == INDIVIDUAL_ROWS
     selection = select(make_task_with_policy(seconds=1, catch_up_cap=1000, catch_up="all"), 10_000)
     assert (len(selection.runs), len(selection.claims)) == (1000, 1)
+    missed = select(make_task_with_policy(seconds=1, catch_up_cap=1000, catch_up="all", catch_up_window=60), 10_000)
+    assert (len(missed.runs), len(missed.claims)) == (61, INDIVIDUAL_ROWS + 1)
+    assert sum(claim.count for claim in missed.claims) == 10_000 - 61
 
 
 def test_the_cost_of_a_backlog_counts_iterated_instants_and_not_those_of_an_interval() -> None:
