@@ -310,7 +310,7 @@ async def apply_set_forward(state: EngineState, settings: Settings, seen: dateti
     record, places = await state.read(_stored_set_back)
     if record is None or not record.is_undone(seen, now):
         return
-    _log.warning("the clock was put right: it was set back from %s before", record.until)
+    _log.warning("the clock was put right; it had been set back from %s", record.until)
     slugs = list(places)
     for start in range(0, len(slugs), _CHUNK):
         part = {slug: places[slug] for slug in slugs[start : start + _CHUNK]}

@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keiji.errors import InvalidSchedule
 from keiji.formats import quote
-from keiji.schedule import cron_text
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
-from keiji.schedule.cron_text import CronValues
+
+if TYPE_CHECKING:
+    from keiji.schedule.cron_text import CronValues
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -92,16 +93,20 @@ class Cron(Schedule):
         )
 
     def describe(self) -> str:
+        from keiji.schedule import cron_text  # deferred: every task imports this module
+
         return cron_text.describe(self.values())
 
     def values(self) -> CronValues:
         """Return the values that the line selects."""
         from cronsim import CronSim
 
+        from keiji.schedule import cron_text
+
         sim = CronSim(self._fields, _ANY_DAY)
         days = {CronSim.LAST: cron_text.LAST_DAY, CronSim.LAST_WEEKDAY: cron_text.LAST_WEEKDAY}
         weekdays = [day if isinstance(day, tuple) else (day, 0) for day in sim.weekdays]
-        return CronValues(
+        return cron_text.CronValues(
             seconds=sorted(sim.seconds),
             minutes=sorted(sim.minutes),
             hours=sorted(sim.hours),
