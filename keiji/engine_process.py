@@ -21,6 +21,7 @@ from typing import Any
 
 from keiji import file_lock, workspace
 from keiji.errors import EngineOffline, EngineRunning, KeijiError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
@@ -164,7 +165,10 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0)
                 f"the engine exited during startup (exit code {process.returncode})", hint=_startup_hint(output)
             )
         time.sleep(_POLL_INTERVAL)
-    raise KeijiError(f"the engine (pid {process.pid}) was not ready within {timeout:g} s", hint=_startup_hint(output))
+    raise KeijiError(
+        f"the engine (pid {process.pid}) was not ready within {format_duration(timeout)}",
+        hint=_startup_hint(output),
+    )
 
 
 def environment_for(paths: Paths) -> dict[str, str]:

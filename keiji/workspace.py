@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keiji import settings
 from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
+from keiji.local_zone import find_local_zone
 from keiji.paths import Paths
 
 _PYPROJECT = """\
@@ -45,7 +46,7 @@ def create(paths: Paths) -> list[Path]:
         KeijiError: a folder or file cannot be created.
     """
     folders = [folder for folder in (paths.tasks, *paths.tasks.parents) if not folder.exists()]
-    texts = {paths.settings: settings.template(settings.local_zone()), paths.workspace / "pyproject.toml": _PYPROJECT}
+    texts = {paths.settings: settings.template(find_local_zone().name), paths.workspace / "pyproject.toml": _PYPROJECT}
     files: list[Path] = []
     try:
         paths.tasks.mkdir(parents=True, exist_ok=True)

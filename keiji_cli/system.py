@@ -13,6 +13,7 @@ import click
 from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import KeijiError, UsageError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji_cli import client, json_output, logs, output, services
 from keiji_cli.groups import OptionSpellingGroup
@@ -155,7 +156,7 @@ def _print_status(
     if engine is None:
         click.echo("no engine is running: keiji system start starts one")
     else:
-        uptime = output.format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds())
+        uptime = format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds(), decimals=0)
         click.echo(f"engine {engine.pid}, version {engine.version}, up {uptime}, sockets in {paths.runtime}")
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from keiji import __version__
 from keiji import settings as settings_file
 from keiji.engine_process import SERVICES
-from keiji.errors import InvalidSettings, KeijiError
+from keiji.errors import InvalidSettings, KeijiError, StorageError
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine import builds
@@ -31,13 +31,21 @@ from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.run_service import RunService
 from keiji_engine.scheduler.model import Conditions
-from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
+from keiji_engine.scheduler_service import (
+    SchedulerService,
+    apply_set_back,
+    apply_set_forward,
+    check_recorded_clock,
+    move_to_zone,
+    note_clock,
+)
 from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
+CLOCK_INTERVAL = 60.0  # seconds between two looks at a clock that may have been set
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
 
 _log = logging.getLogger("keiji.engine")
@@ -88,7 +96,8 @@ class Engine:
             conditions=lambda: Conditions(
                 can_run=runs.is_online, pause=state.pause, max_parallel=self._settings.max_parallel_runs or None
             ),
-            on_set_back=lambda seen: apply_set_back(state, self._settings, seen, clock()),
+            on_set_back=self._set_back,
+            on_set_forward=self._set_forward,
             clock=clock,
         )
         watcher = Watcher(paths.tasks, state.active_files, state.set_sources)
@@ -114,7 +123,7 @@ class Engine:
             runs=runs,
             watcher=watcher,
             background=self._background,
-            started_at=clock(),
+            clock=clock,
         )
         self._context = Context(paths, current_settings, state, clock, control)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
@@ -159,11 +168,13 @@ class Engine:
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._state.load()
+        await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         referenced = await self._state.read(lambda transaction: transaction.tasks.build_hashes())
         self._background.start(asyncio.to_thread(builds.collect_garbage, self._paths.builds, referenced), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
+        self._background.start(self._note_clock(), _scheduler_log)
         await self._supervisor.start_all(self._only)
         await record_lifecycle(self._context, "engine-start", f"keiji {__version__} started (pid {os.getpid()})")
         self._control.write_info()
@@ -174,10 +185,26 @@ class Engine:
         await self._background.cancel()  # first, since a reload starts services
         await self._supervisor.stop_all()
         with contextlib.suppress(KeijiError):  # a database that is away must not prevent the end
+            await note_clock(self._state, self._clock())
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
         self._paths.engine_info.unlink(missing_ok=True)
+
+    async def _set_back(self, seen: datetime) -> None:
+        self._control.correct_start_time()
+        await apply_set_back(self._state, self._settings, seen, self._clock())
+
+    async def _set_forward(self, seen: datetime) -> None:
+        self._control.correct_start_time()
+        await apply_set_forward(self._state, self._settings, seen, self._clock())
+
+    async def _note_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_INTERVAL)
+            self._control.correct_start_time()
+            with contextlib.suppress(StorageError):  # tried again
+                await note_clock(self._state, self._clock())
 
     def _interrupt(self) -> None:
         if self._is_interrupted:

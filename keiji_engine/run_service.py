@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, ServiceOffline, StorageError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Run, RunResult, Task
@@ -214,7 +215,10 @@ class RunService:
         if run.state is RunState.QUEUED and run.due_at is not None:
             delay = (run.due_at - result.finished_at).total_seconds()
             why = render(result.reason, self._settings().zone)
-            log_task(task.slug, f"attempt {run.attempt} of {task.policy.retry.tries} in {delay:g} s: {why}")
+            log_task(
+                task.slug,
+                f"attempt {run.attempt} of {task.policy.retry.tries} in {format_duration(delay)}: {why}",
+            )
         elif task.held_at is not None and task.held_at == run.finished_at:
             count = "a failure" if task.failures == 1 else f"{task.failures} failures in a row"
             text = f"task held after {count}; keiji task resolve {task.slug} ends the hold"

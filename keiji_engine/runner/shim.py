@@ -27,6 +27,7 @@ from keiji_engine.runner.spec import RunSpec
 CHUNK_BYTES = 64 * 1024
 PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 MAX_REASON_LENGTH = 300
+MAX_WAIT = 3600.0  # seconds between two looks at the timers; poll() takes at most 24 days
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
 _TAIL_BYTES = 4096
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing
@@ -179,7 +180,9 @@ class _Shim:
         """Return the milliseconds until the next timer fires; None if there is none."""
         timers = [self.time_out_at, self.kill_at, self.write_progress_at, *(pipe.flush_at for pipe in pipes)]
         active = [at for at in timers if at is not None]
-        return max(0, int((min(active) - time.monotonic()) * 1000) + 1) if active else None
+        if not active:
+            return None
+        return int(min(max(0.0, min(active) - time.monotonic()), MAX_WAIT) * 1000) + 1
 
     def _enforce_limits(self, child: Child) -> None:
         """Terminate the child on timeout or request, and kill it if it outlives its grace period."""

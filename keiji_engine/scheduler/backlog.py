@@ -13,7 +13,7 @@ from keiji.schedule import Interval
 from keiji.states import RunState
 
 LATE_AFTER = timedelta(seconds=60)  # a busy engine is late by less; an instant that is later was missed
-INDIVIDUAL_ROWS = 100  # the newest instants of a task get a row each; the older ones share a row
+INDIVIDUAL_ROWS = 100  # the newest instants of a gap get a row each; the older ones share a row
 MAX_INSTANTS = 5_000  # counted per plan, which takes 60 ms; the rest follows in the next plan
 _TICK = timedelta(microseconds=1)
 
@@ -23,8 +23,8 @@ class Backlog:
     """Due instants of a task that are not accounted for yet.
 
     Args:
-        newest: the newest instants, in order; each gets a row.
-        older: number of instants before those, which share a row.
+        newest: the newest instants, in order; each gets a row. Empty if the backlog is truncated.
+        older: number of instants before those, which share a row, also with those of earlier plans.
         oldest, last_older: the first and the last of the older ones; None if there are none.
         next_at: the next due instant after all of them.
         is_truncated: whether more instants are due that are not counted here.
@@ -77,10 +77,14 @@ class Backlog:
 
     def claims(self, state: RunState, why: Reason | None) -> tuple[Claim, ...]:
         """Return claims that give every instant the same state and reason."""
-        claims = [self._claim(instant, state, why) for instant in self.newest]
-        if self.older and self.oldest is not None:
-            until = self.last_older if self.older > 1 else None
-            claims.insert(0, self._claim(self.oldest, state, why, count=self.older, scheduled_until=until))
+        # There are more than that in `newest` if many were to be caught up, by ``catch_up_cap``.
+        shared, named = self.newest[:-INDIVIDUAL_ROWS], self.newest[-INDIVIDUAL_ROWS:]
+        count = self.older + len(shared)
+        claims = [self._claim(instant, state, why) for instant in named]
+        if count:
+            first, last = self.oldest or shared[0], shared[-1] if shared else self.last_older
+            until = last if count > 1 else None
+            claims.insert(0, self._claim(first, state, why, count=count, scheduled_until=until, continues=True))
         return tuple(claims)
 
     def _claim(self, instant: datetime, state: RunState, why: Reason | None, **more: Any) -> Claim:
@@ -116,13 +120,14 @@ def backlog_of(task: Task, now: datetime, max_instants: int = MAX_INSTANTS) -> B
     """Return the backlog at ``now`` of a task that has a schedule and is due; count up to ``max_instants``."""
     assert task.schedule is not None
     assert task.next_at is not None
-    newest = max(INDIVIDUAL_ROWS, task.policy.catch_up_cap)
+    may_run = task.policy.catch_up_cap if task.policy.catch_up is CatchUp.ALL else 1
+    newest = max(INDIVIDUAL_ROWS, may_run)
     found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=max_instants)
-    next_at = found.next_instant or task.schedule.next_after(max(now, found.latest[-1]))
-    is_truncated = found.next_instant is not None
-    return Backlog(
-        task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at, is_truncated
-    )
+    if found.next_instant is not None:  # which instants are the newest is not known yet
+        count = found.earlier_count + len(found.latest)
+        return Backlog(task, (), count, task.next_at, found.latest[-1], found.next_instant, is_truncated=True)
+    next_at = task.schedule.next_after(max(now, found.latest[-1]))
+    return Backlog(task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at)
 
 
 def close_backlog(

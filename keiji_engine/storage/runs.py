@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,12 +12,14 @@ import sqlalchemy as sa
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
 from keiji.records import Claim, Run, RunResult, Task
-from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
+from keiji.schedule import Interval
+from keiji.states import ENDED, FAILURES, NEVER_STARTED, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.recent import recent_runs
 from keiji_engine.storage.rows import to_run
+from keiji_engine.storage.set_back import next_not_run, reach_again
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
@@ -35,7 +37,14 @@ class RunRepository:
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def claim(self, claims: Sequence[Claim], now: datetime, *, locked: Mapping[str, Task] | None = None) -> list[Run]:
+    def claim(
+        self,
+        claims: Sequence[Claim],
+        now: datetime,
+        *,
+        locked: Mapping[str, Task] | None = None,
+        ahead_until: datetime | None = None,
+    ) -> list[Run]:
         """Account for occurrences and return a run for each that was claimed here, in their order.
 
         An occurrence that has a row already is passed over, as is one of a task that is disabled or deleted. The next
@@ -43,6 +52,8 @@ class RunRepository:
 
         Args:
             locked: the tasks, if they are locked already.
+            ahead_until: if the clock was set back, what it had shown. A row of an instant up to then that never started
+                gives way, since the instant is reached again.
         """
         if not claims:
             return []
@@ -53,6 +64,12 @@ class RunRepository:
         claims = [claim for claim in claims if claim.task in owners]
         if not claims:
             return []
+        following = {claim.task: claim.next_at for claim in claims}
+        if ahead_until is not None:
+            claims, following = self._reach_again(claims, owners, following, ahead_until)
+        extended = [(claim, self._extend(claim, owners[claim.task])) for claim in claims if claim.continues]
+        done = {id(claim) for claim, run in extended if run is not None}
+        claims = [claim for claim in claims if id(claim) not in done]
         addition = insert_unless_known(self._connection, runs).returning(runs)
         values = [
             self._row(
@@ -70,13 +87,13 @@ class RunRepository:
             for claim in claims
         ]
         slugs = {task.id: slug for slug, task in owners.items()}
-        rows = self._connection.execute(addition, values).mappings().all()
+        rows = self._connection.execute(addition, values).mappings().all() if values else []
         claimed = sorted((to_run(row, slugs[row["task_id"]]) for row in rows), key=lambda run: run.run_id)
         for run in claimed:
             self._changes.runs[run.run_id] = run
         started = {run.task for run in claimed if run.is_live}
-        self._tasks.advance(owners, {claim.task: claim.next_at for claim in claims}, started, now)
-        return claimed
+        self._tasks.advance(owners, following, started, now)
+        return [*(run for _, run in extended if run is not None), *claimed]
 
     def insert_manual(
         self, slug: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
@@ -259,11 +276,67 @@ class RunRepository:
         return found
 
     def instants_after(self, slug: str, moment: datetime) -> set[datetime]:
-        """Return the due instants of a task after ``moment`` that have a row, as there are after a clock set-back."""
-        own = sa.select(runs.c.scheduled_for).join_from(runs, tasks)
-        return set(self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment)))
+        """Return the due instants of a task after ``moment`` that ran, as there are after a clock set-back."""
+        own = sa.select(runs.c.scheduled_for).join_from(runs, tasks).where(tasks.c.slug == slug)
+        ahead = own.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        return set(self._connection.scalars(ahead))
+
+    def ran_after(self, moment: datetime) -> dict[str, set[datetime]]:
+        """Return the due instants after ``moment`` that ran, by task. Reads all runs."""
+        ahead = sa.select(tasks.c.slug, runs.c.scheduled_for).join_from(runs, tasks)
+        ahead = ahead.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        found: dict[str, set[datetime]] = {}
+        for slug, instant in self._connection.execute(ahead):
+            found.setdefault(slug, set()).add(instant)
+        return found
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _reach_again(
+        self,
+        claims: Sequence[Claim],
+        owners: Mapping[str, Task],
+        following: dict[str, datetime | None],
+        ahead_until: datetime,
+    ) -> tuple[list[Claim], dict[str, datetime | None]]:
+        """Return the claims, and the next instant of each task, where some instants have rows already."""
+        by_task: dict[str, list[Claim]] = {}
+        for claim in claims:
+            by_task.setdefault(claim.task, []).append(claim)
+        prepared: list[Claim] = []
+        for slug, own in by_task.items():
+            task = owners[slug]
+            own.sort(key=lambda claim: claim.scheduled_for)
+            step = task.schedule.step if isinstance(task.schedule, Interval) else timedelta()
+            if own[0].scheduled_for - step > ahead_until or task.schedule is None:
+                prepared += own
+                continue
+            prepared += reach_again(self._connection, task, own)
+            following[slug] = next_not_run(self._connection, task.id, task.schedule, following[slug])
+        return prepared, following
+
+    def _extend(self, claim: Claim, task: Task) -> Run | None:
+        """Add the instants of a claim to the row that accounts for those just before; None if there is no such row.
+
+        A backlog that takes several plans thus shares one row.
+        """
+        before = sa.select(runs).where(
+            runs.c.task_id == task.id, runs.c.scheduled_for < claim.scheduled_for, runs.c.attempt == 1
+        )
+        latest = before.order_by(runs.c.scheduled_for.desc()).limit(1)
+        row = self._connection.execute(latest).mappings().one_or_none()
+        if row is None or row["scheduled_until"] is None or row["state"] is not claim.state:
+            return None
+        if row["reason"] != claim.reason and claim.state is not RunState.COALESCED:
+            return None  # all reasons for COALESCED say that another run covers the instants
+        if task.schedule is None or task.schedule.next_after(row["scheduled_until"]) != claim.scheduled_for:
+            return None
+        return self._update(
+            to_run(row, task.slug),
+            count=row["count"] + claim.count,
+            scheduled_until=claim.scheduled_until or claim.scheduled_for,
+            reason=claim.reason,
+        )
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {

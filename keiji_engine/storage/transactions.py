@@ -36,7 +36,7 @@ class Transaction:
         self.revisions = revisions
         self.tasks = TaskRepository(connection, self.changes)
         self.runs = RunRepository(connection, self.changes, ids, self.tasks)
-        self.history = HistoryRepository(connection, self.changes, self.tasks)
+        self.history = HistoryRepository(connection, self.changes)
         self.directives = DirectiveRepository(connection, self.changes)
         self.system = SystemStateRepository(connection, self.changes)
 

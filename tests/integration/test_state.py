@@ -390,12 +390,7 @@ async def set_back(harness: Harness) -> Operation:
     await harness.create("ping")
     await harness.state.apply(lambda tx: tx.runs.claim([claim_of("ping", 60, RunState.SKIPPED)], at(60)))
 
-    def apply_set_back(tx: Transaction) -> None:
-        tx.history.apply_set_back(
-            "ping", at(5), expected=at(70), schedule=EVERY_TEN, next_at=at(10), recount=lambda first: (1, first)
-        )
-
-    return apply_set_back
+    return lambda tx: tx.tasks.reschedule("ping", EVERY_TEN, at(10))
 
 
 every_kind = pytest.mark.parametrize("prepare", KINDS.values(), ids=KINDS)
