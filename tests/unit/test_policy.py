@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning import make_agenda
 
 from keiji import Policy, Retry, cron, every, on, once
 from keiji.errors import InvalidPolicy
@@ -252,7 +253,8 @@ def test_each_extreme_value_works_in_every_decision_about_a_task(
     assert task.start_time(next_at) >= next_at
     live = Run(run_id="r", task="t", trigger=Trigger.SCHEDULE, state=RunState.RUNNING, created_at=NOW, started_at=NOW)
     for open_runs in ((), (live,)):
-        decided = plan([task], open_runs, min(next_at + gap, LAST), Conditions())
+        now, conditions = min(next_at + gap, LAST), Conditions()
+        decided = plan(make_agenda([task], open_runs).view(now, conditions), now, conditions)
         assert decided.claims
         assert all(claim.reason is None or render(claim.reason) for claim in decided.claims)
 
