@@ -117,15 +117,19 @@ class CatchUpSelection:
 
 
 def backlog_of(task: Task, now: datetime, max_instants: int = MAX_INSTANTS) -> Backlog:
-    """Return the backlog at ``now`` of a task that has a schedule and is due; count up to ``max_instants``."""
+    """Return the backlog at ``now`` of a task that has a schedule and is due.
+
+    If there are more than ``max_instants``, besides the newest ones, only so many are counted.
+    """
     assert task.schedule is not None
     assert task.next_at is not None
     may_run = task.policy.catch_up_cap if task.policy.catch_up is CatchUp.ALL else 1
     newest = max(INDIVIDUAL_ROWS, may_run)
-    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=max_instants)
-    if found.next_instant is not None:  # which instants are the newest is not known yet
-        count = found.earlier_count + len(found.latest)
-        return Backlog(task, (), count, task.next_at, found.latest[-1], found.next_instant, is_truncated=True)
+    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=max_instants + newest)
+    if found.next_instant is not None:
+        # The last ones are left to the next plan, since they may be among the newest of the whole backlog.
+        older, last_older = found.earlier_count, found.last_earlier
+        return Backlog(task, (), older, task.next_at, last_older, found.latest[0], is_truncated=True)
     next_at = task.schedule.next_after(max(now, found.latest[-1]))
     return Backlog(task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at)
 

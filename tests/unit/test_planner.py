@@ -16,7 +16,7 @@ from keiji.reasons import Code, reason
 from keiji.records import Claim, Pause, Run, Task
 from keiji.schedule import Schedule, ScheduleContext, cron, every, on
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.backlog import MAX_INSTANTS
+from keiji_engine.scheduler.backlog import INDIVIDUAL_ROWS, MAX_INSTANTS
 from keiji_engine.scheduler.model import Conditions, Plan
 from keiji_engine.scheduler.planner import BURST, plan
 from keiji_engine.scheduler.reasons import paused
@@ -315,6 +315,30 @@ def test_tasks_that_catch_up_share_the_budget_of_a_plan() -> None:
     counts = {task.slug: sum(claim.count for claim in decided.claims if claim.task == task.slug) for task in tasks}
     assert sum(counts.values()) == MAX_INSTANTS
     assert set(counts.values()) == {MAX_INSTANTS // 20}
+
+
+def test_a_share_of_the_budget_changes_neither_what_runs_nor_which_instants_have_rows() -> None:
+    schedule = cron("* * * * *").with_context(ScheduleContext())
+    policies = {"all": Policy(catch_up="all", catch_up_cap=10, overlap="queue"), "latest": Policy()}
+    tasks = {
+        f"{catch_up}{number}": make_task(f"{catch_up}{number}", schedule=schedule, policy=policy, next_at=at(60))
+        for catch_up, policy in policies.items()
+        for number in range(20)
+    }
+    last = 60 * (MAX_INSTANTS // len(tasks) + 5)
+    claims: list[Claim] = []
+    while decided := decide(list(tasks.values()), [], at(last + 30)):
+        claims += decided.claims
+        for claim in decided.claims:
+            tasks[claim.task] = replace(tasks[claim.task], next_at=claim.next_at)
+    for slug in tasks:
+        own = [claim for claim in claims if claim.task == slug]
+        assert sum(claim.count for claim in own) == last // 60
+        runs = [claim.scheduled_for for claim in own if not is_closed(claim)]
+        count = 10 if slug.startswith("all") else 1
+        assert runs == [at(last - 60 * number) for number in reversed(range(count))]
+        named = {claim.scheduled_for for claim in own if claim.count == 1}
+        assert named >= {at(last - 60 * number) for number in range(INDIVIDUAL_ROWS)}
 
 
 EVERY_SECOND = [
