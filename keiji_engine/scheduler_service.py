@@ -217,7 +217,7 @@ def _read_zones_again(zones: Collection[str]) -> None:
 async def move_to_zone(state: EngineState, settings: Settings, now: datetime) -> None:
     """Move the schedules of all tasks to the zone of the settings, by its present rules."""
     zone = settings.time_zone
-    _read_zones_again({zone, *(task.schedule.context.zone for task in state.tasks() if task.schedule is not None)})
+    tasks = state.tasks()
 
     def move(transaction: Transaction, *, slugs: Sequence[str]) -> None:
         for task in transaction.tasks.lock(slugs).values():
@@ -230,7 +230,11 @@ async def move_to_zone(state: EngineState, settings: Settings, now: datetime) ->
         moved = move_schedule(task, task.policy, zone, now) if task.schedule is not None else None
         return moved is not None and moved != (task.schedule, task.next_at)
 
-    slugs = [task.slug for task in state.tasks() if needs_move(task)]
+    def find_moved() -> list[str]:
+        _read_zones_again({zone, *(task.schedule.context.zone for task in tasks if task.schedule is not None)})
+        return [task.slug for task in tasks if needs_move(task)]
+
+    slugs = await asyncio.to_thread(find_moved)
     for start in range(0, len(slugs), _CHUNK):
         changes = await state.apply(partial(move, slugs=slugs[start : start + _CHUNK]))
         for task in changes.tasks.values():

@@ -163,7 +163,7 @@ def test_an_invalid_value_is_rejected_with_the_allowed_values(values: dict[str, 
     ("build", "message"),
     [
         (lambda: Policy(timout=3), "Policy(timout=…): unknown option; did you mean 'timeout'?"),
-        (lambda: Policy(moon=3), "Policy(moon=…): unknown option; expected one of timeout, stop_grace, retry, "),
+        (lambda: Policy(moon=3), "Policy(moon=…): unknown option; expected one of timeout, stop_grace, leave, retry, "),
         (lambda: Retry(delays=3), "Retry(delays=…): unknown option; did you mean 'delay'?"),
         (
             lambda: Retry(tries=2, wait=3),
@@ -191,6 +191,7 @@ NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LAST = datetime(9200, 1, 1, tzinfo=UTC)
 YEAR = MAX_SECONDS
 EXTREMES: dict[str, tuple[Any, ...]] = {
+    "leave": tuple(Leave),
     "timeout": (0.001, YEAR),
     "stop_grace": (0, YEAR),
     "retry": tuple(
@@ -227,7 +228,7 @@ BEYOND: dict[str, tuple[Any, ...]] = {
 
 
 def test_there_are_extremes_of_every_option() -> None:
-    assert set(EXTREMES) == {f.name for f in fields(Policy)} - {"leave"}
+    assert set(EXTREMES) == {f.name for f in fields(Policy)}
 
 
 @settings(max_examples=60)
