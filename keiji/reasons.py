@@ -78,6 +78,11 @@ class Code(StrEnum):
     WAITING = "waiting"
     RUNNING = "running"
     SOURCES_CHANGED = "sources-changed"
+    SOURCES_MISSING = "sources-missing"
+    BUILD_MISSING = "build-missing"
+    INTERPRETER_MISSING = "interpreter-missing"
+    ENV_INVALID = "env-invalid"
+    DETAILS_CHANGED = "details-changed"
     DUE = "due"
     OVERDUE = "overdue"
     NEVER_DUE = "never-due"
@@ -348,6 +353,11 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.WAITING: "a run that is due has not started",
     Code.RUNNING: _running,
     Code.SOURCES_CHANGED: "the sources differ from the active build: {files}",
+    Code.SOURCES_MISSING: "the sources are not at {path}",
+    Code.BUILD_MISSING: "the files of the active build {build} are missing",
+    Code.INTERPRETER_MISSING: "the interpreter of the active build is missing: {path}",
+    Code.ENV_INVALID: "the .env cannot be used: {detail}",
+    Code.DETAILS_CHANGED: "the .env has another {variables}, for the next build",
     Code.DUE: "due next at {at} ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
@@ -363,5 +373,10 @@ _REMEDIES: dict[str, str] = {
     Code.DISABLED: "keiji task enable {task}",
     Code.HELD: "keiji task resolve {task}",
     Code.SOURCES_CHANGED: "keiji task build {task} --restart",
+    Code.SOURCES_MISSING: "put them back; or keiji task delete {task}",
+    Code.BUILD_MISSING: "keiji task build {task}",
+    Code.INTERPRETER_MISSING: "keiji task build {task}",
+    Code.ENV_INVALID: "correct it; the next run reads it",
+    Code.DETAILS_CHANGED: "keiji task build {task}",
     Code.NEVER_DUE: "keiji task run {task} runs it once; or change its schedule.py",
 }

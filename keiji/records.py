@@ -75,7 +75,8 @@ class Build:
 
     Args:
         hash: hash of the inputs; also the name of the build folder.
-        command: argv that runs it, ending in ``--run``.
+        command: argv that runs it in its folder: the interpreter and its options, ``entry.py``, ``--run``. Builds of
+            earlier versions have an absolute path in place of ``entry.py``; see `keiji_engine.builds.command_of`.
         files: path → sha256 of each source file at the time of the copy.
         import_seconds: import time of the task's module during validation.
     """

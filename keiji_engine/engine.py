@@ -21,12 +21,12 @@ from keiji.errors import InvalidSettings, KeijiError, StorageError
 from keiji.paths import Paths
 from keiji.reasons import Reason
 from keiji.settings import Settings
-from keiji_engine import builds
 from keiji_engine.background import BackgroundTasks
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import EngineControl
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
+from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
@@ -215,8 +215,7 @@ class Engine:
         await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
-        referenced = await self._state.read(lambda transaction: transaction.tasks.build_hashes())
-        self._background.start(asyncio.to_thread(builds.collect_garbage, self._paths.builds, referenced), _repo_log)
+        self._background.start(collect_builds(self._context), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
         self._background.start(self._state.watch_database(), _repo_log)
         self._background.start(self._log_health.serve(), _log)

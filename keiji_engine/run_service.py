@@ -200,15 +200,14 @@ class RunService:
     def _spec(self, run: Run, task: Task | None, build: Build | None) -> RunSpec:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
-        # Not the path in the row: the state folder may have been moved, or restored elsewhere, since the build.
-        entry = self._paths.builds / build.hash / Path(build.command[-2]).name
-        if not entry.exists():
+        command = builds.command_of(build, self._paths.builds)
+        if not Path(command[-2]).exists():
             raise NotBuilt.missing(task.slug, build.hash)
         settings = self._settings()
         return RunSpec(
             run_id=run.run_id,
             task=task.slug,
-            command=(*build.command[:-2], str(entry), build.command[-1]),
+            command=command,
             environment=builds.child_environment(
                 self._paths.source(task.slug), os.environ, {"KEIJI_TASK": task.name, "KEIJI_RUN_ID": run.run_id}
             ),

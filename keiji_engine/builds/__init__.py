@@ -1,7 +1,7 @@
 """Builds: a task folder is validated and becomes an immutable copy, ready to run."""
 
-from keiji_engine.builds.builder import build_task, load_build
-from keiji_engine.builds.collect import collect_garbage, remove_builds
+from keiji_engine.builds.builder import build_task, command_of, load_build
+from keiji_engine.builds.collect import collect_garbage, collect_unheld, hold_builds
 from keiji_engine.builds.environment import child_environment, read_env
 from keiji_engine.builds.snapshot import changed_paths, hash_sources
 from keiji_engine.builds.switch import activate
@@ -15,9 +15,11 @@ __all__ = [
     "check_syntax",
     "child_environment",
     "collect_garbage",
+    "collect_unheld",
+    "command_of",
     "create_task_folder",
     "hash_sources",
+    "hold_builds",
     "load_build",
     "read_env",
-    "remove_builds",
 ]

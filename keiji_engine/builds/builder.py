@@ -7,12 +7,14 @@ changes nothing.
 from __future__ import annotations
 
 import asyncio
+import errno
+import hashlib
 import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -25,10 +27,12 @@ from keiji.records import Build
 from keiji.schedule import Once, from_dict
 from keiji_engine.builds import build_store, snapshot
 from keiji_engine.builds.environment import child_environment
-from keiji_engine.builds.validate import TIMEOUT, ValidationResult, validate
+from keiji_engine.builds.validate import PYTHON_OPTIONS, TIMEOUT, ValidationResult, validate
 
-MANIFEST_FORMAT = 1
-_ENTRY = Path(__file__).with_name("entry.py")
+MANIFEST_FORMAT = 2
+ENTRY = "entry.py"
+_ENTRY = Path(__file__).with_name(ENTRY)
+_MANIFEST = "manifest.json"
 _REQUIRED_FILES = ("function.py", "schedule.py")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -59,7 +63,32 @@ async def build_task(
     Raises:
         BuildFailed: the first line of the message has file, line and reason.
     """
-    builds = Path(os.path.abspath(builds))
+    try:
+        return await _build(
+            source,
+            Path(os.path.abspath(builds)),
+            python=python,
+            now=now,
+            zone=zone,
+            inherited=inherited,
+            timeout=timeout,
+        )
+    except OSError as error:
+        where = error.filename or builds
+        hint = "free some space; the previous build is unaffected" if error.errno == errno.ENOSPC else ""
+        raise BuildFailed(f"the build cannot be written: {error.strerror or error}: {where}", hint=hint) from error
+
+
+async def _build(
+    source: Path,
+    builds: Path,
+    *,
+    python: str,
+    now: datetime,
+    zone: str,
+    inherited: Mapping[str, str],
+    timeout: float,
+) -> tuple[Build, list[datetime]]:
     try:
         environment = child_environment(source, inherited, {"KEIJI_TASK": source.name})
     except KeijiError as error:
@@ -89,7 +118,7 @@ async def build_task(
         upcoming = _upcoming(result, now, zone)
         built = Build(
             hash=target.name,
-            command=(python, "-I", "-B", "-u", "-X", "utf8", str(target / "entry.py"), "--run"),
+            command=(python, *PYTHON_OPTIONS, "-u", ENTRY, "--run"),
             files=files,
             schedule=result.schedule,
             policy=result.policy,
@@ -115,10 +144,17 @@ def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[dateti
     return instants
 
 
+def command_of(build: Build, builds: Path) -> tuple[str, ...]:
+    """Return argv that runs a build in the folder of builds, wherever that folder was when the build was created."""
+    *interpreter, _, argument = build.command
+    return (*interpreter, str(builds / build.hash / ENTRY), argument)
+
+
 def load_build(folder: Path) -> Build:
-    """Load the build in ``folder``. Raises BuildFailed if it is missing or was modified."""
+    """Load the build in ``folder``. Raises BuildFailed if it is missing, or any of its files was modified."""
     try:
-        data = json.loads((folder / "manifest.json").read_bytes())
+        data = json.loads((folder / _MANIFEST).read_bytes())
+        artifacts = dict(data["artifacts"])
         build = Build(
             hash=data["hash"],
             command=tuple(data["command"]),
@@ -130,21 +166,33 @@ def load_build(folder: Path) -> Build:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
-    modified = snapshot.changed_paths(build.files, snapshot.hash_sources(folder / "src"))
-    missing = tuple(name for name in ("entry.py", "task") if not (folder / name).is_file())
-    if modified or missing:
-        raise BuildFailed(f"the build {folder.name} was modified: {', '.join(modified + missing)}")
+    try:
+        files = snapshot.hash_sources(folder / "src")
+        modified = snapshot.changed_paths(build.files, files)
+        modified += snapshot.changed_paths(artifacts, _artifacts(folder, files))
+    except OSError as error:
+        raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
+    if modified:
+        raise BuildFailed(f"the build {folder.name} was modified: {', '.join(modified)}")
     return build
 
 
+def _artifacts(folder: Path, files: Collection[str]) -> dict[str, str]:
+    """Return path → sha256 of everything in a build except its sources and its manifest, such as the bytecode."""
+    paths = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    relative = {path.relative_to(folder).as_posix(): path for path in paths}
+    others = relative.keys() - {f"src/{path}" for path in files} - {_MANIFEST}
+    return {path: hashlib.sha256(snapshot.read_regular_file(relative[path])).hexdigest() for path in sorted(others)}
+
+
 def _find_reusable(target: Path) -> Build | None:
-    """Return the existing build and mark it as used; None if there is none, or if it is damaged or was moved."""
+    """Return the existing build and mark it as used; None if there is none, or if it is damaged."""
     try:
         existing = load_build(target)
     except BuildFailed:
         return None
     build_store.mark_used(target)
-    return existing if existing.command[-2] == str(target / "entry.py") else None
+    return existing
 
 
 def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: str) -> None:
@@ -153,9 +201,10 @@ def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: 
     if modified:
         hint = "builds are read-only; write to the working folder of the run instead"
         raise BuildFailed(f"importing the task modified its own files: {', '.join(modified)}", hint=hint)
-    _write(staged / "entry.py", entry, 0o444)
-    _write(staged / "task", _start_script(build.command), 0o555)
-    _write(staged / "manifest.json", json.dumps(_manifest(build, interpreter), indent=2) + "\n", 0o444)
+    _write(staged / ENTRY, entry, 0o444)
+    _write(staged / "task", _start_script(build.command[0]), 0o555)
+    manifest = _manifest(build, interpreter, _artifacts(staged, build.files))
+    _write(staged / _MANIFEST, json.dumps(manifest, indent=2) + "\n", 0o444)
     if build_store.publish(staged, target):
         return
     try:
@@ -170,13 +219,14 @@ def _write(path: Path, text: str, mode: int) -> None:
     path.chmod(mode)
 
 
-def _manifest(build: Build, interpreter: str) -> dict[str, Any]:
+def _manifest(build: Build, interpreter: str, artifacts: Mapping[str, str]) -> dict[str, Any]:
     return {
         "format": MANIFEST_FORMAT,
         "hash": build.hash,
         "command": build.command,
         "interpreter": interpreter,
         "files": build.files,
+        "artifacts": artifacts,
         "schedule": build.schedule.to_dict(),
         "policy": build.policy.to_dict(),
         "import_seconds": build.import_seconds,
@@ -184,11 +234,11 @@ def _manifest(build: Build, interpreter: str) -> dict[str, Any]:
     }
 
 
-def _start_script(command: tuple[str, ...]) -> str:
+def _start_script(python: str) -> str:
     return f"""\
 #!/bin/sh
 # Runs this build manually: --run calls the function, --schedule shows when it is due.
-exec {shlex.join(command[:-1])} "$@"
+exec {shlex.quote(python)} -I -B -X utf8 -m keiji_engine.builds.run_build "$0" "$@"
 """
 
 

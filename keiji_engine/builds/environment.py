@@ -6,6 +6,7 @@ contains one.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ _UNQUOTED = re.compile(r"[^\n]*")
 _SINGLE_QUOTED = re.compile(r"'([^']*)'")
 _DOUBLE_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _AFTER_QUOTE = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
+_MAX_VARIABLE_BYTES = 128 * 1024  # MAX_ARG_STRLEN of Linux, for "KEY=value" and a NUL
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", '"': '"', "$": "$", "`": "`"}
 
 
@@ -122,4 +124,29 @@ def child_environment(folder: Path, inherited: Mapping[str, str], extra: Mapping
         KeijiError: the ``.env`` cannot be read.
     """
     passed_on = {key: value for key, value in inherited.items() if key in _INHERITED or key.startswith("LC_")}
-    return passed_on | read_env(folder) | dict(extra)
+    values = read_env(folder)
+    _check_size(values, f"{folder.name}/.env")
+    return passed_on | values | dict(extra)
+
+
+def _check_size(values: Mapping[str, str], origin: str) -> None:
+    """Raise KeijiError if the system would refuse to start a program with these variables."""
+    sizes = {key: len(os.fsencode(f"{key}={value}")) + 1 for key, value in values.items()}
+    largest = max(sizes, key=sizes.__getitem__, default="")
+    hint = "put large values into a file, and the path of the file into .env"
+    if largest and sizes[largest] > _MAX_VARIABLE_BYTES:
+        reason = f"has {sizes[largest]:,} bytes; a variable can have at most {_MAX_VARIABLE_BYTES:,}"
+        raise KeijiError(f"{origin}: {largest} {reason}", hint=hint)
+    total, limit = sum(sizes.values()), _max_total_bytes()
+    if total > limit:
+        reason = f"has {total:,} bytes of variables, and can have at most {limit:,}; the largest is {largest}"
+        raise KeijiError(f"{origin} {reason}", hint=hint)
+
+
+def _max_total_bytes() -> int:
+    try:
+        limit = os.sysconf("SC_ARG_MAX")
+    except (ValueError, OSError):
+        limit = -1
+    # Half of the limit, since it includes the arguments, the other variables, and a pointer for each of them.
+    return (limit if limit > 0 else 1 << 20) // 2

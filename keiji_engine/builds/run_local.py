@@ -9,13 +9,28 @@ from pathlib import Path
 from keiji.errors import KeijiError
 from keiji_engine.builds import entry
 from keiji_engine.builds.environment import read_env
+from keiji_engine.builds.validate import PYTHON_OPTIONS
 
 
-def main(folder: Path) -> int:
-    """Run the command line for the task in ``folder``; return the exit code."""
+def main(folder: Path, arguments: list[str] | None = None) -> int:
+    """Run the command line for the task in ``folder``; return the exit code.
+
+    Args:
+        arguments: None if they are those of this process, as in the ``main.py`` of tasks of earlier versions.
+    """
     try:
-        os.environ.update(read_env(folder))
-        return entry.main(str(folder), sys.argv[1:])
+        values = read_env(folder)
+        arguments = sys.argv[1:] if arguments is None else arguments
+        if any(key.startswith("PYTHON") and os.environ.get(key) != value for key, value in values.items()):
+            # The interpreter reads these only when it starts.
+            command = [sys.executable, *PYTHON_OPTIONS, "-m", __spec__.name, str(folder), *arguments]
+            os.execve(sys.executable, command, os.environ | values)
+        os.environ.update(values)
+        return entry.main(str(folder), arguments)
     except KeijiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1
+
+
+if __name__ == "__main__":  # a task's main.py starts this if its own interpreter does not have keiji
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2:]))

@@ -1,7 +1,10 @@
 """The sources in a task folder: which files belong to them, their hashes, and copies.
 
 Only regular files are sources. A task folder belongs to its author: it may contain pipes, sockets and cyclic links, and
-files may vanish while it is read. None of these may block or break the reader.
+files may vanish or grow while they are read. None of these may block or break the reader.
+
+A link is judged by its target, which has to be in the workspace and has to be a source itself: a build must contain no
+secrets, such as those of ``.env``, and nothing that other users can change.
 """
 
 from __future__ import annotations
@@ -50,8 +53,18 @@ def is_source(name: str) -> bool:
 
 def read_regular_file(path: Path) -> bytes:
     """Return the content of ``path``. Raises OSError, also if it is not a regular file; never blocks on a pipe."""
-    with os.fdopen(_open_regular_file(path), "rb") as file:
-        return file.read()
+    return b"".join(_read_chunks(path))
+
+
+def _read_chunks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a regular file. Raises OSError if there is too much, since the file may have no end."""
+    size = 0
+    with os.fdopen(_open_regular_file(path), "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            if size > MAX_BYTES:
+                raise OSError(f"it has more than {MAX_BYTES >> 20} MiB")
+            yield chunk
 
 
 def hash_sources(source: Path, cache: DigestCache | None = None) -> dict[str, str]:
@@ -130,7 +143,7 @@ def build_hash(files: dict[str, str], interpreter: str, entry: str) -> str:
         interpreter: path, version and platform of the interpreter.
         entry: text of the script that runs the build.
     """
-    inputs = json.dumps([1, sorted(files.items()), interpreter, entry])
+    inputs = json.dumps([2, sorted(files.items()), interpreter, entry])
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
@@ -145,7 +158,8 @@ def _sources(source: Path) -> Iterator[tuple[str, os.stat_result]]:
     if not stat.S_ISDIR(status.st_mode):
         raise BuildFailed(f"{source} is not a folder")
     file_count = total_size = 0
-    for path, file_status in _walk(str(source), "", ((status.st_dev, status.st_ino),)):
+    roots = (source.resolve(), source.parent.parent.resolve())
+    for path, file_status in _walk(str(source), "", ((status.st_dev, status.st_ino),), roots):
         file_count, total_size = file_count + 1, total_size + file_status.st_size
         if file_count > MAX_FILES:
             raise BuildFailed(f"{source.name} contains more than {MAX_FILES:,} files", hint=_SIZE_HINT)
@@ -155,11 +169,14 @@ def _sources(source: Path) -> Iterator[tuple[str, os.stat_result]]:
         yield path, file_status
 
 
-def _walk(folder: str, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(
+    folder: str, prefix: str, ancestors: tuple[tuple[int, int], ...], roots: tuple[Path, ...]
+) -> Iterator[tuple[str, os.stat_result]]:
     """Yield the source files of ``folder`` recursively, each path starting with ``prefix``.
 
     Args:
         ancestors: device and inode of ``folder`` and the folders above it, to detect cyclic links.
+        roots: the folders in which the targets of links have to be: the task's folder and the workspace.
     """
     if len(ancestors) > MAX_DEPTH:
         raise BuildFailed(f"{_printable(prefix)} is nested more than {MAX_DEPTH} folders deep", hint=_SIZE_HINT)
@@ -176,19 +193,40 @@ def _walk(folder: str, prefix: str, ancestors: tuple[tuple[int, int], ...]) -> I
         if not is_source(entry.name):
             continue
         path = prefix + entry.name
-        try:
-            status = entry.stat()  # follows links
-        except FileNotFoundError:
+        status = _stat(entry, path, roots)
+        if status is None:
             continue
-        except OSError as error:
-            raise _unreadable(path, error) from error
         if stat.S_ISDIR(status.st_mode):
             if (status.st_dev, status.st_ino) not in ancestors:
-                yield from _walk(entry.path, f"{path}/", (*ancestors, (status.st_dev, status.st_ino)))
+                yield from _walk(entry.path, f"{path}/", (*ancestors, (status.st_dev, status.st_ino)), roots)
         elif stat.S_ISREG(status.st_mode):
             if not _is_utf8(path):
                 raise BuildFailed(f"the name of {_printable(path)} is not valid UTF-8", hint="rename the file")
             yield path, status
+
+
+def _stat(entry: os.DirEntry[str], path: str, roots: tuple[Path, ...]) -> os.stat_result | None:
+    """Return the stat of an entry, or of its target if it is a link; None if it does not exist."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if entry.is_symlink():
+        _check_target(path, Path(os.path.realpath(entry.path)), roots)
+    return status
+
+
+def _check_target(path: str, target: Path, roots: tuple[Path, ...]) -> None:
+    """Raise BuildFailed if the link ``path`` may not be followed to its target."""
+    link = f"{_printable(path)} is a link to {_printable(str(target))}"
+    root = next((root for root in roots if target.is_relative_to(root)), None)
+    if root is None:
+        raise BuildFailed(f"{link}, which is outside the workspace", hint="copy what the task needs into the workspace")
+    if not all(is_source(part) for part in target.relative_to(root).parts):
+        hint = "a build contains no hidden files, such as .env; the variables of .env are in os.environ"
+        raise BuildFailed(f"{link}, which is not a source file", hint=hint)
 
 
 def _open_regular_file(path: Path) -> int:
@@ -203,9 +241,8 @@ def _digest(file_path: Path, path: str) -> str | None:
     """Return the sha256 of a file, or None if it no longer exists. ``path`` is its name in error messages."""
     digest = hashlib.sha256()
     try:
-        with os.fdopen(_open_regular_file(file_path), "rb", buffering=0) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        for chunk in _read_chunks(file_path):
+            digest.update(chunk)
     except FileNotFoundError:
         return None
     except OSError as error:

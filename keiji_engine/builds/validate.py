@@ -21,6 +21,9 @@ from keiji.policy import Policy
 from keiji.schedule import Schedule, from_dict
 
 VALIDATE_CHILD = Path(__file__).with_name("validate_child.py")
+# The interpreter's options for validations and runs alike. Neither the current folder nor the user's own packages can
+# be imported. Variables such as PYTHONPATH take effect if the task's .env sets them; the engine's are not passed on.
+PYTHON_OPTIONS = ("-P", "-s", "-B", "-X", "utf8")
 TIMEOUT = 30.0
 # The child enforces the timeout itself, since it can report the current line; after this extra time it is killed.
 _GRACE_PERIOD = 2.0
@@ -69,7 +72,7 @@ async def validate(
     """
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as crash, tempfile.TemporaryFile() as output:
         options = (str(report.fileno()), str(crash.fileno()), str(timeout), "new" if is_new else "existing")
-        command = (python, "-I", "-B", "-X", "utf8", str(VALIDATE_CHILD), str(source), str(target), *options)
+        command = (python, *PYTHON_OPTIONS, str(VALIDATE_CHILD), str(source), str(target), *options)
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is started
                 command,

@@ -11,6 +11,7 @@ import faulthandler
 import inspect
 import json
 import linecache
+import marshal
 import os
 import py_compile
 import resource
@@ -18,12 +19,15 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from importlib.machinery import all_suffixes
 from importlib.util import cache_from_source
+from inspect import getmodulename
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, NoReturn
 
 MAX_FILE_SIZE = 256 * 1024 * 1024
+_PYC_HEADER_BYTES = 16
 
 
 class InvalidSources(Exception):
@@ -50,17 +54,45 @@ class Validator:
 
     def compile_all(self) -> None:
         """Compile every ``.py``, store the bytecode next to it, and make the folders read-only."""
+        # The content of a build must not depend on the .env, which may set PYTHONPYCACHEPREFIX and PYTHONOPTIMIZE.
+        sys.pycache_prefix = None
         for file in sorted(self.source.rglob("*.py")):
             path = file.relative_to(self.source)
             if error := check_file(self.source, str(path)):
                 raise InvalidSources(error)
-            compiled = Path(cache_from_source(str(file)))
+            compiled = Path(cache_from_source(str(file), optimization=""))
             # Unchecked: the sources are read-only, so a run need not compare them with the bytecode.
             mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(file), str(compiled), str(self.target / path), doraise=True, invalidation_mode=mode)
+            try:
+                py_compile.compile(
+                    str(file),
+                    str(compiled),
+                    str(self.target / path),
+                    doraise=True,
+                    optimize=0,
+                    invalidation_mode=mode,
+                )
+            except OSError as failure:
+                reason = f"its bytecode cannot be written: {failure.strerror or failure}"
+                raise error_at(str(path), None, reason) from failure
+            _check_complete(compiled, path)
             compiled.chmod(0o444)
         for folder, _, _ in os.walk(self.source):
             os.chmod(folder, 0o555)
+
+    def reject_shadowing(self) -> None:
+        """Reject a module that hides one of the standard library or keiji, for example ``queue.py``.
+
+        A run imports it instead of the original, and so do the modules that need the original. The validation cannot
+        find that by importing, since many modules are imported only when a function is called.
+        """
+        for entry in sorted(self.source.iterdir()):
+            is_package = entry.is_dir() and any((entry / f"__init__{suffix}").exists() for suffix in all_suffixes())
+            name = entry.name if is_package else getmodulename(entry.name) if entry.is_file() else None
+            if name not in sys.stdlib_module_names and name != "keiji":
+                continue
+            origin = "keiji" if name == "keiji" else "Python's standard library"
+            raise error_at(entry.name, None, f"has the name of a module of {origin}, which it would replace; rename it")
 
     def import_module(self, name: str) -> tuple[ModuleType, float]:
         """Import ``name``.py; return the module and the duration of the import in seconds."""
@@ -187,6 +219,14 @@ def check_file(source: Path, path: str) -> str:
     return ""
 
 
+def _check_complete(compiled: Path, path: Path) -> None:
+    """Raise InvalidSources if bytecode was written in part: `py_compile` ignores that on a disk that is almost full."""
+    try:
+        marshal.loads(compiled.read_bytes()[_PYC_HEADER_BYTES:])
+    except (EOFError, ValueError, TypeError) as failure:
+        raise error_at(str(path), None, "its bytecode cannot be written completely; the disk may be full") from failure
+
+
 class Report:
     """The file for the report. A process forked by the sources inherits it, but cannot write to it."""
 
@@ -203,6 +243,7 @@ class Report:
 
 def validate(validator: Validator, report: Report, *, is_new: bool) -> None:
     """Run all steps and report the result. Raises InvalidSources."""
+    validator.reject_shadowing()
     if is_new:
         report.write(stage="compiling the sources")
         validator.compile_all()

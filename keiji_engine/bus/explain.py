@@ -22,6 +22,7 @@ def explain(
     pause: Pause | None,
     *,
     now: datetime | None = None,
+    obstacles: tuple[Reason, ...] = (),
 ) -> tuple[Reason, ...]:
     """Return why a task does not run now, the most important reason first, and last when it is due.
 
@@ -29,8 +30,9 @@ def explain(
         engine: None if no engine is running.
         pause: the pause of the whole system; None if it is not paused.
         now: the current time, to recognize overdue runs; None if unknown.
+        obstacles: what is wrong with the files of the task, which the views do not have.
     """
-    return tuple(_reasons(task, engine, services, pause, now))
+    return tuple(_reasons(task, engine, services, pause, now=now, obstacles=obstacles))
 
 
 def _reasons(  # noqa: PLR0912 - one branch for each reason
@@ -38,8 +40,11 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
     engine: EngineView | None,
     services: Iterable[ServiceView],
     pause: Pause | None,
+    *,
     now: datetime | None,
+    obstacles: tuple[Reason, ...],
 ) -> Iterator[Reason]:
+    has_sources = all(obstacle.code != Code.SOURCES_MISSING for obstacle in obstacles)
     if engine is None:
         yield reason(Code.ENGINE_OFFLINE)
     required = [service for service in services if service.name in _REQUIRED]
@@ -50,7 +55,8 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
     yield from (why for number, why in enumerate(degraded) if why not in degraded[:number])
     if task.broken is not None:
         yield task.broken
-    if not task.build:
+    yield from obstacles
+    if not task.build and has_sources:
         yield reason(Code.NOT_BUILT)
     if task.is_disabled:
         yield reason(Code.DISABLED)
@@ -73,7 +79,7 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.WAITING, cause=None if is_overdue and task.waiting.code in _START_TIMES else task.waiting)
     if task.is_running and task.running_since is not None:
         yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
-    if task.source_changes:
+    if task.source_changes and has_sources:
         yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
     if task.next_execution_time is not None and now is not None and task.next_execution_time < now - _OVERDUE:
         yield reason(Code.OVERDUE, at=task.next_execution_time, schedule=task.schedule_description)

@@ -17,6 +17,7 @@ from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.bus.protocol import BuildTask, Done
+from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import restart_schedule
 from keiji_engine.own_loop import run_in_own_loop
@@ -31,28 +32,35 @@ async def build(context: Context, request: BuildTask) -> Done:
         known = context.state.task(source.name)
         if known is not None and request.restart:
             context.check_stoppable(known)  # before anything changes
-        try:
-            new_build, _ = await run_in_own_loop(
-                partial(
-                    builds.build_task,
-                    source,
-                    context.paths.builds,
-                    python=sys.executable,
-                    now=context.clock(),
-                    zone=context.settings().time_zone,
-                )
-            )
-        except BuildFailed as error:
-            if known is None or known.build is None:
-                raise
-            note = f"the previous build ({known.build}) stays active"
-            raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, note)))) from error
-        async with context.lock(source.name):
-            current = context.state.task(source.name)
-            if known is not None and (current is None or current.task_id != known.task_id):
-                raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
-            lines = await _switch(context, source, new_build, restart=request.restart)
+        async with builds.hold_builds(context.paths.builds):  # until the new build is in the database
+            new_build = await _build(context, source, known)
+            async with context.lock(source.name):
+                current = context.state.task(source.name)
+                if known is not None and (current is None or current.task_id != known.task_id):
+                    raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
+                lines = await _switch(context, source, new_build, restart=request.restart)
+        await collect_builds(context)
     return Done(id=request.id, lines=("task found , building...", *lines, _next(context, source.name)))
+
+
+async def _build(context: Context, source: Path, known: Task | None) -> Build:
+    try:
+        new_build, _ = await run_in_own_loop(
+            partial(
+                builds.build_task,
+                source,
+                context.paths.builds,
+                python=sys.executable,
+                now=context.clock(),
+                zone=context.settings().time_zone,
+            )
+        )
+    except BuildFailed as error:
+        if known is None or known.build is None:
+            raise
+        note = f"the previous build ({known.build}) stays active"
+        raise BuildFailed(error.message, hint="\n".join(filter(None, (error.hint, note)))) from error
+    return new_build
 
 
 async def _switch(context: Context, source: Path, new_build: Build, *, restart: bool) -> list[str]:
@@ -68,8 +76,9 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
         lambda transaction: transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
     )
     task = context.state.find(slug)
-    link = context.paths.link(slug)
-    await asyncio.to_thread(builds.activate, link, new_build)
+    paths = context.paths
+    link = paths.link(slug)
+    await asyncio.to_thread(builds.activate, link, new_build, paths.builds, paths.workspace)
     lines = [
         f"scheduling function... {schedule.describe()}",
         f"sourcePath: {source}",

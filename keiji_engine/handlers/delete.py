@@ -7,8 +7,8 @@ import shutil
 
 from keiji.paths import Paths
 from keiji.reasons import Code, reason
-from keiji_engine import builds
 from keiji_engine.bus.protocol import Delete, Done
+from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 
 
@@ -21,9 +21,8 @@ async def delete(context: Context, request: Delete) -> Done:
         await context.stop_runs(task, reason(Code.STOPPED, why="delete"))
         own = await context.state.read(lambda transaction: transaction.tasks.builds_of(task.slug))
         await context.state.apply(lambda transaction: transaction.tasks.delete(task.slug))
-        # Tasks with the same sources share a build.
-        unused = own - await context.state.read(lambda transaction: transaction.tasks.build_hashes())
-        has_source = await asyncio.to_thread(_remove_files, context.paths, task.slug, unused)
+        has_source = await asyncio.to_thread(_remove_files, context.paths, task.slug)
+        await collect_builds(context, released=own)  # except those of other tasks with the same sources
         lines = [f"deleted task {task.name}"]
         if has_source:
             source = context.paths.source(task.slug)
@@ -31,10 +30,9 @@ async def delete(context: Context, request: Delete) -> Done:
         return Done(id=request.id, lines=tuple(lines))
 
 
-def _remove_files(paths: Paths, slug: str, unused: set[str]) -> bool:
+def _remove_files(paths: Paths, slug: str) -> bool:
     """Remove the files of a task except its sources; return whether it has sources."""
     paths.link(slug).unlink(missing_ok=True)
     shutil.rmtree(paths.task_log(slug).parent, ignore_errors=True)
     shutil.rmtree(paths.work / slug, ignore_errors=True)
-    builds.remove_builds(paths.builds, unused)
     return paths.source(slug).exists()

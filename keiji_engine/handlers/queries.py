@@ -15,6 +15,7 @@ from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.explain import explain as explain_view
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.obstacles import find_obstacles
 from keiji_engine.handlers.timeline import due_instant
 from keiji_engine.logs.tailing import TaskLogs
 from keiji_engine.scheduler.reasons import held, paused
@@ -93,11 +94,12 @@ def _held_back(context: Context, task: Task) -> Reason | None:
 
 async def explain(context: Context, request: p.Explain) -> p.Explained:
     """Return why a task does not run now. Raises TaskNotFound."""
-    view = context.state.view(context.state.find(request.task).slug)
-    control = context.control
+    task = context.state.find(request.task)
+    build = context.state.build(task.slug)
+    obstacles = await asyncio.to_thread(find_obstacles, task, build, context.paths)
+    view, control = context.state.view(task.slug), context.control
     if control is None and not view.source_changes:
         # Without an engine, no watcher compares its sources with its build.
-        build = context.state.build(view.slug)
         changed = await asyncio.to_thread(_changed_sources, context, view.slug, build) if build else ()
         view = msgspec.structs.replace(view, source_changes=changed)
     found = explain_view(
@@ -106,6 +108,7 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
         control.service_views() if control else (),
         context.state.pause,
         now=context.clock(),
+        obstacles=obstacles,
     )
     return p.Explained(id=request.id, task=view.slug, reasons=found)
 

@@ -19,7 +19,7 @@ from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.rows import from_pause, readable, to_build, to_task
 from keiji_engine.storage.set_back import next_not_run
-from keiji_engine.storage.tables import builds, runs, tasks
+from keiji_engine.storage.tables import builds, is_open, runs, tasks
 
 _CLEARED_ERROR: dict[str, Any] = {"is_error": False, "error": None, "failures": 0, "held_at": None}
 
@@ -203,10 +203,17 @@ class TaskRepository:
         task = self.get(slug)
         return set(self._connection.scalars(sa.select(builds.c.hash).where(builds.c.task_id == task.id)))
 
-    def build_hashes(self) -> set[str]:
-        """Return the hashes of all builds that a task or a run refers to."""
-        referred = sa.union(sa.select(builds.c.hash), sa.select(runs.c.build).where(runs.c.build.is_not(None)))
-        return set(self._connection.scalars(referred))
+    def builds_to_keep(self, count: int) -> set[str]:
+        """Return the hashes of the ``count`` latest builds of each task, of active builds, and those of open runs."""
+        latest_first = (builds.c.activated_at.desc(), builds.c.hash)
+        rank = sa.func.row_number().over(partition_by=builds.c.task_id, order_by=latest_first)
+        ranked = sa.select(builds.c.hash, rank.label("rank")).subquery()
+        kept = sa.union(
+            sa.select(ranked.c.hash).where(ranked.c.rank <= count),
+            sa.select(tasks.c.build).where(tasks.c.build.is_not(None)),
+            sa.select(runs.c.build).where(runs.c.build.is_not(None), is_open(runs.c.state)),
+        )
+        return set(self._connection.scalars(kept))
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -121,7 +121,7 @@ def test_builds_are_kept_and_the_last_one_is_active(store: Repositories) -> None
     store.tasks.create("ping", "ping", "", NOW)
     for seconds, mark in enumerate("abcb"):
         store.tasks.activate("ping", a_build(mark, Policy()), EVERY_TEN, at(10), now=at(seconds))
-    assert {build_hash[0] for build_hash in store.tasks.build_hashes()} == {"a", "b", "c"}
+    assert {build_hash[0] for build_hash in store.tasks.builds_to_keep(10)} == {"a", "b", "c"}
     assert store.tasks.active_builds() == {"ping": a_build("b", Policy())}
 
 
@@ -131,16 +131,31 @@ def test_two_tasks_may_have_the_same_build(store: Repositories) -> None:
     active = store.tasks.active_builds()
     assert active["one"] == active["two"]
     store.tasks.delete("one")
-    assert store.tasks.build_hashes() == {"a" * 32}
+    assert store.tasks.builds_to_keep(10) == {"a" * 32}
 
 
-def test_build_hashes_are_those_of_referenced_builds(store: Repositories) -> None:
-    assert store.tasks.build_hashes() == set()
-    built_task(store)
-    store.tasks.activate("ping", a_build("b"), EVERY_TEN, at(10), now=at(1))
-    assert store.tasks.build_hashes() == {"a" * 32, "b" * 32}
+def test_the_latest_builds_of_each_task_are_kept_and_those_that_are_active_or_of_an_open_run(
+    store: Repositories,
+) -> None:
+    assert store.tasks.builds_to_keep(2) == set()
+    for slug, marks in (("ping", "abcd"), ("pong", "xyzx")):
+        store.tasks.create(slug, slug, "", NOW)
+        for seconds, mark in enumerate(marks):
+            store.tasks.activate(slug, a_build(mark), EVERY_TEN, at(10), now=at(seconds))
+            if mark == "a":
+                manual = store.runs.insert_manual(slug, at(seconds), state=RunState.QUEUED, reason=reason(Code.JITTER))
+
+    def kept(count: int) -> str:
+        return "".join(sorted(build[0] for build in store.tasks.builds_to_keep(count)))
+
+    assert kept(10) == "abcdxyz"
+    assert kept(2) == "acdxz"
+    assert kept(0) == "adx"
+    store.runs.cancel_queued("ping", reason(Code.STOPPED), at(5))
+    assert manual.build == "a" * 32
+    assert kept(2) == "cdxz"
     store.tasks.delete("ping")
-    assert store.tasks.build_hashes() == set()
+    assert kept(2) == "xz"
 
 
 def test_a_task_without_a_build_has_no_active_build(store: Repositories) -> None:
@@ -213,7 +228,7 @@ def test_an_unknown_task_is_not_found(store: Repositories) -> None:
         with pytest.raises(TaskNotFound, match="there is no task 'none'"):
             method()
     assert store.tasks.all() == []
-    assert store.tasks.build_hashes() == set()
+    assert store.tasks.builds_to_keep(10) == set()
 
 
 def test_moments_keep_microseconds_and_are_returned_in_utc(store: Repositories) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,15 @@ from keiji.errors import BuildFailed
 from keiji.policy import Policy, Retry
 from keiji.records import Build
 from keiji.schedule import DayTime
-from keiji_engine.builds import activate, build_task, collect_garbage, create_task_folder, hash_sources, load_build
+from keiji_engine.builds import (
+    activate,
+    build_task,
+    collect_garbage,
+    command_of,
+    create_task_folder,
+    hash_sources,
+    load_build,
+)
 from keiji_engine.builds.build_store import staging_folder
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -56,8 +65,8 @@ def _shell(*command: str | Path, cwd: str | Path = "/", **environment: str) -> s
     )
 
 
-def _run(built: Build) -> subprocess.CompletedProcess[str]:
-    return _shell(*built.command)
+def _run(built: Build, builds: Path) -> subprocess.CompletedProcess[str]:
+    return _shell(*command_of(built, builds))
 
 
 def _write_function(source: Path, *lines: str, before: str = "") -> None:
@@ -78,10 +87,8 @@ def new_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Buil
 def test_a_new_task_can_be_built_and_run(new_task: tuple[Path, Path, Build, list[datetime]]) -> None:
     source, builds, built, upcoming = new_task
 
-    assert _run(built).stdout == "hello from keiji\n"
-    assert built.command == (
-        sys.executable, "-I", "-B", "-u", "-X", "utf8", str(builds / built.hash / "entry.py"), "--run",
-    )  # fmt: skip
+    assert _run(built, builds).stdout == "hello from keiji\n"
+    assert built.command == (sys.executable, "-P", "-s", "-B", "-X", "utf8", "-u", "entry.py", "--run")
     assert built.files == hash_sources(source)
     assert built.schedule.describe() == "every 10 seconds"
     assert built.policy == Policy()
@@ -120,8 +127,8 @@ async def test_edits_do_not_affect_existing_builds(source: Path, builds: Path) -
     (source / "function.py").unlink()
 
     assert old.hash != new.hash
-    assert _run(old).stdout == "old\n"
-    assert _run(new).stdout == "new\n"
+    assert _run(old, builds).stdout == "old\n"
+    assert _run(new, builds).stdout == "new\n"
 
 
 async def test_a_run_never_imports_from_the_source_folder(source: Path, builds: Path) -> None:
@@ -129,7 +136,7 @@ async def test_a_run_never_imports_from_the_source_folder(source: Path, builds: 
     built = await _build(source, builds)
     (source / "texts.py").write_text("print('imported from the sources')\n")
 
-    completed = _shell(*built.command, cwd=source, PYTHONPATH=str(source))
+    completed = _shell(*command_of(built, builds), cwd=source)
 
     assert completed.returncode == 1
     assert completed.stdout == ""
@@ -149,7 +156,7 @@ async def test_a_build_is_read_only_and_compiled_and_a_run_writes_nothing_to_it(
 
     before = contents()
     assert folder.stat().st_mode & 0o222 == 0
-    assert _run(built).returncode == 0
+    assert _run(built, builds).returncode == 0
 
     assert contents() == before
     assert all(mode & 0o222 == 0 for mode, _ in before.values())
@@ -209,6 +216,18 @@ async def test_a_schedule_that_depends_on_the_env_file_is_updated_without_a_new_
     assert (first.schedule.describe(), second.schedule.describe()) == ("every 5 minutes", "every 7 minutes")
 
 
+async def test_python_variables_of_the_env_file_do_not_change_the_build(
+    source: Path, builds: Path, tmp_path: Path
+) -> None:
+    (source / ".env").write_text(f"PYTHONPYCACHEPREFIX='{tmp_path}/cache'\nPYTHONOPTIMIZE=2\nPYTHONHASHSEED=0\n")
+    built = await _build(source, builds)
+    bytecode = sorted(path.name for path in (builds / built.hash).rglob("*.pyc"))
+
+    assert bytecode == [f"{name}.{sys.implementation.cache_tag}.pyc" for name in ("function", "main", "schedule")]
+    assert _run(built, builds).stdout == "hello from keiji\n"
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_build_contains_no_secrets(new_task: tuple[Path, Path, Build, list[datetime]]) -> None:
     _, builds, built, _ = new_task
     files = [path for path in (builds / built.hash).rglob("*") if path.is_file()]
@@ -238,19 +257,91 @@ async def test_a_missing_interpreter_is_reported(source: Path, builds: Path) -> 
     assert list(builds.iterdir()) == []
 
 
-async def test_a_damaged_build_is_replaced(source: Path, builds: Path) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "reported"),
+    [
+        ("src/function.py", r"function\.py"),
+        ("entry.py", r"entry\.py"),
+        ("task", "task"),
+        ("src/__pycache__/function.*.pyc", r"src/__pycache__/function\..*\.pyc"),
+        ("src/added.py", r"added\.py"),
+        ("src/__pycache__/added.pyc", r"src/__pycache__/added\.pyc"),
+        ("sitecustomize.py", r"sitecustomize\.py"),
+    ],
+)
+async def test_a_build_in_which_any_file_was_modified_or_added_is_replaced(
+    source: Path, builds: Path, pattern: str, reported: str
+) -> None:
     built = await _build(source, builds)
-    damaged = builds / built.hash / "src" / "function.py"
-    damaged.chmod(0o644)
-    damaged.write_text("def function():\n    print('tampered')\n")
-    with pytest.raises(BuildFailed, match=r"was modified: function\.py"):
-        load_build(builds / built.hash)
+    folder = builds / built.hash
+    damaged = next(folder.glob(pattern), folder / pattern)
+    damaged.parent.chmod(0o755)
+    damaged.unlink(missing_ok=True)
+    damaged.write_text("print('tampered')\n")
+    with pytest.raises(BuildFailed, match=f"was modified: {reported}$"):
+        load_build(folder)
 
     rebuilt = await _build(source, builds)
 
     assert rebuilt.hash == built.hash
-    assert _run(rebuilt).stdout == "hello from keiji\n"
-    assert list(builds.iterdir()) == [builds / built.hash]
+    assert load_build(folder) == rebuilt
+    assert _run(rebuilt, builds).stdout == "hello from keiji\n"
+    assert list(builds.iterdir()) == [folder]
+
+
+async def test_a_build_with_a_missing_file_or_an_older_manifest_is_replaced(source: Path, builds: Path) -> None:
+    for step in ("missing", "older"):
+        built = await _build(source, builds)
+        folder = builds / built.hash
+        folder.chmod(0o755)
+        if step == "missing":
+            (folder / "entry.py").unlink()
+        else:
+            manifest = json.loads((folder / "manifest.json").read_text())
+            del manifest["artifacts"]
+            (folder / "manifest.json").unlink()
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(BuildFailed):
+            load_build(folder)
+
+    assert _run(await _build(source, builds), builds).stdout == "hello from keiji\n"
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (0, "the build cannot be written: File exists: "),
+        (4096, "the build cannot be written: File too large"),
+        (8192, "function.py: its bytecode cannot be written completely; the disk may be full"),
+    ],
+)
+def test_a_full_disk_is_a_clear_error_and_leaves_no_files(
+    source: Path, builds: Path, limit: int, expected: str
+) -> None:
+    (source / "function.py").write_text("def function(): pass\n" * 300)
+    script = """
+import asyncio, resource, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from keiji.errors import BuildFailed
+from keiji_engine.builds import build_task
+source, builds, limit = *map(Path, sys.argv[1:3]), int(sys.argv[3])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit gives EFBIG
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+else:
+    builds.parent.mkdir()
+    builds.write_text("not a folder")
+try:
+    asyncio.run(build_task(source, builds, python=sys.executable, now=datetime.now(UTC)))
+except BuildFailed as error:
+    print(error.message)
+"""
+    completed = _shell(sys.executable, "-c", script, source, builds, str(limit))
+
+    assert completed.stderr == ""
+    assert expected in completed.stdout
+    assert not limit or list(builds.iterdir()) == []
 
 
 async def test_concurrent_builds_of_the_same_sources_give_one_build(source: Path, builds: Path) -> None:
@@ -258,7 +349,7 @@ async def test_concurrent_builds_of_the_same_sources_give_one_build(source: Path
 
     assert len({each.hash for each in built}) == 1
     assert list(builds.iterdir()) == [builds / built[0].hash]
-    assert _run(built[0]).returncode == 0
+    assert _run(built[0], builds).returncode == 0
 
 
 async def _until(condition: Callable[[], object]) -> None:
@@ -305,7 +396,7 @@ def test_a_killed_process_leaves_no_partial_build(source: Path, builds: Path) ->
 
     built = asyncio.run(_build(source, builds))
 
-    assert _run(built).returncode == 0
+    assert _run(built, builds).returncode == 0
     deadline = time.monotonic() + 10
     while leftovers := list(builds.glob(".*")):  # an orphaned validation process may still write to one
         assert time.monotonic() < deadline, leftovers
@@ -347,12 +438,12 @@ def test_collecting_without_builds_does_nothing(builds: Path) -> None:
 
 
 async def test_the_link_to_the_active_build_runs_it(source: Path, builds: Path, tmp_path: Path) -> None:
-    link = tmp_path / "exec" / "ping é 'x'"
+    link = builds.parent / "exec" / "tasks" / source.name
     old = await _build(source, builds)
-    activate(link, old)
+    activate(link, old, builds, tmp_path)
     _write_function(source, "import sys; print('new', sys.argv, sys.path[0]); return 3")
     new = await _build(source, builds)
-    activate(link, new)
+    activate(link, new, builds, tmp_path)
 
     completed = _shell(link, "--run")
     schedule = _shell(link, "--schedule")
@@ -364,3 +455,41 @@ async def test_the_link_to_the_active_build_runs_it(source: Path, builds: Path, 
     assert len(schedule.stdout.splitlines()) == 6
     assert (usage.returncode, usage.stdout) == (2, "")
     assert [path.name for path in link.parent.iterdir()] == [link.name]
+
+
+async def test_the_link_runs_a_build_with_the_values_of_the_env_file(
+    source: Path, builds: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "team_tools.py").write_text("NAME = 'team'\n")
+    (source / ".env").write_text(f"SECRET=abc\nPYTHONPATH='{tmp_path}/shared'\n")
+    _write_function(source, "import os, team_tools; print(os.environ['SECRET'], os.environ['LANG'], team_tools.NAME)")
+    link = builds.parent / "exec" / "tasks" / source.name
+    activate(link, await _build(source, builds), builds, tmp_path)
+
+    relative = _shell(f"./{link.name}", "--run", cwd=link.parent, LANG="C.UTF-8")
+    (source / ".env").write_text("SECRET='abc\n")
+    invalid = _shell(link, "--run")
+
+    assert (relative.stdout, relative.stderr) == ("abc C.UTF-8 team\n", "")
+    assert invalid.returncode == 1
+    assert "/.env, line 1: SECRET has no closing '" in invalid.stderr
+
+
+async def test_a_state_folder_that_was_moved_runs_its_builds(source: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    workspace = root / "workspace"
+    (workspace / "tasks").mkdir(parents=True)
+    source = source.rename(workspace / "tasks" / "ping")
+    (source / ".env").write_text("SECRET=abc\n")
+    _write_function(source, "import os; print(__file__, os.environ['SECRET'])")
+    built = await _build(source, root / "builds")
+    activate(root / "exec" / "tasks" / "ping", built, root / "builds", workspace)
+
+    moved = root.rename(tmp_path / "moved")
+
+    files = [path for path in moved.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert not [path for path in files if str(root).encode() in path.read_bytes()]
+    completed = _shell(moved / "exec" / "tasks" / "ping", "--run")
+    assert (completed.stdout, completed.stderr) == (f"{moved}/builds/{built.hash}/src/function.py abc\n", "")
+    assert (await _build(moved / "workspace" / "tasks" / "ping", moved / "builds")).created_at == built.created_at

@@ -210,10 +210,37 @@ async def test_the_sources_are_validated_in_the_environment_of_a_run(source: Pat
     assert "RuntimeError: (['KEIJI_TASK', 'TOKEN'], \"計時 'x'\")" in error.message
 
 
-async def test_sources_do_not_shadow_modules_of_keiji_and_the_standard_library(source: Path, tmp_path: Path) -> None:
-    (source / "keiji.py").write_text("raise SystemExit\n")
-    (source / "re.py").write_text("raise SystemExit\n")
+@pytest.mark.parametrize(
+    ("path", "origin"),
+    [
+        ("keiji.py", "keiji"),
+        ("queue.py", "Python's standard library"),
+        ("token/__init__.py", "Python's standard library"),
+        ("enum.pyc", ""),
+        ("types/notes.txt", ""),
+        ("lib/queue.py", ""),
+    ],
+)
+async def test_a_module_that_hides_one_of_keiji_or_the_standard_library_is_refused(
+    source: Path, tmp_path: Path, path: str, origin: str
+) -> None:
+    (source / path).parent.mkdir(exist_ok=True)
+    (source / path).write_text("ITEMS = []\n")
 
+    if origin:
+        message = f"{Path(path).parts[0]}: has the name of a module of {origin}, which it would replace; rename it"
+        assert (await _build_error(source)).message == message
+    else:
+        await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
+
+
+async def test_the_validation_uses_the_python_variables_of_the_env_file(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "team_tools.py").write_text("X = 1\n")
+    (source / "function.py").write_text("import team_tools\n" + VALID)
+    assert "No module named 'team_tools'" in (await _build_error(source, PYTHONPATH=str(tmp_path / "shared"))).message
+
+    (source / ".env").write_text(f"PYTHONPATH='{tmp_path}/shared'\n")
     await build_task(source, tmp_path / "builds", python=sys.executable, now=NOW)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -208,3 +209,37 @@ def test_task_that_is_deleted_during_its_build_stays_deleted(shared: Installatio
             building.result()
     with pytest.raises(TaskNotFound):
         shared.task("slow")
+
+
+def test_a_build_that_a_directive_is_about_to_activate_survives_the_deletion_of_its_other_task(
+    shared: Installation, tmp_path: Path
+) -> None:
+    finish = tmp_path / "finish"
+    finish.touch()
+    shared.build("first", waiting_for(finish))
+    hashes = {shared.task("first").build}
+    finish.unlink()
+    shared.write("second", waiting_for(finish))
+    with ThreadPoolExecutor(1) as threads:
+        building = threads.submit(shared.do, p.BuildTask(task="second"))
+        until(lambda: any(shared.paths.builds.glob(".tmp-*")))
+        shared.do(p.Delete(task="first"))
+        finish.touch()
+        building.result()
+    assert {shared.task("second").build} == hashes
+    shared.do(p.RunTask(task="second"))
+    assert shared.ended("second")[0].state is RunState.SUCCEEDED
+
+    shared.do(p.Delete(task="second"))
+    assert not any((shared.paths.builds / str(build)).exists() for build in hashes)
+
+
+def test_the_ten_latest_builds_of_a_task_are_kept(shared: Installation) -> None:
+    for number in range(11):
+        shared.build("often", f"def function():\n    print({number})\n")
+        if number == 0:
+            first = shared.task("often").build
+        for folder in shared.paths.builds.iterdir():
+            os.utime(folder, (1, 1))  # its grace period is over
+    assert len(list(shared.paths.builds.iterdir())) == 10
+    assert not (shared.paths.builds / str(first)).exists()

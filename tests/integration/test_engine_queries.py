@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from installation import DO_NOTHING, EVERY_HOUR, EVERY_SECOND, Installation
+from installation import DO_NOTHING, EVERY_HOUR, EVERY_SECOND, Installation, until
 
 from keiji.errors import BuildFailed, KeijiError, NotBuilt, TaskNotFound
+from keiji.reasons import Code, reason, remedy
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DirectiveView
 
@@ -86,6 +87,51 @@ def test_task_without_a_build_or_sources_cannot_be_compared(installation: Instal
     folder.rename(folder.with_name("elsewhere"))
     with pytest.raises(KeijiError, match="does not exist"):
         difference(installation, "ping")
+
+
+def explained(installation: Installation, slug: str = "ping") -> list[Code]:
+    return [Code(why.code) for why in installation.ask(p.Explain(task=slug)).reasons]
+
+
+@pytest.mark.parametrize("is_online", [True, False])
+def test_explanation_names_what_is_wrong_with_the_files_of_a_task(installation: Installation, is_online: bool) -> None:
+    others = [Code.DUE] if is_online else [Code.ENGINE_OFFLINE, Code.DUE]
+    installation.build("ping")
+    installation.do(p.Create(name="idea"))
+    if is_online:
+        installation.start()
+    source, folder = installation.paths.source("ping"), installation.paths.builds / str(installation.task("ping").build)
+
+    def new_reasons(slug: str = "ping") -> list[Code]:
+        return [code for code in explained(installation, slug) if code not in others]
+
+    assert new_reasons() == []
+    (source / ".env").write_text("NAME=renamed\nTOKEN=a\n")
+    assert new_reasons() == [Code.DETAILS_CHANGED]
+    (source / ".env").write_text("NAME=ping\nDESCRIPTION=x\nhunter2\n")
+    assert new_reasons() == [Code.ENV_INVALID]
+    (source / ".env").write_text(f"BLOB={'x' * 200_000}\n")
+    assert new_reasons() == [Code.ENV_INVALID]
+    (source / ".env").unlink()
+    assert new_reasons() == []
+
+    moved = source.rename(source.with_name("elsewhere"))
+    [why] = [why for why in installation.ask(p.Explain(task="ping")).reasons if why.code not in others]
+    assert (why, remedy(why, "ping")) == (
+        reason(Code.SOURCES_MISSING, path=str(source)),
+        "put them back; or keiji task delete ping",
+    )
+    installation.paths.source("idea").rename(source.with_name("elsewhere2"))
+    [why] = [why for why in installation.ask(p.Explain(task="idea")).reasons if why.code not in others]
+    assert (why.code, why.cause) == (Code.SOURCES_MISSING, reason(Code.NOT_BUILT))
+
+    hidden = folder.rename(folder.with_name("hidden"))
+    [why] = [why for why in installation.ask(p.Explain(task="ping")).reasons if why.code not in others]
+    assert (why.code, why.cause) == (Code.SOURCES_MISSING, reason(Code.BUILD_MISSING, build=folder.name))
+    moved.rename(source)
+    until(lambda: new_reasons() == [Code.BUILD_MISSING])  # the watcher may still report the sources as changed
+    hidden.rename(folder)
+    assert new_reasons() == []
 
 
 def test_active_build_has_a_file_count_and_an_import_time(installation: Installation) -> None:

@@ -116,3 +116,26 @@ def test_a_run_gets_a_few_variables_of_the_engine_and_all_of_its_own(tmp_path: P
         "TOKEN": "secret",
         "KEIJI_RUN_ID": "r1",
     }
+
+
+def test_a_value_that_the_system_would_refuse_is_named_without_its_content(tmp_path: Path) -> None:
+    folder = tmp_path / "ping"
+    folder.mkdir()
+    limit = 128 * 1024 - len("BLOB=") - 1
+    (folder / ".env").write_text("SMALL=1\nBLOB=" + "x" * limit)
+    subprocess.run(["/bin/true"], env=child_environment(folder, {}, {}), check=True)
+    (folder / ".env").write_text("SMALL=1\nBLOB=" + "x" * (limit + 1))
+
+    with pytest.raises(KeijiError) as failure:
+        child_environment(folder, {}, {})
+
+    assert failure.value.message == "ping/.env: BLOB has 131,073 bytes; a variable can have at most 131,072"
+    assert "put large values into a file" in failure.value.hint
+
+
+def test_variables_that_are_too_large_together_name_the_largest(tmp_path: Path) -> None:
+    lines = [f"A{number}=" + "x" * 100_000 for number in range(60)]
+    (tmp_path / ".env").write_text("\n".join([*lines, "LARGEST=" + "x" * 120_000]))
+
+    with pytest.raises(KeijiError, match=r"/\.env has 6,12\d,\d+ bytes of variables, .*; the largest is LARGEST"):
+        child_environment(tmp_path, {}, {})

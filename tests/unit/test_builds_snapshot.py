@@ -11,15 +11,22 @@ import pytest
 
 from keiji.errors import BuildFailed
 from keiji_engine.builds import snapshot
-from keiji_engine.builds.snapshot import CachedDigest, build_hash, changed_paths, copy_sources, hash_sources
+from keiji_engine.builds.snapshot import (
+    CachedDigest,
+    build_hash,
+    changed_paths,
+    copy_sources,
+    hash_sources,
+    read_regular_file,
+)
 
 TEXT = "def function():\n    pass\n"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    source = tmp_path / "ping é 'x'"
-    source.mkdir()
+    source = tmp_path / "tasks" / "ping é 'x'"
+    source.mkdir(parents=True)
     (source / "function.py").write_text(TEXT)
     return source
 
@@ -104,6 +111,52 @@ def test_the_files_of_a_linked_folder_are_included(folder: Path, tmp_path: Path)
     (folder / "shared").symlink_to(shared)
 
     assert set(hash_sources(folder)) == {"function.py", "shared/module.py"}
+
+
+def test_a_task_folder_may_be_a_link(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "texts.py").symlink_to("function.py")
+    moved = folder.rename(tmp_path / "elsewhere" / "ping")
+    folder.symlink_to(moved)
+
+    assert set(hash_sources(folder)) == {"function.py", "texts.py"}
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("/etc/passwd", "which is outside the workspace"),
+        ("/dev/zero", "which is outside the workspace"),
+        ("/proc/self/environ", "which is outside the workspace"),
+        ("../../../outside", "which is outside the workspace"),
+        (".env", "which is not a source file"),
+        ("../other/.env", "which is not a source file"),
+        ("../../.git", "which is not a source file"),
+    ],
+)
+def test_a_link_is_judged_by_its_target(folder: Path, tmp_path: Path, target: str, reason: str) -> None:
+    (folder.parent / "other").mkdir()
+    (tmp_path / ".git").mkdir()
+    (tmp_path.parent / "outside").mkdir(exist_ok=True)
+    for env in (folder / ".env", folder.parent / "other" / ".env"):
+        env.write_text("TOKEN=hunter2\n")
+    (folder / "alias").symlink_to(target)
+    (folder / "lib").mkdir()
+    (folder / "lib" / "data").symlink_to("../alias")  # a link to a link is judged by its final target, too
+
+    for read in (lambda: hash_sources(folder), lambda: copy_sources(folder, tmp_path / "copy")):
+        with pytest.raises(BuildFailed, match=rf"alias is a link to /.*, {reason}"):
+            read()
+    (folder / "alias").rename(tmp_path / "alias")  # the remaining link is dead
+    assert set(hash_sources(folder)) == {"function.py"}
+
+
+def test_a_file_is_read_within_bounds_whatever_its_size_was_before(tmp_path: Path) -> None:
+    with (tmp_path / "data.bin").open("wb") as file:
+        file.truncate(snapshot.MAX_BYTES + 1)
+
+    with pytest.raises(OSError, match="it has more than 100 MiB"):
+        read_regular_file(tmp_path / "data.bin")
 
 
 def test_a_link_to_itself_is_reported(folder: Path) -> None:
@@ -214,4 +267,4 @@ def test_the_build_hash_depends_on_every_input_but_not_on_the_order() -> None:
 
 
 def test_the_build_hash_of_the_same_inputs_is_the_same_in_each_version_of_keiji() -> None:
-    assert build_hash({"b.py": "2", "a.py": "1+x"}, "python 3.11", "entry") == "334d4a26c60d7435"
+    assert build_hash({"b.py": "2", "a.py": "1+x"}, "python 3.11", "entry") == "ec39c4383f65dbe9"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -119,3 +121,88 @@ def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
     schedule.write_text(f"from keiji import on, Policy, Retry\n{text}")
 
     assert _run_main(tmp_path / "new", "--schedule").stdout.startswith("Fridays at 22:00\n")
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Runs a task's main.py by an interpreter without keiji; ``keiji`` in PATH has the given text."""
+    folder, commands = tmp_path / "ping", tmp_path / "it's bin"
+    create_task_folder(folder, "ping", "")
+    (folder / "function.py").write_text("import os, sys\ndef function():\n    print(os.environ['X'])\n    return 3\n")
+    with (folder / ".env").open("a") as env:
+        env.write("X='from .env'\n")
+    commands.mkdir()
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        if script:
+            (commands / "keiji").write_text(script)
+            (commands / "keiji").chmod(0o755)
+        command = [sys.executable, "-I", "-S", str(folder / "main.py"), "--run"]
+        environment = {"PATH": str(commands)}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd="/")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"#!{sys.executable}\nimport sys\n",
+        f"#!{sys.executable} -sE\nimport sys\n",
+        f"#!/bin/sh\n'''exec' {sys.executable} \"$0\" \"$@\"\n' '''\nimport sys\n",
+        f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n' '''\nimport sys\n",
+    ],
+)
+def test_main_py_uses_the_interpreter_of_the_keiji_command_if_its_own_does_not_have_keiji(
+    foreign: Callable[[str], subprocess.CompletedProcess[str]], script: str
+) -> None:
+    completed = foreign(script)
+
+    assert (completed.returncode, completed.stdout, completed.stderr) == (3, "from .env\n", "")
+
+
+def test_main_py_uses_the_interpreter_next_to_the_keiji_command_that_a_link_leads_to(
+    foreign: Callable[[str], subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    environment = tmp_path / "venv" / "bin"
+    environment.mkdir(parents=True)
+    (environment / "keiji").write_text("#!/bin/sh\nexec something else\n")
+    (environment / "keiji").chmod(0o755)
+    (environment / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (environment / "python").chmod(0o755)
+    (tmp_path / "it's bin" / "keiji").symlink_to(environment / "keiji")
+
+    assert foreign("").stdout == "from .env\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("", "keiji is neither installed for .*python.* nor in PATH"),
+        ("#!/nowhere/python\n", "keiji is not installed for .*, and the interpreter of .*/keiji cannot be found"),
+        ("\0binary", "keiji is not installed for .*, and the interpreter of .*/keiji cannot be found"),
+    ],
+)
+def test_main_py_without_keiji_says_so(
+    foreign: Callable[[str], subprocess.CompletedProcess[str]], script: str, message: str
+) -> None:
+    completed = foreign(script)
+
+    assert completed.returncode == 1
+    assert re.fullmatch(message + "\n", completed.stderr)
+
+
+def test_main_py_uses_the_python_variables_of_the_env_file(tmp_path: Path) -> None:
+    (tmp_path / "team_tools.py").write_text("NAME = 'team'\n")
+    folder = tmp_path / "ping"
+    create_task_folder(folder, "ping", "")
+    (folder / "function.py").write_text(
+        "def function():\n    import team_tools\n    print(team_tools.NAME, __debug__)\n    return 4\n"
+    )
+    with (folder / ".env").open("a") as env:
+        env.write(f"PYTHONPATH='{tmp_path}'\nPYTHONOPTIMIZE=1\n")
+    command = [sys.executable, "-B", str(folder / "main.py"), "--run"]
+
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+    assert (completed.returncode, completed.stdout, completed.stderr) == (4, "team False\n", "")
