@@ -69,6 +69,7 @@ def test_a_set_back_is_handled_once_and_leaves_later_retries_and_the_uptime_alon
     installation.build("daily", schedule='cron("0 0 * * *")')
     set_clock(installation, timedelta(days=1))
     [ran_daily] = installation.ended("daily", 1)
+    installation.ended("ping", 1)  # otherwise the next one would be skipped
     set_clock(installation, timedelta(days=29))
     ran = installation.ended("ping", 2)[-1]
     set_clock(installation, -timedelta(days=30))
