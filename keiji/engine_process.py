@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 from keiji import engine_lock, private, workspace
 from keiji.engine_lock import Holder, LockFile
 from keiji.errors import EngineOffline, EngineRunning, EngineUnreachable, KeijiError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 
 SERVICES = ("bus", "scheduler", "runner", "watcher")
@@ -330,7 +331,10 @@ def start(paths: Paths, arguments: Sequence[str] = (), *, timeout: float = 90.0)
                 f"the engine exited during startup (exit code {process.returncode})", hint=_startup_hint(output)
             )
         time.sleep(_POLL_INTERVAL)
-    raise KeijiError(f"the engine (pid {process.pid}) was not ready within {timeout:g} s", hint=_startup_hint(output))
+    raise KeijiError(
+        f"the engine (pid {process.pid}) was not ready within {format_duration(timeout)}",
+        hint=_startup_hint(output),
+    )
 
 
 def environment_for(paths: Paths) -> dict[str, str]:

@@ -137,15 +137,25 @@ class AlreadyRunning(KeijiError):
     @classmethod
     def once(cls, slug: str, run_id: str) -> Self:
         """Return the error for a task that has a live run, and whose policy allows only one."""
-        message, hint = f"{slug} is already running (run {run_id})", f"keiji task stop {slug} stops it"
+        message = f"{slug} is already running (run {run_id}), and its policy allows one run at a time (overlap='skip')"
+        hint = f"keiji task stop {slug} stops it"
         return cls(message, hint=hint, params={"task": slug, "run": run_id})
 
     @classmethod
-    def at_limit(cls, slug: str, limit: int) -> Self:
-        """Return the error for a task that has as many live runs as its policy allows."""
+    def waiting(cls, slug: str, run_id: str) -> Self:
+        """Return the error for a task whose manual run waits, and whose policy allows no other."""
+        message = (
+            f"a run of {slug} is waiting already (run {run_id}), and its policy allows one at a time (overlap='skip')"
+        )
+        hint = f"keiji task explain {slug} says what it waits for"
+        return cls(message, hint=hint, params={"task": slug, "run": run_id})
+
+    @classmethod
+    def queue_full(cls, slug: str, limit: int) -> Self:
+        """Return the error for a task that has as many queued runs as its policy allows."""
         message, hint = (
-            f"{slug} already has {limit} live runs (max_parallel={limit})",
-            f"keiji task stop {slug} stops them",
+            f"the queue of {slug} is full (queue={limit})",
+            f"keiji task stop {slug} cancels what waits",
         )
         return cls(message, hint=hint, params={"task": slug, "limit": limit})
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
+from keiji.formats import format_duration, quote
 from keiji.schedule.base import DstFold, DstGap, ScheduleContext
 from keiji.schedule.once import format_moment, parse_moment
 
@@ -48,7 +50,7 @@ def _number(
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         noun = f"a number of {unit}" if unit else "a number"
-        raise InvalidPolicy(f"{owner}({name}={value!r}): expected {noun} from {minimum:g} to {maximum:,.0f}")
+        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected {noun} from {minimum:g} to {maximum:,.0f}")
     return float(value)
 
 
@@ -58,8 +60,25 @@ def _seconds(owner: str, name: str, value: Any, *, minimum: float = 0, maximum: 
 
 def _count(owner: str, name: str, value: Any, *, minimum: int, maximum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
-        raise InvalidPolicy(f"{owner}({name}={value!r}): expected a whole number from {minimum} to {maximum}")
+        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected a whole number from {minimum} to {maximum}")
     return value
+
+
+def _reject_unknown(cls: type, positional: Sequence[object], options: Collection[str]) -> None:
+    """Raise InvalidPolicy for an option that ``cls`` does not have, with the nearest name."""
+    names = [f.name for f in fields(cls)]
+    for option in options:
+        if option not in names:
+            import difflib  # deferred: every task imports this module, but few misspell an option
+
+            matches = difflib.get_close_matches(option, names, n=1)
+            hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {', '.join(names)}"
+            raise InvalidPolicy(f"{cls.__name__}({option}=…): unknown option; {hint}")
+    twice = next((name for name in names[: len(positional)] if name in options), None)
+    if twice is not None:
+        raise InvalidPolicy(f"{cls.__name__}({twice}=…): the option is set twice")
+    if len(positional) > len(names):
+        raise InvalidPolicy(f"{cls.__name__}(…): {len(positional)} values, but there are {len(names)} options")
 
 
 def _choice(name: str, value: Any, enum: type[_E]) -> _E:
@@ -68,10 +87,10 @@ def _choice(name: str, value: Any, enum: type[_E]) -> _E:
     except ValueError:
         import difflib
 
-        matches = difflib.get_close_matches(str(value), [str(each) for each in enum], n=1)
+        matches = difflib.get_close_matches(quote(value).strip("'"), [str(each) for each in enum], n=1)
         choices = ", ".join(repr(each.value) for each in enum)
         hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {choices}"
-        raise InvalidPolicy(f"Policy({name}={value!r}): {hint}") from None
+        raise InvalidPolicy(f"Policy({name}={quote(value)}): {hint}") from None
 
 
 def _moment(name: str, value: Any) -> datetime:
@@ -79,7 +98,7 @@ def _moment(name: str, value: Any) -> datetime:
         return parse_moment(value, name)
     except InvalidSchedule as error:
         raise InvalidPolicy(
-            f'Policy({name}={value!r}): expected a date and time, such as "2027-01-01 00:00"'
+            f'Policy({name}={quote(value)}): expected a date and time, such as "2027-01-01 00:00"'
         ) from error
 
 
@@ -91,9 +110,9 @@ def _zone(value: Any) -> str:
     except (OSError, TypeError, ValueError, LookupError, AttributeError):
         import difflib
 
-        matches = difflib.get_close_matches(str(value), available_timezones(), n=1)
+        matches = difflib.get_close_matches(quote(value).strip("'"), available_timezones(), n=1)
         hint = f"did you mean {matches[0]!r}?" if matches else "expected Continent/City, such as 'Africa/Nairobi'"
-        raise InvalidPolicy(f"Policy(tz={value!r}): unknown time zone; {hint}") from None
+        raise InvalidPolicy(f"Policy(tz={quote(value)}): unknown time zone; {hint}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +126,17 @@ class Retry:
         jitter: maximum number of random seconds added to each delay.
 
     Raises:
-        InvalidPolicy: a value is outside its range.
+        InvalidPolicy: a value is outside its range, or there is no such option.
     """
 
     tries: int = 1
     delay: float = 0.0
     backoff: float = 1.0
     jitter: float = 0.0
+
+    def __new__(cls, *values: Any, **options: Any) -> Self:
+        _reject_unknown(cls, values, options)
+        return object.__new__(cls)
 
     def __post_init__(self) -> None:
         _count("Retry", "tries", self.tries, minimum=1, maximum=100)
@@ -137,11 +160,11 @@ class Retry:
             return ""
         parts = [f"up to {self.tries} tries"]
         if self.delay:
-            parts.append(f"delay {self.delay:g} s")
+            parts.append(f"delay {format_duration(self.delay)}")
         if self.backoff != 1:
             parts.append(f"backoff {self.backoff:g}")
         if self.jitter:
-            parts.append(f"jitter {self.jitter:g} s")
+            parts.append(f"jitter {format_duration(self.jitter)}")
         return ", ".join(parts)
 
 
@@ -174,7 +197,7 @@ class Policy:
         tz: time zone of the task's times of day, such as "Europe/Berlin"; None for that of the workspace.
 
     Raises:
-        InvalidPolicy: a value is outside its range.
+        InvalidPolicy: a value is outside its range, or there is no such option.
     """
 
     timeout: float | None = None
@@ -195,6 +218,10 @@ class Policy:
     dst_fold: DstFold | str | None = None
     tz: str | None = None
 
+    def __new__(cls, *values: Any, **options: Any) -> Self:
+        _reject_unknown(cls, values, options)
+        return object.__new__(cls)
+
     def __post_init__(self) -> None:
         validated: dict[str, Any] = {
             "stop_grace": _seconds("Policy", "stop_grace", self.stop_grace),
@@ -209,7 +236,7 @@ class Policy:
         if self.timeout is not None:
             validated["timeout"] = _seconds("Policy", "timeout", self.timeout, minimum=0.001)
         if not isinstance(self.retry, Retry):
-            raise InvalidPolicy(f"Policy(retry={self.retry!r}): expected Retry(tries=…, delay=…)")
+            raise InvalidPolicy(f"Policy(retry={quote(self.retry)}): expected Retry(tries=…, delay=…)")
         if self.max_parallel is not None:
             validated["max_parallel"] = _count(
                 "Policy", "max_parallel", self.max_parallel, minimum=1, maximum=MAX_COUNT
@@ -265,11 +292,11 @@ class Policy:
         parts = [
             f"overlap: {self._describe_overlap()}",
             f"catch-up: {self._describe_catch_up()}",
-            f"timeout: {self.timeout:g} s" if self.timeout is not None else "",
+            f"timeout: {format_duration(self.timeout)}" if self.timeout is not None else "",
             f"retry: {retry}" if retry else "",
-            f"stop grace: {self.stop_grace:g} s" if self.stop_grace != 10.0 else "",
+            f"stop grace: {format_duration(self.stop_grace)}" if self.stop_grace != 10.0 else "",
             f"leave: {self.leave}" if self.leave is not Leave.NOTHING else "",
-            f"jitter: {self.jitter:g} s" if self.jitter else "",
+            f"jitter: {format_duration(self.jitter)}" if self.jitter else "",
             f"hold after {self.hold_after} failure{'s' if self.hold_after > 1 else ''}" if self.hold_after else "",
             f"not before {format_moment(self.not_before)}" if isinstance(self.not_before, datetime) else "",
             f"until {format_moment(self.until)}" if isinstance(self.until, datetime) else "",
@@ -287,9 +314,11 @@ class Policy:
         return str(self.overlap)
 
     def _describe_catch_up(self) -> str:
+        window = self.catch_up_window
+        within = f"within {format_duration(window)}" if window is not None else ""
         limits = [
             f"up to {self.catch_up_cap}" if self.catch_up is CatchUp.ALL else "",
-            f"within {self.catch_up_window:g} s" if self.catch_up_window is not None else "",
+            within,
         ]
         limit = ", ".join(filter(None, limits))
         return f"{self.catch_up} ({limit})" if limit else str(self.catch_up)

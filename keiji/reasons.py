@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
+from keiji.formats import format_duration, format_moment
+
 Value = str | int | float | bool | None
 
 
@@ -24,6 +26,7 @@ class Code(StrEnum):
 
     # occurrences that did not run
     STILL_RUNNING = "still-running"
+    STARTED_MEANWHILE = "started-meanwhile"
     PREVIOUS_NOT_STARTED = "previous-not-started"
     RETRY_PENDING = "retry-pending"
     QUEUE_FULL = "queue-full"
@@ -189,11 +192,6 @@ def remedy(why: Reason, task: str) -> str:
         return ""
 
 
-def format_moment(moment: datetime, zone: tzinfo) -> str:
-    """Return a moment as text, in ``zone``: "2026-11-24 10:00:00 EAT"."""
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
-
-
 _MOMENTS = frozenset({"since", "at", "due"})
 
 
@@ -216,14 +214,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _format_delay(seconds: float) -> str:
-    """Return a duration in one unit."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
-
-
 def _retry_pending(params: _Params) -> str:
     moment = f" at {params['at']}" if params.get("at") else ""
     return f"attempt {params['attempt']} of {params['tries']} is due{moment}"
@@ -241,7 +231,15 @@ def _paused(params: _Params) -> str:
 
 
 def _replaced(params: _Params) -> str:
-    return f"replaced by the run due at {params['due']}" if params.get("due") else "replaced by a later occurrence"
+    if not params.get("due"):
+        return "replaced by a later occurrence"
+    kind = "manual run of" if params.get("manual") else "run due at"
+    return f"replaced by the {kind} {params['due']}"
+
+
+def _catch_up_window(params: _Params) -> str:
+    window = format_duration(params["window"])
+    return f"not caught up: due longer ago than the catch_up_window of {window}"
 
 
 def _waiting_for_slot(params: _Params) -> str:
@@ -269,7 +267,7 @@ def _exception(params: _Params) -> str:
 
 def _append_kill(text: str, params: _Params) -> str:
     after = params.get("killed_after")
-    return text if after is None else f"{text}; killed after another {after:g} s"
+    return text if after is None else f"{text}; killed after another {format_duration(after)}"
 
 
 def _stopped(params: _Params) -> str:
@@ -293,16 +291,17 @@ def _running(params: _Params) -> str:
 
 
 def _retry_at(params: _Params) -> str:
-    return (
-        f"failed; the next attempt is due at {params['at']}"
-        if params.get("at")
-        else "failed; retries when a slot is free"
-    )
+    if not params.get("at"):
+        return "failed; retries when a slot is free"
+    text = f"failed; the next attempt is due at {params['at']}"
+    consequence = params.get("until_then")
+    return f"{text}; until then, the schedule is suspended (occurrences are {consequence})" if consequence else text
 
 
 _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.TEXT: lambda params: str(params["text"]),
     Code.STILL_RUNNING: "still running since {since}",
+    Code.STARTED_MEANWHILE: "handled late, when another run had started at {at}",
     Code.PREVIOUS_NOT_STARTED: "the previous run has not started",
     Code.RETRY_PENDING: _retry_pending,
     Code.QUEUE_FULL: lambda params: f"the queue is full ({_count(params['waiting'], 'run')} waiting)",
@@ -310,14 +309,14 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.PAUSED: _paused,
     Code.RUNNER_STOPPED: "the runner was stopped",
     Code.CATCH_UP_NONE: "not caught up: the policy has catch_up='none'",
-    Code.CATCH_UP_WINDOW: "not caught up: due longer ago than the catch_up_window of {window:g} s",
+    Code.CATCH_UP_WINDOW: _catch_up_window,
     Code.CATCH_UP_CAP: "not caught up: only the newest {cap} are (catch_up_cap)",
     Code.COVERED: "missed; covered by the run due at {due}",
     Code.COVERED_LATER: "missed; covered by a later run",
     Code.COVERED_EARLIER: "missed; covered by an earlier run",
     Code.REPLACED: _replaced,
     Code.TASK_CHANGED: lambda params: _TASK_CHANGES[params["change"]],
-    Code.CAUGHT_UP: lambda params: f"caught up, {_format_delay(params['late'])} after it was due",
+    Code.CAUGHT_UP: lambda params: f"caught up, {format_duration(params['late'])} after it was due",
     Code.JITTER: "starts at {at} (jitter)",
     Code.STAGGERED: "starts at {at} (catch-up is staggered)",
     Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",
@@ -326,7 +325,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.EXIT_CODE: lambda params: _append_detail(f"exit code {params['exit_code']}", params.get("detail")),
     Code.EXCEPTION: _exception,
     Code.SIGNAL: _signal,
-    Code.TIMEOUT: lambda params: _append_kill(f"timed out after {params['timeout']:g} s", params),
+    Code.TIMEOUT: lambda params: _append_kill(f"timed out after {format_duration(params['timeout'])}", params),
     Code.STOPPED: _stopped,
     Code.NOT_STARTED: lambda params: _append_detail("could not be started", params.get("detail")),
     Code.SUPERVISOR_FAILED: lambda params: _append_detail(

@@ -133,10 +133,10 @@ class Run:
 
     @property
     def seconds(self) -> float | None:
-        """The duration; None if the run has not ended or never started."""
+        """The duration; None if the run has not ended or never started. 0 if the clock was set back by more."""
         if self.started_at is None or self.finished_at is None:
             return None
-        return (self.finished_at - self.started_at).total_seconds()
+        return max((self.finished_at - self.started_at).total_seconds(), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +175,7 @@ class Claim:
         build: hash of the build to run.
         due_at: when a QUEUED run may start.
         count: number of due instants that it accounts for, from ``scheduled_for`` to ``scheduled_until``.
+        continues: whether a row that accounts for the instants just before these is extended, if there is one.
     """
 
     task: str
@@ -186,6 +187,7 @@ class Claim:
     due_at: datetime | None = None
     count: int = 1
     scheduled_until: datetime | None = None
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -68,7 +67,7 @@ def _db_url(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value in _listed_zones():
+    if value in listed_zones():
         return value
     names = available_timezones()
     if value in names:
@@ -78,7 +77,7 @@ def _zone(value: str) -> str:
     raise ValueError(f"a time zone as Continent/City{hint}")
 
 
-def _listed_zones() -> Collection[str]:
+def listed_zones() -> Collection[str]:
     """Return the zone names that the tzdata package lists.
 
     This is the fast path: ``available_timezones`` opens every zone file of the system.
@@ -174,12 +173,6 @@ def _redact_password(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     credentials, at, host = rest.rpartition("@")
     return f"{scheme}{separator}{credentials.partition(':')[0]}:…{at}{host}" if at else text
-
-
-def local_zone(environ: Mapping[str, str] = os.environ, link: Path = Path("/etc/localtime")) -> str:
-    """Return the name of this machine's time zone; "UTC" if it cannot be determined."""
-    candidates = [environ.get("TZ", "").removeprefix(":"), str(link.resolve()).partition("zoneinfo/")[2]]
-    return next((name for name in candidates if name in _listed_zones() or name in available_timezones()), "UTC")
 
 
 _DEFAULT = Settings()

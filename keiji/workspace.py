@@ -7,6 +7,7 @@ from pathlib import Path
 
 from keiji import private, settings
 from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
+from keiji.local_zone import find_local_zone
 from keiji.paths import Paths
 
 _PYPROJECT = """\
@@ -46,7 +47,7 @@ def create(paths: Paths) -> list[Path]:
     """
     paths.check_owner()
     folders = [folder for folder in (paths.tasks, *paths.tasks.parents) if not folder.exists()]
-    texts = {paths.settings: settings.template(settings.local_zone()), paths.workspace / "pyproject.toml": _PYPROJECT}
+    texts = {paths.settings: settings.template(find_local_zone().name), paths.workspace / "pyproject.toml": _PYPROJECT}
     files: list[Path] = []
     try:
         with private.private_umask():  # settings.conf may contain a password, and sources are executed

@@ -18,9 +18,10 @@ import click
 
 from keiji import engine_process
 from keiji.errors import KeijiError
+from keiji.local_zone import find_local_zone
 from keiji.names import slug_of
 from keiji.paths import Paths
-from keiji.settings import local_zone, template
+from keiji.settings import template
 from keiji_cli import client, output, services
 from keiji_cli.demo_tasks import TASKS, DemoTask
 
@@ -109,7 +110,7 @@ def temporary_workspace() -> Iterator[Paths]:
     paths = Paths.under(root)
     try:
         paths.tasks.mkdir(parents=True)
-        paths.settings.write_text(template(local_zone()), encoding="utf-8")
+        paths.settings.write_text(template(find_local_zone().name), encoding="utf-8")
         yield paths
     finally:
         for signum in (signal.SIGINT, *_TERMINATION_SIGNALS):

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from keiji import private, workspace
+from keiji.local_zone import find_local_zone
 from keiji.paths import Paths
 from keiji_cli import client, output
 
@@ -42,6 +43,7 @@ def initialize(paths: Paths) -> list[Path]:
         StorageError: the database in the settings cannot be used.
     """
     created = workspace.create(paths)
+    is_new = paths.settings in created
     settings = client.load_settings(paths)
     paths.create_folders()
     for service in _SERVICE_LOGS:
@@ -52,6 +54,8 @@ def initialize(paths: Paths) -> list[Path]:
             created.append(log)
     if created:
         output.print_progress("Initializing work space...", *map(str, created))
+    if is_new:
+        output.print_progress(f"time zone: {find_local_zone().describe()}")
     database_existed = paths.database.exists()
     client.get_tasks(paths)  # the first request creates the database
     if settings.database_kind == "sqlite" and not database_existed:

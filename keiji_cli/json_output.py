@@ -63,7 +63,7 @@ def format_status(
         "pid": engine.pid,
         "version": engine.version,
         "boot": engine.boot,
-        "uptime_seconds": round((now - datetime.fromisoformat(engine.started_at)).total_seconds(), 3),
+        "uptime_seconds": max(round((now - datetime.fromisoformat(engine.started_at)).total_seconds(), 3), 0.0),
     }
     service_objects = [
         {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keiji.formats import format_duration, format_moment
 from keiji.reasons import render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
@@ -71,8 +72,8 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Held": _format_hold(task, zone),
         "Sources": task.source_path,
         "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
-        "Running since": format_time(task.running_since, zone) if task.running_since else "",
-        "Next retry": format_time(task.retry_at, zone) if task.retry_at else "",
+        "Running since": format_moment(task.running_since, zone) if task.running_since else "",
+        "Next retry": format_moment(task.retry_at, zone) if task.retry_at else "",
         "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
@@ -84,14 +85,14 @@ def _format_pause(pause: Pause | None, zone: tzinfo) -> str:
     if pause is None:
         return ""
     by = f" by {pause.by}" if pause.by else ""
-    return f"since {format_time(pause.since, zone)}{by}" + (f": {pause.reason}" if pause.reason else "")
+    return f"since {format_moment(pause.since, zone)}{by}" + (f": {pause.reason}" if pause.reason else "")
 
 
 def _format_hold(task: TaskView, zone: tzinfo) -> str:
     if task.held_since is None:
         return ""
     failures = "1 failure" if task.failures == 1 else f"{task.failures} consecutive failures"
-    since = format_time(task.held_since, zone)
+    since = format_moment(task.held_since, zone)
     return f"since {since}, after {failures}: keiji task resolve {task.slug} releases it"
 
 
@@ -123,7 +124,7 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
             started[index],
             run.trigger,
             run.state.upper(),
-            f"{run.seconds:.2f} s" if run.seconds is not None else "",
+            format_duration(run.seconds, decimals=2) if run.seconds is not None else "",
             str(run.attempt),
             run.run_id,
             _format_reason(run, zone),
@@ -154,7 +155,10 @@ def _format_times(values: Iterable[datetime | None], zone: tzinfo) -> tuple[str,
 
 def _format_reason(run: Run, zone: tzinfo) -> str:
     text = render(run.reason, zone)
-    return text if run.count == 1 else f"{run.count} occurrences until {format_time(run.scheduled_until, zone)}: {text}"
+    if run.scheduled_until is None:
+        return text
+    until = format_moment(run.scheduled_until, zone)
+    return f"{run.count} occurrences until {until}: {text}"
 
 
 def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: datetime, width: Width = UNLIMITED) -> str:
@@ -174,7 +178,9 @@ def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: dat
 
 
 def _format_relative(seconds: float) -> str:
-    return f"in {format_duration(seconds)}" if seconds >= 0 else f"{format_duration(-seconds)} ago"
+    return (
+        f"in {format_duration(seconds, decimals=0)}" if seconds >= 0 else f"{format_duration(-seconds, decimals=0)} ago"
+    )
 
 
 def format_services_table(services: Iterable[tuple[str, str]]) -> str:
@@ -259,15 +265,6 @@ def format_size(size: int) -> str:
     units = ("bytes", "KiB", "MiB", "GiB", "TiB")
     exponent = min(int(math.log(max(size, 1), 1024)), len(units) - 1)
     return f"{size / 1024**exponent:.{1 if exponent else 0}f} {units[exponent]}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in its two largest units."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [f"{value} {unit}" for value, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if value]
-    return " ".join(parts[:2]) or "0 s"
 
 
 def format_tree(root: Path, is_hidden: Callable[[Path], bool]) -> str:

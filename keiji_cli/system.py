@@ -13,6 +13,7 @@ import click
 from keiji import engine_process
 from keiji.engine_process import SERVICES
 from keiji.errors import EngineOffline, UsageError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji_cli import client, json_output, logs, output, services
 from keiji_cli.groups import OptionSpellingGroup
@@ -174,7 +175,7 @@ def _print_status(
     if not is_running:
         click.echo("no engine is running: keiji system start starts one")
     elif engine is not None:
-        uptime = output.format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds())
+        uptime = format_duration((now - datetime.fromisoformat(engine.started_at)).total_seconds(), decimals=0)
         click.echo(
             f"engine {engine.pid}, version {engine.version}, up {uptime}, "
             f"sockets in {engine_process.locate(paths).runtime}"

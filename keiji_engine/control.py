@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keiji import __version__, engine_process
 from keiji.engine_process import EngineLock
@@ -26,6 +27,7 @@ from keiji_engine.watcher import Watcher
 
 _FLUSH_TIMEOUT = 1.0  # seconds
 _REPLY_TIME = 0.1  # seconds for a reply to be sent before the bus stops
+_CLOCK_TOLERANCE = timedelta(seconds=1)
 
 _log = logging.getLogger("keiji.engine")
 
@@ -46,7 +48,7 @@ class EngineControl:
         watcher: Watcher,
         background: BackgroundTasks,
         lock: EngineLock,
-        started_at: datetime,
+        clock: Callable[[], datetime],
         is_detached: bool = False,
     ) -> None:
         self._is_detached = is_detached
@@ -61,7 +63,9 @@ class EngineControl:
         self._watcher = watcher
         self._background = background
         self._lock = lock
-        self._started_at = started_at
+        self._clock = clock
+        self._started_at = clock()
+        self._start_reading = _elapsed()
         self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last
         events.subscribe(Committed, self._committed)
         events.subscribe(p.ServiceChanged, lambda _: self._update_info())
@@ -128,6 +132,14 @@ class EngineControl:
         if event.changes.pause_changed:
             self._events.publish(p.EngineChanged(engine=self.engine_view()))
 
+    def correct_start_time(self) -> None:
+        """After the wall clock was set, move the time of the start along, so that the uptime stays right."""
+        started_at = self._clock() - timedelta(seconds=_elapsed() - self._start_reading)
+        if abs(started_at - self._started_at) > _CLOCK_TOLERANCE:
+            self._started_at = started_at
+            self._update_info()
+            self._events.publish(p.EngineChanged(engine=self.engine_view()))
+
     # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def recheck_sources(self, slug: str) -> None:
@@ -161,3 +173,8 @@ class EngineControl:
     async def _after_reply(self, action: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(_REPLY_TIME)
         await action()
+
+
+def _elapsed() -> float:
+    """Return the reading of a clock that nobody can set, in seconds; where there is one, it counts suspended time."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -17,7 +17,7 @@ from pathlib import Path
 from keiji import __version__
 from keiji import settings as settings_file
 from keiji.engine_process import SERVICES, EngineLock
-from keiji.errors import InvalidSettings, KeijiError
+from keiji.errors import InvalidSettings, KeijiError, StorageError
 from keiji.paths import Paths
 from keiji.reasons import Reason
 from keiji.settings import Settings
@@ -38,7 +38,14 @@ from keiji_engine.own_loop import DaemonThreads
 from keiji_engine.run_service import RunService
 from keiji_engine.runtime_folder import RuntimeFolder
 from keiji_engine.scheduler.model import Conditions
-from keiji_engine.scheduler_service import SchedulerService, apply_set_back, check_recorded_clock, move_to_zone
+from keiji_engine.scheduler_service import (
+    SchedulerService,
+    apply_set_back,
+    apply_set_forward,
+    check_recorded_clock,
+    move_to_zone,
+    note_clock,
+)
 from keiji_engine.services import ServiceSupervisor
 from keiji_engine.state import EngineState
 from keiji_engine.storage.async_store import AsyncStore
@@ -46,6 +53,7 @@ from keiji_engine.storage.preflight import describe_other_database
 from keiji_engine.storage.retention import Retention
 from keiji_engine.watcher import Watcher
 
+CLOCK_INTERVAL = 60.0  # seconds between two looks at a clock that may have been set
 _MAX_THREADS = 64  # calls that wait for the disk at the same time
 _NEED_DATABASE = ("scheduler", "runner")  # the services that do nothing while the database rejects writes
 LOG_LIMIT = 2.0  # seconds at shutdown to write the last lines of the service logs
@@ -118,7 +126,8 @@ class Engine:
             conditions=lambda: Conditions(
                 can_run=runs.is_online, pause=state.pause, max_parallel=self._settings.max_parallel_runs or None
             ),
-            on_set_back=lambda seen: apply_set_back(state, self._settings, seen, clock()),
+            on_set_back=self._set_back,
+            on_set_forward=self._set_forward,
             clock=clock,
         )
         watcher = Watcher(paths.tasks, state.active_files, state.set_sources)
@@ -145,7 +154,7 @@ class Engine:
             watcher=watcher,
             background=self._background,
             lock=lock,
-            started_at=clock(),
+            clock=clock,
             is_detached=is_detached,
         )
         self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
@@ -203,12 +212,14 @@ class Engine:
         if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
             _repo_log.warning("%s", warning)
         await self._state.load()
+        await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())
         await move_to_zone(self._state, self._settings, self._clock())
         self._background.start(collect_builds(self._context), _repo_log)
         self._background.start(self._retention.serve(), _repo_log)
         self._background.start(self._state.watch_database(), _repo_log)
         self._background.start(self._log_health.serve(), _log)
+        self._background.start(self._note_clock(), _scheduler_log)
         await self._supervisor.start_all(self._only)
         if os.getpid() == 1:
             self._background.start(reap_orphans(self._control.runs.runner.own_children), _log)
@@ -224,6 +235,7 @@ class Engine:
         await self._background.cancel()  # first, since a reload starts services
         await self._supervisor.stop_all()
         with contextlib.suppress(KeijiError):  # a database that is away must not prevent the end
+            await note_clock(self._state, self._clock())
             await record_lifecycle(self._context, "engine-stop", "stopped as requested")
         await self._state.close()
         await self._store.close()
@@ -245,6 +257,21 @@ class Engine:
         """Have the runner find out which of the runs in another database are live."""
         if any(view.name == "runner" and view.is_up for view in self._supervisor.views()):
             await self._supervisor.restart("runner")
+
+    async def _set_back(self, seen: datetime) -> None:
+        self._control.correct_start_time()
+        await apply_set_back(self._state, self._settings, seen, self._clock())
+
+    async def _set_forward(self, seen: datetime) -> None:
+        self._control.correct_start_time()
+        await apply_set_forward(self._state, self._settings, seen, self._clock())
+
+    async def _note_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_INTERVAL)
+            self._control.correct_start_time()
+            with contextlib.suppress(StorageError):  # tried again
+                await note_clock(self._state, self._clock())
 
     def _interrupt(self) -> None:
         if self._is_interrupted:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, ServiceOffline, StorageError
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Build, Progress, Run, RunResult, Task
@@ -154,7 +155,7 @@ class RunService:
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def request(self, task: Task) -> Run:
-        """Start a manual run, or queue it while all slots are taken. Raises NotBuilt, AlreadyRunning."""
+        """Start a manual run, or queue it as its policy says, or while all slots are taken; see `request_run`."""
         if self.is_draining:
             raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
         limit = self._settings().max_parallel_runs or None
@@ -284,7 +285,10 @@ class RunService:
         if run.state is RunState.QUEUED and run.due_at is not None:
             delay = (run.due_at - result.finished_at).total_seconds()
             why = render(result.reason, self._settings().zone)
-            log_task(task.slug, f"attempt {run.attempt} of {task.policy.retry.tries} in {delay:g} s: {why}")
+            log_task(
+                task.slug,
+                f"attempt {run.attempt} of {task.policy.retry.tries} in {format_duration(delay)}: {why}",
+            )
         elif task.held_at is not None and task.held_at == run.finished_at:
             count = "a failure" if task.failures == 1 else f"{task.failures} failures in a row"
             text = f"task held after {count}; keiji task resolve {task.slug} ends the hold"

@@ -8,21 +8,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timedelta
+import struct
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from keiji.errors import KeijiError, TaskNotFound
-from keiji.policy import Overlap
 from keiji.reasons import Reason
-from keiji.records import Claim, Pause, Run, Task
+from keiji.records import Claim, Task
 from keiji.schedule import Interval
 from keiji.settings import Settings
-from keiji.states import RunState, Trigger
+from keiji.states import OPEN, RunState, Trigger
 from keiji_engine.logs.service_log import log_task
-from keiji_engine.scheduler.backlog import close_backlog
-from keiji_engine.scheduler.clock_changes import SetBack, move_schedule, set_back_tasks
+from keiji_engine.scheduler.backlog import LATE_AFTER, close_backlog
+from keiji_engine.scheduler.clock_changes import (
+    SET_BACK,
+    ClockRecord,
+    FormerPlace,
+    SetBack,
+    move_schedule,
+    set_back_tasks,
+)
 from keiji_engine.scheduler.model import Conditions, Plan, SchedulerView, is_held_back
 from keiji_engine.scheduler.planner import plan
 from keiji_engine.state import EngineState
@@ -31,8 +40,6 @@ from keiji_engine.storage.transactions import Operation, Transaction
 
 # The wall clock may be set, or the machine may have slept: no wait is longer than this, in seconds.
 MAX_WAIT = 1.0
-# NTP corrects clocks in small steps, also backwards; a larger step back is a set-back.
-SET_BACK = timedelta(seconds=1)
 _CHUNK = 200  # tasks per transaction, so that no directive waits long
 
 _log = logging.getLogger("keiji.scheduler")
@@ -41,7 +48,7 @@ _log = logging.getLogger("keiji.scheduler")
 class State(Protocol):
     """What the scheduler needs of `EngineState`."""
 
-    def scheduler_view(self, now: datetime) -> SchedulerView: ...
+    def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView: ...
 
     async def apply(self, *operations: Operation) -> Changes: ...
 
@@ -53,6 +60,7 @@ class SchedulerService:
         stop_run: requests that a live run stops, for a reason; does not wait.
         conditions: called for each plan, since a reload or a directive may change them.
         on_set_back: called with the time seen last if the clock was set back, before the next plan.
+        on_set_forward: called likewise if the clock was set forward, or the machine was suspended, by over a minute.
     """
 
     def __init__(
@@ -62,12 +70,14 @@ class SchedulerService:
         stop_run: Callable[[str, Reason], None],
         conditions: Callable[[], Conditions],
         on_set_back: Callable[[datetime], Awaitable[None]],
+        on_set_forward: Callable[[datetime], Awaitable[None]],
         clock: Callable[[], datetime],
     ) -> None:
         self._state = state
         self._stop_run = stop_run
         self._conditions = conditions
         self._on_set_back = on_set_back
+        self._on_set_forward = on_set_forward
         self._clock = clock
         self._wakeup = asyncio.Event()
         self._last_seen: datetime | None = None
@@ -89,11 +99,11 @@ class SchedulerService:
         try:
             await self._check_clock()
         except KeijiError as error:
-            _log.error("the clock was set back, and tasks could not be rescheduled yet: %s", error.message)
+            _log.error("the clock was set, and tasks could not be rescheduled yet: %s", error.message)
             return MAX_WAIT
         now = self._clock()
-        view = self._state.scheduler_view(now)
-        decided = plan(view.tasks, view.open_runs, now, self._conditions(), next_at=view.next_at)
+        conditions = self._conditions()
+        decided = plan(self._state.scheduler_view(now, conditions), now, conditions)
         if decided and await self._apply(decided, now):
             return 0.0
         return self._wait_for(decided.wake_at, is_stuck=bool(decided))
@@ -101,7 +111,7 @@ class SchedulerService:
     async def _apply(self, decided: Plan, now: datetime) -> bool:
         """Apply a plan; return whether anything changed."""
         changes = None
-        if decided.slugs:
+        if decided.tasks:
             try:
                 changes = await self._state.apply(partial(execute_plan, plan=decided, now=now))
             except KeijiError as error:
@@ -126,6 +136,8 @@ class SchedulerService:
         if seen is not None and now < seen - SET_BACK:
             _log.warning("the clock was set back by %s", seen - now)
             await self._on_set_back(seen)
+        elif seen is not None and now > seen + LATE_AFTER:
+            await self._on_set_forward(seen)
         self._last_seen = now
 
     async def _sleep(self, seconds: float) -> None:
@@ -152,40 +164,21 @@ def execute_plan(transaction: Transaction, *, plan: Plan, now: datetime) -> None
     A directive may have disabled, paused, rescheduled or deleted a task, run it, or cancelled its queued runs. Such a
     task is left out, and planned again.
     """
-    tasks = transaction.tasks.lock(plan.slugs)
-    open_runs = transaction.runs.open(plan.slugs)
+    tasks = {
+        slug: task for slug, task in plan.tasks.items() if not transaction.revisions.has_changed(slug, plan.revision)
+    }
     pause = transaction.system.pause()
-    claims = _valid_claims(plan, tasks, open_runs, pause)
-    claimed = transaction.runs.claim(claims, now, locked=tasks)
-    busy = {run.task for run in (*open_runs, *claimed) if run.is_live}
-    skipped = dict(plan.skip)
-    for run in open_runs:
-        task = tasks.get(run.task)
-        if task is None or run.state is not RunState.QUEUED:
-            continue
-        if run.run_id in skipped:
-            transaction.runs.skip_queued(run.run_id, skipped[run.run_id], now)
-        elif run.run_id in plan.start and _may_start(run, task, pause, busy):
-            transaction.runs.start_queued(run.run_id, now)
-            busy.add(run.task)
-
-
-def _valid_claims(plan: Plan, tasks: dict[str, Task], open_runs: Sequence[Run], pause: Pause | None) -> list[Claim]:
-    """Return the claims of tasks that have not changed since the plan was made."""
-    first: dict[str, datetime] = {}
-    for claim in plan.claims:
-        first[claim.task] = min(first.get(claim.task, claim.scheduled_for), claim.scheduled_for)
-    changed = {run.task for run in open_runs if run.run_id not in plan.seen}
-    changed |= {slug for slug, task in tasks.items() if task.next_at != first.get(slug)}
-    starting = {claim.task for claim in plan.claims if claim.state in (RunState.STARTING, RunState.QUEUED)}
-    changed |= {slug for slug in starting if slug in tasks and is_held_back(tasks[slug], pause)}
-    return [claim for claim in plan.claims if claim.task in tasks and claim.task not in changed]
-
-
-def _may_start(run: Run, task: Task, pause: Pause | None, busy: set[str]) -> bool:
-    if is_held_back(task, pause) and run.trigger is not Trigger.MANUAL:
-        return False
-    return task.policy.overlap is Overlap.ALLOW or task.slug not in busy
+    held_back = {slug for slug, task in tasks.items() if is_held_back(task, pause)}
+    left_out = {claim.task for claim in plan.claims if claim.task in held_back and claim.state in OPEN}
+    claims = [claim for claim in plan.claims if claim.task in tasks and claim.task not in left_out]
+    transaction.runs.claim(claims, now, locked=tasks, ahead_until=_ahead_until(transaction))
+    for run, reason in plan.skip:
+        if run.task in tasks:
+            transaction.runs.skip_queued(run.run_id, reason, now)
+    starting = [
+        run for run in plan.start if run.task in tasks and (run.task not in held_back or run.trigger is Trigger.MANUAL)
+    ]
+    transaction.runs.start_all_queued(starting, tasks, now)
 
 
 # ── rescheduling ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,64 +200,173 @@ async def close_overdue(state: EngineState, task: Task, run_state: RunState, rea
 
 
 def _claim(transaction: Transaction, *, claims: Sequence[Claim], now: datetime) -> None:
-    transaction.runs.claim(claims, now)
+    transaction.runs.claim(claims, now, ahead_until=_ahead_until(transaction))
+
+
+def _read_zones_again(zones: Collection[str]) -> None:
+    """Use the present zone files of the system, unless one of them cannot be read, as in the middle of an update."""
+    for zone in sorted(zones):
+        try:
+            ZoneInfo.no_cache(zone)
+        except (OSError, ValueError, LookupError, struct.error) as error:
+            _log.error("the file of the time zone %s cannot be read, the former rules stay in use: %s", zone, error)
+            return
+    ZoneInfo.clear_cache()
 
 
 async def move_to_zone(state: EngineState, settings: Settings, now: datetime) -> None:
-    """Move the schedules of all tasks to the zone of the settings."""
+    """Move the schedules of all tasks to the zone of the settings, by its present rules."""
     zone = settings.time_zone
+    tasks = state.tasks()
 
     def move(transaction: Transaction, *, slugs: Sequence[str]) -> None:
         for task in transaction.tasks.lock(slugs).values():
             if task.schedule is not None:
                 schedule, next_at = move_schedule(task, task.policy, zone, now)
-                if schedule != task.schedule:
+                if (schedule, next_at) != (task.schedule, task.next_at):
                     transaction.tasks.reschedule(task.slug, schedule, next_at)
 
     def needs_move(task: Task) -> bool:
-        return task.schedule is not None and move_schedule(task, task.policy, zone, now)[0] != task.schedule
+        moved = move_schedule(task, task.policy, zone, now) if task.schedule is not None else None
+        return moved is not None and moved != (task.schedule, task.next_at)
 
-    slugs = [task.slug for task in state.tasks() if needs_move(task)]
+    def find_moved() -> list[str]:
+        _read_zones_again({zone, *(task.schedule.context.zone for task in tasks if task.schedule is not None)})
+        return [task.slug for task in tasks if needs_move(task)]
+
+    slugs = await asyncio.to_thread(find_moved)
     for start in range(0, len(slugs), _CHUNK):
         changes = await state.apply(partial(move, slugs=slugs[start : start + _CHUNK]))
         for task in changes.tasks.values():
             log_schedule(task, settings)
 
 
+# ── the clock is set ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+_CLOCK_RECORD = "clock_set_back"
+_FORMER_PLACES = "clock_set_back_tasks"
+
+
 async def apply_set_back(state: EngineState, settings: Settings, seen: datetime, now: datetime) -> None:
     """Continue from ``now``, after the clock was set back from ``seen``.
 
     An instant that ran does not run again, since it has a row. Other instants that lie ahead again are due again. The
-    remaining waits of queued runs stay as they were. A task that a directive has rescheduled is left alone.
+    remaining waits of queued runs stay as they were. That all this is done is recorded, so that it is done once.
     """
-
-    def set_back(transaction: Transaction, *, moves: Sequence[SetBack]) -> None:
-        for move in moves:
-            transaction.history.apply_set_back(
-                move.task.slug,
-                now,
-                expected=move.expected,
-                schedule=move.schedule,
-                next_at=move.next_at,
-                recount=partial(move.recount, now=now),
-            )
-
+    record, places = await state.read(_stored_set_back)
     moves = list(set_back_tasks(state.tasks(), settings.time_zone, now))
+    places |= {move.task.slug: FormerPlace.of(move, places.get(move.task.slug)) for move in moves}
+    until = max(record.until, seen) if record is not None else seen
+    incomplete = ClockRecord(until, now, is_complete=False)
+
+    def begin(transaction: Transaction) -> None:
+        _store_set_back(transaction, incomplete)
+        transaction.system.set_value(_FORMER_PLACES, {slug: place.to_list() for slug, place in places.items()})
+
+    def complete(transaction: Transaction) -> None:
+        transaction.runs.shorten_waits(now, seen)
+        _store_set_back(transaction, replace(incomplete, is_complete=True))
+
+    await state.apply(begin)
     for start in range(0, len(moves), _CHUNK):
-        changes = await state.apply(partial(set_back, moves=moves[start : start + _CHUNK]))
+        changes = await state.apply(partial(_move_tasks, moves=moves[start : start + _CHUNK]))
         for task in changes.tasks.values():
-            if not task.is_disabled:
-                log_task(task.slug, "the clock was set back", logging.WARNING)
-                log_schedule(task, settings)
-    await state.apply(lambda transaction: transaction.runs.shorten_waits(now, seen))
+            log_task(task.slug, "the clock was set back", logging.WARNING)
+            log_schedule(task, settings)
+    await state.apply(complete)
+
+
+def _move_tasks(transaction: Transaction, *, moves: Sequence[SetBack]) -> None:
+    """Reschedule tasks, unless a directive has rescheduled them in the meantime."""
+    tasks = transaction.tasks.lock([move.task.slug for move in moves])
+    for move in moves:
+        task = tasks.get(move.task.slug)
+        if task is not None and task.next_at == move.expected:
+            transaction.tasks.reschedule(task.slug, move.schedule, move.next_at)
+
+
+async def apply_set_forward(state: EngineState, settings: Settings, seen: datetime, now: datetime) -> None:
+    """Continue from ``now``, after the clock was set forward from ``seen``.
+
+    If this undoes a set-back, each task continues where it was before: its history up to there is complete. Otherwise
+    there is nothing to do: it counts as downtime.
+    """
+    record, places = await state.read(_stored_set_back)
+    if record is None or not record.is_undone(seen, now):
+        return
+    _log.warning("the clock was put right; it had been set back from %s", record.until)
+    slugs = list(places)
+    for start in range(0, len(slugs), _CHUNK):
+        part = {slug: places[slug] for slug in slugs[start : start + _CHUNK]}
+        changes = await state.apply(partial(_restore_places, places=part, until=record.until))
+        for task in changes.tasks.values():
+            log_schedule(task, settings)
+    await state.apply(_forget_set_back)
+
+
+def _restore_places(transaction: Transaction, *, places: dict[str, FormerPlace], until: datetime) -> None:
+    for slug, task in transaction.tasks.lock(places).items():
+        restored = places[slug].restore(task, until)
+        if restored is not None:
+            transaction.tasks.reschedule(slug, *restored)
 
 
 async def check_recorded_clock(state: EngineState, settings: Settings, now: datetime) -> None:
-    """Apply a set-back if the clock shows less than the newest moment in the database."""
+    """Compare the clock with the records of earlier engines, and apply a set-back or a correction."""
     newest = await state.read(lambda transaction: transaction.history.newest_moment())
-    if now < newest:
+    record = await state.read(set_back_record)
+    if record is not None and not record.is_complete:
+        await apply_set_back(state, settings, record.until, now)
+    elif record is not None and now < record.at - SET_BACK:
+        _log.warning("the clock was set back: it was %s before", record.at)
+        await apply_set_back(state, settings, record.at, now)
+    elif now < newest - SET_BACK and (record is None or newest > record.until + SET_BACK):
         _log.warning("the clock was set back: the newest record is of %s", newest)
         await apply_set_back(state, settings, newest, now)
+    elif record is not None:
+        await apply_set_forward(state, settings, record.at, now)
+        await note_clock(state, now)
+
+
+async def note_clock(state: EngineState, now: datetime) -> None:
+    """Record the reading of the clock if it was set back, from time to time, so that the next engine can compare."""
+    record = await state.read(set_back_record)
+    if record is None:
+        return
+    if record.is_outdated(now):
+        await state.apply(_forget_set_back)
+    elif now > record.at:
+        await state.apply(lambda transaction: _store_set_back(transaction, replace(record, at=now)))
+
+
+def set_back_record(transaction: Transaction) -> ClockRecord | None:
+    """Return the set-back that the clock has not caught up with; None if there is none."""
+    return ClockRecord.from_dict(transaction.system.value(_CLOCK_RECORD))
+
+
+def _stored_set_back(transaction: Transaction) -> tuple[ClockRecord | None, dict[str, FormerPlace]]:
+    stored = transaction.system.value(_FORMER_PLACES) or {}
+    return set_back_record(transaction), {slug: FormerPlace.from_list(data) for slug, data in stored.items()}
+
+
+def _store_set_back(transaction: Transaction, record: ClockRecord) -> None:
+    transaction.system.set_value(_CLOCK_RECORD, record.to_dict())
+
+
+def _forget_set_back(transaction: Transaction) -> None:
+    transaction.system.set_value(_CLOCK_RECORD, None)
+    transaction.system.set_value(_FORMER_PLACES, None)
+
+
+def ran_ahead(transaction: Transaction, *, now: datetime) -> dict[str, set[datetime]]:
+    """Return the instants after ``now`` that have run already, by task. There are some after a set-back."""
+    return transaction.runs.ran_after(now) if set_back_record(transaction) is not None else {}
+
+
+def _ahead_until(transaction: Transaction) -> datetime | None:
+    """Return up to when there may be rows ahead of the clock; None if it was not set back."""
+    record = set_back_record(transaction)
+    return record.until if record is not None else None
 
 
 def log_schedule(task: Task, settings: Settings) -> None:

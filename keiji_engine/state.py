@@ -12,10 +12,10 @@ import logging
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from keiji import names
 from keiji.errors import KeijiError, RunNotFound, StorageError
@@ -26,8 +26,9 @@ from keiji.states import NEVER_STARTED, OPEN, RunState, Trigger
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
-from keiji_engine.scheduler.due_queue import DueQueue
-from keiji_engine.scheduler.model import SchedulerView
+from keiji_engine.scheduler.agenda import Agenda
+from keiji_engine.scheduler.model import Conditions, SchedulerView
+from keiji_engine.scheduler.task_runs import TaskRuns
 from keiji_engine.storage.async_store import AsyncStore
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.rows import as_broken
@@ -39,7 +40,6 @@ if TYPE_CHECKING:  # a command without an engine watches no sources
     from keiji_engine.watcher import SourceState
 
 RECENT_RUNS = 20
-MAX_DUE = 100  # tasks per plan, so that directives are not delayed after a long downtime
 MAX_BATCH = 500  # groups of operations per transaction
 RELOAD_INTERVAL = 1.0  # seconds between attempts to read back what a failed commit left behind
 CHECK_INTERVAL = 1.0  # seconds between checks whether the database is there
@@ -49,24 +49,38 @@ SOUND_AFTER = 2.5  # seconds
 _log = logging.getLogger("keiji.repo")
 
 
+class _Texts(NamedTuple):
+    """The parts of the view of a task that follow from its schedule, policy and build."""
+
+    schedule: str
+    schedule_description: str
+    policy: str
+    log_path: str
+    source_path: str
+    executable: str
+
+
 @dataclass
 class _TaskState:
     """Everything in memory about one task."""
 
     task: Task
     build: Build | None = None
-    open_runs: dict[str, Run] = field(default_factory=dict)
     recent: list[RecentRun] = field(default_factory=list)  # sorted by end, as the database returns them
     sources: SourceState | None = None
     progress: Progress | None = None  # of the live run
+    _texts: _Texts | None = None
+    _texts_of: Task | None = None
 
-    @property
-    def live(self) -> Run | None:
-        return next((run for run in self.open_runs.values() if run.is_live), None)
-
-    @property
-    def queued(self) -> list[Run]:
-        return [run for run in self.open_runs.values() if run.state is RunState.QUEUED]
+    def texts(self, paths: Paths) -> _Texts:
+        """Return the texts of the task as it is now; they are computed again only if they may have changed."""
+        task, known = self.task, self._texts_of
+        is_known = known is not None and (
+            task.schedule is known.schedule and task.policy is known.policy and task.build == known.build
+        )
+        if self._texts is None or not is_known:
+            self._texts, self._texts_of = _texts(task, paths), task
+        return self._texts
 
     def add_recent(self, run: Run) -> None:
         # Results may be recorded in another order than that in which the runs ended.
@@ -113,8 +127,9 @@ class EngineState:
         self._store = store
         self._events = events
         self._states: dict[str, _TaskState] = {}
-        self._busy: set[str] = set()  # slugs of the tasks that have open runs
-        self._due = DueQueue()
+        self._agenda = Agenda()
+        self._reporting: set[str] = set()  # slugs of the tasks with progress
+        self._revision = 0  # of the database that memory agrees with
         self._pause: Pause | None = None
         self._groups: deque[_Group] = deque()
         self._wakeup = asyncio.Event()
@@ -129,8 +144,9 @@ class EngineState:
 
     async def load(self) -> None:
         """Read everything from the database, and begin to accept operations. Nothing is published."""
-        tasks, recent, active, self._pause, open_runs = await self._store.read(
+        self._revision, tasks, recent, active, self._pause, open_runs = await self._store.read(
             lambda tx: (
+                tx.revisions.current,
                 tx.tasks.all(),
                 tx.runs.recent(RECENT_RUNS),
                 tx.tasks.active_builds(),
@@ -141,12 +157,12 @@ class EngineState:
         tasks = [_with_build(task, active.get(task.slug)) for task in tasks]
         self._states = {task.slug: _TaskState(task, active.get(task.slug)) for task in tasks}
         for task in tasks:
-            self._due.set(task.slug, task.next_at)
+            self._agenda.set_task(task)
             self._states[task.slug].recent.extend(_recent(run) for run in recent.get(task.slug, ()))
         for run in open_runs:
             if run.task in self._states:
-                self._states[run.task].open_runs[run.run_id] = run
-                self._busy.add(run.task)
+                self._agenda.set_run(run)
+        self._agenda.set_pause(self._pause)
         self._writer = asyncio.create_task(self._write_groups(), name="state writer")
 
     async def close(self) -> None:
@@ -188,13 +204,16 @@ class EngineState:
 
     def set_progress(self, progress: Mapping[str, Progress]) -> None:
         """Update the progress of live runs, by run id. It is in memory only."""
-        for slug in sorted(self._busy):
+        live_runs = self._agenda.live
+        reporting = {live_runs[run_id].task for run_id in progress if run_id in live_runs}
+        for slug in sorted(reporting | self._reporting):
             state = self._states[slug]
-            live = state.live
+            live = self.live_run(slug)
             current = progress.get(live.run_id) if live else None
             if current != state.progress:
                 state.progress = current
                 self._publish_task(slug)
+        self._reporting = {slug for slug in reporting if self._states[slug].progress is not None}
 
     def set_sources(self, sources: SourceState) -> None:
         """Update how the sources of a task differ from its build. It is in memory only."""
@@ -240,16 +259,20 @@ class EngineState:
             outcomes = await self._store.write_batch([group.operations for group in groups])
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
             outcomes = [error] * len(groups)
+        changed: dict[str, None] = {}
         self._report(outcomes)
         for group, outcome in zip(groups, outcomes, strict=True):
             if isinstance(outcome, Changes):
-                self._update(outcome)
+                changed |= dict.fromkeys(self._update(outcome))
                 group.outcome.set_result(outcome)
                 continue
             if isinstance(outcome, OutcomeUnknown) and outcome.changes:
                 self._is_uncertain = True
                 self._uncertain_slugs |= outcome.changes.slugs()
             group.outcome.set_exception(outcome)
+        # Once per batch, however many groups changed a task. The callers continue after this.
+        for slug in changed:
+            self._publish_task(slug)
 
     # ── whether the database is usable ───────────────────────────────────────────────────────────────────────────
 
@@ -308,8 +331,8 @@ class EngineState:
         self._set_problem(None)
         self._events.publish(DatabaseReplaced())
 
-    def _update(self, changes: Changes) -> None:
-        """Update the memory from a committed transaction, then publish."""
+    def _update(self, changes: Changes) -> list[str]:
+        """Update the memory from a committed transaction, and publish all but the tasks; return the slugs of those."""
         removed = [slug for slug in changes.removed if self._remove(slug)]
         changed: dict[str, None] = {}
         for slug, task in changes.tasks.items():
@@ -324,13 +347,14 @@ class EngineState:
             changed[run.task] = None
         if changes.pause_changed:
             self._pause = changes.pause
+            self._agenda.set_pause(changes.pause)
+        self._revision = max(self._revision, changes.revision)
         self._events.publish(Committed(changes))
         for slug in removed:
             self._events.publish(p.TaskRemoved(slug=slug))
         for run in runs:
             self._events.publish(p.RunChanged(run=run))
-        for slug in changed:
-            self._publish_task(slug)
+        return list(changed)
 
     def _set_task(self, task: Task) -> None:
         state = self._states.get(task.slug)
@@ -338,25 +362,22 @@ class EngineState:
             self._states[task.slug] = _TaskState(task)
         else:
             state.task = task
-        self._due.set(task.slug, task.next_at)
+        self._agenda.set_task(task)
 
     def _set_run(self, run: Run) -> None:
         state = self._states[run.task]
         if run.state in OPEN:
-            state.open_runs[run.run_id] = run
-            self._busy.add(run.task)
+            self._agenda.set_run(run)
             return
-        state.open_runs.pop(run.run_id, None)
-        if not state.open_runs:
-            self._busy.discard(run.task)
-        if state.live is None:
+        self._agenda.remove_run(run.run_id)
+        if self.live_run(run.task) is None:
             state.progress = None
         if _had_process(run):
             state.add_recent(run)
 
     def _remove(self, slug: str) -> bool:
-        self._due.set(slug, None)
-        self._busy.discard(slug)
+        self._agenda.remove_task(slug)
+        self._reporting.discard(slug)
         return self._states.pop(slug, None) is not None
 
     def _publish_task(self, slug: str) -> None:
@@ -371,6 +392,7 @@ class EngineState:
         if self._is_unknown:
             slugs = self._states.keys() | {task.slug for task in await self._store.read(lambda tx: tx.tasks.all())}
         stored = await self._store.read(partial(_stored, slugs=slugs, open_ids=self._open_ids(slugs)))
+        self._revision = stored.revision
         changes = Changes(pause=stored.pause, pause_changed=stored.pause != self._pause)
         for slug in sorted(slugs & self._states.keys()):
             task = stored.tasks.get(slug)
@@ -384,15 +406,16 @@ class EngineState:
             if slug not in known or known[slug].build != build:
                 changes.builds[slug] = build
         for run_id, run in stored.runs.items():
-            if run.task not in known or known[run.task].open_runs.get(run_id) != run:
+            if run.task not in known or self._agenda.run(run_id) != run:
                 changes.runs[run_id] = run
         self._is_uncertain = self._is_unknown = False
         self._uncertain_slugs = set()
         if changes:
-            self._update(changes)
+            for slug in self._update(changes):
+                self._publish_task(slug)
 
     def _open_ids(self, slugs: Collection[str]) -> set[str]:
-        return {run.run_id for slug in self._busy.intersection(slugs) for run in self._states[slug].open_runs.values()}
+        return {run.run_id for slug in slugs for run in self._agenda.runs(slug)}
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -427,35 +450,30 @@ class EngineState:
 
     def open_runs(self, slug: str | None = None) -> list[Run]:
         """Return the runs that have not ended, of one task or of all, oldest first."""
-        slugs = self._busy if slug is None else self._busy & {slug}
-        runs = (run for slug in slugs for run in self._states[slug].open_runs.values())
+        if slug is not None:
+            return list(self._agenda.runs(slug))
+        runs = (run for runs in self._agenda.busy.values() for run in runs)
         return sorted(runs, key=lambda run: run.run_id)
 
     def open_run(self, run_id: str) -> Run | None:
         """Return a run that has not ended; None if there is no such run."""
-        found = (self._states[slug].open_runs.get(run_id) for slug in self._busy)
-        return next((run for run in found if run is not None), None)
+        return self._agenda.run(run_id)
 
     def due(self, now: datetime) -> list[str]:
         """Return the slugs of the tasks that are due, in due order."""
-        return self._due.due(now)[0]
+        return self._agenda.due(now)
 
-    def scheduler_view(self, now: datetime) -> SchedulerView:
+    def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView:
         """Return what matters to the scheduler."""
-        due, next_at = self._due.due(now)
-        due = due[:MAX_DUE]
-        queued = [slug for slug in sorted(self._busy) if self._states[slug].queued]
-        tasks = tuple(self._states[slug].task for slug in dict.fromkeys((*due, *queued)))
-        return SchedulerView(tasks, tuple(self.open_runs()), next_at)
+        return replace(self._agenda.view(now, conditions), revision=self._revision)
 
     def live_run(self, slug: str) -> Run | None:
         """Return a live run of a task: one that has a process, or is about to have one."""
-        state = self._states.get(slug)
-        return state.live if state else None
+        return self._agenda.runs(slug).first_live
 
     def view(self, slug: str) -> TaskView:
         """Return a task as clients see it."""
-        return _view(self._states[slug], self._paths)
+        return _view(self._states[slug], self._agenda.runs(slug), self._paths)
 
     def views(self) -> tuple[TaskView, ...]:
         """Return every task as clients see it, by name."""
@@ -476,6 +494,7 @@ def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Colle
         builds=builds,
         runs={run.run_id: run for run in transaction.runs.open(slugs)},
         pause=transaction.system.pause(),
+        revision=transaction.revisions.current,
     )
     for run_id in sorted(set(open_ids) - stored.runs.keys()):
         with suppress(RunNotFound):
@@ -514,10 +533,21 @@ def _recent(run: Run) -> RecentRun:
     )
 
 
-def _view(state: _TaskState, paths: Paths) -> TaskView:
-    task, schedule = state.task, state.task.schedule
-    live = state.live
-    queued = min(state.queued, key=lambda run: run.due_at or run.created_at, default=None)
+def _texts(task: Task, paths: Paths) -> _Texts:
+    schedule = task.schedule
+    return _Texts(
+        schedule=schedule.compact_form() if schedule else "",
+        schedule_description=schedule.describe() if schedule else "",
+        policy=task.policy.describe(),
+        log_path=str(paths.task_log(task.slug)),
+        source_path=str(paths.source(task.slug)),
+        executable=str(paths.link(task.slug)) if task.build else "",
+    )
+
+
+def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
+    task, texts = state.task, state.texts(paths)
+    live, queued = runs.first_live, runs.first_queued
     is_retry = queued is not None and queued.trigger is Trigger.RETRY
     return TaskView(
         id=task.id,
@@ -525,16 +555,16 @@ def _view(state: _TaskState, paths: Paths) -> TaskView:
         name=task.name,
         slug=task.slug,
         description=task.description,
-        schedule=schedule.compact_form() if schedule else "",
-        schedule_description=schedule.describe() if schedule else "",
-        type=schedule.type if schedule else "",
-        policy=task.policy.describe(),
+        schedule=texts.schedule,
+        schedule_description=texts.schedule_description,
+        type=task.schedule.type if task.schedule else "",
+        policy=texts.policy,
         overlap=str(task.policy.overlap),
         last_execution_time=task.last_at,
         next_execution_time=task.next_at,
-        log_path=str(paths.task_log(task.slug)),
-        source_path=str(paths.source(task.slug)),
-        executable=str(paths.link(task.slug)) if task.build else "",
+        log_path=texts.log_path,
+        source_path=texts.source_path,
+        executable=texts.executable,
         is_running=live is not None,
         is_queued=queued is not None,
         is_error=task.is_error,
@@ -548,7 +578,7 @@ def _view(state: _TaskState, paths: Paths) -> TaskView:
         source_error=state.sources.error if state.sources else "",
         recent=tuple(state.recent),
         zone=task.policy.tz or "",
-        running=sum(run.is_live for run in state.open_runs.values()),
+        running=len(runs.live),
         waiting=queued.reason if queued and not is_retry else None,
         waiting_until=queued.due_at if queued and not is_retry else None,
         pause=task.pause,

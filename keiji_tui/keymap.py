@@ -74,8 +74,8 @@ def _built(task: TaskView) -> str:
 
 
 def _can_run(task: TaskView) -> str:
-    is_single = task.overlap != Overlap.ALLOW  # how many may run beside it, the engine says
-    return f"{task.name} is running already" if task.is_running and is_single else _built(task)
+    skips = task.overlap == Overlap.SKIP  # any other policy queues, replaces or allows it
+    return f"{task.name} is running already" if task.is_running and skips else _built(task)
 
 
 def _can_stop(task: TaskView) -> str:

@@ -26,7 +26,7 @@ def main() -> int:
     """Run `keiji-tui`; returns its exit code: 0 done, 1 failed, 2 wrong usage."""
     center = loaded()
     from keiji.errors import KeijiError
-    from keiji.settings import local_zone
+    from keiji.local_zone import find_local_zone
     from keiji_engine.bus.views import LinkState
     from keiji_tui import keyfile, rebinding, remembered
     from keiji_tui.link.bus import BusLink
@@ -44,7 +44,8 @@ def main() -> int:
         return 2
     data, bound = options.paths.data, rebinding.load(options.paths.workspace / keyfile.FILE)
     app = center(
-        BusLink(options.paths), home=os.environ.get("HOME", ""), zone=local_zone(), task=options.task, run=options.run,
+        BusLink(options.paths), home=os.environ.get("HOME", ""), zone=find_local_zone().name, task=options.task,
+        run=options.run,
         readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
         theme=options.theme or remembered.theme(data), remember=partial(remembered.remember_theme, data),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import zoneinfo
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ _PRELOADED = ["keiji_engine.engine", "keiji_engine.main", "sqlalchemy.dialects.s
 
 @dataclass(frozen=True)
 class Clock:
-    """The wall clock plus an offset in a file, so that a test can move the clock of a running engine forward."""
+    """The wall clock plus an offset in a file, so that a test can set the clock of a running engine."""
 
     file: Path
 
@@ -32,8 +33,14 @@ class Clock:
     def advance_to(self, moment: datetime) -> None:
         """Move the clock forward to ``moment``; do nothing if it is later already."""
         offset = moment - datetime.now(UTC)
-        if offset <= self._offset():
-            return
+        if offset > self._offset():
+            self._set_offset(offset)
+
+    def shift(self, step: timedelta) -> None:
+        """Set the clock forward, or back if ``step`` is negative."""
+        self._set_offset(self._offset() + step)
+
+    def _set_offset(self, offset: timedelta) -> None:
         temporary = self.file.with_suffix(".tmp")
         temporary.write_text(str(offset.total_seconds()))
         temporary.replace(self.file)
@@ -82,6 +89,7 @@ def _run(
 
     os.environ.clear()
     os.environ.update(environment)
+    zoneinfo.reset_tzpath()  # PYTHONTZPATH is read when the module is imported, which the server has done
     redirect_output(output)
     if prepare is not None:
         prepare()

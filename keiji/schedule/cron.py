@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
+
+if TYPE_CHECKING:
+    from keiji.schedule.cron_text import CronValues
 
 NICKNAMES = {
     "@yearly": "0 0 1 1 *",
@@ -54,7 +58,9 @@ class Cron(Schedule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.expression, str):
-            raise InvalidSchedule(f'cron({self.expression!r}): expected text, such as cron("*/5 9-17 * * mon-fri")')
+            raise InvalidSchedule(
+                f'cron({quote(self.expression)}): expected text, such as cron("*/5 9-17 * * mon-fri")'
+            )
         if len(self.expression) > _MAX_LENGTH:
             raise InvalidSchedule(f'cron("{self.expression[:40]}…"): longer than {_MAX_LENGTH} characters')
         object.__setattr__(self, "expression", " ".join(self.expression.split()))
@@ -87,10 +93,28 @@ class Cron(Schedule):
         )
 
     def describe(self) -> str:
+        from keiji.schedule import cron_text  # deferred: every task imports this module
+
+        return cron_text.describe(self.values())
+
+    def values(self) -> CronValues:
+        """Return the values that the line selects."""
         from cronsim import CronSim
 
-        text = CronSim(self._fields, _ANY_DAY).explain()
-        return text[:1].lower() + text[1:]
+        from keiji.schedule import cron_text
+
+        sim = CronSim(self._fields, _ANY_DAY)
+        days = {CronSim.LAST: cron_text.LAST_DAY, CronSim.LAST_WEEKDAY: cron_text.LAST_WEEKDAY}
+        weekdays = [day if isinstance(day, tuple) else (day, 0) for day in sim.weekdays]
+        return cron_text.CronValues(
+            seconds=sorted(sim.seconds),
+            minutes=sorted(sim.minutes),
+            hours=sorted(sim.hours),
+            days={days.get(day, day) for day in sim.days},
+            months=sorted(sim.months),
+            weekdays={(day % 7, cron_text.LAST if which == CronSim.LAST else which) for day, which in weekdays},
+            needs_both=sim.day_and,
+        )
 
     def compact_form(self) -> str:
         return f"cron:{self.expression}"

@@ -8,6 +8,7 @@ from datetime import datetime, time
 from typing import NoReturn
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule.cron import Cron
 from keiji.schedule.daytime import DAYS, GROUPS, DayTime
 from keiji.schedule.interval import UNITS, Interval, validate_interval
@@ -35,7 +36,7 @@ class every:  # noqa: N801 - authors write every(10).seconds, as in the schedule
 
     def __getattr__(self, unit: str) -> NoReturn:
         _reject_dunder(unit)
-        raise AttributeError(f"every({self.interval}).{unit}: unknown unit; expected one of {', '.join(UNITS)}")
+        raise AttributeError(f"every({quote(self.interval)}).{unit}: unknown unit; expected one of {', '.join(UNITS)}")
 
     @property
     def seconds(self) -> Interval:
@@ -165,4 +166,4 @@ def _parse_time(text: object) -> time:
         hours = range(1, 13) if meridiem else range(24)
         if hour in hours and minute < 60 and second < 60:
             return time(hour % 12 + (12 if meridiem == "p" else 0) if meridiem else hour, minute, second)
-    raise InvalidSchedule(f'at({text!r}): expected a time of day, such as "22:00" or "10:00PM"')
+    raise InvalidSchedule(f'at({quote(text)}): expected a time of day, such as "22:00" or "10:00PM"')

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule.base import Occurrence, OccurrenceRange, Schedule
 
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 7 * 86400}
@@ -31,10 +32,10 @@ class Interval(Schedule):
         validate_interval(self.interval)
         if self.units not in UNITS:
             raise InvalidSchedule(
-                f"every({self.interval}).{self.units}: unknown unit; expected one of {', '.join(UNITS)}"
+                f"every({quote(self.interval)}).{self.units}: unknown unit; expected one of {', '.join(UNITS)}"
             )
         if self.interval * UNITS[self.units] > _MAX_SECONDS:
-            raise InvalidSchedule(f"every({self.interval}).{self.units}: longer than a hundred years")
+            raise InvalidSchedule(f"every({quote(self.interval)}).{self.units}: longer than a hundred years")
 
     @property
     def step(self) -> timedelta:
@@ -80,4 +81,4 @@ class Interval(Schedule):
 def validate_interval(interval: object) -> None:
     """Raise InvalidSchedule unless ``interval`` is a whole number of at least 1."""
     if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
-        raise InvalidSchedule(f"every({interval!r}): expected a whole number of at least 1")
+        raise InvalidSchedule(f"every({quote(interval)}): expected a whole number of at least 1")

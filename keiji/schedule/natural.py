@@ -16,7 +16,12 @@ from keiji.schedule.interval import UNITS
 
 _ABBREVIATIONS = {"s": "seconds", "min": "minutes", "h": "hours"}
 _UNITS = {**{unit: unit for unit in UNITS}, **{unit.removesuffix("s"): unit for unit in UNITS}, **_ABBREVIATIONS}
-_DAY_GROUPS = {"every day": GROUPS["day"], "weekdays": GROUPS["weekdays"], "weekends": GROUPS["weekends"]}
+_DAY_GROUPS = {
+    "every day": GROUPS["day"],
+    "daily": GROUPS["day"],
+    "weekdays": GROUPS["weekdays"],
+    "weekends": GROUPS["weekends"],
+}
 _DAY_NAMES = {**{f"{day}s": day for day in DAYS}, **{day[:3]: day for day in DAYS}}
 _INTERVAL = re.compile(rf"every (?:(\d{{1,9}}) )?({'|'.join(_UNITS)})", re.ASCII)
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule.base import DstFold, DstGap, Occurrence, Schedule
 
 MIN_YEAR, MAX_YEAR = 1900, 9000  # leaves room for zone offsets and intervals within the range of datetime
@@ -71,7 +72,9 @@ def parse_moment(value: object, name: str) -> datetime:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value.strip())  # type: ignore[attr-defined]
     except (AttributeError, ValueError) as error:
-        raise InvalidSchedule(f'{name}({value!r}): expected a date and time, such as "2027-01-01 00:00"') from error
+        raise InvalidSchedule(
+            f'{name}({quote(value)}): expected a date and time, such as "2027-01-01 00:00"'
+        ) from error
     if not MIN_YEAR <= moment.year <= MAX_YEAR:
-        raise InvalidSchedule(f"{name}({value!r}): expected a year from {MIN_YEAR} to {MAX_YEAR}")
+        raise InvalidSchedule(f"{name}({quote(value)}): expected a year from {MIN_YEAR} to {MAX_YEAR}")
     return moment

@@ -200,15 +200,16 @@ def _zone(source: str) -> str:
     from pathlib import Path
 
     from keiji.errors import KeijiError
+    from keiji.local_zone import find_local_zone
     from keiji.paths import Paths
-    from keiji.settings import load, local_zone
+    from keiji.settings import load
 
     for settings in (Path(source).parent.parent / "settings.conf", Paths.from_environment().settings):
         try:
             return load(settings).time_zone
         except KeijiError:
             continue
-    return local_zone()
+    return find_local_zone().name
 
 
 def main(source: str, arguments: list[str]) -> int:

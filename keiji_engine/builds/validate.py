@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from keiji.errors import BuildFailed
+from keiji.formats import format_duration
 from keiji.policy import Policy
 from keiji.schedule import Schedule, from_dict
 
@@ -93,7 +94,7 @@ async def validate(
         stage = _author_location(crash_trace, source) + last_report.get("stage", "validating the sources")
         if timed_out or crash_trace.startswith("Timeout"):
             hint = "move slow code into function(), which is not called during a build"
-            raise BuildFailed(f"{stage} did not finish within {timeout:g} s", hint=hint)
+            raise BuildFailed(f"{stage} did not finish within {format_duration(timeout)}", hint=hint)
         printed = _read_text(output).strip()[-_MAX_OUTPUT:]
         cause = _describe_exit(process.returncode)
         raise BuildFailed(f"{stage} terminated the interpreter: {cause}" + (f"\n{printed}" if printed else ""))

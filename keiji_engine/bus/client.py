@@ -22,6 +22,7 @@ import zmq.asyncio
 
 from keiji import engine_process
 from keiji.errors import EngineOffline, EngineUnreachable, KeijiError, ProtocolError, ServiceOffline
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import sudo_user
@@ -97,7 +98,7 @@ class Client:
         while isinstance(reply, p.Accepted):
             if time.monotonic() > deadline:
                 raise KeijiError(
-                    f"{directive.verb} {directive.target}: not done after {timeout:g} s",
+                    f"{directive.verb} {directive.target}: not done after {format_duration(timeout)}",
                     hint="the engine is still working on it; keiji task get shows its state",
                 )
             reply = await self._request(p.GetDirective(directive=directive.id, wait=2.0), _REPLY_TIMEOUT)

@@ -11,6 +11,7 @@ from keiji_engine.bus.views import EngineView, ServiceView, TaskView
 
 _REQUIRED = ("scheduler", "runner")
 _OVERDUE = timedelta(seconds=2)  # after which a due instant is called overdue; the engine takes a moment to start a run
+_OCCUPIES = {"skip": "skipped", "queue": "queued"}  # what happens to occurrences while a retry is pending
 _START_TIMES = (Code.JITTER, Code.STAGGERED)
 
 
@@ -67,7 +68,11 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.PAUSED, since=task.pause.since, by=task.pause.by, note=task.pause.reason, all=False)
     if task.retry_at is not None:
         is_overdue = now is not None and task.retry_at <= now
-        yield reason(Code.RETRY_AT, at=None if is_overdue else task.retry_at)
+        suspension = "" if is_overdue else _suspension(task)
+        if suspension:
+            yield reason(Code.RETRY_AT, at=task.retry_at, until_then=suspension)
+        else:
+            yield reason(Code.RETRY_AT, at=None if is_overdue else task.retry_at)
     if task.waiting is not None:
         # The reason was recorded when the run was queued; its start time may have passed since then.
         is_overdue = now is not None and task.waiting_until is not None and task.waiting_until <= now
@@ -82,3 +87,9 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.build and not task.is_disabled:
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)
+
+
+def _suspension(task: TaskView) -> str:
+    """Return what a pending retry does to the occurrences that are due before it; "" if nothing."""
+    due, retry_at = task.next_execution_time, task.retry_at
+    return _OCCUPIES.get(task.overlap, "") if due is not None and retry_at is not None and due < retry_at else ""

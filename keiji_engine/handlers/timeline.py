@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain, islice
+from types import MappingProxyType
 
+from keiji.formats import format_duration
 from keiji.records import Task
 from keiji.schedule import Interval, Occurrence
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant, FrequentTask
 from keiji_engine.handlers.context import Context
+from keiji_engine.scheduler_service import ran_ahead
 
 MAX_HOURS = 7 * 24
 MAX_INSTANTS = 5000
@@ -30,14 +34,22 @@ async def get_timeline(context: Context, request: p.GetTimeline) -> p.Timeline:
     hours = min(max(request.hours, 1), MAX_HOURS)
     limit = min(max(request.limit, 1), MAX_INSTANTS)
     tasks = [task for task in context.state.tasks() if task.schedule is not None]
-    until, instants, frequent_tasks = await asyncio.to_thread(build_timeline, tasks, now, hours, limit)
+    ran = await context.state.read(partial(ran_ahead, now=now))
+    until, instants, frequent_tasks = await asyncio.to_thread(build_timeline, tasks, now, hours, limit, ran)
     return p.Timeline(id=request.id, until=until, instants=instants, frequent_tasks=frequent_tasks)
 
 
 def build_timeline(
-    tasks: Iterable[Task], now: datetime, hours: int, limit: int
+    tasks: Iterable[Task],
+    now: datetime,
+    hours: int,
+    limit: int,
+    ran: Mapping[str, Collection[datetime]] = MappingProxyType({}),
 ) -> tuple[datetime, tuple[DueInstant, ...], tuple[FrequentTask, ...]]:
     """Merge the due instants of ``tasks`` within the next ``hours``, at most ``limit`` of them.
+
+    Args:
+        ran: instants of a task that have run already, as there are after the clock was set back.
 
     Returns:
         The instant up to which the result is complete, the due instants in order, and the tasks that are due more often
@@ -51,7 +63,7 @@ def build_timeline(
     queue: _Queue = []
     for task in by_slug.values():
         assert task.schedule is not None
-        occurrences[task.slug] = task.schedule.preview(now)
+        occurrences[task.slug] = _not_run(task.schedule.preview(now), ran.get(task.slug, ()))
         _push_next(queue, task.slug, occurrences[task.slug], end)
     merged: list[tuple[str, Occurrence]] = []
     counts: Counter[str] = Counter()
@@ -83,11 +95,17 @@ def build_timeline(
     return until, instants, tuple(FrequentTask(task=slug, next_at=at) for slug, at in sorted(frequent.items()))
 
 
+def _not_run(occurrences: Iterator[Occurrence], ran: Collection[datetime]) -> Iterator[Occurrence]:
+    if not ran:
+        return occurrences
+    return (occurrence for occurrence in occurrences if occurrence.is_skipped or occurrence.at not in ran)
+
+
 def due_instant(task: Task, occurrence: Occurrence) -> DueInstant:
     """Return an occurrence as clients see it, with the start time and a note on daylight saving and jitter."""
     starts_at = task.start_time(occurrence.at)
     delay = (starts_at - occurrence.at).total_seconds()
-    jitter_note = f"starts {delay:g} s later (jitter)" if delay and not occurrence.is_skipped else ""
+    jitter_note = f"starts {format_duration(delay)} later (jitter)" if delay and not occurrence.is_skipped else ""
     return DueInstant(
         task=task.slug,
         at=occurrence.at,

@@ -13,8 +13,8 @@ from keiji.schedule import Interval
 from keiji.states import RunState
 
 LATE_AFTER = timedelta(seconds=60)  # a busy engine is late by less; an instant that is later was missed
-INDIVIDUAL_ROWS = 100  # the newest instants of a task get a row each; the older ones share a row
-MAX_INSTANTS = 20_000  # counted per plan, which takes a quarter of a second; the rest follows in the next plan
+INDIVIDUAL_ROWS = 100  # the newest instants of a gap get a row each; the older ones share a row
+MAX_INSTANTS = 5_000  # counted per plan, which takes 60 ms; the rest follows in the next plan
 _TICK = timedelta(microseconds=1)
 
 
@@ -23,8 +23,8 @@ class Backlog:
     """Due instants of a task that are not accounted for yet.
 
     Args:
-        newest: the newest instants, in order; each gets a row.
-        older: number of instants before those, which share a row.
+        newest: the newest instants, in order; each gets a row. Empty if the backlog is truncated.
+        older: number of instants before those, which share a row, also with those of earlier plans.
         oldest, last_older: the first and the last of the older ones; None if there are none.
         next_at: the next due instant after all of them.
         is_truncated: whether more instants are due that are not counted here.
@@ -77,10 +77,14 @@ class Backlog:
 
     def claims(self, state: RunState, why: Reason | None) -> tuple[Claim, ...]:
         """Return claims that give every instant the same state and reason."""
-        claims = [self._claim(instant, state, why) for instant in self.newest]
-        if self.older and self.oldest is not None:
-            until = self.last_older if self.older > 1 else None
-            claims.insert(0, self._claim(self.oldest, state, why, count=self.older, scheduled_until=until))
+        # There are more than that in `newest` if many were to be caught up, by ``catch_up_cap``.
+        shared, named = self.newest[:-INDIVIDUAL_ROWS], self.newest[-INDIVIDUAL_ROWS:]
+        count = self.older + len(shared)
+        claims = [self._claim(instant, state, why) for instant in named]
+        if count:
+            first, last = self.oldest or shared[0], shared[-1] if shared else self.last_older
+            until = last if count > 1 else None
+            claims.insert(0, self._claim(first, state, why, count=count, scheduled_until=until, continues=True))
         return tuple(claims)
 
     def _claim(self, instant: datetime, state: RunState, why: Reason | None, **more: Any) -> Claim:
@@ -112,33 +116,42 @@ class CatchUpSelection:
     cost: int
 
 
-def backlog_of(task: Task, now: datetime) -> Backlog:
-    """Return the backlog at ``now`` of a task that has a schedule and is due."""
+def backlog_of(task: Task, now: datetime, max_instants: int = MAX_INSTANTS) -> Backlog:
+    """Return the backlog at ``now`` of a task that has a schedule and is due.
+
+    If there are more than ``max_instants``, besides the newest ones, only so many are counted.
+    """
     assert task.schedule is not None
     assert task.next_at is not None
-    newest = max(INDIVIDUAL_ROWS, task.policy.catch_up_cap)
-    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=MAX_INSTANTS)
-    next_at = found.next_instant or task.schedule.next_after(max(now, found.latest[-1]))
-    is_truncated = found.next_instant is not None
-    return Backlog(
-        task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at, is_truncated
-    )
+    may_run = task.policy.catch_up_cap if task.policy.catch_up is CatchUp.ALL else 1
+    newest = max(INDIVIDUAL_ROWS, may_run)
+    found = task.schedule.range_until(task.next_at, now, keep_latest=newest, max_count=max_instants + newest)
+    if found.next_instant is not None:
+        # The last ones are left to the next plan, since they may be among the newest of the whole backlog.
+        older, last_older = found.earlier_count, found.last_earlier
+        return Backlog(task, (), older, task.next_at, last_older, found.latest[0], is_truncated=True)
+    next_at = task.schedule.next_after(max(now, found.latest[-1]))
+    return Backlog(task, found.latest, found.earlier_count, found.first_earlier, found.last_earlier, next_at)
 
 
-def close_backlog(task: Task, now: datetime, state: RunState, why: Reason) -> tuple[Claim, ...]:
+def close_backlog(
+    task: Task, now: datetime, state: RunState, why: Reason, max_instants: int = MAX_INSTANTS
+) -> tuple[Claim, ...]:
     """Return claims for everything that is due at ``now`` and does not run."""
     if task.schedule is None or task.next_at is None or task.next_at > now:
         return ()
-    return backlog_of(task, now).claims(state, why)
+    return backlog_of(task, now, max_instants).claims(state, why)
 
 
-def select_catch_up(task: Task, now: datetime, *, is_continued: bool = False) -> CatchUpSelection:
+def select_catch_up(
+    task: Task, now: datetime, max_instants: int = MAX_INSTANTS, *, is_continued: bool = False
+) -> CatchUpSelection:
     """Choose which due instants of a task run, by the catch-up rule of its policy.
 
     Args:
         is_continued: whether an earlier part of the same backlog was accounted for already.
     """
-    backlog = backlog_of(task, now)
+    backlog = backlog_of(task, now, max_instants)
     missed, candidates = _split_missed(backlog, now)
     runs, others = _RULES[CatchUp(task.policy.catch_up)](candidates, is_continued)
     return CatchUpSelection(runs, (*missed, *others), backlog.next_at, backlog.cost)

@@ -1,47 +1,53 @@
-"""Which tasks are due when: a heap, so that the cost of a lookup does not depend on the number of tasks."""
+"""Which tasks are due when: a sorted list, so that the cost of a lookup does not depend on the number of tasks."""
 
 from __future__ import annotations
 
-import heapq
+import bisect
 from datetime import datetime
 
-_MAX_OUTDATED = 64
+_Entry = tuple[datetime, str]
+
+
+def _moment(entry: _Entry) -> datetime:
+    return entry[0]
 
 
 class DueQueue:
-    """The next due instant of each task.
-
-    An outdated entry of a task stays in the heap until it reaches the top, and is discarded then.
-    """
+    """The next due instant of each task."""
 
     def __init__(self) -> None:
         self._next: dict[str, datetime] = {}
-        self._heap: list[tuple[datetime, str]] = []
+        self._order: list[_Entry] = []
 
     def set(self, slug: str, moment: datetime | None) -> None:
         """Set the next due instant of a task; None removes the task."""
-        if moment is None:
-            self._next.pop(slug, None)
-        elif self._next.get(slug) != moment:
+        known = self._next.get(slug)
+        if known == moment:
+            return
+        if known is not None:
+            del self._order[bisect.bisect_left(self._order, (known, slug))]
+            del self._next[slug]
+        if moment is not None:
             self._next[slug] = moment
-            heapq.heappush(self._heap, (moment, slug))
-        if len(self._heap) > 2 * len(self._next) + _MAX_OUTDATED:
-            self._heap = [(moment, slug) for slug, moment in self._next.items()]
-            heapq.heapify(self._heap)
+            bisect.insort(self._order, (moment, slug))
 
-    def due(self, now: datetime) -> tuple[list[str], datetime | None]:
-        """Return the tasks that are due at ``now``, in due order, and the next due instant after ``now``."""
-        due: dict[str, datetime] = {}
-        while self._heap and self._heap[0][0] <= now:
-            moment, slug = heapq.heappop(self._heap)
-            if self._next.get(slug) == moment:
-                due[slug] = moment
-        next_at = self._first()
-        for slug, moment in due.items():
-            heapq.heappush(self._heap, (moment, slug))
-        return list(due), next_at
+    def due(
+        self, now: datetime, *, after: datetime | None = None, limit: int | None = None, newest_first: bool = False
+    ) -> list[str]:
+        """Return the tasks whose instants are due at ``now``, in due order.
 
-    def _first(self) -> datetime | None:
-        while self._heap and self._next.get(self._heap[0][1]) != self._heap[0][0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        Args:
+            after: leave out instants up to this one.
+            limit: maximum number of tasks.
+            newest_first: in the opposite order, so that ``limit`` leaves out the earliest instants.
+        """
+        first = 0 if after is None else bisect.bisect_right(self._order, after, key=_moment)
+        end = bisect.bisect_right(self._order, now, key=_moment)
+        count = max(end - first, 0) if limit is None else min(max(end - first, 0), limit)
+        indices = range(end - 1, end - 1 - count, -1) if newest_first else range(first, first + count)
+        return [self._order[index][1] for index in indices]
+
+    def next_after(self, now: datetime) -> datetime | None:
+        """Return the first instant after ``now``."""
+        index = bisect.bisect_right(self._order, now, key=_moment)
+        return self._order[index][0] if index < len(self._order) else None

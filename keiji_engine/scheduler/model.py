@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keiji.reasons import Reason
 from keiji.records import Claim, Pause, Run, Task
+from keiji_engine.scheduler.task_runs import TaskRuns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,19 +26,29 @@ class Conditions:
     max_parallel: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SchedulerView:
-    """The part of the state that matters to the scheduler at one moment.
+    """The part of the state that matters to the scheduler at one moment. Its size does not depend on the backlog.
 
     Args:
-        tasks: the tasks that are due, and those with queued runs.
-        open_runs: all runs that have not ended.
-        next_at: when the first of the other tasks is due.
+        due: tasks that are due now, in due order.
+        behind: tasks that are so late that they catch up, the least late first.
+        waiting: tasks with queued runs that may start, or that replace live ones.
+        runs: the open runs of at least these tasks, by slug; a task without open runs may be absent.
+        live: number of live runs of all tasks.
+        catching_up: number of open runs that were late when they were claimed, and start now or later.
+        next_at: when the next task is due, or the next queued run may start.
+        revision: revision of the state; see `Changes`.
     """
 
-    tasks: tuple[Task, ...]
-    open_runs: tuple[Run, ...]
-    next_at: datetime | None
+    due: tuple[Task, ...] = ()
+    behind: tuple[Task, ...] = ()
+    waiting: tuple[Task, ...] = ()
+    runs: Mapping[str, TaskRuns] = field(default_factory=dict)
+    live: int = 0
+    catching_up: int = 0
+    next_at: datetime | None = None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +57,21 @@ class Plan:
 
     Args:
         claims: one for each due instant, or for a range of them.
-        start: ids of queued runs whose time has come.
+        start: queued runs whose time has come.
         stop: (id, reason) of live runs that others replace.
-        skip: (id, reason) of queued runs that others replace.
+        skip: (run, reason) of queued runs that others replace.
         wake_at: the next instant at which anything is due; None if nothing is.
-        slugs: the tasks that it decides about.
-        seen: ids of their open runs that it took into account.
+        tasks: the tasks that it decides about, by slug, as they were when it was made.
+        revision: revision of the state on which it was made.
     """
 
     claims: tuple[Claim, ...] = ()
-    start: tuple[str, ...] = ()
+    start: tuple[Run, ...] = ()
     stop: tuple[tuple[str, Reason], ...] = ()
-    skip: tuple[tuple[str, Reason], ...] = ()
+    skip: tuple[tuple[Run, Reason], ...] = ()
     wake_at: datetime | None = None
-    slugs: frozenset[str] = frozenset()
-    seen: frozenset[str] = frozenset()
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    revision: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.claims or self.start or self.stop or self.skip)

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Pause, Run, Task
+from keiji.states import Trigger
+from keiji_engine.scheduler.task_runs import TaskRuns
 
 
-def occupied(open_runs: Sequence[Run], task: Task) -> Reason:
-    """Return why no further run of a task starts: one of its ``open_runs``, of which there is at least one."""
-    for run in open_runs:
-        if run.is_live:
-            return reason(Code.STILL_RUNNING, since=run.started_at or run.created_at)
-    run = open_runs[0]
-    if run.attempt > 1:
-        return reason(Code.RETRY_PENDING, attempt=run.attempt, tries=task.policy.retry.tries, at=run.due_at)
-    return reason(Code.PREVIOUS_NOT_STARTED, cause=run.reason)
+def occupied(runs: TaskRuns, task: Task, instant: datetime) -> Reason:
+    """Return why no run for ``instant`` starts: one of the open runs of its task, of which there is at least one."""
+    live = runs.first_live
+    if live is not None:
+        since = live.started_at or live.created_at
+        if since <= instant:
+            return reason(Code.STILL_RUNNING, since=since)
+        return reason(Code.STARTED_MEANWHILE, at=since)
+    queued = runs.first_queued
+    assert queued is not None, "there is an open run"
+    if queued.attempt > 1:
+        return reason(Code.RETRY_PENDING, attempt=queued.attempt, tries=task.policy.retry.tries, at=queued.due_at)
+    return reason(Code.PREVIOUS_NOT_STARTED, cause=queued.reason)
+
+
+def replaced_by(run: Run) -> Reason:
+    """Return why another run of the same task is replaced by a queued one."""
+    if run.trigger is Trigger.MANUAL:
+        return reason(Code.REPLACED, due=run.created_at, manual=True)
+    return reason(Code.REPLACED, due=run.due_at or run.created_at)
 
 
 def held(task: Task) -> Reason:

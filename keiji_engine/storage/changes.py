@@ -20,6 +20,7 @@ class Changes:
         pause: the pause of the whole system, if `pause_changed`.
         directives: by id, including a directive that `DirectiveRepository.insert` found to be known already.
         pruned: number of rows of the history and the ledger that were removed.
+        revision: number of this transaction, counted by the store since it was opened.
     """
 
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -30,6 +31,7 @@ class Changes:
     pause_changed: bool = False
     directives: dict[str, StoredDirective] = field(default_factory=dict)
     pruned: int = 0
+    revision: int = 0
 
     @property
     def run(self) -> Run:

@@ -1,31 +1,27 @@
-"""The past: how much of it is kept, and what becomes of it if the clock is set back."""
+"""The past: how much of it is kept, and up to which moment it goes."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from keiji.records import Task
-from keiji.schedule import EPOCH, Schedule
-from keiji.states import NEVER_STARTED, OPEN
+from keiji.schedule import EPOCH
+from keiji.states import OPEN
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.ids import moment_of, prefix_of
+from keiji_engine.storage.recent import had_process
 from keiji_engine.storage.tables import directives, runs, tasks
-from keiji_engine.storage.tasks import TaskRepository
-
-Recount = Callable[[datetime], tuple[int, datetime]]
 
 
 class HistoryRepository:
-    """Pruning and clock set-backs in one transaction."""
+    """Pruning in one transaction."""
 
-    def __init__(self, connection: sa.Connection, changes: Changes, task_rows: TaskRepository) -> None:
+    def __init__(self, connection: sa.Connection, changes: Changes) -> None:
         self._connection = connection
         self._changes = changes
-        self._tasks = task_rows
 
     def prune_before(self, moment: datetime, limit: int) -> int:
         """Remove runs created and directives received before ``moment``; return the number of rows removed.
@@ -59,15 +55,21 @@ class HistoryRepository:
         return sorted(self._connection.scalars(counted))
 
     def prune_surplus(self, slug: str, keep: int, limit: int) -> int:
-        """Remove the oldest runs of a task beyond ``keep``, at most ``limit``; return the number of rows removed.
+        """Remove runs of a task beyond ``keep``, at most ``limit``; return the number of rows removed.
 
-        Open runs stay.
+        Rows that never had a process go first, then the others; of both, the oldest. Open runs stay.
         """
         owner = sa.select(tasks.c.id).where(tasks.c.slug == slug).scalar_subquery()
-        surplus = sa.select(runs.c.run_id).where(runs.c.task_id == owner)
-        surplus = surplus.order_by(runs.c.created_at.desc(), runs.c.run_id.desc()).limit(limit).offset(keep)
-        gone = sa.delete(runs).where(runs.c.run_id.in_(surplus), runs.c.state.not_in(OPEN))
-        removed = self._connection.execute(gone).rowcount
+        own = runs.c.task_id == owner
+        count = self._connection.scalar(sa.select(sa.func.count()).select_from(runs).where(own)) or 0
+        removed = 0
+        for condition in (sa.not_(had_process(runs)), had_process(runs)):
+            surplus = min(count - keep, limit) - removed
+            if surplus <= 0:
+                break
+            ended = sa.select(runs.c.run_id).where(own, runs.c.state.not_in(OPEN), condition)
+            oldest = ended.order_by(runs.c.created_at, runs.c.run_id).limit(surplus)
+            removed += self._connection.execute(sa.delete(runs).where(runs.c.run_id.in_(oldest))).rowcount
         self._changes.pruned += removed
         return removed
 
@@ -81,38 +83,3 @@ class HistoryRepository:
         with contextlib.suppress(ValueError):
             others.append(moment_of(newest_run) if newest_run else None)
         return max((moment for moment in others if isinstance(moment, datetime)), default=EPOCH)
-
-    def apply_set_back(
-        self,
-        slug: str,
-        now: datetime,
-        *,
-        expected: datetime | None,
-        schedule: Schedule,
-        next_at: datetime | None,
-        recount: Recount,
-    ) -> Task | None:
-        """Continue a task from ``now``, which lies before an instant that was already processed.
-
-        Rows of occurrences that lie ahead again and never started are removed. Occurrences that ran keep their rows,
-        so that they do not run again. Returns the task; None if it is gone, or was rescheduled in the meantime.
-
-        Args:
-            expected: the next due instant that this decision was based on.
-            schedule, next_at: how the task continues.
-            recount: returns, for the first instant of a row that accounts for several, how many of them are not ahead,
-                and the last of those.
-        """
-        task = self._tasks.lock([slug]).get(slug)
-        if task is None or task.next_at != expected:
-            return None
-        unstarted = sa.and_(runs.c.task_id == task.id, runs.c.state.in_(NEVER_STARTED))
-        self._connection.execute(sa.delete(runs).where(unstarted, runs.c.scheduled_for > now))
-        spanning = sa.select(runs.c.run_id, runs.c.scheduled_for).where(
-            unstarted, runs.c.scheduled_for <= now, runs.c.scheduled_until > now
-        )
-        for row in self._connection.execute(spanning).all():
-            count, until = recount(row.scheduled_for)
-            shrunk = sa.update(runs).where(runs.c.run_id == row.run_id)
-            self._connection.execute(shrunk.values(count=count, scheduled_until=until if count > 1 else None))
-        return self._tasks.reschedule(slug, schedule, next_at)

@@ -20,7 +20,7 @@ def recent_runs(limit: int) -> sa.Select[Any]:
     older = runs.alias("older")
     bound = (
         sa.select(older.c.finished_at)
-        .where(older.c.task_id == tasks.c.id, _had_process(older))
+        .where(older.c.task_id == tasks.c.id, had_process(older))
         .order_by(older.c.finished_at.desc())
         .limit(1)
         .offset(limit - 1)
@@ -28,7 +28,7 @@ def recent_runs(limit: int) -> sa.Select[Any]:
     )
     since = sa.func.coalesce(bound, sa.literal(EPOCH, runs.c.finished_at.type)).label("since")
     owner = sa.select(tasks.c.id, tasks.c.slug, since).cte("owner")
-    belongs = sa.and_(runs.c.task_id == owner.c.id, runs.c.finished_at >= owner.c.since, _had_process(runs))
+    belongs = sa.and_(runs.c.task_id == owner.c.id, runs.c.finished_at >= owner.c.since, had_process(runs))
     rank = sa.func.row_number().over(
         partition_by=owner.c.id, order_by=(runs.c.finished_at.desc(), runs.c.run_id.desc())
     )
@@ -36,7 +36,8 @@ def recent_runs(limit: int) -> sa.Select[Any]:
     return sa.select(numbered).where(numbered.c.rank <= limit).order_by(numbered.c.finished_at, numbered.c.run_id)
 
 
-def _had_process(table: sa.FromClause) -> sa.ColumnElement[bool]:
+def had_process(table: sa.FromClause) -> sa.ColumnElement[bool]:
+    """Return the condition that an ended run had a process."""
     return sa.and_(
         table.c.finished_at.is_not(None),
         table.c.state.not_in(NEVER_STARTED),

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from keiji.errors import StorageError
 from keiji.records import Run
+from keiji.schedule import EPOCH
 from keiji.settings import Settings
 from keiji.states import ENDED
 from keiji_engine.storage.changes import Changes
@@ -24,8 +25,9 @@ from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 BATCH = 500  # rows removed per transaction
 _TASKS_PER_QUERY = 50
 _PAUSE = 0.05  # seconds between two transactions
-_LEAP = 3600.0  # seconds by which the clock is set forward, or the machine slept
-_UNSURE = 3600.0  # seconds after a leap during which nothing is pruned by age
+_LEAP = timedelta(hours=1)  # the clock was set forward by more than this, or the engine or the machine was stopped
+_SETTLED = timedelta(hours=12)  # after this time, a leap was no mistake
+_LEAP_RECORD = "clock_leap"
 _INTERVAL = 60.0  # seconds between two rounds
 
 _log = logging.getLogger("keiji.repo")
@@ -37,6 +39,21 @@ class State(Protocol):
     async def apply(self, *operations: Operation) -> Changes: ...
 
     async def read(self, query: Query[T]) -> T: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Leap:
+    """The clock went from ``before`` to ``at`` at once."""
+
+    before: datetime
+    at: datetime
+
+    def to_dict(self) -> dict[str, str]:
+        return {"before": self.before.isoformat(), "at": self.at.isoformat()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, str]) -> _Leap:
+        return cls(datetime.fromisoformat(data["before"]), datetime.fromisoformat(data["at"]))
 
 
 class Retention:
@@ -63,14 +80,17 @@ class Retention:
         self._clock = clock
         self._pause = pause
         self._interval = interval
-        self._steady_since = time.monotonic()  # since when the clock has not been set forward
-        self._last_reading: tuple[datetime, float] | None = None
+        self._last_reading: datetime | None = None
         self._added: Counter[str] = Counter()  # rows added since the last check, by task
         self._checked: set[str] = set()
 
     def count(self, runs: Iterable[Run]) -> None:
         """Count the runs that were added to the history."""
         self._added.update(run.task for run in runs if run.state in ENDED)
+
+    async def prepare(self) -> None:
+        """Read when the clock was read last, before this engine records anything. Raises StorageError."""
+        self._last_reading = await self._state.read(lambda transaction: transaction.history.newest_moment())
 
     async def serve(self) -> None:
         """Prune until cancelled."""
@@ -83,8 +103,9 @@ class Retention:
 
     async def _round(self) -> None:
         settings = self._settings()
-        if settings.keep_days and self._is_clock_steady():
-            before = self._clock() - timedelta(days=settings.keep_days)
+        trusted = await self._trusted_moment()
+        if settings.keep_days:
+            before = trusted - timedelta(days=settings.keep_days)
             await self._while_full(lambda transaction: transaction.history.prune_before(before, BATCH))
         if keep := settings.keep_runs:
             grown = self._grown(keep)
@@ -98,15 +119,24 @@ class Retention:
                 self._checked.update(slugs)
                 await asyncio.sleep(self._pause)
 
-    def _is_clock_steady(self) -> bool:
-        """Return whether the clock has been steady for a while: a clock set wrong for a minute must cost no history."""
-        now, ticks = self._clock(), time.monotonic()
-        if self._last_reading is not None:
-            before, ticks_before = self._last_reading
-            if (now - before).total_seconds() - (ticks - ticks_before) > _LEAP:
-                self._steady_since = ticks + _UNSURE
-        self._last_reading = now, ticks
-        return ticks >= self._steady_since
+    async def _trusted_moment(self) -> datetime:
+        """Return the moment from which ages are counted: now, unless the clock has just leapt forward.
+
+        A clock that is set wrong for a while must cost no history. After a leap, ages are therefore counted from the
+        moment before it, until the clock has been right, as it seems, for half a day, or was set back.
+        """
+        now, last = self._clock(), self._last_reading
+        self._last_reading = now
+        stored = await self._state.read(lambda transaction: transaction.system.value(_LEAP_RECORD))
+        leap = _Leap.from_dict(stored) if stored is not None else None
+        if leap is not None and not leap.at <= now < leap.at + _SETTLED:
+            leap = None
+        if last is not None and last > EPOCH and now - last > _LEAP:
+            leap = _Leap(before=leap.before if leap is not None else last, at=now)
+        updated = leap.to_dict() if leap is not None else None
+        if updated != stored:
+            await self._state.apply(lambda transaction: transaction.system.set_value(_LEAP_RECORD, updated))
+        return now if leap is None else min(leap.before, now)
 
     async def _while_full(self, prune: Operation) -> None:
         """Prune in batches until one is not full, with a pause after each."""

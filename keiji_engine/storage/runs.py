@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from keiji.errors import NotBuilt, RunNotFound, TaskNotFound
+from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
 from keiji.records import Claim, Run, RunOrigin, RunResult, Task
-from keiji.states import ENDED, FAILURES, RunState, Trigger, transition
+from keiji.schedule import Interval
+from keiji.states import ENDED, FAILURES, NEVER_STARTED, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.recent import recent_runs
 from keiji_engine.storage.rows import readable, to_run
+from keiji_engine.storage.set_back import next_not_run, reach_again
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
@@ -42,7 +45,14 @@ class RunRepository:
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def claim(self, claims: Sequence[Claim], now: datetime, *, locked: Mapping[str, Task] | None = None) -> list[Run]:
+    def claim(
+        self,
+        claims: Sequence[Claim],
+        now: datetime,
+        *,
+        locked: Mapping[str, Task] | None = None,
+        ahead_until: datetime | None = None,
+    ) -> list[Run]:
         """Account for occurrences and return a run for each that was claimed here, in their order.
 
         An occurrence that has a row already is passed over, as is one of a task that is disabled or deleted. The next
@@ -50,6 +60,8 @@ class RunRepository:
 
         Args:
             locked: the tasks, if they are locked already.
+            ahead_until: if the clock was set back, what it had shown. A row of an instant up to then that never started
+                gives way, since the instant is reached again.
         """
         if not claims:
             return []
@@ -60,6 +72,12 @@ class RunRepository:
         claims = [claim for claim in claims if claim.task in owners]
         if not claims:
             return []
+        following = {claim.task: claim.next_at for claim in claims}
+        if ahead_until is not None:
+            claims, following = self._reach_again(claims, owners, following, ahead_until)
+        extended = [(claim, self._extend(claim, owners[claim.task])) for claim in claims if claim.continues]
+        done = {id(claim) for claim, run in extended if run is not None}
+        claims = [claim for claim in claims if id(claim) not in done]
         addition = insert_unless_known(self._connection, runs).returning(runs)
         values = [
             self._row(
@@ -77,13 +95,13 @@ class RunRepository:
             for claim in claims
         ]
         slugs = {task.id: slug for slug, task in owners.items()}
-        rows = self._connection.execute(addition, values).mappings().all()
+        rows = self._connection.execute(addition, values).mappings().all() if values else []
         claimed = sorted((to_run(row, slugs[row["task_id"]]) for row in rows), key=lambda run: run.run_id)
         for run in claimed:
             self._changes.runs[run.run_id] = run
         started = {run.task for run in claimed if run.is_live}
-        self._tasks.advance(owners, {claim.task: claim.next_at for claim in claims}, started, now)
-        return claimed
+        self._tasks.advance(owners, following, started, now)
+        return [*(run for _, run in extended if run is not None), *claimed]
 
     def insert_manual(
         self, slug: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
@@ -119,6 +137,34 @@ class RunRepository:
         run = self._update(before, state=state, build=task.build or before.build, reason=None, **self._origin)
         self._tasks.advance({task.slug: task}, {}, [task.slug], now)
         return run
+
+    def start_all_queued(self, queued: Sequence[Run], owners: Mapping[str, Task], now: datetime) -> None:
+        """Take queued runs out of the queue at once, as `start_queued` does with one.
+
+        Args:
+            queued: the runs as they are stored.
+            owners: their tasks as they are stored, by slug.
+
+        Raises:
+            IllegalTransition: one of them is not queued any more.
+        """
+        if not queued:
+            return
+        change = (
+            sa.update(runs)
+            .where(runs.c.run_id == sa.bindparam("key"), runs.c.state == RunState.QUEUED)
+            .values(state=RunState.STARTING, build=sa.bindparam("new_build"), reason=None)
+        )
+        started = [
+            replace(run, state=RunState.STARTING, build=owners[run.task].build or run.build, reason=None)
+            for run in queued
+        ]
+        result = self._connection.execute(change, [{"key": run.run_id, "new_build": run.build} for run in started])
+        if result.rowcount != len(started):
+            raise IllegalTransition(f"{len(started) - result.rowcount} of {len(started)} runs are not queued any more")
+        for run in started:
+            self._record(run)
+        self._tasks.advance(owners, {}, {run.task for run in started}, now)
 
     def skip_queued(self, run_id: str, reason: Reason, now: datetime) -> Run:
         """End a queued run as skipped. Raises RunNotFound, IllegalTransition as `start_queued` does."""
@@ -194,12 +240,11 @@ class RunRepository:
             log_end=result.log_end,
         )
         retry = self._add_retry(run, retry_at) if retry_at is not None else None
-        task = self._task(run.task)
         if run.state in FAILURES and retry is None:
-            self._tasks.count_failure(task, run.reason, result.finished_at)
-        elif run.state is RunState.SUCCEEDED and task.held_at is None and (task.is_error or task.failures):
+            self._tasks.count_failure(self._task(run.task), run.reason, result.finished_at)
+        elif run.state is RunState.SUCCEEDED and self._tasks.has_failures(run.task):
             # A hold and its reason stay until they are resolved: a successful manual run does not end a hold.
-            self._tasks.clear_failures(task.slug)
+            self._tasks.clear_failures(run.task)
         return run, retry
 
     # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +269,11 @@ class RunRepository:
         rows = self._connection.execute(query.where(runs.c.folder.is_not(None)))
         return {row.run_id: RunOrigin(row.folder, row.boot or "") for row in rows}
 
+    def count_live(self) -> int:
+        """Return the number of live runs of all tasks."""
+        live = sa.and_(is_open(runs.c.state), runs.c.state != RunState.QUEUED)
+        return self._connection.scalar(sa.select(sa.func.count()).select_from(runs).where(live)) or 0
+
     def latest(self, slug: str, limit: int) -> list[Run]:
         """Return a task's ``limit`` latest runs, newest first. Raises TaskNotFound."""
         latest = sa.select(runs).where(runs.c.task_id == self._task_id(slug))
@@ -240,12 +290,68 @@ class RunRepository:
         return found
 
     def instants_after(self, slug: str, moment: datetime) -> set[datetime]:
-        """Return the due instants of a task after ``moment`` that have a row, as there are after a clock set-back."""
-        own = sa.select(runs.c.scheduled_for).join_from(runs, tasks)
-        found = self._connection.scalars(own.where(tasks.c.slug == slug, runs.c.scheduled_for > moment))
-        return {instant for instant in found if isinstance(instant, datetime)}
+        """Return the due instants of a task after ``moment`` that ran, as there are after a clock set-back."""
+        own = sa.select(runs.c.scheduled_for).join_from(runs, tasks).where(tasks.c.slug == slug)
+        ahead = own.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        return {instant for instant in self._connection.scalars(ahead) if isinstance(instant, datetime)}
+
+    def ran_after(self, moment: datetime) -> dict[str, set[datetime]]:
+        """Return the due instants after ``moment`` that ran, by task. Reads all runs."""
+        ahead = sa.select(tasks.c.slug, runs.c.scheduled_for).join_from(runs, tasks)
+        ahead = ahead.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        found: dict[str, set[datetime]] = {}
+        for slug, instant in self._connection.execute(ahead):
+            if isinstance(instant, datetime):
+                found.setdefault(slug, set()).add(instant)
+        return found
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _reach_again(
+        self,
+        claims: Sequence[Claim],
+        owners: Mapping[str, Task],
+        following: dict[str, datetime | None],
+        ahead_until: datetime,
+    ) -> tuple[list[Claim], dict[str, datetime | None]]:
+        """Return the claims, and the next instant of each task, where some instants have rows already."""
+        by_task: dict[str, list[Claim]] = {}
+        for claim in claims:
+            by_task.setdefault(claim.task, []).append(claim)
+        prepared: list[Claim] = []
+        for slug, own in by_task.items():
+            task = owners[slug]
+            own.sort(key=lambda claim: claim.scheduled_for)
+            step = task.schedule.step if isinstance(task.schedule, Interval) else timedelta()
+            if own[0].scheduled_for - step > ahead_until or task.schedule is None:
+                prepared += own
+                continue
+            prepared += reach_again(self._connection, task, own)
+            following[slug] = next_not_run(self._connection, task.id, task.schedule, following[slug])
+        return prepared, following
+
+    def _extend(self, claim: Claim, task: Task) -> Run | None:
+        """Add the instants of a claim to the row that accounts for those just before; None if there is no such row.
+
+        A backlog that takes several plans thus shares one row.
+        """
+        before = sa.select(runs).where(
+            runs.c.task_id == task.id, runs.c.scheduled_for < claim.scheduled_for, runs.c.attempt == 1
+        )
+        latest = before.order_by(runs.c.scheduled_for.desc()).limit(1)
+        row = self._connection.execute(latest).mappings().one_or_none()
+        if row is None or row["scheduled_until"] is None or row["state"] is not claim.state:
+            return None
+        if row["reason"] != claim.reason and claim.state is not RunState.COALESCED:
+            return None  # all reasons for COALESCED say that another run covers the instants
+        if task.schedule is None or task.schedule.next_after(row["scheduled_until"]) != claim.scheduled_for:
+            return None
+        return self._update(
+            to_run(row, task.slug),
+            count=row["count"] + claim.count,
+            scheduled_until=claim.scheduled_until or claim.scheduled_for,
+            reason=claim.reason,
+        )
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {

@@ -14,6 +14,7 @@ from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import CommitFailed, Database
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.owner import ForeignDatabase, Installation
+from keiji_engine.storage.revisions import Revisions
 from keiji_engine.storage.sqlite_file import Unreachable
 from keiji_engine.storage.transactions import Operation, Query, T, Transaction
 
@@ -35,6 +36,7 @@ class Store:
         self._paths = paths
         self._installation = Installation(paths, is_shared=settings.database_kind != "sqlite")
         self._ids = RunIds()
+        self._revisions = Revisions()
         self.run_origin: RunOrigin | None = None
 
     @classmethod
@@ -68,6 +70,7 @@ class Store:
         if following is None:
             return False
         self._database = following
+        self._revisions.invalidate()
         return True
 
     def require_owner(self) -> None:
@@ -88,7 +91,7 @@ class Store:
     def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         with self._database.read() as connection:
-            return query(Transaction(connection, self._ids, self.run_origin))
+            return query(Transaction(connection, self._ids, self._revisions, self.run_origin))
 
     def write(self, *operations: Operation) -> Changes:
         """Commit operations in one transaction and return what changed.
@@ -116,7 +119,7 @@ class Store:
             with self._database.write() as connection:
                 self._installation.claim(connection)
                 for operations in batch:
-                    transaction = Transaction(connection, self._ids, self.run_origin)
+                    transaction = Transaction(connection, self._ids, self._revisions, self.run_origin)
                     try:
                         with connection.begin_nested():
                             _execute(operations, transaction)
@@ -125,13 +128,18 @@ class Store:
                     except Exception as error:  # noqa: BLE001 - it is the outcome of this group, raised to its caller
                         outcomes.append(error)
                     else:
+                        self._revisions.add(transaction.changes)
                         outcomes.append(transaction.changes)
         except CommitFailed as error:
+            self._revisions.commit()
             return [OutcomeUnknown(error, outcome) if isinstance(outcome, Changes) else outcome for outcome in outcomes]
         except (Unreachable, ForeignDatabase) as error:
+            self._revisions.rollback()
             return _failures(error, len(batch))
         except StorageError:
+            self._revisions.rollback()
             return self._write_separately(batch)
+        self._revisions.commit()
         return outcomes
 
     def _write_separately(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
@@ -150,13 +158,17 @@ class Store:
         try:
             with self._database.write() as connection:
                 self._installation.claim(connection)
-                transaction = Transaction(connection, self._ids, self.run_origin)
+                transaction = Transaction(connection, self._ids, self._revisions, self.run_origin)
                 changes = transaction.changes
                 _execute(operations, transaction)
+                self._revisions.add(changes)
         except CommitFailed as error:
+            self._revisions.commit()
             return OutcomeUnknown(error, changes)
         except Exception as error:  # noqa: BLE001 - it is the outcome, raised to the caller
+            self._revisions.rollback()
             return error
+        self._revisions.commit()
         return changes
 
 

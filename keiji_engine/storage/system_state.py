@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from keiji.records import Pause
@@ -19,14 +21,21 @@ class SystemStateRepository:
         self._connection = connection
         self._changes = changes
 
+    def value(self, name: str) -> Any:
+        """Return a fact as plain JSON data; None if it is not set."""
+        return self._connection.scalar(sa.select(system_state.c.value).where(system_state.c.name == name))
+
+    def set_value(self, name: str, value: Any) -> None:
+        """Set a fact; None removes it."""
+        self._connection.execute(sa.delete(system_state).where(system_state.c.name == name))
+        if value is not None:
+            self._connection.execute(sa.insert(system_state).values(name=name, value=value))
+
     def pause(self) -> Pause | None:
         """Return the pause of the whole system; None if it is not paused. Single tasks have pauses of their own."""
-        query = sa.select(system_state.c.value).where(system_state.c.name == _PAUSE)
-        return to_pause(self._connection.scalar(query))
+        return to_pause(self.value(_PAUSE))
 
     def set_pause(self, pause: Pause | None) -> None:
         """Pause the whole system, or resume it."""
-        self._connection.execute(sa.delete(system_state).where(system_state.c.name == _PAUSE))
-        if pause is not None:
-            self._connection.execute(sa.insert(system_state).values(name=_PAUSE, value=from_pause(pause)))
+        self.set_value(_PAUSE, from_pause(pause))
         self._changes.pause, self._changes.pause_changed = pause, True

@@ -18,6 +18,7 @@ from keiji.schedule import Schedule
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.rows import from_pause, readable, to_build, to_task
+from keiji_engine.storage.set_back import next_not_run
 from keiji_engine.storage.tables import builds, is_open, runs, tasks
 
 _CLEARED_ERROR: dict[str, Any] = {"is_error": False, "error": None, "failures": 0, "held_at": None}
@@ -92,7 +93,7 @@ class TaskRepository:
             build=build.hash,
             schedule=schedule.to_dict(),
             policy=build.policy.to_dict(),
-            next_at=None if task.is_disabled else next_at,
+            next_at=None if task.is_disabled else next_not_run(self._connection, task.id, schedule, next_at),
             **_CLEARED_ERROR,
         )
         self._changes.builds[slug] = build
@@ -100,7 +101,10 @@ class TaskRepository:
 
     def enable(self, slug: str, schedule: Schedule | None, next_at: datetime | None) -> Task:
         """Enable a task, due next at ``next_at``. ``schedule`` None leaves it as it was. Raises TaskNotFound."""
-        values: dict[str, Any] = {"schedule": schedule.to_dict()} if schedule is not None else {}
+        values: dict[str, Any] = {}
+        if schedule is not None:
+            values["schedule"] = schedule.to_dict()
+            next_at = next_not_run(self._connection, self._locked(slug).id, schedule, next_at)
         return self._update(slug, is_disabled=False, next_at=next_at, **values)
 
     def disable(self, slug: str) -> Task:
@@ -108,9 +112,13 @@ class TaskRepository:
         return self._update(slug, is_disabled=True, next_at=None)
 
     def reschedule(self, slug: str, schedule: Schedule, next_at: datetime | None) -> Task:
-        """Set a task's schedule and next due instant; a disabled task has none. Raises TaskNotFound."""
-        following = sa.case((tasks.c.is_disabled, None), else_=sa.literal(next_at, tasks.c.next_at.type))
-        return self._update(slug, schedule=schedule.to_dict(), next_at=following)
+        """Set a task's schedule and next due instant; a disabled task has none. Raises TaskNotFound.
+
+        An instant that has run, as there may be after the clock was set back, is passed over.
+        """
+        task = self._locked(slug)
+        next_at = None if task.is_disabled else next_not_run(self._connection, task.id, schedule, next_at)
+        return self._update(slug, schedule=schedule.to_dict(), next_at=next_at)
 
     def advance(
         self,
@@ -133,6 +141,12 @@ class TaskRepository:
         if task.policy.hold_after and failures >= task.policy.hold_after:
             held_at = held_at or at
         return self._update(task.slug, is_error=True, error=error, failures=failures, held_at=held_at)
+
+    def has_failures(self, slug: str) -> bool:
+        """Return whether a task has failed since its last success, and is not held."""
+        has_failed = sa.or_(tasks.c.is_error, tasks.c.failures > 0)
+        found = sa.select(tasks.c.id).where(tasks.c.slug == slug, tasks.c.held_at.is_(None), has_failed)
+        return self._connection.scalar(found) is not None
 
     def clear_failures(self, slug: str) -> Task:
         """Clear the error of a task after a success."""

@@ -5,7 +5,7 @@ A function that must see one consistent state of the database takes a transactio
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from keiji.errors import AlreadyRunning
 from keiji.policy import Overlap
-from keiji.reasons import Code, reason
-from keiji.records import Run, RunOrigin
-from keiji.states import RunState
+from keiji.reasons import Code, Reason, reason
+from keiji.records import Run, RunOrigin, Task
+from keiji.states import RunState, Trigger
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.directives import DirectiveRepository
 from keiji_engine.storage.history import HistoryRepository
 from keiji_engine.storage.ids import RunIds
+from keiji_engine.storage.revisions import Revisions
 from keiji_engine.storage.runs import RunRepository
 from keiji_engine.storage.system_state import SystemStateRepository
 from keiji_engine.storage.tasks import TaskRepository
@@ -31,14 +32,18 @@ class Transaction:
     """The repositories, and the changes made through them.
 
     Args:
+        revisions: those of earlier transactions.
         origin: recorded with each run that is claimed to be started.
     """
 
-    def __init__(self, connection: sa.Connection, ids: RunIds, origin: RunOrigin | None = None) -> None:
+    def __init__(
+        self, connection: sa.Connection, ids: RunIds, revisions: Revisions, origin: RunOrigin | None = None
+    ) -> None:
         self.changes = Changes()
+        self.revisions = revisions
         self.tasks = TaskRepository(connection, self.changes)
         self.runs = RunRepository(connection, self.changes, ids, self.tasks, origin)
-        self.history = HistoryRepository(connection, self.changes, self.tasks)
+        self.history = HistoryRepository(connection, self.changes)
         self.directives = DirectiveRepository(connection, self.changes)
         self.system = SystemStateRepository(connection, self.changes)
 
@@ -49,25 +54,52 @@ Query = Callable[[Transaction], T]
 
 
 def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run]:
-    """Return the operation that adds a manual run; while all slots are taken, the run is queued.
+    """Return the operation that adds a manual run. It starts, or waits as an occurrence would by the policy.
 
-    It raises:
-        AlreadyRunning: the task has a live run, and its policy allows no other beside it.
+    While all slots are taken, it waits, too. A run that replaces the live ones waits until the scheduler has stopped
+    them. It raises:
+
+        AlreadyRunning: the task has a live run and skips overlapping ones, or its queue is full.
         NotBuilt: it has no build.
     """
 
     def request(transaction: Transaction) -> Run:
         task = transaction.tasks.get(slug)
-        live = [run for run in transaction.runs.open() if run.is_live]
-        own = [run for run in live if run.task == slug]
-        policy = task.policy
-        if own and policy.overlap is not Overlap.ALLOW:
-            raise AlreadyRunning.once(slug, own[0].run_id)
-        if policy.max_parallel is not None and len(own) >= policy.max_parallel:
-            raise AlreadyRunning.at_limit(slug, policy.max_parallel)
-        if max_parallel is not None and len(live) >= max_parallel:
+        own = transaction.runs.open([slug])
+        waits = _waits_for_task(task, own)
+        if waits is None and max_parallel is not None and transaction.runs.count_live() >= max_parallel:
             waits = reason(Code.WAITING_FOR_SLOT, limit=max_parallel)
-            return transaction.runs.insert_manual(slug, now, state=RunState.QUEUED, reason=waits)
-        return transaction.runs.insert_manual(slug, now)
+        if waits is None:
+            run = transaction.runs.insert_manual(slug, now)
+        else:
+            run = transaction.runs.insert_manual(slug, now, state=RunState.QUEUED, reason=waits)
+        if task.policy.overlap is Overlap.REPLACE:
+            for other in own:
+                if other.state is RunState.QUEUED:
+                    transaction.runs.skip_queued(other.run_id, reason(Code.REPLACED, due=now, manual=True), now)
+        return run
 
     return request
+
+
+def _waits_for_task(task: Task, own: Sequence[Run]) -> Reason | None:
+    """Return why a manual run waits for other open runs of its task; None if it does not. Raises AlreadyRunning."""
+    policy, live = task.policy, [run for run in own if run.is_live]
+    queued = [run for run in own if run.state is RunState.QUEUED]
+    if policy.overlap is Overlap.SKIP:
+        if live:
+            raise AlreadyRunning.once(task.slug, live[0].run_id)
+        manual = [run for run in queued if run.trigger is Trigger.MANUAL]
+        if manual:
+            raise AlreadyRunning.waiting(task.slug, manual[0].run_id)
+        return None
+    if policy.overlap is Overlap.REPLACE:
+        return reason(Code.WAITING_FOR_PREVIOUS) if live else None
+    if policy.overlap is Overlap.ALLOW:
+        limit = policy.max_parallel
+        waits = reason(Code.PARALLEL_LIMIT, live=len(live), limit=limit) if limit and len(live) >= limit else None
+    else:
+        waits = reason(Code.WAITING_FOR_PREVIOUS) if live else None
+    if waits is not None and len(queued) >= policy.queue:
+        raise AlreadyRunning.queue_full(task.slug, policy.queue)
+    return waits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -13,6 +14,7 @@ from keiji.reasons import Code, reason
 from keiji.records import Build, Pause, Run, RunResult
 from keiji.schedule import ScheduleContext, every
 from keiji.states import RunState
+from keiji_engine.scheduler.agenda import Agenda
 from keiji_engine.scheduler.model import Conditions, Plan
 from keiji_engine.scheduler.planner import plan
 from keiji_engine.scheduler_service import execute_plan
@@ -50,8 +52,16 @@ def add_task(store: Store, slug: str, **policy: object) -> None:
 
 def make_plan(store: Store, now: datetime) -> Plan:
     """Plan on what is stored."""
-    tasks, runs, pause = store.read(lambda tx: (tx.tasks.all(), tx.runs.open(), tx.system.pause()))
-    return plan(tasks, runs, now, Conditions(pause=pause))
+    tasks, runs, pause, revision = store.read(
+        lambda tx: (tx.tasks.all(), tx.runs.open(), tx.system.pause(), tx.revisions.current)
+    )
+    agenda, conditions = Agenda(), Conditions(pause=pause)
+    for task in tasks:
+        agenda.set_task(task)
+    for run in runs:
+        agenda.set_run(run)
+    agenda.set_pause(pause)
+    return plan(replace(agenda.view(now, conditions), revision=revision), now, conditions)
 
 
 def execute(store: Store, decided: Plan, now: datetime) -> Changes:
@@ -129,7 +139,7 @@ def test_a_queued_run_starts_unless_it_was_cancelled_since(store: Store) -> None
     assert queued.state is RunState.QUEUED
     finish(store, live, at(25))
     decided = make_plan(store, at(25))
-    assert decided.start == (queued.run_id,)
+    assert [run.run_id for run in decided.start] == [queued.run_id]
     store.write(lambda tx: tx.runs.cancel_queued("one", reason(Code.STOPPED, by="keiji"), at(25)))
     assert not execute(store, decided, at(25))
 

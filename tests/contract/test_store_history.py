@@ -10,13 +10,14 @@ from repositories import Repositories
 
 from keiji.policy import Policy
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Claim, Pause, Task
+from keiji.records import Claim, Pause
+from keiji.schedule import ScheduleContext
 from keiji.states import RunState
 
 PAUSE = Pause(since=NOW, reason="moving [house] 計時", by="keiji")
 
 
-def several(first: float, last: float, state: RunState = RunState.COALESCED) -> Claim:
+def several(first: float, last: float, state: RunState = RunState.COALESCED, *, continues: bool = False) -> Claim:
     count = int((last - first) / 10) + 1
     return Claim(
         task="ping",
@@ -26,6 +27,7 @@ def several(first: float, last: float, state: RunState = RunState.COALESCED) -> 
         next_at=at(last + 10),
         state=state,
         reason=reason(Code.COVERED_LATER),
+        continues=continues,
     )
 
 
@@ -71,6 +73,18 @@ def test_the_newest_runs_of_each_task_are_kept(store: Repositories) -> None:
     assert store.history.over_limit(["ping", "pong"], 3) == []
 
 
+def test_rows_that_never_ran_are_pruned_before_rows_that_did(store: Repositories) -> None:
+    built_task(store)
+    ran = [ended(store, "ping", seconds).run_id for seconds in (10, 20, 30)]
+    for seconds in (40, 50, 60):
+        store.runs.claim([claim_of("ping", seconds, RunState.SKIPPED)], at(seconds))
+    assert store.history.prune_surplus("ping", 4, 9) == 2
+    newest, *others = store.runs.latest("ping", 9)
+    assert (newest.scheduled_for, [run.run_id for run in reversed(others)]) == (at(60), ran)
+    assert store.history.prune_surplus("ping", 1, 9) == 3
+    assert [run.run_id for run in store.runs.latest("ping", 9)] == ran[-1:]
+
+
 # ── rows for several instants ────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -80,6 +94,28 @@ def test_a_row_may_account_for_several_instants(store: Repositories) -> None:
     assert (run.count, run.scheduled_for, run.scheduled_until) == (10, at(10), at(100))
     assert store.runs.get(run.run_id) == run
     assert store.tasks.get("ping").next_at == at(110)
+
+
+def test_a_row_is_extended_by_the_instants_that_follow_it(store: Repositories) -> None:
+    built_task(store)
+    [first] = store.runs.claim([several(10, 100, continues=True)], at(500))
+    covered = reason(Code.COVERED, due=at(300))
+    [row, last] = store.runs.claim(
+        [replace(several(110, 200, continues=True), reason=covered), claim_of("ping", 210, RunState.COALESCED)], at(500)
+    )
+    assert (row.run_id, row.count, row.scheduled_for, row.scheduled_until) == (first.run_id, 20, at(10), at(200))
+    assert (row.reason, last.scheduled_for) == (covered, at(210))
+    assert store.tasks.get("ping").next_at == at(220)
+
+
+def test_a_row_is_not_extended_across_a_gap_or_with_another_state_or_reason(store: Repositories) -> None:
+    built_task(store)
+    store.runs.claim([several(10, 100, RunState.SKIPPED, continues=True)], at(900))
+    store.runs.claim([several(120, 200, RunState.SKIPPED, continues=True)], at(900))
+    store.runs.claim([several(210, 300, RunState.MISSED, continues=True)], at(900))
+    other = replace(several(310, 400, RunState.MISSED, continues=True), reason=reason(Code.RUNNER_STOPPED))
+    store.runs.claim([other], at(900))
+    assert len(store.runs.latest("ping", 9)) == 4
 
 
 def test_a_queued_run_has_a_due_time_and_can_be_skipped(store: Repositories) -> None:
@@ -148,53 +184,80 @@ def test_without_hold_after_failures_are_counted_and_the_task_is_not_held(store:
 # ── the clock is set back ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def recount(first: datetime) -> tuple[int, datetime]:
-    """Count as a schedule of every ten seconds does, up to 55 seconds after NOW."""
-    return int((at(55) - first).total_seconds() // 10) + 1, at(50)
-
-
-def set_back(store: Repositories, expected: float, slug: str = "ping") -> Task | None:
-    """Set the clock back to 55 seconds after NOW."""
-    return store.history.apply_set_back(
-        slug, at(55), expected=at(expected), schedule=EVERY_TEN, next_at=at(60), recount=recount
+def rows(store: Repositories) -> list[tuple[float, int, RunState]]:
+    """Return the first instant of each row in seconds after NOW, the number of its instants, and its state."""
+    found = [run for run in store.runs.latest("ping", 99) if run.scheduled_for is not None]
+    return sorted(
+        ((run.scheduled_for - NOW).total_seconds(), run.count, run.state) for run in found if run.scheduled_for
     )
 
 
-def test_after_a_set_back_unstarted_occurrences_are_due_again_and_runs_keep_their_rows(store: Repositories) -> None:
+def reach(store: Repositories, *claims: Claim, ahead_until: float = 200) -> list[datetime | None]:
+    """Claim instants after the clock was set back from ``ahead_until``; return those that were claimed."""
+    claimed = store.runs.claim(claims, claims[-1].scheduled_for, ahead_until=at(ahead_until))
+    return [run.scheduled_for for run in claimed]
+
+
+def test_an_instant_that_never_ran_gives_way_when_it_is_reached_again(store: Repositories) -> None:
     built_task(store)
-    store.runs.claim([several(10, 40)], at(45))
     ran = ended(store, "ping", 60)
-    store.runs.claim([claim_of("ping", 70, RunState.SKIPPED), several(80, 120)], at(125))
-    task = set_back(store, 130)
-    assert task is not None
-    assert task.next_at == at(60)
-    assert store.tasks.get("ping") == task
-    assert [(run.scheduled_for, run.count) for run in reversed(store.runs.latest("ping", 9))] == [
-        (at(10), 4),
-        (at(60), 1),
-    ]
-    claimed = store.runs.claim([claim_of("ping", 60), claim_of("ping", 70)], at(71))
-    assert [run.scheduled_for for run in claimed] == [at(70)], "an occurrence that ran does not run again"
+    store.runs.claim([claim_of("ping", seconds, RunState.SKIPPED) for seconds in (70, 80)], at(80))
+    assert reach(store, claim_of("ping", 60)) == [], "an occurrence that ran does not run again"
+    assert reach(store, claim_of("ping", 70)) == [at(70)]
+    assert rows(store) == [(60, 1, RunState.SUCCEEDED), (70, 1, RunState.STARTING), (80, 1, RunState.SKIPPED)]
     assert store.runs.get(ran.run_id) == ran
 
 
-def test_a_set_back_shortens_a_row_that_spans_the_present(store: Repositories) -> None:
-    built_task(store)
-    [row] = store.runs.claim([several(10, 120)], at(125))
-    set_back(store, 130)
-    shortened = store.runs.get(row.run_id)
-    assert (shortened.count, shortened.scheduled_until) == (5, at(50))
-
-
-def test_a_set_back_ignores_rescheduled_and_deleted_tasks(store: Repositories) -> None:
+def test_without_a_set_back_no_row_gives_way(store: Repositories) -> None:
     built_task(store)
     store.runs.claim([claim_of("ping", 70, RunState.SKIPPED)], at(70))
-    assert set_back(store, 999) is None
-    assert set_back(store, 80, "gone") is None
-    assert store.tasks.get("ping").next_at == at(80)
-    assert len(store.runs.latest("ping", 9)) == 1
-    assert store.runs.instants_after("ping", at(55)) == {at(70)}
-    assert store.runs.instants_after("ping", at(70)) == set()
+    assert store.runs.claim([claim_of("ping", 70)], at(70)) == []
+    assert reach(store, claim_of("ping", 70), ahead_until=50) == []
+
+
+def test_a_row_for_several_instants_loses_those_that_are_reached_again(store: Repositories) -> None:
+    built_task(store)
+    store.runs.claim([several(10, 120)], at(125))
+    assert reach(store, claim_of("ping", 60)) == [at(60)]
+    assert rows(store) == [(10, 5, RunState.COALESCED), (60, 1, RunState.STARTING), (70, 6, RunState.COALESCED)]
+    reach(store, claim_of("ping", 70, RunState.SKIPPED))
+    assert rows(store)[2:] == [(70, 1, RunState.SKIPPED), (80, 5, RunState.COALESCED)]
+    reach(store, several(80, 110, RunState.MISSED))
+    assert rows(store)[3:] == [(80, 4, RunState.MISSED), (120, 1, RunState.COALESCED)]
+
+
+def test_a_row_for_several_instants_leaves_out_what_ran(store: Repositories) -> None:
+    built_task(store)
+    for seconds in (10, 30):
+        ended(store, "ping", seconds)
+    reach(store, several(10, 50))
+    assert rows(store) == [(10, 1, RunState.SUCCEEDED), (20, 3, RunState.COALESCED), (30, 1, RunState.SUCCEEDED)]
+    assert reach(store, several(10, 10)) == []
+
+
+def test_an_interval_that_counts_from_another_moment_replaces_the_rows_of_the_time_that_passes(
+    store: Repositories,
+) -> None:
+    built_task(store)
+    store.runs.claim([several(10, 60)], at(65))
+    store.tasks.reschedule("ping", EVERY_TEN.with_context(ScheduleContext(anchor=at(5))), at(15))
+    reach(store, replace(claim_of("ping", 15), next_at=at(25)))
+    assert rows(store) == [(15, 1, RunState.STARTING), (20, 5, RunState.COALESCED)]
+    reach(store, replace(claim_of("ping", 25), next_at=at(35)))
+    assert rows(store)[1:] == [(25, 1, RunState.STARTING), (30, 4, RunState.COALESCED)]
+
+
+def test_the_next_instant_is_one_that_has_not_run(store: Repositories) -> None:
+    built_task(store)
+    for seconds in (20, 30):
+        ended(store, "ping", seconds)
+    store.runs.claim([claim_of("ping", 40, RunState.SKIPPED)], at(40))
+    reach(store, claim_of("ping", 10))
+    assert store.tasks.get("ping").next_at == at(40)
+    assert store.tasks.reschedule("ping", EVERY_TEN, at(20)).next_at == at(40)
+    assert store.tasks.enable("ping", EVERY_TEN, at(20)).next_at == at(40)
+    assert store.tasks.activate("ping", a_build("b"), EVERY_TEN, at(20), now=NOW).next_at == at(40)
+    assert store.runs.instants_after("ping", at(20)) == {at(30)}
 
 
 def test_a_set_back_keeps_the_remaining_wait_of_queued_runs(store: Repositories) -> None:

@@ -111,5 +111,5 @@ def test_task_details_show_the_schedule_and_the_policy_in_english(ping: Shell) -
     details = ping("task get ping")
     assert "Policy: overlap: queue (up to 3) · catch-up: none" in details
     assert "Schedule: cron:*/5 9-17 * * mon-fri" in details
-    assert "Runs: every fifth minute from 09:00 through 17:59 on Monday through Friday" in details
+    assert "Runs: every 5 minutes from 09:00 through 17:59 on Monday through Friday" in details
     assert ping.task("ping")["type"] == "Cron"

@@ -11,6 +11,8 @@ from pathlib import Path
 from e2e.shell import Shell
 from installation import until
 
+from keiji import settings
+
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
@@ -41,6 +43,8 @@ def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0
     ).stdout
     assert "Initializing work space..." in output
     assert "settings.conf" in output
+    zone = settings.load(paths.settings).time_zone
+    assert re.search(rf"^\S+ \S+ time zone: {re.escape(zone)}(,| \(from )", output, re.M)
     assert paths.database.exists()
     assert paths.service_log("bus").exists()
 

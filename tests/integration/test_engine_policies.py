@@ -136,6 +136,64 @@ def test_paused_task_neither_delays_others_nor_catches_up(shared_ahead: Installa
     assert ran.scheduled_for > due
 
 
+def test_a_manual_run_follows_the_overlap_policy(shared_ahead: Installation) -> None:
+    policies = {"skip": "", "queue": "queue=1", "replace": "", "allow": "max_parallel=1, queue=1"}
+    for overlap, more in policies.items():
+        slug = f"manual_{overlap}"
+        shared_ahead.build(slug, RUNS_UNTIL_RELEASED, EVERY_HOUR, f"Policy(overlap={overlap!r}, {more})")
+        shared_ahead.do(p.RunTask(task=slug))
+        in_state(shared_ahead, slug, RunState.RUNNING)
+    with pytest.raises(AlreadyRunning, match="overlap='skip'"):
+        shared_ahead.do(p.RunTask(task="manual_skip"))
+    assert "waiting for the previous run" in shared_ahead.do(p.RunTask(task="manual_queue"))[0]
+    assert "1 of 1 runs are live (max_parallel)" in shared_ahead.do(p.RunTask(task="manual_allow"))[0]
+    for slug in ("manual_queue", "manual_allow"):
+        with pytest.raises(AlreadyRunning, match=r"full \(queue=1\)"):
+            shared_ahead.do(p.RunTask(task=slug))
+    shared_ahead.do(p.RunTask(task="manual_replace"))
+    [stopped] = in_state(shared_ahead, "manual_replace", RunState.STOPPED)
+    assert render(stopped.reason).startswith("replaced by the manual run of")
+    in_state(shared_ahead, "manual_replace", RunState.RUNNING)
+    for overlap in policies:
+        release(shared_ahead, f"manual_{overlap}")
+    for slug in ("manual_queue", "manual_allow"):
+        in_state(shared_ahead, slug, RunState.SUCCEEDED, 2)
+
+
+def test_the_smallest_and_largest_accepted_values_work_on_real_runs(shared: Installation) -> None:
+    year = "366 * 86400"
+    retry = f"Retry(tries=100, delay={year}, backoff=1000, jitter={year})"
+    largest = (
+        f"Policy(timeout={year}, stop_grace={year}, retry={retry}, queue=1000, max_parallel=1000, overlap='allow', "
+        f"catch_up='all', catch_up_cap=1000, catch_up_window=100 * {year}, jitter={year}, hold_after=1000, "
+        "not_before='1900-01-01', until='9000-12-31 23:59', tz='Pacific/Kiritimati')"
+    )
+    shared.build("sleeps", SLEEPS, "every(36_600).days", largest)
+    shared.build("fails", FAILS, 'cron("0 0 29 2 *")', largest)
+    smallest = "Policy(timeout=0.001, stop_grace=0, queue=1, max_parallel=1, catch_up_cap=1, catch_up_window=1)"
+    shared.build("ends", SLEEPS, 'once("9000-12-31 23:59")', smallest)
+    shared.build("later", schedule=EVERY_HOUR, policy="Policy(not_before='9000-12-31 23:59')")
+    for slug in ("sleeps", "fails", "ends"):
+        shared.do(p.RunTask(task=slug))
+
+    [failed] = shared.ended("fails")
+    [retry_run] = in_state(shared, "fails", RunState.QUEUED)
+    assert failed.finished_at is not None
+    assert retry_run.due_at is not None
+    assert timedelta(days=365) < retry_run.due_at - failed.finished_at < timedelta(days=367)
+    assert "failed; the next attempt is due at " in explain(shared, "fails")
+    [timed_out] = shared.ended("ends")
+    assert render(timed_out.reason).startswith("timed out after 0.001 s")
+    until(lambda: "started" in shared.log("sleeps"))
+    shared.do(p.StopRun(task="sleeps"))
+    shared.ended("sleeps", 1, RunState.STOPPED)
+    assert shared.next_due("later").year == 9000
+    for slug in ("sleeps", "fails", "ends", "later"):
+        assert shared.ask(p.GetUpcoming(task=slug, count=5)).instants
+        assert explain(shared, slug)
+    assert shared.ask(p.GetTimeline(hours=24)).until
+
+
 def test_runs_beyond_the_system_limit_wait_in_order(installation: Installation) -> None:
     installation.write_settings(MAX_PARALLEL_RUNS="1")
     installation.start()

@@ -14,7 +14,7 @@ from installation import TIMEOUT
 from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Build, Claim, Run
+from keiji.records import Build, Claim, Run, RunResult
 from keiji.schedule import ScheduleContext, every
 from keiji.settings import Settings
 from keiji.states import RunState
@@ -74,6 +74,13 @@ async def add_runs(state: EngineState, slug: str, count: int, begin: datetime) -
     await state.apply(*(partial(claim, first=first) for first in range(0, count, 100)))
 
 
+async def add_succeeded(state: EngineState, slug: str, at: datetime) -> None:
+    claim = Claim(task=slug, scheduled_for=at, next_at=None, state=RunState.STARTING)
+    changes = await state.apply(lambda tx: tx.runs.claim([claim], at))
+    result = RunResult(run_id=changes.run.run_id, state=RunState.SUCCEEDED, started_at=at, finished_at=at)
+    await state.apply(lambda tx: tx.runs.finish(result))
+
+
 async def runs_of(state: EngineState, slug: str) -> list[Run]:
     return await state.read(lambda tx: tx.runs.latest(slug, 10_000))
 
@@ -101,6 +108,7 @@ async def pruning(state: EngineState, events: EventBus, settings: Settings, cloc
         state, lambda: settings, lambda: [task.slug for task in state.tasks()], clock, pause=0, interval=0.01
     )
     events.subscribe(Committed, lambda event: pruner.count(event.changes.runs.values()))
+    await pruner.prepare()
     serving = asyncio.create_task(pruner.serve())
     yield
     serving.cancel()
@@ -153,3 +161,58 @@ async def test_a_clock_that_is_set_forward_removes_nothing_by_age(state: EngineS
         await add_task(state, "pong", 30, NOW)
         await count_becomes(state, "pong", 20)  # by number, in a round after the clock was set
     assert len(await runs_of(state, "ping")) == 20
+
+
+async def test_engines_that_boot_with_a_clock_far_ahead_remove_nothing_by_age_until_it_is_half_a_day_old(
+    state: EngineState, events: EventBus
+) -> None:
+    clock, settings = Clock(), Settings(keep_runs=20, keep_days=7)
+    await add_task(state, "ping", 20, NOW)
+    clock.now += timedelta(days=400)
+    for boot in range(3):  # the second and the third find rows of the wrong time
+        async with pruning(state, events, settings, clock):
+            await add_task(state, f"at{boot}", 30, clock.now)
+            await count_becomes(state, f"at{boot}", 20)
+            assert len(await runs_of(state, "ping")) == 20
+        clock.now += timedelta(minutes=30)
+    clock.now += timedelta(hours=12)
+    async with pruning(state, events, settings, clock):
+        await count_becomes(state, "ping", 0)
+
+
+async def test_after_a_leap_rows_that_were_too_old_before_it_are_removed(state: EngineState, events: EventBus) -> None:
+    clock = Clock()
+    await add_task(state, "old", 40, NOW - timedelta(days=9))
+    await add_task(state, "new", 40, NOW)
+    clock.now += timedelta(days=20)  # the machine was off
+    async with pruning(state, events, Settings(keep_runs=0, keep_days=7), clock):
+        await count_becomes(state, "old", 0)
+    assert len(await runs_of(state, "new")) == 40
+
+
+async def test_a_leap_that_is_undone_counts_ages_from_now_again(state: EngineState, events: EventBus) -> None:
+    clock = Clock()
+    await add_task(state, "old", 40, NOW - timedelta(days=6))
+    await add_task(state, "new", 40, NOW)
+    clock.now += timedelta(days=400)
+    settings = Settings(keep_runs=20, keep_days=7)
+    async with pruning(state, events, settings, clock):
+        await count_becomes(state, "new", 20)
+        clock.now = NOW + timedelta(minutes=2)
+        await add_task(state, "more", 30, NOW)
+        await count_becomes(state, "more", 20)  # in a round after the clock was set back
+        clock.now += timedelta(minutes=50)
+        await add_task(state, "last", 30, NOW)
+        await count_becomes(state, "last", 20)
+        assert len(await runs_of(state, "old")) == 20
+
+
+async def test_rows_that_never_ran_are_removed_before_rows_that_did(state: EngineState, events: EventBus) -> None:
+    await add_task(state, "ping", 0, NOW)
+    for number in range(20):
+        await add_succeeded(state, "ping", NOW + timedelta(seconds=number))
+    await add_runs(state, "ping", 100, NOW + timedelta(hours=1))
+    async with pruning(state, events, Settings(keep_runs=30, keep_days=0), Clock()):
+        await count_becomes(state, "ping", 30)
+    states = [run.state for run in await runs_of(state, "ping")]
+    assert states == [RunState.SKIPPED] * 10 + [RunState.SUCCEEDED] * 20

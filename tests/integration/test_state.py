@@ -27,7 +27,7 @@ from keiji_engine.bus.views import TaskView
 from keiji_engine.events import Committed, EventBus
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
-from keiji_engine.scheduler.model import Plan
+from keiji_engine.scheduler.model import Conditions, Plan
 from keiji_engine.scheduler_service import execute_plan
 from keiji_engine.state import MAX_BATCH, RECENT_RUNS, EngineState
 from keiji_engine.storage.async_store import AsyncStore
@@ -146,7 +146,7 @@ def snapshot(state: EngineState) -> dict[str, Any]:
         "live runs": {slug: state.live_run(slug) for slug in slugs},
         "views": state.views(),
         "pause": state.pause,
-        "scheduler view": state.scheduler_view(FAR),
+        "scheduler view": replace(state.scheduler_view(FAR, Conditions()), revision=0),
     }
 
 
@@ -374,12 +374,13 @@ async def finish_and_hold(harness: Harness) -> Operation:
 async def execute_a_plan(harness: Harness) -> Operation:
     await harness.create("ping", "pong", "late")
     start, skip = await harness.queue("pong"), await harness.queue("late")
+    view = harness.state.scheduler_view(at(10), Conditions())
     plan = Plan(
         claims=(claim_of("ping", 10),),
-        start=(start,),
-        skip=((skip, reason(Code.REPLACED)),),
-        slugs=frozenset({"ping", "pong", "late"}),
-        seen=frozenset({start, skip}),
+        start=tuple(filter(None, [harness.state.open_run(start)])),
+        skip=tuple((run, reason(Code.REPLACED)) for run in filter(None, [harness.state.open_run(skip)])),
+        tasks={task.slug: task for task in harness.state.tasks()},
+        revision=view.revision,
     )
     return lambda tx: execute_plan(tx, plan=plan, now=at(10))
 
@@ -389,12 +390,7 @@ async def set_back(harness: Harness) -> Operation:
     await harness.create("ping")
     await harness.state.apply(lambda tx: tx.runs.claim([claim_of("ping", 60, RunState.SKIPPED)], at(60)))
 
-    def apply_set_back(tx: Transaction) -> None:
-        tx.history.apply_set_back(
-            "ping", at(5), expected=at(70), schedule=EVERY_TEN, next_at=at(10), recount=lambda first: (1, first)
-        )
-
-    return apply_set_back
+    return lambda tx: tx.tasks.reschedule("ping", EVERY_TEN, at(10))
 
 
 every_kind = pytest.mark.parametrize("prepare", KINDS.values(), ids=KINDS)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from simulated import Simulation
+from simulated import BEGIN, Simulation
+
+from keiji import Policy, cron, every
 
 # More seeds: KEIJI_EXAMPLES=20 python -m pytest tests/integration/test_year.py -o timeout=0
 # A failure again: KEIJI_SEED=7 python -m pytest tests/integration/test_year.py
@@ -34,5 +36,25 @@ async def test_every_instant_is_accounted_for_despite_crashes_suspends_and_clock
         assert simulation.check() > 150
         assert simulation.previews_confirmed > 5
         assert len(simulation.events) > 4, f"too few kinds of disturbances: {simulation.events}"
+    finally:
+        await simulation.close()
+
+
+async def test_a_task_that_is_weeks_behind_does_not_delay_the_others(tmp_path: Path) -> None:
+    schedules = (cron("* * * * * *"), every(3).hours, every(5).hours)
+    simulation = Simulation(
+        tmp_path, tasks=3, seed=1, schedule=lambda number: schedules[number], policy=Policy, durations=(1,)
+    )
+    try:
+        await simulation.boot()
+        # All are three weeks behind, but only the first one has a million instants to count.
+        simulation.now = BEGIN + timedelta(days=21, hours=3)
+        await simulation.scheduler.step()
+        started = {slug for slug, instant, _ in simulation.launched if isinstance(instant, datetime)}
+        assert started == {"task0001", "task0002"}
+        behind = simulation.state.task("task0000") if simulation.state else None
+        assert behind is not None
+        assert behind.next_at is not None
+        assert behind.next_at < simulation.now - timedelta(days=20), "it has not caught up yet"
     finally:
         await simulation.close()

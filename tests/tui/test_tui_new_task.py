@@ -53,7 +53,7 @@ READ = {
     'cron("30 2 * * *")': "at 02:30 every day",
     "every 5 minutes": "every 5 minutes taken as every(5).minutes",
     "Fri 22:00": 'Fridays at 22:00 taken as on.friday.at("22:00")',
-    "*/5 * * * *": 'every fifth minute of every hour taken as cron("*/5 * * * *")',
+    "*/5 * * * *": 'every 5 minutes taken as cron("*/5 * * * *")',
 }
 REFUSED = {
     "every(10)": "missing unit",

@@ -207,8 +207,9 @@ def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, obje
     assert reason in BY_ID[action].blocked(Situation(task=task("ping", **changes)))
 
 
-def test_a_task_that_may_run_beside_itself_can_be_run_while_it_runs() -> None:
-    running = task("ping", is_running=True, policy="overlap allow 3 at once, catch up latest", overlap="allow")
+@pytest.mark.parametrize("overlap", ["queue", "replace", "allow"])
+def test_a_task_that_does_not_skip_can_be_run_while_it_runs(overlap: str) -> None:
+    running = task("ping", is_running=True, overlap=overlap)
     assert BY_ID["run"].blocked(Situation(task=running)) == ""
 
 

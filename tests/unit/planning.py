@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keiji.policy import Policy
-from keiji.records import Run, Task
+from keiji.records import Pause, Run, Task
 from keiji.schedule import ScheduleContext, every
 from keiji.states import RunState, Trigger
+from keiji_engine.scheduler.agenda import Agenda
 
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -50,3 +52,18 @@ def running(run_id: str = "r1", slug: str = "ping") -> Run:
 def queued(due: float, run_id: str = "q1", slug: str = "ping", **values: Any) -> Run:
     """Return a queued run that may start at START + ``due``."""
     return make_run(RunState.QUEUED, run_id, slug, due_at=at(due), **values)
+
+
+def make_agenda(tasks: Sequence[Task], runs: Iterable[Run] = (), pause: Pause | None = None) -> Agenda:
+    """Return an agenda of tasks and open runs; a task that only a run names is never due."""
+    agenda = Agenda()
+    for task in tasks:
+        agenda.set_task(task)
+    known = {task.slug for task in tasks}
+    for run in runs:
+        if run.task not in known:
+            known.add(run.task)
+            agenda.set_task(make_task(run.task, next_at=None))
+        agenda.set_run(run)
+    agenda.set_pause(pause)
+    return agenda

@@ -122,9 +122,34 @@ def test_a_backlog_beyond_the_limit_takes_several_selections() -> None:
     assert (total, rounds) == (seconds, 3)
 
 
+def test_only_the_end_of_a_gap_has_individual_rows_however_many_selections_it_takes() -> None:
+    schedule = cron("* * * * * *").with_context(ScheduleContext())
+    task = make_task(schedule=schedule, next_at=at(1))
+    first = select(task, MAX_INSTANTS + 500)
+    assert [(claim.count, claim.continues, claim.scheduled_until) for claim in first.claims] == [
+        (MAX_INSTANTS, True, at(MAX_INSTANTS))
+    ]
+    last = select(make_task(schedule=schedule, next_at=first.next_at), MAX_INSTANTS + 500)
+    assert [(claim.count, claim.continues) for claim in last.claims] == [
+        (500 - INDIVIDUAL_ROWS, True),
+        *[(1, False)] * (INDIVIDUAL_ROWS - 1),
+    ]
+    assert last.runs == (at(MAX_INSTANTS + 500),)
+
+
+def test_a_large_catch_up_cap_names_more_instants_only_if_they_run() -> None:
+    claims = select(make_task_with_policy(seconds=1, catch_up_cap=1000), 10_000).claims
+    assert len(claims) == INDIVIDUAL_ROWS
+    selection = select(make_task_with_policy(seconds=1, catch_up_cap=1000, catch_up="all"), 10_000)
+    assert (len(selection.runs), len(selection.claims)) == (1000, 1)
+    missed = select(make_task_with_policy(seconds=1, catch_up_cap=1000, catch_up="all", catch_up_window=60), 10_000)
+    assert (len(missed.runs), len(missed.claims)) == (61, INDIVIDUAL_ROWS + 1)
+    assert sum(claim.count for claim in missed.claims) == 10_000 - 61
+
+
 def test_the_cost_of_a_backlog_counts_iterated_instants_and_not_those_of_an_interval() -> None:
     by_cron = make_task(schedule=cron("* * * * * *").with_context(ScheduleContext()), next_at=at(1))
-    assert backlog_of(by_cron, at(10_000)).cost == 10_000
+    assert backlog_of(by_cron, at(10_000), 20_000).cost == 10_000
     assert backlog_of(make_task(seconds=1), at(10_000)).cost == INDIVIDUAL_ROWS
 
 

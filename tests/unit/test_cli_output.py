@@ -113,8 +113,8 @@ def test_a_pause_is_shown_as_text_and_as_json() -> None:
     pause = Pause(since=MOMENT, reason="moving house", by="keiji")
     task = msgspec.structs.replace(TASK, pause=pause, failures=3, held_since=MOMENT)
     details = output.format_task_details(task, NAIROBI).splitlines()
-    assert "Paused: since 2026-11-27 22:00:00 +0300 by keiji: moving house" in details
-    held = "since 2026-11-27 22:00:00 +0300, after 3 consecutive failures: keiji task resolve ping_google releases it"
+    assert "Paused: since 2026-11-27 22:00:00 EAT by keiji: moving house" in details
+    held = "since 2026-11-27 22:00:00 EAT, after 3 consecutive failures: keiji task resolve ping_google releases it"
     assert f"Held: {held}" in details
     assert json.loads(json_output.format_tasks([task], NAIROBI))[0]["pause"] == {
         "since": "2026-11-27T22:00:00+03:00",
@@ -122,7 +122,7 @@ def test_a_pause_is_shown_as_text_and_as_json() -> None:
         "by": "keiji",
     }
     assert output.format_system_pause(pause, NAIROBI).startswith(
-        "all tasks paused since 2026-11-27 22:00:00 +0300 by keiji: "
+        "all tasks paused since 2026-11-27 22:00:00 EAT by keiji: "
     )
 
 
@@ -172,7 +172,7 @@ def test_the_runs_table_shows_times_result_and_reason() -> None:
     assert header.split() == titles
     assert row.startswith("2026-11-27 22:00:00 ")
     assert "FAILED" in row
-    assert "1.50 s" in row
+    assert "1.5 s" in row
     assert row.endswith("exit code 2")
 
 
@@ -186,7 +186,7 @@ def test_the_runs_table_fits_80_columns() -> None:
 def test_a_row_that_covers_several_occurrences_shows_their_number_and_the_last_one() -> None:
     several = replace(RUN, count=37, scheduled_until=MOMENT + timedelta(hours=1), reason=text_reason("no engine ran"))
     row = output.format_runs_table([several], NAIROBI).splitlines()[1]
-    assert row.endswith("37 occurrences until 2026-11-27 23:00:00 +0300: no engine ran")
+    assert row.endswith("37 occurrences until 2026-11-27 23:00:00 EAT: no engine ran")
 
 
 def test_upcoming_occurrences_are_shown_with_a_note_and_the_time_until_then() -> None:
@@ -247,13 +247,6 @@ def test_the_list_shows_why_a_task_does_not_run_and_no_instant_at_which_it_will_
 )
 def test_a_size_is_shown_in_the_largest_unit(size: int, text: str) -> None:
     assert output.format_size(size) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (7200, "2 h"), (90061, "1 d 1 h")]
-)
-def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
-    assert output.format_duration(seconds) == text
 
 
 def test_a_tree_shows_folders_and_files_except_hidden_ones(tmp_path: Path) -> None:

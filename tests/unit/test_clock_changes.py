@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from planning import START, at, make_task
 
 from keiji.policy import Policy
 from keiji.records import Task
-from keiji.schedule import ScheduleContext, every, on
-from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule, set_back_tasks
+from keiji.schedule import Schedule, ScheduleContext, every, on
+from keiji_engine.scheduler.clock_changes import (
+    ClockRecord,
+    FormerPlace,
+    anchor_schedule,
+    move_schedule,
+    set_back_tasks,
+)
 
 NAIROBI, NEW_YORK = "Africa/Nairobi", "America/New_York"
 NINE = on.day.at("9:00").with_context(ScheduleContext(anchor=START, zone=NAIROBI))
@@ -70,5 +76,67 @@ def test_a_set_back_does_not_affect_a_task_that_is_due_as_early_as_before() -> N
     assert set_back(make_task(schedule=None, next_at=None), START) is None
 
 
-def test_after_a_set_back_a_disabled_task_stays_without_a_next_instant() -> None:
-    assert set_back(make_task(next_at=None, is_disabled=True), at(3)) == (START, None)
+def test_a_set_back_does_not_affect_a_disabled_task() -> None:
+    assert set_back(make_task(next_at=None, is_disabled=True), at(3)) is None
+
+
+def test_an_instant_that_the_rules_of_the_zone_no_longer_have_is_placed_again() -> None:
+    task = replace(at_nine(), next_at=START + timedelta(hours=3))  # as other rules would have it
+    assert move_schedule(task, Policy(), NAIROBI, START) == (NINE, NINE.next_after(START))
+    assert move_schedule(at_nine(), Policy(), NAIROBI, START) == (NINE, NINE.next_after(START))
+
+
+# ── putting the clock right ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def former_place(task: Task, now: datetime, earlier: FormerPlace | None = None) -> tuple[Task, FormerPlace]:
+    """Return a task after a set-back to ``now``, and where it was before."""
+    [move] = set_back_tasks([task], NAIROBI, now)
+    return replace(task, schedule=move.schedule, next_at=move.next_at), FormerPlace.of(move, earlier)
+
+
+def anchor_and_next(restored: tuple[Schedule, datetime | None] | None) -> tuple[datetime, datetime | None]:
+    assert restored is not None
+    return restored[0].context.anchor, restored[1]
+
+
+def test_a_set_back_is_undone_by_setting_the_clock_to_where_it_was() -> None:
+    record = ClockRecord(until=at(7200), at=at(0))
+    assert record.is_undone(at(15), at(7215))
+    assert record.is_undone(at(15), at(7190)), "the corrected clock may be a little behind"
+    assert not record.is_undone(at(15), at(3600))
+    assert not record.is_undone(at(7190), at(7260)), "the clock has caught up by itself"
+    assert not record.is_outdated(at(7300))
+    assert record.is_outdated(at(7200 + 3601))
+    assert ClockRecord.from_dict(record.to_dict()) == record
+    assert ClockRecord.from_dict(None) is None
+
+
+def test_a_task_continues_where_it_was_when_a_set_back_is_undone() -> None:
+    task = make_task(next_at=at(3610))
+    moved, place = former_place(task, at(3))
+    assert anchor_and_next(place.restore(moved, at(3605))) == (START, at(3610))
+    again, place = former_place(replace(moved, next_at=at(93)), at(-100), place)
+    assert anchor_and_next(place.restore(again, at(3605))) == (START, at(3610)), (
+        "a second set-back does not hide the first"
+    )
+    assert FormerPlace.from_list(place.to_list()) == place
+
+
+def test_a_task_that_was_rescheduled_after_a_set_back_is_left_alone_when_it_is_undone() -> None:
+    moved, place = former_place(make_task(next_at=at(3610)), at(3))
+    schedule, next_at = anchor_schedule(every(10).seconds, Policy(), NAIROBI, at(7))
+    assert place.restore(replace(moved, schedule=schedule, next_at=next_at), at(3605)) is None
+    assert place.restore(replace(moved, is_disabled=True), at(3605)) is None
+    assert place.restore(replace(moved, schedule=None), at(3605)) is None
+
+
+def test_a_former_instant_that_another_zone_does_not_have_is_placed_again() -> None:
+    task = at_nine()
+    assert task.next_at is not None
+    following = NINE.next_after(task.next_at)
+    moved, place = former_place(replace(task, next_at=following), START)
+    elsewhere, _ = move_schedule(moved, Policy(), NEW_YORK, START)
+    until = task.next_at + timedelta(hours=1)
+    restored = place.restore(replace(moved, schedule=elsewhere), until)
+    assert restored == (elsewhere, elsewhere.next_after(until))

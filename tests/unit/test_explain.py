@@ -109,6 +109,17 @@ def test_an_overdue_retry_has_no_time() -> None:
     assert explained(task, now=NOW + timedelta(seconds=1))[0] == reason(Code.RETRY_AT, at=None)
 
 
+@pytest.mark.parametrize(
+    ("overlap", "more"),
+    [("skip", {"until_then": "skipped"}), ("queue", {"until_then": "queued"}), ("replace", {}), ("allow", {})],
+)
+def test_a_retry_that_suspends_the_schedule_says_so(overlap: str, more: dict[str, str]) -> None:
+    task = msgspec.structs.replace(TASK, overlap=overlap, retry_at=NEXT + timedelta(hours=1))
+    assert explained(task)[0] == reason(Code.RETRY_AT, at=task.retry_at, **more)
+    soon = msgspec.structs.replace(task, retry_at=NEXT)
+    assert explained(soon)[0] == reason(Code.RETRY_AT, at=NEXT)
+
+
 def test_a_task_that_is_never_due_again_says_so() -> None:
     task = msgspec.structs.replace(TASK, next_execution_time=None, schedule_description="once at 2026-01-01 00:00")
     assert explained(task) == [reason(Code.NEVER_DUE, schedule="once at 2026-01-01 00:00")]

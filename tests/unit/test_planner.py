@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from planning import START, at, make_task, make_task_with_policy, queued, running
+from planning import START, at, make_agenda, make_run, make_task, make_task_with_policy, queued, running
 
 from keiji.policy import Policy, Retry
 from keiji.reasons import Code, reason
 from keiji.records import Claim, Pause, Run, Task
-from keiji.schedule import ScheduleContext, cron, on
+from keiji.schedule import Schedule, ScheduleContext, cron, every, on
 from keiji.states import RunState, Trigger
-from keiji_engine.scheduler.backlog import MAX_INSTANTS
+from keiji_engine.scheduler.backlog import INDIVIDUAL_ROWS, MAX_INSTANTS
 from keiji_engine.scheduler.model import Conditions, Plan
 from keiji_engine.scheduler.planner import BURST, plan
 from keiji_engine.scheduler.reasons import paused
@@ -25,15 +25,15 @@ QUEUE_FULL = reason(Code.QUEUE_FULL, waiting=2, cause=reason(Code.STILL_RUNNING,
 PAUSE = Pause(since=at(1), reason="moving house", by="keiji")
 
 
-def decide(
-    tasks: Sequence[Task],
-    runs: Sequence[Run],
-    now: datetime,
-    conditions: Conditions | None = None,
-    next_at: datetime | None = None,
-) -> Plan:
+def decide(tasks: Sequence[Task], runs: Sequence[Run], now: datetime, conditions: Conditions | None = None) -> Plan:
     """Plan, by default under conditions that limit nothing."""
-    return plan(tasks, runs, now, conditions or Conditions(), next_at=next_at)
+    conditions = conditions or Conditions()
+    return plan(make_agenda(tasks, runs, conditions.pause).view(now, conditions), now, conditions)
+
+
+def started(decided: Plan) -> list[str]:
+    """Return the ids of the queued runs that start."""
+    return [run.run_id for run in decided.start]
 
 
 def states(decided: Plan) -> list[tuple[str, RunState]]:
@@ -48,7 +48,6 @@ def test_before_the_due_instant_the_plan_is_empty_and_has_a_wake_time() -> None:
     decided = decide([make_task()], [], at(9.9))
     assert not decided
     assert decided.wake_at == at(10)
-    assert decide([make_task()], [], at(1), next_at=at(3)).wake_at == at(3)
 
 
 def test_a_due_instant_is_claimed_with_the_next_instant() -> None:
@@ -115,7 +114,7 @@ def test_a_held_task_skips() -> None:
 def test_while_the_runner_is_stopped_due_instants_are_missed_and_queued_runs_wait() -> None:
     decided = decide([make_task()], [queued(5, slug="other")], at(16), Conditions(can_run=False))
     assert states(decided) == [("ping", RunState.MISSED)]
-    assert decided.start == ()
+    assert started(decided) == []
 
 
 def test_due_instants_wait_while_the_runner_restarts() -> None:
@@ -139,7 +138,7 @@ def test_overlap_queue_queues_until_the_queue_is_full() -> None:
 
 def test_queued_runs_start_in_due_order_one_at_a_time() -> None:
     waiting = [queued(3, "q3"), queued(1, "q1"), queued(2, "q2")]
-    assert decide([make_task_with_policy(overlap="queue")], waiting, at(5)).start == ("q1",)
+    assert started(decide([make_task_with_policy(overlap="queue")], waiting, at(5))) == ["q1"]
 
 
 def test_a_replacement_waits_for_the_old_run_to_stop() -> None:
@@ -149,20 +148,20 @@ def test_a_replacement_waits_for_the_old_run_to_stop() -> None:
     task = make_task_with_policy(overlap="replace", seconds=1000)
     decided = decide([task], [running(), queued(10)], at(10.1))
     assert decided.stop == (("r1", reason(Code.REPLACED, due=at(10))),)
-    assert decided.start == ()
-    assert decide([task], [queued(10)], at(10.2)).start == ("q1",)
+    assert started(decided) == []
+    assert started(decide([task], [queued(10)], at(10.2))) == ["q1"]
 
 
 def test_a_replacement_skips_queued_runs() -> None:
     decided = decide([make_task_with_policy(overlap="replace")], [running(), queued(5)], at(10))
-    assert decided.skip == (("q1", reason(Code.REPLACED, due=at(10))),)
+    assert [(run.run_id, why) for run, why in decided.skip] == [("q1", reason(Code.REPLACED, due=at(10)))]
 
 
 def test_runs_queued_behind_a_pending_retry_wait() -> None:
     retry = queued(60, "q1", trigger=Trigger.RETRY, attempt=2)
     task = make_task_with_policy(overlap="queue", seconds=1000)
-    assert decide([task], [retry, queued(5, "q2")], at(6)).start == ()
-    assert decide([task], [retry, queued(5, "q2")], at(60)).start == ("q2",)
+    assert started(decide([task], [retry, queued(5, "q2")], at(6))) == []
+    assert started(decide([task], [retry, queued(5, "q2")], at(60))) == ["q2"]
 
 
 def test_overlap_allow_bounds_the_queue_too() -> None:
@@ -174,7 +173,7 @@ def test_overlap_allow_bounds_the_queue_too() -> None:
 
 def test_queued_runs_start_before_instants_that_are_due_now() -> None:
     decided = decide([make_task_with_policy(overlap="allow", max_parallel=1)], [queued(1)], at(10))
-    assert decided.start == ("q1",)
+    assert started(decided) == ["q1"]
     assert states(decided) == [("ping", RunState.QUEUED)]
 
 
@@ -192,33 +191,39 @@ def test_overlap_allow_starts_runs_up_to_max_parallel() -> None:
     [claim] = decide([limited], [running(), running("r2")], at(10)).claims
     assert (claim.state, claim.reason) == (RunState.QUEUED, reason(Code.PARALLEL_LIMIT, live=2, limit=2))
     limited = make_task_with_policy(overlap="allow", max_parallel=2, seconds=99)
-    assert decide([limited], [running(), queued(1)], at(9)).start == ("q1",)
+    assert started(decide([limited], [running(), queued(1)], at(9))) == ["q1"]
 
 
 # ── queued runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_run_that_started_after_an_instant_is_not_said_to_be_still_running_then() -> None:
+    late = make_run(RunState.RUNNING, scheduled_for=at(0), started_at=at(10.5))
+    [claim] = decide([make_task()], [late], at(11)).claims
+    assert (claim.state, claim.reason) == (RunState.SKIPPED, reason(Code.STARTED_MEANWHILE, at=at(10.5)))
+
+
 def test_a_queued_run_starts_at_its_due_time() -> None:
     task = make_task(seconds=1000)
-    assert decide([task], [queued(5)], at(4)).start == ()
+    assert started(decide([task], [queued(5)], at(4))) == []
     assert decide([task], [queued(5)], at(4)).wake_at == at(5)
-    assert decide([task], [queued(5)], at(5)).start == ("q1",)
+    assert started(decide([task], [queued(5)], at(5))) == ["q1"]
 
 
 def test_a_queued_run_waits_for_the_live_run_of_its_task() -> None:
-    assert decide([make_task(seconds=1000)], [running(), queued(5)], at(6)).start == ()
+    assert started(decide([make_task(seconds=1000)], [running(), queued(5)], at(6))) == []
 
 
 def test_a_queued_run_waits_during_a_pause() -> None:
-    assert decide([make_task(seconds=1000, pause=PAUSE)], [queued(5)], at(6)).start == ()
-    assert decide([make_task(seconds=1000)], [queued(5)], at(6), Conditions(pause=PAUSE)).start == ()
+    assert started(decide([make_task(seconds=1000, pause=PAUSE)], [queued(5)], at(6))) == []
+    assert started(decide([make_task(seconds=1000)], [queued(5)], at(6), Conditions(pause=PAUSE))) == []
 
 
 def test_while_a_task_is_held_back_only_manual_queued_runs_start() -> None:
     held = make_task(seconds=1000, held_at=at(1), failures=3)
-    assert decide([held], [queued(5)], at(6)).start == ()
+    assert started(decide([held], [queued(5)], at(6))) == []
     for task in (held, make_task(seconds=1000, pause=PAUSE), make_task(is_disabled=True, next_at=None)):
-        assert decide([task], [queued(5, trigger=Trigger.MANUAL)], at(6)).start == ("q1",)
+        assert started(decide([task], [queued(5, trigger=Trigger.MANUAL)], at(6))) == ["q1"]
 
 
 def test_beyond_the_global_limit_runs_wait_in_due_order() -> None:
@@ -237,7 +242,7 @@ def test_beyond_the_global_limit_runs_wait_in_due_order() -> None:
 def test_a_run_that_waited_for_a_slot_starts_before_later_instants() -> None:
     tasks = [make_task("new"), make_task("old", seconds=1000)]
     decided = decide(tasks, [queued(5, slug="old")], at(10), Conditions(max_parallel=1))
-    assert decided.start == ("q1",)
+    assert started(decided) == ["q1"]
     assert states(decided) == [("new", RunState.QUEUED)]
 
 
@@ -303,13 +308,63 @@ def test_a_backlog_that_takes_several_plans_is_caught_up_as_one(catch_up: str, e
     assert (launched, count, plans) == (expected, MAX_INSTANTS * 2.5, 3)
 
 
-def test_a_plan_is_bounded_and_the_rest_follows_at_once() -> None:
+def test_tasks_that_catch_up_share_the_budget_of_a_plan() -> None:
     schedule = cron("* * * * *").with_context(ScheduleContext())
     tasks = [replace(make_task(f"t{number}"), schedule=schedule, next_at=at(60)) for number in range(20)]
-    now = at(60 * 5000)
-    decided = decide(tasks, [], now)
-    assert 2 <= len(decided.claimed_tasks) <= 6
-    assert decided.wake_at == now
+    decided = decide(tasks, [], at(60 * 5000))
+    counts = {task.slug: sum(claim.count for claim in decided.claims if claim.task == task.slug) for task in tasks}
+    assert sum(counts.values()) == MAX_INSTANTS
+    assert set(counts.values()) == {MAX_INSTANTS // 20}
+
+
+def test_a_share_of_the_budget_changes_neither_what_runs_nor_which_instants_have_rows() -> None:
+    schedule = cron("* * * * *").with_context(ScheduleContext())
+    policies = {"all": Policy(catch_up="all", catch_up_cap=10, overlap="queue"), "latest": Policy()}
+    tasks = {
+        f"{catch_up}{number}": make_task(f"{catch_up}{number}", schedule=schedule, policy=policy, next_at=at(60))
+        for catch_up, policy in policies.items()
+        for number in range(20)
+    }
+    last = 60 * (MAX_INSTANTS // len(tasks) + 5)
+    claims: list[Claim] = []
+    while decided := decide(list(tasks.values()), [], at(last + 30)):
+        claims += decided.claims
+        for claim in decided.claims:
+            tasks[claim.task] = replace(tasks[claim.task], next_at=claim.next_at)
+    for slug in tasks:
+        own = [claim for claim in claims if claim.task == slug]
+        assert sum(claim.count for claim in own) == last // 60
+        runs = [claim.scheduled_for for claim in own if not is_closed(claim)]
+        count = 10 if slug.startswith("all") else 1
+        assert runs == [at(last - 60 * number) for number in reversed(range(count))]
+        named = {claim.scheduled_for for claim in own if claim.count == 1}
+        assert named >= {at(last - 60 * number) for number in range(INDIVIDUAL_ROWS)}
+
+
+EVERY_SECOND = [
+    cron("* * * * * *").with_context(ScheduleContext()),
+    every(1).seconds.with_context(ScheduleContext(anchor=START)),
+]
+
+
+@given(st.lists(st.tuples(st.integers(61, 3_000_000), st.sampled_from(EVERY_SECOND)), max_size=30), st.integers(0, 59))
+def test_a_task_that_is_due_now_starts_in_the_first_plan_however_far_others_are_behind(
+    gaps: list[tuple[int, Schedule]], late: int
+) -> None:
+    now = at(4_000_000)
+    others = [
+        make_task(f"a{number:02}", next_at=now - timedelta(seconds=gap), schedule=schedule)
+        for number, (gap, schedule) in enumerate(gaps)
+    ]
+    task = make_task("z", 3600, next_at=now - timedelta(seconds=late))
+    assert ("z", RunState.STARTING) in states(decide([*others, task], [], now))
+
+
+def test_a_queued_run_that_is_on_time_starts_before_one_that_catches_up() -> None:
+    tasks = [make_task("late", 10_000), make_task("punctual", 10_000)]
+    late = queued(2, "q1", "late", scheduled_for=at(-5000), created_at=at(1))
+    punctual = queued(3, "q2", "punctual", scheduled_for=at(3), created_at=at(3))
+    assert started(decide(tasks, [late, punctual], at(4), Conditions(max_parallel=1))) == ["q2"]
 
 
 def test_later_catch_ups_are_staggered_behind_earlier_ones() -> None:
@@ -379,7 +434,7 @@ def test_each_due_instant_is_accounted_for_once_and_limits_hold(
         assert all(claim.reason for claim in own if claim.state is not RunState.STARTING)
         live = [run for run in runs if run.task == task.slug and run.is_live]
         starting = [claim for claim in own if claim.state is RunState.STARTING]
-        dequeued = [run for run in runs if run.task == task.slug and run.run_id in decided.start]
+        dequeued = [run for run in runs if run.task == task.slug and run.run_id in started(decided)]
         if starting or dequeued:
             assert can_run
             assert task.pause is None

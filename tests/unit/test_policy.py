@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-from datetime import UTC, datetime
+import pickle
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from planning import make_agenda
 
-from keiji import Policy, Retry
+from keiji import Policy, Retry, cron, every, on, once
 from keiji.errors import InvalidPolicy
 from keiji.policy import MAX_SECONDS, CatchUp, Leave, Overlap
-from keiji.schedule import DstFold, DstGap, ScheduleContext
+from keiji.reasons import render
+from keiji.records import Run, Task
+from keiji.schedule import DstFold, DstGap, Schedule, ScheduleContext
+from keiji.states import RunState, Trigger
+from keiji_engine.scheduler.clock_changes import anchor_schedule
+from keiji_engine.scheduler.model import Conditions
+from keiji_engine.scheduler.planner import plan
 
 retries = st.builds(
     Retry,
@@ -97,8 +108,7 @@ def test_the_description_lists_values_that_differ_from_the_defaults() -> None:
     )
     policy = Policy(overlap="allow", max_parallel=3, catch_up="all", catch_up_window=3600, jitter=5, hold_after=1)
     assert policy.describe() == (
-        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 3600 s) · jitter: 5 s · "
-        "hold after 1 failure"
+        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 1 h) · jitter: 5 s · hold after 1 failure"
     )
     policy = Policy(overlap="queue", not_before="2027-01-01", until="2028-01-01 10:00", dst_gap="skip", tz="Asia/Tokyo")
     assert policy.describe() == (
@@ -147,6 +157,115 @@ def test_an_invalid_value_is_rejected_with_the_allowed_values(values: dict[str, 
     with pytest.raises(InvalidPolicy) as caught:
         Policy(**values)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Policy(timout=3), "Policy(timout=…): unknown option; did you mean 'timeout'?"),
+        (lambda: Policy(moon=3), "Policy(moon=…): unknown option; expected one of timeout, stop_grace, leave, retry, "),
+        (lambda: Retry(delays=3), "Retry(delays=…): unknown option; did you mean 'delay'?"),
+        (
+            lambda: Retry(tries=2, wait=3),
+            "Retry(wait=…): unknown option; expected one of tries, delay, backoff, ",
+        ),
+        (lambda: Policy(30, timeout=3), "Policy(timeout=…): the option is set twice"),
+        (lambda: Retry(1, 2, 3, 4, 5), "Retry(…): 5 values, but there are 4 options"),
+        (lambda: Policy(timeout=10**5000), "Policy(timeout=<a value of type int that cannot be shown>): expected a"),
+    ],
+)
+def test_an_unknown_option_is_rejected_with_the_nearest_name(build: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidPolicy) as caught:
+        build()
+    assert str(caught.value).startswith(message)
+
+
+def test_a_policy_can_be_copied() -> None:
+    policy = Policy(timeout=3, retry=Retry(tries=2))
+    assert copy.deepcopy(policy) == pickle.loads(pickle.dumps(policy)) == replace(policy) == policy
+
+
+# ── extremes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LAST = datetime(9200, 1, 1, tzinfo=UTC)
+YEAR = MAX_SECONDS
+EXTREMES: dict[str, tuple[Any, ...]] = {
+    "leave": tuple(Leave),
+    "timeout": (0.001, YEAR),
+    "stop_grace": (0, YEAR),
+    "retry": tuple(
+        Retry(tries=tries, delay=delay, backoff=backoff, jitter=jitter)
+        for tries in (1, 100)
+        for delay in (0, YEAR)
+        for backoff in (1, 1000)
+        for jitter in (0, YEAR)
+    ),
+    "overlap": tuple(Overlap),
+    "queue": (1, 1000),
+    "max_parallel": (1, 1000),
+    "catch_up": tuple(CatchUp),
+    "catch_up_window": (1, 100 * YEAR),
+    "catch_up_cap": (1, 1000),
+    "jitter": (0, 0.001, YEAR),
+    "not_before": ("1900-01-01", "9000-12-31 23:59", "1900-01-01 00:00+14:00", "9000-12-31 23:59-12:00"),
+    "until": ("1900-01-01", "9000-12-31 23:59", "1900-01-01 00:00+14:00", "9000-12-31 23:59-12:00"),
+    "hold_after": (0, 1000),
+    "dst_gap": tuple(DstGap),
+    "dst_fold": tuple(DstFold),
+    "tz": ("Pacific/Kiritimati", "Etc/GMT+12", "UTC"),
+}
+SCHEDULES = (
+    every(1).seconds, every(36_600).days, on.day.at("00:00"), cron("* * * * * *"), cron("0 0 29 2 *"),
+    once("9000-12-31 23:59:59"), once("9000-12-31T23:59-12:00"),
+)  # fmt: skip
+GAPS = (timedelta(), timedelta(seconds=61), timedelta(hours=1))
+NO_NUMBERS = (-1, -math.inf, math.inf, math.nan, 1e308, 10**400, 10**5000, [], {}, b"1", object())
+BEYOND: dict[str, tuple[Any, ...]] = {
+    "not_before": ("1899-12-31", "9001-01-01", datetime.max),
+    "until": ("0001-01-01", datetime.min, 10**5000),
+}
+
+
+def test_there_are_extremes_of_every_option() -> None:
+    assert set(EXTREMES) == {f.name for f in fields(Policy)}
+
+
+@settings(max_examples=60)
+@given(
+    st.fixed_dictionaries({}, optional={name: st.sampled_from(values) for name, values in EXTREMES.items()}),
+    st.sampled_from(SCHEDULES),
+    st.sampled_from(GAPS),
+    st.sampled_from(["UTC", "Asia/Kathmandu"]),
+)
+def test_each_extreme_value_works_in_every_decision_about_a_task(
+    values: dict[str, Any], schedule: Schedule, gap: timedelta, zone: str
+) -> None:
+    policy = Policy(**values)
+    assert Policy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
+    assert policy.describe()
+    for attempt in (1, 2, 99):
+        delay = policy.retry.delay_after(attempt, jitter_fraction=1)
+        assert delay is None or NOW + timedelta(seconds=delay) >= NOW
+    anchored, next_at = anchor_schedule(schedule, policy, zone, NOW)
+    if next_at is None:
+        return
+    assert next(anchored.preview(NOW)).at == next_at
+    task = Task(id=1, task_id="t", name="t", slug="t", schedule=anchored, policy=policy, build="b", next_at=next_at)
+    assert task.start_time(next_at) >= next_at
+    live = Run(run_id="r", task="t", trigger=Trigger.SCHEDULE, state=RunState.RUNNING, created_at=NOW, started_at=NOW)
+    for open_runs in ((), (live,)):
+        now, conditions = min(next_at + gap, LAST), Conditions()
+        decided = plan(make_agenda([task], open_runs).view(now, conditions), now, conditions)
+        assert decided.claims
+        assert all(claim.reason is None or render(claim.reason) for claim in decided.claims)
+
+
+@pytest.mark.parametrize("name", EXTREMES)
+def test_a_value_beyond_an_extreme_is_rejected(name: str) -> None:
+    for value in BEYOND.get(name, NO_NUMBERS):
+        with pytest.raises(InvalidPolicy, match=rf"^Policy\({name}="):
+            Policy(**{name: value})
 
 
 def test_the_schedule_context_has_the_zone_and_the_bounds_of_the_policy() -> None:

@@ -45,7 +45,7 @@ FORMS = [
     ('on.sunday.and_.saturday.at("1:00")', "weekends at 01:00", "day:Weekends,time:01:00AM", 'on.weekends.at("01:00")'),
     (
         'cron("  */5  9-17 * * MON-fri ")',
-        "every fifth minute from 09:00 through 17:59 on Monday through Friday",
+        "every 5 minutes from 09:00 through 17:59 on Monday through Friday",
         "cron:*/5 9-17 * * MON-fri",
         'cron("*/5 9-17 * * MON-fri")',
     ),

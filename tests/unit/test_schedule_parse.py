@@ -45,6 +45,7 @@ NATURAL = {
     "  0 22 * * fri": 'cron("0 22 * * fri")',
     "*/10 * * * * *": 'cron("*/10 * * * * *")',
     "@daily": 'cron("@daily")',
+    "daily at 22:00": 'on.day.at("22:00")',
 }
 HINTS = {
     "every 5 minutes at noon": "write every 10 minutes",

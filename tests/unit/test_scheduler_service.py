@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from planning import at, make_run, make_task, make_task_with_policy, queued, running
+from planning import at, make_agenda, make_run, make_task, make_task_with_policy, queued, running
 
 from keiji.errors import KeijiError, StorageError
 from keiji.reasons import Code, Reason, reason
@@ -37,8 +38,9 @@ class MemoryState:
         self.error: KeijiError | None = None
         self.applied = 0
 
-    def scheduler_view(self, now: datetime) -> SchedulerView:
-        return SchedulerView((self.task,), self.open_runs, self.next_at)
+    def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView:
+        view = make_agenda([self.task], self.open_runs).view(now, conditions)
+        return replace(view, next_at=min(filter(None, (view.next_at, self.next_at)), default=None))
 
     async def apply(self, *operations: Operation) -> Changes:
         if self.error is not None:
@@ -54,6 +56,7 @@ class Scheduler:
         self.state = MemoryState(task or make_task())
         self.now = at(0)
         self.set_backs: list[datetime] = []
+        self.set_forwards: list[datetime] = []
         self.set_back_error: KeijiError | None = None
         self.stopped: list[tuple[str, Reason]] = []
         self.service = SchedulerService(
@@ -61,6 +64,7 @@ class Scheduler:
             stop_run=lambda run_id, why: self.stopped.append((run_id, why)),
             conditions=Conditions,
             on_set_back=self._on_set_back,
+            on_set_forward=self._on_set_forward,
             clock=lambda: self.now,
         )
 
@@ -68,6 +72,9 @@ class Scheduler:
         self.set_backs.append(seen)
         if self.set_back_error is not None:
             raise self.set_back_error
+
+    async def _on_set_forward(self, seen: datetime) -> None:
+        self.set_forwards.append(seen)
 
     async def step_at(self, seconds: float) -> float:
         """Set the clock, and do one step."""
@@ -152,6 +159,7 @@ async def test_after_the_clock_was_set_forward_it_catches_up() -> None:
     await scheduler.step_at(0)
     assert await scheduler.step_at(100_000) == 0.0
     assert scheduler.state.applied == 1
+    assert scheduler.set_forwards == [at(0)]
 
 
 async def test_a_wakeup_ends_the_wait() -> None:

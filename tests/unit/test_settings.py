@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from keiji.errors import InvalidSettings
-from keiji.settings import DEFAULT_LOG_MAX_SIZE, Settings, load, local_zone, parse, template
+from keiji.settings import DEFAULT_LOG_MAX_SIZE, Settings, load, parse, template
 
 
 def test_the_template_has_the_defaults_and_the_given_zone(tmp_path: Path) -> None:
@@ -134,15 +134,3 @@ def test_any_text_is_parsed_or_rejected_with_a_line_number(text: str) -> None:
 def test_every_zone_of_the_system_is_accepted() -> None:
     for name in available_timezones():
         assert parse(f"TIME_ZONE={name}").time_zone == name
-
-
-def test_the_local_zone_is_taken_from_tz_or_the_link_in_etc(tmp_path: Path) -> None:
-    zones = tmp_path / "zoneinfo" / "Pacific"
-    zones.mkdir(parents=True)
-    (zones / "Apia").touch()
-    link = tmp_path / "localtime"
-    link.symlink_to(zones / "Apia")
-    assert local_zone({}, link) == "Pacific/Apia"
-    assert local_zone({"TZ": ":Europe/Dublin"}, link) == "Europe/Dublin"
-    assert local_zone({"TZ": "<+03>-3"}, link) == "Pacific/Apia"
-    assert local_zone({}, tmp_path / "none") == "UTC"
