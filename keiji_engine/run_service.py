@@ -35,7 +35,7 @@ from keiji_engine.storage.transactions import Transaction, request_run
 
 RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
 MAX_RETRY_INTERVAL = 10.0
-FIRST_RECORD_TIMEOUT = 5.0  # seconds for the results of the meantime to be recorded
+FIRST_RECORD_TIMEOUT = 2.0  # seconds until the service goes online although results of the meantime are not recorded
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5
 RECORD_TIMEOUT = 1.5  # seconds for runs that were killed at the end to be recorded
