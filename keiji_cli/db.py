@@ -20,7 +20,7 @@ def db() -> None:
 @db.command(name="take-over")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def take_over(*, yes: bool) -> None:
-    """Make this installation the owner of the database that settings.conf names.
+    """Make this installation the owner of its database.
 
     Only the owner writes to a database. Take one over if you have moved or restored it from another installation, whose
     engine must not use it any more: stop that engine first. Its live runs, if there are any, are recorded as lost.

@@ -129,7 +129,7 @@ def test_the_summary_of_a_command_is_the_first_line_of_its_help() -> None:
         assert reference.summary == command.help.splitlines()[0]
 
 
-@pytest.mark.parametrize("group", ["task", "system"])
+@pytest.mark.parametrize("group", ["task", "system", "db"])
 def test_the_help_of_a_group_truncates_no_summary(tmp_path: Path, group: str) -> None:
     commands = keiji(tmp_path, group, "--help").stdout.partition("Commands:\n")[2]
     assert commands
