@@ -1,7 +1,7 @@
 """The folder of the run files, which has a random id.
 
-The id is a file in the folder. A folder that was deleted and created again has another id, so an absent run file proves
-something only in the folder in which the run was claimed.
+A folder that was deleted and created again has another id, so an absent run file proves something only in the folder in
+which the run was claimed. The id is a file beside the folder, which is removed before the folder is created.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
-_ID_NAME = ".id"
+_ID_SUFFIX = ".id"
 _ID_DIGITS = 32
 
 
@@ -23,12 +23,15 @@ def create(folder: Path) -> None:
     Raises:
         OSError: the folder cannot be created.
     """
-    for path in (folder.parent, folder):
-        path.mkdir(mode=0o700, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        _id_file(folder).unlink(missing_ok=True)  # first: no crash may leave it beside a new folder
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def ensure_id(folder: Path) -> str:
     """Create the folder and its id, unless they exist, and return the id. Raises OSError."""
+    create(folder)
     while (found := read_id(folder)) is None:
         create(folder)
         _create_id(folder)
@@ -36,9 +39,9 @@ def ensure_id(folder: Path) -> str:
 
 
 def read_id(folder: Path) -> str | None:
-    """Return the id of the folder; None if the folder or its id does not exist."""
+    """Return the id of the folder; None if it has none."""
     with contextlib.suppress(OSError, ValueError):
-        text = (folder / _ID_NAME).read_text("ascii")
+        text = _id_file(folder).read_text("ascii")
         int(text, 16)
         if len(text) == _ID_DIGITS:
             return text
@@ -52,7 +55,7 @@ def run_ids(folder: Path) -> list[str]:
     """
     found = []
     for entry in os.scandir(folder):
-        if entry.name == _ID_NAME or not entry.is_file(follow_symlinks=False):
+        if not entry.is_file(follow_symlinks=False):
             continue
         if entry.name.startswith("."):
             Path(entry.path).unlink(missing_ok=True)
@@ -61,11 +64,15 @@ def run_ids(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def _id_file(folder: Path) -> Path:
+    return folder.with_name(folder.name + _ID_SUFFIX)
+
+
 def _create_id(folder: Path) -> None:
     """Create the id, or replace one that is invalid: a crash of the machine may leave an empty file."""
-    temporary = folder / f"{_ID_NAME}.{os.getpid()}"
-    with contextlib.suppress(
-        FileNotFoundError
-    ):  # the folder, or the temporary file, was deleted: the caller tries again
+    target = _id_file(folder)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}")
+    # If the parent folder or the temporary file was deleted, the caller tries again.
+    with contextlib.suppress(FileNotFoundError):
         temporary.write_text(secrets.token_hex(_ID_DIGITS // 2), "ascii")
-        temporary.replace(folder / _ID_NAME)
+        temporary.replace(target)
