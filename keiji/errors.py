@@ -214,7 +214,7 @@ class ServiceOffline(KeijiError):
     """A required service is stopped."""
 
     code = "service-offline"
-    exit_code = 3
+    exit_code = 5
 
     @classmethod
     def required(cls, service: str) -> Self:

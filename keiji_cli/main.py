@@ -31,11 +31,11 @@ keiji = LazyGroup(
     Write a Python function, give it a schedule and build it: an engine runs it on time in the background.
 
     Commands can be spelled as options: keiji task build NAME is the same as keiji task --build --name=NAME.
-    The most frequent commands work without task and system: keiji list, run, runs, logs and status.
+    The most common commands also work without task and system: keiji list, run, runs, logs and status.
     """,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 success, 1 failure, 2 wrong usage, 3 engine offline, 4 task or run not found, "
-    "5 engine running but not reachable, 130 interrupted by Ctrl-C.",
+    epilog="Exit codes: 0 success, 1 failure, 2 usage error, 3 engine offline, 4 task or run not found, "
+    "5 engine running but not reachable, or a service stopped, 130 interrupted by Ctrl-C.",
     params=[
         click.Option(
             ["-V", "--version"],

@@ -210,7 +210,7 @@ def format_tasks_table(
         (
             task.name,
             states[index],
-            due[index] if _will_run(task, states[index], now) else "-",
+            due[index] if _will_run(task, states[index], now, is_paused=is_paused) else "-",
             task.schedule_description,
             _last_result(task, zone),
         )
@@ -246,10 +246,10 @@ def _task_state(task: TaskView, *, is_online: bool, is_paused: bool) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _will_run(task: TaskView, state: str, now: datetime) -> bool:
+def _will_run(task: TaskView, state: str, now: datetime, *, is_paused: bool) -> bool:
     """Return whether the next due instant of a task is in the future, and nothing keeps the task from running then."""
-    if state in {"disabled", "not built", "held", "paused"}:
-        return False
+    if state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None:
+        return False  # a live run says nothing about the next one
     return task.next_execution_time is not None and task.next_execution_time > now
 
 

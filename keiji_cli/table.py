@@ -1,4 +1,4 @@
-"""Tables that fit the width of the terminal: columns are wrapped, then dropped, the least important one first."""
+"""Tables that fit the width of the terminal: text is wrapped or cut, then the least important columns are dropped."""
 
 from __future__ import annotations
 
@@ -38,10 +38,12 @@ class Width(NamedTuple):
         columns: number of terminal columns that the table may take; None for no limit.
         wraps: whether long text is wrapped. Without a terminal, every row stays on one line, so that it can be piped
             into other programs; text in the last column may then exceed the limit.
+        cuts: whether long text is cut instead.
     """
 
     columns: int | None = None
     wraps: bool = True
+    cuts: bool = False
 
 
 UNLIMITED = Width()
@@ -61,7 +63,7 @@ def format_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width
     shown = _fitting(columns, rows, width)
     lines = [[columns[index].title for index in shown], *([row[index] for index in shown] for row in rows)]
     widths = _widths([columns[index] for index in shown], lines, width)
-    return "\n".join(text for line in lines for text in _format_row(line, widths, wraps=width.wraps))
+    return "\n".join(text for line in lines for text in _format_row(line, widths, width))
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: Width) -> list[int]:
@@ -93,8 +95,11 @@ def _widths(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: Wi
     return widths
 
 
-def _format_row(cells: Sequence[str], widths: Sequence[int], *, wraps: bool) -> Iterator[str]:
-    if not wraps:
+def _format_row(cells: Sequence[str], widths: Sequence[int], width: Width) -> Iterator[str]:
+    if width.cuts:
+        yield _GAP.join(_fit(cell, size) for cell, size in zip(cells, widths, strict=True)).rstrip()
+        return
+    if not width.wraps:
         *others, last = cells
         yield _GAP.join([*(_fit(cell, width) for cell, width in zip(others, widths, strict=False)), last]).rstrip()
         return

@@ -122,7 +122,7 @@ def list_tasks(*, as_json: bool, wide: bool) -> None:
             datetime.now(UTC),
             is_online=engine_process.is_running(paths),
             is_paused=pause is not None,
-            width=_width(wide),
+            width=_width(wide)._replace(cuts=not wide and output_width().wraps),
         )
         click.echo(table)
         if pause is not None:

@@ -64,6 +64,7 @@ class EngineControl:
         self._background = background
         self._lock = lock
         self._clock = clock
+        self._is_ready = False
         self._started_at = clock()
         self._start_reading = _elapsed()
         self._info_thread = ThreadPoolExecutor(1, "engine info")  # one, so that the latest state is written last

@@ -281,11 +281,11 @@ class Engine:
 
     async def _reload(self) -> None:
         """Read the settings again, and start every service that is not running."""
-        outcome = "settings read again"
+        outcome, failure = "settings read again", None
         try:
             loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
         except InvalidSettings as error:
-            outcome = f"the settings are unchanged: {error.message}"
+            outcome, failure = f"the settings are unchanged: {error.message}", error
             _scheduler_log.error("%s", outcome)
         else:
             if loaded.db_url != self._settings.db_url:
@@ -298,7 +298,7 @@ class Engine:
             await self._apply_settings(loaded)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
-        await record_lifecycle(self._context, "engine-reload", outcome)
+        await record_lifecycle(self._context, "engine-reload", outcome, failure)
 
     async def _start_bus(self) -> None:
         """Start the bus, without which no request can start anything."""

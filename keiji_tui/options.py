@@ -55,7 +55,10 @@ def read(arguments: Sequence[str] | None = None) -> Options:
     if given.run and not given.task:
         parser.error("--run needs --task")
     if given.keys:
-        sys.stdout.write(keyfile.written())
+        try:
+            print(keyfile.written(), end="", flush=True)  # noqa: T201
+        except OSError as error:
+            parser.exit(1, f"keiji-tui: standard output cannot be written: {error.strerror}\n")
         parser.exit()
     paths = Paths.from_environment(environ)
     return Options(paths, given.task, given.run, given.readonly, given.theme, given.throw_away)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from keiji.errors import ProtocolError
+from keiji.errors import KeijiError, ProtocolError
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import own_peer
 from keiji_engine.bus.views import DirectiveView
@@ -30,14 +30,26 @@ async def get_directives(context: Context, request: p.GetDirectives) -> p.Direct
     return p.Directives(id=request.id, directives=tuple(_view(directive, engine_start) for directive in stored))
 
 
-async def record_lifecycle(context: Context, verb: str, line: str) -> None:
-    """Enter an event of the engine's own life into the ledger: its start, its stop, a reload. Raises StorageError."""
+async def record_lifecycle(context: Context, verb: str, line: str, error: KeijiError | None = None) -> None:
+    """Enter an event of the engine's own life into the ledger: its start, its stop, a reload.
+
+    Args:
+        line: what happened.
+        error: why it failed; None if it did not.
+
+    Raises:
+        StorageError: it cannot be recorded.
+    """
     directive_id, at = uuid.uuid4().hex, context.clock()
-    body = p.encode(p.Done(id=directive_id, lines=(line,)))[1]
+    reply: p.AnyReply = p.Done(id=directive_id, lines=(line,))
+    if error is not None:
+        reply = p.Refused(id=directive_id, code=error.code, message=line, hint=error.hint)
+    stage = "done" if error is None else "refused"
+    body = p.encode(reply)[1]
 
     def record(transaction: Transaction) -> None:
         transaction.directives.insert(directive_id, verb, "", "keiji-engine", at, user=own_peer().user)
-        transaction.directives.complete(directive_id, "done", body, at)
+        transaction.directives.complete(directive_id, stage, body, at)
 
     await context.state.apply(record)
 

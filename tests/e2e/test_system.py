@@ -12,6 +12,14 @@ def statuses(keiji: Shell) -> dict[str, str]:
     return {service["name"]: service["status"] for service in keiji.json("system status")["services"]}
 
 
+def test_a_start_and_a_stop_leave_no_error_in_the_logs(keiji: Shell) -> None:
+    keiji("system start")
+    keiji("system stop")
+    logs = {log: log.read_text() for log in (keiji.paths.logs / "services").glob("*/*.log")}
+    assert len(logs) == 6
+    assert not [text for text in logs.values() if "level=ERROR" in text]
+
+
 def test_the_engine_and_each_service_can_be_started_stopped_and_restarted(keiji: Shell) -> None:
     status = keiji.json("system status", code=3)
     assert status["engine"] is None
@@ -40,7 +48,7 @@ def test_the_engine_and_each_service_can_be_started_stopped_and_restarted(keiji:
     # The service that receives the requests.
     keiji("system stop --bus")
     until(lambda: statuses(keiji)["bus"] == "offline")  # the bus replies before it stops
-    assert "bus" in keiji("task get", code=3)
+    assert "bus" in keiji("task get", code=5)
     keiji("system start --bus")
     keiji("task get")
     keiji("system stop --watcher")

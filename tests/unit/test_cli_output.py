@@ -219,6 +219,8 @@ def test_times_on_both_sides_of_a_dst_transition_show_their_own_offset() -> None
         ({"build": None}, True, False, "not built", False),
         ({"next_execution_time": MOMENT - timedelta(hours=2)}, False, False, "engine offline", False),
         ({"is_running": True}, True, False, "running", True),
+        ({"is_running": True}, True, True, "running", False),
+        ({"is_running": True, "pause": Pause(since=MOMENT)}, True, False, "running", False),
     ],
 )
 def test_the_list_shows_why_a_task_does_not_run_and_no_instant_at_which_it_will_not(

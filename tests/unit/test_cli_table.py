@@ -46,6 +46,13 @@ def test_without_wrapping_each_row_is_one_line_and_the_last_column_is_complete()
     assert row.endswith(ROW[-1])
 
 
+def test_text_can_be_cut_instead_of_wrapped() -> None:
+    assert format_table(COLUMNS, [ROW], Width(64, cuts=True)).splitlines() == [
+        "NAME  RUN           SCHEDULE          REASON",
+        "ping  0193d3c1b2f0  every 10 seconds  the log could not be writ…",
+    ]
+
+
 def test_wide_characters_are_aligned() -> None:
     table = format_table((Column("NAME"), Column("STATE")), [("計時", "waiting"), ("ping", "failing")])
     assert table.splitlines() == ["NAME  STATE", "計時  waiting", "ping  failing"]
