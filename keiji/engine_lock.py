@@ -113,7 +113,7 @@ def send_signal(path: Path, signum: signal.Signals, expected_pid: int | None = N
     holder = read(path)
     if holder is not None and holder.namespace not in ("", _namespace()):
         raise EngineUnreachable(
-            f"the engine (pid {holder.pid} of another container) cannot be signalled from here",
+            f"the engine (pid {holder.pid} in another container) cannot be signalled from here",
             hint="stop it in the container in which it runs",
         )
     pid = holder.pid if holder is not None and holder.is_alive else None

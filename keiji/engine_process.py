@@ -88,7 +88,7 @@ class EngineLock:
             if not lock.restore():
                 if engine_lock.is_held(lock.path):
                     raise EngineRunning(f"{lock.path} was deleted, and another engine has locked a new one")
-                raise KeijiError(f"a command uses {lock.path}")  # for a moment
+                raise KeijiError(f"a command is using {lock.path}")  # for a moment
         paths = self.paths.with_runtime_folder()
         if paths != self.paths:
             self.paths = paths

@@ -145,7 +145,7 @@ class AlreadyRunning(KeijiError):
     def waiting(cls, slug: str, run_id: str) -> Self:
         """Return the error for a task whose manual run waits, and whose policy allows no other."""
         message = (
-            f"a run of {slug} is waiting already (run {run_id}), and its policy allows one at a time (overlap='skip')"
+            f"a run of {slug} is already waiting (run {run_id}), and its policy allows one at a time (overlap='skip')"
         )
         hint = f"keiji task explain {slug} says what it waits for"
         return cls(message, hint=hint, params={"task": slug, "run": run_id})
@@ -155,7 +155,7 @@ class AlreadyRunning(KeijiError):
         """Return the error for a task that has as many queued runs as its policy allows."""
         message, hint = (
             f"the queue of {slug} is full (queue={limit})",
-            f"keiji task stop {slug} cancels what waits",
+            f"keiji task stop {slug} cancels the queued runs",
         )
         return cls(message, hint=hint, params={"task": slug, "limit": limit})
 

@@ -89,7 +89,7 @@ def _from_files(etc: Path) -> LocalZone:
     found = _name_of_file(localtime)
     if found is not None:
         return LocalZone(found, f"{localtime}, which has the same rules")
-    return LocalZone("UTC", f"{localtime} is no zone with a name", is_known=False)
+    return LocalZone("UTC", f"{localtime} does not match any named time zone", is_known=False)
 
 
 def _first_line(path: Path) -> str:

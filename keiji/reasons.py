@@ -346,7 +346,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.LOG_UNWRITABLE: lambda params: _append_detail(
         f"output is lost, since the log {params['path']} cannot be written", params.get("detail")
     ),
-    Code.UNREADABLE: "what the database has about the task cannot be read: {detail}",
+    Code.UNREADABLE: "the task's record in the database cannot be read: {detail}",
     Code.NOT_BUILT: "not built yet",
     Code.DISABLED: "disabled",
     Code.RETRY_AT: _retry_at,
@@ -357,7 +357,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.BUILD_MISSING: "the files of the active build {build} are missing",
     Code.INTERPRETER_MISSING: "the interpreter of the active build is missing: {path}",
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
-    Code.DETAILS_CHANGED: "the .env has another {variables}, for the next build",
+    Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build applies it",
     Code.DUE: "due next at {at} ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",

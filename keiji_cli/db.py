@@ -30,13 +30,13 @@ def take_over(*, yes: bool) -> None:
     paths = client.require_workspace()
     former = ownership.find_owner(paths)
     if not former:
-        output.print_progress("the database belongs to this installation already")
+        output.print_progress("the database already belongs to this installation")
         return
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(
-                f"taking over the database of {former} needs a confirmation", hint="add --yes if its engine is stopped"
+                f"taking over the database of {former} requires confirmation", hint="add --yes if its engine is stopped"
             )
         click.confirm(f"Take over the database from {former}? Its engine must be stopped.", abort=True)
     ownership.take_over(paths, client.SENDER, datetime.now(UTC))
-    output.print_progress(f"the database belongs to this installation now; it belonged to {former}")
+    output.print_progress(f"the database now belongs to this installation; it belonged to {former}")

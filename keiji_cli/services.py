@@ -130,7 +130,7 @@ def check_start(paths: Paths) -> None:
         import keiji_engine.engine  # noqa: F401
         from keiji_engine.storage.preflight import describe_other_database
     except ImportError as error:
-        raise KeijiError(f"keiji cannot be imported: {error}", hint="install it again") from error
+        raise KeijiError(f"keiji cannot be imported: {error}", hint="reinstall it") from error
     if (warning := describe_other_database(settings, paths)) is not None:
         output.print_warning(warning)
 
@@ -144,7 +144,7 @@ def require_detached(paths: Paths) -> None:
     info = engine_process.read_info(paths)
     if info is not None and not info.is_detached:
         raise KeijiError(
-            f"the engine (pid {info.pid}) runs in the foreground of systemd, a container or a shell",
+            f"the engine (pid {info.pid}) runs in the foreground, under systemd, in a container or in a shell",
             hint="restart it there, for example with `systemctl --user restart keiji` or `docker restart`",
         )
 

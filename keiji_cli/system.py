@@ -90,7 +90,7 @@ def _print_online_services(paths: Paths) -> None:
 @_service_selection(SERVICES)
 @click.option("--force", is_flag=True, help="Kill an engine that does not respond. Its live runs continue.")
 def stop(selected: tuple[str, ...], *, force: bool) -> None:
-    """Stop the engine, or some of its services. Live runs continue; the next engine adopts them."""
+    """Stop the engine, or some of its services. Live runs continue; the engine adopts them when it starts again."""
     paths = client.current_paths()
     if selected:
         for name in services.sort_bus_last(selected):
@@ -106,9 +106,9 @@ def _stop_engine(paths: Paths, *, force: bool = False) -> None:
     output.print_progress(f"engine {pid} stopped")
     count = services.count_run_files(paths)
     if count == 1:
-        output.print_progress("1 live run continues; the next engine will adopt it")
+        output.print_progress("1 live run continues; the engine adopts it when it starts again")
     elif count:
-        output.print_progress(f"{count} live runs continue; the next engine will adopt them")
+        output.print_progress(f"{count} live runs continue; the engine adopts them when it starts again")
 
 
 @system.command()

@@ -31,7 +31,7 @@ async def shutdown(context: Context, request: Shutdown) -> Done:
     lines = ["stopping the engine"]
     if live:
         lines.append(
-            f"{live} live run{'s continue' if live > 1 else ' continues'}; the next engine will adopt "
-            f"{'them' if live > 1 else 'it'}"
+            f"{live} live run{'s continue' if live > 1 else ' continues'}; the engine adopts "
+            f"{'them' if live > 1 else 'it'} when it starts again"
         )
     return Done(id=request.id, lines=tuple(lines))

@@ -117,7 +117,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
         {"path": "/srv/a.log", "detail": ""},
         "output is lost, since the log /srv/a.log cannot be written",
     ),
-    (Code.UNREADABLE, {"detail": "policy: x"}, "what the database has about the task cannot be read: policy: x"),
+    (Code.UNREADABLE, {"detail": "policy: x"}, "the task's record in the database cannot be read: policy: x"),
     (Code.OVERDUE, {"at": TEN, "schedule": "every hour"}, f"overdue since {AT_TEN} (every hour)"),
     (Code.NOT_BUILT, {}, "not built yet"),
     (Code.DISABLED, {}, "disabled"),
@@ -144,7 +144,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.BUILD_MISSING, {"build": "1f"}, "the files of the active build 1f are missing"),
     (Code.INTERPRETER_MISSING, {"path": "/bin/py"}, "the interpreter of the active build is missing: /bin/py"),
     (Code.ENV_INVALID, {"detail": "line 1: no key"}, "the .env cannot be used: line 1: no key"),
-    (Code.DETAILS_CHANGED, {"variables": "NAME"}, "the .env has another NAME, for the next build"),
+    (Code.DETAILS_CHANGED, {"variables": "NAME"}, "the .env has been changed (NAME); the next build applies it"),
     (Code.DUE, {"at": TEN, "schedule": "every hour"}, f"due next at {AT_TEN} (every hour)"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
 ]
