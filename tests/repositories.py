@@ -26,6 +26,7 @@ class Repositories:
     """An open store, and its repositories. Their methods also raise what `Store.write` raises."""
 
     def __init__(self, store: Store) -> None:
+        self.store = store
         self.read = store.read
         self.write = store.write
         self.write_batch = store.write_batch

@@ -153,7 +153,7 @@ class RunRepository:
         change = (
             sa.update(runs)
             .where(runs.c.run_id == sa.bindparam("key"), runs.c.state == RunState.QUEUED)
-            .values(state=RunState.STARTING, build=sa.bindparam("new_build"), reason=None)
+            .values(state=RunState.STARTING, build=sa.bindparam("new_build"), reason=None, **self._origin)
         )
         started = [
             replace(run, state=RunState.STARTING, build=owners[run.task].build or run.build, reason=None)

@@ -8,10 +8,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from repositories import Repositories
 
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Build, Pause, Run, RunResult
+from keiji.records import Build, Pause, Run, RunOrigin, RunResult
 from keiji.schedule import ScheduleContext, every
 from keiji.states import RunState
 from keiji_engine.scheduler.agenda import Agenda
@@ -142,6 +143,20 @@ def test_a_queued_run_starts_unless_it_was_cancelled_since(store: Store) -> None
     assert [run.run_id for run in decided.start] == [queued.run_id]
     store.write(lambda tx: tx.runs.cancel_queued("one", reason(Code.STOPPED, by="keiji"), at(25)))
     assert not execute(store, decided, at(25))
+
+
+def test_each_run_that_a_plan_starts_has_the_origin_that_allows_starting_it_again(
+    open_store: Callable[[], Repositories],
+) -> None:
+    store = open_store().store
+    add_task(store, "one", overlap="queue")
+    store.run_origin = RunOrigin("folder", "boot")
+    [live] = execute(store, make_plan(store, at(10)), at(10)).runs.values()
+    [queued] = execute(store, make_plan(store, at(20)), at(20)).runs.values()
+    assert store.read(lambda tx: tx.runs.origins()) == {live.run_id: store.run_origin}
+    finish(store, live, at(25))
+    execute(store, make_plan(store, at(25)), at(25))
+    assert store.read(lambda tx: tx.runs.origins()) == {queued.run_id: store.run_origin}
 
 
 def test_a_queued_run_does_not_start_beside_a_run_that_was_requested_since(store: Store) -> None:
