@@ -177,9 +177,9 @@ def _painted(table: Any, slug: str) -> str:
 
 def paint() -> None:
     """Run a terminal until its first row is on the screen, print "painted", and exit."""
-    from keiji_tui.main import loaded
+    from keiji_tui.cli import load_app
 
-    center = loaded()
+    center = load_app()
     from fake_link import FakeLink
     from scenes import snapshot
 

@@ -28,9 +28,9 @@ from year import memory
 
 from keiji_engine.bus import protocol as p
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.bus import BusLink
-from keiji_tui.widgets.log_ask import LogAsk
-from keiji_tui.widgets.log_view import LogView
+from keiji_tui.engine.bus_link import BusLink
+from keiji_tui.logs.prompt import LogPrompt
+from keiji_tui.logs.view import LogView
 
 OPEN_LIMIT = 0.5  # seconds until the end of the log is on the screen
 MOVE_LIMIT = 0.25  # seconds until another part of the log is
@@ -81,8 +81,8 @@ async def until(condition: Callable[[], object]) -> float:
 async def enter(pilot: Pilot[None], app: ControlCenter, key: str, text: str) -> None:
     """Enter text into the prompt that a key opens."""
     await press(pilot, key)
-    await until(lambda: app.screen.query_one(LogAsk).is_open)
-    app.screen.query_one(LogAsk).query_one(Input).value = text
+    await until(lambda: app.screen.query_one(LogPrompt).is_open)
+    app.screen.query_one(LogPrompt).query_one(Input).value = text
     await press(pilot, "enter")
 
 

@@ -20,7 +20,7 @@ from keiji.settings import template
 from keiji_cli import client, demo, services
 from keiji_engine.bus.protocol import BuildTask, Create, RunTask
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.bus import BusLink
+from keiji_tui.engine.bus_link import BusLink
 
 PICTURES = Path(__file__).parent / "pictures"
 LIMIT = 60.0

@@ -2,7 +2,7 @@
 
 import sys
 
-from keiji_tui.main import main
+from keiji_tui.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,28 +19,28 @@ from textual.worker import Worker, WorkerState
 
 from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui import actions, commands, keymap
-from keiji_tui.actions import Action
-from keiji_tui.errands import Errands
-from keiji_tui.key_order import KeyOrder
-from keiji_tui.link.link import Link
+from keiji_tui.actions import action, catalog, requests
+from keiji_tui.actions.action import Action
+from keiji_tui.actions.bulk import BULK_ACTIONS
+from keiji_tui.actions.key_queue import KeyOrder
+from keiji_tui.engine.directives import DirectiveSender
+from keiji_tui.engine.link import Link
+from keiji_tui.external import in_editor
 from keiji_tui.list_keys import ListKeys
 from keiji_tui.log_openings import LogOpenings
-from keiji_tui.logs.sanitise import plain
 from keiji_tui.messages import TaskSelected
-from keiji_tui.palette import Actions, Palette
-from keiji_tui.programs import in_editor
-from keiji_tui.screens.board import Board
-from keiji_tui.screens.build_output import SaidScreen
+from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.build_output import DirectiveOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.palette import Actions, Palette
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
-from keiji_tui.store import Store
-from keiji_tui.styles.colourless import Colourless
-from keiji_tui.styles.theme import DARK, OURS, names_of_ours, shaded
-from keiji_tui.together import TOGETHER
+from keiji_tui.state.store import Store
+from keiji_tui.text.sanitise import plain
+from keiji_tui.theme.colourless import Colourless
+from keiji_tui.theme.themes import DARK, OURS, names_of_ours, shaded
 
 APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
 SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log; the first one does at once
@@ -68,7 +68,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
     """
 
     TITLE = "keiji"
-    CSS_PATH = "styles/keiji.tcss"
+    CSS_PATH = "theme/keiji.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
     NOTIFICATION_TIMEOUT = 4
 
@@ -88,11 +88,11 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         remember: Callable[[str], None] = lambda _: None,
         edit: Callable[[App[None], Path], None] = in_editor,
     ) -> None:
-        actions.bind(keys or {})
+        action.bind(keys or {})
         super().__init__()
         if keys:
             # All of them, so that what shares a key with one that has moved keeps it.
-            self.set_keymap({action.id: ",".join(action.keys) for action in keymap.ACTIONS})
+            self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
         self._complaints = complaints
         self._remember = remember
         self._edit = edit
@@ -103,7 +103,9 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self._readonly = readonly
         self._tasks_screen = TasksScreen(self.store, home, readonly=readonly, task=task)
         show = self.show_failed_build
-        self._errands = Errands(link, self.store, self.notify, self._changed, clock=clock, show_failed_build=show)
+        self._errands = DirectiveSender(
+            link, self.store, self.notify, self._changed, clock=clock, show_failed_build=show
+        )
         self._run_asked_for = (task, run) if task and run else None
         self._apply_timer: Timer | None = None
         self._settle_timer: Timer | None = None
@@ -180,14 +182,14 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self.set_timer(1.0 - self._now().microsecond / 1e6, self._tick)
 
     @property
-    def board(self) -> Board:
+    def board(self) -> BaseScreen:
         """The full screen that is on top, under whatever asks something."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, Board)), self._tasks_screen)
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, BaseScreen)), self._tasks_screen)
 
     def _paint(self) -> None:
         if self._is_open:
             self.board.paint(self._now())
-            if isinstance(self.screen, WhyScreen | SaidScreen):
+            if isinstance(self.screen, WhyScreen | DirectiveOutputScreen):
                 self.screen.paint(self._now())
 
     @property
@@ -195,7 +197,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         """Whether there is a screen to paint; a last timer may fire while all is being closed."""
         return self.is_running and self.board.is_ready
 
-    def on_board_opened(self) -> None:
+    def on_repaint_requested(self) -> None:
         self._paint()
 
     # ── the log of the selected task ─────────────────────────────────────────────────────────────────────────────────
@@ -226,20 +228,20 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         board = self.board
         if name == "start-service" and self.store.link is LinkState.OFFLINE:
             name = "start-engine"
-        action = keymap.BY_ID[name]
-        situation = board.situation
-        if name in TOGETHER and board is self._tasks_screen and self.store.marks:
-            self._ask_together(action, situation)
+        action = catalog.BY_ID[name]
+        action_context = board.action_context
+        if name in BULK_ACTIONS and board is self._tasks_screen and self.store.marks:
+            self._ask_together(action, action_context)
             return
-        reason = action.blocked(situation)
+        reason = action.blocked(action_context)
         if reason:
             self._refuse(action, reason)
             return
-        directive = commands.directive_for(name, situation)
+        directive = requests.directive_for(name, action_context)
         if directive is None:
             getattr(self, f"_do_{name.replace('-', '_')}")()
             return
-        self._ask_and_send(action, directive, commands.about(directive, situation))
+        self._ask_and_send(action, directive, requests.about(directive, action_context))
 
     def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
         def send(directive: Directive) -> None:
@@ -252,12 +254,12 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
         def reasoned(reason: str | None) -> None:
             if reason is not None:
-                send(commands.because(directive, reason))
+                send(requests.because(directive, reason))
 
         if isinstance(directive, PauseSystem):
             self.push_screen(ReasonScreen(), reasoned)
-        elif action.is_asked(self.board.situation):
-            self.push_screen(ConfirmScreen(commands.question(directive, name)), answered)
+        elif action.is_asked(self.board.action_context):
+            self.push_screen(ConfirmScreen(requests.question(directive, name)), answered)
         else:
             send(directive)
 
@@ -311,7 +313,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
     def _do_help(self) -> None:
         board = self.board
         places = dict.fromkeys((*board.places, *board.ABOUT, *board.ALWAYS))
-        self.push_screen(HelpScreen(tuple(places), board.situation))
+        self.push_screen(HelpScreen(tuple(places), board.action_context))
 
     def _do_palette(self) -> None:
         self.action_command_palette()
@@ -323,7 +325,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
     def action_help_quit(self) -> None:
         """Say how to leave, to somebody who presses what ends other programs."""
-        self.notify(f"{keymap.BY_ID['quit'].key} leaves; the engine and its tasks keep running", markup=False)
+        self.notify(f"{catalog.BY_ID['quit'].key} leaves; the engine and its tasks keep running", markup=False)
 
     def _do_quit(self) -> None:
         self.exit()

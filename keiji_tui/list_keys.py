@@ -11,15 +11,15 @@ from textual.app import App
 from textual.theme import ThemeProvider
 
 from keiji.errors import KeijiError
-from keiji_tui import together
-from keiji_tui.actions import Action, Situation
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.new_task import Draft
-from keiji_tui.palette import Palette
+from keiji_tui.actions import bulk
+from keiji_tui.actions.action import Action, ActionContext
 from keiji_tui.part import Part
 from keiji_tui.screens.confirm import ConfirmScreen
-from keiji_tui.screens.listed import ListBoard
+from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.new_task import NewTaskScreen
+from keiji_tui.screens.palette import Palette
+from keiji_tui.state.draft import Draft
+from keiji_tui.text.sanitise import plain
 from keiji_tui.toasts import Toasts
 
 
@@ -56,8 +56,8 @@ class ListKeys(Toasts, Part):
 
     # ── several tasks ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _ask_together(self, action: Action, situation: Situation) -> None:
-        plan = together.plan(action, situation, self._tasks_screen.subjects)
+    def _ask_together(self, action: Action, action_context: ActionContext) -> None:
+        plan = bulk.plan(action, action_context, self._tasks_screen.subjects)
         if not plan.steps:
             self._refuse(action, plan.left_out[0][1])
             return
@@ -67,7 +67,7 @@ class ListKeys(Toasts, Part):
                 self._errands.begin(*(directive for directive, _ in plan.steps))
                 self._start(partial(self._errands.send_all, plan))
 
-        self.push_screen(ConfirmScreen(together.question(plan)), answered)
+        self.push_screen(ConfirmScreen(bulk.question(plan)), answered)
 
     def _refuse(self, action: Action, reason: str) -> None:
         self.refuse(action.label, plain(reason))
@@ -76,7 +76,7 @@ class ListKeys(Toasts, Part):
 
     def _do_filter(self) -> None:
         board = self.board
-        if isinstance(board, ListBoard):
+        if isinstance(board, ListScreen):
             board.open_filter()
         else:
             self._to_tasks()
@@ -89,7 +89,7 @@ class ListKeys(Toasts, Part):
         self._next_kind()
 
     def _next_kind(self) -> None:
-        if isinstance(self.board, ListBoard):
+        if isinstance(self.board, ListScreen):
             self.board.next_kind()
 
     # ── order, marks, copies ─────────────────────────────────────────────────────────────────────────────────────────
@@ -110,10 +110,10 @@ class ListKeys(Toasts, Part):
         self._tasks_screen.mark()
 
     def _do_copy(self) -> None:
-        self._copy(together.names_of(self._tasks_screen.subjects))
+        self._copy(bulk.names_of(self._tasks_screen.subjects))
 
     def _do_copy_command(self) -> None:
-        self._copy(together.commands_of(self._tasks_screen.subjects))
+        self._copy(bulk.commands_of(self._tasks_screen.subjects))
 
     def _do_copy_run(self) -> None:
         self._copy_selected()
@@ -125,7 +125,7 @@ class ListKeys(Toasts, Part):
         self._copy_selected()
 
     def _copy_selected(self) -> None:
-        if isinstance(self.board, ListBoard):
+        if isinstance(self.board, ListScreen):
             self._copy("\n".join(self.board.copied()))
 
     def _copy(self, text: str) -> None:

@@ -7,13 +7,13 @@ from functools import partial
 from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji.states import FAILURES
-from keiji_tui.logs.sanitise import plain
 from keiji_tui.logs.source import MOST_RUNS
 from keiji_tui.messages import LogOpened
 from keiji_tui.openings import Openings
-from keiji_tui.screens.log import LogBoard, MergedLogScreen, RunLogScreen
+from keiji_tui.screens.log import LogScreen, MergedLogScreen, RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.text.sanitise import plain
 
 LAST, FAILED = "last", "failed"
 
@@ -29,7 +29,7 @@ class LogOpenings(Openings):
     def _follow_logs(self) -> None:
         """Follow the log of every screen that shows one, on an engine that has just been joined or before."""
         for screen in self.screen_stack:
-            if isinstance(screen, LogBoard) and screen.is_mounted:
+            if isinstance(screen, LogScreen) and screen.is_mounted:
                 screen.follow(self._link)
         if self._run_asked_for is not None:
             asked, self._run_asked_for = self._run_asked_for, None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.message import Message
 
 
-class BoardOpened(Message):
+class RepaintRequested(Message):
     """A full screen came to the top and wants to be painted."""
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from keiji_tui.link.link import Link
+from keiji_tui.engine.link import Link
 from keiji_tui.messages import WhyOutdated
 from keiji_tui.part import Part
-from keiji_tui.screens.asking import Outdated
-from keiji_tui.screens.board import Board
-from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.loading import Outdated
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
@@ -35,7 +35,7 @@ class Openings(Part):
     def _do_services(self) -> None:
         if not isinstance(self.board, ServicesScreen):
             self._to_tasks()
-            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.own_logs)
+            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.service_logs)
             self.push_screen(screen)
 
     def _do_runs(self) -> None:
@@ -88,7 +88,7 @@ class Openings(Part):
     def _do_said(self) -> None:
         board = self.board
         if isinstance(board, LedgerScreen) and board.entry is not None:
-            self.push_screen(SaidScreen(self.store, board.entry.id))
+            self.push_screen(DirectiveOutputScreen(self.store, board.entry.id))
 
     def _do_output(self) -> None:
         task = self.board.subject
@@ -97,7 +97,7 @@ class Openings(Part):
 
     def show_failed_build(self, slug: str) -> bool:
         """Show what a build said that failed; return False where somebody is about something else."""
-        if not isinstance(self.screen, Board):
+        if not isinstance(self.screen, BaseScreen):
             return False
         self.push_screen(BuildOutputScreen(self.store, slug))
         return True

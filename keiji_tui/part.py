@@ -7,22 +7,22 @@ from collections.abc import Awaitable, Callable
 
 from textual.app import App
 
-from keiji_tui.errands import Errands
-from keiji_tui.screens.board import Board
+from keiji_tui.engine.directives import DirectiveSender
+from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.tasks import TasksScreen
-from keiji_tui.store import Store
+from keiji_tui.state.store import Store
 
 
 class Part(App[None]):
     """A part of the terminal."""
 
     store: Store
-    _errands: Errands
+    _errands: DirectiveSender
     _tasks_screen: TasksScreen
 
     @property
     @abstractmethod
-    def board(self) -> Board:
+    def board(self) -> BaseScreen:
         """The full screen that is on top."""
 
     @abstractmethod

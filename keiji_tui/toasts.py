@@ -7,7 +7,7 @@ from textual.app import App
 from textual.notifications import Notify
 from textual.widgets import Input
 
-from keiji_tui.keymap import BY_ID
+from keiji_tui.actions.catalog import BY_ID
 
 _NOT_NOW = "not now"
 _MOST = 4  # complaints in full; there may be one for each line of a file

@@ -20,8 +20,8 @@ from keiji.schedule import EPOCH, Schedule
 from keiji.settings import template
 from keiji.states import TRANSITIONS, RunState
 from keiji_engine.bus import protocol as p
-from keiji_tui.actions import Risk, shown
-from keiji_tui.keymap import ACTIONS
+from keiji_tui.actions.action import Risk, shown
+from keiji_tui.actions.catalog import ACTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
 

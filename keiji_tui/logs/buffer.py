@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from keiji_tui.logs.lines import Line, joined, skipped
+from keiji_tui.logs.chunk import Line, joined, skipped
 
 MOST_LINES = 5_000
 MOST_LETTERS = 4 * 1024 * 1024  # reached only where lines are very long

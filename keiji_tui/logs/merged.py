@@ -17,20 +17,20 @@ from typing import TypeVar
 
 from keiji.errors import TaskNotFound
 from keiji.records import Run
-from keiji_tui.link.link import Logs
-from keiji_tui.logs.cuts import (
+from keiji_tui.engine.link import Logs
+from keiji_tui.logs.chunk import Chunk, Line
+from keiji_tui.logs.merge import (
     Cut,
     Entry,
-    Mixed,
-    Place,
-    Strand,
+    MergedChunk,
+    OffsetVector,
+    SourceBatch,
     from_the_last_gap,
     ordered,
     time_of,
     up_to_the_first_gap,
 )
-from keiji_tui.logs.lines import Line, Piece
-from keiji_tui.logs.source import PAGE, SCAN, Found, TaskLog, Told, nearest
+from keiji_tui.logs.source import PAGE, SCAN, LogEvent, ReadResult, TaskLog, nearest
 
 _TOGETHER_SECONDS = 0.05  # what several logs tell within this is put in order
 _PROBE = 4 * 1024  # bytes that are read to learn the time of a place
@@ -53,42 +53,46 @@ class MergedLog:
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def oldest(self) -> int:
-        return Place.of(await self._oldest())
+        return OffsetVector.of(await self._oldest())
 
-    async def last(self, limit: int) -> Found:
+    async def last(self, limit: int) -> ReadResult:
         found = await asyncio.gather(*(_or_nothing(partial(log.last, self._share(limit)), 0) for log in self._logs))
-        size = Place.of(each.size for each in found)
-        return Found(self._ending([each.piece for each in found]), size)
+        size = OffsetVector.of(each.size for each in found)
+        return ReadResult(self._ending([each.piece for each in found]), size)
 
-    def _ending(self, pieces: Sequence[Piece]) -> Piece:
-        strands = [Strand(n, [piece], is_last=piece.position == 0) for n, piece in enumerate(pieces)]
+    def _ending(self, pieces: Sequence[Chunk]) -> Chunk:
+        strands = [SourceBatch(n, [piece], is_last=piece.position == 0) for n, piece in enumerate(pieces)]
         return self._backward(from_the_last_gap(strands), [piece.end for piece in pieces])
 
-    async def after(self, position: int, limit: int) -> Found:
+    async def after(self, position: int, limit: int) -> ReadResult:
         cut, share = await self._cut(position), self._share(limit)
         found = await asyncio.gather(
             *(_or_nothing(partial(log.after, at, share), at) for log, at in zip(self._logs, cut, strict=True))
         )
-        strands = [Strand(n, [each.piece], is_last=each.piece.end >= each.size) for n, each in enumerate(found)]
+        strands = [SourceBatch(n, [each.piece], is_last=each.piece.end >= each.size) for n, each in enumerate(found)]
         start = [max(at, each.piece.position) for at, each in zip(cut, found, strict=True)]
-        return Found(self._forward(up_to_the_first_gap(strands), start), Place.of(each.size for each in found))
+        return ReadResult(
+            self._forward(up_to_the_first_gap(strands), start), OffsetVector.of(each.size for each in found)
+        )
 
-    async def before(self, position: int, limit: int) -> tuple[Piece | None, bool]:
+    async def before(self, position: int, limit: int) -> tuple[Chunk | None, bool]:
         cut, share = await self._cut(position), self._share(limit)
         found = await asyncio.gather(
             *(_or_none(partial(log.before, at, share)) for log, at in zip(self._logs, cut, strict=True))
         )
-        strands = [Strand(n, [piece] if piece else [], is_last=is_oldest) for n, (piece, is_oldest) in enumerate(found)]
+        strands = [
+            SourceBatch(n, [piece] if piece else [], is_last=is_oldest) for n, (piece, is_oldest) in enumerate(found)
+        ]
         entries = from_the_last_gap(strands)
         if not entries:
             return None, True
         is_all = all(is_oldest for _, is_oldest in found) and len(entries) == sum(len(s.entries) for s in strands)
         return self._backward(entries, cut), is_all
 
-    async def around(self, position: int) -> tuple[Found, int]:
-        place = Place.of(await self._cut(position))
+    async def around(self, position: int) -> tuple[ReadResult, int]:
+        place = OffsetVector.of(await self._cut(position))
         (above, _), below = await asyncio.gather(self.before(place, PAGE), self.after(place, PAGE))
-        return Found(above.joined([below.piece]) if above is not None else below.piece, below.size), place
+        return ReadResult(above.joined([below.piece]) if above is not None else below.piece, below.size), place
 
     async def runs(self) -> Sequence[Run]:
         return [run for runs in await asyncio.gather(*(log.runs() for log in self._logs)) for run in runs]
@@ -109,7 +113,7 @@ class MergedLog:
         numbers = range(len(self._logs))
         place = await asyncio.gather(*(self._first_since(since, n, oldest[n], ends[n]) for n in numbers if n != number))
         place.insert(number, at)
-        return Place.of(place)
+        return OffsetVector.of(place)
 
     def paths(self) -> list[Path]:
         return [path for log in self._logs for path in log.paths()]
@@ -117,18 +121,18 @@ class MergedLog:
     def _share(self, limit: int) -> int:
         return max(self._least, limit // len(self._logs))
 
-    def _forward(self, entries: Sequence[Entry], start: Iterable[int]) -> Piece:
+    def _forward(self, entries: Sequence[Entry], start: Iterable[int]) -> Chunk:
         """Return the lines of entries that follow a cut."""
         cut = list(start)
-        first = place = Place.of(cut)
+        first = place = OffsetVector.of(cut)
         made = []
         for entry in entries:
             cut[entry.log] = entry.line.end
-            begin, place = place, Place.of(cut)
+            begin, place = place, OffsetVector.of(cut)
             made.append(Line(begin, place, entry.line.raw, task=self._logs[entry.log].slug))
-        return Mixed(first, place, "".join(f"{entry.text}\n" for entry in entries), tuple(made))
+        return MergedChunk(first, place, "".join(f"{entry.text}\n" for entry in entries), tuple(made))
 
-    def _backward(self, entries: Sequence[Entry], end: Iterable[int]) -> Piece:
+    def _backward(self, entries: Sequence[Entry], end: Iterable[int]) -> Chunk:
         """Return the lines of entries that end at a cut."""
         start = list(end)
         for entry in reversed(entries):
@@ -141,7 +145,7 @@ class MergedLog:
     # ── places ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _cut(self, position: int) -> Cut:
-        if isinstance(position, Place):
+        if isinstance(position, OffsetVector):
             return position.cut
         oldest, ends = await self._bounds()
         return tuple(ends if position >= sum(ends) else await self._nearest(position, oldest, ends))
@@ -197,8 +201,8 @@ class MergedLog:
 
     # ── following ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def follow(self) -> AsyncIterator[Told]:
-        heard: asyncio.Queue[tuple[int, Told | Exception]] = asyncio.Queue(maxsize=16 * len(self._logs))
+    async def follow(self) -> AsyncIterator[LogEvent]:
+        heard: asyncio.Queue[tuple[int, LogEvent | Exception]] = asyncio.Queue(maxsize=16 * len(self._logs))
         tails = [asyncio.create_task(_tail(log, number, heard)) for number, log in enumerate(self._logs)]
         try:
             ends, look = await self._begin(heard)
@@ -211,21 +215,21 @@ class MergedLog:
             for tail in tails:
                 tail.cancel()
 
-    async def _begin(self, heard: asyncio.Queue[tuple[int, Told | Exception]]) -> tuple[list[int], Told]:
+    async def _begin(self, heard: asyncio.Queue[tuple[int, LogEvent | Exception]]) -> tuple[list[int], LogEvent]:
         """Wait until each log has told what its end looks like; return where that is, and all of it."""
-        looks: dict[int, Told] = {}
+        looks: dict[int, LogEvent] = {}
         while len(looks) < len(self._logs):
             number, told = await heard.get()
             if isinstance(told, TaskNotFound):
-                told = Told(Piece(0, 0, ""), 0)
+                told = LogEvent(Chunk(0, 0, ""), 0)
             if isinstance(told, Exception):
                 raise told
             looks.setdefault(number, told)
         pieces = [looks[number].piece for number in range(len(self._logs))]
-        size = Place.of(looks[number].size for number in range(len(self._logs)))
-        return [piece.end for piece in pieces], Told(self._ending(pieces), size, is_look=True)
+        size = OffsetVector.of(looks[number].size for number in range(len(self._logs)))
+        return [piece.end for piece in pieces], LogEvent(self._ending(pieces), size, is_look=True)
 
-    async def _so_far(self, ends: list[int], look: Told) -> AsyncIterator[Told]:
+    async def _so_far(self, ends: list[int], look: LogEvent) -> AsyncIterator[LogEvent]:
         """Tell what there is, or what came since this was told the last time where that is little."""
         told, self._told = self._told, tuple(ends)
         if told is None or sum(ends) - sum(told) > SCAN:
@@ -233,17 +237,17 @@ class MergedLog:
         elif any(end < known for end, known in zip(ends, told, strict=True)):
             yield look._replace(restarted=True)
         else:
-            self._told, place = told, Place.of(told)
+            self._told, place = told, OffsetVector.of(told)
             while place < sum(ends):
                 piece, size = await self.after(place, SCAN)
                 if piece.end <= place:
                     break
-                yield Told(piece, size)
-                place = Place.of(await self._cut(piece.end))
+                yield LogEvent(piece, size)
+                place = OffsetVector.of(await self._cut(piece.end))
                 self._told = place.cut
             ends[:] = place.cut
 
-    def _added(self, ends: list[int], batch: Sequence[tuple[int, Told | Exception]]) -> Iterator[Told]:
+    def _added(self, ends: list[int], batch: Sequence[tuple[int, LogEvent | Exception]]) -> Iterator[LogEvent]:
         """Yield what was added, put in order, and move the ends on."""
         added = _Added(ends)
         for number, told in batch:
@@ -264,11 +268,11 @@ class MergedLog:
         yield from self._tell(added)
         self._told = tuple(ends)
 
-    def _tell(self, added: _Added) -> Iterator[Told]:
+    def _tell(self, added: _Added) -> Iterator[LogEvent]:
         if added.pieces or added.is_restarted:
-            strands = [Strand(number, pieces, is_last=True) for number, pieces in added.pieces.items()]
+            strands = [SourceBatch(number, pieces, is_last=True) for number, pieces in added.pieces.items()]
             piece = self._forward(ordered(strands), added.start)
-            yield Told(piece, piece.end, restarted=added.is_restarted)
+            yield LogEvent(piece, piece.end, restarted=added.is_restarted)
 
 
 class _Added:
@@ -277,10 +281,10 @@ class _Added:
     def __init__(self, start: Sequence[int], *, is_restarted: bool = False) -> None:
         self.start = tuple(start)
         self.is_restarted = is_restarted
-        self.pieces: dict[int, list[Piece]] = {}
+        self.pieces: dict[int, list[Chunk]] = {}
 
 
-async def _tail(log: TaskLog, number: int, heard: asyncio.Queue[tuple[int, Told | Exception]]) -> None:
+async def _tail(log: TaskLog, number: int, heard: asyncio.Queue[tuple[int, LogEvent | Exception]]) -> None:
     try:
         async for told in log.follow():
             await heard.put((number, told))
@@ -299,15 +303,15 @@ async def _batch(heard: asyncio.Queue[tuple[int, _T]]) -> list[tuple[int, _T]]:
 # What asks is handed on and called here: of what is given up before its turn, nothing is left that waits for ever.
 
 
-async def _or_nothing(ask: Callable[[], Awaitable[Found]], position: int) -> Found:
+async def _or_nothing(ask: Callable[[], Awaitable[ReadResult]], position: int) -> ReadResult:
     """Return what is found, and nothing of a task that was deleted."""
     try:
         return await ask()
     except TaskNotFound:
-        return Found(Piece(position, position, ""), position)
+        return ReadResult(Chunk(position, position, ""), position)
 
 
-async def _or_none(ask: Callable[[], Awaitable[tuple[Piece | None, bool]]]) -> tuple[Piece | None, bool]:
+async def _or_none(ask: Callable[[], Awaitable[tuple[Chunk | None, bool]]]) -> tuple[Chunk | None, bool]:
     try:
         return await ask()
     except TaskNotFound:

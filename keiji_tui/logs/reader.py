@@ -12,12 +12,12 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 from keiji.errors import KeijiError
-from keiji_tui.logs.asked import ALL, Choose, Sift
 from keiji_tui.logs.buffer import LogBuffer
-from keiji_tui.logs.intake import Intake
-from keiji_tui.logs.lines import Line, Piece, skipped
-from keiji_tui.logs.matcher import Matcher, PatternFailed
-from keiji_tui.logs.source import PAGE, SCAN, Source, Told
+from keiji_tui.logs.chunk import Chunk, Line, skipped
+from keiji_tui.logs.match_client import Matcher, PatternFailed
+from keiji_tui.logs.match_protocol import ALL, Choose, LineFilter
+from keiji_tui.logs.pending_chunks import PendingChunks
+from keiji_tui.logs.source import PAGE, SCAN, LogEvent, Source
 
 PACE_SECONDS = 0.05  # what comes in is applied together, this often at most
 
@@ -39,7 +39,7 @@ class LogReader:
 
     def __init__(self, matcher: Matcher, changed: Callable[[], None]) -> None:
         self.buffer = LogBuffer()
-        self.sift: Sift = ALL
+        self.sift: LineFilter = ALL
         self.following = True
         self.unseen = 0
         self.landed: int | None = None
@@ -47,7 +47,7 @@ class LogReader:
         self.is_scanning = False
         self._matcher = matcher
         self._changed = changed
-        self._intake = Intake()
+        self._intake = PendingChunks()
         self._seen = (0, 0)  # where the first line on the screen is, and the last one
         self._heading = 0  # which way somebody scrolled last
         self._goal: int | None = None
@@ -73,7 +73,7 @@ class LogReader:
         self._goal = self.landed = self._stuck_at = None
         self._is_halted = self.is_scanning = False
 
-    def take(self, told: Told) -> None:
+    def take(self, told: LogEvent) -> None:
         """Take in what the source told; it is shown with whatever else comes within a moment."""
         self.trouble = ""
         if self._is_begun_anew(told):
@@ -93,7 +93,7 @@ class LogReader:
         self._pace = None
         self._wake.set()
 
-    def _is_begun_anew(self, told: Told) -> bool:
+    def _is_begun_anew(self, told: LogEvent) -> bool:
         """Return whether the log was deleted, so that positions count from the start again."""
         known = max(self.buffer.end or 0, self._intake.end or 0)
         if not known:
@@ -129,7 +129,7 @@ class LogReader:
             self._seen = (first, last)
             self._wake.set()
 
-    def filter(self, sift: Sift) -> None:
+    def filter(self, sift: LineFilter) -> None:
         """Show other lines: from the first one on the screen on, or the newest where the end is followed."""
         self._era += 1
         self._matcher.interrupt()
@@ -306,7 +306,7 @@ class LogReader:
         buffer.reset(shown, piece.position, piece.end)
         self._goal, self.landed, self._seen = None, place, (place, place)
 
-    async def _let_through(self, piece: Piece) -> list[Line]:
+    async def _let_through(self, piece: Chunk) -> list[Line]:
         if self.sift.is_all or not piece.text:
             return piece.lines()
         chosen = (await self._matcher.ask(Choose(piece.text, self.sift))).chosen

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
 from keiji.records import Run
-from keiji_tui.logs.asked import ALL, Choose, Print, Sift
 from keiji_tui.logs.logfmt import parse
-from keiji_tui.logs.matcher import Matcher
+from keiji_tui.logs.match_client import Matcher
+from keiji_tui.logs.match_protocol import ALL, Choose, LineFilter, Print
 from keiji_tui.logs.slices import backwards, forwards
 from keiji_tui.logs.source import Source
 
@@ -59,7 +59,7 @@ async def save(
     extent: Extent,
     progress: Progress,
     *,
-    sift: Sift = ALL,
+    sift: LineFilter = ALL,
     names: Mapping[str, str] = NO_NAMES,
 ) -> int:
     """Write lines as they are shown to a file, with the names of tasks before them where there are any to tell apart.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from keiji_tui.logs.lines import Piece
+from keiji_tui.logs.chunk import Chunk
 from keiji_tui.logs.source import SCAN, Source
 
 
-async def backwards(source: Source, before: int) -> AsyncIterator[Piece]:
+async def backwards(source: Source, before: int) -> AsyncIterator[Chunk]:
     """Yield all that is kept before a place, from there towards the oldest."""
     reading = asyncio.ensure_future(source.before(before, SCAN))
     try:
@@ -26,7 +26,7 @@ async def backwards(source: Source, before: int) -> AsyncIterator[Piece]:
         reading.cancel()
 
 
-async def forwards(source: Source, begin: int, end: int | None = None) -> AsyncIterator[Piece]:
+async def forwards(source: Source, begin: int, end: int | None = None) -> AsyncIterator[Chunk]:
     """Yield all from a place on up to ``end``, or to the end of the log as it is then."""
     reading = asyncio.ensure_future(source.after(begin, SCAN))
     try:

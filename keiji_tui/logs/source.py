@@ -8,8 +8,8 @@ from typing import NamedTuple, Protocol
 
 from keiji.records import Run
 from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogSlice
-from keiji_tui.link.link import LogPart, Logs
-from keiji_tui.logs.lines import Piece
+from keiji_tui.engine.link import LogPart, Logs
+from keiji_tui.logs.chunk import Chunk
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
 SCAN = MAX_LOG_SLICE_BYTES  # for a filtered log, of which most lines are not shown
@@ -19,14 +19,14 @@ MOST_RUNS = 1000
 Read = Callable[[int | None, int], Awaitable[LogSlice]]
 
 
-class Found(NamedTuple):
+class ReadResult(NamedTuple):
     """What was read, and where the log ended by then."""
 
-    piece: Piece
+    piece: Chunk
     size: int
 
 
-class Told(NamedTuple):
+class LogEvent(NamedTuple):
     """What a source tells by itself.
 
     Args:
@@ -34,7 +34,7 @@ class Told(NamedTuple):
         restarted: whether the log was deleted, so that positions count from the start again.
     """
 
-    piece: Piece
+    piece: Chunk
     size: int
     is_look: bool = False
     restarted: bool = False
@@ -43,7 +43,7 @@ class Told(NamedTuple):
 class Source(Protocol):
     """Lines in an order, each at its position. What reads raises KeijiError where that is not possible."""
 
-    def follow(self) -> AsyncIterator[Told]:
+    def follow(self) -> AsyncIterator[LogEvent]:
         """Tell what the end looks like, then what is added. Raises KeijiError where there is no engine."""
         ...
 
@@ -51,19 +51,19 @@ class Source(Protocol):
         """Return the position of the oldest line that is kept."""
         ...
 
-    async def last(self, limit: int) -> Found:
+    async def last(self, limit: int) -> ReadResult:
         """Return ``limit`` bytes at most from the end."""
         ...
 
-    async def after(self, position: int, limit: int) -> Found:
+    async def after(self, position: int, limit: int) -> ReadResult:
         """Return ``limit`` bytes at most from a position on, or from the oldest line where that is behind it."""
         ...
 
-    async def before(self, position: int, limit: int) -> tuple[Piece | None, bool]:
+    async def before(self, position: int, limit: int) -> tuple[Chunk | None, bool]:
         """Return whole lines that end at a position, and whether they are the oldest that are kept; None for none."""
         ...
 
-    async def around(self, position: int) -> tuple[Found, int]:
+    async def around(self, position: int) -> tuple[ReadResult, int]:
         """Return what lies on both sides of a position, from a line on, and where that position has come to be."""
         ...
 
@@ -87,7 +87,7 @@ class TaskLog:
         self._link = link
         self.slug = slug
 
-    async def follow(self) -> AsyncIterator[Told]:
+    async def follow(self) -> AsyncIterator[LogEvent]:
         async for part in self._link.follow(self.slug):
             yield _told(part)
 
@@ -97,19 +97,19 @@ class TaskLog:
     async def oldest(self) -> int:
         return (await self._read(0, 1)).position
 
-    async def last(self, limit: int) -> Found:
+    async def last(self, limit: int) -> ReadResult:
         return _found(await self._read(None, limit))
 
-    async def after(self, position: int, limit: int) -> Found:
+    async def after(self, position: int, limit: int) -> ReadResult:
         return _found(await self._read(position, limit))
 
-    async def before(self, position: int, limit: int) -> tuple[Piece | None, bool]:
+    async def before(self, position: int, limit: int) -> tuple[Chunk | None, bool]:
         return await back(self._read, position, limit)
 
-    async def around(self, position: int) -> tuple[Found, int]:
+    async def around(self, position: int) -> tuple[ReadResult, int]:
         at = max(0, position - PAGE)
         found = _found(await self._read(at, 2 * PAGE))
-        return (Found(found.piece.whole(), found.size) if found.piece.position == at > 0 else found), position
+        return (ReadResult(found.piece.whole(), found.size) if found.piece.position == at > 0 else found), position
 
     async def runs(self) -> Sequence[Run]:
         return await self._link.runs(self.slug, MOST_RUNS)
@@ -130,7 +130,7 @@ def nearest(places: Iterable[int], position: int, *, backwards: bool) -> int | N
     return min((place for place in places if place > position), default=None)
 
 
-async def back(read: Read, before: int, limit: int) -> tuple[Piece | None, bool]:
+async def back(read: Read, before: int, limit: int) -> tuple[Chunk | None, bool]:
     """Return whole lines that end at ``before``, and whether they are the oldest that are kept; None for none."""
     at = max(0, before - limit)
     found = await read(at, before - at) if before else None
@@ -141,14 +141,14 @@ async def back(read: Read, before: int, limit: int) -> tuple[Piece | None, bool]
     return (piece, True) if is_oldest else (piece.whole(), False)
 
 
-def _found(part: LogSlice) -> Found:
-    return Found(Piece(part.position, part.end, part.text), part.size)
+def _found(part: LogSlice) -> ReadResult:
+    return ReadResult(Chunk(part.position, part.end, part.text), part.size)
 
 
-def _told(part: LogPart) -> Told:
-    piece = Piece(part.position, part.end, part.text)
+def _told(part: LogPart) -> LogEvent:
+    piece = Chunk(part.position, part.end, part.text)
     return (
-        Told(piece, part.size, is_look=True)
+        LogEvent(piece, part.size, is_look=True)
         if isinstance(part, LogSlice)
-        else Told(piece, part.end, restarted=part.restarted)
+        else LogEvent(piece, part.end, restarted=part.restarted)
     )

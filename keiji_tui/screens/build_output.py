@@ -9,22 +9,22 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from keiji.errors import KeijiError
-from keiji_tui import book
-from keiji_tui.book import Entry
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import BoardOpened
-from keiji_tui.screens.asking import Outdated
-from keiji_tui.screens.page import Page, hanging, title
-from keiji_tui.store import Store
-from keiji_tui.words import lasting
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.engine.link import Link
+from keiji_tui.messages import RepaintRequested
+from keiji_tui.screens.loading import Outdated
+from keiji_tui.screens.text_dialog import TextDialog, hanging, title
+from keiji_tui.state import ledger
+from keiji_tui.state.ledger import Entry
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import lasting
+from keiji_tui.text.sanitise import plain
 
 _LONGEST = 4000
 _ASKED = 200
 
 
-class SaidScreen(Page):
+class DirectiveOutputScreen(TextDialog):
     """Everything that was said of one directive of the ledger."""
 
     def __init__(self, store: Store, key: str) -> None:
@@ -55,7 +55,7 @@ class SaidScreen(Page):
         self.show()
 
 
-class BuildOutputScreen(SaidScreen):
+class BuildOutputScreen(DirectiveOutputScreen):
     """What the last build of a task said; of one from before this terminal, what the ledger has of it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("B", "dismiss", "close", show=False, id="output")]
@@ -79,7 +79,7 @@ class BuildOutputScreen(SaidScreen):
             self._note = ""
         except KeijiError as error:
             self._note = plain(error.message)
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     @property
     def entry(self) -> Entry | None:
@@ -106,8 +106,8 @@ class BuildOutputScreen(SaidScreen):
 
 
 def _stage(entry: Entry, *, built: bool = False) -> Content:
-    is_bad = entry.stage in (book.REFUSED, book.LOST, book.UNANSWERED)
-    words = {book.REFUSED: "failed", book.DONE: "went well"} if built else {}
+    is_bad = entry.stage in (ledger.REFUSED, ledger.LOST, ledger.UNANSWERED)
+    words = {ledger.REFUSED: "failed", ledger.DONE: "went well"} if built else {}
     mark = "✗ " if is_bad else ""
     return Content.styled(f"{mark}{words.get(entry.stage, entry.stage)}", "$text-error" if is_bad else "$text-success")
 
@@ -118,7 +118,7 @@ def _said(entry: Entry, width: int) -> list[Content]:
         text = plain(said.replace("\t", "    "), _LONGEST)
         indent = len(text) - len(text.lstrip())
         # The first line of a refusal has file, line and what is wrong there.
-        style = "$text-error" if number == 0 and entry.stage == book.REFUSED else ""
+        style = "$text-error" if number == 0 and entry.stage == ledger.REFUSED else ""
         lines += hanging(Content(" " * min(indent, width // 2)), text.strip(), width, style)
     lines.append(Content(""))
     lines += hanging(Content(""), _asked(entry), width, "$text-muted")

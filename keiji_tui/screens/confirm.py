@@ -11,9 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from keiji_tui.commands import Question
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.modal import Modal
+from keiji_tui.actions.requests import Question
+from keiji_tui.screens.dialogs import Modal
+from keiji_tui.text.sanitise import plain
 
 
 class ConfirmScreen(Modal[bool]):

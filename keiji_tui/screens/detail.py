@@ -13,22 +13,22 @@ from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
 from keiji_engine.bus.protocol import ActiveBuild, Upcoming
 from keiji_engine.bus.views import RecentRun, TaskView
-from keiji_tui import durations
-from keiji_tui.actions import Action, Place
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.engine.link import Link
 from keiji_tui.screens.instants import instants, zone_of
-from keiji_tui.screens.page import hanging, section
-from keiji_tui.states import TaskState, state_of
-from keiji_tui.store import Store
-from keiji_tui.widgets.bars import bars
-from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.sheet import Sheet
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.screens.text_dialog import hanging, section
+from keiji_tui.state import durations
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.text.format import ago, calendar, counted, elapsed, lasting, outcome, short_path, until
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
+from keiji_tui.widgets.run_bars import bars
 from keiji_tui.widgets.task_row import COLOURS
-from keiji_tui.words import ago, calendar, counted, elapsed, lasting, outcome, short_path, until
+from keiji_tui.widgets.text_view import TextView
 
 INSTANTS = 10
 _RUNS = 5  # of the last ones that have a line each
@@ -36,11 +36,11 @@ _LABEL = 13
 _WIDEST = 100  # letters of a line that are still read with ease
 
 
-class DetailScreen(AskingBoard):
+class DetailScreen(LoadingScreen):
     """State, times, build, sources, runs and places of a task."""
 
-    BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.TASK,)
+    BINDINGS = bindings(Scope.TASK)
+    ABOUT = (Scope.TASK,)
     AUTO_FOCUS = "#detail"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
@@ -51,8 +51,8 @@ class DetailScreen(AskingBoard):
         self._build: ActiveBuild | None = None
 
     def body(self) -> ComposeResult:
-        yield Line(id="detail-title", classes="title")
-        yield Sheet(id="detail")
+        yield AdaptiveLine(id="detail-title", classes="title")
+        yield TextView(id="detail")
 
     @property
     def subject(self) -> TaskView | None:
@@ -77,12 +77,14 @@ class DetailScreen(AskingBoard):
         name = plain(task.name) if task else plain(self.slug)
         standing = self.standing if self.trouble or not store.is_live else ""
         state = Content.styled(standing, "$text-warning")
-        self.query_one("#detail-title", Line).put((Content.assemble(("task ", "$text-muted"), (name, "bold")), state))
-        width = max(12, min(self.query_one(Sheet).size.width - 3, _WIDEST))
+        self.query_one("#detail-title", AdaptiveLine).put(
+            (Content.assemble(("task ", "$text-muted"), (name, "bold")), state)
+        )
+        width = max(12, min(self.query_one(TextView).size.width - 3, _WIDEST))
         # What nobody tells any more stands still: it is shown as of when it was true.
         as_of = now if store.is_live else store.heard_at or now
         lines = list(self._lines(task, as_of, width)) if task else [Content("there is no such task any more")]
-        self.query_one(Sheet).put(lines, [number for number, line in enumerate(lines) if not line])
+        self.query_one(TextView).put(lines, [number for number, line in enumerate(lines) if not line])
 
     def on_resize(self) -> None:
         if self.is_ready:

@@ -10,16 +10,16 @@ from textual.content import Content
 from keiji.records import FileDifference
 from keiji_engine.bus.protocol import Difference
 from keiji_engine.bus.views import TaskView
-from keiji_tui.actions import Action, Place
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.asking import AskingBoard
-from keiji_tui.store import Store
-from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.sheet import Sheet
-from keiji_tui.words import counted
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.engine.link import Link
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import counted
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
+from keiji_tui.widgets.text_view import TextView
 
 _LONGEST = 1100
 _STYLES = {"+": "$text-success", "-": "$text-error", "@": "$text-accent", "\\": "$text-muted"}
@@ -31,11 +31,11 @@ _CHANGES = {
 }
 
 
-class DifferenceScreen(AskingBoard):
+class DifferenceScreen(LoadingScreen):
     """A unified diff of each file that differs."""
 
-    BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.TASK,)
+    BINDINGS = bindings(Scope.TASK)
+    ABOUT = (Scope.TASK,)
     AUTO_FOCUS = "#difference"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
@@ -45,17 +45,17 @@ class DifferenceScreen(AskingBoard):
         self._shown: object = None
 
     def body(self) -> ComposeResult:
-        yield Line(id="difference-title", classes="title")
-        yield Line(id="difference-error")
-        yield Sheet(id="difference")
+        yield AdaptiveLine(id="difference-title", classes="title")
+        yield AdaptiveLine(id="difference-error")
+        yield TextView(id="difference")
 
     @property
     def subject(self) -> TaskView | None:
         return self.store.tasks.get(self.slug)
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        return (Place.TEXT, *self.ABOUT)
+    def places(self) -> tuple[Scope, ...]:
+        return (Scope.TEXT, *self.ABOUT)
 
     def is_idle(self, action: Action) -> bool:
         if action.id in ("difference", "logs", "history", "why", "delete", "run", "restart", "pause", "toggle", "stop"):
@@ -75,9 +75,11 @@ class DifferenceScreen(AskingBoard):
         brief = Content.styled(self._sum(found) if found else "", "$text-muted")
         state = Content.styled(self.standing, "$text-warning" if self.trouble else "$text-muted")
         right = Content("  ").join(part for part in (brief, state) if part)
-        self.query_one("#difference-title", Line).put((title, right), (title, state if self.standing else brief))
+        self.query_one("#difference-title", AdaptiveLine).put(
+            (title, right), (title, state if self.standing else brief)
+        )
         error = plain(task.source_error) if task else ""
-        line = self.query_one("#difference-error", Line)
+        line = self.query_one("#difference-error", AdaptiveLine)
         line.set_class(bool(error), "-shown")
         line.put((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
         # What was asked for again may say the same; whole texts are compared only where they are not the same object.
@@ -85,7 +87,7 @@ class DifferenceScreen(AskingBoard):
         if as_of != self._shown:
             self._shown = as_of
             lines, parts = self._lines(task, found)
-            self.query_one(Sheet).put(lines, parts)
+            self.query_one(TextView).put(lines, parts)
 
     def _sum(self, found: Difference) -> str:
         lines = [line for file in found.files for line in file.lines]

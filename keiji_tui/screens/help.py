@@ -9,47 +9,47 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from keiji_tui.actions import Action, Place, Risk, Situation, shown
-from keiji_tui.keymap import of
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.page import Page, hanging, section, title
+from keiji_tui.actions.action import Action, ActionContext, Risk, Scope, shown
+from keiji_tui.actions.catalog import of
+from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
+from keiji_tui.text.sanitise import plain
 
 _KEYS, _FEW_KEYS = 13, 4  # cells; where there is little room, longer keys push aside what they do
 _NARROW = 50
 _SEVERAL = 3  # actions that do not work for the same reason
 _TITLES = {
-    Place.TASK: "The selected task",
-    Place.TASKS: "The list of tasks",
-    Place.SERVICE: "The selected service",
-    Place.RUN: "The selected run",
-    Place.LIST: "Lists",
-    Place.LOG: "Logs",
-    Place.TEXT: "This text",
-    Place.LEDGER: "The selected directive",
-    Place.DAY: "The next 24 hours",
-    Place.EVERYWHERE: "Everywhere",
+    Scope.TASK: "The selected task",
+    Scope.TASKS: "The list of tasks",
+    Scope.SERVICE: "The selected service",
+    Scope.RUN: "The selected run",
+    Scope.LIST: "Lists",
+    Scope.LOG: "Logs",
+    Scope.TEXT: "This text",
+    Scope.LEDGER: "The selected directive",
+    Scope.DAY: "The next 24 hours",
+    Scope.EVERYWHERE: "Everywhere",
 }
 
 
-class HelpScreen(Page):
+class HelpScreen(TextDialog):
     """Help for the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss", "close", show=False)]
 
-    def __init__(self, places: tuple[Place, ...], situation: Situation) -> None:
+    def __init__(self, places: tuple[Scope, ...], action_context: ActionContext) -> None:
         super().__init__()
         self._places = places
-        self._situation = situation
+        self._situation = action_context
 
     def text(self, width: int) -> Content:
         # What can be done comes first: with nothing selected, that would be somewhere far below.
         places = sorted(self._places, key=self._is_blocked)
         return Content("\n").join([title("Keys"), *(line for place in places for line in self._section(place, width))])
 
-    def _is_blocked(self, place: Place) -> bool:
+    def _is_blocked(self, place: Scope) -> bool:
         return all(action.blocked(self._situation) for action in of(place))
 
-    def _section(self, place: Place, width: int) -> list[Content]:
+    def _section(self, place: Scope, width: int) -> list[Content]:
         actions = of(place)
         lines = [section(_TITLES[place])]
         shared = self._shared_reason(actions) if self._is_blocked(place) else ""

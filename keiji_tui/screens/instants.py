@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from textual.content import Content
 
 from keiji_engine.bus.views import DueInstant
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.page import hanging
-from keiji_tui.words import until
+from keiji_tui.screens.text_dialog import hanging
+from keiji_tui.text.format import until
+from keiji_tui.text.sanitise import plain
 
 _SOON = 3600  # seconds; in how long is said only of what comes before
 

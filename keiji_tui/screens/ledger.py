@@ -11,22 +11,22 @@ from textual.content import Content
 from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
-from keiji_tui import book
-from keiji_tui.actions import Action, Place
-from keiji_tui.book import Entry
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.asking import AskingBoard
-from keiji_tui.screens.listed import ListBoard
-from keiji_tui.screens.page import hanging
-from keiji_tui.sieve import Sieve
-from keiji_tui.store import Store
-from keiji_tui.widgets.bindings import bindings
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.engine.link import Link
+from keiji_tui.screens.list import ListScreen
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.screens.text_dialog import hanging
+from keiji_tui.state import ledger
+from keiji_tui.state.ledger import Entry
+from keiji_tui.state.list_filter import ListFilter
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import calendar, clock, counted, lasting
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
-from keiji_tui.words import calendar, clock, counted, lasting
 
 ASKED = 200
 COLUMNS = (
@@ -39,22 +39,22 @@ COLUMNS = (
     Column("command", "ON THE COMMAND LINE", 24, 60, 6),
 )
 _MARKS = {
-    book.SENT: ("…", "$text-warning"),
-    book.ACCEPTED: ("◐", "$text-warning"),
-    book.DONE: ("●", "$text-success"),
-    book.REFUSED: ("✗", "$text-error"),
-    book.LOST: ("?", "$text-error"),
-    book.UNANSWERED: ("?", "$text-error"),
+    ledger.SENT: ("…", "$text-warning"),
+    ledger.ACCEPTED: ("◐", "$text-warning"),
+    ledger.DONE: ("●", "$text-success"),
+    ledger.REFUSED: ("✗", "$text-error"),
+    ledger.LOST: ("?", "$text-error"),
+    ledger.UNANSWERED: ("?", "$text-error"),
 }
 _LONGEST = 10_000  # letters of a command
 _SHARE = 0.4  # of the screen for what is written out, as the style sheet has it
 
 
-class LedgerScreen(ListBoard[Entry], AskingBoard):
+class LedgerScreen(ListScreen[Entry], LoadingScreen):
     """A row for each directive, whoever sent it."""
 
-    BINDINGS = bindings(Place.LEDGER)
-    ABOUT = (Place.LEDGER,)
+    BINDINGS = bindings(Scope.LEDGER)
+    ABOUT = (Scope.LEDGER,)
     AUTO_FOCUS = "#ledger"
     NOUN = "directives"
     LETTERS = "letters of a directive, its sender or what it said"
@@ -66,11 +66,11 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
         self._rows: dict[str, Entry] = {}
         self._rows_as_of = -1
 
-    def new_sieve(self) -> Sieve[Entry]:
-        return book.sieve()
+    def new_sieve(self) -> ListFilter[Entry]:
+        return ledger.sieve()
 
     def body(self) -> ComposeResult:
-        yield Line(id="ledger-title", classes="title")
+        yield AdaptiveLine(id="ledger-title", classes="title")
         yield self.filter_line()
         yield Static(id="ledger-empty", classes="empty")
         yield Table(COLUMNS, self._cells, id="ledger")
@@ -181,10 +181,10 @@ class LedgerScreen(ListBoard[Entry], AskingBoard):
             took = lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))
             return f"{begun}, {entry.stage} after {took}"
         words = {
-            book.SENT: "sent; the engine has not answered yet",
-            book.ACCEPTED: "accepted, being carried out",
-            book.LOST: "accepted, and lost with the engine that did it",
-            book.UNANSWERED: "sent, and nobody answered",
+            ledger.SENT: "sent; the engine has not answered yet",
+            ledger.ACCEPTED: "accepted, being carried out",
+            ledger.LOST: "accepted, and lost with the engine that did it",
+            ledger.UNANSWERED: "sent, and nobody answered",
         }
         return f"{begun}, {words.get(entry.stage, entry.stage)}"
 
@@ -220,7 +220,7 @@ def _gist(entry: Entry) -> str:
     """Return the line that says most: the first; of a build that went well, the last, which says when it is due."""
     if not entry.lines:
         return ""
-    return entry.lines[-1 if entry.verb == "build" and entry.stage == book.DONE else 0]
+    return entry.lines[-1 if entry.verb == "build" and entry.stage == ledger.DONE else 0]
 
 
 def _who(entry: Entry) -> str:

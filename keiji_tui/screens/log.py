@@ -14,21 +14,21 @@ from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES
 from keiji_engine.bus.views import TaskView
-from keiji_tui.actions import Action, Place
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.engine.link import Link
+from keiji_tui.logs.pane import LogPane
 from keiji_tui.messages import LogOpened
-from keiji_tui.screens.board import Board
-from keiji_tui.store import Store
-from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.log_pane import LogPane
-from keiji_tui.words import calendar, clock, lasting, outcome
+from keiji_tui.screens.base import BaseScreen
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import calendar, clock, lasting, outcome
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
 
-class LogBoard(Board):
+class LogScreen(BaseScreen):
     """A log of one task or of several."""
 
-    ABOUT = (Place.LOG,)
+    ABOUT = (Scope.LOG,)
     AUTO_FOCUS = "LogView"
 
     def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
@@ -68,7 +68,7 @@ class LogBoard(Board):
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
 
-class RunLogScreen(LogBoard):
+class RunLogScreen(LogScreen):
     """The log of a task at a run. Where that failed, its last error line is what one sees."""
 
     def __init__(self, store: Store, home: str, *, readonly: bool, run: Run) -> None:
@@ -76,7 +76,7 @@ class RunLogScreen(LogBoard):
         self._run = run
 
     def body(self) -> ComposeResult:
-        yield Line(id="log-run")
+        yield AdaptiveLine(id="log-run")
         yield from super().body()
 
     @property
@@ -97,7 +97,7 @@ class RunLogScreen(LogBoard):
 
     def paint_body(self, now: datetime) -> None:
         super().paint_body(now)
-        self.query_one("#log-run", Line).put((self._about(now), Content("")))
+        self.query_one("#log-run", AdaptiveLine).put((self._about(now), Content("")))
 
     def _about(self, now: datetime) -> Content:
         run, zone = self._run, self.store.zone
@@ -114,7 +114,7 @@ class RunLogScreen(LogBoard):
         return Content.assemble(*parts)
 
 
-class MergedLogScreen(LogBoard):
+class MergedLogScreen(LogScreen):
     """The logs of several tasks, in the order of their times."""
 
     def __init__(self, store: Store, home: str, *, readonly: bool, tasks: Mapping[str, str]) -> None:

@@ -14,11 +14,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.new_task import Draft, Preview, kept, preview, wrong_with
+from keiji_tui.screens.dialogs import Modal
 from keiji_tui.screens.instants import instants
-from keiji_tui.screens.modal import Modal
-from keiji_tui.store import Store
+from keiji_tui.state.draft import Draft, Preview, kept, preview, wrong_with
+from keiji_tui.state.store import Store
+from keiji_tui.text.sanitise import plain
 
 _LABELS = {"name": "name", "description": "for", "schedule": "when"}
 _HOLDERS = {

@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.widgets import Button, Input, Static
 
 from keiji_engine.bus.protocol import PauseSystem
-from keiji_tui.commands import command_line
-from keiji_tui.keymap import BY_ID
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.modal import Modal
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.actions.requests import command_line
+from keiji_tui.screens.dialogs import Modal
+from keiji_tui.text.sanitise import plain
 
 LONGEST = 200
 

@@ -15,21 +15,21 @@ from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES, RunState
 from keiji_engine.bus.views import TaskView
-from keiji_tui import durations, history
-from keiji_tui.actions import Action, Place
-from keiji_tui.history import Row
-from keiji_tui.keymap import BY_ID
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import BoardOpened, RunsOutdated
-from keiji_tui.screens.listed import ListBoard
-from keiji_tui.sieve import Sieve
-from keiji_tui.store import Store
-from keiji_tui.widgets.bars import bars
-from keiji_tui.widgets.bindings import bindings
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.messages import RepaintRequested, RunsOutdated
+from keiji_tui.screens.list import ListScreen
+from keiji_tui.state import durations, run_history
+from keiji_tui.state.list_filter import ListFilter
+from keiji_tui.state.run_history import Row
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import calendar, clock, elapsed, lasting, until
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.line import Line
+from keiji_tui.widgets.run_bars import bars
 from keiji_tui.widgets.table import Table
-from keiji_tui.words import calendar, clock, elapsed, lasting, until
 
 FIRST, MOST = 200, 1000  # rows that are asked for: at first, and where those are too few once they are folded
 _ENOUGH = 100
@@ -61,14 +61,14 @@ _NEVER = ("–", "$text-muted")
 class RunTable(Table):
     """A table with the keys of the run that is selected, which go before those of its task."""
 
-    BINDINGS = bindings(Place.RUN)
+    BINDINGS = bindings(Scope.RUN)
 
 
-class RunsScreen(ListBoard[Row]):
+class RunsScreen(ListScreen[Row]):
     """A row for each run of one task, and one for all instants in a row that did not run for the same reason."""
 
-    BINDINGS = bindings(Place.TASK)
-    ABOUT = (Place.RUN, Place.TASK)
+    BINDINGS = bindings(Scope.TASK)
+    ABOUT = (Scope.RUN, Scope.TASK)
     AUTO_FOCUS = "#runs"
     NOUN = "rows"
     LETTERS = "letters of a result, a reason or a run's id"
@@ -87,12 +87,12 @@ class RunsScreen(ListBoard[Row]):
         self._told = ""
         self._nothing: Content | None = None
 
-    def new_sieve(self) -> Sieve[Row]:
-        return history.sieve()
+    def new_sieve(self) -> ListFilter[Row]:
+        return run_history.sieve()
 
     def body(self) -> ComposeResult:
-        yield Line(id="runs-title", classes="title")
-        yield Line(id="runs-policy")
+        yield AdaptiveLine(id="runs-title", classes="title")
+        yield AdaptiveLine(id="runs-policy")
         yield self.filter_line()
         yield Static(id="runs-empty", classes="empty")
         yield RunTable(COLUMNS, self._cells, id="runs")
@@ -133,23 +133,23 @@ class RunsScreen(ListBoard[Row]):
 
     def put(self, runs: Sequence[Run]) -> None:
         """Show these runs; ask for more where little is left of them, as of a task that is held."""
-        self._rows = history.rows(runs, self.store.zone)
+        self._rows = run_history.rows(runs, self.store.zone)
         self._usual = durations.usual(runs)
         is_cut = len(runs) >= self.asked
-        self._note = ("the newest: " if is_cut else "") + history.summed(self._rows.values()) if runs else ""
+        self._note = ("the newest: " if is_cut else "") + run_history.summed(self._rows.values()) if runs else ""
         self._trouble = ""
         self._wanted_on = None
         self._is_known = True
         if is_cut and self.asked < MOST and len(self._rows) < _ENOUGH:
             self.asked = MOST
             self.post_message(RunsOutdated(self.slug))
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     def failed(self, reason: str) -> None:
         """Say why there are none to show, or no newer ones."""
         self._trouble = plain(reason)
         self._note = self._note if self._is_known else ""
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     def paint_body(self, now: datetime) -> None:
         task = self.subject
@@ -170,7 +170,7 @@ class RunsScreen(ListBoard[Row]):
             titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
         self.put_title("#runs-title", titles, self._note, self._trouble)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
-        self.query_one("#runs-policy", Line).put((Content.styled(rules, "$text-muted"), Content("")))
+        self.query_one("#runs-policy", AdaptiveLine).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
         if self._wanted_on != today:
             self._wanted_on = today
@@ -193,7 +193,7 @@ class RunsScreen(ListBoard[Row]):
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         if task.next_execution_time is not None and not is_kept_back:
             due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
-        reason = run.blocked(self.situation)
+        reason = run.blocked(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
         if self._nothing is None or not text.is_same(self._nothing):

@@ -13,22 +13,22 @@ from textual.widgets import Static
 
 from keiji.engine_process import SERVICES
 from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
-from keiji_tui.actions import Action, Place
-from keiji_tui.commands import under_way
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Logs
-from keiji_tui.logs import own
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.board import Board
-from keiji_tui.store import Store
-from keiji_tui.widgets.bindings import bindings
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.actions.requests import under_way
+from keiji_tui.engine import service_logs
+from keiji_tui.engine.link import Logs
+from keiji_tui.logs.pane import LogPane
+from keiji_tui.logs.view import LogView
+from keiji_tui.screens.base import BaseScreen
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import ago, calendar, elapsed
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.heading import service_mark
-from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.log_pane import LogPane
-from keiji_tui.widgets.log_view import LogView
+from keiji_tui.widgets.header import service_mark
 from keiji_tui.widgets.table import Table
-from keiji_tui.words import ago, calendar, elapsed
 
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
@@ -47,15 +47,15 @@ _TROUBLED = (ServiceStatus.FAILED, ServiceStatus.DEGRADED)
 _NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # nothing is printed there, and no run begins
 
 
-class ServicesScreen(Board):
+class ServicesScreen(BaseScreen):
     """A row for each service over the log of the selected one, or over those of all.
 
     Args:
         logs: what the engine writes about itself.
     """
 
-    BINDINGS = bindings(Place.SERVICE, Place.EVERYWHERE)  # both, since one of each has the same key
-    ABOUT = (Place.SERVICE,)
+    BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, since one of each has the same key
+    ABOUT = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, logs: Logs) -> None:
@@ -65,7 +65,7 @@ class ServicesScreen(Board):
         self.log_pane = LogPane(id="log-pane")
 
     def body(self) -> ComposeResult:
-        yield Line(id="services-title", classes="title")
+        yield AdaptiveLine(id="services-title", classes="title")
         yield Table(COLUMNS, self._cells, id="services")
         yield Static(id="duty", markup=False)
         yield self.log_pane
@@ -87,8 +87,8 @@ class ServicesScreen(Board):
         return False
 
     @property
-    def places(self) -> tuple[Place, ...]:
-        return (Place.LOG,) if self.is_in_log else self.ABOUT
+    def places(self) -> tuple[Scope, ...]:
+        return (Scope.LOG,) if self.is_in_log else self.ABOUT
 
     def keys(self) -> Sequence[Action]:
         return [*([BY_ID["engine-log"]] if self.is_in_log else []), *super().keys()]
@@ -108,7 +108,7 @@ class ServicesScreen(Board):
         self.table.put(names)
         title = Content.styled("services", "bold")
         about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
-        self.query_one("#services-title", Line).put(*((title, text) for text in about))
+        self.query_one("#services-title", AdaptiveLine).put(*((title, text) for text in about))
         self.query_one("#duty", Static).update(self._about_selected())
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
@@ -165,7 +165,7 @@ class ServicesScreen(Board):
         self.open_log()
 
     def _show_log(self) -> None:
-        names = own.SERVICES if self._has_all else (self.table.selected or SERVICES[0],)
+        names = service_logs.SERVICES if self._has_all else (self.table.selected or SERVICES[0],)
         if names != self.log_pane.slugs:
             self.log_pane.show({name: name for name in names}, together="of the engine")
             follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, self._logs)

@@ -11,29 +11,29 @@ from textual.content import Content
 from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
-from keiji_tui import keymap
-from keiji_tui.actions import Action, Place
-from keiji_tui.listing import Sort
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import BoardOpened, FilterChanged, FilterLeft, TaskSelected
-from keiji_tui.screens.board import Board
+from keiji_tui.actions import catalog
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.logs.pane import LogPane
+from keiji_tui.logs.view import LogView
+from keiji_tui.messages import FilterChanged, FilterLeft, RepaintRequested, TaskSelected
+from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.welcome import nothing_shown, welcome
-from keiji_tui.store import Store
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_index import Sort
+from keiji_tui.text.format import listed
+from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets import task_row
-from keiji_tui.widgets.bindings import bindings
-from keiji_tui.widgets.filter import FilterLine
-from keiji_tui.widgets.line import Line
-from keiji_tui.widgets.log_pane import LogPane
-from keiji_tui.widgets.log_view import LogView
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
+from keiji_tui.widgets.filter_input import FilterBar
 from keiji_tui.widgets.table import Cells, Table
-from keiji_tui.words import listed
 
 
-class TasksScreen(Board):
+class TasksScreen(BaseScreen):
     """The table of tasks over the log of the selected one."""
 
-    BINDINGS = bindings(Place.TASK, Place.TASKS)
-    ABOUT = (Place.TASK, Place.TASKS)
+    BINDINGS = bindings(Scope.TASK, Scope.TASKS)
+    ABOUT = (Scope.TASK, Scope.TASKS)
     AUTO_FOCUS = "#tasks"
 
     def __init__(self, store: Store, home: str, *, readonly: bool, task: str | None = None) -> None:
@@ -46,10 +46,10 @@ class TasksScreen(Board):
         self._wanted: dict[str, int] = {}
 
     def body(self) -> ComposeResult:
-        yield FilterLine()
+        yield FilterBar()
         yield Table(task_row.COLUMNS, self._cells, id="tasks")
         yield Static(id="welcome")
-        yield Line(id="offer")
+        yield AdaptiveLine(id="offer")
         yield self.log_pane
 
     @property
@@ -65,13 +65,13 @@ class TasksScreen(Board):
         return not self.log_pane.has_focus_within
 
     @property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[Scope, ...]:
         if self.has_class("-welcome"):
             return ()
-        return (Place.LOG,) if self.log_pane.has_focus_within else self.ABOUT
+        return (Scope.LOG,) if self.log_pane.has_focus_within else self.ABOUT
 
     def keys(self) -> Sequence[Action]:
-        first = [keymap.BY_ID["new-task"]] if self.has_class("-welcome") and self.store.is_live else []
+        first = [catalog.BY_ID["new-task"]] if self.has_class("-welcome") and self.store.is_live else []
         return [*first, *super().keys()]
 
     def is_idle(self, action: Action) -> bool:
@@ -91,7 +91,7 @@ class TasksScreen(Board):
         return task_row.cells(task, self.store, now) if task else {}
 
     def on_resize(self) -> None:
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     def _share_room(self) -> None:
         """Give the table what its rows take, up to three fifths, and the log the rest."""
@@ -129,7 +129,7 @@ class TasksScreen(Board):
 
     def _paint_offer(self) -> None:
         offer = self.store.offer(self.table.selected)
-        line = self.query_one("#offer", Line)
+        line = self.query_one("#offer", AdaptiveLine)
         line.set_class(offer is not None, "-shown")
         if offer is None:
             return
@@ -179,7 +179,7 @@ class TasksScreen(Board):
     def _filter_left(self, event: FilterLeft) -> None:
         if not event.is_kept:
             self.drop_filter()
-        self.query_one(FilterLine).close()
+        self.query_one(FilterBar).close()
         self.set_focus(self.table)
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,12 +191,12 @@ class TasksScreen(Board):
 
     def open_filter(self) -> None:
         """Let a filter be typed."""
-        self.query_one(FilterLine).open()
+        self.query_one(FilterBar).open()
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""
         was_set = self.store.listing.show_all()
-        self.query_one(FilterLine).clear()
+        self.query_one(FilterBar).clear()
         self.paint(self.now)
         return was_set
 
@@ -253,5 +253,5 @@ class TasksScreen(Board):
 def _keys(*pairs: tuple[str, str]) -> Content:
     parts: list[Content | tuple[str, str] | str] = []
     for action, words in pairs:
-        parts += ["  " if parts else "", (keymap.BY_ID[action].key, "bold $key"), f" {words}"]
+        parts += ["  " if parts else "", (catalog.BY_ID[action].key, "bold $key"), f" {words}"]
     return Content.assemble(*parts)

@@ -14,21 +14,21 @@ from textual.widgets import Static
 
 from keiji_engine.bus.protocol import Timeline
 from keiji_engine.bus.views import DueInstant, TaskView
-from keiji_tui.actions import Action, Place
-from keiji_tui.keymap import BY_ID
-from keiji_tui.link.link import Link
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.screens.asking import AskingBoard
-from keiji_tui.screens.listed import ListBoard
-from keiji_tui.sieve import Sieve
-from keiji_tui.states import TaskState, state_of
-from keiji_tui.store import Store
-from keiji_tui.widgets.bindings import bindings
+from keiji_tui.actions.action import Action, Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.engine.link import Link
+from keiji_tui.screens.list import ListScreen
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.state.list_filter import ListFilter
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.text.format import BARS, brief, counted, until
+from keiji_tui.text.sanitise import plain
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
 from keiji_tui.widgets.task_row import COLOURS
-from keiji_tui.words import BARS, brief, counted, until
 
 HOURS = 24
 AGAIN_SECONDS = 60  # after which it is asked anew, though nothing that is seen here has changed
@@ -57,11 +57,11 @@ class _Row:
     beside: int = 1
 
 
-class UpcomingScreen(ListBoard[_Row], AskingBoard):
+class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     """A row for each instant within the next 24 hours."""
 
-    BINDINGS = bindings(Place.TASK, Place.DAY)
-    ABOUT = (Place.TASK, Place.DAY)
+    BINDINGS = bindings(Scope.TASK, Scope.DAY)
+    ABOUT = (Scope.TASK, Scope.DAY)
     AUTO_FOCUS = "#upcoming"
     NOUN = "instants"
     LETTERS = "letters of a task's name"
@@ -76,15 +76,15 @@ class UpcomingScreen(ListBoard[_Row], AskingBoard):
         self._wanted: dict[str, int] = {}
         self._measured: object = None
 
-    def new_sieve(self) -> Sieve[_Row]:
-        return Sieve(self._letters)
+    def new_sieve(self) -> ListFilter[_Row]:
+        return ListFilter(self._letters)
 
     def _letters(self, row: _Row) -> str:
         task = self.store.tasks.get(row.slug)
         return f"{task.name if task else ''}\n{row.slug}"
 
     def body(self) -> ComposeResult:
-        yield Line(id="upcoming-title", classes="title")
+        yield AdaptiveLine(id="upcoming-title", classes="title")
         yield self.filter_line()
         yield Static(id="upcoming-hours")
         yield Static(id="upcoming-empty", classes="empty")

@@ -6,10 +6,10 @@ from textual.content import Content
 
 from keiji.errors import KeijiError, WorkspaceMissing
 from keiji_engine.bus.views import LinkState
-from keiji_tui.keymap import BY_ID
-from keiji_tui.listing import Only
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.store import Store
+from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_index import StatusFilter
+from keiji_tui.text.sanitise import plain
 
 
 def welcome(store: Store, *, readonly: bool) -> Content | None:
@@ -26,7 +26,7 @@ def welcome(store: Store, *, readonly: bool) -> Content | None:
 def nothing_shown(store: Store) -> Content:
     """Return what stands in the table where there are tasks and all of them are hidden."""
     listing = store.listing
-    kind = f"{listing.only.word} " if listing.only is not Only.ALL else ""
+    kind = f"{listing.only.word} " if listing.only is not StatusFilter.ALL else ""
     text = f" with “{plain(listing.filter, 40)}”" if listing.filter else ""
     return Content.assemble(
         (f"   no task is {kind.strip()}{text}" if kind else f"   no task{text}", "$text-muted"),

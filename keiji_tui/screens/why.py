@@ -15,17 +15,17 @@ from textual.content import Content
 from keiji.reasons import Reason, remedy, render
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.messages import BoardOpened, WhyOutdated
+from keiji_tui.messages import RepaintRequested, WhyOutdated
 from keiji_tui.screens.instants import instants, zone_of
-from keiji_tui.screens.page import Page, hanging, section, title
-from keiji_tui.store import Store
-from keiji_tui.words import elapsed
+from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
+from keiji_tui.state.store import Store
+from keiji_tui.text.format import elapsed
+from keiji_tui.text.sanitise import plain
 
 INSTANTS = 10
 
 
-class WhyScreen(Page):
+class WhyScreen(TextDialog):
     """Reasons, instants and policy of one task."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "dismiss", "close", show=False)]
@@ -46,7 +46,7 @@ class WhyScreen(Page):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     def paint(self, now: datetime) -> None:
         """Bring it up to the store as of ``now``."""
@@ -73,12 +73,12 @@ class WhyScreen(Page):
     def put_upcoming(self, found: Upcoming) -> None:
         """Show these instants."""
         self._upcoming, self._is_asking = found, False
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     def no_upcoming(self, note: str) -> None:
         """Say why there are none to show."""
         self._upcoming, self._no_upcoming, self._is_asking = None, plain(note), False
-        self.post_message(BoardOpened())
+        self.post_message(RepaintRequested())
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 

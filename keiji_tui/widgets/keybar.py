@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widget import Widget
 
-from keiji_tui.actions import Action, Situation
+from keiji_tui.actions.action import Action, ActionContext
 
 GAP = "  "
 FIRST_LEFT = 10  # actions with a lower number stand on the right
@@ -24,10 +24,12 @@ class KeyBar(Widget):
         self.auto_links = False  # keys are no hyperlinks to look at
         self._shown: list[tuple[Action, str, bool]] = []
 
-    def put(self, actions: Sequence[Action], situation: Situation, hidden: Callable[[Action], bool]) -> None:
+    def put(self, actions: Sequence[Action], action_context: ActionContext, hidden: Callable[[Action], bool]) -> None:
         """Show ``actions``, without those that ``hidden`` says are of no interest now."""
         shown = [
-            (action, action.named(situation), not action.blocked(situation)) for action in actions if not hidden(action)
+            (action, action.named(action_context), not action.blocked(action_context))
+            for action in actions
+            if not hidden(action)
         ]
         if shown != self._shown:
             self._shown = shown

@@ -17,8 +17,8 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import RenderOptions
 
-from keiji_tui.actions import Place
-from keiji_tui.widgets.bindings import bindings
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.bindings import bindings
 from keiji_tui.widgets.columns import GAP, Column, widths
 
 Cell = Content | Sequence[Content]  # of several, the first one that fits is shown
@@ -35,7 +35,7 @@ class Table(ScrollView, can_focus=True):
         describe: returns the cells of a row, by the id of its column.
     """
 
-    BINDINGS = bindings(Place.LIST)
+    BINDINGS = bindings(Scope.LIST)
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--title", "table--row", "table--selected"}
     DEFAULT_CSS = """
     Table { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; }

@@ -10,14 +10,14 @@ from textual.content import Content
 
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun, TaskView
-from keiji_tui.commands import under_way
-from keiji_tui.logs.sanitise import plain
-from keiji_tui.states import TaskState, state_of
-from keiji_tui.store import Store
-from keiji_tui.widgets.bars import bars
+from keiji_tui.actions.requests import under_way
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.text.format import brief, elapsed, last, lasting, outcome, until, waits_for
+from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.columns import Column
+from keiji_tui.widgets.run_bars import bars
 from keiji_tui.widgets.table import Cell
-from keiji_tui.words import brief, elapsed, last, lasting, outcome, until, waits_for
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),

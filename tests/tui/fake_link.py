@@ -26,8 +26,8 @@ from keiji_engine.bus.protocol import (
     Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView, DueInstant, LinkChanged, LinkState
-from keiji_tui.link.link import LogPart, Logs, Update
-from keiji_tui.logs.own import OwnLogs
+from keiji_tui.engine.link import LogPart, Logs, Update
+from keiji_tui.engine.service_logs import ServiceLogs
 
 
 class FakeLink:
@@ -48,7 +48,7 @@ class FakeLink:
         self.oldest: dict[str, int] = {}  # slug → the position before which nothing of it is kept any more
         self.reads: list[int | None] = []
         self.log_folder = Path("/nonexistent")
-        self.own_logs: Logs = OwnLogs(lambda service: self.log_folder / f"{service}.log")
+        self.service_logs: Logs = ServiceLogs(lambda service: self.log_folder / f"{service}.log")
         self.seq = 0
         self.boot = "boot-1"
         self.sent: list[Directive] = []

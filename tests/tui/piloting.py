@@ -15,7 +15,7 @@ from waiting import until
 from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import LinkState
 from keiji_tui.app import ControlCenter
-from keiji_tui.widgets.log_view import LogView
+from keiji_tui.logs.view import LogView
 from keiji_tui.widgets.table import Table
 
 Size = tuple[int, int]

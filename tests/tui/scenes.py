@@ -26,7 +26,7 @@ from keiji_engine.bus.views import (
     TaskView,
 )
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.link import LogPart
+from keiji_tui.engine.link import LogPart
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
 NAIROBI = ZoneInfo("Africa/Nairobi")

@@ -25,20 +25,20 @@ from keiji.errors import BuildFailed
 from keiji_engine.bus.views import LinkChanged, LinkState, Progress, ServiceStatus, TaskView
 from keiji_engine.logs.line_format import format_line
 from keiji_tui.app import ControlCenter
-from keiji_tui.link.link import Update
-from keiji_tui.palette import Palette
-from keiji_tui.screens.asking import AskingBoard
+from keiji_tui.engine.link import Update
+from keiji_tui.logs.pane import LogPane
+from keiji_tui.logs.view import LogView
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.new_task import NewTaskScreen
+from keiji_tui.screens.palette import Palette
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
-from keiji_tui.widgets.log_pane import LogPane
-from keiji_tui.widgets.log_view import LogView
 from keiji_tui.widgets.table import Table
 
 PING_LINES = 10
@@ -75,7 +75,7 @@ def _waits(app: ControlCenter) -> bool:
         return True
     if isinstance(board, RunsScreen):
         return not board.rows
-    return isinstance(board, AskingBoard) and app.store.is_live and (board.is_asking or not board.has_answer)
+    return isinstance(board, LoadingScreen) and app.store.is_live and (board.is_asking or not board.has_answer)
 
 
 def _is_looking(pane: LogPane) -> bool:

@@ -17,8 +17,8 @@ from waiting import until
 
 from keiji.states import RunState
 from keiji_tui.app import ControlCenter
+from keiji_tui.logs.view import LogView
 from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
-from keiji_tui.widgets.log_view import LogView
 
 _WORDS = (
     ("INFO", r"\x1b[32mGET\x1b[0m /orders/{0} 200 in 41 ms"),

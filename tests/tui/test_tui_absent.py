@@ -14,7 +14,7 @@ from waiting import until
 from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.link.bus import BusLink
+from keiji_tui.engine.bus_link import BusLink
 from keiji_tui.screens.help import HelpScreen
 
 GONE = LinkChanged(LinkState.OFFLINE, "no engine is running")

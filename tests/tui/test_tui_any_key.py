@@ -20,10 +20,9 @@ from waiting import eventually, until
 
 from keiji_engine.bus.protocol import EngineChanged, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_tui.actions.catalog import ACTIONS
 from keiji_tui.app import ControlCenter
-from keiji_tui.keymap import ACTIONS
-from keiji_tui.palette import Palette
-from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
@@ -31,6 +30,7 @@ from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 from keiji_tui.screens.new_task import NewTaskScreen
+from keiji_tui.screens.palette import Palette
 from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -70,7 +70,7 @@ SCREENS: dict[str, tuple[tuple[str, ...], type[Screen[None]]]] = {
     "output": (("B",), BuildOutputScreen),
     "services": (("4",), ServicesScreen),
     "ledger": (("5",), LedgerScreen),
-    "said": (("5", "j", "enter"), SaidScreen),
+    "said": (("5", "j", "enter"), DirectiveOutputScreen),
     "upcoming": (("6",), UpcomingScreen),
     "help": (("question_mark",), HelpScreen),
     "palette": (("colon",), Palette),

@@ -19,8 +19,8 @@ from textual.color import Color
 from waiting import until
 
 from keiji_tui.app import ControlCenter
-from keiji_tui.styles.colourless import without_colours
-from keiji_tui.widgets.log_view import LogView
+from keiji_tui.logs.view import LogView
+from keiji_tui.theme.colourless import without_colours
 
 BLACK = Color.parse("#000000")
 ATTRIBUTES = {"", *map(str, (*range(10), *range(21, 30)))}  # bold, dim, italic, underlined, reverse …, and their ends

@@ -14,10 +14,10 @@ from keiji.errors import NotBuilt
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_engine.bus.protocol import ActiveBuild, Disable, RunTask, TaskChanged, TaskRemoved, Upcoming
-from keiji_tui import durations
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.runs import RunsScreen
-from keiji_tui.widgets.sheet import Sheet
+from keiji_tui.state import durations
+from keiji_tui.widgets.text_view import TextView
 
 
 def whole() -> task:  # type: ignore[valid-type]
@@ -94,7 +94,7 @@ async def test_the_page_scrolls_and_keeps_its_place_while_things_change() -> Non
     explained(link, kept_back()[1])
     async with running(app, (40, 16)) as pilot:
         await press(pilot, "enter")
-        sheet = app.screen.query_one(Sheet)
+        sheet = app.screen.query_one(TextView)
         await until(pilot, lambda: sheet.max_scroll_y > 20)
         await press(pilot, "ctrl+d", "j")
         place = sheet.scroll_offset.y

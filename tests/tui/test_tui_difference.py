@@ -14,7 +14,7 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.tasks import TasksScreen
-from keiji_tui.widgets.sheet import Sheet
+from keiji_tui.widgets.text_view import TextView
 
 NOTHING = Difference(id="d", task="", build="3f9a2c1e00000000", files=())
 
@@ -51,7 +51,7 @@ async def test_the_difference_follows_edits_and_keeps_its_place() -> None:
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "d")
         await until(pilot, sees(app, "~ edited a.py"))
-        sheet = app.screen.query_one(Sheet)
+        sheet = app.screen.query_one(TextView)
         await press(pilot, "ctrl+d", "j")
         await until(pilot, lambda: sheet.scroll_offset.y > 5)
         place = sheet.scroll_offset.y

@@ -12,7 +12,7 @@ from waiting import until
 from keiji.errors import KeijiError
 from keiji_engine.bus.protocol import TaskChanged
 from keiji_tui.app import ControlCenter
-from keiji_tui.programs import in_editor
+from keiji_tui.external import in_editor
 
 
 async def test_e_opens_the_function_and_then_the_rebuild_is_offered(tmp_path: Path) -> None:

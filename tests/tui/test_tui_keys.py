@@ -9,9 +9,9 @@ from waiting import until
 
 from keiji_engine.bus.protocol import Disable, RunTask
 from keiji_engine.bus.views import LinkState
-from keiji_tui import actions, keymap
-from keiji_tui.options import read
-from keiji_tui.rebinding import rebound
+from keiji_tui.actions import action, catalog
+from keiji_tui.actions.key_conflicts import rebound
+from keiji_tui.cli import read
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
 
@@ -76,14 +76,14 @@ async def test_what_is_wrong_with_the_file_is_told_at_the_start() -> None:
 async def test_the_next_terminal_has_the_usual_keys() -> None:
     live(task("a"), keys=KEYS)
     app, link = live(task("a"))
-    assert keymap.BY_ID["toggle"].keys == ("e",)
+    assert catalog.BY_ID["toggle"].keys == ("e",)
     async with running(app) as pilot:
         await press(pilot, "e")
         await until(pilot, lambda: verbs(link) == [Disable])
 
 
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    actions.bind({})
+    action.bind({})
     with pytest.raises(SystemExit) as ended:
         read(["--keys"])
     assert ended.value.code == 0

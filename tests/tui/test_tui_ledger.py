@@ -12,7 +12,7 @@ from keiji.errors import BuildFailed, EngineOffline
 from keiji_engine.bus.protocol import BuildTask, Directive, DirectiveChanged
 from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
-from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -57,7 +57,7 @@ async def test_the_selected_directive_is_written_out_and_enter_shows_all_of_it()
         await until(pilot, sees(app, "enter shows all"))
         assert BUILT[-1][:30] not in text_of(app)
         await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, SaidScreen))
+        await until(pilot, lambda: isinstance(app.screen, DirectiveOutputScreen))
         await until(pilot, sees(app, "build ping_google done", BUILT[0], BUILT[-1][:30], "asked for by keiji"))
         await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, LedgerScreen))

@@ -13,11 +13,11 @@ from textual import events
 from waiting import until
 
 from keiji_engine.bus.protocol import LogChunk
-from keiji_tui.actions import Place
-from keiji_tui.keymap import of
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.catalog import of
 
 TYPED = ("enter", "escape", "escape", "a", "1", "(", "!", "backspace", "tab", "l", "H")
-KEYS = [*sorted({key for action in of(Place.LOG) for key in action.keys}), *TYPED]
+KEYS = [*sorted({key for action in of(Scope.LOG) for key in action.keys}), *TYPED]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -18,11 +18,11 @@ from waiting import until
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_tui.app import ControlCenter
-from keiji_tui.options import read
+from keiji_tui.cli import read
+from keiji_tui.logs.prompt import LogPrompt
+from keiji_tui.logs.view import LogView
 from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
-from keiji_tui.widgets.log_ask import LogAsk
-from keiji_tui.widgets.log_view import LogView
 
 EVERY = 500  # lines of a run
 
@@ -224,7 +224,7 @@ async def test_a_file_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
         await opened(pilot, app, "line 0009999")
         await asked(pilot, app, "ctrl+s", str(tmp_path / "nowhere" / "file"))
         await until(pilot, sees(app, "✗ No such file or directory"))
-        assert app.screen.query_one(LogAsk).query_one(Input).has_focus
+        assert app.screen.query_one(LogPrompt).query_one(Input).has_focus
 
 
 async def test_the_pager_is_said_to_be_impossible_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from textual.widgets import Input
 from waiting import until
 
 from keiji_tui.app import ControlCenter
-from keiji_tui.widgets.log_ask import LogAsk
+from keiji_tui.logs.prompt import LogPrompt
 
 
 async def opened(pilot: Pilot[None], app: ControlCenter, words: str) -> None:
@@ -24,8 +24,8 @@ async def opened(pilot: Pilot[None], app: ControlCenter, words: str) -> None:
 async def asked(pilot: Pilot[None], app: ControlCenter, key: str, text: str) -> None:
     """Type something into the line that a key opens, and press enter."""
     await press(pilot, key)
-    await until(pilot, lambda: app.screen.query_one(LogAsk).is_open)
-    app.screen.query_one(LogAsk).query_one(Input).value = text
+    await until(pilot, lambda: app.screen.query_one(LogPrompt).is_open)
+    app.screen.query_one(LogPrompt).query_one(Input).value = text
     await press(pilot, "enter")
 
 
@@ -92,7 +92,7 @@ async def test_what_is_no_expression_is_said_under_the_line_that_stays_open() ->
             await press(pilot, key, "(", "a")
             await until(pilot, sees(app, "✗ missing ), unterminated subpattern"))
             await press(pilot, "enter")
-            assert app.screen.query_one(LogAsk).is_open
+            assert app.screen.query_one(LogPrompt).is_open
             await press(pilot, ")")
             await until(pilot, lambda: "missing )" not in text_of(app))
             await press(pilot, "escape")

@@ -15,9 +15,9 @@ from waiting import until
 from keiji_engine.bus.protocol import LogChunk, LogSlice
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
+from keiji_tui.logs.prompt import LogPrompt
+from keiji_tui.logs.view import LogView
 from keiji_tui.screens.log import MergedLogScreen
-from keiji_tui.widgets.log_ask import LogAsk
-from keiji_tui.widgets.log_view import LogView
 
 
 def log(app: ControlCenter) -> LogView:
@@ -120,9 +120,9 @@ async def test_several_logs_are_saved_with_the_names_of_their_tasks(tmp_path: Pa
     async with running(app, (100, 30)) as pilot:
         await merged(pilot, app)
         await press(pilot, "ctrl+s")
-        await until(pilot, lambda: app.screen.query_one(LogAsk).is_open)
-        assert app.screen.query_one(LogAsk).query_one(Input).value.endswith("backup-mail-計時 [x].txt")
-        app.screen.query_one(LogAsk).query_one(Input).value = str(path)
+        await until(pilot, lambda: app.screen.query_one(LogPrompt).is_open)
+        assert app.screen.query_one(LogPrompt).query_one(Input).value.endswith("backup-mail-計時 [x].txt")
+        app.screen.query_one(LogPrompt).query_one(Input).value = str(path)
         await press(pilot, "enter")
         await until(pilot, lambda: path.exists() and path.read_text().count("\n") == 3 * LINES)
     lines = path.read_text().splitlines()

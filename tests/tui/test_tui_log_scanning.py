@@ -7,9 +7,9 @@ from pathlib import Path
 
 from waiting import eventually
 
-from keiji_tui.logs.asked import Sift
-from keiji_tui.logs.matcher import Matcher
-from keiji_tui.logs.own import OwnLogs
+from keiji_tui.engine.service_logs import ServiceLogs
+from keiji_tui.logs.match_client import Matcher
+from keiji_tui.logs.match_protocol import LineFilter
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.source import TaskLog
 
@@ -18,7 +18,7 @@ async def test_a_scan_is_over_when_its_last_lines_are_shown(tmp_path: Path) -> N
     """Escape stops a scan, or removes the filter if there is none: it must not depend on a key's exact moment."""
     log = tmp_path / "scheduler.log"
     log.write_text("the planner began\nscheduler online\n")
-    source, matcher = TaskLog(OwnLogs(lambda _: log), "scheduler"), Matcher()
+    source, matcher = TaskLog(ServiceLogs(lambda _: log), "scheduler"), Matcher()
     scans: list[tuple[int, bool]] = []
     reader = LogReader(matcher, lambda: scans.append((len(reader.buffer), reader.is_scanning)))
     follow = source.follow()
@@ -27,7 +27,7 @@ async def test_a_scan_is_over_when_its_last_lines_are_shown(tmp_path: Path) -> N
     try:
         await eventually(lambda: (2, False) in scans, "both lines are shown")
         scans.clear()
-        reader.filter(Sift("began"))
+        reader.filter(LineFilter("began"))
         await eventually(lambda: (1, False) in scans, "only one line is shown")
         assert (1, True) not in scans
     finally:

@@ -14,12 +14,12 @@ from waiting import eventually
 
 from keiji.errors import TaskNotFound
 from keiji_engine.bus.protocol import LogChunk, LogSlice
-from keiji_tui.link.link import LogPart
-from keiji_tui.logs.cuts import Place
-from keiji_tui.logs.lines import Line
+from keiji_tui.engine.link import LogPart
+from keiji_tui.logs.chunk import Line
+from keiji_tui.logs.merge import OffsetVector
 from keiji_tui.logs.merged import MergedLog
 from keiji_tui.logs.slices import backwards, forwards
-from keiji_tui.logs.source import TaskLog, Told
+from keiji_tui.logs.source import LogEvent, TaskLog
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
 SLUGS = ("one", "two", "three")
@@ -78,7 +78,7 @@ def test_several_logs_are_read_in_the_order_of_their_times_from_either_end(all_g
 
     async def down() -> list[Line]:
         lines: list[Line] = []
-        place = Place.of((0, 0, 0))
+        place = OffsetVector.of((0, 0, 0))
         while (piece := (await log.after(place, 3 * limit)).piece).end > place:
             assert piece.position == place
             lines += piece.lines()
@@ -180,7 +180,7 @@ class Listener:
     def __init__(self, log: MergedLog) -> None:
         self._log = log
         self._listening: asyncio.Task[None] | None = None
-        self.told: list[Told] = []
+        self.told: list[LogEvent] = []
 
     @property
     def lines(self) -> list[Line]:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keiji_tui.logs.logfmt import LogLine, parse
-from keiji_tui.logs.sanitise import coloured, plain
+from keiji_tui.text.sanitise import coloured, plain
 
 LINE = 'time=2024-08-11T13:31:57.164+03:00 level=INFO run=01ab msg="status:  200"'
 

@@ -17,23 +17,23 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from keiji_tui.app import ControlCenter
-from keiji_tui.palette import Palette
-from keiji_tui.screens.asking import AskingBoard
-from keiji_tui.screens.board import Board
-from keiji_tui.screens.build_output import BuildOutputScreen, SaidScreen
+from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import Modal
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
-from keiji_tui.screens.listed import ListBoard
-from keiji_tui.screens.log import LogBoard
-from keiji_tui.screens.modal import Modal
-from keiji_tui.screens.page import Page
+from keiji_tui.screens.list import ListScreen
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.screens.log import LogScreen
+from keiji_tui.screens.palette import Palette
 from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.text_dialog import TextDialog
 from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.keybar import KeyBar
-from keiji_tui.widgets.line import Line
 
 # Everything is looked at as wide and as narrow as terminals mostly are, and once of both without colours.
 SCREENS: dict[str, tuple[Callable[[], Stage], str]] = {
@@ -59,7 +59,7 @@ SCREENS: dict[str, tuple[Callable[[], Stage], str]] = {
     "difference": (s.board("d", shows=DifferenceScreen), "80x24-mono 120x40 40x24 100x24-light"),
     "build-failed": (s.failed_build, "80x24 120x40-mono 40x24"),
     "build-said": (s.board("B", shows=BuildOutputScreen), "80x24-mono 120x40"),
-    "said": (s.board("5", "j", "enter", shows=SaidScreen), "80x24 120x40-mono"),
+    "said": (s.board("5", "j", "enter", shows=DirectiveOutputScreen), "80x24 120x40-mono"),
     "help": (s.pressed("question_mark", shows=HelpScreen), "80x24-mono 120x40 40x24"),
     "no-engine": (s.no_engine, "80x24 120x40-mono 40x24"),
     "no-tasks": (s.no_tasks, "80x24-mono 120x40 40x24"),
@@ -129,7 +129,7 @@ def assert_within_the_screen(app: ControlCenter) -> None:
         region = widget.region
         assert 0 <= region.x <= region.right <= app.size.width, widget
         assert isinstance(widget, Input) or not widget.show_horizontal_scrollbar, widget
-        if isinstance(widget, Line | KeyBar) and region:
+        if isinstance(widget, AdaptiveLine | KeyBar) and region:
             assert widget.render().cell_length <= widget.size.width, widget
 
 
@@ -146,7 +146,7 @@ def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
         assert [size for size, _ in sizes] == ["80x24", "120x40"], name
         assert sorted(colours for _, colours in sizes) == ["", "mono"], name
     seen = {made().shows for made, _ in SCREENS.values()}
-    made_of = {AskingBoard, Board, ListBoard, LogBoard, Modal, Page}
+    made_of = {LoadingScreen, BaseScreen, ListScreen, LogScreen, Modal, TextDialog}
     assert seen == set(every_kind(Screen)) - made_of, "what the others are made of"
 
 

@@ -34,8 +34,8 @@ from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.keybar import KeyBar
-from keiji_tui.widgets.line import Line
 from keiji_tui.widgets.table import Table
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -581,14 +581,14 @@ async def test_a_tick_repaints_nothing_where_nothing_differs() -> None:
         assert refreshed == []
         app.board.paint(NOW.replace(second=58))
         assert len(refreshed) < len(tasks())
-        assert app.board.query_one("#heading", Line)
+        assert app.board.query_one("#heading", AdaptiveLine)
 
 
 @pytest.mark.parametrize("name", ["backup [a=b", "[a=b [x", "costs [50%]", "[red]evil [@click=app.quit]z", "a\\[b]"])
 async def test_the_palette_shows_names_as_they_are(name: str) -> None:
     app, _ = live(task(name, slug="odd", build=None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board.situation.task)
+        await until(pilot, lambda: app.board.action_context.task)
         await press(pilot, "ctrl+p")
 
         def shown() -> str:

@@ -22,9 +22,9 @@ from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus.protocol import RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.link.bus import BusLink
-from keiji_tui.link.link import Update
-from keiji_tui.options import read
+from keiji_tui.cli import read
+from keiji_tui.engine.bus_link import BusLink
+from keiji_tui.engine.link import Update
 
 LIMIT = 15.0
 T = TypeVar("T")

@@ -6,7 +6,7 @@ import pytest
 from scenes import NOW, before, task
 
 from keiji.records import Progress
-from keiji_tui.store import Store
+from keiji_tui.state.store import Store
 from keiji_tui.widgets.task_row import cells
 
 

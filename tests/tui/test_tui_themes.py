@@ -12,9 +12,9 @@ from textual.command import CommandPalette
 from textual.theme import Theme
 from waiting import until
 
-from keiji_tui import remembered
-from keiji_tui.options import unknown_theme
-from keiji_tui.styles.theme import OURS
+from keiji_tui import preferences
+from keiji_tui.cli import unknown_theme
+from keiji_tui.theme.themes import OURS
 
 
 async def test_every_theme_shows_the_same_words() -> None:
@@ -79,17 +79,17 @@ def test_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
 
 def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    assert remembered.theme(folder) == ""
-    remembered.remember_theme(folder, "nord")
-    remembered.remember_theme(folder, "gruvbox")
-    assert remembered.theme(folder) == "gruvbox"
-    assert [file.name for file in folder.iterdir()] == [remembered.FILE]
+    assert preferences.theme(folder) == ""
+    preferences.remember_theme(folder, "nord")
+    preferences.remember_theme(folder, "gruvbox")
+    assert preferences.theme(folder) == "gruvbox"
+    assert [file.name for file in folder.iterdir()] == [preferences.FILE]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"theme": 5}', b"\xff", b"[" * 100_000])
 def test_a_broken_memory_is_passed_over(content: bytes, tmp_path: Path) -> None:
-    (tmp_path / remembered.FILE).write_bytes(content)
-    assert remembered.theme(tmp_path) == ""
+    (tmp_path / preferences.FILE).write_bytes(content)
+    assert preferences.theme(tmp_path) == ""
 
 
 def test_a_theme_that_is_not_there_is_told_with_the_nearest() -> None:

@@ -26,10 +26,11 @@ from keiji_engine.bus.protocol import (
     StopService,
 )
 from keiji_engine.bus.views import LinkState
-from keiji_tui import commands, words
-from keiji_tui.actions import Place, Risk, Situation
-from keiji_tui.keymap import ACTIONS, BY_ID, footer, of
-from keiji_tui.states import TaskState, state_of
+from keiji_tui.actions import requests
+from keiji_tui.actions.action import ActionContext, Risk, Scope
+from keiji_tui.actions.catalog import ACTIONS, BY_ID, footer, of
+from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.text import format
 
 ZONE = ZoneInfo("Africa/Nairobi")
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
@@ -49,7 +50,7 @@ NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
     ],
 )
 def test_when_something_comes(ahead: timedelta, said: str) -> None:
-    assert words.until(NOW + ahead, NOW, ZONE) == said
+    assert format.until(NOW + ahead, NOW, ZONE) == said
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_when_something_comes(ahead: timedelta, said: str) -> None:
     ],
 )
 def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
-    assert words.ago(NOW - since, NOW, ZONE) == said
+    assert format.ago(NOW - since, NOW, ZONE) == said
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
      (599.6, "10 m"), (2880, "48 m"), (3900, "1h 05m"), (500_000, "5 d")],
 )  # fmt: skip
 def test_how_long_something_took(seconds: float, said: str) -> None:
-    assert words.lasting(seconds) == said
+    assert format.lasting(seconds) == said
     assert len(said) <= 7
 
 
@@ -91,13 +92,13 @@ def test_how_long_something_took(seconds: float, said: str) -> None:
     ],
 )
 def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
-    assert words.outcome(state, exit_code, number) == said
+    assert format.outcome(state, exit_code, number) == said
 
 
 def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() -> None:
     good, bad = recent(1, ended=before(seconds=3))[0], recent("x", ended=before(seconds=18))[0]
-    assert words.last(good, NOW, ZONE) == "ok 3 s ago"
-    assert words.last(bad, NOW, ZONE) == "exit 2, 18 s ago"
+    assert format.last(good, NOW, ZONE) == "ok 3 s ago"
+    assert format.last(bad, NOW, ZONE) == "exit 2, 18 s ago"
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() 
     ],
 )
 def test_what_a_run_waits_for_in_a_word(waits: Reason | None, said: str) -> None:
-    assert words.waits_for(waits) == said
+    assert format.waits_for(waits) == said
 
 
 EVERYTHING = {
@@ -143,28 +144,28 @@ def test_every_state_has_a_glyph_of_its_own() -> None:
 
 
 def test_a_sparkline_shows_what_took_longer_than_usual_and_what_failed() -> None:
-    assert words.sparkline(recent(1, 1, 1, 1.6, 3.4, 50, "x", 0)) == "▂▂▂▃▇█✗▁"
-    assert words.sparkline(recent("x", "x")) == "✗✗"
-    assert words.sparkline(()) == ""
+    assert format.sparkline(recent(1, 1, 1, 1.6, 3.4, 50, "x", 0)) == "▂▂▂▃▇█✗▁"
+    assert format.sparkline(recent("x", "x")) == "✗✗"
+    assert format.sparkline(()) == ""
 
 
 def test_a_schedule_is_shortened_for_its_column() -> None:
-    assert words.brief("every 10 seconds") == "every 10 s"
-    assert words.brief("Fridays at 22:00") == "Fri 22:00"
-    assert words.brief("every hour") == "every hour"
+    assert format.brief("every 10 seconds") == "every 10 s"
+    assert format.brief("Fridays at 22:00") == "Fri 22:00"
+    assert format.brief("every hour") == "every hour"
 
 
 def test_paths_and_lists_are_said_as_people_say_them() -> None:
-    assert words.short_path("/home/user/keiji", "/home/user") == "~/keiji"
-    assert words.short_path("/srv/keiji", "/home/user") == "/srv/keiji"
-    assert words.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
+    assert format.short_path("/home/user/keiji", "/home/user") == "~/keiji"
+    assert format.short_path("/srv/keiji", "/home/user") == "/srv/keiji"
+    assert format.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("place", [Place.TASK, Place.SERVICE, Place.LOG])
-def test_no_key_means_two_things_in_one_place(place: Place) -> None:
+@pytest.mark.parametrize("place", [Scope.TASK, Scope.SERVICE, Scope.LOG])
+def test_no_key_means_two_things_in_one_place(place: Scope) -> None:
     keys = Counter(key for action in of(place) for key in action.keys)
     assert [key for key, count in keys.items() if count > 1] == []
 
@@ -178,18 +179,18 @@ def test_no_key_is_one_that_terminals_confuse_or_that_scrolls_and_destroys() -> 
 
 @pytest.mark.parametrize("link", [LinkState.OFFLINE, LinkState.STALE, LinkState.CONNECTING])
 def test_nothing_can_be_written_while_the_engine_does_not_answer(link: LinkState) -> None:
-    situation = Situation(link=link, task=task("ping", is_running=True), service=services()[0])
+    action_context = ActionContext(link=link, task=task("ping", is_running=True), service=services()[0])
     for action in ACTIONS:
-        if commands.directive_for(action.id, situation):
-            assert action.blocked(situation), action.id
+        if requests.directive_for(action.id, action_context):
+            assert action.blocked(action_context), action.id
 
 
 def test_a_readonly_terminal_writes_nothing() -> None:
-    situation = Situation(readonly=True, task=task("ping", is_error=True), service=services()[0])
-    writing = [action for action in ACTIONS if commands.directive_for(action.id, situation)]
+    action_context = ActionContext(readonly=True, task=task("ping", is_error=True), service=services()[0])
+    writing = [action for action in ACTIONS if requests.directive_for(action.id, action_context)]
     assert len(writing) > 6
-    assert all("read-only" in action.blocked(situation) for action in writing)
-    assert "read-only" in BY_ID["start-engine"].blocked(Situation(readonly=True, link=LinkState.OFFLINE))
+    assert all("read-only" in action.blocked(action_context) for action in writing)
+    assert "read-only" in BY_ID["start-engine"].blocked(ActionContext(readonly=True, link=LinkState.OFFLINE))
 
 
 @pytest.mark.parametrize(
@@ -204,27 +205,27 @@ def test_a_readonly_terminal_writes_nothing() -> None:
     ],
 )
 def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, object], reason: str) -> None:
-    assert reason in BY_ID[action].blocked(Situation(task=task("ping", **changes)))
+    assert reason in BY_ID[action].blocked(ActionContext(task=task("ping", **changes)))
 
 
 @pytest.mark.parametrize("overlap", ["queue", "replace", "allow"])
 def test_a_task_that_does_not_skip_can_be_run_while_it_runs(overlap: str) -> None:
     running = task("ping", is_running=True, overlap=overlap)
-    assert BY_ID["run"].blocked(Situation(task=running)) == ""
+    assert BY_ID["run"].blocked(ActionContext(task=running)) == ""
 
 
 def test_why_can_be_asked_without_an_engine() -> None:
-    assert BY_ID["why"].blocked(Situation(link=LinkState.OFFLINE, readonly=True, task=task("ping"))) == ""
+    assert BY_ID["why"].blocked(ActionContext(link=LinkState.OFFLINE, readonly=True, task=task("ping"))) == ""
 
 
 def test_an_engine_is_started_only_where_none_answers() -> None:
-    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.OFFLINE)) == ""
-    assert BY_ID["start-engine"].blocked(Situation(link=LinkState.STALE)) == "the engine is running"
-    assert BY_ID["start-engine"].blocked(Situation()) == "the engine is running"
+    assert BY_ID["start-engine"].blocked(ActionContext(link=LinkState.OFFLINE)) == ""
+    assert BY_ID["start-engine"].blocked(ActionContext(link=LinkState.STALE)) == "the engine is running"
+    assert BY_ID["start-engine"].blocked(ActionContext()) == "the engine is running"
 
 
 def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for_it() -> None:
-    shown = footer(Place.TASK)
+    shown = footer(Scope.TASK)
     assert [action.id for action in shown[:3]] == ["help", "palette", "quit"]
     assert all(action.footer for action in shown)
 
@@ -244,21 +245,21 @@ def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for
     ],
 )
 def test_each_directive_names_its_equal_on_the_command_line(directive: Disable, line: str) -> None:
-    assert commands.command_line(directive) == line
+    assert requests.command_line(directive) == line
 
 
 def test_what_the_engine_says_beyond_what_was_done_is_told() -> None:
     done = Done(id="1", lines=("resumed task ping", "everything is paused, so it does not run yet"))
-    told = commands.told(ResumeTask(task="ping"), "ping", done)
+    told = requests.told(ResumeTask(task="ping"), "ping", done)
     assert told == "ping resumed\neverything is paused, so it does not run yet\n$ keiji task resume ping"
     waits = Done(id="1", lines=("task ping waits for a slot (run 01)",))
-    assert commands.told(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
+    assert requests.told(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
 
 
 def test_only_a_delete_has_to_be_typed() -> None:
-    assert commands.question(Delete(task="ping"), "ping").typed == "ping"
-    assert commands.question(StopService(service="bus"), "bus").typed == ""
+    assert requests.question(Delete(task="ping"), "ping").typed == "ping"
+    assert requests.question(StopService(service="bus"), "bus").typed == ""
 
 
 def test_no_word_of_a_row_is_wider_than_its_column() -> None:
-    assert cell_len(words.until(NOW + timedelta(days=35), NOW, ZONE)) <= 14
+    assert cell_len(format.until(NOW + timedelta(days=35), NOW, ZONE)) <= 14

@@ -105,7 +105,7 @@ def test_a_path_that_is_not_utf_8_is_refused_with_a_cure(tmp_path: Path) -> None
         assert result.code == 1
         assert "not valid UTF-8" in result.stderr
         assert "KEIJI_ROOT" in result.stderr
-    for module in ("keiji_engine.main", "keiji_tui.main"):
+    for module in ("keiji_engine.main", "keiji_tui.cli"):
         command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
         environment = os.environ | {"KEIJI_ROOT": str(root)}
         process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -9,9 +9,9 @@ import re
 import msgspec
 import pytest
 
-from keiji_tui.logs.asked import ALL, Answer, Check, Choose, Locate, Print, Question, Sift, Stream
-from keiji_tui.logs.matcher import Matcher, PatternFailed
-from keiji_tui.logs.matching import answer, serve, shown
+from keiji_tui.logs.match_client import Matcher, PatternFailed
+from keiji_tui.logs.match_protocol import ALL, Answer, Check, Choose, LineFilter, Locate, Print, Question, Stream
+from keiji_tui.logs.match_worker import answer, serve, shown
 
 TEXT = (
     'time=2026-11-24T13:31:57.164+03:00 level=INFO run=1 msg="status:  200"\n'
@@ -22,7 +22,7 @@ TEXT = (
 )
 
 
-def chosen(find: str = "", sift: Sift = ALL) -> list[int]:
+def chosen(find: str = "", sift: LineFilter = ALL) -> list[int]:
     return answer(Choose(TEXT, sift, find)).chosen
 
 
@@ -41,16 +41,16 @@ def test_a_pattern_with_a_capital_letter_is_case_sensitive() -> None:
 
 
 def test_a_filter_includes_or_excludes_lines() -> None:
-    assert chosen(sift=Sift("a")) == [0, 1, 2, 4]
-    assert chosen(sift=Sift("a", inverted=True)) == [3]
-    assert chosen("2", Sift("status")) == [0]
-    assert Sift.typed("!a", Stream.ERR) == Sift("a", True, Stream.ERR)
-    assert Sift.typed("!", Stream.BOTH).is_all
+    assert chosen(sift=LineFilter("a")) == [0, 1, 2, 4]
+    assert chosen(sift=LineFilter("a", inverted=True)) == [3]
+    assert chosen("2", LineFilter("status")) == [0]
+    assert LineFilter.typed("!a", Stream.ERR) == LineFilter("a", True, Stream.ERR)
+    assert LineFilter.typed("!", Stream.BOTH).is_all
 
 
 def test_standard_output_and_standard_error_are_distinguished_by_level() -> None:
-    assert chosen(sift=Sift(stream=Stream.ERR)) == [1]
-    assert chosen(sift=Sift(stream=Stream.OUT)) == [0, 2, 3, 4]
+    assert chosen(sift=LineFilter(stream=Stream.ERR)) == [1]
+    assert chosen(sift=LineFilter(stream=Stream.OUT)) == [0, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_lines_are_exported_as_they_are_displayed() -> None:
         "2026-11-24T13:31:57.164+03:00 INFO  status:  200",
         '2026-11-24T13:31:58.164+03:00 ERROR say "no" in red',
     ]
-    assert answer(Print(TEXT, Sift("something"))).text == "something else\n"
+    assert answer(Print(TEXT, LineFilter("something"))).text == "something else\n"
 
 
 def test_displayed_text_has_no_colours_and_no_escape_sequences() -> None:

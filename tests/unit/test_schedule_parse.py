@@ -13,7 +13,7 @@ from keiji.schedule.cron import Cron
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule
 from keiji_engine.builds import create_task_folder
-from keiji_tui.words import brief
+from keiji_tui.text.format import brief
 
 EXPRESSIONS: dict[str, Schedule] = {
     "every(10).seconds": every(10).seconds,

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from keiji_tui import keyfile
-from keiji_tui.keymap import ACTIONS, BY_ID
-from keiji_tui.rebinding import _meet, load, rebound
+from keiji_tui.actions import keys_config
+from keiji_tui.actions.catalog import ACTIONS, BY_ID
+from keiji_tui.actions.key_conflicts import _meet, load, rebound
 
 
 def test_what_is_printed_to_begin_with_changes_nothing() -> None:
-    found = rebound(keyfile.written())
+    found = rebound(keys_config.written())
     assert (found.keys, found.complaints) == ({}, ())
     for action in ACTIONS:
-        assert f"\n{action.id} " in keyfile.written()
-    assert max(map(len, keyfile.written().splitlines())) <= 120
+        assert f"\n{action.id} " in keys_config.written()
+    assert max(map(len, keys_config.written().splitlines())) <= 120
 
 
 def test_the_usual_keys_do_not_clash() -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from keiji_engine.bus.protocol import LogSlice
 from keiji_tui.logs.buffer import MARGIN, LogBuffer
-from keiji_tui.logs.intake import Intake
-from keiji_tui.logs.lines import LONGEST_KEPT, Line, Piece
+from keiji_tui.logs.chunk import LONGEST_KEPT, Chunk, Line
+from keiji_tui.logs.pending_chunks import PendingChunks
 from keiji_tui.logs.source import back
 
 
@@ -34,7 +34,7 @@ def raws(lines: list[Line]) -> list[str]:
 
 def test_lines_have_their_positions_in_bytes() -> None:
     text = "one\nzwölf\n報告\n"
-    lines = Piece(100, 100 + len(text.encode()), text).lines()
+    lines = Chunk(100, 100 + len(text.encode()), text).lines()
     assert [(line.position, line.end, line.raw) for line in lines] == [
         (100, 104, "one"), (104, 111, "zwölf"), (111, 118, "報告"),
     ]  # fmt: skip
@@ -43,34 +43,34 @@ def test_lines_have_their_positions_in_bytes() -> None:
 def test_whole_drops_the_partial_line_at_the_start() -> None:
     data = "報告報告\nabc\ndef\n".encode()[1:]
     text = data.decode(errors="replace")
-    lines = Piece(1, 1 + len(data), text).whole().lines()
+    lines = Chunk(1, 1 + len(data), text).whole().lines()
     assert [(line.position, line.raw) for line in lines] == [(13, "abc"), (17, "def")]
 
 
 def test_a_chunk_without_a_newline_is_one_open_line() -> None:
-    lines = Piece(10, 30, "x" * 20).whole().lines()
+    lines = Chunk(10, 30, "x" * 20).whole().lines()
     assert [(line.position, line.end, line.is_open) for line in lines] == [(10, 30, True)]
 
 
 def test_invalid_utf8_does_not_shift_the_position_of_the_end() -> None:
     data = b"good\nbad \xe5\xa0\nmore\n"
-    lines = Piece(0, len(data), data.decode(errors="replace")).lines()
+    lines = Chunk(0, len(data), data.decode(errors="replace")).lines()
     assert lines[-1].end == len(data)
     assert all(line.position < line.end for line in lines)
 
 
 def test_a_line_split_over_two_chunks_is_joined() -> None:
     buffer = LogBuffer()
-    buffer.append(Piece(0, 6, "one\ntw").lines(), 0, 6)
-    buffer.append(Piece(6, 14, "o\nthree\n").lines(), 6, 14)
+    buffer.append(Chunk(0, 6, "one\ntw").lines(), 0, 6)
+    buffer.append(Chunk(6, 14, "o\nthree\n").lines(), 6, 14)
     assert raws(list(buffer)) == ["one", "two", "three"]
     assert (buffer.begin, buffer.end) == (0, 14)
 
 
 def test_a_gap_in_the_buffer_is_shown_with_its_size() -> None:
     buffer = LogBuffer()
-    buffer.append(Piece(0, 4, "one\n").lines(), 0, 4)
-    buffer.append(Piece(1004, 1008, "two\n").lines(), 1004, 1008)
+    buffer.append(Chunk(0, 4, "one\n").lines(), 0, 4)
+    buffer.append(Chunk(1004, 1008, "two\n").lines(), 1004, 1008)
     assert raws(list(buffer)) == ["one", "… 1,000 bytes were skipped …", "two"]
     assert buffer[1].is_note
 
@@ -95,7 +95,7 @@ def test_a_buffer_is_limited_in_characters_too() -> None:
     assert (len(buffer), buffer.begin) == (2, 8)
     buffer.prepend([Line(7, 8, "y" * 90)], 7)
     assert raws(list(buffer)) == ["y" * 90]
-    assert len(Piece(0, 100_000, "z" * 100_000).lines()[0].raw) == LONGEST_KEPT
+    assert len(Chunk(0, 100_000, "z" * 100_000).lines()[0].raw) == LONGEST_KEPT
 
 
 def test_the_index_of_a_position_is_that_of_the_line_it_is_in() -> None:
@@ -114,15 +114,15 @@ def test_the_margin_around_a_position_is_counted_in_lines() -> None:
 
 
 def test_an_intake_joins_adjacent_chunks_and_keeps_the_newest() -> None:
-    intake = Intake(most=20)
+    intake = PendingChunks(most=20)
     for begin in range(0, 60, 10):
-        intake.add(Piece(begin, begin + 10, "x" * 9 + "\n"))
+        intake.add(Chunk(begin, begin + 10, "x" * 9 + "\n"))
     assert intake.end == 60
     piece = intake.pop()
     assert (piece.position, piece.end, len(piece.text)) == (40, 60, 20)
     assert not intake
-    intake.add(Piece(70, 80, "y" * 9 + "\n"))
-    intake.add(Piece(90, 100, "z" * 9 + "\n"))
+    intake.add(Chunk(70, 80, "y" * 9 + "\n"))
+    intake.add(Chunk(90, 100, "z" * 9 + "\n"))
     assert intake.pop().end == 80
 
 

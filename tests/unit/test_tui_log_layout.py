@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keiji_tui.widgets.log_layout import rows_before, rows_from, thumb
+from keiji_tui.logs.layout import rows_before, rows_from, thumb
 
 line_heights = st.lists(st.integers(1, 5), min_size=1, max_size=20)
 

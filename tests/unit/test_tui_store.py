@@ -23,8 +23,8 @@ from keiji_engine.bus.protocol import (
     TaskRemoved,
 )
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
-from keiji_tui.states import Counts, TaskState, state_of
-from keiji_tui.store import Store
+from keiji_tui.state.store import Store
+from keiji_tui.state.task_state import Counts, TaskState, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -207,8 +207,7 @@ def test_an_unknown_time_zone_is_shown_as_utc() -> None:
 
 
 def test_the_state_is_kept_without_the_toolkit_and_without_sockets() -> None:
-    program = (
-        "import sys, keiji_tui.store, keiji_tui.keymap, keiji_tui.commands, keiji_tui.logs.buffer; print(*sys.modules)"
-    )
+    modules = "keiji_tui.state.store, keiji_tui.actions.catalog, keiji_tui.actions.requests, keiji_tui.logs.buffer"
+    program = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"textual", "rich", "zmq"} & set(loaded)

@@ -1,1 +1,0 @@
-"""The way from the terminal to an engine."""

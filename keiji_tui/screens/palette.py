@@ -1,0 +1,111 @@
+"""Every action by its name, for the command palette."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import ClassVar
+
+from textual import work
+from textual.await_complete import AwaitComplete
+from textual.binding import Binding, BindingType
+from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, ProviderSource
+from textual.content import Content
+from textual.css.query import NoMatches
+from textual.fuzzy import Matcher
+
+from keiji_tui.actions.action import Action, Risk, Scope
+from keiji_tui.actions.catalog import of
+from keiji_tui.logs.view import LogView
+from keiji_tui.screens.base import BaseScreen
+
+
+class Palette(CommandPalette):
+    """The toolkit's palette, in which a key that comes too early or twice does not end the program."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+    ]
+
+    def __init__(
+        self,
+        providers: ProviderSource | None = None,
+        *,
+        placeholder: str = "an action, by its name or by what it does",
+    ) -> None:
+        super().__init__(providers, placeholder=placeholder)
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+    @work(exclusive=True, group=CommandPalette._GATHER_COMMANDS_GROUP)
+    async def _gather_commands(self, search_value: str) -> None:
+        with suppress(NoMatches):
+            await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
+
+    # The search goes on for a moment while the palette is taken down, and may then find what is to be shown gone.
+
+    def _watch__list_visible(self) -> None:
+        if self.query(CommandList):
+            super()._watch__list_visible()
+
+    async def _watch__show_busy(self) -> None:
+        if self.query(CommandList):
+            await super()._watch__show_busy()
+
+    def action_page(self, direction: int) -> None:
+        """Move by a page where there is anything to move through."""
+        found = self.query_one(CommandList)
+        if found.option_count:
+            step = max(1, found.size.height // 3)  # an action takes two lines or three
+            found.highlighted = min(max((found.highlighted or 0) + direction * step, 0), found.option_count - 1)
+
+
+class Actions(Provider):
+    """The declared actions of the screen under the palette; one that is not allowed now says why."""
+
+    async def discover(self) -> Hits:
+        for action, reason in self._offered():
+            shown = Content.assemble((f"{action.key:5}  ", "bold $key"), action.label)
+            yield DiscoveryHit(shown, partial(self._do, action), action.label, _help(action, reason))
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for action, reason in self._offered():
+            score = _score(matcher, query, action)
+            if score > 0:
+                shown = Content.assemble((f"{action.key:5}  ", "bold $key"), matcher.highlight(action.label))
+                yield Hit(score, shown, partial(self._do, action), action.label, _help(action, reason))
+
+    def _offered(self) -> Iterator[tuple[Action, str]]:
+        screen = self.screen
+        if not isinstance(screen, BaseScreen):
+            return
+        for action in of(*screen.places, *screen.ABOUT, *screen.ALWAYS):
+            is_here = not action.call or (action.place is Scope.LOG and isinstance(screen.focused, LogView))
+            if is_here and action.id != "palette":
+                yield action, action.blocked(screen.action_context)
+
+    async def _do(self, action: Action) -> None:
+        if action.call:
+            await self.app.run_action(action.call, self.screen.focused)
+        else:
+            await self.app.run_action(f"act('{action.id}')")
+
+
+def _score(matcher: Matcher, query: str, action: Action) -> float:
+    """Return how well an action fits: its name before what it does, and what does harm behind all else."""
+    name = matcher.match(action.label)
+    if name and action.label.startswith(query.casefold()):
+        name += 1
+    asks = 0.5 if action.risk in (Risk.CONFIRM, Risk.TYPED, Risk.ENDING) else 1
+    return max(name, matcher.match(action.help) / 4) * asks
+
+
+def _help(action: Action, reason: str) -> str:
+    """Return what stands under an action; the palette reads it as markup, and a reason may have any name in it."""
+    risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
+    text = f"not now: {reason}" if reason else f"{action.help}{risk}"
+    return text.replace("[", "\\[")

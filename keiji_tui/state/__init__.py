@@ -1,0 +1,1 @@
+"""What the terminal knows. Pure: nothing here imports Textual."""

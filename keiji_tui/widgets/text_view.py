@@ -1,0 +1,110 @@
+"""Lines of text to be read: scrolled by lines, to the right where they are long, and from part to part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from textual import events
+from textual.content import Content
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import RenderOptions
+
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.bindings import bindings
+
+
+class TextView(ScrollView, can_focus=True):
+    """A text of which only those lines are laid out that are seen."""
+
+    BINDINGS = bindings(Scope.LIST, Scope.TEXT)
+    DEFAULT_CSS = """
+    TextView { height: 1fr; scrollbar-size-vertical: 1; overflow-x: hidden; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._lines: list[Content] = []
+        self._parts: list[int] = []
+        self._pan = 0
+
+    def put(self, lines: Sequence[Content], parts: Sequence[int] = ()) -> None:
+        """Show other lines where they differ; where one has scrolled to is kept.
+
+        Args:
+            parts: the numbers of those lines with which a part begins.
+        """
+        self._parts = list(parts)
+        if len(lines) == len(self._lines) and all(a.is_same(b) for a, b in zip(lines, self._lines, strict=True)):
+            return
+        self._lines = list(lines)
+        self.virtual_size = Size(self.size.width, len(self._lines))
+        self.refresh()
+
+    # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_rows(self, count: int) -> None:
+        """Scroll by so many lines."""
+        self._show(round(self.scroll_offset.y) + count)
+
+    def action_half(self, direction: int) -> None:
+        """Scroll by half a page."""
+        self.action_rows(direction * max(1, self.size.height // 2))
+
+    def action_to_row(self, index: int) -> None:
+        """Go to the first line (0) or the last one (-1)."""
+        self._show(index if index >= 0 else len(self._lines))
+
+    def action_pan(self, cells: int) -> None:
+        """Show what is further to the right, or to the left."""
+        longest = max((line.cell_length for line in self._lines), default=0)
+        self._pan = max(0, min(self._pan + cells, longest - self.size.width // 2))
+        self.refresh()
+
+    def action_part(self, direction: int) -> None:
+        """Go to where the next part begins (1), or this one or the one before it (-1)."""
+        here = round(self.scroll_offset.y)
+        before = [line for line in self._parts if line < here]
+        behind = [line for line in self._parts if line > here]
+        if direction > 0 and behind:
+            self._show(behind[0])
+        elif direction < 0:
+            self._show(before[-1] if before else 0)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_rows(-3)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_rows(3)
+
+    def _show(self, line: int) -> None:
+        self.scroll_to(y=min(max(line, 0), self.max_scroll_y), animate=False, immediate=True, force=True)
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._lines))
+
+    # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        index = round(self.scroll_offset.y) + y
+        style = self.visual_style
+        if index >= len(self._lines):
+            return Strip.blank(width, style.rich_style)
+        line = self._lines[index]
+        room = max(width - 2, 1)
+        options = RenderOptions(self._get_style, {"text_wrap": "nowrap"})
+        strips = line.render_strips(max(line.cell_length, 1), 1, style, options)
+        whole = strips[0] if strips else Strip.blank(1, style.rich_style)
+        shown = whole.crop(self._pan, self._pan + room)
+        more = "›" if line.cell_length > self._pan + room else " "
+        edge = "‹" if self._pan and line.cell_length else " "
+        base = style.rich_style
+        shown = shown.adjust_cell_length(room, base)
+        return Strip.join([Strip([Segment(edge, base)]), shown, Strip([Segment(more, base)])]).adjust_cell_length(
+            width, base
+        )
