@@ -29,7 +29,7 @@ from keiji_tui.external import in_editor
 from keiji_tui.list_keys import ListKeys
 from keiji_tui.log_openings import LogOpenings
 from keiji_tui.messages import TaskSelected
-from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.build_output import DirectiveOutputScreen
 from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
@@ -99,9 +99,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self.store = Store(local_zone=zone)
         self._link = link
         self._now = clock
-        self._home = home
-        self._readonly = readonly
-        self._tasks_screen = TasksScreen(self.store, home, readonly=readonly, task=task)
+        self.screen_context = ScreenContext(self.store, link, clock, home, readonly)
+        self._tasks_screen = TasksScreen(self.screen_context, task=task)
         show = self.show_failed_build
         self._errands = DirectiveSender(
             link, self.store, self.notify, self._changed, clock=clock, show_failed_build=show

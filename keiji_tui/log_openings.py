@@ -38,7 +38,7 @@ class LogOpenings(Openings):
     def _do_logs(self) -> None:
         marked = {slug: self.store.tasks[slug].name for slug in self.store.marks}
         if len(marked) > 1 and self.board is self._tasks_screen:
-            self.push_screen(MergedLogScreen(self.store, self._home, readonly=self._readonly, tasks=marked))
+            self.push_screen(MergedLogScreen(self.screen_context, tasks=marked))
         elif not isinstance(self.board, MergedLogScreen):
             self._to_tasks()
             self._tasks_screen.open_log()
@@ -60,7 +60,7 @@ class LogOpenings(Openings):
             self._open_log(run)
 
     def _open_log(self, run: Run) -> None:
-        self.push_screen(RunLogScreen(self.store, self._home, readonly=self._readonly, run=run))
+        self.push_screen(RunLogScreen(self.screen_context, run=run))
 
     async def _open_asked(self, name: str, wanted: str) -> None:
         slug = next((slug for slug, task in self.store.tasks.items() if name in (slug, task.name)), None)

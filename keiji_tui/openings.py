@@ -7,7 +7,7 @@ from functools import partial
 from keiji_tui.engine.link import Link
 from keiji_tui.messages import WhyOutdated
 from keiji_tui.part import Part
-from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.difference import DifferenceScreen
@@ -23,8 +23,7 @@ class Openings(Part):
     """The part of the terminal that opens screens and has them asked."""
 
     _link: Link
-    _home: str
-    _readonly: bool
+    screen_context: ScreenContext
 
     def on_outdated(self, event: Outdated) -> None:
         event.stop()
@@ -35,8 +34,7 @@ class Openings(Part):
     def _do_services(self) -> None:
         if not isinstance(self.board, ServicesScreen):
             self._to_tasks()
-            screen = ServicesScreen(self.store, self._home, readonly=self._readonly, logs=self._link.service_logs)
-            self.push_screen(screen)
+            self.push_screen(ServicesScreen(self.screen_context))
 
     def _do_runs(self) -> None:
         self._do_history()
@@ -44,7 +42,7 @@ class Openings(Part):
     def _do_history(self) -> None:
         task = self.board.subject
         if task is not None and not isinstance(self.board, RunsScreen):
-            self.push_screen(RunsScreen(self.store, self._home, readonly=self._readonly, slug=task.slug))
+            self.push_screen(RunsScreen(self.screen_context, slug=task.slug))
 
     def on_runs_outdated(self) -> None:
         board = self.board
@@ -63,12 +61,12 @@ class Openings(Part):
     def _do_ledger(self) -> None:
         if not isinstance(self.board, LedgerScreen):
             self._to_tasks()
-            self.push_screen(LedgerScreen(self.store, self._home, readonly=self._readonly))
+            self.push_screen(LedgerScreen(self.screen_context))
 
     def _do_upcoming(self) -> None:
         if not isinstance(self.board, UpcomingScreen):
             self._to_tasks()
-            self.push_screen(UpcomingScreen(self.store, self._home, readonly=self._readonly))
+            self.push_screen(UpcomingScreen(self.screen_context))
 
     def _do_detail(self) -> None:
         self._open_about_task(DetailScreen)
@@ -83,7 +81,7 @@ class Openings(Part):
         below = next((s for s in self.screen_stack if isinstance(s, kind)), None)
         while below is not None and below in self.screen_stack:
             self.pop_screen()  # going round from one to the other must not pile them up
-        self.push_screen(kind(self.store, self._home, readonly=self._readonly, slug=task.slug))
+        self.push_screen(kind(self.screen_context, slug=task.slug))
 
     def _do_said(self) -> None:
         board = self.board

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ from keiji_engine.bus.views import LinkState, ServiceView, TaskView
 from keiji_tui.actions import catalog
 from keiji_tui.actions.action import Action, ActionContext, Scope
 from keiji_tui.actions.bindings import bindings
+from keiji_tui.engine.link import Link
 from keiji_tui.messages import RepaintRequested
 from keiji_tui.state.store import Store
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -21,22 +23,38 @@ from keiji_tui.widgets.header import banner, counts, heading, paused
 from keiji_tui.widgets.keybar import KeyBar
 
 
-class BaseScreen(Screen[None]):
-    """A full screen over the store.
+@dataclass(frozen=True, slots=True)
+class ScreenContext:
+    """What every screen works with.
 
     Args:
-        home: the person's home, shown as ``~``.
+        store: the state of the engine, as far as it is known.
+        link: the connection to the engine.
+        clock: returns the current time, with a time zone.
+        home: the home directory of the user, shown as ``~``.
+        readonly: whether changes are disabled.
     """
+
+    store: Store
+    link: Link
+    clock: Callable[[], datetime]
+    home: str = ""
+    readonly: bool = False
+
+
+class BaseScreen(Screen[None]):
+    """A full screen over the store."""
 
     BINDINGS = bindings(Scope.EVERYWHERE)
     ABOUT: ClassVar[tuple[Scope, ...]] = ()
     ALWAYS: ClassVar[tuple[Scope, ...]] = (Scope.EVERYWHERE,)
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
+    def __init__(self, context: ScreenContext) -> None:
         super().__init__()
-        self.store = store
-        self.home = home
-        self.readonly = readonly
+        self.context = context
+        self.store = context.store
+        self.home = context.home
+        self.readonly = context.readonly
         self.is_ready = False
         self.now = datetime.fromtimestamp(0, UTC)  # as of when it was last painted
 

@@ -17,11 +17,11 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.engine.link import Link
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
-from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import ago, calendar, counted, elapsed, lasting, outcome, short_path, until
 from keiji_tui.text.sanitise import plain
@@ -43,8 +43,8 @@ class DetailScreen(LoadingScreen):
     ABOUT = (Scope.TASK,)
     AUTO_FOCUS = "#detail"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, slug: str) -> None:
+        super().__init__(context)
         self.slug = slug
         self._reasons: tuple[Reason, ...] | None = None
         self._upcoming: Upcoming | None = None

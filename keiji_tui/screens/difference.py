@@ -14,8 +14,8 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.engine.link import Link
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.loading import LoadingScreen
-from keiji_tui.state.store import Store
 from keiji_tui.text.format import counted
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -38,8 +38,8 @@ class DifferenceScreen(LoadingScreen):
     ABOUT = (Scope.TASK,)
     AUTO_FOCUS = "#difference"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, slug: str) -> None:
+        super().__init__(context)
         self.slug = slug
         self._found: Difference | None = None
         self._shown: object = None

@@ -15,13 +15,13 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.engine.link import Link
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.state.store import Store
 from keiji_tui.text.format import calendar, clock, counted, lasting
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -59,8 +59,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     NOUN = "directives"
     LETTERS = "letters of a directive, its sender or what it said"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
         self._wanted: dict[str, int] = {}
         self._wanted_as_of: object = None
         self._rows: dict[str, Entry] = {}

@@ -11,9 +11,8 @@ from textual.content import Content
 
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.messages import FilterChanged, FilterLeft
-from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.filter_input import FilterBar
@@ -29,8 +28,8 @@ class ListScreen(BaseScreen, Generic[T]):
     NOUN: ClassVar[str]  # what the rows are
     LETTERS: ClassVar[str]  # what the letters of the filter are those of
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
         self.sieve = self.new_sieve()
         self._meant: str | None = None  # what somebody has selected, though it may be hidden
         self._stand_in: str | None = None  # what is selected for as long as it is

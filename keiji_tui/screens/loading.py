@@ -12,8 +12,7 @@ from textual.widgets import Static
 from keiji.errors import KeijiError
 from keiji_tui.engine.link import Link
 from keiji_tui.messages import RepaintRequested
-from keiji_tui.screens.base import BaseScreen
-from keiji_tui.state.store import Store
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.text.sanitise import plain
 
 
@@ -28,8 +27,8 @@ class Outdated(Message):
 class LoadingScreen(BaseScreen):
     """What was answered stays while the engine is away; ``trouble`` says why nothing newer came, "" when it did."""
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
         self.trouble = ""
         self.is_asking = False
         self.has_answer = False

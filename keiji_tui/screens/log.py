@@ -18,8 +18,7 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.engine.link import Link
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.messages import LogOpened
-from keiji_tui.screens.base import BaseScreen
-from keiji_tui.state.store import Store
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.text.format import calendar, clock, lasting, outcome
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -31,8 +30,8 @@ class LogScreen(BaseScreen):
     ABOUT = (Scope.LOG,)
     AUTO_FOCUS = "LogView"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
         self.log_pane = LogPane(id="log-pane")
 
     def body(self) -> ComposeResult:
@@ -71,8 +70,8 @@ class LogScreen(BaseScreen):
 class RunLogScreen(LogScreen):
     """The log of a task at a run. Where that failed, its last error line is what one sees."""
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, run: Run) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, run: Run) -> None:
+        super().__init__(context)
         self._run = run
 
     def body(self) -> ComposeResult:
@@ -117,8 +116,8 @@ class RunLogScreen(LogScreen):
 class MergedLogScreen(LogScreen):
     """The logs of several tasks, in the order of their times."""
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, tasks: Mapping[str, str]) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, tasks: Mapping[str, str]) -> None:
+        super().__init__(context)
         self._tasks = tasks
 
     @property

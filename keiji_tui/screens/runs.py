@@ -19,11 +19,11 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.messages import RepaintRequested, RunsOutdated
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.run_history import Row
-from keiji_tui.state.store import Store
 from keiji_tui.text.format import calendar, clock, elapsed, lasting, until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -73,8 +73,8 @@ class RunsScreen(ListScreen[Row]):
     NOUN = "rows"
     LETTERS = "letters of a result, a reason or a run's id"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, slug: str) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, slug: str) -> None:
+        super().__init__(context)
         self.slug = slug
         self.asked = FIRST  # runs, of the engine
         self._rows: dict[str, Row] = {}

@@ -18,11 +18,9 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.actions.requests import under_way
 from keiji_tui.engine import service_logs
-from keiji_tui.engine.link import Logs
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
-from keiji_tui.screens.base import BaseScreen
-from keiji_tui.state.store import Store
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.text.format import ago, calendar, elapsed
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -48,19 +46,15 @@ _NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # nothing is prin
 
 
 class ServicesScreen(BaseScreen):
-    """A row for each service over the log of the selected one, or over those of all.
-
-    Args:
-        logs: what the engine writes about itself.
-    """
+    """A row for each service over the log of the selected one, or over those of all."""
 
     BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, since one of each has the same key
     ABOUT = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, logs: Logs) -> None:
-        super().__init__(store, home, readonly=readonly)
-        self._logs = logs
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
+        self._logs = context.link.service_logs
         self._has_all = False
         self.log_pane = LogPane(id="log-pane")
 

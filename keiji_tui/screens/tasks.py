@@ -17,9 +17,8 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
 from keiji_tui.messages import FilterChanged, FilterLeft, RepaintRequested, TaskSelected
-from keiji_tui.screens.base import BaseScreen
+from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.welcome import nothing_shown, welcome
-from keiji_tui.state.store import Store
 from keiji_tui.state.task_index import Sort
 from keiji_tui.text.format import listed
 from keiji_tui.text.sanitise import plain
@@ -36,8 +35,8 @@ class TasksScreen(BaseScreen):
     ABOUT = (Scope.TASK, Scope.TASKS)
     AUTO_FOCUS = "#tasks"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, task: str | None = None) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext, *, task: str | None = None) -> None:
+        super().__init__(context)
         self.log_pane = LogPane(id="log-pane")
         self._asked_for = task
         self._awaited = ""

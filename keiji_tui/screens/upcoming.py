@@ -18,10 +18,10 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.engine.link import Link
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import BARS, brief, counted, until
 from keiji_tui.text.sanitise import plain
@@ -66,8 +66,8 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     NOUN = "instants"
     LETTERS = "letters of a task's name"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool) -> None:
-        super().__init__(store, home, readonly=readonly)
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__(context)
         self._found: Timeline | None = None
         self._asked_at = self.now
         self._found_rows: dict[str, _Row] = {}
