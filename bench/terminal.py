@@ -79,7 +79,7 @@ async def terminal(count: int) -> AsyncIterator[tuple[Any, Any, Any]]:
     link = FakeLink(snapshot(many(count)), LinkChanged(LinkState.LIVE))
     app = ControlCenter(link)
     async with app.run_test(size=SIZE) as pilot:
-        await until(pilot, lambda: app._is_open and app.board.subject)
+        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task)
         await pilot.pause()
         yield app, link, pilot
 
@@ -126,7 +126,7 @@ async def flood(count: int, keys: tuple[str, ...]) -> tuple[StallMeter, float, f
     chance, delays, sent = random.Random(2), [0.0], 0
     async with terminal(count) as (app, link, pilot):
         await press(pilot, *keys)
-        table = app._tasks_screen.table
+        table = app.tasks_screen.table
         watched_slug = table.selected
         others = [slug for slug in app.store.tasks if slug != watched_slug]
 
@@ -189,13 +189,13 @@ def paint() -> None:
     class Once(center):  # type: ignore[misc, valid-type]
         CSS_PATH = [Path(keiji_tui.__file__).parent / center.CSS_PATH]  # noqa: RUF012 - as Textual declares it
 
-        def _apply(self) -> None:
-            super()._apply()
+        def repaint(self) -> None:
+            super().repaint()
             if self.store.tasks:
                 self.call_after_refresh(self._report)
 
         def _report(self) -> None:
-            if self._tasks_screen.table._painted:
+            if self.tasks_screen.table._painted:
                 print("painted", flush=True)
                 self.exit()
             else:

@@ -90,8 +90,8 @@ async def measure(installation: Installation, table: Table) -> None:
     """Measure reading, searching and filtering the log."""
     app = ControlCenter(BusLink(installation.paths), task="big")
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(lambda: app.store.tasks and app._tasks_screen.table.selected == "big")
-        pane = app._tasks_screen.log_pane
+        await until(lambda: app.store.tasks and app.tasks_screen.table.selected == "big")
+        pane = app.tasks_screen.log_pane
         view: LogView = pane.view
         table.row("open at the end", await until(lambda: view.lines_shown), "s", OPEN_LIMIT)
         await press(pilot, "l")
@@ -142,8 +142,8 @@ async def flood(installation: Installation, table: Table) -> None:
     link = BusLink(installation.paths)
     app = ControlCenter(link, task="flood")
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(lambda: app.store.tasks and app._tasks_screen.table.selected == "flood")
-        view = app._tasks_screen.log_pane.view
+        await until(lambda: app.store.tasks and app.tasks_screen.table.selected == "flood")
+        view = app.tasks_screen.log_pane.view
         await press(pilot, "l")
         await asyncio.sleep(0.5)
         before = peak = memory()

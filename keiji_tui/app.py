@@ -1,76 +1,95 @@
-"""`keiji-tui`: wiring of link, store and screens, and what keys do."""
+"""`keiji-tui`: the app, which wires link, store and screens, sends directives, and goes from screen to screen."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from textual import events
 from textual.app import App
 from textual.command import Provider
+from textual.filter import LineFilter
+from textual.notifications import Notify
 from textual.screen import Screen
+from textual.theme import ThemeProvider
 from textual.timer import Timer
-from textual.worker import Worker, WorkerState
 
-from keiji_engine.bus.protocol import Directive, PauseSystem, Snapshot
-from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.actions import action, catalog, requests
-from keiji_tui.actions.action import Action
+from keiji.errors import BuildFailed, KeijiError
+from keiji.names import slug_of
+from keiji_engine.bus.protocol import BuildTask, Directive, PauseSystem, Snapshot
+from keiji_engine.bus.views import LinkChanged, LinkState, TaskView
+from keiji_tui.actions import action, bulk, catalog, requests
+from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bulk import BULK_ACTIONS
-from keiji_tui.actions.key_queue import KeyOrder
+from keiji_tui.actions.key_queue import KeyQueue, Typed
+from keiji_tui.background import WorkFailed, start_worker
 from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
 from keiji_tui.external import in_editor
-from keiji_tui.list_keys import ListKeys
-from keiji_tui.log_openings import LogOpenings
-from keiji_tui.messages import TaskSelected
+from keiji_tui.notifications import replaces, summary
 from keiji_tui.screens.base import BaseScreen, ScreenContext
-from keiji_tui.screens.build_output import DirectiveOutputScreen
-from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.build_output import BuildOutputScreen
+from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import ConfirmScreen, Modal, ReasonScreen
+from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.log import MergedLogScreen, open_run
+from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Actions, Palette
-from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
+from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
+from keiji_tui.state.draft import Draft
 from keiji_tui.state.store import Store
+from keiji_tui.text.commands import SENDER
 from keiji_tui.text.sanitise import plain
-from keiji_tui.theme.colourless import Colourless
+from keiji_tui.theme.colourless import WithoutColours
 from keiji_tui.theme.themes import DARK, OURS, names_of_ours, shaded
 
-APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
-SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log; the first one does at once
+MIN_PAINT_SECONDS = 0.05  # between two paints of what arrives; the first one is painted at once
+RETRY_SECONDS = 1.0
 _AT_ONCE = 0.001
-AGAIN_SECONDS = 1.0
-_BREATH = 64  # updates after which keys get a turn
+_UPDATES_PER_TURN = 64  # updates after which keys get a turn
+_NO_COLOURS = (WithoutColours(),)
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())  # the default one would write over the screen
 
 
-class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
+class ControlCenter(App[None]):
     """The terminal.
 
     Args:
-        link: the way to the engine.
-        clock: returns what time it is, aware.
-        home: the person's home, shown as ``~``.
-        zone: the name of this machine's time zone.
-        task: the task to select at first, by name or slug.
-        run: the run of it whose log is to be opened: its id or the beginning of that, "last" or "failed".
-        readonly: whether nothing may be changed.
-        keys: those that actions have instead of the usual ones, by the id of the action.
-        complaints: what is to be told at once, such as lines of the file of keys that were not followed.
-        theme: the one to begin with, where there is such a one; else ours.
-        remember: is told which theme somebody has chosen.
-        edit: opens a file for somebody to edit and returns when they are done; raises KeijiError, saying why not.
+        link: the connection to the engine.
+        clock: returns the current time, with a time zone.
+        home: the home directory of the user, shown as ``~``.
+        zone: the name of the time zone of this machine.
+        task: the name or slug of the task to select first.
+        run: the run of it whose log to open: the beginning of its id, "last" or "failed".
+        readonly: whether changes are disabled.
+        keys: the keys of actions that differ from the default ones, by the id of the action.
+        config_errors: what was ignored in the configuration files; shown at the start.
+        theme: the theme to begin with; an unknown one is ignored.
+        remember: called with the name of a theme that the user has chosen.
+        edit: opens a file in an editor and returns when the user is done; raises KeijiError.
     """
 
     TITLE = "keiji"
     CSS_PATH = "theme/keiji.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
     NOTIFICATION_TIMEOUT = 4
+    # Half of a narrow screen is too narrow for a message, and half of a wide one is far from where the user reads.
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-middle"), (120, "-wide")]  # noqa: RUF012 - declared so by Textual
 
     def __init__(
         self,
@@ -83,38 +102,36 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         run: str | None = None,
         readonly: bool = False,
         keys: Mapping[str, tuple[str, ...]] | None = None,
-        complaints: Sequence[str] = (),
+        config_errors: Sequence[str] = (),
         theme: str = "",
         remember: Callable[[str], None] = lambda _: None,
         edit: Callable[[App[None], Path], None] = in_editor,
     ) -> None:
-        action.bind(keys or {})
+        action.rebind(keys or {})
         super().__init__()
         if keys:
-            # All of them, so that what shares a key with one that has moved keeps it.
+            # All of them, so that an action that shares a key with one that has moved keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
-        self._complaints = complaints
+        self._config_errors = config_errors
         self._remember = remember
         self._edit = edit
-        self.store = Store(local_zone=zone)
         self._link = link
-        self._now = clock
+        self._clock = clock
+        self.store = Store(local_zone=zone)
         self.screen_context = ScreenContext(self.store, link, clock, home, readonly)
-        self._tasks_screen = TasksScreen(self.screen_context, task=task)
-        show = self.show_failed_build
-        self._errands = DirectiveSender(
-            link, self.store, self.notify, self._changed, clock=clock, show_failed_build=show
-        )
-        self._run_asked_for = (task, run) if task and run else None
-        self._apply_timer: Timer | None = None
-        self._settle_timer: Timer | None = None
-        self._applied_at = self._selected_at = -1.0  # on the monotonic clock
+        self.tasks_screen = TasksScreen(self.screen_context, task=task)
+        self._sender = DirectiveSender(link, self.store, self._changed, clock=clock)
+        self._key_queue = KeyQueue(self, self._dispatch)
+        self._draft = Draft()
+        self._initial_run = (task, run) if task and run else None
+        self._paint_timer: Timer | None = None
+        self._painted_at = -1.0  # on the monotonic clock
         for ours in OURS:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
 
     def get_default_screen(self) -> Screen[None]:
-        return self._tasks_screen
+        return self.tasks_screen
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return names_of_ours(self.current_theme)
@@ -123,211 +140,391 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self.theme_variables = shaded(super().get_css_variables())
         return self.theme_variables
 
-    # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return _NO_COLOURS if self.no_color else super().get_line_filters()
+
+    # ── updates ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def on_mount(self) -> None:
         self._tick()
-        self.complain_of(tuple(map(plain, self._complaints)))
+        if self._config_errors:
+            self.notify(summary([plain(error) for error in self._config_errors]), severity="warning", timeout=12, markup=False)
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
-        self.call_after_refresh(self._watch)
+        self.call_after_refresh(self._start_updates)
 
-    def _watch(self) -> None:
-        self._start(self._take_updates, "updates")
+    def _start_updates(self) -> None:
+        gc.freeze()  # what has been loaded by now stays; collecting it again and again would stall the screen
+        start_worker(self, self._apply_updates, group="updates")
 
-    async def _take_updates(self) -> None:
+    async def _apply_updates(self) -> None:
         count = 0
         async for update in self._link.updates():
-            self.store.apply(update, self._now())
+            self.store.apply(update, self._clock())
             if isinstance(update, Snapshot):
-                gc.freeze()  # what is there now, the toolkit with it, stays: looking through it again would be a stall
-                self._follow()
-                self._follow_logs()
+                self._reconnected()
             elif isinstance(update, LinkChanged):
-                self._look_at_workspace()
+                self._check_workspace()
             self._changed()
             count += 1
-            if count % _BREATH == 0:
+            if count % _UPDATES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        """Go on after a failure of ours: a terminal that people keep open does not end with it."""
-        if event.state is not WorkerState.ERROR:
+    def _reconnected(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, BaseScreen) and screen.is_mounted:
+                screen.reconnected()
+        if self._initial_run is not None:
+            name, run = self._initial_run
+            self._initial_run = None
+            start_worker(self, partial(self._open_run, name, run), group="open")
+
+    async def _open_run(self, name: str, run: str) -> None:
+        slug = next((slug for slug, task in self.store.tasks.items() if name in (slug, task.name)), None)
+        if slug is None:
+            return  # the list of tasks says so
+        try:
+            screen = await open_run(self.screen_context, slug, run)
+        except KeijiError as error:
+            self.notify_error(error)
             return
-        reason = plain(str(event.worker.error) or type(event.worker.error).__name__)
-        if event.worker.group == "updates":
-            self.store.apply(LinkChanged(LinkState.OFFLINE, reason), self._now())
-            self.set_timer(AGAIN_SECONDS, self._watch)
+        if screen is None:
+            self.notify(f"{plain(name)} has no run {plain(run)}", severity="warning", markup=False)
+        else:
+            self.push_screen(screen)
+
+    def on_work_failed(self, event: WorkFailed) -> None:
+        """Report a failure of background work, and carry on: users keep a terminal open for days."""
+        logger.error("background work failed: %s", event.group, exc_info=event.error)
+        reason = plain(str(event.error)) or type(event.error).__name__
+        if event.group == "updates":
+            self.store.apply(LinkChanged(LinkState.OFFLINE, reason), self._clock())
+            self.set_timer(RETRY_SECONDS, self._start_updates)
             self._changed()
         else:
-            self._errands.complain(reason)
+            self.notify(reason, severity="error", timeout=12, markup=False)
+
+    # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _changed(self) -> None:
-        if self._apply_timer is None:
-            wait = self._applied_at + APPLY_SECONDS - time.monotonic()
-            self._apply_timer = self.set_timer(max(_AT_ONCE, wait), self._apply)
+        """Paint soon; changes that arrive together are painted together."""
+        if self._paint_timer is None:
+            wait = self._painted_at + MIN_PAINT_SECONDS - time.monotonic()
+            self._paint_timer = self.set_timer(max(_AT_ONCE, wait), self._paint_changes)
 
-    def _apply(self) -> None:
-        self._apply_timer = None
-        self._paint()
-        self._applied_at = time.monotonic()
+    def _paint_changes(self) -> None:
+        self._paint_timer = None
+        self.repaint()
+        self._painted_at = time.monotonic()
 
-    def _look_at_workspace(self) -> None:
+    def _check_workspace(self) -> None:
         if self.store.link is LinkState.OFFLINE and not self.store.engine_lives:
-            self._start(self._errands.look_at_workspace, "workspace")
+            start_worker(self, self._sender.check_workspace, group="workspace")
 
     def _tick(self) -> None:
-        self._look_at_workspace()
-        self._paint()
-        self.set_timer(1.0 - self._now().microsecond / 1e6, self._tick)
+        self._check_workspace()
+        self.repaint()
+        self.set_timer(1.0 - self._clock().microsecond / 1e6, self._tick)
 
     @property
-    def board(self) -> BaseScreen:
-        """The full screen that is on top, under whatever asks something."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, BaseScreen)), self._tasks_screen)
-
-    def _paint(self) -> None:
-        if self._is_open:
-            self.board.paint(self._now())
-            if isinstance(self.screen, WhyScreen | DirectiveOutputScreen):
-                self.screen.paint(self._now())
+    def base_screen(self) -> BaseScreen:
+        """The top full screen, below any dialogs."""
+        return next((s for s in reversed(self.screen_stack) if isinstance(s, BaseScreen)), self.tasks_screen)
 
     @property
-    def _is_open(self) -> bool:
-        """Whether there is a screen to paint; a last timer may fire while all is being closed."""
-        return self.is_running and self.board.is_ready
+    def is_ready(self) -> bool:
+        """Whether there is a screen to paint; the last timer may fire while the app closes."""
+        return self.is_running and self.base_screen.is_ready
 
-    def on_repaint_requested(self) -> None:
-        self._paint()
+    def repaint(self) -> None:
+        """Update the top screen, and a dialog over it, to the store as of now."""
+        if self.is_ready:
+            self.base_screen.repaint()
+            if isinstance(self.screen, Modal):
+                self.screen.paint(self._clock())
 
-    # ── the log of the selected task ─────────────────────────────────────────────────────────────────────────────────
+    # ── keys and messages ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def on_task_selected(self, event: TaskSelected) -> None:
-        task = self.store.tasks.get(event.slug or "")
-        self.workers.cancel_group(self, "log")
-        self._tasks_screen.log_pane.show({task.slug: task.name} if task else {})
-        self._paint()
-        if self._settle_timer is not None:
-            self._settle_timer.stop()
-        selected_at, self._selected_at = self._selected_at, time.monotonic()
-        is_first = self._selected_at - selected_at > SETTLE_SECONDS
-        self._settle_timer = self.set_timer(_AT_ONCE if is_first else SETTLE_SECONDS, self._follow)
+    async def on_event(self, event: events.Event) -> None:
+        if isinstance(event, Typed) and not event.is_forwarded:
+            await self._key_queue.put(event)
+        else:
+            await super().on_event(event)
 
-    def _follow(self) -> None:
-        if not self._is_open:
+    async def _dispatch(self, event: Typed) -> None:
+        """Handle one key, or text that was pasted.
+
+        A key that is not typed into the focused widget is looked up here: what Textual would do with it once it has
+        bubbled up might be about another screen by then.
+        """
+        if isinstance(event, events.Paste):
+            await super().on_event(event)
             return
-        task = self._tasks_screen.subject
-        self.workers.cancel_group(self, "log")
-        if task is not None:
-            self._start(partial(self._tasks_screen.log_pane.follow, self._link), "log")
-
-    # ── what keys do ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def action_act(self, name: str) -> None:
-        """Carry out a declared action, or say why it is not possible now."""
-        board = self.board
-        if name == "start-service" and self.store.link is LinkState.OFFLINE:
-            name = "start-engine"
-        action = catalog.BY_ID[name]
-        action_context = board.action_context
-        if name in BULK_ACTIONS and board is self._tasks_screen and self.store.marks:
-            self._ask_together(action, action_context)
+        focused = self.focused
+        is_typed = focused is not None and focused.check_consume_key(event.key, event.character)
+        if not is_typed and event.key in catalog.BY_ID["back"].keys and self._dismiss_notifications():
             return
-        reason = action.blocked(action_context)
-        if reason:
-            self._refuse(action, reason)
-            return
-        directive = requests.directive_for(name, action_context)
-        if directive is None:
-            getattr(self, f"_do_{name.replace('-', '_')}")()
-            return
-        self._ask_and_send(action, directive, requests.about(directive, action_context))
+        if is_typed:
+            await super().on_event(event)
+        else:
+            await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
 
-    def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
-        def send(directive: Directive) -> None:
-            self._errands.begin(directive)
-            self._start(partial(self._errands.send, directive, name))
+    def _dismiss_notifications(self) -> bool:
+        """Dismiss all messages; return whether any of them was a warning or an error.
 
-        def answered(is_yes: bool | None) -> None:
+        If so, the key does nothing else: a user who dismisses an error does not want to leave the screen as well.
+        """
+        has_errors = any(shown.severity != "information" for shown in self._notifications)
+        self.clear_notifications()
+        return has_errors
+
+    def on_notify(self, event: Notify) -> None:
+        """Let a message replace those that it makes obsolete."""
+        for shown in list(self._notifications):
+            if replaces(event.notification, shown):
+                self._unnotify(shown, refresh=False)
+
+    def notify_error(self, error: KeijiError, hint: str = "") -> None:
+        """Show an error and what can be done about it."""
+        lines = [*error.message.splitlines(), *(hint or error.hint).splitlines()]
+        text = "\n".join(plain(line) for line in lines if line.strip())
+        self.notify(text, severity="error", timeout=12, markup=False)
+
+    # ── directives ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def action_send(self, name: str) -> None:
+        """Send the directive behind an action, after confirmation if it needs one."""
+        action, screen = catalog.BY_ID[name], self.base_screen
+        if name in BULK_ACTIONS and screen.marked_tasks:
+            self._confirm_bulk(bulk.plan(action, screen.action_context, screen.marked_tasks))
+            return
+        directive = requests.directive_for(name, screen.action_context)
+        if directive is not None:
+            self._confirm(action, directive, requests.target_name(directive, screen.action_context))
+
+    def _confirm(self, action: Action, directive: Directive, name: str) -> None:
+        def confirmed(is_yes: bool | None) -> None:
             if is_yes:
-                send(directive)
+                self._send(directive, name)
 
-        def reasoned(reason: str | None) -> None:
+        def reason_given(reason: str | None) -> None:
             if reason is not None:
-                send(requests.because(directive, reason))
+                self._send(requests.with_reason(directive, reason), name)
 
         if isinstance(directive, PauseSystem):
-            self.push_screen(ReasonScreen(), reasoned)
-        elif action.is_asked(self.board.action_context):
-            self.push_screen(ConfirmScreen(requests.question(directive, name)), answered)
+            self.push_screen(ReasonScreen(), reason_given)
+        elif action.needs_confirmation(self.base_screen.action_context):
+            self.push_screen(ConfirmScreen(requests.confirmation(directive, name)), confirmed)
         else:
-            send(directive)
+            self._send(directive, name)
 
-    def _start(self, work: Callable[[], Awaitable[None]], group: str = "directives") -> None:
-        """Do ``work`` beside everything else; `on_worker_state_changed` takes care of its failure."""
-        self.run_worker(work, name=group, group=group, exit_on_error=False)
+    def _send(self, directive: Directive, name: str) -> None:
+        self._sender.begin(directive)
+        start_worker(self, partial(self._carry_out, directive, name), group="directives")
 
-    def _do_dismiss(self) -> None:
-        task = self.board.subject
-        if task is not None:
-            self.store.dismiss(task.slug)
-            self._paint()
+    async def _carry_out(self, directive: Directive, name: str) -> None:
+        try:
+            done = await self._sender.send(directive)
+        except BuildFailed as error:
+            if isinstance(self.screen, BaseScreen):
+                self._show_build_output(directive.target)
+            else:  # the user is in a dialog
+                hint = f"{catalog.BY_ID['output'].key} shows all that the build said"
+                self.notify_error(BuildFailed(f"{name}: {error.message}"), hint)
+        except KeijiError as error:
+            self.notify_error(error)
+        else:
+            self.notify(requests.success_message(directive, name, done), markup=False)
 
-    def _do_offered(self) -> None:
+    def _confirm_bulk(self, plan: bulk.Plan) -> None:
+        def confirmed(is_yes: bool | None) -> None:
+            if is_yes:
+                self._sender.begin(*(directive for directive, _ in plan.steps))
+                start_worker(self, partial(self._carry_out_all, plan), group="directives")
+
+        self.push_screen(ConfirmScreen(bulk.confirmation(plan)), confirmed)
+
+    async def _carry_out_all(self, plan: bulk.Plan) -> None:
+        errors = await self._sender.send_all([directive for directive, _ in plan.steps])
+        results = [
+            bulk.Result(name, plain(error.message) if error else "")
+            for (_, name), error in zip(plan.steps, errors, strict=True)
+        ]
+        text, has_failed = bulk.summary(plan, results)
+        if has_failed:
+            self.notify(text, severity="error", timeout=12, markup=False)
+        else:
+            self.notify(text, markup=False)
+
+    def action_new_task(self) -> None:
+        """Open the form for a new task."""
+
+        def create(screen: NewTaskScreen, draft: Draft) -> None:
+            start_worker(self, partial(self._create_task, screen, draft), group="directives")
+
+        def closed(draft: Draft | None) -> None:
+            self._draft = draft or Draft()
+
+        self.push_screen(NewTaskScreen(self.screen_context, self._draft, create), closed)
+
+    async def _create_task(self, screen: NewTaskScreen, draft: Draft) -> None:
+        directive = draft.directive()
+        self._sender.begin(directive)
+        try:
+            await self._sender.send(directive)
+        except KeijiError as error:
+            screen.failed("\n".join(filter(None, (error.message, error.hint))))
+            return
+        slug = slug_of(directive.name)
+        self.tasks_screen.await_task(slug)
+        screen.succeeded()
+        self._send(BuildTask(task=slug, sender=SENDER), plain(directive.name))
+
+    async def action_start_engine(self) -> None:
+        """Start an engine, or the stopped services of one that does not answer."""
+        start_worker(self, self._start_engine, group="directives")
+
+    async def _start_engine(self) -> None:
+        verb = "waking" if self.store.engine_lives else "starting"
+        self.notify(f"{verb} the engine …\n$ keiji system start", timeout=3, markup=False)
+        try:
+            await self._sender.start_engine()
+        except KeijiError as error:
+            self.notify_error(error)
+
+    def action_create_workspace(self) -> None:
+        """Create the workspace, and start an engine on it."""
+        start_worker(self, self._create_workspace, group="directives")
+
+    async def _create_workspace(self) -> None:
+        self.notify("making the workspace …\n$ keiji init", timeout=3, markup=False)
+        try:
+            await self._sender.create_workspace()
+        except KeijiError as error:
+            self.notify_error(error)
+        else:
+            await self._start_engine()
+
+    # ── navigation ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _selected_task(self) -> TaskView | None:
+        return self.base_screen.selected_task
+
+    def _close_to_tasks(self) -> None:
+        while self.base_screen is not self.tasks_screen:
+            self.pop_screen()
+
+    def _open_from_tasks(self, kind: type[BaseScreen]) -> None:
+        """Show a screen directly over the list of tasks, unless it is on top."""
+        if type(self.base_screen) is not kind:
+            self._close_to_tasks()
+            self.push_screen(kind(self.screen_context))
+
+    def _open_about_task(self, kind: type[DetailScreen] | type[DifferenceScreen] | type[RunsScreen]) -> None:
+        """Show a screen about the selected task; going round in circles does not pile screens up."""
+        task = self._selected_task
+        if task is None or type(self.base_screen) is kind:
+            return
+        below = next((screen for screen in self.screen_stack if type(screen) is kind), None)
+        while below is not None and below in self.screen_stack:
+            self.pop_screen()
+        self.push_screen(kind(self.screen_context, slug=task.slug))
+
+    def action_show_tasks(self) -> None:
+        """Show the list of tasks."""
+        self._close_to_tasks()
+        self.tasks_screen.go_back()
+        self.repaint()
+
+    async def action_filter_tasks(self) -> None:
+        """Show the list of tasks, and open its filter."""
+        self._close_to_tasks()
+        await self.tasks_screen.action_filter()
+
+    def action_select_changed(self) -> None:
+        """Select the task whose sources have changed."""
         task = self.store.offer(None)
         if task is not None:
-            self._to_tasks()
-            if task.slug not in self.store.shown():
-                self._tasks_screen.drop_filter()
-            self._tasks_screen.table.select(task.slug)
+            self._close_to_tasks()
+            self.tasks_screen.reveal(task.slug)
 
-    def _do_start_engine(self) -> None:
-        self._start(self._errands.start_engine)
+    def action_show_services(self) -> None:
+        """Show the services of the engine."""
+        self._open_from_tasks(ServicesScreen)
 
-    def _do_make_workspace(self) -> None:
-        self._start(self._errands.make_workspace)
+    def action_show_ledger(self) -> None:
+        """Show the ledger."""
+        self._open_from_tasks(LedgerScreen)
 
-    def _do_tasks(self) -> None:
-        self._to_tasks()
-        self._tasks_screen.back()
+    def action_show_upcoming(self) -> None:
+        """Show what is due within 24 hours."""
+        self._open_from_tasks(UpcomingScreen)
 
-    def _to_tasks(self) -> None:
-        while self.board is not self._tasks_screen:
-            self.pop_screen()
+    def action_show_detail(self) -> None:
+        """Show the details of the selected task."""
+        self._open_about_task(DetailScreen)
 
-    def _do_panes(self) -> None:
-        self.board.other_pane()
-        self._paint()
+    def action_show_difference(self) -> None:
+        """Show how the sources of the selected task differ from its build."""
+        self._open_about_task(DifferenceScreen)
 
-    def _do_zoom(self) -> None:
-        self.board.zoom()
+    def action_show_history(self) -> None:
+        """Show the runs of the selected task."""
+        self._open_about_task(RunsScreen)
 
-    def _do_back(self) -> None:
-        board = self.board
-        if board.back() or board is self._tasks_screen:
-            self._paint()
+    def action_explain(self) -> None:
+        """Show why the selected task does not run."""
+        if self._selected_task is not None:
+            self.push_screen(WhyScreen(self.screen_context, self._selected_task.slug))
+
+    def action_show_build_output(self) -> None:
+        """Show the output of the last build of the selected task."""
+        if self._selected_task is not None:
+            self._show_build_output(self._selected_task.slug)
+
+    def _show_build_output(self, slug: str) -> None:
+        self.push_screen(BuildOutputScreen(self.screen_context, slug))
+
+    def action_show_log(self) -> None:
+        """Show the log of the selected task, or the merged logs of the marked ones."""
+        marked = {task.slug: task.name for task in self.base_screen.marked_tasks}
+        if len(marked) > 1:
+            self.push_screen(MergedLogScreen(self.screen_context, tasks=marked))
+        elif type(self.base_screen) is not MergedLogScreen:
+            self._close_to_tasks()
+            self.tasks_screen.open_log()
+
+    def action_edit(self) -> None:
+        """Edit the function of the selected task."""
+        task = self._selected_task
+        if task is None:
             return
-        while self.board is board is not self._tasks_screen:
-            self.pop_screen()
+        try:
+            self._edit(self, Path(task.source_path) / "function.py")
+        except KeijiError as error:
+            self.notify_error(error)
 
-    def _do_help(self) -> None:
-        board = self.board
-        places = dict.fromkeys((*board.places, *board.ABOUT, *board.ALWAYS))
-        self.push_screen(HelpScreen(tuple(places), board.action_context))
-
-    def _do_palette(self) -> None:
-        self.action_command_palette()
+    def action_choose_theme(self) -> None:
+        """Show the themes."""
+        self._open_palette(Palette(providers=[ThemeProvider], placeholder="the name of a theme …"))
 
     def action_command_palette(self) -> None:
-        """Show the palette."""
+        """Show all actions."""
+        self._open_palette(Palette())
+
+    def _open_palette(self, palette: Palette) -> None:
         if not isinstance(self.screen, Palette):
-            self.push_screen(Palette())
+            self.push_screen(palette)
+
+    def action_show_help(self) -> None:
+        """Show the keys that work on this screen."""
+        screen = self.base_screen
+        scopes = dict.fromkeys((*screen.scopes, *screen.SCOPES, Scope.EVERYWHERE))
+        self.push_screen(HelpScreen(tuple(scopes), screen.action_context))
 
     def action_help_quit(self) -> None:
-        """Say how to leave, to somebody who presses what ends other programs."""
+        """Say how to quit, to a user who presses the key that ends other programs."""
         self.notify(f"{catalog.BY_ID['quit'].key} leaves; the engine and its tasks keep running", markup=False)
-
-    def _do_quit(self) -> None:
-        self.exit()
 
     async def on_unmount(self) -> None:
         await self._link.close()

@@ -62,7 +62,7 @@ def read(arguments: Sequence[str] | None = None) -> Options:
         parser.error("--run needs --task")
     if given.keys:
         try:
-            print(keys_config.written(), end="", flush=True)  # noqa: T201
+            print(keys_config.to_text(), end="", flush=True)  # noqa: T201
         except OSError as error:
             parser.exit(1, f"keiji-tui: standard output cannot be written: {error.strerror}\n")
         parser.exit()
@@ -106,7 +106,7 @@ def main() -> int:
     from keiji.local_zone import find_local_zone
     from keiji_engine.bus.views import LinkState
     from keiji_tui import preferences
-    from keiji_tui.actions import key_conflicts, keys_config
+    from keiji_tui.actions import keys_config
     from keiji_tui.engine.bus_link import BusLink
     from keiji_tui.text.sanitise import plain
 
@@ -119,11 +119,11 @@ def main() -> int:
     if reason:
         sys.stderr.write(f"{reason}\n")
         return 2
-    data, bound = options.paths.data, key_conflicts.load(options.paths.workspace / keys_config.FILE)
+    data, keys = options.paths.data, keys_config.load(options.paths.workspace / keys_config.FILE)
     app = center(
         BusLink(options.paths), home=os.environ.get("HOME", ""), zone=find_local_zone().name, task=options.task,
         run=options.run,
-        readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
+        readonly=options.readonly, keys=keys.keys, config_errors=keys.errors,
         theme=options.theme or preferences.theme(data), remember=partial(preferences.remember_theme, data),
     )  # fmt: skip
     unknown = unknown_theme(options.theme, app.available_themes)
@@ -131,8 +131,8 @@ def main() -> int:
         sys.stderr.write(f"{unknown}\n")
         return 2
     app.run()
-    for complaint in bound.complaints:
-        sys.stderr.write(f"{plain(complaint)}\n")
+    for message in keys.errors:
+        sys.stderr.write(f"{plain(message)}\n")
     engine = app.store.engine
     if app.store.link is not LinkState.OFFLINE and engine is not None and not options.throw_away:
         sys.stdout.write(f"The engine (pid {engine.pid}) keeps running; keiji system stop ends it.\n")

@@ -20,7 +20,7 @@ from keiji.schedule import EPOCH, Schedule
 from keiji.settings import template
 from keiji.states import TRANSITIONS, RunState
 from keiji_engine.bus import protocol as p
-from keiji_tui.actions.action import Risk, shown
+from keiji_tui.actions.action import Risk, key_label
 from keiji_tui.actions.catalog import ACTIONS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -84,7 +84,7 @@ def test_map_of_the_architecture_page_is_complete_and_names_only_existing_module
         r"^### `(\w+)/`\n(.*?)(?=^##)", (DOCS / "architecture.md").read_text(), re.MULTILINE | re.DOTALL
     )
     named = {package: re.findall(r"`([\w/]+\.py)`", text) for package, text in sections}
-    for package in ("keiji", "keiji_engine", "keiji_cli"):
+    for package in ("keiji", "keiji_engine", "keiji_cli", "keiji_tui"):
         assert set(named[package]) == modules(package), package
     for package, paths in named.items():
         assert len(paths) == len(set(paths)), f"a module of {package} is in two rows"
@@ -151,10 +151,10 @@ def test_pictures_are_used_have_alternative_text_and_are_self_contained() -> Non
 def keys_table() -> str:
     """Return the table of keys that docs/terminal.md must contain."""
     rows = ["| where | key | what it does | confirmation |", "| --- | --- | --- | --- |"]
-    for action in ACTIONS:
-        keys = " ".join(f"`{shown(key)}`" for key in action.keys)
+    for action in (action for action in ACTIONS if not action.is_fixed):
+        keys = " ".join(f"`{key_label(key)}`" for key in action.keys)
         asks = "" if action.risk is Risk.NONE else action.risk.value
-        rows.append(f"| {action.place.value} | {keys} | {action.help} | {asks} |")
+        rows.append(f"| {action.scope.value} | {keys} | {action.help} | {asks} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What an action is that a key does, where it works, how much harm it can do, and what decides whether it may now."""
+"""An action: its keys, where it works, how much harm it can do, and the rule that says why it is disabled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keiji_engine.bus.views import LinkState, ServiceView, TaskView
 
 
 class Risk(Enum):
-    """How an action is confirmed: by the harm it can do."""
+    """How an action is confirmed, according to the harm it can do."""
 
     NONE = "at once"
     UNDOABLE = "press again to undo"
@@ -23,7 +23,7 @@ class Risk(Enum):
 
 
 class Scope(Enum):
-    """Where a key works: everywhere, on a list, in a log, or where one kind of thing is selected."""
+    """Where a key works."""
 
     EVERYWHERE = "everywhere"
     LIST = "lists"
@@ -35,19 +35,25 @@ class Scope(Enum):
     LEDGER = "directive"
     DAY = "next 24 hours"
     SERVICE = "service"
+    DIALOG = "text in a dialog"
+    CONFIRMATION = "confirmation"
+    FORM = "form"
+    FILTER = "filter line"
+    PROMPT = "prompt of a log"
+    PALETTE = "palette"
 
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """What decides whether an action is allowed now.
+    """What determines whether an action is enabled.
 
     Args:
-        task, service: what is selected.
-        is_offered: whether the rebuild of ``task`` is being offered.
-        offers: whether any rebuild is.
-        pause: that of everything.
-        pending: what is under way of ``task``: "disable".
-        trouble: why no engine could work on the workspace.
+        task, service: the selected ones.
+        is_offered: whether the rebuild of ``task`` is offered.
+        offers: whether any rebuild is offered.
+        pause: the pause of the whole system.
+        pending: the verb of the directive in progress for ``task``, such as "disable".
+        trouble: why no engine can run on the workspace.
     """
 
     link: LinkState = LinkState.LIVE
@@ -66,7 +72,7 @@ Rule = Callable[[ActionContext], str]
 
 
 def always(_: ActionContext) -> str:
-    """Nothing stands against it."""
+    """Return "": the action is always enabled."""
     return ""
 
 
@@ -75,67 +81,65 @@ class Action:
     """Something that a key does.
 
     Args:
-        usual: its keys as long as nobody binds others, as the toolkit names them; the first is shown.
+        default_keys: the keys without a keys.conf, as Textual names them; the first one is shown.
         label: a word or two for the footer.
-        help: a sentence for help and palette.
-        blocked: why not now, "" when it is allowed.
-        call: the toolkit's action, where a widget does it by itself; "" for a handler of the terminal.
-        footer: where in the footer, low numbers first; below ten on the right; 0 for not there.
-        label_now: the label where it depends on the action_context.
+        help: a sentence for the help and the palette.
+        call: the action string that Textual runs, in the namespace of the screen unless it names another.
+        disabled_reason: returns why the action is disabled, "" if it is enabled.
+        footer: the position in the footer, low numbers first; numbers below ten are on the right, 0 is not shown.
+        label_in: returns the label if it depends on the context.
+        is_fixed: whether its keys cannot be changed, because the same keys work in every input.
     """
 
     id: str
-    usual: tuple[str, ...]
+    default_keys: tuple[str, ...]
     label: str
     help: str
-    place: Scope
+    scope: Scope
+    call: str
     risk: Risk = Risk.NONE
-    blocked: Rule = always
-    call: str = ""
+    disabled_reason: Rule = always
     footer: int = 0
-    label_now: Callable[[ActionContext], str] | None = None
+    label_in: Callable[[ActionContext], str] | None = None
+    is_fixed: bool = False
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its keys: those of the person's file, or else the usual ones."""
-        return _bound.get(self.id, self.usual)
+        """The keys of this action: those in keys.conf, or else the default ones."""
+        return _rebound.get(self.id, self.default_keys)
 
     @property
     def key(self) -> str:
-        """The first key, as people write it."""
-        return shown(self.keys[0])
+        """The first key, as it is written for people."""
+        return key_label(self.keys[0])
 
-    def is_asked(self, action_context: ActionContext) -> bool:
-        """Return whether somebody is asked before it is done."""
+    def needs_confirmation(self, context: ActionContext) -> bool:
+        """Return whether the action asks for confirmation before it is carried out."""
         if self.risk is Risk.ENDING:
-            return (
-                action_context.task is not None
-                and action_context.task.is_running
-                and not action_context.task.is_disabled
-            )
+            return context.task is not None and context.task.is_running and not context.task.is_disabled
         return self.risk in (Risk.CONFIRM, Risk.TYPED)
 
-    def named(self, action_context: ActionContext) -> str:
-        """Return the label as it is now."""
-        return self.label_now(action_context) if self.label_now else self.label
+    def current_label(self, context: ActionContext) -> str:
+        """Return the label for a context."""
+        return self.label_in(context) if self.label_in else self.label
 
 
-_bound: dict[str, tuple[str, ...]] = {}  # by id; one person sits before one terminal, and all that is shown asks here
+_rebound: dict[str, tuple[str, ...]] = {}  # by id; a process-wide setting, because one terminal has one user
 
 
-def bind(keys: Mapping[str, tuple[str, ...]]) -> None:
-    """Give actions, by their id, other keys than the usual ones; all others have the usual ones from now on."""
-    _bound.clear()
-    _bound.update(keys)
+def rebind(keys: Mapping[str, tuple[str, ...]]) -> None:
+    """Give actions other keys, by their ids; all other actions get their default keys back."""
+    _rebound.clear()
+    _rebound.update(keys)
 
 
-NAMES = {
+KEY_LABELS = {
     "question_mark": "?", "colon": ":", "slash": "/", "ctrl+p": "^p", "ctrl+d": "^d", "ctrl+u": "^u",
     "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓", "ctrl+q": "^q", "full_stop": ".",
     "left_square_bracket": "[", "right_square_bracket": "]", "ampersand": "&", "ctrl+s": "^s",
 }  # fmt: skip
 
 
-def shown(key: str) -> str:
-    """Return a key as people write it: "?" for "question_mark"."""
-    return NAMES.get(key, key)
+def key_label(key: str) -> str:
+    """Return a key as it is written for people: "?" for "question_mark"."""
+    return KEY_LABELS.get(key, key)

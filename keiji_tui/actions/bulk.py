@@ -1,4 +1,4 @@
-"""One action on all marked tasks: what is asked once, what goes to the engine, and what came of it. Pure."""
+"""One action on all marked tasks: its plan, its confirmation, and the message about its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass, replace
 from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, ActionContext
-from keiji_tui.actions.requests import Question, command_line, directive_for
+from keiji_tui.actions.requests import Confirmation, directive_for
+from keiji_tui.text.commands import command_line
 from keiji_tui.text.format import counted
 from keiji_tui.text.sanitise import plain
 
 BULK_ACTIONS = frozenset({"toggle", "pause", "restart", "run", "stop", "build", "resolve"})
 _ENDING = frozenset({"stop", "disable", "restart"})
-_ROOM = 420  # letters of names that a dialog has room for in 80×24
+_MAX_NAMES = 420  # characters of names that fit a dialog at 80×24
 
 
 def _never(_: TaskView) -> bool:
     return False
 
 
-_IS_BACK: dict[str, Callable[[TaskView], bool]] = {
+_IS_REVERSAL: dict[str, Callable[[TaskView], bool]] = {
     "toggle": lambda task: task.is_disabled,
     "pause": lambda task: task.pause is not None,
 }
@@ -29,92 +30,92 @@ _IS_BACK: dict[str, Callable[[TaskView], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an action means for several tasks.
+    """What an action does to several tasks.
 
     Args:
-        word: what it does, as a button says it: "disable".
-        steps: what is to be sent, each with the name of its task.
-        left_out: names of tasks for which it is not possible now, each with the reason.
+        verb: what it does, as a button says it: "disable".
+        steps: the directives to send, each with the name of its task.
+        skipped: the names of tasks for which the action is disabled, each with the reason.
     """
 
-    word: str
+    verb: str
     steps: tuple[tuple[Directive, str], ...]
-    left_out: tuple[tuple[str, str], ...]
+    skipped: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one step ended; ``error`` is "" where it was carried out."""
+    """How one step ended; ``error`` is "" if it succeeded."""
 
     name: str
     error: str = ""
 
 
-def plan(action: Action, action_context: ActionContext, tasks: Sequence[TaskView]) -> Plan:
-    """Return what ``action`` means for ``tasks``.
+def plan(action: Action, context: ActionContext, tasks: Sequence[TaskView]) -> Plan:
+    """Return what ``action`` does to ``tasks``.
 
-    What has a way back goes one way for all of them: as long as one is enabled, all are disabled.
+    An action that toggles goes in one direction for all tasks: if any is enabled, all of them are disabled.
     """
-    is_back = _IS_BACK.get(action.id, _never)
-    forth = [task for task in tasks if not is_back(task)]
-    steps, left_out = [], []
+    is_reversal = _IS_REVERSAL.get(action.id, _never)
+    forward = [task for task in tasks if not is_reversal(task)]
+    steps, skipped = [], []
     for task in tasks:
-        here = replace(action_context, task=task)
+        task_context = replace(context, task=task)
         name = plain(task.name)
-        reason = action.blocked(here)
-        if not reason and forth and is_back(task):
+        reason = action.disabled_reason(task_context)
+        if not reason and forward and is_reversal(task):
             reason = f"{name} is {'disabled' if action.id == 'toggle' else 'paused'} already"
-        directive = None if reason else directive_for(action.id, here)
+        directive = None if reason else directive_for(action.id, task_context)
         if directive is None:
-            left_out.append((name, plain(reason)))
+            skipped.append((name, plain(reason)))
         else:
             steps.append((directive, name))
-    word = action.named(replace(action_context, task=next(iter(forth or tasks), None)))
-    return Plan(word, tuple(steps), tuple(left_out))
+    verb = action.current_label(replace(context, task=next(iter(forward or tasks), None)))
+    return Plan(verb, tuple(steps), tuple(skipped))
 
 
-def question(plan: Plan) -> Question:
-    """Return what is asked before all of it is sent."""
+def confirmation(plan: Plan) -> Confirmation:
+    """Return what to ask before the directives of a plan are sent."""
     consequence = _listed([name for _, name in plan.steps])
-    if plan.left_out:
-        consequence += f"\n\nLeft out: {_listed([reason for _, reason in plan.left_out])}"
-    if plan.word in _ENDING:
+    if plan.skipped:
+        consequence += f"\n\nLeft out: {_listed([reason for _, reason in plan.skipped])}"
+    if plan.verb in _ENDING:
         consequence += "\n\nTheir runs that are under way are ended."
     directive = plan.steps[0][0]
     more = f"  … and {len(plan.steps) - 1:,} more" if len(plan.steps) > 1 else ""
-    title = f"{plan.word.capitalize()} {counted(len(plan.steps), 'marked task')}?"
-    return Question(title, consequence, f"{command_line(directive)}{more}", plan.word.capitalize())
+    title = f"{plan.verb.capitalize()} {counted(len(plan.steps), 'marked task')}?"
+    return Confirmation(title, consequence, f"{command_line(directive)}{more}", plan.verb.capitalize())
 
 
-def told(plan: Plan, results: Sequence[Result]) -> tuple[str, bool]:
-    """Return what came of it in words, and whether any of it failed."""
+def summary(plan: Plan, results: Sequence[Result]) -> tuple[str, bool]:
+    """Return a message about the outcome of a plan, and whether any step failed."""
     failed = [result for result in results if result.error]
     done = counted(len(results) - len(failed), "task")
-    lines = [f"{plan.word}: {done} done" + (f", {len(failed)} refused" if failed else "")]
+    lines = [f"{plan.verb}: {done} done" + (f", {len(failed)} refused" if failed else "")]
     lines += [f"✗ {result.name}: {result.error}" for result in failed[:5]]
     if len(failed) > 5:
         lines.append(f"… and {len(failed) - 5} more")
-    if plan.left_out:
-        lines.append(f"left out: {_listed([reason for _, reason in plan.left_out], 200)}")
+    if plan.skipped:
+        lines.append(f"left out: {_listed([reason for _, reason in plan.skipped], 200)}")
     return "\n".join(lines), bool(failed)
 
 
 def names_of(tasks: Sequence[TaskView]) -> str:
-    """Return names as they are copied: each on a line of its own."""
+    """Return the names of tasks for the clipboard, one per line."""
     return "\n".join(plain(task.name) for task in tasks)
 
 
 def commands_of(tasks: Sequence[TaskView]) -> str:
-    """Return the commands that run tasks, each on a line of its own."""
+    """Return the commands that run tasks, one per line."""
     return "\n".join(
         command_line(directive) for task in tasks if (directive := directive_for("run", ActionContext(task=task)))
     )
 
 
-def _listed(names: Sequence[str], room: int = _ROOM) -> str:
+def _listed(names: Sequence[str], max_length: int = _MAX_NAMES) -> str:
     shown: list[str] = []
     for name in names:
-        if sum(map(len, shown)) + 2 * len(shown) + len(name) > room and shown:
+        if sum(map(len, shown)) + 2 * len(shown) + len(name) > max_length and shown:
             return f"{', '.join(shown)} and {len(names) - len(shown):,} more"
-        shown.append(name if len(name) < room else f"{name[:room]}…")
+        shown.append(name if len(name) < max_length else f"{name[:max_length]}…")
     return ", ".join(shown)

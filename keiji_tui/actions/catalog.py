@@ -1,6 +1,6 @@
-"""Every key, declared once: what it is called, what it does, how much harm it can do, and when it is allowed.
+"""Every key, declared once: its name, what it does, how much harm it can do, and when it is disabled.
 
-Footer, help, palette and bindings all come from `ACTIONS`. Pure: no toolkit.
+The footer, the help, the palette and all bindings are derived from `ACTIONS`. Pure: Textual is not imported.
 """
 
 from __future__ import annotations
@@ -15,261 +15,291 @@ from keiji_tui.actions.action import Action, ActionContext, Risk, Rule, Scope, a
 _READONLY = "this is a read-only terminal (--readonly)"
 
 
-def _writing(action_context: ActionContext) -> str:
-    if action_context.readonly:
+def _can_write(context: ActionContext) -> str:
+    if context.readonly:
         return _READONLY
     return {
         LinkState.LIVE: "",
         LinkState.CONNECTING: "still connecting to the engine",
         LinkState.STALE: "the engine does not answer; what is shown may be old",
-        LinkState.OFFLINE: _offline(action_context),
-    }[action_context.link]
+        LinkState.OFFLINE: _offline(context),
+    }[context.link]
 
 
-def _reading(action_context: ActionContext) -> str:
-    return _offline(action_context) if action_context.link is LinkState.OFFLINE else ""
+def _can_read(context: ActionContext) -> str:
+    return _offline(context) if context.link is LinkState.OFFLINE else ""
 
 
-def _offline(action_context: ActionContext) -> str:
+def _offline(context: ActionContext) -> str:
     key = BY_ID["start-engine"].key
-    if action_context.engine_lives:
+    if context.engine_lives:
         return f"the engine does not answer – {key} wakes it"
-    return _in_the_way(action_context) or f"the engine is offline – {key} starts it"
+    return _start_problem(context) or f"the engine is offline – {key} starts it"
 
 
-def _in_the_way(action_context: ActionContext) -> str:
-    """Return why no engine can be started, "" where one can."""
-    trouble = action_context.trouble
+def _start_problem(context: ActionContext) -> str:
+    """Return why no engine can be started, "" if one can."""
+    trouble = context.trouble
     if isinstance(trouble, WorkspaceMissing):
         return f"{trouble.message} – {BY_ID['make-workspace'].key} makes it"
     return trouble.message if trouble else ""
 
 
-def _with_task(check: Callable[[TaskView], str], link: Rule = _writing) -> Rule:
-    def rule(action_context: ActionContext) -> str:
-        if action_context.task is None:
+def _for_task(check: Callable[[TaskView], str], link: Rule = _can_write) -> Rule:
+    def rule(context: ActionContext) -> str:
+        if context.task is None:
             return "no task is selected"
-        return link(action_context) or check(action_context.task)
+        return link(context) or check(context.task)
 
     return rule
 
 
-def _settled(*verbs: str) -> Rule:
-    """Return what refuses a second go while the first one is under way: it would be about a state that is passing."""
-    rule = _with_task(_any_task)
+def _not_pending(*verbs: str) -> Rule:
+    """Return a rule that disables an action while one of ``verbs`` is pending, because the state is about to change."""
+    needs_task = _for_task(_any_task)
 
-    def settled(action_context: ActionContext) -> str:
-        is_passing = action_context.task is not None and action_context.pending in verbs
-        return rule(action_context) or (f"{action_context.pending} is under way" if is_passing else "")
+    def rule(context: ActionContext) -> str:
+        is_pending = context.task is not None and context.pending in verbs
+        return needs_task(context) or (f"{context.pending} is under way" if is_pending else "")
 
-    return settled
+    return rule
 
 
 def _any_task(_: TaskView) -> str:
     return ""
 
 
-def _built(task: TaskView) -> str:
+def _is_built(task: TaskView) -> str:
     return "" if task.build else f"{task.name} is not built yet – {BY_ID['build'].key} builds it"
 
 
 def _can_run(task: TaskView) -> str:
-    skips = task.overlap == Overlap.SKIP  # any other policy queues, replaces or allows it
-    return f"{task.name} is running already" if task.is_running and skips else _built(task)
+    skips = task.overlap == Overlap.SKIP  # every other policy queues, replaces or allows a second run
+    return f"{task.name} is running already" if task.is_running and skips else _is_built(task)
 
 
 def _can_stop(task: TaskView) -> str:
-    waits = task.is_running or task.is_queued or task.retry_at is not None
-    return "" if waits else f"{task.name} is not running"
+    has_run = task.is_running or task.is_queued or task.retry_at is not None
+    return "" if has_run else f"{task.name} is not running"
 
 
 def _can_restart(task: TaskView) -> str:
-    return f"{task.name} is disabled – {BY_ID['toggle'].key} enables it" if task.is_disabled else _built(task)
+    return f"{task.name} is disabled – {BY_ID['toggle'].key} enables it" if task.is_disabled else _is_built(task)
 
 
-def _with_service(*fitting: ServiceStatus) -> Rule:
-    def rule(action_context: ActionContext) -> str:
-        if action_context.service is None:
+def _has_error(task: TaskView) -> str:
+    return "" if task.is_error else f"{task.name} has no error"
+
+
+def _for_service(*allowed: ServiceStatus) -> Rule:
+    def rule(context: ActionContext) -> str:
+        if context.service is None:
             return "no service is selected"
-        service = action_context.service
-        return _writing(action_context) or ("" if service.status in fitting else f"{service.name} is {service.status}")
+        service = context.service
+        return _can_write(context) or ("" if service.status in allowed else f"{service.name} is {service.status}")
 
     return rule
 
 
-def _can_edit(action_context: ActionContext) -> str:
-    if action_context.task is None:
+def _can_edit(context: ActionContext) -> str:
+    if context.task is None:
         return "no task is selected"
-    return _READONLY if action_context.readonly else ""
+    return _READONLY if context.readonly else ""
 
 
-def _can_start_engine(action_context: ActionContext) -> str:
-    if action_context.readonly:
+def _can_start_engine(context: ActionContext) -> str:
+    if context.readonly:
         return _READONLY
-    if action_context.link is not LinkState.OFFLINE:
+    if context.link is not LinkState.OFFLINE:
         return "the engine is running"
-    return "" if action_context.engine_lives else _in_the_way(action_context)
+    return "" if context.engine_lives else _start_problem(context)
 
 
-def _can_make_workspace(action_context: ActionContext) -> str:
-    if action_context.readonly:
+def _can_make_workspace(context: ActionContext) -> str:
+    if context.readonly:
         return _READONLY
-    return "" if isinstance(action_context.trouble, WorkspaceMissing) else "there is a workspace already"
+    return "" if isinstance(context.trouble, WorkspaceMissing) else "there is a workspace already"
 
 
-def _offer_here(action_context: ActionContext) -> str:
-    if action_context.is_offered:
+def _has_offer(context: ActionContext) -> str:
+    if context.is_offered:
         return ""
-    there = f"{BY_ID['offered'].key} goes to the task whose sources differ"
-    return there if action_context.offers else "no sources differ from their build"
+    hint = f"{BY_ID['offered'].key} goes to the task whose sources differ"
+    return hint if context.offers else "no sources differ from their build"
 
 
-def _offer_anywhere(action_context: ActionContext) -> str:
-    return "" if action_context.offers else "no sources differ from their build"
+def _has_offers(context: ActionContext) -> str:
+    return "" if context.offers else "no sources differ from their build"
 
 
-def _toggle_label(action_context: ActionContext) -> str:
-    if action_context.task is None:
+def _toggle_label(context: ActionContext) -> str:
+    if context.task is None:
         return "enable/disable"
-    return "enable" if action_context.task.is_disabled else "disable"
+    return "enable" if context.task.is_disabled else "disable"
 
 
-def _pause_label(action_context: ActionContext) -> str:
-    if action_context.task is None:
+def _pause_label(context: ActionContext) -> str:
+    if context.task is None:
         return "pause/resume"
-    return "resume" if action_context.task.pause else "pause"
+    return "resume" if context.task.pause else "pause"
 
 
-def _pause_all_label(action_context: ActionContext) -> str:
-    return "resume all" if action_context.pause else "pause all"
+def _pause_all_label(context: ActionContext) -> str:
+    return "resume all" if context.pause else "pause all"
 
 
 _E, _L, _T, _G, _S = Scope.EVERYWHERE, Scope.LIST, Scope.TASK, Scope.LOG, Scope.SERVICE
-_A, _X, _D = Scope.TASKS, Scope.TEXT, Scope.LEDGER
+_A, _X, _D, _P, _C = Scope.TASKS, Scope.TEXT, Scope.LEDGER, Scope.DIALOG, Scope.CONFIRMATION
 _RUNNING = (ServiceStatus.ONLINE, ServiceStatus.DEGRADED, ServiceStatus.STARTING)
 _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
 
 ACTIONS: tuple[Action, ...] = (
     Action("toggle", ("e",), "enable/disable", "enable, or disable and stop live runs", _T,
-           Risk.ENDING, _settled("enable", "disable"), footer=11, label_now=_toggle_label),
+           "app.send('toggle')", Risk.ENDING, _not_pending("enable", "disable"), footer=11, label_in=_toggle_label),
     Action("pause", ("p",), "pause/resume", "pause or resume the schedule; live runs continue", _T,
-           Risk.UNDOABLE, _settled("pause", "resume"), footer=11, label_now=_pause_label),
+           "app.send('pause')", Risk.UNDOABLE, _not_pending("pause", "resume"), footer=11, label_in=_pause_label),
     Action("restart", ("R",), "restart", "stop live runs and restart the schedule", _T,
-           Risk.CONFIRM, _with_task(_can_restart), footer=13),
-    Action("run", ("r",), "run", "run the task now", _T, Risk.NONE, _with_task(_can_run), footer=12),
+           "app.send('restart')", Risk.CONFIRM, _for_task(_can_restart), footer=13),
+    Action("run", ("r",), "run", "run the task now", _T,
+           "app.send('run')", disabled_reason=_for_task(_can_run), footer=12),
     Action("stop", ("x",), "stop", "stop live runs and cancel a retry", _T,
-           Risk.CONFIRM, _with_task(_can_stop), footer=14),
+           "app.send('stop')", Risk.CONFIRM, _for_task(_can_stop), footer=14),
     Action("build", ("b",), "build", "build the task; restart it if sources changed", _T,
-           Risk.NONE, _with_task(_any_task), footer=15),
+           "app.send('build')", disabled_reason=_for_task(_any_task), footer=15),
     Action("difference", ("d",), "difference", "compare the sources with the active build", _T,
-           Risk.NONE, _with_task(_built, _reading)),
-    Action("dismiss", ("L",), "later", "hide the rebuild offer until further changes", _T, Risk.NONE, _offer_here),
+           "app.show_difference", disabled_reason=_for_task(_is_built, _can_read)),
+    Action("dismiss", ("L",), "later", "hide the rebuild offer until further changes", _T,
+           "screen.hide_offer", disabled_reason=_has_offer),
     Action("output", ("B",), "build output", "show the output of the last build", _T,
-           Risk.NONE, _with_task(_any_task, always)),
-    Action("offered", ("u",), "go to changed", "select the task with changed sources", _T, Risk.NONE, _offer_anywhere),
+           "app.show_build_output", disabled_reason=_for_task(_any_task, always)),
+    Action("offered", ("u",), "go to changed", "select the task with changed sources", _T,
+           "app.select_changed", disabled_reason=_has_offers),
     Action("detail", ("enter",), "details", "show all details of the task", _T,
-           Risk.NONE, _with_task(_any_task, always), footer=18),
+           "app.show_detail", disabled_reason=_for_task(_any_task, always), footer=18),
     Action("history", ("H",), "history", "show the runs of the task", _T,
-           Risk.NONE, _with_task(_any_task, _reading), footer=17),
+           "app.show_history", disabled_reason=_for_task(_any_task, _can_read), footer=17),
     Action("why", ("w",), "why", "explain why the task does not run", _T,
-           Risk.NONE, _with_task(_any_task, always), footer=16),
+           "app.explain", disabled_reason=_for_task(_any_task, always), footer=16),
     Action("resolve", ("A",), "resolve", "clear the error and end a hold", _T,
-           Risk.NONE, _with_task(lambda task: "" if task.is_error else f"{task.name} has no error"), footer=11),
+           "app.send('resolve')", disabled_reason=_for_task(_has_error), footer=11),
     Action("delete", ("D",), "delete", "delete the task but keep its sources", _T,
-           Risk.TYPED, _with_task(_any_task), footer=30),
-    Action("edit", ("E",), "edit", "edit function.py in $VISUAL or $EDITOR", _T, Risk.NONE, _can_edit),
-    Action("mark", ("space",), "mark", "mark the task and move down", _A, Risk.NONE, _with_task(_any_task, always)),
-    Action("status", ("f",), "status", "filter by state", _A),
-    Action("sort", ("S",), "sort", "sort by the next column", _A),
-    Action("reverse", ("I",), "reverse", "reverse the sort order", _A),
-    Action("copy", ("y",), "copy name", "copy the name of the task", _A, Risk.NONE, _with_task(_any_task, always)),
+           "app.send('delete')", Risk.TYPED, _for_task(_any_task), footer=30),
+    Action("edit", ("E",), "edit", "edit function.py in $VISUAL or $EDITOR", _T, "app.edit", disabled_reason=_can_edit),
+    Action("mark", ("space",), "mark", "mark the task and move down", _A,
+           "screen.mark_task", disabled_reason=_for_task(_any_task, always)),
+    Action("status", ("f",), "status", "filter by state", _A, "screen.next_status"),
+    Action("sort", ("S",), "sort", "sort by the next column", _A, "screen.next_sort"),
+    Action("reverse", ("I",), "reverse", "reverse the sort order", _A, "screen.reverse_sort"),
+    Action("copy", ("y",), "copy name", "copy the name of the task", _A,
+           "screen.copy_names", disabled_reason=_for_task(_any_task, always)),
     Action("copy-command", ("Y",), "copy command", "copy the command that runs the task", _A,
-           Risk.NONE, _with_task(_any_task, always)),
-    Action("new-task", ("N",), "new task", "create a task", _A, Risk.NONE, _writing, footer=31),
-    Action("start-service", ("s",), "start", "start the service", _S, Risk.NONE, _with_service(*_STOPPED), footer=11),
-    Action("stop-service", ("x",), "stop", "stop the service", _S, Risk.CONFIRM, _with_service(*_RUNNING), footer=12),
+           "screen.copy_commands", disabled_reason=_for_task(_any_task, always)),
+    Action("new-task", ("N",), "new task", "create a task", _A, "app.new_task", disabled_reason=_can_write, footer=31),
+    Action("start-service", ("s",), "start", "start the service", _S,
+           "screen.start_service", disabled_reason=_for_service(*_STOPPED), footer=11),
+    Action("stop-service", ("x",), "stop", "stop the service", _S,
+           "app.send('stop-service')", Risk.CONFIRM, _for_service(*_RUNNING), footer=12),
     Action("restart-service", ("R",), "restart", "restart the service", _S,
-           Risk.CONFIRM, _with_service(*_RUNNING, *_STOPPED), footer=13),
-    Action("service-log", ("enter", "l"), "log", "show the log of the service", _S, footer=14),
-    Action("engine-log", ("a",), "all logs", "show all service logs, or one", _S, footer=15),
-    Action("run-log", ("enter",), "log", "show the log of the run", Scope.RUN, footer=11),
-    Action("runs-kind", ("f",), "result", "filter by result", Scope.RUN, footer=11),
-    Action("copy-run", ("y",), "copy id", "copy the id of the run", Scope.RUN),
-    Action("follow", ("f", "G", "end"), "follow", "follow the end of the log", _G, call="follow", footer=10),
-    Action("log-top", ("g", "home"), "oldest", "go to the oldest line", _G, call="to_top"),
-    Action("log-find", ("slash",), "find", "search for a regular expression", _G, call="pane('find')", footer=11),
-    Action("log-next", ("n",), "next", "go to the next match", _G, call="pane('next')", footer=11),
-    Action("log-previous", ("N",), "previous", "go to the previous match", _G, call="pane('previous')", footer=11),
+           "app.send('restart-service')", Risk.CONFIRM, _for_service(*_RUNNING, *_STOPPED), footer=13),
+    Action("service-log", ("enter", "l"), "log", "show the log of the service", _S, "screen.open_log", footer=14),
+    Action("engine-log", ("a",), "all logs", "show all service logs, or one", _S, "screen.toggle_all_logs", footer=15),
+    Action("run-log", ("enter",), "log", "show the log of the run", Scope.RUN, "screen.open_run_log", footer=11),
+    Action("runs-kind", ("f",), "result", "filter by result", Scope.RUN, "screen.next_category", footer=11),
+    Action("copy-run", ("y",), "copy id", "copy the id of the run", Scope.RUN, "screen.copy_selected"),
+    Action("follow", ("f", "G", "end"), "follow", "follow the end of the log", _G, "follow", footer=10),
+    Action("log-top", ("g", "home"), "oldest", "go to the oldest line", _G, "to_top"),
+    Action("log-find", ("slash",), "find", "search for a regular expression", _G, "pane('find')", footer=11),
+    Action("log-next", ("n",), "next", "go to the next match", _G, "pane('next')", footer=11),
+    Action("log-previous", ("N",), "previous", "go to the previous match", _G, "pane('previous')", footer=11),
     Action("log-filter", ("ampersand",), "filter", "show only matching lines (!: all others)", _G,
-           call="pane('filter')", footer=12),
-    Action("log-stream", ("O",), "out/err", "switch between stdout, stderr and both", _G,
-           call="pane('stream')", footer=16),
+           "pane('filter')", footer=12),
+    Action("log-stream", ("O",), "out/err", "switch between stdout, stderr and both", _G, "pane('stream')", footer=16),
     Action("log-previous-run", ("left_square_bracket",), "↑ run", "go to the previous start of a run", _G,
-           call="pane('previous_run')", footer=13),
+           "pane('previous_run')", footer=13),
     Action("log-next-run", ("right_square_bracket",), "↓ run", "go to the next start of a run", _G,
-           call="pane('next_run')", footer=13),
-    Action("log-mark", ("m",), "mark", "draw or remove a mark at the bottom", _G, call="mark", footer=20),
-    Action("log-to-mark", ("M",), "to mark", "go to the previous mark", _G, call="to_mark"),
-    Action("log-wrap", ("w",), "wrap", "wrap or cut long lines", _G, call="wrap", footer=14),
-    Action("log-times", ("t",), "times", "cycle through times, dates and no times", _G, call="times", footer=15),
-    Action("log-copy", ("y",), "copy", "copy the selection, match or visible text", _G, call="pane('copy')", footer=17),
-    Action("log-save", ("ctrl+s",), "save", "save the run or the filtered lines", _G, call="pane('save')", footer=18),
-    Action("log-pager", ("o",), "pager", "open the log in $PAGER", _G, call="pane('pager')", footer=19),
-    Action("log-down", ("j", "down"), "down", "scroll down one line", _G, call="lines(1)"),
-    Action("log-up", ("k", "up"), "up", "scroll up one line and stop following", _G, call="lines(-1)"),
-    Action("log-half-down", ("ctrl+d", "pagedown"), "half a page", "scroll down half a page", _G, call="half(1)"),
-    Action("log-half-up", ("ctrl+u", "pageup"), "half a page up", "scroll up half a page", _G, call="half(-1)"),
-    Action("log-right", ("right",), "right", "scroll right", _G, call="pan(16)"),
-    Action("log-left", ("left",), "left", "scroll left", _G, call="pan(-16)"),
-    Action("said", ("enter",), "output", "show the full output of the directive", _D, footer=11),
-    Action("ledger-kind", ("f",), "stage", "filter by stage or sender", _D, footer=11),
-    Action("copy-directive", ("y",), "copy command", "copy the equivalent command", _D, footer=12),
-    Action("copy-due", ("y",), "copy name", "copy the name of the task", Scope.DAY),
+           "pane('next_run')", footer=13),
+    Action("log-mark", ("m",), "mark", "draw or remove a mark at the bottom", _G, "mark", footer=20),
+    Action("log-to-mark", ("M",), "to mark", "go to the previous mark", _G, "to_mark"),
+    Action("log-wrap", ("w",), "wrap", "wrap or cut long lines", _G, "wrap", footer=14),
+    Action("log-times", ("t",), "times", "cycle through times, dates and no times", _G, "times", footer=15),
+    Action("log-copy", ("y",), "copy", "copy the selection, match or visible text", _G, "pane('copy')", footer=17),
+    Action("log-save", ("ctrl+s",), "save", "save the run or the filtered lines", _G, "pane('save')", footer=18),
+    Action("log-pager", ("o",), "pager", "open the log in $PAGER", _G, "pane('pager')", footer=19),
+    Action("log-down", ("j", "down"), "down", "scroll down one line", _G, "lines(1)"),
+    Action("log-up", ("k", "up"), "up", "scroll up one line and stop following", _G, "lines(-1)"),
+    Action("log-half-down", ("ctrl+d", "pagedown"), "half a page", "scroll down half a page", _G, "half(1)"),
+    Action("log-half-up", ("ctrl+u", "pageup"), "half a page up", "scroll up half a page", _G, "half(-1)"),
+    Action("log-right", ("right",), "right", "scroll right", _G, "pan(16)"),
+    Action("log-left", ("left",), "left", "scroll left", _G, "pan(-16)"),
+    Action("said", ("enter",), "output", "show the full output of the directive", _D, "screen.show_output", footer=11),
+    Action("ledger-kind", ("f",), "stage", "filter by stage or sender", _D, "screen.next_category", footer=11),
+    Action("copy-directive", ("y",), "copy command", "copy the equivalent command", _D,
+           "screen.copy_selected", footer=12),
+    Action("copy-due", ("y",), "copy name", "copy the name of the task", Scope.DAY, "screen.copy_selected"),
     Action("next-part", ("right_square_bracket",), "next section", "go to the next section or file", _X,
-           call="part(1)", footer=11),
+           "part(1)", footer=11),
     Action("previous-part", ("left_square_bracket",), "previous section", "go to the previous section or file", _X,
-           call="part(-1)"),
-    Action("text-right", ("right",), "right", "scroll right", _X, call="pan(16)"),
-    Action("text-left", ("left",), "left", "scroll left", _X, call="pan(-16)"),
-    Action("down", ("j", "down"), "down", "move down one row", _L, call="rows(1)"),
-    Action("up", ("k", "up"), "up", "move up one row", _L, call="rows(-1)"),
-    Action("first", ("g", "home"), "first", "go to the first row", _L, call="to_row(0)"),
-    Action("last", ("G", "end"), "last", "go to the last row", _L, call="to_row(-1)"),
-    Action("half-down", ("ctrl+d", "pagedown"), "half a page", "move down half a page", _L, call="half(1)"),
-    Action("half-up", ("ctrl+u", "pageup"), "half a page up", "move up half a page", _L, call="half(-1)"),
-    Action("tasks", ("1",), "tasks", "show the list of tasks", _E),
+           "part(-1)"),
+    Action("text-right", ("right",), "right", "scroll right", _X, "pan(16)"),
+    Action("text-left", ("left",), "left", "scroll left", _X, "pan(-16)"),
+    Action("down", ("j", "down"), "down", "move down one row", _L, "rows(1)"),
+    Action("up", ("k", "up"), "up", "move up one row", _L, "rows(-1)"),
+    Action("first", ("g", "home"), "first", "go to the first row", _L, "to_row(0)"),
+    Action("last", ("G", "end"), "last", "go to the last row", _L, "to_row(-1)"),
+    Action("half-down", ("ctrl+d", "pagedown"), "half a page", "move down half a page", _L, "half(1)"),
+    Action("half-up", ("ctrl+u", "pageup"), "half a page up", "move up half a page", _L, "half(-1)"),
+    Action("close", ("escape", "q", "enter"), "close", "close the dialog", _P, "dismiss"),
+    Action("dialog-down", ("j", "down"), "down", "scroll down one line", _P, "scroll(1)"),
+    Action("dialog-up", ("k", "up"), "up", "scroll up one line", _P, "scroll(-1)"),
+    Action("dialog-page-down", ("ctrl+d", "pagedown"), "page down", "scroll down ten lines", _P, "scroll(10)"),
+    Action("dialog-page-up", ("ctrl+u", "pageup"), "page up", "scroll up ten lines", _P, "scroll(-10)"),
+    Action("confirm", ("y",), "yes", "confirm", _C, "answer(True)"),
+    Action("cancel", ("n", "escape", "q"), "no", "cancel", _C, "answer(False)"),
+    Action("other-button", ("left", "right"), "other button", "go to the other button", _C, "app.focus_next"),
+    Action("form-cancel", ("escape",), "cancel", "close the form", Scope.FORM, "cancel", is_fixed=True),
+    Action("form-next", ("down",), "next", "go to the next field", Scope.FORM, "app.focus_next", is_fixed=True),
+    Action("form-previous", ("up",), "previous", "go to the previous field", Scope.FORM, "app.focus_previous",
+           is_fixed=True),
+    Action("filter-clear", ("escape",), "show all", "clear the filter", Scope.FILTER, "leave(False)", is_fixed=True),
+    Action("filter-keep", ("enter", "down", "tab"), "keep", "keep the filter", Scope.FILTER, "leave(True)",
+           is_fixed=True),
+    Action("prompt-close", ("escape",), "close", "close the prompt", Scope.PROMPT, "leave", is_fixed=True),
+    Action("palette-page-down", ("pagedown",), "page down", "move down a page", Scope.PALETTE, "page(1)",
+           is_fixed=True),
+    Action("palette-page-up", ("pageup",), "page up", "move up a page", Scope.PALETTE, "page(-1)", is_fixed=True),
+    Action("tasks", ("1",), "tasks", "show the list of tasks", _E, "app.show_tasks"),
     Action("runs", ("2",), "runs", "show the runs of the selected task", _E,
-           Risk.NONE, _with_task(_any_task, _reading)),
+           "app.show_history", disabled_reason=_for_task(_any_task, _can_read)),
     Action("logs", ("l", "3"), "log", "show the log of the task full-screen", _E,
-           Risk.NONE, _with_task(_any_task, always), footer=16),
-    Action("services", ("4",), "services", "show the services of the engine", _E, footer=32),
-    Action("ledger", ("5",), "ledger", "show all directives and their outcomes", _E, footer=33),
-    Action("upcoming", ("6",), "next 24 h", "show what is due within 24 hours", _E, footer=34),
+           "app.show_log", disabled_reason=_for_task(_any_task, always), footer=16),
+    Action("services", ("4",), "services", "show the services of the engine", _E, "app.show_services", footer=32),
+    Action("ledger", ("5",), "ledger", "show all directives and their outcomes", _E, "app.show_ledger", footer=33),
+    Action("upcoming", ("6",), "next 24 h", "show what is due within 24 hours", _E, "app.show_upcoming", footer=34),
     Action("pause-all", ("P",), "pause/resume all", "pause or resume all schedules", _E,
-           Risk.REASON, _writing, label_now=_pause_all_label),
-    Action("filter", ("slash",), "filter", "filter the list by text", _E),
-    Action("panes", ("tab",), "other pane", "switch between table and log", _E),
-    Action("theme", ("T",), "theme", "choose a colour theme", _E),
-    Action("zoom", ("z",), "maximise", "maximise or restore the focused pane", _E),
+           "app.send('pause-all')", Risk.REASON, _can_write, label_in=_pause_all_label),
+    Action("filter", ("slash",), "filter", "filter the list by text", _E, "screen.filter"),
+    Action("panes", ("tab",), "other pane", "switch between table and log", _E, "screen.other_pane"),
+    Action("theme", ("T",), "theme", "choose a colour theme", _E, "app.choose_theme"),
+    Action("zoom", ("z",), "maximise", "maximise or restore the focused pane", _E, "screen.zoom"),
     Action("start-engine", ("s",), "start engine", "start the engine or its stopped services", _E,
-           Risk.NONE, _can_start_engine, footer=10),
+           "app.start_engine", disabled_reason=_can_start_engine, footer=10),
     Action("make-workspace", ("i",), "create workspace", "create the workspace and start the engine", _E,
-           Risk.NONE, _can_make_workspace, footer=10),
-    Action("back", ("escape",), "back", "close the filter, pane or screen", _E, footer=20),
-    Action("help", ("question_mark",), "help", "show the keys that work here", _E, footer=1),
-    Action("palette", ("ctrl+p", "colon", "full_stop"), "palette", "find an action by name", _E, footer=2),
-    Action("quit", ("q", "ctrl+q"), "quit", "quit; the engine keeps running", _E, footer=3),
+           "app.create_workspace", disabled_reason=_can_make_workspace, footer=10),
+    Action("back", ("escape",), "back", "close the filter, pane or screen", _E, "screen.back", footer=20),
+    Action("help", ("question_mark",), "help", "show the keys that work here", _E, "app.show_help", footer=1),
+    Action("palette", ("ctrl+p", "colon", "full_stop"), "palette", "find an action by name", _E,
+           "app.command_palette", footer=2),
+    Action("quit", ("q", "ctrl+q"), "quit", "quit; the engine keeps running", _E, "app.quit", footer=3),
 )  # fmt: skip
 
 BY_ID = {action.id: action for action in ACTIONS}
 
 
-def of(*places: Scope) -> list[Action]:
-    """Return the actions of some places, in the order of their declaration."""
-    return [action for action in ACTIONS if action.place in places]
+def actions_in(*scopes: Scope) -> list[Action]:
+    """Return the actions of some scopes, in the order of their declaration."""
+    return [action for action in ACTIONS if action.scope in scopes]
 
 
-def footer(*places: Scope) -> list[Action]:
-    """Return what a footer shows for some places: what they are about first, then what works everywhere."""
-    chosen = [action for action in of(*places, Scope.EVERYWHERE) if action.footer]
-    return sorted(chosen, key=lambda action: action.footer)
+def footer_actions(*scopes: Scope) -> list[Action]:
+    """Return what a footer shows for some scopes: their own actions and those that work everywhere."""
+    return sorted((action for action in actions_in(*scopes, Scope.EVERYWHERE) if action.footer), key=lambda a: a.footer)

@@ -1,63 +1,85 @@
-"""Keys, each dealt with before the next one is looked at."""
+"""A queue of keys, so that each one takes effect before the next one is looked up."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 
 from textual import events
-from textual.widgets import Input
+from textual.app import App
+from textual.dom import DOMNode
 
-from keiji_tui.toasts import Toasts
+Typed = events.Key | events.Paste
 
-_AGAIN_SECONDS = 0.01
-_PATIENCE_SECONDS = 1.0
+_RETRY_SECONDS = 0.01
+_MAX_WAIT_SECONDS = 1.0
+_ROUNDS = 2  # a message that is handled on the way up may lead to another one from below
 
 
-class KeyOrder(Toasts):
-    """The part of the terminal that takes keys.
+class KeyQueue:
+    """Passes keys on, one at a time.
 
-    The toolkit passes keys on as they come, to whatever has the focus by then, and what a key does comes later. So the
-    letters that somebody types right behind the key that opens a line to type in would be keys of the screen before,
-    and as such disable tasks. Here what a key does is done at once, and a screen that it opens is waited for.
+    Textual passes keys on as they arrive, to whatever has the focus at that moment, while the effect of a key, such as
+    a screen that it opens, comes later. The characters typed right after the key that opens an input would therefore
+    be keys of the screen below, and disable tasks. This queue waits until a new screen is mounted, and until the
+    focused widget and all nodes above it have handled the messages that a key led to.
+
+    Args:
+        app: the app whose screens are waited for.
+        dispatch: handles one key or paste.
     """
 
-    _keys: deque[events.Key] | None = None
-    _held_since: float | None = None
+    def __init__(self, app: App[None], dispatch: Callable[[Typed], Awaitable[None]]) -> None:
+        self._app = app
+        self._dispatch = dispatch
+        self._queue: deque[Typed] = deque()
+        self._turn = 0  # the number of the current wait; a callback of an earlier one is ignored
+        self._is_waiting = False
+        self._has_limit = False
+        self._unmounted_since: float | None = None
 
-    async def on_event(self, event: events.Event) -> None:
-        if not isinstance(event, events.Key) or event.is_forwarded:
-            await super().on_event(event)
+    async def put(self, event: Typed) -> None:
+        """Handle an event, now or once those before it have taken effect."""
+        self._queue.append(event)
+        if not self._is_waiting:
+            await self._next()
+        elif not self._has_limit:  # nothing waits for ever, whatever became of the nodes that were asked
+            self._has_limit = True
+            self._app.set_timer(_MAX_WAIT_SECONDS, self._continue(self._turn))
+
+    async def _next(self) -> None:
+        self._turn += 1
+        self._is_waiting = self._has_limit = False
+        if not self._queue or not self._app.screen_stack:  # the last timer may fire while the app closes
             return
-        if self._keys is None:
-            self._keys = deque()
-        self._keys.append(event)
-        if self._held_since is None:
-            await self._hand_out()
+        self._is_waiting = True
+        if not self._is_screen_ready():
+            self._app.set_timer(_RETRY_SECONDS, self._continue(self._turn))
+            return
+        await self._dispatch(self._queue.popleft())
+        focused = self._app.focused
+        nodes = [self._app.screen, self._app] if focused is None else focused.ancestors_with_self
+        self._wait_for([*nodes] * _ROUNDS, self._turn)
 
-    async def _hand_out(self) -> None:
-        """Deal with the keys that wait, as long as there is somebody to take them."""
-        keys = self._keys
-        while keys and self.screen_stack:  # there is none any more when the last timer fires
-            if not self._is_ready():
-                self._held_since = self._held_since or time.monotonic()
-                self.set_timer(_AGAIN_SECONDS, self._hand_out)
+    def _is_screen_ready(self) -> bool:
+        """Return whether the top screen is mounted; a screen that takes too long does not hold up the keys."""
+        if self._app.screen.is_mounted:
+            self._unmounted_since = None
+            return True
+        self._unmounted_since = self._unmounted_since or time.monotonic()
+        return time.monotonic() - self._unmounted_since > _MAX_WAIT_SECONDS
+
+    def _wait_for(self, nodes: Sequence[DOMNode], turn: int) -> None:
+        """Go on to the next key once each node in turn has handled what was in its message queue."""
+        for number, node in enumerate(nodes, 1):
+            if node.call_later(self._wait_for, nodes[number:], turn):
                 return
-            self._held_since = None
-            event = keys.popleft()
-            if self._takes_away(event):
-                continue
-            if isinstance(self.focused, Input):
-                await super().on_event(event)
-            else:  # and no further: what comes of it would be looked up again once another screen may be on top
-                await self._act_on(event.key)
-        self._held_since = None
+        self._app.call_later(self._continue(turn))
 
-    def _is_ready(self) -> bool:
-        """Return whether the screen on top has all that it is made of; one that never gets there holds nobody up."""
-        is_late = self._held_since is not None and time.monotonic() - self._held_since > _PATIENCE_SECONDS
-        return is_late or self.screen.is_mounted
+    def _continue(self, turn: int) -> Callable[[], Awaitable[None]]:
+        async def proceed() -> None:
+            if turn == self._turn and self._is_waiting:
+                await self._next()
 
-    async def _act_on(self, key: str) -> None:
-        """Do what a key is bound to, if it is to anything."""
-        await self._check_bindings(key, priority=True) or await self._check_bindings(key)
+        return proceed

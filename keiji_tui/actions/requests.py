@@ -1,18 +1,14 @@
-"""The directive behind each action, its equal on the command line, and what is asked before it is sent. Pure."""
+"""The directive behind each action, the confirmation it needs, and the message about its outcome. Pure."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import get_args
 
 import msgspec
 
 from keiji_engine.bus.protocol import (
-    AnyRequest,
     BuildTask,
-    Create,
     Delete,
     Directive,
     Disable,
@@ -27,7 +23,6 @@ from keiji_engine.bus.protocol import (
     ResumeTask,
     RunTask,
     ServiceDirective,
-    Shutdown,
     StartService,
     StopRun,
     StopService,
@@ -36,9 +31,8 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import ServiceView, TaskView
 from keiji_tui.actions.action import ActionContext
 from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.text.commands import SENDER, command_line
 from keiji_tui.text.sanitise import plain
-
-SENDER = "keiji-tui"
 
 _TASK_VERBS: dict[str, Callable[[TaskView], Directive]] = {
     "toggle": lambda task: (Enable if task.is_disabled else Disable)(task=task.slug, sender=SENDER),
@@ -55,11 +49,8 @@ _SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
     "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
     "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
 }
-_BY_VERB: dict[str, type[Directive]] = {
-    str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest) if issubclass(kind, Directive)
-}
-_TELLING = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # whose further lines matter
-_UNDER_WAY = {
+_DETAILED = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # their answers have details
+_PROGRESS = {
     "enable": "enabling", "disable": "disabling", "restart": "restarting", "run": "starting", "stop": "stopping",
     "build": "building", "resolve": "resolving", "delete": "deleting", "start": "starting",
     "pause": "pausing", "resume": "resuming",
@@ -67,96 +58,59 @@ _UNDER_WAY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked before harm is done.
+class Confirmation:
+    """What a confirmation dialog says.
 
     Args:
-        accept: the word on the button that does it.
-        typed: what has to be typed; "" where y is enough.
+        accept: the label of the button that confirms.
+        required_text: what the user has to type to confirm; "" if y is enough.
     """
 
     title: str
     consequence: str
     command: str
     accept: str
-    typed: str = ""
+    required_text: str = ""
 
 
-def directive_for(action: str, action_context: ActionContext) -> Directive | None:
-    """Return what an action asks of the engine; None for one that asks nothing of it."""
-    if action in _TASK_VERBS and action_context.task is not None:
-        return _TASK_VERBS[action](action_context.task)
-    if action in _SERVICE_VERBS and action_context.service is not None:
-        return _SERVICE_VERBS[action](action_context.service)
+def directive_for(action: str, context: ActionContext) -> Directive | None:
+    """Return the directive that an action sends; None for an action that sends none."""
+    if action in _TASK_VERBS and context.task is not None:
+        return _TASK_VERBS[action](context.task)
+    if action in _SERVICE_VERBS and context.service is not None:
+        return _SERVICE_VERBS[action](context.service)
     if action == "pause-all":
-        return ResumeSystem(sender=SENDER) if action_context.pause else PauseSystem(sender=SENDER)
+        return ResumeSystem(sender=SENDER) if context.pause else PauseSystem(sender=SENDER)
     return None
 
 
-def command_line(directive: Directive) -> str:
-    """Return the command that does the same: "keiji task disable ping_google"."""
-    if isinstance(directive, ServiceDirective):
-        return f"keiji system {directive.verb.removesuffix('-service')} --{directive.service}"
-    if isinstance(directive, Shutdown):
-        return "keiji system stop"
-    if isinstance(directive, PauseSystem | ResumeSystem):
-        words = ["keiji", "system", directive.verb.removesuffix("-system")]
-        return " ".join(words + _reason(directive))
-    words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
-    if isinstance(directive, BuildTask) and directive.restart:
-        words.append("--restart")
-    if isinstance(directive, Create):
-        said = {"desc": directive.description, "schedule": directive.schedule}
-        words += [f"--{name}={shlex.quote(value)}" for name, value in said.items() if value]
-        words += ["--force"] if directive.force else []
-    return " ".join(words + _reason(directive))
+def target_name(directive: Directive, context: ActionContext) -> str:
+    """Return the name of what a directive is target_name, for people."""
+    target = context.task or context.service
+    return "everything" if not directive.target else plain(target.name) if target else directive.target
 
 
-def command_of(verb: str, target: str, options: Mapping[str, str | bool]) -> str:
-    """Return the command that does what somebody asked for, by what a ledger tells; "" for what is not known here."""
-    kind = _BY_VERB.get(verb)
-    if kind is None:
-        return ""
-    name = next((field for field in ("task", "service", "name") if field in kind.__struct_fields__), "")
-    try:
-        return command_line(msgspec.convert({**options, **({name: target} if name else {})}, kind))
-    except msgspec.ValidationError:  # of another version of keiji
-        return ""
-
-
-def _reason(directive: Directive) -> list[str]:
-    reason = directive.reason if isinstance(directive, PauseSystem | PauseTask) else ""
-    return [f"--reason={shlex.quote(reason)}"] if reason else []
-
-
-def about(directive: Directive, action_context: ActionContext) -> str:
-    """Return the name of what a directive is about, for people."""
-    found = action_context.task or action_context.service
-    return "everything" if not directive.target else plain(found.name) if found else directive.target
-
-
-def because(directive: Directive, reason: str) -> Directive:
-    """Return a directive with the reason that somebody gave for it."""
+def with_reason(directive: Directive, reason: str) -> Directive:
+    """Return a directive with the reason that the user gave."""
     return msgspec.structs.replace(directive, reason=reason)
 
 
-def under_way(verb: str) -> str:
-    """Return how a pending directive reads on a row: "disabling …"."""
-    return f"{_UNDER_WAY.get(verb, verb)} …"
+def progress_label(verb: str) -> str:
+    """Return how a row shows a pending directive, such as "disabling …"."""
+    return f"{_PROGRESS.get(verb, verb)} …"
 
 
-def told(directive: Directive, name: str, done: Done) -> str:
-    """Return all that a person reads when a directive has been carried out: what was done, what else the engine says
-    of it, and the command that does the same."""
-    first = _done(directive, name)
+def success_message(directive: Directive, name: str, done: Done) -> str:
+    """Return the message about a directive that was carried out: its outcome, the details, and the same command."""
+    first = _outcome(directive, name)
     if isinstance(directive, RunTask) and done.lines and not done.lines[0].startswith("running"):
         first = f"{name} is to run; it waits"
-    more = done.lines[1:] if isinstance(directive, _TELLING) else ()
-    return "\n".join(plain(line) for line in (first, *more, f"$ {command_line(directive)}"))
+    details = done.lines[1:] if isinstance(directive, _DETAILED) else ()
+    return "\n".join(plain(line) for line in (first, *details, f"$ {command_line(directive)}"))
 
 
-def _done(directive: Directive, name: str) -> str:
-    """Return what was done, with the way back where there is one."""
+def _outcome(directive: Directive, name: str) -> str:
+    """Return what was done, and the key that undoes it if there is one."""
     if isinstance(directive, Disable):
         return f"{name} disabled – {BY_ID['toggle'].key} enables it again"
     if isinstance(directive, Enable):
@@ -178,25 +132,25 @@ def _done(directive: Directive, name: str) -> str:
     return f"{name} {words.get(directive.verb, directive.verb)}"
 
 
-def question(directive: Directive, name: str) -> Question:
-    """Return what is asked before ``directive`` is sent about the task or service ``name``."""
+def confirmation(directive: Directive, name: str) -> Confirmation:
+    """Return what is asked before ``directive`` is sent target_name the task or service ``name``."""
     command = command_line(directive)
     if isinstance(directive, Delete):
         consequence = "Its record, history, logs and builds are removed, and its run is stopped. Its sources stay."
-        return Question(f"Delete {name}?", consequence, command, "Delete", typed=name)
+        return Confirmation(f"Delete {name}?", consequence, command, "Delete", required_text=name)
     if isinstance(directive, StopRun):
-        return Question(f"Stop {name}?", "Its run is ended, or its retry given up.", command, "Stop")
+        return Confirmation(f"Stop {name}?", "Its run is ended, or its retry given up.", command, "Stop")
     if isinstance(directive, Disable):
         consequence = "Its run that is under way is ended. Nothing of it starts until it is enabled again."
-        return Question(f"Disable {name}?", consequence, command, "Disable")
+        return Confirmation(f"Disable {name}?", consequence, command, "Disable")
     if isinstance(directive, Restart):
         consequence = "A run that is under way is ended; the schedule counts anew from now."
-        return Question(f"Restart {name}?", consequence, command, "Restart")
+        return Confirmation(f"Restart {name}?", consequence, command, "Restart")
     if isinstance(directive, ServiceDirective):
         word = directive.verb.removesuffix("-service").capitalize()
         consequence = _SERVICE_STOPS.get(directive.service, "")
-        return Question(f"{word} the {directive.service}?", consequence, command, word)
-    return Question(f"{directive.verb.capitalize()} {name}?", "", command, directive.verb.capitalize())
+        return Confirmation(f"{word} the {directive.service}?", consequence, command, word)
+    return Confirmation(f"{directive.verb.capitalize()} {name}?", "", command, directive.verb.capitalize())
 
 
 _SERVICE_STOPS = {

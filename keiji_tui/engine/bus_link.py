@@ -33,8 +33,9 @@ from keiji_engine.bus.protocol import (
     Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.engine.link import LogPart, Logs, Update
+from keiji_tui.engine.link import LogPart, Logs
 from keiji_tui.engine.service_logs import ServiceLogs
+from keiji_tui.state.store import Update
 
 if TYPE_CHECKING:
     from keiji_engine.bus.client import Client

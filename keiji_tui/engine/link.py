@@ -11,20 +11,17 @@ from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
-    Delta,
     Difference,
     Directive,
     Done,
-    Heartbeat,
     LogChunk,
     LogSlice,
-    Snapshot,
     Timeline,
     Upcoming,
 )
-from keiji_engine.bus.views import DirectiveView, LinkChanged
+from keiji_engine.bus.views import DirectiveView
+from keiji_tui.state.store import Update
 
-Update = Snapshot | Delta | Heartbeat | LinkChanged
 LogPart = LogSlice | LogChunk
 
 

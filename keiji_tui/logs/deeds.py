@@ -15,6 +15,7 @@ from textual.worker import Worker
 from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji.states import FAILURES
+from keiji_tui.background import start_worker
 from keiji_tui.external import in_pager
 from keiji_tui.logs.line import parsed
 from keiji_tui.logs.match_client import PatternFailed
@@ -303,7 +304,7 @@ class LogDeeds:
 
     def _begin(self, deed: Callable[[], Awaitable[object]]) -> None:
         self.stop()
-        self._worker = self._pane.run_worker(partial(self._carry_out, deed), group="deeds", exit_on_error=False)
+        self._worker = start_worker(self._pane, partial(self._carry_out, deed), group="deeds")
 
     async def _carry_out(self, deed: Callable[[], Awaitable[object]]) -> None:
         mine = self._worker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, tzinfo
 
 from rich.cells import cell_len
@@ -16,6 +16,7 @@ from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji_tui.actions.action import Action
 from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.background import start_worker
 from keiji_tui.engine.link import Logs
 from keiji_tui.logs.deeds import LogDeeds
 from keiji_tui.logs.line import plain_message
@@ -178,8 +179,7 @@ class LogPane(Vertical):
     def _locate(self) -> None:
         if self.pattern and not self._is_locating and any(True for _ in self.view.unmarked()):
             self._is_locating = True
-            locate: Callable[[], Awaitable[None]] = self._locate_all
-            self.run_worker(locate, group="locate", exit_on_error=False)
+            start_worker(self, self._locate_all, group="locate")
 
     async def _locate_all(self) -> None:
         """Find out where the lines on the screen match, while there are any of which that is not known."""

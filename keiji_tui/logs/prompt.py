@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Label
 
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.bindings import bindings
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
@@ -27,7 +27,7 @@ class PromptKind(Enum):
 class LogPrompt(Vertical):
     """A prompt with an input, and under it what is wrong with what was typed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "close", show=False)]
+    BINDINGS = bindings(Scope.PROMPT)
     DEFAULT_CSS = """
     LogPrompt { display: none; height: auto; }
     LogPrompt.-shown { display: block; }

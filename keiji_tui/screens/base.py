@@ -1,4 +1,4 @@
-"""What every full screen has: the lines at the top, a warning over old data, and the keys at the bottom."""
+"""The base of full screens: the header, a banner over stale data, a body, and the keys at the bottom."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from keiji_tui.actions import catalog
 from keiji_tui.actions.action import Action, ActionContext, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.engine.link import Link
-from keiji_tui.messages import RepaintRequested
 from keiji_tui.state.store import Store
+from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.header import banner, counts, heading, paused
 from keiji_tui.widgets.keybar import KeyBar
+
+NOT_NOW = "not now"  # ends the title of a message that says why an action is disabled
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +45,23 @@ class ScreenContext:
 
 
 class BaseScreen(Screen[None]):
-    """A full screen over the store."""
+    """A full screen over the store.
+
+    Attributes:
+        SCOPES: the scopes of its own keys.
+        is_ready: whether it can be painted.
+        now: when it was last painted.
+    """
 
     BINDINGS = bindings(Scope.EVERYWHERE)
-    ABOUT: ClassVar[tuple[Scope, ...]] = ()
-    ALWAYS: ClassVar[tuple[Scope, ...]] = (Scope.EVERYWHERE,)
+    SCOPES: ClassVar[tuple[Scope, ...]] = ()
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__()
         self.context = context
         self.store = context.store
-        self.home = context.home
-        self.readonly = context.readonly
         self.is_ready = False
-        self.now = datetime.fromtimestamp(0, UTC)  # as of when it was last painted
+        self.now = datetime.fromtimestamp(0, UTC)
 
     def compose(self) -> ComposeResult:
         yield AdaptiveLine(id="heading")
@@ -70,55 +75,90 @@ class BaseScreen(Screen[None]):
         self.is_ready = True
 
     def on_screen_resume(self) -> None:
-        self.post_message(RepaintRequested())
+        self.repaint()
+
+    # ── what subclasses define ───────────────────────────────────────────────────────────────────────────────────────
 
     @abstractmethod
     def body(self) -> ComposeResult:
-        """What stands between the lines at the top and the keys."""
+        """Return what is between the header and the keys."""
 
     @abstractmethod
     def paint_body(self, now: datetime) -> None:
-        """Bring the body up to the store as of ``now``."""
+        """Update the body to the store as of ``now``."""
 
     @property
-    def subject(self) -> TaskView | None:
-        """The task that keys are about here."""
+    def selected_task(self) -> TaskView | None:
+        """The task that the keys act on."""
         return None
 
     @property
-    def service(self) -> ServiceView | None:
-        """The service that keys are about here."""
+    def marked_tasks(self) -> Sequence[TaskView]:
+        """The tasks that the keys of bulk actions act on together; empty if none are marked."""
+        return ()
+
+    @property
+    def selected_service(self) -> ServiceView | None:
+        """The service that the keys act on."""
         return None
 
     @property
-    def has_list_keys(self) -> bool:
-        """Whether the keys that filter and unmark tasks do so here."""
+    def has_task_list_keys(self) -> bool:
+        """Whether the keys that filter and unmark tasks work here; the header names them."""
         return True
 
     @property
-    def places(self) -> tuple[Scope, ...]:
-        """What the keys at the bottom are about, by focus."""
-        return self.ABOUT
+    def scopes(self) -> tuple[Scope, ...]:
+        """The scopes of the keys at the bottom, which depend on the focus."""
+        return self.SCOPES
 
-    def back(self) -> bool:
-        """Undo one thing that hides something; return whether there was one."""
+    def go_back(self) -> bool:
+        """Undo one thing that hides something, such as a filter; return whether there was one."""
         return False
 
-    def other_pane(self) -> None:
-        """Move the focus to the other pane and back, where there are two."""
+    def reconnected(self) -> None:
+        """Read again what ended with the connection; called after each snapshot of an engine."""
 
-    def zoom(self) -> None:
-        """Give the focused pane the whole screen, or take it back, where there are several."""
+    # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def repaint(self) -> None:
+        """Update the screen to the store as of now, if it is mounted."""
+        if self.is_ready and self.is_attached:
+            self.paint(self.context.clock())
+
+    def paint(self, now: datetime) -> None:
+        """Update the screen to the store as of ``now``; this is cheap if nothing has changed."""
+        store, self.now = self.store, now
+        readonly = self.context.readonly
+        self.query_one("#heading", AdaptiveLine).put(*heading(store, now, self.context.home))
+        self.query_one("#counts", AdaptiveLine).put(
+            *counts(store, has_hints=self.has_task_list_keys, readonly=readonly)
+        )
+        sides = banner(store, now, readonly=readonly)
+        line = self.query_one("#banner", AdaptiveLine)
+        line.set_class(bool(sides), "-shown")
+        line.set_class(store.link is LinkState.OFFLINE, "-offline")
+        line.put(*sides)
+        sides = paused(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not readonly else "")
+        line = self.query_one("#paused", AdaptiveLine)
+        line.set_class(bool(sides), "-shown")
+        line.put(*sides)
+        self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
+        self.paint_body(now)
+        self.query_one(KeyBar).put(self.footer_actions(), self.action_context, self.is_hidden)
+
+    # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def action_context(self) -> ActionContext:
-        store, task = self.store, self.subject
+        """What the rules of actions depend on."""
+        store, task = self.store, self.selected_task
         return ActionContext(
             link=store.link,
             engine_lives=store.engine_lives,
-            readonly=self.readonly,
+            readonly=self.context.readonly,
             task=task,
-            service=self.service,
+            service=self.selected_service,
             is_offered=task is not None and store.is_offered(task),
             offers=store.offer(None) is not None,
             pause=store.pause,
@@ -126,30 +166,73 @@ class BaseScreen(Screen[None]):
             trouble=store.trouble,
         )
 
-    def paint(self, now: datetime) -> None:
-        """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
-        store, self.now = self.store, now
-        self.query_one("#heading", AdaptiveLine).put(*heading(store, now, self.home))
-        self.query_one("#counts", AdaptiveLine).put(
-            *counts(store, has_hints=self.has_list_keys, readonly=self.readonly)
-        )
-        shown = banner(store, now, readonly=self.readonly)
-        line = self.query_one("#banner", AdaptiveLine)
-        line.set_class(bool(shown), "-shown")
-        line.set_class(store.link is LinkState.OFFLINE, "-offline")
-        line.put(*shown)
-        told = paused(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not self.readonly else "")
-        line = self.query_one("#paused", AdaptiveLine)
-        line.set_class(bool(told), "-shown")
-        line.put(*told)
-        self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
-        self.paint_body(now)
-        self.query_one(KeyBar).put(self.keys(), self.action_context, self.is_idle)
+    def footer_actions(self) -> Sequence[Action]:
+        """Return the actions of the bottom line."""
+        return catalog.footer_actions(*self.scopes)
 
-    def keys(self) -> Sequence[Action]:
-        """Return what the bottom line shows."""
-        return catalog.footer(*self.places)
+    def is_hidden(self, action: Action) -> bool:
+        """Return whether the bottom line leaves out an action for now."""
+        is_rare = action.id in ("start-engine", "make-workspace", "resolve")
+        return is_rare and bool(action.disabled_reason(self.action_context))
 
-    def is_idle(self, action: Action) -> bool:
-        """Return whether an action is not worth a place at the bottom now."""
-        return action.id in ("start-engine", "make-workspace", "resolve") and bool(action.blocked(self.action_context))
+    def disabled_reason(self, action: Action) -> str:
+        """Return why an action is disabled on this screen now, "" if it is enabled."""
+        return action.disabled_reason(self.action_context)
+
+    async def action_act(self, name: str) -> None:
+        """Run an action of the catalog, or say why it is disabled.
+
+        Keys, the palette and clicks on the bottom line all end up here. An action without a namespace belongs to the
+        focused widget or to one around it.
+        """
+        action = catalog.BY_ID[name]
+        reason = self.disabled_reason(action)
+        if reason:
+            self.refuse(action, reason)
+            return
+        nodes = (self, self.app) if self.focused is None else self.focused.ancestors_with_self
+        for node in nodes:
+            if await self.app.run_action(action.call, node):
+                return
+
+    def refuse(self, action: Action, reason: str) -> None:
+        """Say why an action is disabled."""
+        self.app.notify(plain(reason), title=f"{action.label}: {NOT_NOW}", severity="warning", markup=False)
+
+    def copy_text(self, text: str) -> None:
+        """Copy lines to the clipboard, and say so."""
+        if not text:
+            self.app.notify("nothing to copy", severity="warning", timeout=3, markup=False)
+            return
+        self.app.copy_to_clipboard(text)
+        lines = text.splitlines()
+        more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
+        self.app.notify(f"copied: {plain(lines[0])}{more}", timeout=3, markup=False)
+
+    async def action_filter(self) -> None:
+        """Open the filter of the list of tasks; a screen with a list of its own opens that one."""
+        await self.app.run_action("filter_tasks", self.app)
+
+    def action_other_pane(self) -> None:
+        """Move the focus to the other pane, if there are two."""
+
+    def action_zoom(self) -> None:
+        """Maximise or restore the focused pane, if there are several."""
+
+    def action_back(self) -> None:
+        """Undo one thing that hides something, or else close the screen."""
+        if self.go_back() or not self.is_closable:
+            self.repaint()
+        elif self.is_current:
+            self.app.pop_screen()
+
+    @property
+    def is_closable(self) -> bool:
+        """Whether there is a screen below."""
+        return True
+
+    def action_hide_offer(self) -> None:
+        """Hide the rebuild offer for the selected task."""
+        if self.selected_task is not None:
+            self.store.dismiss(self.selected_task.slug)
+            self.repaint()

@@ -16,7 +16,6 @@ from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.engine.link import Link
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingScreen
@@ -40,7 +39,7 @@ class DetailScreen(LoadingScreen):
     """State, times, build, sources, runs and places of a task."""
 
     BINDINGS = bindings(Scope.TASK)
-    ABOUT = (Scope.TASK,)
+    SCOPES = (Scope.TASK,)
     AUTO_FOCUS = "#detail"
 
     def __init__(self, context: ScreenContext, *, slug: str) -> None:
@@ -55,13 +54,14 @@ class DetailScreen(LoadingScreen):
         yield TextView(id="detail")
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         return self.store.tasks.get(self.slug)
 
-    def is_idle(self, action: Action) -> bool:
-        return action.id in ("detail", "services") or super().is_idle(action)
+    def is_hidden(self, action: Action) -> bool:
+        return action.id in ("detail", "services") or super().is_hidden(action)
 
-    async def ask(self, link: Link) -> None:
+    async def load(self) -> None:
+        link = self.context.link
         self._reasons = await link.explain(self.slug)
         try:
             self._upcoming = await link.upcoming(self.slug, INSTANTS)
@@ -70,12 +70,12 @@ class DetailScreen(LoadingScreen):
             self._upcoming = self._build = None
 
     def paint_body(self, now: datetime) -> None:
-        task, store = self.subject, self.store
+        task, store = self.selected_task, self.store
         if task is not None:
             # All that the answers depend on; a run that begins or ends moves the next instant, too.
-            self.ask_where_changed((task, store.engine, tuple(store.services.values())))
+            self.loader.update((task, store.engine, tuple(store.services.values())))
         name = plain(task.name) if task else plain(self.slug)
-        standing = self.standing if self.trouble or not store.is_live else ""
+        standing = self.loader.status if self.loader.error or not store.is_live else ""
         state = Content.styled(standing, "$text-warning")
         self.query_one("#detail-title", AdaptiveLine).put(
             (Content.assemble(("task ", "$text-muted"), (name, "bold")), state)
@@ -109,7 +109,7 @@ class DetailScreen(LoadingScreen):
         yield from self._runs(task, now, width)
         yield from _section("Places")
         for label, path in (("log", task.log_path), ("executable", task.executable), ("sources", task.source_path)):
-            yield from _row(label, plain(short_path(path, self.home)) if path else "", width, "$text-muted")
+            yield from _row(label, plain(short_path(path, self.context.home)) if path else "", width, "$text-muted")
 
     def _state(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         state = state_of(task)
@@ -136,7 +136,7 @@ class DetailScreen(LoadingScreen):
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         yield from _section("Next ten" + (", if it ran" if is_kept_back else ""))
         if found is None:
-            unknown = "none before the first build" if task.build is None else self.standing
+            unknown = "none before the first build" if task.build is None else self.loader.status
             yield from hanging(Content("  "), unknown, width, "$text-muted")
             return
         if not found.instants:

@@ -1,4 +1,4 @@
-"""How the sources of a task differ from its active build, by file; from here they are built."""
+"""The differences between the sources of a task and its active build, file by file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.engine.link import Link
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.text.format import counted
@@ -35,7 +34,7 @@ class DifferenceScreen(LoadingScreen):
     """A unified diff of each file that differs."""
 
     BINDINGS = bindings(Scope.TASK)
-    ABOUT = (Scope.TASK,)
+    SCOPES = (Scope.TASK,)
     AUTO_FOCUS = "#difference"
 
     def __init__(self, context: ScreenContext, *, slug: str) -> None:
@@ -50,40 +49,40 @@ class DifferenceScreen(LoadingScreen):
         yield TextView(id="difference")
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         return self.store.tasks.get(self.slug)
 
     @property
-    def places(self) -> tuple[Scope, ...]:
-        return (Scope.TEXT, *self.ABOUT)
+    def scopes(self) -> tuple[Scope, ...]:
+        return (Scope.TEXT, *self.SCOPES)
 
-    def is_idle(self, action: Action) -> bool:
+    def is_hidden(self, action: Action) -> bool:
         if action.id in ("difference", "logs", "history", "why", "delete", "run", "restart", "pause", "toggle", "stop"):
             return True
-        return super().is_idle(action)
+        return super().is_hidden(action)
 
-    async def ask(self, link: Link) -> None:
-        self._found = await link.difference(self.slug)
+    async def load(self) -> None:
+        self._found = await self.context.link.difference(self.slug)
 
     def paint_body(self, now: datetime) -> None:
-        task, found = self.subject, self._found
+        task, found = self.selected_task, self._found
         if task is not None:
-            self.ask_where_changed((task.build, task.source_changes, task.source_error))
+            self.loader.update((task.build, task.source_changes, task.source_error))
         title = Content.assemble(
             ("difference ", "$text-muted"), (plain(task.name) if task else plain(self.slug), "bold")
         )
         brief = Content.styled(self._sum(found) if found else "", "$text-muted")
-        state = Content.styled(self.standing, "$text-warning" if self.trouble else "$text-muted")
+        state = Content.styled(self.loader.status, "$text-warning" if self.loader.error else "$text-muted")
         right = Content("  ").join(part for part in (brief, state) if part)
         self.query_one("#difference-title", AdaptiveLine).put(
-            (title, right), (title, state if self.standing else brief)
+            (title, right), (title, state if self.loader.status else brief)
         )
         error = plain(task.source_error) if task else ""
         line = self.query_one("#difference-error", AdaptiveLine)
         line.set_class(bool(error), "-shown")
         line.put((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
         # What was asked for again may say the same; whole texts are compared only where they are not the same object.
-        as_of = (found, self.has_answer, self.standing, task is None)
+        as_of = (found, self.loader.has_data, self.loader.status, task is None)
         if as_of != self._shown:
             self._shown = as_of
             lines, parts = self._lines(task, found)
@@ -98,8 +97,8 @@ class DifferenceScreen(LoadingScreen):
         if task is None:
             return [Content("there is no such task any more")], []
         if found is None:
-            lines = [Content.styled(self.standing, "$text-warning" if self.trouble else "$text-muted")]
-            if self.trouble:
+            lines = [Content.styled(self.loader.status, "$text-warning" if self.loader.error else "$text-muted")]
+            if self.loader.error:
                 lines += [Content(""), Content.assemble((BY_ID["build"].key, "bold $key"), "  builds what is there")]
             return lines, []
         if not found.files:

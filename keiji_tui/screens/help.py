@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import ClassVar
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from keiji_tui.actions.action import Action, ActionContext, Risk, Scope, shown
-from keiji_tui.actions.catalog import of
+from keiji_tui.actions.action import Action, ActionContext, Risk, Scope, key_label
+from keiji_tui.actions.bindings import closing_binding
+from keiji_tui.actions.catalog import actions_in
 from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
 from keiji_tui.text.sanitise import plain
 
@@ -34,25 +33,25 @@ _TITLES = {
 class HelpScreen(TextDialog):
     """Help for the focus."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "dismiss", "close", show=False)]
+    BINDINGS = [closing_binding("help")]  # noqa: RUF012 - declared so by Textual
 
-    def __init__(self, places: tuple[Scope, ...], action_context: ActionContext) -> None:
+    def __init__(self, scopes: tuple[Scope, ...], context: ActionContext) -> None:
         super().__init__()
-        self._places = places
-        self._situation = action_context
+        self._scopes = scopes
+        self._action_context = context
 
     def text(self, width: int) -> Content:
         # What can be done comes first: with nothing selected, that would be somewhere far below.
-        places = sorted(self._places, key=self._is_blocked)
-        return Content("\n").join([title("Keys"), *(line for place in places for line in self._section(place, width))])
+        scopes = sorted(self._scopes, key=self._is_disabled)
+        return Content("\n").join([title("Keys"), *(line for scope in scopes for line in self._section(scope, width))])
 
-    def _is_blocked(self, place: Scope) -> bool:
-        return all(action.blocked(self._situation) for action in of(place))
+    def _is_disabled(self, scope: Scope) -> bool:
+        return all(action.disabled_reason(self._action_context) for action in actions_in(scope))
 
-    def _section(self, place: Scope, width: int) -> list[Content]:
-        actions = of(place)
-        lines = [section(_TITLES[place])]
-        shared = self._shared_reason(actions) if self._is_blocked(place) else ""
+    def _section(self, scope: Scope, width: int) -> list[Content]:
+        actions = actions_in(scope)
+        lines = [section(_TITLES[scope])]
+        shared = self._shared_reason(actions) if self._is_disabled(scope) else ""
         if shared:
             lines += hanging(Content(""), f"not now: {plain(shared)}", width, "$text-warning")
         for action in actions:
@@ -61,16 +60,16 @@ class HelpScreen(TextDialog):
 
     def _shared_reason(self, actions: Sequence[Action]) -> str:
         """Return why several actions do not work now, where that is one reason; it is said once for all of them."""
-        reasons = Counter(filter(None, (action.blocked(self._situation) for action in actions)))
+        reasons = Counter(filter(None, (action.disabled_reason(self._action_context) for action in actions)))
         reason, count = reasons.most_common(1)[0] if reasons else ("", 0)
         return reason if count >= _SEVERAL else ""
 
     def _lines(self, action: Action, width: int, shared: str) -> list[Content]:
-        reason = action.blocked(self._situation)
+        reason = action.disabled_reason(self._action_context)
         risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
         key_style, style = ("$text-disabled", "$text-disabled") if reason else ("bold $key", "$foreground")
         column = _KEYS if width >= _NARROW else _FEW_KEYS
-        keys = " ".join(shown(key) for key in action.keys).ljust(column - 1) + " "
+        keys = " ".join(key_label(key) for key in action.keys).ljust(column - 1) + " "
         lines = [*hanging(Content.styled(keys, key_style), action.help + risk, width, style)]
         if reason and reason != shared:
             lines += hanging(Content(" " * column), f"not now: {plain(reason)}", width, "$text-warning")

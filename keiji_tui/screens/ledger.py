@@ -14,8 +14,8 @@ from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.engine.link import Link
 from keiji_tui.screens.base import ScreenContext
+from keiji_tui.screens.build_output import DirectiveOutputScreen
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging
@@ -28,7 +28,7 @@ from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.table import Table
 
-ASKED = 200
+LIMIT = 200
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("when", "WHEN", 8, 12, 1),
@@ -54,7 +54,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     """A row for each directive, whoever sent it."""
 
     BINDINGS = bindings(Scope.LEDGER)
-    ABOUT = (Scope.LEDGER,)
+    SCOPES = (Scope.LEDGER,)
     AUTO_FOCUS = "#ledger"
     NOUN = "directives"
     LETTERS = "letters of a directive, its sender or what it said"
@@ -93,24 +93,24 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return [plain(self.entry.command, _LONGEST)] if self.entry and self.entry.command else ()
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         entry = self.entry
         return self.store.named(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
 
-    def is_idle(self, action: Action) -> bool:
+    def is_hidden(self, action: Action) -> bool:
         if action.id in ("said", "copy-directive"):
             return self.entry is None
         if action.id == "ledger-kind":
             return not self.rows
-        return action.id in ("ledger", "logs") or super().is_idle(action)
+        return action.id in ("ledger", "logs") or super().is_hidden(action)
 
-    async def ask(self, link: Link) -> None:
-        self.store.book.take(await link.directives(ASKED))
+    async def load(self) -> None:
+        self.store.book.take(await self.context.link.directives(LIMIT))
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
-        self.ask_where_changed(store.engine.boot if store.engine else None)
-        self.put_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.standing)
+        self.loader.update(store.engine.boot if store.engine else None)
+        self.put_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.loader.status)
         as_of = (store.book.changes, now.astimezone(store.zone).date())
         if self._wanted_as_of != as_of:
             self._wanted_as_of = as_of
@@ -122,7 +122,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         if self.rows and self.focused is None:
             self.set_focus(self.table)  # it cannot have the focus while it is hidden
         if not self.rows:
-            self.put("#ledger-empty", self._nothing())
+            self.set_text("#ledger-empty", self._nothing())
         self.put_rows(self._wanted, newest_first=True)
         self._write_out()
 
@@ -134,9 +134,14 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     def on_resize(self) -> None:
         self._write_out()
 
+    def action_show_output(self) -> None:
+        """Show the full output of the selected directive."""
+        if self.entry is not None:
+            self.app.push_screen(DirectiveOutputScreen(self.store, self.entry.id))
+
     def _nothing(self) -> Content:
-        if not self.has_answer:
-            return Content.styled(self.standing, "$text-muted")
+        if not self.loader.has_data:
+            return Content.styled(self.loader.status, "$text-muted")
         step, words = ("run", " there runs one") if self.store.tasks else ("new-task", " there makes one")
         way_on = Content.assemble(
             (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ", (BY_ID[step].key, "bold $key"), words
@@ -144,20 +149,20 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return Content.assemble(
             ("Nobody has asked for anything yet.\n\n", "bold"),
             "What you do with a key, and what others do on the command line, is listed here with its stages.\n\n",
-            "" if self.readonly else way_on,
+            "" if self.context.readonly else way_on,
         )
 
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        await self.app.run_action("act('said')")
+        await self.action_act("said")
 
     @on(Table.Selected)
     def _write_out(self) -> None:
         """Write out the selected directive, for which its row may have no room."""
         entry = self.entry
         self.query_one("#ledger-entry").set_class(entry is not None, "-shown")
-        self.put("#ledger-entry", Content("\n").join(self._lines(entry)) if entry is not None else Content(""))
+        self.set_text("#ledger-entry", Content("\n").join(self._lines(entry)) if entry is not None else Content(""))
 
     def _lines(self, entry: Entry) -> list[Content]:
         width = max(12, self.size.width - 4)

@@ -10,7 +10,6 @@ from textual import on
 from textual.content import Content
 
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.messages import FilterChanged, FilterLeft
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.text.sanitise import plain
@@ -48,8 +47,8 @@ class ListScreen(BaseScreen, Generic[T]):
         return self.query_one(Table)
 
     @property
-    def has_list_keys(self) -> bool:
-        return False  # those that are told of above are about the list of tasks
+    def has_task_list_keys(self) -> bool:
+        return False
 
     def filter_line(self) -> FilterBar:
         """Return the line in which letters are typed."""
@@ -117,17 +116,21 @@ class ListScreen(BaseScreen, Generic[T]):
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
-    def open_filter(self) -> None:
-        """Let a filter be typed."""
+    async def action_filter(self) -> None:
+        """Open the filter line."""
         self.query_one(FilterBar).open()
 
-    def next_kind(self) -> None:
-        """Show the next kind of rows."""
+    def action_next_category(self) -> None:
+        """Show the next category of rows."""
         self._note_selection()
         self.sieve.next_kind(self.rows)
         self._paint_again()
 
-    def back(self) -> bool:
+    def action_copy_selected(self) -> None:
+        """Copy what identifies the selected row."""
+        self.copy_text("\n".join(self.copied()))
+
+    def go_back(self) -> bool:
         """Show all rows; return whether some were hidden."""
         self._note_selection()
         hid = self.sieve.show_all()
@@ -141,20 +144,19 @@ class ListScreen(BaseScreen, Generic[T]):
     def copied(self) -> Sequence[str]:
         """Return what of the selected row somebody would want, a line each."""
 
-    @on(FilterChanged)
-    def _filter_changed(self, event: FilterChanged) -> None:
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
         event.stop()
         if event.text != self.sieve.text:
             self._note_selection()
             self.sieve.text = event.text
             self._paint_again()
 
-    @on(FilterLeft)
-    def _filter_left(self, event: FilterLeft) -> None:
+    @on(FilterBar.Closed)
+    def _filter_left(self, event: FilterBar.Closed) -> None:
         event.stop()
         if not event.is_kept:
-            self.back()
-        self.query_one(FilterBar).close()
+            self.go_back()
         self.set_focus(self.table)
 
     def _note_selection(self) -> None:

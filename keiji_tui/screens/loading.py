@@ -1,76 +1,138 @@
-"""A full screen of which a part has to be asked of the engine, anew whenever what it depends on has changed."""
+"""Screens that load their data from the engine, and again whenever what it depends on has changed."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from textual.content import Content
-from textual.message import Message
+from textual.screen import Screen
 from textual.widgets import Static
 
 from keiji.errors import KeijiError
-from keiji_tui.engine.link import Link
-from keiji_tui.messages import RepaintRequested
+from keiji_tui.background import start_worker
 from keiji_tui.screens.base import BaseScreen, ScreenContext
+from keiji_tui.screens.text_dialog import TextDialog
+from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 
 
-class Outdated(Message):
-    """Something on a screen may have changed; ``load`` asks for it."""
+class Loader:
+    """Loads the data of one screen in a worker of that screen.
 
-    def __init__(self, load: Callable[[Link], Awaitable[None]]) -> None:
-        super().__init__()
-        self.load = load
+    Data that was loaded stays while the engine is offline. A key that changes while a request is in flight leads to
+    one more request after it, however often it changes.
+
+    Args:
+        load: gets the data; raises KeijiError.
+        loaded: called after each attempt.
+
+    Attributes:
+        error: why the latest attempt failed, "" if it succeeded.
+        is_loading: whether a request is in flight.
+        has_data: whether any attempt has succeeded.
+    """
+
+    def __init__(
+        self, screen: Screen[None], store: Store, load: Callable[[], Awaitable[None]], loaded: Callable[[], None]
+    ) -> None:
+        self._screen = screen
+        self._store = store
+        self._load = load
+        self._loaded = loaded
+        self._key: tuple[object] | None = None
+        self.error = ""
+        self.is_loading = False
+        self.has_data = False
+
+    def update(self, key: object) -> None:
+        """Load if ``key`` differs from that of the latest request and the engine is connected."""
+        if not self._store.is_live:
+            self._key = None
+        elif self._key is None or (not self.is_loading and self._key != (key,)):
+            self._key = (key,)
+            self.reload()
+
+    def reload(self) -> None:
+        """Load now, in place of a request that may be in flight."""
+        self.is_loading = True
+        start_worker(self._screen, self._run, group="load", exclusive=True)
+
+    async def _run(self) -> None:
+        try:
+            await self._load()
+        except KeijiError as error:
+            self._finish(" · ".join(plain(line) for line in (error.message, error.hint) if line))
+        except Exception as error:
+            self._finish(plain(str(error)) or type(error).__name__)
+            raise
+        else:
+            self.has_data = True
+            self._finish("")
+
+    def _finish(self, error: str) -> None:
+        self.error, self.is_loading = error, False
+        self._loaded()
+
+    @property
+    def status(self) -> str:
+        """How current the data is: "" if it is, or else why it is not."""
+        if self.error:
+            return self.error
+        if not self._store.is_live:
+            return "as it was" if self.has_data else "not known while the engine does not answer"
+        return "" if self.has_data else "asking …"
 
 
 class LoadingScreen(BaseScreen):
-    """What was answered stays while the engine is away; ``trouble`` says why nothing newer came, "" when it did."""
+    """A full screen with data of its own."""
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
-        self.trouble = ""
-        self.is_asking = False
-        self.has_answer = False
-        self._as_of: object = None
+        self.loader = Loader(self, context.store, self.load, self.repaint)
         self._texts: dict[str, Content] = {}
 
     @abstractmethod
-    async def ask(self, link: Link) -> None:
-        """Get what is shown. Raises KeijiError."""
+    async def load(self) -> None:
+        """Get the data of the screen. Raises KeijiError."""
 
-    def ask_where_changed(self, as_of: object) -> None:
-        """Ask, unless that was done already as of what ``as_of`` says, or nobody would answer."""
-        if not self.store.is_live:
-            self._as_of = None
-        elif not self.is_asking and self._as_of != (as_of,):
-            self._as_of = (as_of,)
-            self.is_asking = True
-            self.post_message(Outdated(self.load))
+    def set_text(self, selector: str, text: Content) -> None:
+        """Show a text if it differs from the current one: comparing costs less than a new layout."""
+        if selector not in self._texts or not text.is_same(self._texts[selector]):
+            self._texts[selector] = text
+            self.query_one(selector, Static).update(text)
 
-    async def load(self, link: Link) -> None:
-        """Ask, and show what came of it."""
-        try:
-            await self.ask(link)
-        except KeijiError as error:
-            self.trouble = " · ".join(plain(line) for line in (error.message, error.hint) if line)
-        else:
-            self.trouble, self.has_answer = "", True
-        finally:
-            self.is_asking = False
-            self.post_message(RepaintRequested())
 
-    def put(self, place: str, text: Content) -> None:
-        """Show a text where it differs from what is there: to lay out anew costs more than to compare."""
-        if place not in self._texts or not text.is_same(self._texts[place]):
-            self._texts[place] = text
-            self.query_one(place, Static).update(text)
+class LoadingDialog(TextDialog):
+    """A text dialog with data of its own."""
 
-    @property
-    def standing(self) -> str:
-        """Say how what is shown stands: "" where it is what the engine says now."""
-        if self.trouble:
-            return self.trouble
-        if not self.store.is_live:
-            return "as it was" if self.has_answer else "not known while the engine does not answer"
-        return "" if self.has_answer else "asking …"
+    def __init__(self, context: ScreenContext) -> None:
+        super().__init__()
+        self.context = context
+        self.store = context.store
+        self.now = context.clock()
+        self.loader = Loader(self, context.store, self.load, self.repaint)
+
+    def on_mount(self) -> None:
+        self.repaint()
+
+    def repaint(self) -> None:
+        """Update the text to the store as of now, if the dialog is mounted."""
+        if self.is_attached:
+            self.paint(self.context.clock())
+
+    def paint(self, now: datetime) -> None:
+        self.now = now
+        key = self.load_key()
+        if key is not None:
+            self.loader.update(key)
+        self.show()
+
+    @abstractmethod
+    async def load(self) -> None:
+        """Get the data of the dialog. Raises KeijiError."""
+
+    @abstractmethod
+    def load_key(self) -> object:
+        """Return what the data depends on; None if nothing is to be loaded."""

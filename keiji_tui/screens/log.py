@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
@@ -15,19 +15,21 @@ from keiji.records import Run
 from keiji.states import FAILURES
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
-from keiji_tui.engine.link import Link
+from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
-from keiji_tui.messages import LogOpened
+from keiji_tui.logs.source import MOST_RUNS
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.text.format import calendar, clock, lasting, outcome
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
+LAST, FAILED = "last", "failed"
+
 
 class LogScreen(BaseScreen):
     """A log of one task or of several."""
 
-    ABOUT = (Scope.LOG,)
+    SCOPES = (Scope.LOG,)
     AUTO_FOCUS = "LogView"
 
     def __init__(self, context: ScreenContext) -> None:
@@ -43,22 +45,21 @@ class LogScreen(BaseScreen):
         """The tasks whose log it is: slug → name."""
 
     @property
-    def has_list_keys(self) -> bool:
+    def has_task_list_keys(self) -> bool:
         return False
 
-    def is_idle(self, action: Action) -> bool:
-        return action.id in ("logs", "services") or self.log_pane.is_idle(action) or super().is_idle(action)
+    def is_hidden(self, action: Action) -> bool:
+        return action.id in ("logs", "services") or self.log_pane.is_idle(action) or super().is_hidden(action)
 
     def on_mount(self) -> None:
         self.log_pane.show(self.shown)
-        self.post_message(LogOpened())
+        self.reconnected()
 
-    def follow(self, link: Link) -> None:
-        """Show what is in the log and what comes."""
-        follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, link)
-        self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)
+    def reconnected(self) -> None:
+        """Read the log, and follow it."""
+        start_worker(self, partial(self.log_pane.follow, self.context.link), group="log", exclusive=True)
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """Undo one thing in the log; return whether there was one."""
         return self.log_pane.back()
 
@@ -79,20 +80,20 @@ class RunLogScreen(LogScreen):
         yield from super().body()
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         return self.store.tasks.get(self._run.task)
 
     @property
     def shown(self) -> Mapping[str, str]:
-        slug, task = self._run.task, self.subject
+        slug, task = self._run.task, self.selected_task
         return {slug: task.name if task else slug}
 
-    def follow(self, link: Link) -> None:
+    def reconnected(self) -> None:
         is_first = self.log_pane.source is None
-        self.log_pane.connect(link)
+        self.log_pane.connect(self.context.link)
         if is_first:
             self.log_pane.open_at(self._run)
-        super().follow(link)
+        super().reconnected()
 
     def paint_body(self, now: datetime) -> None:
         super().paint_body(now)
@@ -111,6 +112,21 @@ class RunLogScreen(LogScreen):
         if run.reason:
             parts.append((f"  {plain(render(run.reason, zone))}", "$text-muted"))
         return Content.assemble(*parts)
+
+
+async def open_run(context: ScreenContext, slug: str, run: str) -> RunLogScreen | None:
+    """Return a screen with the log of a run; None if there is no such run. Raises KeijiError.
+
+    Args:
+        run: the beginning of its id, "last" for the last run that started, or "failed" for the last that failed.
+    """
+    runs = await context.link.runs(slug, MOST_RUNS)
+    if run in (LAST, FAILED):
+        started = (each for each in runs if each.started_at is not None)
+        found = next((each for each in started if run == LAST or each.state in FAILURES), None)
+    else:
+        found = next((each for each in runs if each.run_id.startswith(run.lower())), None)
+    return RunLogScreen(context, run=found) if found is not None else None
 
 
 class MergedLogScreen(LogScreen):

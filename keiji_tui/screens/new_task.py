@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import datetime
-from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Button, Input, Static
 
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.dialogs import Modal
 from keiji_tui.screens.instants import instants
 from keiji_tui.state.draft import Draft, Preview, kept, preview, wrong_with
-from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 
 _LABELS = {"name": "name", "description": "for", "schedule": "when"}
@@ -28,30 +27,24 @@ _HOLDERS = {
 }
 _FRAME = 8  # cells of border and padding
 
-Make = Callable[["NewTaskScreen", Draft], None]
-
 
 class NewTaskScreen(Modal[Draft]):
-    """Returns what was typed, so that it is there again the next time; an empty draft when the task was made.
+    """Returns what was typed, so that it is there again the next time; an empty draft once the task is created.
 
     Args:
-        draft: what the fields begin with.
-        make: has the engine make the task, and says `failed` or `made`.
+        draft: the initial contents of the fields.
+        create: creates the task and then calls `succeeded` or `failed`.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "cancel", show=False),
-        Binding("down", "app.focus_next", "next", show=False),
-        Binding("up", "app.focus_previous", "previous", show=False),
-    ]
+    BINDINGS = bindings(Scope.FORM)
 
-    def __init__(self, store: Store, clock: Callable[[], datetime], draft: Draft, make: Make) -> None:
+    def __init__(self, context: ScreenContext, draft: Draft, create: Callable[[NewTaskScreen, Draft], None]) -> None:
         super().__init__()
-        self._store = store
-        self._now = clock
-        self._make = make
-        self._refused = ""
-        self._is_being_made = False
+        self._store = context.store
+        self._clock = context.clock
+        self._create = create
+        self._error = ""
+        self._is_creating = False
         self.draft = draft
 
     def compose(self) -> ComposeResult:
@@ -81,10 +74,10 @@ class NewTaskScreen(Modal[Draft]):
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _show(self) -> None:
-        found = preview(self.draft.schedule, self._now(), self._store.zone)
+        found = preview(self.draft.schedule, self._clock(), self._store.zone)
         self.query_one("#preview", Static).update(self._previewed(found))
         self.query_one("#wrong", Static).update(self._noted(is_clear=not found.error))
-        self.query_one("#yes", Button).disabled = bool(found.error or self._wrong_name or self._is_being_made)
+        self.query_one("#yes", Button).disabled = bool(found.error or self._wrong_name or self._is_creating)
 
     @property
     def _wrong_name(self) -> str:
@@ -97,15 +90,15 @@ class NewTaskScreen(Modal[Draft]):
             lines.append(Content.assemble(("taken as ", "$text-muted"), (plain(found.taken), "$text-accent")))
         if found.error:
             lines += [Content.styled(plain(line), "$text-warning") for line in found.error.splitlines()]
-        lines += instants(found.instants, self._store.zone, self._now(), width)
+        lines += instants(found.instants, self._store.zone, self._clock(), width)
         return Content("\n").join(lines)
 
     def _noted(self, *, is_clear: bool) -> Content:
         """Return what stands against making it, or else the command that does the same."""
-        if self._is_being_made:
+        if self._is_creating:
             return Content.styled("creating and building …", "$text-warning")
-        if self._refused:
-            return Content.styled(f"✗ {self._refused}", "$text-error")
+        if self._error:
+            return Content.styled(f"✗ {self._error}", "$text-error")
         wrong = self._wrong_name if self.draft.name.strip() else ""
         if wrong:
             return Content.styled(plain(wrong), "$text-warning")
@@ -123,44 +116,44 @@ class NewTaskScreen(Modal[Draft]):
             event.input.value = clean  # what was pasted would go to the terminal as it is; this comes here again
             return
         self.draft = kept(self.draft, event.input.id or "", event.value)
-        self._refused = ""
+        self._error = ""
         self._show()
 
     @on(Input.Submitted)
     def _submitted(self) -> None:
-        self._create()
+        self._submit()
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "no":
             self.action_cancel()
         else:
-            self._create()
+            self._submit()
 
-    def _create(self) -> None:
-        """Make the task where nothing stands against it; else go to where it does."""
-        if self._is_being_made:
+    def _submit(self) -> None:
+        """Create the task, or move the focus to the field that is invalid."""
+        if self._is_creating:
             return
         if self._wrong_name:
             self.set_focus(self.query_one("#name", Input))
-        elif preview(self.draft.schedule, self._now(), self._store.zone).error:
+        elif preview(self.draft.schedule, self._clock(), self._store.zone).error:
             self.set_focus(self.query_one("#schedule", Input))
         else:
-            self._is_being_made = True
+            self._is_creating = True
             self._show()
-            self._make(self, self.draft)
+            self._create(self, self.draft)
 
     def action_cancel(self) -> None:
-        """Close; what was typed is there again the next time."""
+        """Close; the draft is kept for the next time."""
         self.dismiss(self.draft)
 
     def failed(self, reason: str) -> None:
-        """Say why the task was not made; everything that was typed stays."""
-        self._is_being_made = False
-        self._refused = "\n".join(plain(line) for line in reason.splitlines())
+        """Show why the task was not created."""
+        self._is_creating = False
+        self._error = "\n".join(plain(line) for line in reason.splitlines())
         if self.is_mounted and self.is_current:
             self._show()
 
-    def made(self) -> None:
-        """Close: the task is there."""
+    def succeeded(self) -> None:
+        """Close, because the task exists now."""
         self.dismiss(Draft())

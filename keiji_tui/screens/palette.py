@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import ClassVar
 
 from textual import work
 from textual.await_complete import AwaitComplete
-from textual.binding import Binding, BindingType
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, ProviderSource
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.fuzzy import Matcher
 
 from keiji_tui.actions.action import Action, Risk, Scope
-from keiji_tui.actions.catalog import of
-from keiji_tui.logs.view import LogView
+from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.catalog import actions_in
 from keiji_tui.screens.base import BaseScreen
+
+_MOVING = (Scope.LIST, Scope.TEXT)  # scopes whose actions only scroll
 
 
 class Palette(CommandPalette):
     """The toolkit's palette, in which a key that comes too early or twice does not end the program."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-    ]
+    BINDINGS = bindings(Scope.PALETTE)
 
     def __init__(
         self,
@@ -57,10 +54,10 @@ class Palette(CommandPalette):
 
     def action_page(self, direction: int) -> None:
         """Move by a page where there is anything to move through."""
-        found = self.query_one(CommandList)
-        if found.option_count:
+        for found in self.query(CommandList):  # none while the palette is being closed
             step = max(1, found.size.height // 3)  # an action takes two lines or three
-            found.highlighted = min(max((found.highlighted or 0) + direction * step, 0), found.option_count - 1)
+            index = (found.highlighted or 0) + direction * step
+            found.highlighted = min(max(index, 0), found.option_count - 1) if found.option_count else None
 
 
 class Actions(Provider):
@@ -69,7 +66,7 @@ class Actions(Provider):
     async def discover(self) -> Hits:
         for action, reason in self._offered():
             shown = Content.assemble((f"{action.key:5}  ", "bold $key"), action.label)
-            yield DiscoveryHit(shown, partial(self._do, action), action.label, _help(action, reason))
+            yield DiscoveryHit(shown, partial(self._run, action), action.label, _help(action, reason))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
@@ -77,22 +74,18 @@ class Actions(Provider):
             score = _score(matcher, query, action)
             if score > 0:
                 shown = Content.assemble((f"{action.key:5}  ", "bold $key"), matcher.highlight(action.label))
-                yield Hit(score, shown, partial(self._do, action), action.label, _help(action, reason))
+                yield Hit(score, shown, partial(self._run, action), action.label, _help(action, reason))
 
     def _offered(self) -> Iterator[tuple[Action, str]]:
         screen = self.screen
         if not isinstance(screen, BaseScreen):
             return
-        for action in of(*screen.places, *screen.ABOUT, *screen.ALWAYS):
-            is_here = not action.call or (action.place is Scope.LOG and isinstance(screen.focused, LogView))
-            if is_here and action.id != "palette":
-                yield action, action.blocked(screen.action_context)
+        for action in actions_in(*screen.scopes, *screen.SCOPES, Scope.EVERYWHERE):
+            if action.scope not in _MOVING and action.id != "palette":
+                yield action, screen.disabled_reason(action)
 
-    async def _do(self, action: Action) -> None:
-        if action.call:
-            await self.app.run_action(action.call, self.screen.focused)
-        else:
-            await self.app.run_action(f"act('{action.id}')")
+    async def _run(self, action: Action) -> None:
+        await self.app.run_action(f"act('{action.id}')", self.screen)
 
 
 def _score(matcher: Matcher, query: str, action: Action) -> float:

@@ -18,9 +18,10 @@ from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.messages import RepaintRequested, RunsOutdated
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
+from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.run_history import Row
@@ -64,11 +65,11 @@ class RunTable(Table):
     BINDINGS = bindings(Scope.RUN)
 
 
-class RunsScreen(ListScreen[Row]):
+class RunsScreen(ListScreen[Row], LoadingScreen):
     """A row for each run of one task, and one for all instants in a row that did not run for the same reason."""
 
     BINDINGS = bindings(Scope.TASK)
-    ABOUT = (Scope.RUN, Scope.TASK)
+    SCOPES = (Scope.RUN, Scope.TASK)
     AUTO_FOCUS = "#runs"
     NOUN = "rows"
     LETTERS = "letters of a result, a reason or a run's id"
@@ -76,12 +77,10 @@ class RunsScreen(ListScreen[Row]):
     def __init__(self, context: ScreenContext, *, slug: str) -> None:
         super().__init__(context)
         self.slug = slug
-        self.asked = FIRST  # runs, of the engine
+        self._limit = FIRST
         self._rows: dict[str, Row] = {}
-        self._is_known = False
         self._usual: float | None = None
-        self._note, self._trouble = "loading …", ""
-        self._shown_as_of: object = None
+        self._note = ""
         self._wanted: dict[str, int] = {}
         self._wanted_on: object = None
         self._told = ""
@@ -99,15 +98,15 @@ class RunsScreen(ListScreen[Row]):
         yield Static(id="run-reason")
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         return self.store.tasks.get(self.slug)
 
-    def is_idle(self, action: Action) -> bool:
+    def is_hidden(self, action: Action) -> bool:
         if action.id == "run-log":
             return self.row is None
         if action.id == "runs-kind":
             return not self.rows
-        return action.id in ("history", "detail") or super().is_idle(action)
+        return action.id in ("history", "detail") or super().is_hidden(action)
 
     @property
     def rows(self) -> Mapping[str, Row]:
@@ -127,48 +126,46 @@ class RunsScreen(ListScreen[Row]):
         return self.row.ids if self.row else ()
 
     @on(Table.Chosen)
-    async def _row_chosen(self, event: Table.Chosen) -> None:
+    def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        await self.app.run_action("act('run-log')")
+        self.action_open_run_log()
 
-    def put(self, runs: Sequence[Run]) -> None:
-        """Show these runs; ask for more where little is left of them, as of a task that is held."""
+    def action_open_run_log(self) -> None:
+        """Show the log of the selected run."""
+        if self.run is None:
+            self.app.notify("no run is selected", severity="warning", markup=False)
+        else:
+            self.app.push_screen(RunLogScreen(self.context, run=self.run))
+
+    async def load(self) -> None:
+        runs = await self.context.link.runs(self.slug, self._limit)
+        if len(runs) >= self._limit < MOST and len(run_history.rows(runs, self.store.zone)) < _ENOUGH:
+            # Few rows are left once they are folded, as for a task on hold.
+            self._limit = MOST
+            runs = await self.context.link.runs(self.slug, self._limit)
+        self._show_runs(runs)
+
+    def _show_runs(self, runs: Sequence[Run]) -> None:
         self._rows = run_history.rows(runs, self.store.zone)
         self._usual = durations.usual(runs)
-        is_cut = len(runs) >= self.asked
+        is_cut = len(runs) >= self._limit
         self._note = ("the newest: " if is_cut else "") + run_history.summed(self._rows.values()) if runs else ""
-        self._trouble = ""
         self._wanted_on = None
-        self._is_known = True
-        if is_cut and self.asked < MOST and len(self._rows) < _ENOUGH:
-            self.asked = MOST
-            self.post_message(RunsOutdated(self.slug))
-        self.post_message(RepaintRequested())
-
-    def failed(self, reason: str) -> None:
-        """Say why there are none to show, or no newer ones."""
-        self._trouble = plain(reason)
-        self._note = self._note if self._is_known else ""
-        self.post_message(RepaintRequested())
 
     def paint_body(self, now: datetime) -> None:
-        task = self.subject
+        task = self.selected_task
         name = plain(task.name) if task else self.slug
-        newest = (
-            (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
-            if task
-            else None
-        )
-        if task is not None and newest != self._shown_as_of:
-            self._shown_as_of = newest
-            self.post_message(RunsOutdated(self.slug))
+        if task is not None:
+            boot = self.store.engine.boot if self.store.engine else ""
+            run = (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
+            self.loader.update((boot, run))
         usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         told = Content.assemble(title, (usual, "$text-muted"))
         titles = [told, title]
         if task is not None and task.recent:
             titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
-        self.put_title("#runs-title", titles, self._note, self._trouble)
+        self.put_title("#runs-title", titles, self._note, self.loader.status)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", AdaptiveLine).put((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
@@ -182,7 +179,7 @@ class RunsScreen(ListScreen[Row]):
 
     def _paint_nothing(self, task: TaskView | None) -> None:
         """Say of a task that never ran what runs it."""
-        is_empty = self._is_known and not self._rows and task is not None
+        is_empty = self.loader.has_data and not self._rows and task is not None
         self.set_class(is_empty, "-empty")
         if task is None or not is_empty:
             if self.focused is None:
@@ -193,7 +190,7 @@ class RunsScreen(ListScreen[Row]):
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         if task.next_execution_time is not None and not is_kept_back:
             due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
-        reason = run.blocked(self.action_context)
+        reason = run.disabled_reason(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
         if self._nothing is None or not text.is_same(self._nothing):

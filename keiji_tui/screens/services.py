@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -16,7 +16,8 @@ from keiji_engine.bus.views import LinkState, ServiceStatus, ServiceView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.actions.requests import under_way
+from keiji_tui.actions.requests import progress_label
+from keiji_tui.background import start_worker
 from keiji_tui.engine import service_logs
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
@@ -49,7 +50,7 @@ class ServicesScreen(BaseScreen):
     """A row for each service over the log of the selected one, or over those of all."""
 
     BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, since one of each has the same key
-    ABOUT = (Scope.SERVICE,)
+    SCOPES = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
     def __init__(self, context: ScreenContext) -> None:
@@ -69,7 +70,7 @@ class ServicesScreen(BaseScreen):
         return self.query_one(Table)
 
     @property
-    def service(self) -> ServiceView | None:
+    def selected_service(self) -> ServiceView | None:
         return self.store.services.get(self.table.selected or "")
 
     @property
@@ -77,21 +78,31 @@ class ServicesScreen(BaseScreen):
         return self.log_pane.has_focus_within
 
     @property
-    def has_list_keys(self) -> bool:
+    def has_task_list_keys(self) -> bool:
         return False
 
     @property
-    def places(self) -> tuple[Scope, ...]:
-        return (Scope.LOG,) if self.is_in_log else self.ABOUT
+    def scopes(self) -> tuple[Scope, ...]:
+        return (Scope.LOG,) if self.is_in_log else self.SCOPES
 
-    def keys(self) -> Sequence[Action]:
-        return [*([BY_ID["engine-log"]] if self.is_in_log else []), *super().keys()]
+    def footer_actions(self) -> Sequence[Action]:
+        return [*([BY_ID["engine-log"]] if self.is_in_log else []), *super().footer_actions()]
 
-    def is_idle(self, action: Action) -> bool:
+    def is_hidden(self, action: Action) -> bool:
         # While the engine is away, its key does what it does for a service.
         is_twice = action.id == "start-service" and self.store.link is LinkState.OFFLINE
         is_elsewhere = action.id in ("services", "logs", *_NO_RUNS)
-        return is_twice or is_elsewhere or self.log_pane.is_idle(action) or super().is_idle(action)
+        return is_twice or is_elsewhere or self.log_pane.is_idle(action) or super().is_hidden(action)
+
+    def disabled_reason(self, action: Action) -> str:
+        if action.id == "start-service" and self.store.link is LinkState.OFFLINE:
+            return super().disabled_reason(BY_ID["start-engine"])
+        return super().disabled_reason(action)
+
+    async def action_start_service(self) -> None:
+        """Start the selected service, or the engine while there is none."""
+        is_offline = self.store.link is LinkState.OFFLINE
+        await self.app.run_action("start_engine" if is_offline else "send('start-service')", self.app)
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,7 +131,7 @@ class ServicesScreen(BaseScreen):
         return self.store.link is LinkState.OFFLINE and not self.store.engine_lives
 
     def _about_selected(self) -> Content:
-        name, view = self.table.selected or "", self.service
+        name, view = self.table.selected or "", self.selected_service
         duty = (f"{plain(name)} {_DUTIES.get(name, '')}".rstrip(), "$text-muted")
         if view is None or not view.detail:
             return Content.assemble(duty)
@@ -140,7 +151,7 @@ class ServicesScreen(BaseScreen):
         return {
             "mark": service_mark(view.status),
             "name": Content.styled(plain(view.name), "bold"),
-            "status": Content.styled(under_way(verb), "$text-warning") if verb else Content(str(view.status)),
+            "status": Content.styled(progress_label(verb), "$text-warning") if verb else Content(str(view.status)),
             "since": Content.styled(since, "$text-muted"),
             "detail": Content.styled(plain(view.detail), "$text-muted"),
         }
@@ -156,42 +167,41 @@ class ServicesScreen(BaseScreen):
     @on(Table.Chosen)
     def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        self.open_log()
+        self.action_open_log()
 
     def _show_log(self) -> None:
         names = service_logs.SERVICES if self._has_all else (self.table.selected or SERVICES[0],)
         if names != self.log_pane.slugs:
             self.log_pane.show({name: name for name in names}, together="of the engine")
-            follow: Callable[[], Awaitable[None]] = partial(self.log_pane.follow, self._logs)
-            self.run_worker(follow, group="log", exclusive=True, exit_on_error=False)
+            start_worker(self, partial(self.log_pane.follow, self._logs), group="log", exclusive=True)
 
-    def open_log(self) -> None:
+    def action_open_log(self) -> None:
         """Give the log the whole screen."""
         self.add_class("-zoom-log")
         self.set_focus(self.query_one(LogView))
         self.paint(self.now)
 
-    def all_logs(self) -> None:
-        """Show what all services write, or again what the selected one does."""
+    def action_toggle_all_logs(self) -> None:
+        """Show the logs of all services, or again that of the selected one."""
         self._has_all = not self._has_all
         self._show_log()
 
-    def other_pane(self) -> None:
+    def action_other_pane(self) -> None:
         if self.is_in_log:
             self._close_log()
         else:
             self.set_focus(self.query_one(LogView))
+        self.repaint()
 
-    def zoom(self) -> None:
+    def action_zoom(self) -> None:
         if self.is_in_log:
             self.toggle_class("-zoom-log")
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         if not self.is_in_log:
             return False
         if not self.log_pane.back():
             self._close_log()
-            self.paint(self.now)
         return True
 
     def _close_log(self) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.timer import Timer
 from textual.widgets import Static
 
 from keiji_engine.bus.views import TaskView
-from keiji_tui.actions import catalog
+from keiji_tui.actions import bulk, catalog
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
+from keiji_tui.actions.bulk import BULK_ACTIONS
+from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
-from keiji_tui.messages import FilterChanged, FilterLeft, RepaintRequested, TaskSelected
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.welcome import nothing_shown, welcome
 from keiji_tui.state.task_index import Sort
@@ -27,12 +31,15 @@ from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.filter_input import FilterBar
 from keiji_tui.widgets.table import Cells, Table
 
+SETTLE_SECONDS = 0.15  # a selection that changes sooner does not subscribe to a log
+_AT_ONCE = 0.001
+
 
 class TasksScreen(BaseScreen):
     """The table of tasks over the log of the selected one."""
 
     BINDINGS = bindings(Scope.TASK, Scope.TASKS)
-    ABOUT = (Scope.TASK, Scope.TASKS)
+    SCOPES = (Scope.TASK, Scope.TASKS)
     AUTO_FOCUS = "#tasks"
 
     def __init__(self, context: ScreenContext, *, task: str | None = None) -> None:
@@ -43,6 +50,8 @@ class TasksScreen(BaseScreen):
         self._table_height = 0
         self._shape = -1
         self._wanted: dict[str, int] = {}
+        self._follow_timer: Timer | None = None
+        self._selected_at = -SETTLE_SECONDS  # on the monotonic clock
 
     def body(self) -> ComposeResult:
         yield FilterBar()
@@ -56,24 +65,24 @@ class TasksScreen(BaseScreen):
         return self.query_one(Table)
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         return self.store.tasks.get(self.table.selected or "")
 
     @property
-    def has_list_keys(self) -> bool:
+    def has_task_list_keys(self) -> bool:
         return not self.log_pane.has_focus_within
 
     @property
-    def places(self) -> tuple[Scope, ...]:
+    def scopes(self) -> tuple[Scope, ...]:
         if self.has_class("-welcome"):
             return ()
-        return (Scope.LOG,) if self.log_pane.has_focus_within else self.ABOUT
+        return (Scope.LOG,) if self.log_pane.has_focus_within else self.SCOPES
 
-    def keys(self) -> Sequence[Action]:
+    def footer_actions(self) -> Sequence[Action]:
         first = [catalog.BY_ID["new-task"]] if self.has_class("-welcome") and self.store.is_live else []
-        return [*first, *super().keys()]
+        return [*first, *super().footer_actions()]
 
-    def is_idle(self, action: Action) -> bool:
+    def is_hidden(self, action: Action) -> bool:
         if action.id == "back":
             return not (
                 self.store.listing.hides
@@ -81,7 +90,7 @@ class TasksScreen(BaseScreen):
                 or self.log_pane.has_focus_within
                 or self.has_class("-zoom-table")
             )
-        return (action.id == "logs" and not self.places) or self.log_pane.is_idle(action) or super().is_idle(action)
+        return (action.id == "logs" and not self.scopes) or self.log_pane.is_idle(action) or super().is_hidden(action)
 
     def _cells(self, slug: str) -> Cells:
         task = self.store.tasks.get(slug)
@@ -90,7 +99,7 @@ class TasksScreen(BaseScreen):
         return task_row.cells(task, self.store, now) if task else {}
 
     def on_resize(self) -> None:
-        self.post_message(RepaintRequested())
+        self.repaint()
 
     def _share_room(self) -> None:
         """Give the table what its rows take, up to three fifths, and the log the rest."""
@@ -102,7 +111,7 @@ class TasksScreen(BaseScreen):
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
-        text = welcome(store, readonly=self.readonly)
+        text = welcome(store, readonly=self.context.readonly)
         self.set_class(text is not None, "-welcome")
         if text is not None:
             self.query_one("#welcome", Static).update(text)
@@ -154,12 +163,13 @@ class TasksScreen(BaseScreen):
     @on(Table.Selected)
     def _row_selected(self, event: Table.Selected) -> None:
         event.stop()
-        self.post_message(TaskSelected(event.key))
+        self._show_log()
+        self.repaint()
 
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        await self.app.run_action("act('detail')")
+        await self.action_act("detail")
 
     @on(Table.TitleClicked)
     def _title_clicked(self, event: Table.TitleClicked) -> None:
@@ -169,17 +179,35 @@ class TasksScreen(BaseScreen):
             self.store.listing.sort_by(sort)
             self.paint(self.now)
 
-    @on(FilterChanged)
-    def _filter_changed(self, event: FilterChanged) -> None:
+    @on(FilterBar.Changed)
+    def _filter_changed(self, event: FilterBar.Changed) -> None:
         self.store.filter = event.text
         self.paint(self.now)
 
-    @on(FilterLeft)
-    def _filter_left(self, event: FilterLeft) -> None:
+    @on(FilterBar.Closed)
+    def _filter_left(self, event: FilterBar.Closed) -> None:
         if not event.is_kept:
             self.drop_filter()
-        self.query_one(FilterBar).close()
         self.set_focus(self.table)
+
+    # ── the log of the selected task ─────────────────────────────────────────────────────────────────────────────────
+
+    def _show_log(self) -> None:
+        """Show the log of the selected task; follow it once the selection stays, at once if it stood still before."""
+        task = self.selected_task
+        self.workers.cancel_group(self, "log")
+        self.log_pane.show({task.slug: task.name} if task else {})
+        if self._follow_timer is not None:
+            self._follow_timer.stop()
+        before, self._selected_at = self._selected_at, time.monotonic()
+        is_first = self._selected_at - before > SETTLE_SECONDS
+        self._follow_timer = self.set_timer(_AT_ONCE if is_first else SETTLE_SECONDS, self.reconnected)
+
+    def reconnected(self) -> None:
+        """Follow the log of the selected task."""
+        self.workers.cancel_group(self, "log")
+        if self.is_ready and self.selected_task is not None:
+            start_worker(self, partial(self.log_pane.follow, self.context.link), group="log", exclusive=True)
 
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,8 +216,14 @@ class TasksScreen(BaseScreen):
         self._awaited = slug
         self.drop_filter()
 
-    def open_filter(self) -> None:
-        """Let a filter be typed."""
+    def reveal(self, slug: str) -> None:
+        """Select a task, and clear a filter that hides it."""
+        if slug not in self.store.shown():
+            self.drop_filter()
+        self.table.select(slug)
+
+    async def action_filter(self) -> None:
+        """Open the filter line."""
         self.query_one(FilterBar).open()
 
     def drop_filter(self) -> bool:
@@ -199,20 +233,57 @@ class TasksScreen(BaseScreen):
         self.paint(self.now)
         return was_set
 
-    def mark(self) -> None:
-        """Mark the selected task or take its mark away, and go on to the next one."""
+    def action_next_status(self) -> None:
+        """Show the tasks in the next state of which there are any."""
+        self.store.listing.next_only(self.store.tasks.values())
+        self.repaint()
+
+    def action_next_sort(self) -> None:
+        """Sort by the next column."""
+        self.store.listing.next_sort()
+        self.repaint()
+
+    def action_reverse_sort(self) -> None:
+        """Reverse the sort order."""
+        self.store.listing.sort_by(self.store.listing.sort)
+        self.repaint()
+
+    def action_copy_names(self) -> None:
+        """Copy the names of the marked tasks, or of the selected one."""
+        self.copy_text(bulk.names_of(self._targets))
+
+    def action_copy_commands(self) -> None:
+        """Copy the commands that run the marked tasks, or the selected one."""
+        self.copy_text(bulk.commands_of(self._targets))
+
+    def action_mark_task(self) -> None:
+        """Mark or unmark the selected task, and select the next one."""
         if self.table.selected is not None:
             self.store.mark(self.table.selected)
             self.table.action_rows(1)
             self.paint(self.now)
 
     @property
-    def subjects(self) -> list[TaskView]:
-        """The tasks that are marked, or else the selected one."""
-        marked = [self.store.tasks[slug] for slug in self.store.marks]
-        return marked or ([self.subject] if self.subject else [])
+    def marked_tasks(self) -> Sequence[TaskView]:
+        return [self.store.tasks[slug] for slug in self.store.marks]
 
-    def other_pane(self) -> None:
+    @property
+    def _targets(self) -> Sequence[TaskView]:
+        """The marked tasks, or else the selected one."""
+        return self.marked_tasks or ([self.selected_task] if self.selected_task else [])
+
+    @property
+    def is_closable(self) -> bool:
+        return False
+
+    def disabled_reason(self, action: Action) -> str:
+        """Return why an action is disabled; one on marked tasks is only if it is for each of them."""
+        if action.id not in BULK_ACTIONS or not self.store.marks:
+            return super().disabled_reason(action)
+        plan = bulk.plan(action, self.action_context, self.marked_tasks)
+        return "" if plan.steps else plan.skipped[0][1]
+
+    def action_other_pane(self) -> None:
         """Move the focus from the table to the log and back."""
         if isinstance(self.focused, LogView):
             self.remove_class("-zoom-log")
@@ -220,8 +291,9 @@ class TasksScreen(BaseScreen):
         else:
             self.remove_class("-zoom-table")
             self.set_focus(self.query_one(LogView))
+        self.repaint()
 
-    def zoom(self) -> None:
+    def action_zoom(self) -> None:
         """Give the focused pane the whole screen, or take it back."""
         self.toggle_class("-zoom-log" if isinstance(self.focused, LogView) else "-zoom-table")
 
@@ -231,7 +303,7 @@ class TasksScreen(BaseScreen):
         self.add_class("-zoom-log")
         self.set_focus(self.query_one(LogView))
 
-    def back(self) -> bool:
+    def go_back(self) -> bool:
         """Undo one thing that hides something; return whether there was one."""
         if self.log_pane.has_focus_within and self.log_pane.back():
             return True
@@ -244,9 +316,7 @@ class TasksScreen(BaseScreen):
             return True
         if self.drop_filter():
             return True
-        has_unmarked = self.store.unmark()
-        self.paint(self.now)
-        return has_unmarked
+        return self.store.unmark()
 
 
 def _keys(*pairs: tuple[str, str]) -> Content:

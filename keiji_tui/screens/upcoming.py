@@ -17,7 +17,6 @@ from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.engine.link import Link
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
@@ -61,7 +60,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     """A row for each instant within the next 24 hours."""
 
     BINDINGS = bindings(Scope.TASK, Scope.DAY)
-    ABOUT = (Scope.TASK, Scope.DAY)
+    SCOPES = (Scope.TASK, Scope.DAY)
     AUTO_FOCUS = "#upcoming"
     NOUN = "instants"
     LETTERS = "letters of a task's name"
@@ -95,39 +94,39 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         return self._rows
 
     @property
-    def subject(self) -> TaskView | None:
+    def selected_task(self) -> TaskView | None:
         row = self._rows.get(self.table.selected or "")
         return self.store.tasks.get(row.slug) if row else None
 
     def copied(self) -> Sequence[str]:
-        return [plain(self.subject.name)] if self.subject else ()
+        return [plain(self.selected_task.name)] if self.selected_task else ()
 
-    def is_idle(self, action: Action) -> bool:
-        return action.id in _ELSEWHERE or super().is_idle(action)
+    def is_hidden(self, action: Action) -> bool:
+        return action.id in _ELSEWHERE or super().is_hidden(action)
 
-    async def ask(self, link: Link) -> None:
+    async def load(self) -> None:
         self._asked_at = self.now
-        self._found = await link.agenda()
+        self._found = await self.context.link.agenda()
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
         as_of = now if store.is_live else store.heard_at or now
-        if not self.is_asking:
+        if not self.loader.is_loading:
             tasks = tuple((task.slug, task.build, task.is_disabled, task.schedule) for task in store.tasks.values())
             boot = store.engine.boot if store.engine else ""
-            self.ask_where_changed((boot, hash(tasks), int(now.timestamp()) // AGAIN_SECONDS))
+            self.loader.update((boot, hash(tasks), int(now.timestamp()) // AGAIN_SECONDS))
         self._arrange(as_of)
         titles = [Content.styled("next 24 hours", "bold"), Content.styled("24 h", "bold")]
-        self.put_title("#upcoming-title", titles, self._sum(), self.standing)
+        self.put_title("#upcoming-title", titles, self._sum(), self.loader.status)
         self.set_class(not self._rows, "-empty")
         if self._rows and self.focused is None:
             self.set_focus(self.table)  # it cannot have the focus while it is hidden
         if not self._rows:
-            self.put("#upcoming-empty", self._nothing())
+            self.set_text("#upcoming-empty", self._nothing())
         self.put_rows(self._wanted)
         hours = self._hours(as_of)
         self.query_one("#upcoming-hours").display = bool(hours)
-        self.put("#upcoming-hours", hours)
+        self.set_text("#upcoming-hours", hours)
 
     def on_resize(self) -> None:
         if self.is_ready:
@@ -136,7 +135,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     @on(Table.Chosen)
     async def _row_chosen(self, event: Table.Chosen) -> None:
         event.stop()
-        await self.app.run_action("act('detail')")
+        await self.action_act("detail")
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,8 +249,8 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         return Content.assemble(" ", *bars, (peak, "$text-muted"), "\n ", (hours[: self.size.width - 2], "$text-muted"))
 
     def _nothing(self) -> Content:
-        if not self.has_answer:
-            return Content.styled(self.standing, "$text-muted")
+        if not self.loader.has_data:
+            return Content.styled(self.loader.status, "$text-muted")
         return Content.assemble(
             ("Nothing is due within the next 24 hours.\n\n", "bold"),
             (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ",

@@ -6,84 +6,60 @@ What is known here is shown at once; what the engine answers takes its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
-from typing import ClassVar
+from datetime import tzinfo
 
-from textual.binding import Binding, BindingType
 from textual.content import Content
 
+from keiji.errors import KeijiError
 from keiji.reasons import Reason, remedy, render
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
-from keiji_tui.messages import RepaintRequested, WhyOutdated
+from keiji_tui.actions.bindings import closing_binding
+from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.instants import instants, zone_of
-from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
-from keiji_tui.state.store import Store
+from keiji_tui.screens.loading import LoadingDialog
+from keiji_tui.screens.text_dialog import hanging, section, title
 from keiji_tui.text.format import elapsed
 from keiji_tui.text.sanitise import plain
 
 INSTANTS = 10
 
 
-class WhyScreen(TextDialog):
-    """Reasons, instants and policy of one task."""
+class WhyScreen(LoadingDialog):
+    """The reasons, the next due times and the policy of one task."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("w", "dismiss", "close", show=False)]
+    BINDINGS = [closing_binding("why")]  # noqa: RUF012 - declared so by Textual
 
-    def __init__(self, store: Store, slug: str) -> None:
-        super().__init__()
+    def __init__(self, context: ScreenContext, slug: str) -> None:
+        super().__init__(context)
         self.slug = slug
-        self._store = store
-        self._now = datetime.fromtimestamp(0, UTC)
         self._reasons: tuple[Reason, ...] | None = None
         self._upcoming: Upcoming | None = None
         self._note = ""
         self._no_upcoming = "asking …"
-        self._as_of: object = None
-        self._is_asking = False
 
-    # ── what is known ────────────────────────────────────────────────────────────────────────────────────────────────
+    def load_key(self) -> object:
+        store = self.store
+        if not store.is_live:
+            self._reasons = self._upcoming = None
+            self._no_upcoming = "not known while the engine does not answer"
+        return (store.tasks.get(self.slug), store.engine, tuple(store.services.values()))
 
-    def on_mount(self) -> None:
-        super().on_mount()
-        self.post_message(RepaintRequested())
-
-    def paint(self, now: datetime) -> None:
-        """Bring it up to the store as of ``now``."""
-        store, self._now = self._store, now
-        as_of = (store.tasks.get(self.slug), store.link, store.engine, tuple(store.services.values()))
-        if not self._is_asking and as_of != self._as_of:
-            self._as_of = as_of
-            if store.is_live:
-                self._is_asking = True
-                self.post_message(WhyOutdated())
-            else:
-                self._reasons = None
-                self.no_upcoming("not known while the engine does not answer")
-        self.show()
-
-    def put_reasons(self, found: tuple[Reason, ...]) -> None:
-        """Show what the engine says."""
-        self._reasons, self._note = found, ""
-
-    def guessing(self, note: str) -> None:
-        """Show what is known here, and why it is not what the engine says."""
-        self._reasons, self._note = None, plain(note)
-
-    def put_upcoming(self, found: Upcoming) -> None:
-        """Show these instants."""
-        self._upcoming, self._is_asking = found, False
-        self.post_message(RepaintRequested())
-
-    def no_upcoming(self, note: str) -> None:
-        """Say why there are none to show."""
-        self._upcoming, self._no_upcoming, self._is_asking = None, plain(note), False
-        self.post_message(RepaintRequested())
+    async def load(self) -> None:
+        link = self.context.link
+        try:
+            self._reasons, self._note = await link.explain(self.slug), ""
+        except KeijiError as error:
+            self._reasons, self._note = None, plain(error.message)
+        try:
+            self._upcoming = await link.upcoming(self.slug, INSTANTS)
+        except KeijiError as error:
+            self._upcoming, self._no_upcoming = None, plain(error.message)
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def text(self, width: int) -> Content:
-        task = self._store.tasks.get(self.slug)
+        task = self.store.tasks.get(self.slug)
         if task is None:
             return Content("\n\n").join([title("why ", self.slug), Content("there is no such task any more")])
         parts = [title("why ", plain(task.name))]
@@ -91,9 +67,9 @@ class WhyScreen(TextDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
-        for reason in self._reasons if self._reasons is not None else self._store.reasons(task):
-            parts += _reason(reason, task.slug, self._store.zone, width)
-        is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
+        for reason in self._reasons if self._reasons is not None else self.store.reasons(task):
+            parts += _reason(reason, task.slug, self.store.zone, width)
+        is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)
         parts.append(section("Schedule"))
         parts += hanging(Content("  "), plain(task.schedule_description) or "none before the first build", width, "")
@@ -102,11 +78,11 @@ class WhyScreen(TextDialog):
         return Content("\n").join(parts)
 
     def _staleness(self) -> str:
-        store = self._store
+        store = self.store
         if store.is_live or store.heard_at is None:
             return ""
         what = "is offline" if store.link is LinkState.OFFLINE and not store.engine_lives else "does not answer"
-        return f"the engine {what}; this is what was known {elapsed(store.silent_seconds(self._now))} ago"
+        return f"the engine {what}; this is what was known {elapsed(store.silent_seconds(self.now))} ago"
 
     def _next(self, note: str, width: int) -> Iterator[Content]:
         found = self._upcoming
@@ -114,13 +90,13 @@ class WhyScreen(TextDialog):
             yield section("Next")
             yield from hanging(Content("  "), self._no_upcoming, width, "$text-muted")
             return
-        zone = zone_of(found.zone, self._store.zone)
+        zone = zone_of(found.zone, self.store.zone)
         yield section("Next")
         note = " · ".join(filter(None, (f"by the clocks of {plain(found.zone)}", note)))
         yield from hanging(Content("  "), note, width, "$text-muted")
         if not found.instants:
             yield Content.styled("  never again", "$text-muted")
-        yield from instants(found.instants, zone, self._now, width)
+        yield from instants(found.instants, zone, self.now, width)
 
 
 def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:

@@ -16,7 +16,7 @@ from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import parse_schedule
 from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import DueInstant, TaskView
-from keiji_tui.actions.requests import SENDER
+from keiji_tui.text.commands import SENDER
 
 SHOWN = 5  # instants
 

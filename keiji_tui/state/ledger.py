@@ -10,8 +10,8 @@ from datetime import datetime
 from keiji.errors import EngineOffline, KeijiError
 from keiji_engine.bus.protocol import Directive, DirectiveChanged
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.actions.requests import SENDER, command_line, command_of
 from keiji_tui.state.list_filter import Category, ListFilter
+from keiji_tui.text.commands import SENDER, command_line, recorded_command
 
 MOST = 500
 SENT, ACCEPTED, DONE, REFUSED, LOST, UNANSWERED = "sent", "accepted", "done", "refused", "lost", "unanswered"
@@ -96,7 +96,9 @@ class Ledger:
                     at=view.received_at,
                     completed_at=view.completed_at,
                     lines=known.lines if known is not None and is_known else view.lines,
-                    command=known.command if known is not None else command_of(view.verb, view.target, view.options),
+                    command=known.command
+                    if known is not None
+                    else recorded_command(view.verb, view.target, view.options),
                     user=view.user,
                     sudo_user=view.sudo_user,
                 )
@@ -122,7 +124,7 @@ class Ledger:
         """Take in a stage that the engine tells."""
         known = self.entries.get(event.directive)
         if known is None:
-            command = command_of(event.verb, event.target, event.options)
+            command = recorded_command(event.verb, event.target, event.options)
             known = Entry(event.directive, event.verb, event.target, event.sender, SENT, now, command=command)
         self._move(known, event.stage, event.lines, now)
         self._trim()

@@ -25,10 +25,11 @@ from keiji_engine.bus.protocol import (
     TaskRemoved,
 )
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceView, TaskView
-from keiji_tui.engine.link import Update
 from keiji_tui.state.ledger import Ledger
 from keiji_tui.state.task_index import TaskIndex, name_key
 from keiji_tui.state.task_state import Counts, Tally
+
+Update = Snapshot | Delta | Heartbeat | LinkChanged
 
 _UNDER_WAY = frozenset({"sent", "accepted"})
 

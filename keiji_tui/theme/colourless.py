@@ -6,13 +6,11 @@ What a background tells, the style sheet says again in reverse, bold or underlin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 from rich.color import Color as TerminalColor
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import App
 from textual.color import Color
 from textual.filter import LineFilter
 
@@ -47,12 +45,3 @@ def without_colours(style: Style, background: Color) -> Style:
 def _is_known(color: TerminalColor | None) -> bool:
     """Return whether it can be told how bright a colour is: one that the terminal chooses may be anything."""
     return color is not None and color.triplet is not None
-
-
-class Colourless(App[None]):
-    """The part of the terminal that leaves colours out where somebody has set NO_COLOR."""
-
-    _without = (WithoutColours(),)
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        return self._without if self.no_color else super().get_line_filters()

@@ -1,47 +1,42 @@
-"""The line in which a filter is typed. It works with every letter; enter keeps it, escape drops it."""
+"""The line in which a filter is typed. It filters with each character; enter keeps the filter, escape clears it."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
+from textual.message import Message
 from textual.widgets import Input, Label
 
-from keiji_tui.messages import FilterChanged, FilterLeft
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.bindings import bindings
 
 
 class FilterInput(Input):
-    """Letters that the shown rows have.
+    """The input of a filter."""
 
-    Args:
-        letters: what they are those of.
-    """
+    BINDINGS = bindings(Scope.FILTER)
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave(False)", "show all", show=False),
-        Binding("enter,down,tab", "leave(True)", "keep", show=False),
-    ]
+    class Left(Message):
+        """The user finished typing; ``is_kept`` says whether the filter stays."""
 
-    def __init__(self, letters: str = "letters of a name", *, id: str | None = None) -> None:
-        super().__init__(placeholder=f"{letters} · enter keeps · esc shows all", compact=True, id=id)
+        def __init__(self, *, is_kept: bool) -> None:
+            super().__init__()
+            self.is_kept = is_kept
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__(placeholder=f"{placeholder} · enter keeps · esc shows all", compact=True, id="filter")
         self.cursor_blink = False
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self.post_message(FilterChanged(event.value))
 
     def action_leave(self, is_kept: bool) -> None:
         """Go back to the table."""
-        self.post_message(FilterLeft(is_kept=is_kept))
+        self.post_message(self.Left(is_kept=is_kept))
 
 
 class FilterBar(Horizontal):
-    """The line in which a filter is typed; it is there only while it is.
+    """A filter with its label; hidden unless it is being typed.
 
     Args:
-        letters: what the letters of the filter are those of.
+        placeholder: what is filtered.
     """
 
     DEFAULT_CSS = """
@@ -52,23 +47,42 @@ class FilterBar(Horizontal):
     FilterBar FilterInput:focus { border: none; }
     """
 
-    def __init__(self, letters: str = "letters of a name") -> None:
+    class Changed(Message):
+        """The filter text changed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(FilterInput.Left):
+        """The user finished typing, and the line is hidden."""
+
+    def __init__(self, placeholder: str = "letters of a name") -> None:
         super().__init__()
-        self._filter = FilterInput(letters, id="filter")
+        self._input = FilterInput(placeholder)
 
     def compose(self) -> ComposeResult:
         yield Label("filter")
-        yield self._filter
+        yield self._input
 
     def open(self) -> None:
-        """Let letters be typed."""
+        """Show the line and focus its input."""
         self.add_class("-shown")
-        self.screen.set_focus(self._filter)
+        self.screen.set_focus(self._input)
 
     def close(self) -> None:
-        """Take the line away; what was typed stays."""
+        """Hide the line; its text stays."""
         self.remove_class("-shown")
 
     def clear(self) -> None:
-        """Forget what was typed."""
-        self._filter.value = ""
+        """Empty the input."""
+        self._input.value = ""
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(event.value))
+
+    def on_filter_input_left(self, event: FilterInput.Left) -> None:
+        event.stop()
+        self.close()
+        self.post_message(self.Closed(is_kept=event.is_kept))

@@ -1,4 +1,4 @@
-"""The keys of the moment, on one line. One that is not available now is dimmed; pressing it says why."""
+"""The keys of the current screen on one line. A disabled one is dimmed; pressing or clicking it says why."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from textual.widget import Widget
 from keiji_tui.actions.action import Action, ActionContext
 
 GAP = "  "
-FIRST_LEFT = 10  # actions with a lower number stand on the right
+FIRST_LEFT = 10  # actions with a lower number are on the right
 
 
 class KeyBar(Widget):
-    """The bottom line. What does not fit is left out from the right; help and palette have everything."""
+    """The bottom line. What does not fit is left out from the right; the help and the palette have everything."""
 
     DEFAULT_CSS = "KeyBar { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; }"
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.auto_links = False  # keys are no hyperlinks to look at
+        self.auto_links = False  # keys are not styled as links
         self._shown: list[tuple[Action, str, bool]] = []
 
-    def put(self, actions: Sequence[Action], action_context: ActionContext, hidden: Callable[[Action], bool]) -> None:
-        """Show ``actions``, without those that ``hidden`` says are of no interest now."""
+    def put(self, actions: Sequence[Action], context: ActionContext, hidden: Callable[[Action], bool]) -> None:
+        """Show ``actions``, except those for which ``hidden`` returns True."""
         shown = [
-            (action, action.named(action_context), not action.blocked(action_context))
+            (action, action.current_label(context), not action.disabled_reason(context))
             for action in actions
             if not hidden(action)
         ]
@@ -52,6 +52,6 @@ def _needed(parts: Sequence[Content]) -> int:
 
 
 def _part(action: Action, label: str, is_allowed: bool) -> Content:
-    click = Style.from_meta({"@click": f"app.act('{action.id}')"}) if not action.call else Style()
+    click = Style.from_meta({"@click": f"screen.act('{action.id}')"})
     key_style, style = ("bold $key", "$text-muted") if is_allowed else ("$text-disabled", "$text-disabled")
     return Content.assemble((action.key, key_style), " ", (label, style)).stylize(click)

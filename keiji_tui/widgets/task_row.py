@@ -10,7 +10,7 @@ from textual.content import Content
 
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun, TaskView
-from keiji_tui.actions.requests import under_way
+from keiji_tui.actions.requests import progress_label
 from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import brief, elapsed, last, lasting, outcome, until, waits_for
@@ -91,7 +91,7 @@ def _last(run: RecentRun | None, colour: str, store: Store, now: datetime) -> Ce
 def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell:
     verb = store.pending_of(task)
     if verb:
-        return Content.styled(under_way(verb), "$text-warning")
+        return Content.styled(progress_label(verb), "$text-warning")
     if state is TaskState.RUNNING:
         since = task.running_since
         count, gap = (f"{task.running} running", ", ") if task.running > 1 else ("running", " ")

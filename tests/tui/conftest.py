@@ -34,7 +34,7 @@ def _picture(
 ) -> str:
     async def take(pilot: Pilot[Any]) -> None:
         await run_before(pilot)
-        await until(pilot, lambda: app._apply_timer is None)
+        await until(pilot, lambda: app._paint_timer is None)
         await _paint(pilot)
         taken.append(app.export_screenshot(title=app.title, simplify=True))
         app.exit()

@@ -26,8 +26,9 @@ from keiji_engine.bus.protocol import (
     Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView, DueInstant, LinkChanged, LinkState
-from keiji_tui.engine.link import LogPart, Logs, Update
+from keiji_tui.engine.link import LogPart, Logs
 from keiji_tui.engine.service_logs import ServiceLogs
+from keiji_tui.state.store import Update
 
 
 class FakeLink:

@@ -27,7 +27,7 @@ async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[P
         await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
         if app.store.tasks:
             await until(pilot, lambda: table(app).selected, "a task is selected")
-            await until(pilot, lambda: table(app).size.height == app._tasks_screen._table_height, "the room is shared")
+            await until(pilot, lambda: table(app).size.height == app.tasks_screen._table_height, "the room is shared")
         yield pilot
 
 
@@ -51,11 +51,11 @@ async def settle(pilot: Pilot[None]) -> None:
 
 
 def table(app: ControlCenter) -> Table:
-    return app.board.query_one(Table)
+    return app.base_screen.query_one(Table)
 
 
 def log(app: ControlCenter) -> LogView:
-    return app._tasks_screen.query_one(LogView)
+    return app.tasks_screen.query_one(LogView)
 
 
 def text_of(app: ControlCenter) -> str:
@@ -87,4 +87,4 @@ def sees(app: ControlCenter, *words: str) -> Callable[[], bool]:
 
 async def choose(pilot: Pilot[None], app: ControlCenter, slug: str) -> None:
     table(app).select(slug)
-    await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == slug)
+    await until(pilot, lambda: app.base_screen.selected_task is not None and app.base_screen.selected_task.slug == slug)

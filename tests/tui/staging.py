@@ -25,12 +25,11 @@ from keiji.errors import BuildFailed
 from keiji_engine.bus.views import LinkChanged, LinkState, Progress, ServiceStatus, TaskView
 from keiji_engine.logs.line_format import format_line
 from keiji_tui.app import ControlCenter
-from keiji_tui.engine.link import Update
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.build_output import BuildOutputScreen
-from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Palette
@@ -39,6 +38,7 @@ from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
+from keiji_tui.state.store import Update
 from keiji_tui.widgets.table import Table
 
 PING_LINES = 10
@@ -58,15 +58,15 @@ async def painted(pilot: Pilot[None]) -> None:
     app = pilot.app
     assert isinstance(app, ControlCenter)
     await until(pilot, lambda: not _waits(app), "what the screen has asked for has come")
-    await until(pilot, lambda: app._apply_timer is None)
-    app._paint()
+    await until(pilot, lambda: app._paint_timer is None)
+    app.repaint()
     await settle(pilot)
 
 
 def _waits(app: ControlCenter) -> bool:
-    board, screen = app.board, app.screen
+    board, screen = app.base_screen, app.screen
     if isinstance(screen, WhyScreen):
-        return screen._upcoming is None
+        return not screen.loader.has_data
     if isinstance(screen, BuildOutputScreen):
         return screen.entry is None
     if isinstance(screen, Palette):
@@ -75,7 +75,9 @@ def _waits(app: ControlCenter) -> bool:
         return True
     if isinstance(board, RunsScreen):
         return not board.rows
-    return isinstance(board, LoadingScreen) and app.store.is_live and (board.is_asking or not board.has_answer)
+    if not isinstance(board, LoadingScreen) or not app.store.is_live:
+        return False
+    return board.loader.is_loading or not board.loader.has_data
 
 
 def _is_looking(pane: LogPane) -> bool:
@@ -86,9 +88,9 @@ def _is_looking(pane: LogPane) -> bool:
 
 def _is_followed(app: ControlCenter) -> bool:
     """Return whether the log below the tasks is that of the selected one: it comes a moment after the selection."""
-    link, task = app._link, app._tasks_screen.subject
+    link, task = app.screen_context.link, app.tasks_screen.selected_task
     assert isinstance(link, FakeLink)
-    if app.board is not app._tasks_screen or task is None or not app.store.is_live:
+    if app.base_screen is not app.tasks_screen or task is None or not app.store.is_live:
         return True
     return link.followed[-1:] == [task.slug] and log(app).buffer.end is not None
 
@@ -109,7 +111,7 @@ def stage(
     async def play(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: app.store.link is not LinkState.CONNECTING)
         if app.store.tasks:
-            await until(pilot, lambda: app.board is not app._tasks_screen or app._tasks_screen.table.selected)
+            await until(pilot, lambda: app.base_screen is not app.tasks_screen or app.tasks_screen.table.selected)
         if lines is not None:
             await until(pilot, lambda: len(log(app).buffer) == lines)
         await settle(pilot)
@@ -278,7 +280,7 @@ def board(*keys: str, shows: type[Screen[Any]], row: str = "", asked_nothing: bo
     async def chosen(pilot: Pilot[None]) -> None:
         assert isinstance(pilot.app, ControlCenter)
         if row:
-            pilot.app.board.query_one(Table).select(row)
+            pilot.app.base_screen.query_one(Table).select(row)
             await settle(pilot)
 
     def made() -> Stage:
@@ -315,7 +317,7 @@ def some_services(*keys: str, lines: int) -> Callable[[], Stage]:
         app = center(link)
 
         async def read(pilot: Pilot[None]) -> None:
-            await until(pilot, lambda: len(app.board.query_one(LogView).buffer) == lines)
+            await until(pilot, lambda: len(app.base_screen.query_one(LogView).buffer) == lines)
 
         return stage(app, "4", *keys, shows=ServicesScreen, then=read)
 

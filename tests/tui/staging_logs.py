@@ -54,7 +54,7 @@ def reading(*steps: str) -> Callable[[], Stage]:
     async def read(pilot: Pilot[None]) -> None:
         app = pilot.app
         assert isinstance(app, ControlCenter)
-        pane = app._tasks_screen.log_pane
+        pane = app.tasks_screen.log_pane
         await until(pilot, lambda: pane.view.lines_shown)
         await press(pilot, "l")
         await until(pilot, lambda: log(app).region.y == 3, "it has the whole screen")

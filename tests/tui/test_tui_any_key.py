@@ -23,15 +23,14 @@ from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.actions.catalog import ACTIONS
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
-from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import ConfirmScreen, ReasonScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Palette
-from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -129,7 +128,7 @@ class Person:
 
     async def _begin(self) -> None:
         """Be at the tasks, as if nothing had been pressed."""
-        app, tasks = self.app, self.app._tasks_screen
+        app, tasks = self.app, self.app.tasks_screen
         await self.be(LinkState.LIVE)
         while app.screen is not tasks:
             if app.screen.is_mounted:
@@ -173,7 +172,7 @@ async def test_every_key_on_every_screen_leaves_it_running(
     app, link = live(task="ping_google")
     link.ledger, link.differing, link.day = ledger(), differing(), day()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10), (160, 45)]), notifications=True) as pilot:
-        await until(pilot, lambda: app._is_open and app.board.subject and log(app).lines_shown)
+        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task and log(app).lines_shown)
         await everything_on(*SCREENS[name], Person(app, link, pilot), chance)
         assert app._exception is None
         assert app.return_code in (None, 0)
@@ -205,7 +204,7 @@ async def test_keys_in_any_order_while_the_engine_does_anything(
     app, link = live()
     link.ledger, link.differing, link.day = ledger(), differing(), day()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
-        await until(pilot, lambda: app._is_open and app.board.subject)
+        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task)
         person = Person(app, link, pilot)
         for number in range(200):
             person.send(chance.choice([*KEYS, "escape", "escape"]))
@@ -223,7 +222,7 @@ async def test_every_key_where_there_is_no_task_or_no_engine(state: LinkState | 
     link = FakeLink(snapshot([]), LinkChanged(LinkState.LIVE)) if state is None else FakeLink(LinkChanged(state))
     app = center(link)
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app._is_open)
+        await until(pilot, lambda: app.is_ready)
         person = Person(app, link, pilot)
         for key in random.Random(1).sample(KEYS, len(KEYS)):
             await person.press(key)

@@ -113,7 +113,7 @@ async def test_the_page_stays_while_the_engine_is_away_and_says_what_is_known_he
         await until(pilot, sees(app, "Next ten, if it ran", "Sun 29 Nov"))
         link.die()
         await until(pilot, sees(app, "as it was", "the engine is offline: nothing runs", "Sun 29 Nov"))
-        assert app.board.has_class("stale")
+        assert app.base_screen.has_class("stale")
         await press(pilot, "escape")
         await choose(pilot, app, "ping")
         await press(pilot, "enter")

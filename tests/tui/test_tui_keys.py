@@ -10,12 +10,12 @@ from waiting import until
 from keiji_engine.bus.protocol import Disable, RunTask
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import action, catalog
-from keiji_tui.actions.key_conflicts import rebound
+from keiji_tui.actions.keys_config import parse
 from keiji_tui.cli import read
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
 
-KEYS = rebound("toggle = t, f5\nrun = e\nstart-engine = v\nfollow = F\nfilter = ctrl+f\ndown = n").keys
+KEYS = parse("toggle = t, f5\nrun = e\nstart-engine = v\nfollow = F\nfilter = ctrl+f\ndown = n").keys
 
 
 async def test_bound_keys_do_what_the_usual_ones_did() -> None:
@@ -29,9 +29,9 @@ async def test_bound_keys_do_what_the_usual_ones_did() -> None:
         await until(pilot, lambda: verbs(link)[2:] == [RunTask])
         await press(pilot, "r", "j")
         assert len(link.sent) == 3
-        assert app.board.subject == app.store.tasks["a"]
+        assert app.base_screen.selected_task == app.store.tasks["a"]
         await press(pilot, "n")
-        await until(pilot, lambda: app.board.subject == app.store.tasks["b"])
+        await until(pilot, lambda: app.base_screen.selected_task == app.store.tasks["b"])
         await press(pilot, "ctrl+f", "b")
         await until(pilot, lambda: app.store.shown() == ["b"])
 
@@ -52,7 +52,7 @@ async def test_footer_help_palette_and_reasons_name_them() -> None:
 
 
 async def test_who_shares_a_key_with_one_that_has_moved_keeps_it() -> None:
-    app, link = live(task("a"), keys=rebound("start-service = a").keys)
+    app, link = live(task("a"), keys=parse("start-service = a").keys)
     async with running(app) as pilot:
         await press(pilot, "4")
         await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
@@ -63,12 +63,12 @@ async def test_who_shares_a_key_with_one_that_has_moved_keeps_it() -> None:
 
 
 async def test_what_is_wrong_with_the_file_is_told_at_the_start() -> None:
-    found = rebound("toggle = [/b]\nrun = ctrl+m")
-    app, _ = live(task("a"), keys=found.keys, complaints=found.complaints)
+    found = parse("toggle = [/b]\nrun = ctrl+m")
+    app, _ = live(task("a"), keys=found.keys, config_errors=found.errors)
     async with running(app) as pilot:
         await until(pilot, lambda: said(app))
         [message] = said(app)
-        assert message.splitlines() == list(found.complaints)
+        assert message.splitlines() == list(found.errors)
         assert message.startswith("keys.conf, line 1: there is no key [/b]\n")
         await until(pilot, sees(app, "there is no key [/b]"))
 
@@ -83,7 +83,7 @@ async def test_the_next_terminal_has_the_usual_keys() -> None:
 
 
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    action.bind({})
+    action.rebind({})
     with pytest.raises(SystemExit) as ended:
         read(["--keys"])
     assert ended.value.code == 0

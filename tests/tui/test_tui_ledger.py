@@ -13,7 +13,7 @@ from keiji_engine.bus.protocol import BuildTask, Directive, DirectiveChanged
 from keiji_engine.bus.views import DirectiveView, LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
-from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.tasks import TasksScreen
 
@@ -119,7 +119,7 @@ async def test_the_ledger_stays_while_the_engine_is_away_and_is_asked_for_again(
         await until(pilot, sees(app, "as it was", "build report"))
         link.die()
         await until(pilot, sees(app, "engine offline", "as it was", "build report"))
-        assert app.board.has_class("stale")
+        assert app.base_screen.has_class("stale")
         link.ledger = (
             DirectiveView(id="newer", verb="run", target="x", sender="y", stage="done", received_at=NOW),
             *ledger(),

@@ -16,7 +16,7 @@ from keiji.errors import AlreadyRunning
 from keiji_engine.bus.protocol import Disable, Enable, PauseTask, RunTask, StopRun, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
-from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 
 # ── sorting ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -14,10 +14,10 @@ from waiting import until
 
 from keiji_engine.bus.protocol import LogChunk
 from keiji_tui.actions.action import Scope
-from keiji_tui.actions.catalog import of
+from keiji_tui.actions.catalog import actions_in
 
 TYPED = ("enter", "escape", "escape", "a", "1", "(", "!", "backspace", "tab", "l", "H")
-KEYS = [*sorted({key for action in of(Scope.LOG) for key in action.keys}), *TYPED]
+KEYS = [*sorted({key for action in actions_in(Scope.LOG) for key in action.keys}), *TYPED]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -43,7 +43,7 @@ async def test_any_key_in_a_log(seed: int, tmp_path: Path, monkeypatch: pytest.M
         lambda: link.come_back(snapshot([task("a")], boot="boot-2")),
     ]
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
-        await until(pilot, lambda: app._is_open and app.board.subject)
+        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task)
         driver = app._driver
         assert driver is not None
         await pilot.press("l")

@@ -57,7 +57,7 @@ def with_runs(count: int = 20) -> FakeLink:
 
 
 def top_of(app: ControlCenter) -> str:
-    view = app.board.query_one(LogView)
+    view = app.base_screen.query_one(LogView)
     return view.lines_shown[0].raw if view.lines_shown else ""
 
 

@@ -21,7 +21,7 @@ from keiji_tui.screens.log import MergedLogScreen
 
 
 def log(app: ControlCenter) -> LogView:
-    return app.board.query_one(LogView)
+    return app.base_screen.query_one(LogView)
 
 
 NAMES = ("backup", "計時 [x]", "mail")

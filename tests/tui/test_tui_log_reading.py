@@ -209,7 +209,7 @@ async def test_another_task_shows_its_own_log_and_no_line_of_the_one_before() ->
     app = center(link, task="ping_google")
     async with running(app) as pilot:
         await until(pilot, sees(app, "line 0019999"))
-        await app._tasks_screen.table.run_action("rows(1)")
+        await app.tasks_screen.table.run_action("rows(1)")
         await until(pilot, lambda: "line 00" not in text_of(app))
 
 

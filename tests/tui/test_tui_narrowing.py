@@ -68,7 +68,7 @@ async def test_a_history_folds_what_did_not_run_and_shows_the_kind_that_is_asked
         assert table(app).selected == "failed-2", "there is no other"
         link.history = (replace(link.history[0], run_id="newer"), *link.history)
         link.happen(TaskChanged(task=task("ping", next_execution_time=NOW)))
-        await until(pilot, lambda: app.board.rows["held-249"].run.count == 251)
+        await until(pilot, lambda: app.base_screen.rows["held-249"].run.count == 251)
         assert table(app).selected == "failed-2"
         await press(pilot, "escape")
         await until(pilot, sees(app, "skipped × 251"))
@@ -77,9 +77,9 @@ async def test_a_history_folds_what_did_not_run_and_shows_the_kind_that_is_asked
         await until(pilot, sees(app, "no rows with “xyz” – esc shows all", "0 of 3"))
         await press(pilot, "escape")
         await until(pilot, lambda: table(app).selected == "failed-1")
-        assert isinstance(app.board, RunsScreen)
+        assert isinstance(app.base_screen, RunsScreen)
         await press(pilot, "escape")
-        await until(pilot, lambda: isinstance(app.board, TasksScreen))
+        await until(pilot, lambda: isinstance(app.base_screen, TasksScreen))
 
 
 async def test_where_little_is_wide_the_duration_goes_before_the_start_and_nothing_ran_says_how_to() -> None:
@@ -94,7 +94,7 @@ async def test_where_little_is_wide_the_duration_goes_before_the_start_and_nothi
         await press(pilot, "H")
         await until(pilot, sees(app, "ping [/b] never ran.", "It is due in 4 s.", "r  runs it now"))
         await press(pilot, "f", "y", "slash", "x", "escape")
-        assert isinstance(app.board, RunsScreen)
+        assert isinstance(app.base_screen, RunsScreen)
         link.happen(TaskChanged(task=task("ping [/b]", slug="ping", build=None, next_execution_time=None)))
         await until(pilot, sees(app, "never ran", "is not built yet"))
         link.history = history()
@@ -123,9 +123,9 @@ async def test_the_ledger_shows_the_kind_and_the_letters_that_are_asked_for() ->
         await until(pilot, lambda: table(app).selected == "directive-2" and len(table(app)._keys) == 9)
         await press(pilot, "slash", *"cron [", "enter", "escape")
         await until(pilot, lambda: len(table(app)._keys) == 9)
-        assert isinstance(app.board, LedgerScreen)
+        assert isinstance(app.base_screen, LedgerScreen)
         await press(pilot, "escape")
-        await until(pilot, lambda: isinstance(app.board, TasksScreen))
+        await until(pilot, lambda: isinstance(app.base_screen, TasksScreen))
 
 
 async def test_what_is_sent_comes_into_sight_above_a_long_ledger_and_the_selection_stays() -> None:

@@ -12,7 +12,7 @@ from keiji.reasons import Code, reason
 from keiji.records import Pause
 from keiji_engine.bus.protocol import EngineChanged, PauseSystem, PauseTask, ResumeSystem, ResumeTask, TaskChanged
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.screens.reason import ReasonScreen
+from keiji_tui.screens.dialogs import ReasonScreen
 from keiji_tui.screens.why import WhyScreen
 
 

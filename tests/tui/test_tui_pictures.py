@@ -19,17 +19,15 @@ from textual.widgets import Input
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
-from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
-from keiji_tui.screens.dialogs import Modal
+from keiji_tui.screens.dialogs import ConfirmScreen, Modal, ReasonScreen
 from keiji_tui.screens.difference import DifferenceScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.list import ListScreen
-from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.screens.loading import LoadingDialog, LoadingScreen
 from keiji_tui.screens.log import LogScreen
 from keiji_tui.screens.palette import Palette
-from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.text_dialog import TextDialog
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -146,7 +144,7 @@ def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
         assert [size for size, _ in sizes] == ["80x24", "120x40"], name
         assert sorted(colours for _, colours in sizes) == ["", "mono"], name
     seen = {made().shows for made, _ in SCREENS.values()}
-    made_of = {LoadingScreen, BaseScreen, ListScreen, LogScreen, Modal, TextDialog}
+    made_of = {LoadingDialog, LoadingScreen, BaseScreen, ListScreen, LogScreen, Modal, TextDialog}
     assert seen == set(every_kind(Screen)) - made_of, "what the others are made of"
 
 

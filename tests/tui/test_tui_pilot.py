@@ -29,8 +29,8 @@ from keiji_engine.bus.protocol import (
     TaskRemoved,
 )
 from keiji_engine.bus.views import DueInstant, LinkChanged, LinkState, ServiceStatus
-from keiji_tui.screens.confirm import ConfirmScreen
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -536,7 +536,7 @@ async def test_wild_names_and_outputs_leave_the_screen_whole(size: Size) -> None
         await until(pilot, lambda: len(log(app).buffer) == len(lines))
         for number in range(len(WILD)):
             await choose(pilot, app, f"slug_{number}")
-            app.board.paint(NOW)
+            app.base_screen.paint(NOW)
             assert "\x1b" not in text_of(app)
         for number in (0, 6):
             await choose(pilot, app, f"slug_{number}")
@@ -577,18 +577,18 @@ async def test_a_tick_repaints_nothing_where_nothing_differs() -> None:
         refreshed: list[int] = []
         shown = table(app)
         shown.refresh_line = refreshed.append  # type: ignore[method-assign]
-        app.board.paint(NOW)
+        app.base_screen.paint(NOW)
         assert refreshed == []
-        app.board.paint(NOW.replace(second=58))
+        app.base_screen.paint(NOW.replace(second=58))
         assert len(refreshed) < len(tasks())
-        assert app.board.query_one("#heading", AdaptiveLine)
+        assert app.base_screen.query_one("#heading", AdaptiveLine)
 
 
 @pytest.mark.parametrize("name", ["backup [a=b", "[a=b [x", "costs [50%]", "[red]evil [@click=app.quit]z", "a\\[b]"])
 async def test_the_palette_shows_names_as_they_are(name: str) -> None:
     app, _ = live(task(name, slug="odd", build=None))
     async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, lambda: app.board.action_context.task)
+        await until(pilot, lambda: app.base_screen.action_context.task)
         await press(pilot, "ctrl+p")
 
         def shown() -> str:

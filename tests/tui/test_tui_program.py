@@ -24,7 +24,7 @@ from keiji_engine.bus.protocol import RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.cli import read
 from keiji_tui.engine.bus_link import BusLink
-from keiji_tui.engine.link import Update
+from keiji_tui.state.store import Update
 
 LIMIT = 15.0
 T = TypeVar("T")

@@ -65,15 +65,15 @@ async def test_enter_gives_it_the_whole_screen_where_the_keys_of_logs_work(tmp_p
             await press(pilot, "escape")
             await until(pilot, sees(app, "SERVICE", "scheduler online"))
         await press(pilot, "enter", "ctrl+s")
-        log_pane = app.board.query_one("#log-pane")
+        log_pane = app.base_screen.query_one("#log-pane")
         await until(pilot, lambda: log_pane.query_one("Input").has_focus)
         log_pane.query_one("Input").value = str(tmp_path / "saved.txt")  # type: ignore[attr-defined]
         await press(pilot, "enter")
         await until(pilot, lambda: said(app))
         assert "the planner began" in (tmp_path / "saved.txt").read_text()
-        assert isinstance(app.board, ServicesScreen)
-        assert app.board.log_pane.source is not None
-        assert app.board.log_pane.source.paths() == [tmp_path / "scheduler.log"]
+        assert isinstance(app.base_screen, ServicesScreen)
+        assert app.base_screen.log_pane.source is not None
+        assert app.base_screen.log_pane.source.paths() == [tmp_path / "scheduler.log"]
 
 
 async def test_a_key_shows_what_all_of_them_write_as_one(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ async def test_enter_goes_to_the_task_and_its_keys_work_here() -> None:
         await until(pilot, lambda: verbs(link) == [RunTask])
         assert link.sent[0].target == "mail"
         await press(pilot, "enter")
-        await until(pilot, lambda: isinstance(app.screen, DetailScreen) and app.board.subject.slug == "mail")
+        await until(
+            pilot, lambda: isinstance(app.screen, DetailScreen) and app.base_screen.selected_task.slug == "mail"
+        )
         await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, UpcomingScreen))
         await press(pilot, "escape")
@@ -73,7 +75,9 @@ async def test_a_second_click_goes_to_the_task() -> None:
         await until(pilot, sees(app, "backup"))
         row = next(number for number, line in enumerate(text_of(app).splitlines()) if "backup" in line)
         await pilot.click(offset=(30, row), times=2)
-        await until(pilot, lambda: isinstance(app.screen, DetailScreen) and app.board.subject.slug == "backup")
+        await until(
+            pilot, lambda: isinstance(app.screen, DetailScreen) and app.base_screen.selected_task.slug == "backup"
+        )
 
 
 async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> None:
@@ -82,7 +86,9 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
         await press(pilot, "6")
         await until(pilot, sees(app, "13 instants", "backup"))
         await press(pilot, *"jjjj")
-        await until(pilot, lambda: app.board.subject is not None and app.board.subject.slug == "mail")
+        await until(
+            pilot, lambda: app.base_screen.selected_task is not None and app.base_screen.selected_task.slug == "mail"
+        )
         selected = table(app).selected
         new = DueInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
         link.day = msgspec.structs.replace(day(), instants=(new, *day().instants))
@@ -131,7 +137,7 @@ async def test_what_was_known_stays_while_the_engine_is_away() -> None:
         await until(pilot, sees(app, "stale", "backup"))
         link.die()
         await until(pilot, sees(app, "engine offline", "backup"))
-        assert app.board.has_class("stale")
+        assert app.base_screen.has_class("stale")
         link.come_back(snapshot(daily(), boot="boot-2"))
         await until(pilot, lambda: "offline" not in text_of(app))
     app = center(FakeLink(LinkChanged(LinkState.OFFLINE, "no engine is running")))

@@ -28,9 +28,9 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import requests
 from keiji_tui.actions.action import ActionContext, Risk, Scope
-from keiji_tui.actions.catalog import ACTIONS, BY_ID, footer, of
+from keiji_tui.actions.catalog import ACTIONS, BY_ID, actions_in, footer_actions
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text import format
+from keiji_tui.text import commands, format
 
 ZONE = ZoneInfo("Africa/Nairobi")
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
@@ -164,17 +164,16 @@ def test_paths_and_lists_are_said_as_people_say_them() -> None:
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("place", [Scope.TASK, Scope.SERVICE, Scope.LOG])
-def test_no_key_means_two_things_in_one_place(place: Scope) -> None:
-    keys = Counter(key for action in of(place) for key in action.keys)
+@pytest.mark.parametrize("scope", [Scope.TASK, Scope.SERVICE, Scope.LOG])
+def test_no_key_means_two_things_in_one_scope(scope: Scope) -> None:
+    keys = Counter(key for action in actions_in(scope) for key in action.keys)
     assert [key for key, count in keys.items() if count > 1] == []
 
 
 def test_no_key_is_one_that_terminals_confuse_or_that_scrolls_and_destroys() -> None:
     keys = {key: action for action in ACTIONS for key in action.keys}
     assert not {"ctrl+h", "ctrl+i", "ctrl+j", "ctrl+m", "ctrl+a", "ctrl+b"} & set(keys)
-    assert keys["ctrl+d"].call
-    assert keys["ctrl+d"].risk is Risk.NONE
+    assert all(action.risk is Risk.NONE for action in ACTIONS if "ctrl+d" in action.keys)
 
 
 @pytest.mark.parametrize("link", [LinkState.OFFLINE, LinkState.STALE, LinkState.CONNECTING])
@@ -182,15 +181,15 @@ def test_nothing_can_be_written_while_the_engine_does_not_answer(link: LinkState
     action_context = ActionContext(link=link, task=task("ping", is_running=True), service=services()[0])
     for action in ACTIONS:
         if requests.directive_for(action.id, action_context):
-            assert action.blocked(action_context), action.id
+            assert action.disabled_reason(action_context), action.id
 
 
 def test_a_readonly_terminal_writes_nothing() -> None:
     action_context = ActionContext(readonly=True, task=task("ping", is_error=True), service=services()[0])
     writing = [action for action in ACTIONS if requests.directive_for(action.id, action_context)]
     assert len(writing) > 6
-    assert all("read-only" in action.blocked(action_context) for action in writing)
-    assert "read-only" in BY_ID["start-engine"].blocked(ActionContext(readonly=True, link=LinkState.OFFLINE))
+    assert all("read-only" in action.disabled_reason(action_context) for action in writing)
+    assert "read-only" in BY_ID["start-engine"].disabled_reason(ActionContext(readonly=True, link=LinkState.OFFLINE))
 
 
 @pytest.mark.parametrize(
@@ -205,27 +204,27 @@ def test_a_readonly_terminal_writes_nothing() -> None:
     ],
 )
 def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, object], reason: str) -> None:
-    assert reason in BY_ID[action].blocked(ActionContext(task=task("ping", **changes)))
+    assert reason in BY_ID[action].disabled_reason(ActionContext(task=task("ping", **changes)))
 
 
 @pytest.mark.parametrize("overlap", ["queue", "replace", "allow"])
 def test_a_task_that_does_not_skip_can_be_run_while_it_runs(overlap: str) -> None:
     running = task("ping", is_running=True, overlap=overlap)
-    assert BY_ID["run"].blocked(ActionContext(task=running)) == ""
+    assert BY_ID["run"].disabled_reason(ActionContext(task=running)) == ""
 
 
 def test_why_can_be_asked_without_an_engine() -> None:
-    assert BY_ID["why"].blocked(ActionContext(link=LinkState.OFFLINE, readonly=True, task=task("ping"))) == ""
+    assert BY_ID["why"].disabled_reason(ActionContext(link=LinkState.OFFLINE, readonly=True, task=task("ping"))) == ""
 
 
 def test_an_engine_is_started_only_where_none_answers() -> None:
-    assert BY_ID["start-engine"].blocked(ActionContext(link=LinkState.OFFLINE)) == ""
-    assert BY_ID["start-engine"].blocked(ActionContext(link=LinkState.STALE)) == "the engine is running"
-    assert BY_ID["start-engine"].blocked(ActionContext()) == "the engine is running"
+    assert BY_ID["start-engine"].disabled_reason(ActionContext(link=LinkState.OFFLINE)) == ""
+    assert BY_ID["start-engine"].disabled_reason(ActionContext(link=LinkState.STALE)) == "the engine is running"
+    assert BY_ID["start-engine"].disabled_reason(ActionContext()) == "the engine is running"
 
 
 def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for_it() -> None:
-    shown = footer(Scope.TASK)
+    shown = footer_actions(Scope.TASK)
     assert [action.id for action in shown[:3]] == ["help", "palette", "quit"]
     assert all(action.footer for action in shown)
 
@@ -245,20 +244,20 @@ def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for
     ],
 )
 def test_each_directive_names_its_equal_on_the_command_line(directive: Disable, line: str) -> None:
-    assert requests.command_line(directive) == line
+    assert commands.command_line(directive) == line
 
 
 def test_what_the_engine_says_beyond_what_was_done_is_told() -> None:
     done = Done(id="1", lines=("resumed task ping", "everything is paused, so it does not run yet"))
-    told = requests.told(ResumeTask(task="ping"), "ping", done)
+    told = requests.success_message(ResumeTask(task="ping"), "ping", done)
     assert told == "ping resumed\neverything is paused, so it does not run yet\n$ keiji task resume ping"
     waits = Done(id="1", lines=("task ping waits for a slot (run 01)",))
-    assert requests.told(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
+    assert requests.success_message(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
 
 
 def test_only_a_delete_has_to_be_typed() -> None:
-    assert requests.question(Delete(task="ping"), "ping").typed == "ping"
-    assert requests.question(StopService(service="bus"), "bus").typed == ""
+    assert requests.confirmation(Delete(task="ping"), "ping").required_text == "ping"
+    assert requests.confirmation(StopService(service="bus"), "bus").required_text == ""
 
 
 def test_no_word_of_a_row_is_wider_than_its_column() -> None:

@@ -9,29 +9,29 @@ import pytest
 
 from keiji_tui.actions import keys_config
 from keiji_tui.actions.catalog import ACTIONS, BY_ID
-from keiji_tui.actions.key_conflicts import _meet, load, rebound
+from keiji_tui.actions.keys_config import _overlap, load, parse
 
 
-def test_what_is_printed_to_begin_with_changes_nothing() -> None:
-    found = rebound(keys_config.written())
-    assert (found.keys, found.complaints) == ({}, ())
+def test_the_printed_file_changes_nothing() -> None:
+    found = parse(keys_config.to_text())
+    assert (found.keys, found.errors) == ({}, ())
     for action in ACTIONS:
-        assert f"\n{action.id} " in keys_config.written()
-    assert max(map(len, keys_config.written().splitlines())) <= 120
+        assert (f"\n{action.id} " in keys_config.to_text()) is not action.is_fixed
+    assert max(map(len, keys_config.to_text().splitlines())) <= 120
 
 
-def test_the_usual_keys_do_not_clash() -> None:
+def test_the_default_keys_do_not_conflict() -> None:
     for one, other in combinations(ACTIONS, 2):
-        if _meet(one, other):
-            assert not {*one.usual} & {*other.usual}, (one.id, other.id)
+        if _overlap(one, other):
+            assert not {*one.default_keys} & {*other.default_keys}, (one.id, other.id)
 
 
 def test_keys_are_written_as_people_write_them() -> None:
-    found = rebound(
+    found = parse(
         "toggle = ^t, F5\n# a comment\n\nstop = Esc\nback = backspace\n"
         "run = exclamation_mark, comma, shift+F2, é\nsort=,,#,\n"
     )
-    assert not found.complaints
+    assert not found.errors
     assert found.keys == {
         "toggle": ("ctrl+t", "f5"),
         "stop": ("escape",),
@@ -42,7 +42,7 @@ def test_keys_are_written_as_people_write_them() -> None:
 
 
 def test_two_may_change_places() -> None:
-    assert rebound("toggle = r\nrun = e").keys == {"toggle": ("r",), "run": ("e",)}
+    assert parse("toggle = r\nrun = e").keys == {"toggle": ("r",), "run": ("e",)}
 
 
 @pytest.mark.parametrize(
@@ -66,37 +66,37 @@ def test_two_may_change_places() -> None:
     ],
 )
 def test_what_cannot_be_is_told_with_its_line_and_the_usual_key_stays(line: str, reason: str) -> None:
-    found = rebound(f"why = W\n{line}\n")
+    found = parse(f"why = W\n{line}\n")
     assert found.keys == {"why": ("W",)}
-    assert len(found.complaints) == 1
-    assert found.complaints[0].startswith("keys.conf, line 2: ")
-    assert reason in found.complaints[0]
-    assert found.complaints[0].isprintable()
+    assert len(found.errors) == 1
+    assert found.errors[0].startswith("keys.conf, line 2: ")
+    assert reason in found.errors[0]
+    assert found.errors[0].isprintable()
 
 
 def test_of_two_that_want_a_key_the_first_gets_it() -> None:
-    found = rebound("toggle = v\nrun = v\ntoggle = w")
+    found = parse("toggle = v\nrun = v\ntoggle = w")
     assert found.keys == {"toggle": ("v",)}
-    assert [complaint.partition(":")[0] for complaint in found.complaints] == ["keys.conf, line 3", "keys.conf, line 2"]
+    assert [complaint.partition(":")[0] for complaint in found.errors] == ["keys.conf, line 3", "keys.conf, line 2"]
 
 
 def test_who_only_repeats_what_is_usual_is_not_to_blame() -> None:
-    found = rebound("run = e\ntoggle = e")
-    assert found.complaints == ("keys.conf, line 1: run = e, which is toggle (enable/disable); r stays",)
+    found = parse("run = e\ntoggle = e")
+    assert found.errors == ("keys.conf, line 1: run = e, which is toggle (enable/disable); r stays",)
 
 
 def test_in_a_log_a_key_may_do_something_else_than_in_the_list() -> None:
-    assert rebound("log-wrap = e").keys == {"log-wrap": ("e",)}
-    assert rebound("log-wrap = t").complaints
+    assert parse("log-wrap = e").keys == {"log-wrap": ("e",)}
+    assert parse("log-wrap = t").errors
 
 
 def test_a_file_that_is_not_there_or_cannot_be_read_leaves_the_usual_keys(tmp_path: Path) -> None:
-    assert load(tmp_path / "keys.conf").complaints == ()
+    assert load(tmp_path / "keys.conf").errors == ()
     (tmp_path / "keys.conf").write_bytes(b"\xff\xfe")
     found = load(tmp_path / "keys.conf")
     assert not found.keys
-    assert "it is no UTF-8 text; the usual keys stay" in found.complaints[0]
+    assert "it is not valid UTF-8; the default keys stay" in found.errors[0]
     (tmp_path / "keys.conf").unlink()
     (tmp_path / "keys.conf").mkdir()
-    assert "Is a directory" in load(tmp_path / "keys.conf").complaints[0]
+    assert "Is a directory" in load(tmp_path / "keys.conf").errors[0]
     assert BY_ID["toggle"].keys == ("e",)

@@ -8,6 +8,8 @@ from scenes import live, task
 from textual.widgets._toast import Toast
 from waiting import until
 
+from keiji_tui.actions.catalog import BY_ID
+
 LONG = "a reason of many words " * 12
 
 
@@ -18,8 +20,8 @@ async def test_what_is_said_again_takes_the_place_of_what_was_said() -> None:
             app.notify(words)
         await settle(pilot)
         assert said(app) == ["saved", "copied: a"]
-        app.refuse("stop", "a is not running")
-        app.refuse("run", "a is running already")
+        app.base_screen.refuse(BY_ID["stop"], "a is not running")
+        app.base_screen.refuse(BY_ID["run"], "a is running already")
         await settle(pilot)
         assert said(app) == ["saved", "copied: a", "a is running already"]
 
@@ -38,7 +40,7 @@ async def test_escape_takes_messages_away_before_it_does_anything_else() -> None
 
 
 async def test_many_complaints_are_one_message_and_how_many_more_there_are() -> None:
-    app, _ = live(task("a"), complaints=[f"keys.conf, line {number}: no" for number in range(9)])
+    app, _ = live(task("a"), config_errors=[f"keys.conf, line {number}: no" for number in range(9)])
     async with running(app) as pilot:
         await until(pilot, lambda: said(app))
         assert said(app)[0].splitlines()[-1] == "and 5 more"

@@ -13,7 +13,7 @@ from waiting import until
 
 from keiji_engine.bus.protocol import Disable
 from keiji_tui.app import ControlCenter
-from keiji_tui.screens.confirm import ConfirmScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 
 KEYS = {"\n": "enter", "\x1b": "escape"}
 
