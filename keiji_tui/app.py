@@ -126,6 +126,7 @@ class ControlCenter(App[None]):
         self._initial_run = (task, run) if task and run else None
         self._paint_timer: Timer | None = None
         self._painted_at = -1.0  # on the monotonic clock
+        self._is_frozen = False
         for ours in OURS:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
@@ -148,12 +149,13 @@ class ControlCenter(App[None]):
     def on_mount(self) -> None:
         self._tick()
         if self._config_errors:
-            self.notify(summary([plain(error) for error in self._config_errors]), severity="warning", timeout=12, markup=False)
+            self.notify(
+                summary([plain(error) for error in self._config_errors]), severity="warning", timeout=12, markup=False
+            )
         self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
         self.call_after_refresh(self._start_updates)
 
     def _start_updates(self) -> None:
-        gc.freeze()  # what has been loaded by now stays; collecting it again and again would stall the screen
         start_worker(self, self._apply_updates, group="updates")
 
     async def _apply_updates(self) -> None:
@@ -161,6 +163,11 @@ class ControlCenter(App[None]):
         async for update in self._link.updates():
             self.store.apply(update, self._clock())
             if isinstance(update, Snapshot):
+                if not self._is_frozen:
+                    # What is there now stays, and is never looked through again, which would stall the screen. Only
+                    # the first time: whatever is frozen is never freed, so later ones would keep closed screens.
+                    self._is_frozen = True
+                    gc.freeze()
                 self._reconnected()
             elif isinstance(update, LinkChanged):
                 self._check_workspace()

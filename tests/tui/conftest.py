@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from failures import reported
 from piloting import settle
 from textual import _doc
 from textual.pilot import Pilot
@@ -13,6 +14,13 @@ from textual.screen import Screen
 from waiting import until
 
 from keiji_tui.app import ControlCenter
+
+
+@pytest.fixture(autouse=True)
+def no_failures(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fail a test during which background work has failed; one that expects it clears ``caplog``."""
+    yield
+    assert not reported(caplog)
 
 
 @pytest.fixture

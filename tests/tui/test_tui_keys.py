@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from piloting import press, running, said, sees, text_of, verbs
 from scenes import live, task
 from waiting import until
 
-from keiji_engine.bus.protocol import Disable, RunTask
+import keiji_tui
+from keiji_engine.bus.protocol import Disable, Restart, RunTask
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import action, catalog
 from keiji_tui.actions.keys_config import parse
 from keiji_tui.cli import read
+from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
+from keiji_tui.screens.why import WhyScreen
 
 KEYS = parse("toggle = t, f5\nrun = e\nstart-engine = v\nfollow = F\nfilter = ctrl+f\ndown = n").keys
 
@@ -80,6 +85,41 @@ async def test_the_next_terminal_has_the_usual_keys() -> None:
     async with running(app) as pilot:
         await press(pilot, "e")
         await until(pilot, lambda: verbs(link) == [Disable])
+
+
+async def test_the_key_that_opens_a_dialog_closes_it_also_where_it_has_been_changed() -> None:
+    keys = parse("why = W\noutput = o\nhelp = h\nclose = c\nconfirm = j\ncancel = k").keys
+    app, link = live(task("a"), keys=keys)
+    async with running(app) as pilot:
+        for key, usual, screen in (
+            ("W", "w", WhyScreen),
+            ("o", "B", BuildOutputScreen),
+            ("h", "question_mark", HelpScreen),
+        ):
+            for closing in (key, "c"):
+                await press(pilot, key)
+                await until(pilot, lambda wanted=screen: isinstance(app.screen, wanted))
+                await press(pilot, usual, "q", "escape")
+                assert isinstance(app.screen, screen)
+                await press(pilot, closing)
+                assert app.screen is app.tasks_screen
+        await press(pilot, "R")
+        await until(pilot, sees(app, "k Cancel", "j Restart"))
+        await press(pilot, "y", "n")
+        assert not link.sent
+        await press(pilot, "j")
+        await until(pilot, lambda: verbs(link) == [Restart])
+
+
+def test_every_binding_comes_from_the_catalog() -> None:
+    folder = Path(keiji_tui.__file__).parent
+    paths = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "Binding(" in path.read_text()}
+    assert paths == {"actions/bindings.py"}
+
+
+def test_fixed_keys_cannot_be_changed() -> None:
+    found = parse("filter-keep = x")
+    assert (found.keys, found.errors) == ({}, ("keys.conf, line 1: the keys of filter-keep are fixed",))
 
 
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
