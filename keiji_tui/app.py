@@ -28,7 +28,7 @@ from keiji_engine.bus.views import LinkChanged, LinkState, TaskView
 from keiji_tui.actions import action, bulk, catalog, requests
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bulk import BULK_ACTIONS
-from keiji_tui.actions.key_queue import KeyQueue, Typed
+from keiji_tui.actions.key_queue import KeyQueue, Typed, is_foreign_letter
 from keiji_tui.background import WorkFailed, start_worker
 from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
@@ -273,7 +273,9 @@ class ControlCenter(App[None]):
         if is_typed:
             await super().on_event(event)
         else:
-            await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+            has_binding = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+            if not has_binding and is_foreign_letter(event.character or ""):
+                self.notify("Keys are letters of a Latin keyboard layout; switch to one to use them.", markup=False)
 
     def _dismiss_notifications(self) -> bool:
         """Dismiss all messages; return whether any of them was a warning or an error.

@@ -136,7 +136,7 @@ def rebind(keys: Mapping[str, tuple[str, ...]]) -> None:
 KEY_LABELS = {
     "question_mark": "?", "colon": ":", "slash": "/", "ctrl+p": "^p", "ctrl+d": "^d", "ctrl+u": "^u",
     "escape": "esc", "left": "←", "right": "→", "up": "↑", "down": "↓", "ctrl+q": "^q", "full_stop": ".",
-    "left_square_bracket": "[", "right_square_bracket": "]", "ampersand": "&", "ctrl+s": "^s",
+    "left_square_bracket": "[", "right_square_bracket": "]", "ampersand": "&", "ctrl+s": "^s", "f1": "F1",
 }  # fmt: skip
 
 

@@ -286,7 +286,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("make-workspace", ("i",), "create workspace", "create the workspace and start the engine", _E,
            "app.create_workspace", disabled_reason=_can_make_workspace, footer=10),
     Action("back", ("escape",), "back", "close the filter, pane or screen", _E, "screen.back", footer=20),
-    Action("help", ("question_mark",), "help", "show the keys that work here", _E, "app.show_help", footer=1),
+    Action("help", ("question_mark", "f1"), "help", "show the keys that work here", _E, "app.show_help", footer=1),
     Action("palette", ("ctrl+p", "colon", "full_stop"), "palette", "find an action by name", _E,
            "app.command_palette", footer=2),
     Action("quit", ("q", "ctrl+q"), "quit", "quit; the engine keeps running", _E, "app.quit", footer=3),

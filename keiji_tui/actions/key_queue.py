@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -15,6 +16,11 @@ Typed = events.Key | events.Paste
 _RETRY_SECONDS = 0.01
 _MAX_WAIT_SECONDS = 1.0
 _ROUNDS = 2  # a message that is handled on the way up may lead to another one from below
+
+
+def is_foreign_letter(character: str) -> bool:
+    """Return whether a character is a letter of a keyboard layout without the letters a to z, such as "й"."""
+    return len(character) == 1 and character.isalpha() and not unicodedata.name(character, "").startswith("LATIN ")
 
 
 class KeyQueue:
@@ -40,8 +46,15 @@ class KeyQueue:
         self._unmounted_since: float | None = None
 
     async def put(self, event: Typed) -> None:
-        """Handle an event, now or once those before it have taken effect."""
-        self._queue.append(event)
+        """Handle an event, now or once those before it have taken effect.
+
+        A terminal sends the same for alt with a letter as for escape followed by that letter. No key with alt is
+        bound, so it is escape that was meant.
+        """
+        if isinstance(event, events.Key) and event.key.startswith("alt+") and event.character:
+            self._queue += [events.Key("escape", "\x1b"), events.Key(event.character, event.character)]
+        else:
+            self._queue.append(event)
         if not self._is_waiting:
             await self._next()
         elif not self._has_limit:  # nothing waits for ever, whatever became of the nodes that were asked

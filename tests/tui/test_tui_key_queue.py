@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from piloting import running, sees, settle, table, text_of, verbs
+from piloting import log, press, running, said, sees, settle, table, text_of, verbs
 from scenes import live, task
 from textual import events
 from textual.app import App
@@ -11,20 +11,33 @@ from textual.keys import _character_to_key
 from textual.widgets import Input
 from waiting import until
 
-from keiji_engine.bus.protocol import Disable
+from keiji_engine.bus.protocol import Create, Delete, Disable
 from keiji_tui.app import ControlCenter
+from keiji_tui.logs.match_protocol import Stream
 from keiji_tui.screens.dialogs import ConfirmScreen
+from keiji_tui.screens.help import HelpScreen
+from keiji_tui.screens.ledger import LedgerScreen
+from keiji_tui.screens.runs import RunsScreen
+from keiji_tui.screens.why import WhyScreen
 
-KEYS = {"\n": "enter", "\x1b": "escape"}
+KEYS = {"\n": "enter", "\x1b": "escape", "\t": "tab"}
+
+
+def key(sign: str) -> events.Key:
+    return events.Key(KEYS.get(sign) or (sign if sign.isalnum() else _character_to_key(sign)), sign)
+
+
+def send(app: App[None], *some: events.Event) -> None:
+    """Send events all at once, in the way in which those of a terminal arrive."""
+    driver = app._driver
+    assert driver is not None
+    for event in some:
+        driver.send_message(event)
 
 
 def burst(app: App[None], text: str) -> None:
     """Send keys all at once, as a paste without brackets or a slow line does."""
-    driver = app._driver
-    assert driver is not None
-    for sign in text:
-        name = KEYS.get(sign) or (sign if sign.isalnum() else _character_to_key(sign))
-        driver.send_message(events.Key(name, sign))
+    send(app, *map(key, text))
 
 
 def typed(app: ControlCenter) -> str:
@@ -83,3 +96,77 @@ async def test_disabling_what_runs_asks_first_for_it_ends_the_run() -> None:
         assert not link.sent
         burst(app, "ey")
         await until(pilot, lambda: verbs(link) == [Disable])
+
+
+async def test_keys_of_one_packet_behave_as_if_they_were_typed_one_by_one() -> None:
+    app, link = live()
+    async with running(app) as pilot:
+        burst(app, "/report\nw")
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        assert app.store.filter == "report"
+        burst(app, "\x1b\x1b/xyz\x1bD")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert app.store.filter == ""
+        burst(app, "backup\n5/x\nq")
+        await until(pilot, lambda: verbs(link) == [Delete])
+        await until(pilot, lambda: not app.is_running)
+        assert app.store.book.entries
+        assert isinstance(app.base_screen, LedgerScreen) or not app.screen_stack
+
+
+async def test_tab_goes_on_to_the_next_field_before_the_next_character_is_typed() -> None:
+    app, link = live(task("a"))
+    async with running(app) as pilot:
+        burst(app, "Nnew\twhat for\tevery 5 minutes\n")
+        await until(pilot, lambda: verbs(link)[:1] == [Create])
+        directive = link.sent[0]
+        assert isinstance(directive, Create)
+        assert (directive.name, directive.description, directive.schedule) == ("new", "what for", "every(5).minutes")
+
+
+async def test_keys_in_a_log_prompt_wait_until_the_prompt_is_closed() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app) as pilot:
+        await until(pilot, lambda: log(app).lines_shown)
+        burst(app, "l/slow\nwO")
+        pane = app.tasks_screen.log_pane
+        await until(pilot, lambda: pane.reader.sift.stream is Stream.OUT and pane.pattern == "slow")
+        assert not pane.ask.is_open
+
+
+async def test_pasted_text_keeps_its_place_among_keys() -> None:
+    app, _ = live()
+    async with running(app) as pilot:
+        send(app, key("/"), events.Paste("repo"), key("r"), key("\n"), key("j"))
+        await until(pilot, lambda: app.store.filter == "repor" and app.focused is table(app))
+
+
+async def test_alt_with_a_letter_is_escape_and_the_letter() -> None:
+    app, _ = live(task="ping_google")
+    async with running(app) as pilot:
+        burst(app, "/ping")
+        send(app, events.Key("alt+shift+h", "H"))
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen))
+        assert app.store.filter == ""
+        send(app, events.Key("alt+w", "w"))
+        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        assert app.base_screen is app.tasks_screen
+
+
+async def test_a_letter_of_another_alphabet_gives_a_hint_and_other_unbound_keys_do_not() -> None:
+    app, _ = live(task("a"))
+    async with running(app) as pilot:
+        burst(app, "é$й ж")
+        await until(pilot, lambda: said(app))
+        await settle(pilot)
+        assert len(said(app)) == 1
+        assert "Latin keyboard layout" in said(app)[0]
+
+
+async def test_f1_opens_and_closes_the_help() -> None:
+    app, _ = live(task("a"))
+    async with running(app) as pilot:
+        await press(pilot, "f1")
+        assert isinstance(app.screen, HelpScreen)
+        await press(pilot, "f1")
+        assert app.screen is app.tasks_screen
