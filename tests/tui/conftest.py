@@ -56,6 +56,9 @@ def _picture(
 async def _paint(pilot: Pilot[Any]) -> None:
     """Have all painted that is still to be painted, and what follows from that; a timer of the screen's would do so."""
     await settle(pilot)
+    for screen in filter(_is_owed, pilot.app.screen_stack[:-1]):  # a dialog does not cover all of them
+        screen._on_timer_update()
+        await settle(pilot)
     while _is_owed(screen := pilot.app.screen):
         screen._on_timer_update()
         await settle(pilot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
+from failures import reported
 from fake_link import FakeLink
 from piloting import Size, choose, found, log, press, running, said, sees, table, text_of, verbs
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
@@ -404,7 +405,7 @@ async def test_a_task_asked_for_is_selected_and_one_that_is_not_there_is_told() 
         await until(pilot, lambda: said(app) == ["there is no task nothing"])
 
 
-async def test_a_failure_of_the_link_itself_is_shown_and_tried_again() -> None:
+async def test_a_failure_of_the_link_itself_is_shown_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
     class Shaky(FakeLink):
         failures = 1
 
@@ -419,6 +420,8 @@ async def test_a_failure_of_the_link_itself_is_shown_and_tried_again() -> None:
     async with running(app) as pilot:
         await until(pilot, lambda: app.store.is_live)
         await until(pilot, sees(app, "ping"))
+    assert any("OSError: no such socket" in text for text in reported(caplog))
+    caplog.clear()
 
 
 # ── other screens ────────────────────────────────────────────────────────────────────────────────────────────────────
