@@ -381,10 +381,14 @@ class ControlCenter(App[None]):
         try:
             await self._sender.send(directive)
         except KeijiError as error:
-            screen.failed("\n".join(filter(None, (error.message, error.hint))))
+            if screen in self.screen_stack:
+                screen.failed("\n".join(filter(None, (error.message, error.hint))))
+            else:  # closed in the meantime; the draft is kept
+                self.notify_error(KeijiError(f"{directive.name} was not created: {error.message}", hint=error.hint))
             return
         slug = slug_of(directive.name)
         self.tasks_screen.await_task(slug)
+        self._draft = Draft()
         screen.succeeded()
         self._send(BuildTask(task=slug, sender=SENDER), plain(directive.name))
 

@@ -78,6 +78,14 @@ class FilterBar(Horizontal):
         """Empty the input."""
         self._input.value = ""
 
+    def on_descendant_blur(self) -> None:
+        """Hide the line once another widget has the focus, which a click may have given it.
+
+        While the terminal itself has lost the focus, no widget has it, and the line stays.
+        """
+        if self.screen.focused is not None and not self._input.has_focus:
+            self.close()
+
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         self.post_message(self.Changed(event.value))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 from answers import daily, day, ledger
 from piloting import press, running, said, sees, settle, table, text_of
 from scenes import FAILED, NOW, before, history, live, snapshot, task
@@ -20,6 +21,8 @@ from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.widgets.filter_input import FilterBar
+from keiji_tui.widgets.table import Table
 
 HELD = reason(Code.HELD, since=datetime(2026, 11, 24, 10, 12, tzinfo=UTC), failures=2)
 
@@ -189,3 +192,27 @@ async def test_the_coming_day_shows_the_tasks_that_are_asked_for_with_all_the_wi
         await press(pilot, "slash", *"mail")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen) and app.store.filter == "mail")
         assert all("copied" in words for words in said(app))
+
+
+@pytest.mark.parametrize("keys", ["", "H", "5"])
+async def test_the_filter_line_is_hidden_once_another_widget_is_clicked(keys: str) -> None:
+    app, link = live(task="ping_google")
+    link.ledger = ledger()
+    async with running(app) as pilot:
+        await press(pilot, *keys)
+        await until(pilot, lambda: table(app).selected)
+        await press(pilot, "slash", "n")
+        bar = app.screen.query_one(FilterBar)
+        assert bar.has_class("-shown")
+        app.app_focus = False
+        await settle(pilot)
+        app.app_focus = True
+        await settle(pilot)
+        assert bar.has_class("-shown"), "it is still being typed"
+        await pilot.click(Table, offset=(10, 2))
+        await until(pilot, lambda: not bar.has_class("-shown"))
+        assert app.focused is table(app)
+        await until(pilot, sees(app, "“n”"))
+        await press(pilot, "slash", "backspace", "enter")
+        assert not bar.has_class("-shown")
+        assert "“n”" not in text_of(app)

@@ -128,6 +128,35 @@ async def test_what_was_typed_stays_when_the_engine_refuses_and_when_one_leaves(
         await until(pilot, lambda: verbs(link)[1:] == [Create, BuildTask])
 
 
+async def test_a_refusal_is_shown_if_the_form_was_closed_while_the_task_was_created() -> None:
+    app, link = live(task("a"))
+    link.answer = lambda directive: TaskExists("there is [/b] already", hint="another name")
+    link.hold.clear()
+    async with running(app) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        await press(pilot, *"ping", "enter", "escape")
+        assert app.screen is app.tasks_screen
+        link.hold.set()
+        await until(pilot, lambda: said(app) == ["ping was not created: there is [/b] already\nanother name"])
+        await press(pilot, "escape", "N")
+        await until(pilot, lambda: opened(app) and app.screen.query_one("#name", Input).value == "ping")
+
+
+async def test_a_task_that_is_created_after_the_form_was_closed_leaves_no_draft() -> None:
+    app, link = live(task("a"))
+    link.hold.clear()
+    async with running(app) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        await press(pilot, *"ping", "enter", "escape")
+        link.hold.set()
+        await until(pilot, lambda: verbs(link) == [Create, BuildTask])
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        assert app.screen.query_one("#name", Input).value == ""
+
+
 async def test_a_second_enter_makes_no_second_task() -> None:
     app, link = live(task("a"))
     link.hold.clear()

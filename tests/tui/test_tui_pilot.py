@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 
 import pytest
+from answers import differing
 from failures import reported
 from fake_link import FakeLink
-from piloting import Size, choose, found, log, press, running, said, sees, table, text_of, verbs
+from piloting import Size, choose, found, log, press, running, said, sees, settle, table, text_of, verbs
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
 from textual.command import CommandList
 from textual.widgets import Input
@@ -38,6 +41,7 @@ from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.table import Table
+from keiji_tui.widgets.text_view import TextView
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -187,6 +191,31 @@ async def test_a_key_that_is_not_available_says_why() -> None:
         await press(pilot, "x", "r")
         await until(pilot, lambda: said(app) == ["ping is not built yet – b builds it"], "the newest refusal alone")
         assert not link.sent
+
+
+async def test_keys_of_a_log_and_of_a_text_can_be_clicked() -> None:
+    app, link = live(task="ping_google")
+    link.differing = differing()
+
+    async def click(label: str) -> None:
+        await until(pilot, sees(app, label))
+        await pilot.click(KeyBar, offset=(text_of(app).splitlines()[-1].index(label), 0))
+        await settle(pilot)
+
+    async with running(app, (120, 14)) as pilot:
+        await press(pilot, "l")
+        assert not app.tasks_screen.log_pane.view.is_wrapped
+        await click("w wrap")
+        assert app.tasks_screen.log_pane.view.is_wrapped
+        await click("O out/err")
+        await until(pilot, sees(app, "out only"))
+        await click("/ find")
+        assert isinstance(app.focused, Input)
+        await press(pilot, "escape", "escape", "d")
+        await until(pilot, sees(app, "next section"))
+        text = app.screen.query_one(TextView)
+        await click("] next section")
+        assert text.scroll_offset.y > 0
 
 
 async def test_what_stands_at_the_bottom_can_be_clicked() -> None:
@@ -560,6 +589,24 @@ async def test_the_selected_row_stays_in_view_when_the_terminal_gets_smaller() -
         await pilot.resize_terminal(80, 16)
         await until(pilot, lambda: app.size.height == 16)
         await until(pilot, sees(app, "task_018"))
+
+
+async def test_a_closed_screen_is_freed_also_after_a_reconnect() -> None:
+    app, link = live(task="ping_google")
+    async with running(app) as pilot:
+        freed = []
+        for key in ("enter", "H", "w", "4", "5", "6"):
+            await press(pilot, key)
+            link.die()
+            await until(pilot, lambda: not app.store.is_live)
+            link.come_back(snapshot(tasks()))
+            await until(pilot, lambda: app.store.is_live)
+            freed.append(weakref.ref(app.screen))
+            await press(pilot, "escape")
+            await until(pilot, lambda: app.screen is app.tasks_screen)
+        await press(pilot, "j")
+        await settle(pilot)
+        await until(pilot, lambda: gc.collect() >= 0 and not any(screen() for screen in freed))
 
 
 async def test_a_resize_keeps_everything_in_place() -> None:
