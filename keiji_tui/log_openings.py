@@ -7,7 +7,7 @@ from functools import partial
 from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji.states import FAILURES
-from keiji_tui.logs.source import MOST_RUNS
+from keiji_tui.logs.source import MAX_RUNS
 from keiji_tui.messages import LogOpened
 from keiji_tui.openings import Openings
 from keiji_tui.screens.log import LogScreen, MergedLogScreen, RunLogScreen
@@ -67,7 +67,7 @@ class LogOpenings(Openings):
         if slug is None:
             return  # which the list of tasks says
         try:
-            runs = await self._link.runs(slug, MOST_RUNS)
+            runs = await self._link.runs(slug, MAX_RUNS)
         except KeijiError as error:
             self.notify(plain(error.message), severity="error", markup=False)
             return

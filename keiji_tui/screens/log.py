@@ -65,7 +65,7 @@ class LogScreen(BaseScreen):
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
-        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+        self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
 
 class RunLogScreen(LogScreen):

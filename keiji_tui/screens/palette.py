@@ -90,7 +90,9 @@ class Actions(Provider):
 
     async def _do(self, action: Action) -> None:
         if action.call:
-            await self.app.run_action(action.call, self.screen.focused)
+            for node in self.screen.focused.ancestors_with_self if self.screen.focused else ():
+                if await self.app.run_action(action.call, node):
+                    break
         else:
             await self.app.run_action(f"act('{action.id}')")
 

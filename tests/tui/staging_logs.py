@@ -55,15 +55,13 @@ def reading(*steps: str) -> Callable[[], Stage]:
         app = pilot.app
         assert isinstance(app, ControlCenter)
         pane = app._tasks_screen.log_pane
-        await until(pilot, lambda: pane.view.lines_shown)
+        await until(pilot, lambda: pane.view.visible_lines)
         await press(pilot, "l")
         await until(pilot, lambda: log(app).region.y == 3, "it has the whole screen")
         for step in steps:
             key, _, text = step.partition(" ")
             await (asked(pilot, app, key, text) if text else press(pilot, key))
-            await until(pilot, lambda: not pane._deeds.is_busy and pane.reader._goal is None)
-            await until(pilot, lambda: pane.view.lines_shown)
-        await until(pilot, lambda: not any(True for _ in log(app).unmarked()))
+            await until(pilot, lambda: not pane.is_busy and pane.view.visible_lines)
 
     return lambda: stage(center(failing_runs()), then=read)
 
@@ -72,7 +70,7 @@ def failed_run() -> Stage:
     app = center(failing_runs(), task="a", run="0505")
 
     async def opened(pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_here_visible)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_current_visible)
 
     return stage(app, shows=RunLogScreen, then=opened)
 
@@ -80,6 +78,6 @@ def failed_run() -> Stage:
 def merged() -> Stage:
     async def read(pilot: Pilot[None]) -> None:
         view = pilot.app.screen.query_one(LogView)
-        await until(pilot, lambda: view.lines_shown and f"line {LINES - 1} of mail" in view.lines_shown[-1].raw)
+        await until(pilot, lambda: view.visible_lines and f"line {LINES - 1} of mail" in view.visible_lines[-1].raw)
 
     return stage(center(three()), "space", "space", "space", "l", shows=MergedLogScreen, then=read)

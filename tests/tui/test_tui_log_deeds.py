@@ -58,7 +58,7 @@ def with_runs(count: int = 20) -> FakeLink:
 
 def top_of(app: ControlCenter) -> str:
     view = app.board.query_one(LogView)
-    return view.lines_shown[0].raw if view.lines_shown else ""
+    return view.visible_lines[0].raw if view.visible_lines else ""
 
 
 async def test_brackets_go_from_run_to_run() -> None:
@@ -89,8 +89,8 @@ async def test_a_run_that_failed_is_opened_at_its_last_error_line() -> None:
         await until(pilot, sees(app, "✗ ValueError: boom", "run 03030303", "exit 1"))
         assert isinstance(app.screen, RunLogScreen)
         view = app.screen.query_one(LogView)
-        assert view.is_here_visible
-        assert "boom" in view.buffer[view.buffer.index(view.here or 0)].raw
+        assert view.is_current_visible
+        assert "boom" in view.buffer[view.buffer.index(view.current or 0)].raw
         await press(pilot, "j", "k", "escape")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
 
@@ -109,7 +109,7 @@ async def test_a_run_that_went_well_is_opened_at_its_first_line() -> None:
 async def test_the_program_opens_at_a_run(wanted: str, words: str) -> None:
     app = center(with_runs(), task="a", run=wanted)
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.lines_shown)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.visible_lines)
         await until(pilot, sees(app, words))
 
 
@@ -132,7 +132,7 @@ async def test_a_log_at_a_run_goes_on_when_the_engine_is_back() -> None:
     link = with_runs()
     app = center(link, task="a", run="failed")
     async with app.run_test(size=(120, 30), notifications=True) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_here_visible)
+        await until(pilot, lambda: isinstance(app.screen, RunLogScreen) and app.screen.log_pane.view.is_current_visible)
         link.die()
         await until(pilot, sees(app, "engine offline", "boom"))
         asked_before = len(link.followed)
@@ -153,7 +153,7 @@ async def test_the_line_that_was_found_is_copied_or_else_what_is_visible() -> No
         assert app.clipboard.splitlines()[-1] == "line 0009999"
         assert len(app.clipboard.splitlines()) == log(app).size.height
         await asked(pilot, app, "slash", "0001234")
-        await until(pilot, lambda: log(app).is_here_visible)
+        await until(pilot, lambda: log(app).is_current_visible)
         await press(pilot, "y")
         await until(pilot, sees(app, "copied 1 line"))
         assert app.clipboard == "line 0001234"
@@ -193,7 +193,7 @@ async def test_the_run_on_the_screen_is_saved(tmp_path: Path) -> None:
     async with running(app) as pilot:
         await opened(pilot, app, "line 0009999")
         await asked(pilot, app, "slash", "0001234")
-        await until(pilot, lambda: log(app).is_here_visible)
+        await until(pilot, lambda: log(app).is_current_visible)
         await asked(pilot, app, "ctrl+s", str(path))
         await until(pilot, sees(app, "saved run 02020202, 500 lines"))
     saved = path.read_text().splitlines()
@@ -211,7 +211,7 @@ async def test_what_a_filter_shows_is_saved_and_a_file_is_not_overwritten_at_onc
         await asked(pilot, app, "ampersand", "line 00.*99$")
         await until(pilot, lambda: "only “line" in text_of(app) and len(log(app).buffer) == 100)
         await asked(pilot, app, "ctrl+s", str(path))
-        await until(pilot, sees(app, "it exists"))
+        await until(pilot, sees(app, "the file exists"))
         assert path.read_text() == "precious"
         await press(pilot, "enter")
         await until(pilot, sees(app, "saved 100 lines"))
@@ -234,7 +234,7 @@ async def test_the_pager_is_said_to_be_impossible_where_it_is(tmp_path: Path, mo
         await opened(pilot, app, "line 0009999")
         monkeypatch.setenv("PAGER", "true")
         await press(pilot, "o")
-        await until(pilot, sees(app, "there is no file of it here"))
+        await until(pilot, sees(app, "this log has no file on this machine"))
         link.log_folder = tmp_path
         (tmp_path / "a.log").write_text("x\n")
         await press(pilot, "o")
@@ -269,7 +269,7 @@ async def test_the_scroll_bar_goes_to_a_place_in_the_file() -> None:
         await opened(pilot, app, "line 0009999")
         view = log(app)
         await until(pilot, lambda: view.size.height > 20 and "SCHEDULE" not in text_of(app))
-        right, height = view.region.right - 1, view.size.height
+        right, height = view.region.right, view.size.height
         for share, number in ((0.5, 5_000), (0.25, 2_500)):
             await pilot.mouse_down(offset=(right, view.region.y + int((height - 1) * share)))
             await pilot.mouse_up(offset=(right, view.region.y + int((height - 1) * share)))
@@ -303,7 +303,7 @@ async def test_whatever_a_task_prints_the_screen_stays_whole(size: tuple[int, in
             await press(pilot, key)
             assert "\x1b" not in text_of(app)  # which asserts that each line is as wide as the screen
         await asked(pilot, app, "slash", "報|x+|[אבגדהוזחטיכלמנסעפצקרשת]|😀")
-        await until(pilot, lambda: log(app).is_here_visible)
+        await until(pilot, lambda: log(app).is_current_visible)
         for key in ("N", "N", "w", "n", "y"):
             await press(pilot, key)
             assert "\x1b" not in text_of(app)

@@ -47,7 +47,7 @@ async def test_a_match_far_up_is_found_and_the_next_ones_by_keys() -> None:
         assert not log(app).following
         await asked(pilot, app, "slash", "needle")
         await until(pilot, sees(app, "find “needle”"))
-        await until(pilot, lambda: log(app).is_here_visible)
+        await until(pilot, lambda: log(app).is_current_visible)
         await press(pilot, "N")
         await until(pilot, sees(app, "a Needle 0020000"))
         await press(pilot, "N")
@@ -59,11 +59,11 @@ async def test_a_match_far_up_is_found_and_the_next_ones_by_keys() -> None:
             await until(pilot, sees(app, f"a Needle {number}"))
         await press(pilot, "n")
         await until(pilot, sees(app, "no later match"))
-        line = log(app).buffer[log(app).buffer.index(log(app).here or 0)]
-        await until(pilot, lambda: (log(app).spans or {}).get(line.raw) == [(2, 8)])
+        line = log(app).buffer[log(app).buffer.index(log(app).current or 0)]
+        await until(pilot, lambda: (log(app).matches or {}).get(line.raw) == [(2, 8)])
         await press(pilot, "escape")
         await until(pilot, lambda: "find “" not in text_of(app))
-        assert log(app).spans is None
+        assert log(app).matches is None
 
 
 async def test_what_is_nowhere_is_said_to_be_nowhere_and_nobody_is_moved() -> None:

@@ -48,7 +48,7 @@ def three() -> FakeLink:
 async def merged(pilot, app: ControlCenter) -> None:  # type: ignore[no-untyped-def]
     await until(pilot, lambda: len(app.store.tasks) == 3)
     await press(pilot, "space", "space", "space", "l")
-    await until(pilot, lambda: isinstance(app.screen, MergedLogScreen) and log(app).lines_shown)
+    await until(pilot, lambda: isinstance(app.screen, MergedLogScreen) and log(app).visible_lines)
 
 
 async def test_the_logs_of_marked_tasks_are_one_log_by_time_with_their_names() -> None:
@@ -89,19 +89,19 @@ async def test_finding_and_filtering_go_through_all_of_them() -> None:
     async with running(app, (100, 30)) as pilot:
         await merged(pilot, app)
         await asked(pilot, app, "slash", "line 7 of")
-        await until(pilot, lambda: log(app).is_here_visible)
+        await until(pilot, lambda: log(app).is_current_visible)
         await press(pilot, "N")
-        await until(pilot, lambda: log(app).is_here_visible and "計時" in log(app).words(here(app)))
+        await until(pilot, lambda: log(app).is_current_visible and "計時" in log(app).copied_text(here(app)))
         await press(pilot, "escape")
         await asked(pilot, app, "ampersand", "line 1[12] of")
-        await until(pilot, lambda: len(log(app).lines_shown) == 6)
-        assert [log(app).words(line) for line in log(app).lines_shown][::3] == [
+        await until(pilot, lambda: len(log(app).visible_lines) == 6)
+        assert [log(app).copied_text(line) for line in log(app).visible_lines][::3] == [
             "backup: line 11 of backup", "backup: line 12 of backup",
         ]  # fmt: skip
 
 
 def here(app: ControlCenter):  # type: ignore[no-untyped-def]
-    return next(line for line in log(app).lines_shown if line.position == log(app).here)
+    return next(line for line in log(app).visible_lines if line.position == log(app).current)
 
 
 async def test_a_match_far_to_the_right_is_brought_into_view() -> None:

@@ -10,7 +10,7 @@ from waiting import until
 from keiji_engine.bus.protocol import LogChunk, LogSlice
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.app import ControlCenter
-from keiji_tui.logs.buffer import MARGIN, MOST_LINES
+from keiji_tui.logs.buffer import MARGIN_LINES, MAX_LINES
 
 LINE = 'time={} level={} run={} msg="{}"\n'
 
@@ -104,9 +104,9 @@ async def test_what_is_kept_in_memory_is_bounded_however_far_one_reads() -> None
         await until(pilot, sees(app, "line 0000000"))
         for _ in range(30):
             bottom = log(app).bottom
-            log(app).action_lines(MARGIN)
+            log(app).action_lines(MARGIN_LINES)
             await until(pilot, lambda bottom=bottom: log(app).bottom > bottom)
-            assert len(log(app).buffer) <= MOST_LINES
+            assert len(log(app).buffer) <= MAX_LINES
         assert numbers(app) == list(range(numbers(app)[0], numbers(app)[-1] + 1))
 
 
@@ -121,7 +121,7 @@ async def test_a_reader_far_up_stays_there_in_a_flood_and_nothing_of_it_is_kept(
             grow(link, lines(number, number + 1_000))
         await until(pilot, sees(app, "+100,000 lines"))
         assert numbers(app)[0] == 0
-        assert len(log(app).buffer) <= MOST_LINES
+        assert len(log(app).buffer) <= MAX_LINES
         await press(pilot, "f")
         await until(pilot, sees(app, "line 0119999", "following"))
 
@@ -134,7 +134,7 @@ async def test_who_follows_a_flood_sees_its_end_and_can_page_up_into_it() -> Non
         for number in range(1_000, 101_000, 1_000):
             grow(link, lines(number, number + 1_000))
         await until(pilot, sees(app, "line 0100999"))
-        assert len(log(app).buffer) <= MOST_LINES
+        assert len(log(app).buffer) <= MAX_LINES
         await press(pilot, "l", *["ctrl+u"] * 10)
         assert numbers(app) == list(range(numbers(app)[0], numbers(app)[-1] + 1))
 

@@ -16,9 +16,8 @@ from keiji.errors import TaskNotFound
 from keiji_engine.bus.protocol import LogChunk, LogSlice
 from keiji_tui.engine.link import LogPart
 from keiji_tui.logs.chunk import Line
-from keiji_tui.logs.merge import OffsetVector
-from keiji_tui.logs.merged import MergedLog
-from keiji_tui.logs.slices import backwards, forwards
+from keiji_tui.logs.merge import MergedLog, OffsetVector
+from keiji_tui.logs.search import chunks_after, chunks_before
 from keiji_tui.logs.source import LogEvent, TaskLog
 
 BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
@@ -63,11 +62,11 @@ async def test_a_log_is_gone_through_in_both_directions_up_to_where_it_was_prune
     link = FakeLink()
     link.files["a"], link.oldest["a"] = data, 7 * 1_000
     log = TaskLog(link, "a")
-    down = [line.raw async for piece in forwards(log, 0) for line in piece.lines()]
-    up = [line.raw async for piece in backwards(log, len(data)) for line in reversed(piece.lines())]
+    down = [line.raw async for chunk in chunks_after(log, 0) for line in chunk.lines()]
+    up = [line.raw async for chunk in chunks_before(log, len(data)) for line in reversed(chunk.lines())]
     assert down == up[::-1]
     assert (down[0], down[-1], len(down)) == ("001000", "199999", 199_000)
-    some = [line.raw async for piece in forwards(log, 7 * 5_000, 7 * 5_003) for line in piece.lines()]
+    some = [line.raw async for chunk in chunks_after(log, 7 * 5_000, 7 * 5_003) for line in chunk.lines()]
     assert some == ["005000", "005001", "005002"]
 
 
@@ -78,10 +77,10 @@ def test_several_logs_are_read_in_the_order_of_their_times_from_either_end(all_g
 
     async def down() -> list[Line]:
         lines: list[Line] = []
-        place = OffsetVector.of((0, 0, 0))
-        while (piece := (await log.after(place, 3 * limit)).piece).end > place:
-            assert piece.position == place
-            lines += piece.lines()
+        place = OffsetVector.from_offsets((0, 0, 0))
+        while (chunk := (await log.after(place, 3 * limit)).chunk).end > place:
+            assert chunk.position == place
+            lines += chunk.lines()
             place = lines[-1].end  # type: ignore[assignment]
         return lines
 
@@ -90,12 +89,12 @@ def test_several_logs_are_read_in_the_order_of_their_times_from_either_end(all_g
         place: int = (await log.last(3 * limit)).size
         is_oldest = False
         while not is_oldest:
-            piece, is_oldest = await log.before(place, 3 * limit)
-            if piece is None:
+            chunk, is_oldest = await log.before(place, 3 * limit)
+            if chunk is None:
                 break
-            assert piece.end == place
-            lines[:0] = piece.lines()
-            place = piece.position
+            assert chunk.end == place
+            lines[:0] = chunk.lines()
+            place = chunk.position
         assert place == 0
         return lines
 
@@ -113,8 +112,8 @@ def test_around_any_place_there_are_lines_without_gaps(all_gaps, share: float) -
     async def around() -> None:
         size = (await log.last(1)).size
         found, place = await log.around(int(share * size))
-        lines = found.piece.lines()
-        assert found.piece.position <= place <= found.piece.end
+        lines = found.chunk.lines()
+        assert found.chunk.position <= place <= found.chunk.end
         assert is_without_gaps(lines)
         assert [line for line in lines if line.position == place] or place == size or not lines
 
@@ -129,7 +128,7 @@ async def test_a_place_in_the_middle_of_long_logs_is_found_by_its_time() -> None
     for share in (0.1, 0.5, 0.9):
         found, place = await log.around(int(size * share))
         assert abs(place - size * share) < size / 20
-        lines = found.piece.lines()
+        lines = found.chunk.lines()
         assert times(lines) == sorted(times(lines))
         assert set(apart(lines)) == set(SLUGS)
 
@@ -184,7 +183,7 @@ class Listener:
 
     @property
     def lines(self) -> list[Line]:
-        return [line for told in self.told for line in told.piece.lines()]
+        return [line for told in self.told for line in told.chunk.lines()]
 
     async def begin(self) -> None:
         known = len(self.told)
@@ -249,6 +248,6 @@ async def test_a_task_that_is_deleted_takes_nothing_from_the_others() -> None:
     await listener.begin()
     assert apart(listener.lines)["one"] == written("one", [0])
     found, _ = await log.around(0)
-    assert [line.task for line in found.piece.lines()] == ["one"]
-    assert await log.before(found.piece.end, 1000) == (found.piece, True)
+    assert [line.task for line in found.chunk.lines()] == ["one"]
+    assert await log.before(found.chunk.end, 1000) == (found.chunk, True)
     await listener.end()
