@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
-from keiji_tui.logs.chunk import Line, gap_line, join_lines
+from keiji_tui.logs.chunk import Line, continues, gap_line, join_lines
 
 MAX_LINES = 5_000
 MAX_CHARS = 4 * 1024 * 1024  # only reached if lines are very long
@@ -102,7 +102,7 @@ class LogBuffer:
         new = list(lines)
         if begin > known:
             new.insert(0, gap_line(known, begin))
-        elif new and self._lines and self._lines[-1].is_open and self._lines[-1].end == new[0].position:
+        elif new and self._lines and continues(self._lines[-1], new[0]):
             last = self._lines.pop()
             self._chars -= len(last.raw)
             new[0] = join_lines(last, new[0])
@@ -115,9 +115,13 @@ class LogBuffer:
 
     def prepend(self, lines: Sequence[Line], begin: int) -> None:
         """Add lines at the start; the last ones are dropped if there are too many."""
-        self._lines[:0] = lines
-        self.version += bool(lines)
-        self._chars += sum(len(line.raw) for line in lines)
+        new = list(lines)
+        if new and self._lines and continues(new[-1], self._lines[0]):
+            self._chars -= len(self._lines[0].raw)
+            new[-1] = join_lines(new[-1], self._lines.pop(0))
+        self._lines[:0] = new
+        self.version += bool(new)
+        self._chars += sum(len(line.raw) for line in new)
         self.begin = begin
         self._drop_last()
 

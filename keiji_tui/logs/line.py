@@ -9,10 +9,11 @@ from functools import lru_cache
 from rich.ansi import AnsiDecoder
 from rich.text import Text
 
-from keiji_tui.logs.chunk import Line
+from keiji_tui.logs.chunk import MAX_LINE_CHARS, Line
+from keiji_tui.logs.display import display
 from keiji_tui.logs.logfmt import LogLine, parse
-from keiji_tui.text.sanitise import coloured
 
+_CACHED_LINES = 256  # more than a screen has rows; each may have thousands of characters
 NARROW = 59  # columns below which times have no milliseconds
 SYMBOLS = {"error": "✗", "warning": "!", "keiji": "•", "text": " ", "note": " "}
 
@@ -63,22 +64,29 @@ def time_prefix(
 
 def message(line: Line) -> Text:
     """Return the message as text that is safe to display. Do not modify it: it is cached."""
-    return Text(line.raw, end="") if line.is_note else _decode(parse_line(line.raw).message)
+    return Text(line.raw, end="") if line.is_note else _decode(parse_line(line.raw).message, line.dropped)
 
 
 def plain_message(line: Line) -> str:
-    """Return the message without colours."""
+    """Return the message without colours, as it is displayed."""
     return message(line).plain
 
 
-@lru_cache(maxsize=1024)
+def original_message(line: Line) -> str:
+    """Return the message without colours, with the full paths of files in builds."""
+    if line.is_note:
+        return line.raw
+    return AnsiDecoder().decode_line(display(parse_line(line.raw).message, MAX_LINE_CHARS, keep_paths=True)).plain
+
+
+@lru_cache(maxsize=_CACHED_LINES)
 def parse_line(raw: str) -> LogLine:
     """Return the parsed line; cached."""
     return parse(raw)
 
 
-@lru_cache(maxsize=1024)
-def _decode(text: str) -> Text:
-    decoded = AnsiDecoder().decode_line(coloured(text))
+@lru_cache(maxsize=_CACHED_LINES)
+def _decode(text: str, dropped: int) -> Text:
+    decoded = AnsiDecoder().decode_line(display(text, dropped=dropped))
     decoded.end = ""
     return decoded

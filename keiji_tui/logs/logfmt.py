@@ -1,4 +1,7 @@
-"""Parses log lines: ``time=… level=… run=… msg="…"``, with Go's quoting."""
+"""Parses log lines: ``time=… level=… run=… msg="…"``, with Go's quoting.
+
+A line that ends in ``more=1`` is continued by the next line of the same run and level.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,20 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+# Groups: what precedes the message, time, stream (level and run), level, service, run, message (escaped). The closing
+# quote is missing if the line was cut.
+FORMATTED = re.compile(
+    r'(time=(\S+) (level=(\S+)(?: service=(\S+))?(?: run=(\S+))?) msg=)"([^"\\]*(?:\\.[^"\\]*)*)\\?"?(?: more=1)?',
+    re.DOTALL,
+)
+CONTINUED = " more=1"
 _PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)(?:\s+|$)')
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
 # Messages that a shim writes under the id of its run.
 _SHIM_MESSAGES = re.compile(
     r"(?:run (?:succeeded|failed|stopped|timed out|lost) after .*|.*, exiting\.\.\.)", re.DOTALL
 )
+_ESCAPED = re.compile(r'[\\"\x00-\x1f\x7f-\x9f]')
 _SIMPLE_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -51,10 +62,13 @@ class LogLine:
 
 def parse(line: str) -> LogLine:
     """Parse a line. A line in another format becomes a message as a whole."""
+    if match := FORMATTED.fullmatch(line):
+        _, time, _, level, service, run, message = match.groups()
+        return LogLine(unescape(message), _parse_moment(time), level.upper(), run or "", service or "")
     fields: dict[str, str] = {}
     position = 0
     while match := _PAIR.match(line, position):
-        fields[match[1]] = unquote(match[2]) if match[2].startswith('"') else match[2]
+        fields[match[1]] = unescape(match[2][1:-1]) if match[2].startswith('"') else match[2]
         position = match.end()
     if position < len(line) or "msg" not in fields:
         return LogLine(line)
@@ -72,9 +86,19 @@ def moment_of(line: str) -> datetime | None:
     return _parse_moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
 
 
-def unquote(text: str) -> str:
-    """Return the value of a quoted string."""
-    return _ESCAPE.sub(_unescape, text[1:-1])
+def unescape(text: str) -> str:
+    """Return the value of what is between the quotes of a quoted string."""
+    return _ESCAPE.sub(_unescape, text) if "\\" in text else text
+
+
+def quote(text: str) -> str:
+    """Return a string whose value is ``text``."""
+    return '"' + _ESCAPED.sub(_escape, text) + '"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    return f"\\{char}" if char in '"\\' else f"\\x{ord(char):02x}"
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -11,29 +11,29 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import BinaryIO
 
 import msgspec
 
-from keiji_tui.logs.logfmt import parse, unquote
+from keiji_tui.logs.display import BUILDS, display
+from keiji_tui.logs.logfmt import CONTINUED, FORMATTED, LogLine, parse
 from keiji_tui.logs.match_protocol import Check, Export, LineFilter, Locate, Request, Response, Select, Stream
-from keiji_tui.text.sanitise import LONGEST_LINE, coloured
+from keiji_tui.text.sanitise import LONGEST_LINE
 
 LIMIT_SECONDS = 1.5
 HEADER_BYTES = 4  # the length of a message precedes it
-_LINE = re.compile(r'time=(\S+) level=(\S+)(?: service=\S+)?(?: run=(\S+))? msg=("[^"\\]*(?:\\.[^"\\]*)*")(?: more=1)?')
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 # Constructs that depend on more than the characters they match: anchors, boundaries, lookarounds, possessive repeats.
 _CONTEXT = re.compile(r"\^|\$|\\[AZbBG]|\(\?|[+*?}]\+")
-_ERRORS = frozenset({"ERROR", "FATAL"})
 _UNLIMITED = 2**31
 
 
-def displayed_text(message: str, max_chars: int = _UNLIMITED) -> str:
-    """Return a message as the screen shows it, without colours."""
-    if message.isascii() and message.isprintable():
-        return message[:max_chars]
-    return _SGR.sub("", coloured(message, max_chars))
+def displayed_text(message: str, max_chars: int = _UNLIMITED, *, keep_paths: bool = False) -> str:
+    """Return a message as the screen shows it, without colours; see `display`."""
+    if message.isascii() and message.isprintable() and BUILDS not in message and len(message) <= max_chars:
+        return message
+    return _SGR.sub("", display(message, max_chars, keep_paths=keep_paths))
 
 
 @functools.lru_cache(maxsize=16)
@@ -55,7 +55,7 @@ def respond(request: Request) -> Response:
     return Response(text="".join(_export(request)))
 
 
-def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int, str]]:
+def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int, LogLine]]:
     if find and _cannot_match(text, find):
         return
     if line_filter.pattern and not line_filter.inverted and _cannot_match(text, line_filter.pattern):
@@ -65,34 +65,51 @@ def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int
         conditions.append((compile_pattern(find).search, False))
     if line_filter.pattern:
         conditions.append((compile_pattern(line_filter.pattern).search, line_filter.inverted))
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
     stream = line_filter.stream
-    for number, line in enumerate(lines):
-        match = _LINE.fullmatch(line)
-        if match is None:
-            fields = parse(line)
-            level, message = fields.level, fields.message
-        else:
-            level, message = match[2], match[4]
-            message = unquote(message) if "\\" in message else message[1:-1]
-        if stream is not Stream.BOTH and (level in _ERRORS) != (stream is Stream.ERR):
+    for number, line in enumerate(_parsed_lines(text)):
+        if stream is not Stream.BOTH and line.is_error != (stream is Stream.ERR):
             continue
         if conditions:
-            message = displayed_text(message)
+            message = displayed_text(line.message)
             if any((search(message) is None) != inverted for search, inverted in conditions):
                 continue
         yield number, line
 
 
+def _parsed_lines(text: str) -> Iterator[LogLine]:
+    """Yield the lines of a text; fragments of a line are joined, as in `Chunk.lines`."""
+    raws = text.split("\n")
+    if not raws[-1]:
+        raws.pop()
+    if f"{CONTINUED}\n" not in text:
+        yield from map(parse, raws)
+        return
+    fragments: list[LogLine] = []
+    expected: str | None = None  # stream of the line that continues the fragments
+    for raw in raws:
+        match = FORMATTED.fullmatch(raw)
+        stream = match[3] if match else None
+        if fragments and (expected is None or stream != expected):
+            yield _joined(fragments)
+            fragments = []
+        fragments.append(parse(raw))
+        expected = stream if raw.endswith(CONTINUED) else None
+    if fragments:
+        yield _joined(fragments)
+
+
+def _joined(fragments: list[LogLine]) -> LogLine:
+    return replace(fragments[0], message="".join(line.message for line in fragments))
+
+
 def _cannot_match(text: str, pattern: str) -> bool:
     """Return whether no line of ``text`` can match, without splitting it into lines.
 
-    If nothing in the text is escaped, it contains every displayed character in order. A pattern that matches within a
-    line then also matches within the text, unless it depends on its context.
+    If nothing in the text is escaped or shortened, it contains every displayed character in order. A pattern that
+    matches within a line then also matches within the text, unless it depends on its context.
     """
-    if "\\" in text or not text.isascii() or _CONTEXT.search(pattern):
+    is_altered = "\\" in text or BUILDS in text or CONTINUED in text
+    if is_altered or not text.isascii() or _CONTEXT.search(pattern):
         return False
     return compile_pattern(pattern).search(text) is None
 
@@ -104,15 +121,14 @@ def _spans(pattern: re.Pattern[str], raw: str) -> list[tuple[int, int]]:
 
 def _export(request: Export) -> Iterator[str]:
     for number, line in _select(request.text, request.line_filter, ""):
-        if not request.run or parse(line).run == request.run:
+        if not request.run or line.run == request.run:
             yield f"{request.names[number]} {_export_line(line)}" if request.names else _export_line(line)
 
 
-def _export_line(line: str) -> str:
-    fields = parse(line)
-    time = fields.moment.isoformat(timespec="milliseconds") + " " if fields.moment else ""
-    level = f"{fields.level:5} " if fields.level else ""
-    return f"{time}{level}{displayed_text(fields.message)}\n"
+def _export_line(line: LogLine) -> str:
+    time = line.moment.isoformat(timespec="milliseconds") + " " if line.moment else ""
+    level = f"{line.level:5} " if line.level else ""
+    return f"{time}{level}{displayed_text(line.message, keep_paths=True)}\n"
 
 
 def serve(source: BinaryIO, sink: BinaryIO) -> None:

@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeVar
 from keiji.errors import TaskNotFound
 from keiji.records import Run
 from keiji_tui.engine.link import Logs
-from keiji_tui.logs.chunk import Chunk, Line
+from keiji_tui.logs.chunk import Chunk, Line, join_fragments
 from keiji_tui.logs.logfmt import moment_of
 from keiji_tui.logs.source import PAGE_BYTES, SCAN_BYTES, LogEvent, ReadResult, TaskLog, nearest
 
@@ -75,11 +75,14 @@ class MergedChunk(Chunk):
         return self
 
     def lines(self) -> list[Line]:
+        return join_fragments(self.merged_lines)
+
+    def stored_lines(self) -> list[Line]:
         return list(self.merged_lines)
 
     def joined_with(self, following: Sequence[Chunk]) -> Chunk:
         chunks = [self, *following]
-        lines = tuple(line for chunk in chunks for line in chunk.lines())
+        lines = tuple(line for chunk in chunks for line in chunk.stored_lines())
         return MergedChunk(self.position, chunks[-1].end, "".join(chunk.text for chunk in chunks), lines)
 
 
@@ -108,7 +111,9 @@ class SourceBatch:
 
     def __init__(self, number: int, chunks: Iterable[Chunk], *, is_last: bool) -> None:
         lines = [
-            (line, text) for chunk in chunks for line, text in zip(chunk.lines(), chunk.text.split("\n"), strict=False)
+            (line, text)
+            for chunk in chunks
+            for line, text in zip(chunk.stored_lines(), chunk.text.split("\n"), strict=False)
         ]
         # A line without a time belongs to the line before it. `max` keeps a log in order if its clock was set back.
         times = accumulate((time_of(line.raw) for line, _ in lines), max)
@@ -245,7 +250,8 @@ class MergedLog:
         for entry in entries:
             offsets[entry.log] = entry.line.end
             begin, position = position, OffsetVector.from_offsets(offsets)
-            lines.append(Line(begin, position, entry.line.raw, task=self._logs[entry.log].slug))
+            line = entry.line._replace(position=begin, end=position, task=self._logs[entry.log].slug)
+            lines.append(line)
         return MergedChunk(first, position, "".join(f"{entry.text}\n" for entry in entries), tuple(lines))
 
     def _chunk_before(self, entries: Sequence[Entry], end: Iterable[int]) -> Chunk:

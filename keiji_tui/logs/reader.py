@@ -14,6 +14,7 @@ from typing import NamedTuple, NoReturn
 from keiji.errors import KeijiError
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.chunk import Chunk, Line, gap_line
+from keiji_tui.logs.logfmt import CONTINUED
 from keiji_tui.logs.match_client import MatchClient, PatternError
 from keiji_tui.logs.match_protocol import ALL_LINES, LineFilter, Select
 from keiji_tui.logs.pending_chunks import PendingChunks
@@ -89,7 +90,7 @@ class LogReader:
             self._pending.append_tail(event.chunk)
         else:
             if not self.following:
-                self.unseen += event.chunk.text.count("\n")
+                self.unseen += event.chunk.text.count("\n") - event.chunk.text.count(f"{CONTINUED}\n")
             self._pending.append(event.chunk)
         if self._apply_timer is None:
             self._apply_timer = asyncio.get_running_loop().call_later(APPLY_SECONDS, self._apply_due)

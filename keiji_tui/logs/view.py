@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
@@ -23,7 +24,16 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.chunk import Line
 from keiji_tui.logs.layout import Row, rows_before, rows_from
-from keiji_tui.logs.line import NARROW, SYMBOLS, TimeFormat, line_kind, message, plain_message, time_prefix
+from keiji_tui.logs.line import (
+    NARROW,
+    SYMBOLS,
+    TimeFormat,
+    line_kind,
+    message,
+    original_message,
+    plain_message,
+    time_prefix,
+)
 from keiji_tui.logs.match_protocol import LineFilter
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.search import NO_NAMES
@@ -72,12 +82,13 @@ class LogView(Widget, can_focus=True):
         self.is_wrapped = False
         self.time_format = TimeFormat.CLOCK
         self.pan = 0  # columns scrolled to the right
-        self.marks: set[int] = set()  # ends of the lines below which the user drew a mark
+        self.marks: set[int] = set()  # positions of the lines below which the user drew a mark
         self.names: Mapping[str, str] = NO_NAMES  # name by slug, if the log is merged
         self.visible_lines: list[Line] = []  # the first one may be visible in part
         self._rows: list[tuple[Line, int]] = []  # the visible rows: a line, and which of its rows
         self._anchor: tuple[int, int] = (0, 0)  # position of the first visible line, and its first visible row
         self._base_style: Style | None = None
+        self._is_painting = False
         self._zone: tzinfo | None = None
         self._today: date | None = None
 
@@ -165,13 +176,13 @@ class LogView(Widget, can_focus=True):
 
     def _height(self, index: int) -> int:
         line = self.buffer[index]
-        return self._message_height(line) + (line.end in self.marks)
+        return self._message_height(line) + (line.position in self.marks)
 
     def _message_height(self, line: Line) -> int:
         return max(1, ceil(message(line).cell_len / self._message_width(line))) if self.is_wrapped else 1
 
     def _is_mark(self, line: Line, row: int) -> bool:
-        return line.end in self.marks and row == self._message_height(line)
+        return line.position in self.marks and row == self._message_height(line)
 
     def _message_width(self, line: Line) -> int:
         return max(_MIN_MESSAGE_WIDTH, self.size.width - self._indent(line))
@@ -286,15 +297,15 @@ class LogView(Widget, can_focus=True):
     def action_mark(self) -> None:
         """Draw a mark below the last visible line, or remove it."""
         if self.visible_lines:
-            self.marks ^= {int(self.visible_lines[-1].end)}
+            self.marks ^= {int(self.visible_lines[-1].position)}
             self._hold()
             self.relayout()
 
     def action_to_mark(self) -> None:
         """Go to the nearest mark above the screen, or to the newest mark."""
-        above = [mark for mark in self.marks if mark <= self.top]
+        above = [mark for mark in self.marks if mark < self.top]
         if self.marks:
-            self.jump_to(max(above or self.marks) - 1, 0.5)
+            self.jump_to(max(above or self.marks), 0.5)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
@@ -328,9 +339,10 @@ class LogView(Widget, can_focus=True):
     # ── copying ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def copied_text(self, line: Line) -> str:
-        """Return the message of a line, after the name of its task if the log is merged."""
+        """Return the original message of a line, after the name of its task if the log is merged."""
         name = self.names.get(line.task, "")
-        return f"{name}: {plain_message(line)}" if name else plain_message(line)
+        text = original_message(line)
+        return f"{name}: {text}" if name else text
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
@@ -346,7 +358,19 @@ class LogView(Widget, can_focus=True):
 
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._is_painting = True
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._is_painting = False
+
     def render_line(self, y: int) -> Strip:
+        """Return a row. Unless it is painted, it has the metadata by which Textual finds the character at a cell.
+
+        With its metadata, each segment that is painted would be a new style, and caches of Textual hold on to thousands
+        of styles.
+        """
         width = max(0, self.size.width)
         base = self._base_style = self._base_style or self.rich_style
         segments = self._row_segments(*self._rows[y], width, base) if y < len(self._rows) else [Segment("", base)]
@@ -389,7 +413,8 @@ class LogView(Widget, can_focus=True):
             segments += [Segment("›", base)] if is_cut_right else []
             offset = len(strip.crop(0, first).text) - is_cut_left
             cells = sum(segment.cell_length for segment in segments)
-        return [*head, *_selectable(segments, offset, line.position), Segment(" " * max(0, room - cells), base)]
+        content = segments if self._is_painting else _selectable(segments, offset, line.position)
+        return [*head, *content, Segment(" " * max(0, room - cells), base)]
 
     def _name_segments(self, line: Line, base: Style) -> Iterable[Segment]:
         width = self._name_column_width
@@ -419,7 +444,7 @@ class LogView(Widget, can_focus=True):
 
 
 def _selectable(segments: Iterable[Segment], offset: int, position: int) -> Iterable[Segment]:
-    """Yield the segments with the metadata that Textual needs to select text: character offset and line."""
+    """Yield the segments with the metadata that Textual needs to select text: the character offset, and the line."""
     for segment in segments:
         meta = Style.from_meta({"offset": (offset, int(position))})
         yield Segment(segment.text, segment.style + meta if segment.style else meta)
