@@ -18,7 +18,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from keiji.errors import TaskNotFound
+from keiji.errors import KeijiError, TaskNotFound
 from keiji.records import Run
 from keiji_tui.engine.link import Logs
 from keiji_tui.logs.chunk import Chunk, Line, join_fragments
@@ -412,6 +412,7 @@ async def _forward(log: TaskLog, number: int, queue: asyncio.Queue[tuple[int, Lo
     try:
         async for event in log.follow():
             await queue.put((number, event))
+        await queue.put((number, KeijiError(f"the log of {log.slug} is no longer followed")))
     except Exception as error:  # noqa: BLE001 - the receiver raises it
         await queue.put((number, error))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -19,7 +20,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.worker import Worker, WorkerState
 
-from keiji.errors import KeijiError
+from keiji.errors import EngineOffline, KeijiError, TaskNotFound
 from keiji.records import Run
 from keiji.states import FAILURES
 from keiji_tui.actions.action import Action, Scope
@@ -43,6 +44,7 @@ from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
 _YIELD_EVERY = 64  # events after which the event loop can handle keys
+_MAX_RETRY_SECONDS = 30.0
 _MAX_PATTERN_CHARS = 30  # in the title
 _NARROW_NOTE = 40  # columns of a note if the title is too narrow for all of it
 _NEXT_STREAM = {Stream.BOTH: Stream.OUT, Stream.OUT: Stream.ERR, Stream.ERR: Stream.BOTH}
@@ -51,7 +53,11 @@ Operation = Callable[[], Awaitable[object]]
 
 
 class LogPane(Vertical):
-    """The log of one task or of several, with its title, scroll bar and prompt."""
+    """The log of one task or of several, with its title, scroll bar and prompt.
+
+    Attributes:
+        retry_seconds: delay before the log is followed again after a failure; it doubles with each failure.
+    """
 
     BINDINGS = bindings(Scope.LOG)  # handles what the view does not
     DEFAULT_CSS = """
@@ -69,6 +75,7 @@ class LogPane(Vertical):
         super().__init__(id=id)
         self.match_client = MatchClient()
         self.reader = LogReader(self.match_client, self._reader_changed)
+        self.retry_seconds = 1.0
         self.slugs: tuple[str, ...] = ()
         self.pattern = ""  # highlighted; "" for none
         self.source: Source | None = None  # None until there is an engine
@@ -129,27 +136,53 @@ class LogPane(Vertical):
             self.source = TaskLog(link, *self.slugs) if len(self.slugs) == 1 else MergedLog(link, self.slugs)
 
     async def follow(self, link: Logs) -> None:
-        """Show the log and what is appended to it, until cancelled or until there is no engine."""
+        """Show the log and what is appended to it, until cancelled, or until there is no engine or no such task.
+
+        If following or reading fails in another way, the title says so, and both are restarted after a delay.
+        """
         self.connect(link)
         source = self.source
         if source is None:
             return
-        reading = asyncio.create_task(self.reader.run(source))
+        failures = 0  # in quick succession
+        while True:
+            began = time.monotonic()
+            error = await self._follow_until_failure(source)
+            if time.monotonic() - began > _MAX_RETRY_SECONDS:
+                failures = 0
+            if isinstance(error, EngineOffline | TaskNotFound):
+                self._show_error(error.message)
+                return
+            if not isinstance(error, KeijiError) and error is not None and not failures:
+                self.post_message(self.Failed(error))
+            reason = error.message if isinstance(error, KeijiError) else "the log cannot be followed"
+            self._show_error(f"{plain(reason).rstrip('.')}; retrying")
+            await asyncio.sleep(min(self.retry_seconds * 2 ** min(failures, 10), _MAX_RETRY_SECONDS))
+            failures += 1
+
+    async def _follow_until_failure(self, source: Source) -> BaseException | None:
+        """Receive events and load lines until one of the two ends; return its error."""
+        tasks = [asyncio.create_task(self.reader.run(source)), asyncio.create_task(self._receive_events(source))]
         try:
-            count = 0
-            async for event in source.follow():
-                self._error = ""
-                self.reader.receive(event)
-                count += 1
-                if count % _YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
-                if reading.done():
-                    reading.result()
-        except KeijiError as error:
-            self._error = plain(error.message).rstrip(".")
-            self._update_title()
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            reading.cancel()
+            for task in tasks:
+                task.cancel()
+        return done.pop().exception()
+
+    async def _receive_events(self, source: Source) -> None:
+        count = 0
+        async for event in source.follow():
+            self._error = ""
+            self.reader.receive(event)
+            count += 1
+            if count % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+
+    def _show_error(self, reason: str) -> None:
+        """Show in the title why the log is not followed."""
+        self._error = plain(reason).rstrip(".")
+        self._update_title()
 
     def set_clock(self, zone: tzinfo, today: date, *, is_live: bool) -> None:
         """Show times in ``zone``.
