@@ -14,6 +14,7 @@ from keiji_tui.logs.chunk import Chunk
 PAGE_BYTES = 64 * 1024  # per read while scrolling
 SCAN_BYTES = MAX_LOG_SLICE_BYTES  # per read of a filtered log, of which few lines are shown
 MAX_RUNS = 1000
+_MAX_LINE_BYTES = 1024 * 1024  # of a line whose start is searched for
 
 # Reads up to so many bytes from a position on; None reads the last lines. Raises KeijiError.
 Read = Callable[[int | None, int], Awaitable[LogSlice]]
@@ -109,9 +110,13 @@ class TaskLog:
     async def around(self, position: int) -> tuple[ReadResult, int]:
         begin = max(0, position - PAGE_BYTES)
         result = _read_result(await self._read(begin, 2 * PAGE_BYTES))
-        if result.chunk.position == begin > 0:
-            result = ReadResult(result.chunk.without_partial_line(), result.size)
-        return result, position
+        if not result.chunk.position == begin > 0:
+            return result, position
+        chunk = result.chunk.without_partial_line()
+        if chunk is result.chunk:  # it is part of one line
+            position = await line_start(self._read, begin)
+            return _read_result(await self._read(position, 2 * PAGE_BYTES)), position
+        return ReadResult(chunk, result.size), position
 
     async def runs(self) -> Sequence[Run]:
         return await self._link.runs(self.slug, MAX_RUNS)
@@ -140,7 +145,37 @@ async def read_backwards(read: Read, before: int, limit: int) -> tuple[Chunk | N
         return None, True
     is_oldest = part.position > begin or begin == 0
     chunk = _read_result(part).chunk.ending_at(before)
-    return (chunk, True) if is_oldest else (chunk.without_partial_line(), False)
+    if is_oldest:
+        return chunk, True
+    whole = chunk.without_partial_line()
+    if whole is chunk:  # the last line is longer than the limit
+        start = await line_start(read, begin)
+        return await _read_line(read, start, before), start == 0
+    return whole, False
+
+
+async def _read_line(read: Read, begin: int, end: int) -> Chunk:
+    """Return the line from ``begin`` to ``end``, which may need several reads."""
+    chunks = [_read_result(await read(begin, min(SCAN_BYTES, end - begin))).chunk]
+    while begin < chunks[-1].end < end:
+        begin = chunks[-1].end
+        chunks.append(_read_result(await read(begin, min(SCAN_BYTES, end - begin))).chunk)
+    return chunks[0].joined_with(chunks[1:]).ending_at(end)
+
+
+async def line_start(read: Read, position: int) -> int:
+    """Return the start of the line that contains ``position``; or a later one if the line is extremely long."""
+    end, oldest = position, max(0, position - _MAX_LINE_BYTES)
+    while end > oldest:
+        begin = max(oldest, end - SCAN_BYTES)
+        part = await read(begin, end - begin)
+        if part.position > begin:  # the oldest line that is stored
+            return part.position
+        newline = part.text.rfind("\n") + 1
+        if newline:
+            return min(position, part.end - len(part.text[newline:].encode(errors="replace")))
+        end = begin
+    return oldest
 
 
 def _read_result(part: LogSlice) -> ReadResult:

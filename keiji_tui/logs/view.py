@@ -8,7 +8,7 @@ from functools import partial
 from math import ceil
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -398,23 +398,19 @@ class LogView(Widget, can_focus=True):
             head = [Segment(self._time_prefix(line), base + self._style("time")), *self._name_segments(line, base)]
             head.append(Segment(f"{SYMBOLS[kind]} ", style))
         text = self._highlighted_message(line)
-        segments = list(Segment.apply_style(text.render(self.app.console), style))
         room = max(0, width - indent)
         begin = row * self._message_width(line) if self.is_wrapped else self.pan
-        offset = 0
         cells = text.cell_len
-        if begin or cells > room:
-            strip = Strip(segments, cells)
-            is_cut_right = not self.is_wrapped and cells > begin + room > 0
-            is_cut_left = not self.is_wrapped and begin > 0 and cells > 0
-            first = begin + is_cut_left
-            segments = [Segment("‹", base)] if is_cut_left else []
-            segments += strip.crop(first, begin + room - is_cut_right)
-            segments += [Segment("›", base)] if is_cut_right else []
-            offset = len(strip.crop(0, first).text) - is_cut_left
-            cells = sum(segment.cell_length for segment in segments)
-        content = segments if self._is_painting else _selectable(segments, offset, line.position)
-        return [*head, *content, Segment(" " * max(0, room - cells), base)]
+        is_cut_left = not self.is_wrapped and begin > 0 and cells > 0
+        is_cut_right = not self.is_wrapped and cells > begin + room > 0
+        crop = _Crop(text, begin + is_cut_left, begin + room - is_cut_right)
+        content: Iterable[Segment] = Segment.apply_style(crop.text.render(self.app.console), style)
+        if not self._is_painting:
+            content = _selectable(content, crop.offset, line.position)
+        before = Segment("‹" * is_cut_left + " " * crop.left_blanks, base)
+        used = before.cell_length + crop.text.cell_len
+        after = Segment((" " * crop.right_blanks + "›" * is_cut_right).ljust(room - used), base)
+        return [segment for segment in (*head, before, *content, after) if segment.text]
 
     def _name_segments(self, line: Line, base: Style) -> Iterable[Segment]:
         width = self._name_column_width
@@ -441,6 +437,36 @@ class LogView(Widget, can_focus=True):
             style = self.screen.get_component_rich_style("screen--selection")
             text.stylize(style, selected[0], len(text) if selected[1] < 0 else selected[1])
         return text
+
+
+class _Crop:
+    """The part of a text between two columns.
+
+    Rich can crop text, too, but caches the result for thousands of texts that contain wide characters.
+
+    Attributes:
+        text: the characters that are entirely between the columns.
+        offset: index of the first of them.
+        left_blanks, right_blanks: columns at the edges that belong to half a wide character.
+    """
+
+    def __init__(self, text: Text, begin: int, end: int) -> None:
+        plain = text.plain
+        self.left_blanks = self.right_blanks = 0
+        if plain.isascii():
+            self.offset, last = begin, end
+        else:
+            self.offset, column = 0, 0
+            while self.offset < len(plain) and column < begin:
+                column += get_character_cell_size(plain[self.offset])
+                self.offset += 1
+            self.left_blanks = max(0, column - begin)
+            last = self.offset
+            while last < len(plain) and (next_column := column + get_character_cell_size(plain[last])) <= end:
+                column = next_column
+                last += 1
+            self.right_blanks = end - column if last < len(plain) else 0
+        self.text = text if not self.offset and last >= len(plain) else text[self.offset : max(self.offset, last)]
 
 
 def _selectable(segments: Iterable[Segment], offset: int, position: int) -> Iterable[Segment]:

@@ -251,3 +251,10 @@ async def test_a_task_that_is_deleted_takes_nothing_from_the_others() -> None:
     assert [line.task for line in found.chunk.lines()] == ["one"]
     assert await log.before(found.chunk.end, 1000) == (found.chunk, True)
     await listener.end()
+
+
+async def test_a_position_in_a_very_long_line_is_shown_from_the_start_of_the_line() -> None:
+    link = FakeLink()
+    link.files["a"] = b"first\n" + b"x" * 500_000 + b"\nlast\n"
+    result, position = await TaskLog(link, "a").around(250_000)
+    assert (result.chunk.position, position) == (6, 6)

@@ -163,3 +163,20 @@ def test_reading_backwards_terminates_for_any_content(parts: list[bytes], limit:
             before = chunk.position
 
     asyncio.run(read_all())
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=12), st.integers(1, 60))
+def test_lines_longer_than_the_limit_are_read_as_a_whole(lengths: list[int], limit: int) -> None:
+    data = b"".join(b"x" * length + b"\n" for length in lengths)
+
+    async def read_all() -> list[int]:
+        lengths_read: list[int] = []
+        before = len(data)
+        while before > 0:
+            chunk, _ = await read_backwards(reader_of(data), before, limit)
+            assert chunk is not None
+            lengths_read[:0] = [len(line.raw) for line in chunk.lines()]
+            before = chunk.position
+        return lengths_read
+
+    assert asyncio.run(read_all()) == lengths
