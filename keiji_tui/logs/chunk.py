@@ -78,7 +78,9 @@ class Chunk:
 
     def lines(self) -> list[Line]:
         """Return the lines of a chunk that begins at the start of a line; see `join_fragments`."""
-        return join_fragments(self.stored_lines())
+        lines = self.stored_lines()
+        has_fragments = f"{CONTINUED}\n" in self.text
+        return join_fragments(lines) if has_fragments or any(map(_is_long, lines)) else lines
 
     def stored_lines(self) -> list[Line]:
         """Return the lines as they are in the file, in full length."""
@@ -87,11 +89,15 @@ class Chunk:
         parts = self.text.split("\n")
         last = parts.pop()
         is_ascii = self.text.isascii()
+        has_fragments = f"{CONTINUED}\n" in self.text
         lines = []
         position = self.position
         for part in parts:
             end = min(position + (len(part) if is_ascii else _byte_length(part)) + 1, self.end)
-            lines.append(Line(position, end, part, is_continued=part.endswith(CONTINUED)))
+            is_continued = has_fragments and part.endswith(CONTINUED)
+            lines.append(
+                Line(position, end, part, is_continued=is_continued) if is_continued else Line(position, end, part)
+            )
             position = end
         if last:
             lines.append(Line(position, self.end, last, is_open=True))
@@ -125,7 +131,7 @@ def join_fragments(lines: Sequence[Line]) -> list[Line]:
         if fragments or line.is_continued:
             fragments.append(line)
         else:
-            joined.append(line if len(line.raw) <= _MAX_OVERWRITTEN_CHARS else _shorten(line))
+            joined.append(_shorten(line) if _is_long(line) else line)
     if fragments:
         joined.append(_join(fragments))
     return joined
@@ -164,10 +170,14 @@ def _join(fragments: Sequence[Line]) -> Line:
     )
 
 
+def _is_long(line: Line) -> bool:
+    return len(line.raw) > _MAX_OVERWRITTEN_CHARS
+
+
 def _shorten(line: Line) -> Line:
     """Return a line that is not too long, with what it prints last."""
     raw, dropped = line.raw, line.dropped
-    if len(raw) > _MAX_OVERWRITTEN_CHARS and not line.is_open:
+    if _is_long(line) and not line.is_open:
         raw = _without_overwritten(raw)
     if len(raw) > MAX_LINE_CHARS:
         dropped += len(raw) - MAX_LINE_CHARS

@@ -64,7 +64,7 @@ def parse(line: str) -> LogLine:
     """Parse a line. A line in another format becomes a message as a whole."""
     if match := FORMATTED.fullmatch(line):
         _, time, _, level, service, run, message = match.groups()
-        return LogLine(unescape(message), _parse_moment(time), level.upper(), run or "", service or "")
+        return LogLine(unescape(message), parse_moment(time), level.upper(), run or "", service or "")
     fields: dict[str, str] = {}
     position = 0
     while match := _PAIR.match(line, position):
@@ -74,7 +74,7 @@ def parse(line: str) -> LogLine:
         return LogLine(line)
     return LogLine(
         fields["msg"],
-        _parse_moment(fields.get("time", "")),
+        parse_moment(fields.get("time", "")),
         fields.get("level", "").upper(),
         fields.get("run", ""),
         fields.get("service", ""),
@@ -83,7 +83,7 @@ def parse(line: str) -> LogLine:
 
 def moment_of(line: str) -> datetime | None:
     """Return when a line was printed; None if it has no time."""
-    return _parse_moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
+    return parse_moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
 
 
 def unescape(text: str) -> str:
@@ -109,7 +109,8 @@ def _unescape(match: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else "\ufffd"
 
 
-def _parse_moment(text: str) -> datetime | None:
+def parse_moment(text: str) -> datetime | None:
+    """Return an ISO 8601 time; None if the text is not one, or has no time zone."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

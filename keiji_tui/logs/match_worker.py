@@ -11,13 +11,12 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
 from keiji_tui.logs.display import BUILDS, display
-from keiji_tui.logs.logfmt import CONTINUED, FORMATTED, LogLine, parse
+from keiji_tui.logs.logfmt import CONTINUED, FORMATTED, parse, parse_moment, unescape
 from keiji_tui.logs.match_protocol import Check, Export, LineFilter, Locate, Request, Response, Select, Stream
 from keiji_tui.text.sanitise import LONGEST_LINE
 
@@ -26,7 +25,15 @@ HEADER_BYTES = 4  # the length of a message precedes it
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 # Constructs that depend on more than the characters they match: anchors, boundaries, lookarounds, possessive repeats.
 _CONTEXT = re.compile(r"\^|\$|\\[AZbBG]|\(\?|[+*?}]\+")
+_ERRORS = frozenset({"ERROR", "FATAL"})
 _UNLIMITED = 2**31
+
+
+class _ParsedLine(NamedTuple):
+    time: str
+    level: str
+    run: str
+    message: str
 
 
 def displayed_text(message: str, max_chars: int = _UNLIMITED, *, keep_paths: bool = False) -> str:
@@ -55,7 +62,7 @@ def respond(request: Request) -> Response:
     return Response(text="".join(_export(request)))
 
 
-def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int, LogLine]]:
+def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int, _ParsedLine]]:
     if find and _cannot_match(text, find):
         return
     if line_filter.pattern and not line_filter.inverted and _cannot_match(text, line_filter.pattern):
@@ -67,7 +74,7 @@ def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int
         conditions.append((compile_pattern(line_filter.pattern).search, line_filter.inverted))
     stream = line_filter.stream
     for number, line in enumerate(_parsed_lines(text)):
-        if stream is not Stream.BOTH and line.is_error != (stream is Stream.ERR):
+        if stream is not Stream.BOTH and (line.level in _ERRORS) != (stream is Stream.ERR):
             continue
         if conditions:
             message = displayed_text(line.message)
@@ -76,30 +83,39 @@ def _select(text: str, line_filter: LineFilter, find: str) -> Iterator[tuple[int
         yield number, line
 
 
-def _parsed_lines(text: str) -> Iterator[LogLine]:
+def _parsed_lines(text: str) -> Iterator[_ParsedLine]:
     """Yield the lines of a text; fragments of a line are joined, as in `Chunk.lines`."""
     raws = text.split("\n")
     if not raws[-1]:
         raws.pop()
     if f"{CONTINUED}\n" not in text:
-        yield from map(parse, raws)
+        for raw in raws:
+            yield _parse(raw)[0]
         return
-    fragments: list[LogLine] = []
+    fragments: list[_ParsedLine] = []
     expected: str | None = None  # stream of the line that continues the fragments
     for raw in raws:
-        match = FORMATTED.fullmatch(raw)
-        stream = match[3] if match else None
+        line, stream = _parse(raw)
         if fragments and (expected is None or stream != expected):
-            yield _joined(fragments)
+            yield _join(fragments)
             fragments = []
-        fragments.append(parse(raw))
+        fragments.append(line)
         expected = stream if raw.endswith(CONTINUED) else None
     if fragments:
-        yield _joined(fragments)
+        yield _join(fragments)
 
 
-def _joined(fragments: list[LogLine]) -> LogLine:
-    return replace(fragments[0], message="".join(line.message for line in fragments))
+def _parse(raw: str) -> tuple[_ParsedLine, str | None]:
+    """Return a line, and its stream if it is formatted."""
+    if (match := FORMATTED.fullmatch(raw)) is not None:
+        _, time, stream, level, _, run, message = match.groups("")
+        return _ParsedLine(time, level, run, unescape(message)), stream
+    line = parse(raw)
+    return _ParsedLine(line.moment.isoformat() if line.moment else "", line.level, line.run, line.message), None
+
+
+def _join(fragments: list[_ParsedLine]) -> _ParsedLine:
+    return fragments[0]._replace(message="".join(line.message for line in fragments))
 
 
 def _cannot_match(text: str, pattern: str) -> bool:
@@ -125,8 +141,9 @@ def _export(request: Export) -> Iterator[str]:
             yield f"{request.names[number]} {_export_line(line)}" if request.names else _export_line(line)
 
 
-def _export_line(line: LogLine) -> str:
-    time = line.moment.isoformat(timespec="milliseconds") + " " if line.moment else ""
+def _export_line(line: _ParsedLine) -> str:
+    moment = parse_moment(line.time)
+    time = moment.isoformat(timespec="milliseconds") + " " if moment else ""
     level = f"{line.level:5} " if line.level else ""
     return f"{time}{level}{displayed_text(line.message, keep_paths=True)}\n"
 

@@ -22,7 +22,10 @@ _TOKEN = re.compile(
     r"|(?P<control>[\r\x08\t])"
 )
 # What has to be emulated. Other sequences (colours) and a carriage return at the end of the line do not.
-_MOVES = re.compile(r"\r(?!\r*$)|\x08|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@CDGKPXsu`]|\x1b[78]")
+_CSI_MOVE = r"[0-?]*[ -/]*[@CDGKPXsu`]"
+_MOVES = re.compile(  # the set of first characters comes first, because it makes the search fast
+    rf"[\r\x08\x1b\x9b](?:(?<=\r)(?!\r*$)|(?<=\x08)|(?<=\x9b){_CSI_MOVE}|(?<=\x1b)(?:\[{_CSI_MOVE}|[78]))"
+)
 _INCOMPLETE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?$")  # a sequence that is cut off at the end of a fragment
 _SGR_NUMBERS = re.compile(r"[0-9;:]*")
 _RESETS = {22: (1, 2), 23: (3,), 24: (4, 21), 25: (5, 6), 27: (7,), 28: (8,), 29: (9,), 55: (53,)}
