@@ -29,7 +29,7 @@ from terminal_logs import Table
 
 from keiji_engine.bus import protocol as p
 
-GROWTH_LIMIT = 2.0  # MiB
+GROWTH_LIMIT = 1.5  # MiB
 ROWS, COLUMNS = 40, 120
 TASKS = 6
 PRINTS = """

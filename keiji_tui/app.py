@@ -23,12 +23,12 @@ from keiji_tui.actions import action, catalog, requests
 from keiji_tui.actions.action import Action
 from keiji_tui.actions.bulk import BULK_ACTIONS
 from keiji_tui.actions.key_queue import KeyOrder
+from keiji_tui.background import WorkFailed
 from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
 from keiji_tui.external import in_editor
 from keiji_tui.list_keys import ListKeys
 from keiji_tui.log_openings import LogOpenings
-from keiji_tui.logs.pane import LogPane
 from keiji_tui.messages import TaskSelected
 from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.build_output import DirectiveOutputScreen
@@ -155,20 +155,17 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         """Go on after a failure of ours: a terminal that people keep open does not end with it."""
         if event.state is not WorkerState.ERROR:
             return
+        reason = plain(str(event.worker.error) or type(event.worker.error).__name__)
         if event.worker.group == "updates":
-            reason = plain(str(event.worker.error) or type(event.worker.error).__name__)
             self.store.apply(LinkChanged(LinkState.OFFLINE, reason), self._now())
             self.set_timer(AGAIN_SECONDS, self._watch)
             self._changed()
-        elif event.worker.error is not None:
-            self.report_failure(event.worker.error)
+        else:
+            self._errands.complain(reason)
 
-    def report_failure(self, error: BaseException) -> None:
-        """Show the user an error that stopped something in the background."""
-        self._errands.complain(plain(str(error) or type(error).__name__))
-
-    def on_log_pane_failed(self, event: LogPane.Failed) -> None:
-        self.report_failure(event.error)
+    def on_work_failed(self, event: WorkFailed) -> None:
+        """Show a failure of background work, and carry on."""
+        self._errands.complain(plain(str(event.error)) or type(event.error).__name__)
 
     def _changed(self) -> None:
         if self._apply_timer is None:

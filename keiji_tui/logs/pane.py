@@ -17,8 +17,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
-from textual.worker import Worker, WorkerState
+from textual.worker import Worker
 
 from keiji.errors import EngineOffline, KeijiError, TaskNotFound
 from keiji.records import Run
@@ -26,6 +25,7 @@ from keiji.states import FAILURES
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
+from keiji_tui.background import WorkFailed, start_worker
 from keiji_tui.engine.link import Logs
 from keiji_tui.external import in_pager
 from keiji_tui.logs.chunk import Line
@@ -64,13 +64,6 @@ class LogPane(Vertical):
     LogPane > Horizontal { height: 1fr; min-height: 1; }
     """
 
-    class Failed(Message):
-        """An internal error stopped something that the pane was doing."""
-
-        def __init__(self, error: BaseException) -> None:
-            super().__init__()
-            self.error = error
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.match_client = MatchClient()
@@ -102,10 +95,6 @@ class LogPane(Vertical):
 
     def on_unmount(self) -> None:
         self.match_client.close()
-
-    def on_worker_state_changed(self, event: Worker.StateChanged) -> None:
-        if event.state is WorkerState.ERROR and event.worker.error is not None:
-            self.post_message(self.Failed(event.worker.error))
 
     # ── which log ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,14 +142,14 @@ class LogPane(Vertical):
             if isinstance(error, EngineOffline | TaskNotFound):
                 self._show_error(error.message)
                 return
-            if not isinstance(error, KeijiError) and error is not None and not failures:
-                self.post_message(self.Failed(error))
+            if error is not None and not isinstance(error, KeijiError) and not failures:
+                self.app.post_message(WorkFailed(error, "log"))
             reason = error.message if isinstance(error, KeijiError) else "the log cannot be followed"
             self._show_error(f"{plain(reason).rstrip('.')}; retrying")
             await asyncio.sleep(min(self.retry_seconds * 2 ** min(failures, 10), _MAX_RETRY_SECONDS))
             failures += 1
 
-    async def _follow_until_failure(self, source: Source) -> BaseException | None:
+    async def _follow_until_failure(self, source: Source) -> Exception | None:
         """Receive events and load lines until one of the two ends; return its error."""
         tasks = [asyncio.create_task(self.reader.run(source)), asyncio.create_task(self._receive_events(source))]
         try:
@@ -168,7 +157,8 @@ class LogPane(Vertical):
         finally:
             for task in tasks:
                 task.cancel()
-        return done.pop().exception()
+        error = done.pop().exception()
+        return error if isinstance(error, Exception) else None
 
     async def _receive_events(self, source: Source) -> None:
         count = 0
@@ -257,7 +247,7 @@ class LogPane(Vertical):
     def _start(self, operation: Operation) -> None:
         """Run an operation in the background, in place of the current one."""
         self._stop_operation()
-        self._operation = self.run_worker(partial(self._run, operation), group="operation", exit_on_error=False)
+        self._operation = start_worker(self, partial(self._run, operation), group="operation")
 
     async def _run(self, operation: Operation) -> None:
         worker = self._operation
@@ -450,8 +440,7 @@ class LogPane(Vertical):
     def _start_locating(self) -> None:
         if self._has_matches_to_locate and not self._is_locating:
             self._is_locating = True
-            work: Operation = self._locate_matches
-            self.run_worker(work, group="locate", exit_on_error=False)
+            start_worker(self, self._locate_matches, group="locate")
 
     async def _locate_matches(self) -> None:
         """Locate the matches in the visible lines until all are known."""
@@ -546,9 +535,7 @@ class LogPane(Vertical):
         text = view.screen.get_selected_text()
         if not text:
             text = "\n".join(map(view.copied_text, self._current_lines()))
-        self.app.copy_to_clipboard(text)
-        count = text.count("\n") + 1 if text else 0
-        self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
+        self.app.copy_to_clipboard(text)  # which notifies the user
         self._show_note("")
 
     def _current_lines(self) -> Iterable[Line]:
@@ -589,7 +576,8 @@ class LogPane(Vertical):
             return
         self._close_prompt()
         run = f"run {extent.run[:8]}, " if extent.run else ""
-        self._notify(f"saved {run}{counted(count, 'line')}\n{plain(str(path))}")
+        message = f"saved {run}{counted(count, 'line')}\n{plain(str(path))}"
+        self.app.notify(message, timeout=3, markup=False)
 
     async def _extent_to_save(self, source: Source) -> Extent:
         """Return the visible run of a task, or everything if there is a filter or several tasks."""
@@ -618,9 +606,6 @@ class LogPane(Vertical):
         except KeijiError as error:
             self._show_note(plain(error.message))
         self.app.refresh()
-
-    def _notify(self, message: str) -> None:
-        self.app.notify(message, timeout=3, markup=False)
 
     # ── the title ────────────────────────────────────────────────────────────────────────────────────────────────────
 

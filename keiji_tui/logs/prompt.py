@@ -27,7 +27,7 @@ class PromptKind(Enum):
 class LogPrompt(Vertical):
     """A label and an input, with an error message below."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "close", show=False)]
     DEFAULT_CSS = """
     LogPrompt { display: none; height: auto; }
     LogPrompt.-shown { display: block; }
@@ -109,6 +109,6 @@ class LogPrompt(Vertical):
         event.stop()
         self.post_message(self.Submitted(self.kind, event.value))
 
-    def action_cancel(self) -> None:
+    def action_leave(self) -> None:
         """Close the prompt without submitting."""
         self.post_message(self.Cancelled())
