@@ -23,9 +23,14 @@ class PatternError(KeijiError):
 
 
 class MatchClient:
-    """Sends requests to the process, one at a time, without blocking the event loop."""
+    """Sends requests to the process, one at a time, without blocking the event loop.
+
+    Attributes:
+        limit_seconds: time after which the process kills itself if it has not responded; for the next process.
+    """
 
     def __init__(self) -> None:
+        self.limit_seconds = 1.5
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = asyncio.Lock()
         self._sent_at: float | None = None
@@ -50,7 +55,7 @@ class MatchClient:
         """
         body = msgspec.msgpack.encode(request)
         async with self._lock:
-            process = self._process or _start_process()
+            process = self._process or self._start()
             self._process = process
             self._sent_at = time.monotonic()
             try:
@@ -68,6 +73,15 @@ class MatchClient:
             raise PatternError(response.error)
         return response
 
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keiji_tui.logs.match_worker", str(self.limit_seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def close(self) -> None:
         """Kill the process; the next request starts another one."""
         process, self._process = self._process, None
@@ -77,16 +91,6 @@ class MatchClient:
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     _close_pipe(pipe)
-
-
-def _start_process() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui.logs.match_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
 
 
 def _exchange(process: subprocess.Popen[bytes], body: bytes) -> bytes | None:

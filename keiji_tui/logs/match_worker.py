@@ -1,7 +1,7 @@
-"""``python -m keiji_tui.logs.match_worker``: the process that matches lines against regular expressions.
+"""``python -m keiji_tui.logs.match_worker SECONDS``: the process that matches lines against regular expressions.
 
 Catastrophic backtracking blocks the process in which it happens, and nothing there can interrupt it. This process is
-killed instead: by its client, or by the alarm that each request sets.
+killed instead: by its client, or by the alarm that each request sets, after SECONDS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from keiji_tui.logs.logfmt import CONTINUED, FORMATTED, parse, parse_moment, une
 from keiji_tui.logs.match_protocol import Check, Export, LineFilter, Locate, Request, Response, Select, Stream
 from keiji_tui.text.sanitise import LONGEST_LINE
 
-LIMIT_SECONDS = 1.5
 HEADER_BYTES = 4  # the length of a message precedes it
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 # Constructs that depend on more than the characters they match: anchors, boundaries, lookarounds, possessive repeats.
@@ -148,12 +147,12 @@ def _export_line(line: _ParsedLine) -> str:
     return f"{time}{level}{displayed_text(line.message, keep_paths=True)}\n"
 
 
-def serve(source: BinaryIO, sink: BinaryIO) -> None:
-    """Respond to requests until ``source`` ends."""
+def serve(source: BinaryIO, sink: BinaryIO, limit_seconds: float) -> None:
+    """Respond to requests until ``source`` ends; SIGALRM is sent if a request takes longer than the limit."""
     decode = msgspec.msgpack.Decoder(Request).decode
     while header := source.read(HEADER_BYTES):
         request = decode(source.read(int.from_bytes(header, "big")))
-        signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, limit_seconds)
         try:
             response = respond(request)
         except (re.error, OverflowError, RecursionError) as error:
@@ -166,4 +165,4 @@ def serve(source: BinaryIO, sink: BinaryIO) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # kills the process, even within a regular expression
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    serve(sys.stdin.buffer, sys.stdout.buffer, float(sys.argv[1]))

@@ -618,7 +618,7 @@ class LogPane(Vertical):
         kind = "logs " if len(self.slugs) > 1 else "log "
         names = [Content.assemble((kind, "$text-muted"), (title, "bold")) for title in self._titles]
         buffer = self.reader.buffer
-        is_empty = not len(buffer) and buffer.end is not None and self.reader.line_filter.is_all
+        is_empty = not buffer.size and buffer.end is not None
         empty = "  nothing printed yet" if is_empty and self.slugs and not self._error else ""
         filters = list(self._filter_parts())
         lefts = [*(Content.assemble(name, *filters, (empty, "$text-disabled")) for name in names), names[-1]]

@@ -6,20 +6,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from fake_link import FakeLink
+from log_scenes import LogLink, enter, log_lines, open_log
 from piloting import log, press, running, said, sees, text_of
-from scenes import center, snapshot, task
-from test_tui_log_finding import asked, opened
-from test_tui_log_reading import grow, lines, long_log
+from scenes import center
 from waiting import until
 
 from keiji.errors import KeijiError, TaskNotFound
 from keiji_engine.bus.protocol import LogSlice
-from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.engine.link import LogPart
 
 
-class FailingLink(FakeLink):
+class FailingLink(LogLink):
     """A link to a log whose methods raise the given error, if there is one. A followed log ends if ``ends`` is set."""
 
     follow_error: Exception | None = None
@@ -41,16 +38,9 @@ class FailingLink(FakeLink):
         return await super().read(task, position, limit)
 
 
-def failing_link(data: bytes) -> FailingLink:
-    complete = long_log(data)
-    link = FailingLink(snapshot([task("a")]), LinkChanged(LinkState.LIVE), logs=complete._logs)
-    link.files = complete.files
-    return link
-
-
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeijiError("the log is locked"), None])
 async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again(error: Exception | None) -> None:
-    link = failing_link(lines(0, 100))
+    link = FailingLink(log_lines(0, 100))
     link.follow_error, link.ends = error, error is None
     app = center(link)
     app._tasks_screen.log_pane.retry_seconds = 0.01
@@ -61,12 +51,12 @@ async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again(error
         assert said(app).count("boom") == isinstance(error, RuntimeError)
         link.follow_error, link.ends = None, False
         await until(pilot, sees(app, "line 0000099", "following"))
-        grow(link, lines(100, 101))
+        link.append(log_lines(100, 101))
         await until(pilot, sees(app, "line 0000100"))
 
 
 async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported() -> None:
-    link = failing_link(lines(0, 10_000))
+    link = FailingLink(log_lines(0, 10_000))
     link.read_error = RuntimeError("the reader is broken")
     app = center(link)
     app._tasks_screen.log_pane.retry_seconds = 0.01
@@ -74,14 +64,14 @@ async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported() ->
         await until(pilot, sees(app, "the log cannot be followed; retrying"))
         await until(pilot, lambda: said(app).count("the reader is broken") == 1)
         link.read_error = None
-        await opened(pilot, app, "line 0009999")
+        await open_log(pilot, app, "line 0009999")
         await until(pilot, sees(app, "following"))
         await press(pilot, "g")
         await until(pilot, sees(app, "line 0000000"))
 
 
 async def test_the_log_of_a_deleted_task_is_not_followed_again() -> None:
-    link = failing_link(lines(0, 10))
+    link = FailingLink(log_lines(0, 10))
     link.follow_error = TaskNotFound("there is no task a")
     app = center(link)
     app._tasks_screen.log_pane.retry_seconds = 0.001
@@ -93,18 +83,18 @@ async def test_the_log_of_a_deleted_task_is_not_followed_again() -> None:
 
 
 async def test_failures_of_workers_are_reported(tmp_path: Path) -> None:
-    link = failing_link(lines(0, 100_000))
+    link = FailingLink(log_lines(0, 20_000))
     app = center(link)
     async with running(app) as pilot:
-        await opened(pilot, app, "line 0099999")
+        await open_log(pilot, app, "line 0019999")
         link.read_error = RuntimeError("the search is broken")
-        await asked(pilot, app, "slash", "nowhere")
+        await enter(pilot, app, "slash", "nowhere")
         await until(pilot, lambda: "the search is broken" in said(app))
         link.read_error = RuntimeError("saving is broken")
-        await asked(pilot, app, "ctrl+s", str(tmp_path / "saved.txt"))
+        await enter(pilot, app, "ctrl+s", str(tmp_path / "saved.txt"))
         await until(pilot, lambda: "saving is broken" in said(app))
         link.read_error = None
         app._tasks_screen.log_pane.prompt.close()
         app.screen.set_focus(log(app))
-        await asked(pilot, app, "slash", "0099990")
+        await enter(pilot, app, "slash", "0019990")
         await until(pilot, lambda: log(app).is_current_visible)

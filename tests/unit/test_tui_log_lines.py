@@ -217,7 +217,7 @@ def test_a_progress_bar_is_one_line_with_its_last_state() -> None:
 
 def test_a_progress_bar_that_is_followed_is_one_line_of_bounded_size() -> None:
     buffer = LogBuffer()
-    for line in (lines := logged(*progress(3_000))):
+    for line in (lines := logged(*progress(400))):
         chunk = chunk_of([line], buffer.end or 0)
         buffer.append(chunk.lines(), chunk.position, chunk.end)
         assert len(buffer) <= 2

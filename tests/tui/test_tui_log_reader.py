@@ -1,4 +1,4 @@
-"""When a filtered log is being searched for more lines, and when that is over."""
+"""When a log is being scanned for lines that its filter selects."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.source import TaskLog
 
 
-async def test_a_scan_is_over_when_its_last_lines_are_shown(tmp_path: Path) -> None:
-    """Escape stops a scan, or removes the filter if there is none: it must not depend on a key's exact moment."""
+async def test_a_scan_ends_when_its_last_lines_are_shown(tmp_path: Path) -> None:
+    """Escape stops a scan, or removes the filter if there is none. It must not find a scan that has ended."""
     log = tmp_path / "scheduler.log"
     log.write_text("the planner began\nscheduler online\n")
     source, client = TaskLog(ServiceLogs(lambda _: log), "scheduler"), MatchClient()

@@ -100,7 +100,7 @@ def exchange(*questions: Request) -> list[Response]:
         body = msgspec.msgpack.encode(question)
         source.write(len(body).to_bytes(4, "big") + body)
     source.seek(0)
-    serve(source, sink)
+    serve(source, sink, 1.5)
     sink.seek(0)
     answers = []
     while header := sink.read(4):
@@ -128,6 +128,8 @@ async def test_a_client_recovers_from_a_pattern_that_takes_too_long() -> None:
         assert (await client.request(Select(line, ALL_LINES, "ab$"))).selected == [0]
         with pytest.raises(PatternError, match="missing"):
             await client.request(Check("(a"))
+        client.close()
+        client.limit_seconds = 0.1
         with pytest.raises(PatternError, match="too long"):
             await client.request(Select(line, ALL_LINES, "(a+)+$"))
         assert (await client.request(Check("a"))).error == ""
