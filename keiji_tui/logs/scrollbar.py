@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.style import Style
 from textual import events
 from textual.message import Message
 from textual.strip import Strip
@@ -38,6 +39,7 @@ class LogScrollbar(Widget):
         self._visible: tuple[int, int] | None = None
         self._log = (0, 0)
         self._is_dragged = False
+        self._styles: tuple[Style, Style] | None = None  # of the bar and of the thumb
 
     def show(self, visible: tuple[int, int] | None, oldest: int, size: int) -> None:
         """Move the thumb.
@@ -74,7 +76,12 @@ class LogScrollbar(Widget):
         self.post_message(self.Scrolled(None if is_end else oldest + (size - oldest) * max(0, y) // (height - 1)))
 
     def render_line(self, y: int) -> Strip:
-        style = self.rich_style
-        if self._visible is not None and y in thumb(*self._visible, *self._log, self.size.height):
-            style += self.get_component_rich_style("log-scrollbar--thumb", partial=True)
-        return Strip.blank(1, style)
+        if self._styles is None:
+            base = self.rich_style
+            self._styles = base, base + self.get_component_rich_style("log-scrollbar--thumb", partial=True)
+        is_thumb = self._visible is not None and y in thumb(*self._visible, *self._log, self.size.height)
+        return Strip.blank(1, self._styles[is_thumb])
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles = None

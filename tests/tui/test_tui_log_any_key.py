@@ -42,7 +42,7 @@ async def test_any_key_in_a_log(seed: int, tmp_path: Path, monkeypatch: pytest.M
         driver = app._driver
         assert driver is not None
         await pilot.press("l")
-        for _ in range(150):
+        for _ in range(100):
             key = chance.choice(KEYS)
             driver.send_message(events.Key(key, key if len(key) == 1 else None))
             if chance.random() < 0.1:

@@ -1,11 +1,10 @@
-"""What happens if a log cannot be read, or if something in a pane fails."""
+"""What happens if a log cannot be read, or if background work of a log pane fails."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from log_scenes import LogLink, enter, log_lines, open_log
 from piloting import log, press, running, said, sees, text_of
 from scenes import center
@@ -15,21 +14,26 @@ from keiji.errors import KeijiError, TaskNotFound
 from keiji_engine.bus.protocol import LogSlice
 from keiji_tui.engine.link import LogPart
 
+END = "end"
+
 
 class FailingLink(LogLink):
-    """A link to a log whose methods raise the given error, if there is one. A followed log ends if ``ends`` is set."""
+    """A link to a log that cannot be followed or read as long as there is an error for it.
 
-    follow_error: Exception | None = None
+    Attributes:
+        follow_error: raised while the log is followed; `END` ends it without an error.
+        read_error: raised by each read.
+    """
+
+    follow_error: Exception | str = ""
     read_error: Exception | None = None
-    ends = False
 
     async def follow(self, task: str) -> AsyncIterator[LogPart]:
-        if self.follow_error is not None:
-            self.followed.append(task)
-            raise self.follow_error
         async for part in super().follow(task):
+            if isinstance(self.follow_error, Exception):
+                raise self.follow_error
             yield part
-            if self.ends:
+            if self.follow_error == END:
                 return
 
     async def read(self, task: str, position: int | None, limit: int) -> LogSlice:
@@ -38,28 +42,32 @@ class FailingLink(LogLink):
         return await super().read(task, position, limit)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom"), KeijiError("the log is locked"), None])
-async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again(error: Exception | None) -> None:
+async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again() -> None:
     link = FailingLink(log_lines(0, 100))
-    link.follow_error, link.ends = error, error is None
     app = center(link)
-    app._tasks_screen.log_pane.retry_seconds = 0.01
+    app._tasks_screen.log_pane.retry_seconds = 0.0005
+    errors = (
+        (RuntimeError("boom"), "the log cannot be followed"),
+        (KeijiError("the log is locked."), "the log is locked"),
+        (END, "the log cannot be followed"),
+    )
     async with running(app) as pilot:
-        reason = error.message if isinstance(error, KeijiError) else "the log cannot be followed"
-        await until(pilot, sees(app, f"{reason}; retrying"))
-        await until(pilot, lambda: len(link.followed) > 3)
-        assert said(app).count("boom") == isinstance(error, RuntimeError)
-        link.follow_error, link.ends = None, False
-        await until(pilot, sees(app, "line 0000099", "following"))
-        link.append(log_lines(100, 101))
-        await until(pilot, sees(app, "line 0000100"))
+        for number, (error, reason) in enumerate(errors, start=100):
+            await until(pilot, sees(app, f"line {number - 1:07}", "following"))
+            link.follow_error, followed = error, len(link.followed)
+            link.append(log_lines(number, number + 1))
+            await until(pilot, sees(app, f"{reason}; retrying"))
+            await until(pilot, lambda followed=followed: len(link.followed) > followed + 2)
+            link.follow_error = ""
+        await until(pilot, sees(app, "line 0000102", "following"))
+        assert said(app) == ["boom"]
 
 
 async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported() -> None:
     link = FailingLink(log_lines(0, 10_000))
     link.read_error = RuntimeError("the reader is broken")
     app = center(link)
-    app._tasks_screen.log_pane.retry_seconds = 0.01
+    app._tasks_screen.log_pane.retry_seconds = 0.0005
     async with running(app) as pilot:
         await until(pilot, sees(app, "the log cannot be followed; retrying"))
         await until(pilot, lambda: said(app).count("the reader is broken") == 1)
@@ -82,7 +90,7 @@ async def test_the_log_of_a_deleted_task_is_not_followed_again() -> None:
         assert len(link.followed) == 1
 
 
-async def test_failures_of_workers_are_reported(tmp_path: Path) -> None:
+async def test_failures_of_background_work_are_reported(tmp_path: Path) -> None:
     link = FailingLink(log_lines(0, 20_000))
     app = center(link)
     async with running(app) as pilot:

@@ -8,6 +8,7 @@ from log_scenes import LogLink, enter, line_with, log_lines, open_log, visible_n
 from piloting import log, press, running, sees, text_of
 from scenes import center
 from textual.pilot import Pilot
+from textual.widgets import Input
 from waiting import until
 
 from keiji_tui.app import ControlCenter
@@ -35,6 +36,12 @@ async def test_a_distant_match_is_found_and_then_the_next_and_previous_ones() ->
     app = center(haystack())
     async with running(app) as pilot:
         await open_log(pilot, app, "line 0017999")
+        # While the prompt is open, keys of the log edit its text.
+        await press(pilot, "slash", "n", "ctrl+s", "up", "pageup", "y", "ctrl+u", "w")
+        assert app.screen.query_one(LogPrompt).query_one(Input).value == "w"
+        assert (log(app).following, log(app).is_wrapped, app.clipboard) == (True, False, "")
+        assert "save to" not in text_of(app)
+        await closed(pilot, app)
         for text in ("nothing of the kind", "NEEDLE"):  # a capital letter makes the search case-sensitive
             await enter(pilot, app, "slash", text)
             await until(pilot, sees(app, "no match", "line 0017999"))
@@ -64,16 +71,6 @@ async def test_a_distant_match_is_found_and_then_the_next_and_previous_ones() ->
             await press(pilot, ")")
             await until(pilot, lambda: "missing )" not in text_of(app))
             await closed(pilot, app)
-
-
-async def test_keys_of_the_log_edit_the_text_while_the_prompt_is_open() -> None:
-    app = center(haystack())
-    async with running(app) as pilot:
-        await open_log(pilot, app, "line 0017999")
-        await press(pilot, "slash", "n", "ctrl+s", "up", "pageup", "y", "ctrl+u", "w")
-        assert app.screen.query_one(LogPrompt).query_one("Input").value == "w"  # type: ignore[attr-defined]
-        assert (log(app).following, log(app).is_wrapped, app.clipboard) == (True, False, "")
-        assert "save to" not in text_of(app)
 
 
 async def test_an_expression_that_never_finishes_blocks_nothing_and_can_be_stopped() -> None:
@@ -127,12 +124,7 @@ async def test_a_filter_shows_the_selected_lines_of_the_whole_log_and_new_ones()
         await press(pilot, "O")
         await until(pilot, sees(app, "line 0017999"))
         assert "err only" not in text_of(app)
-
-
-async def test_the_first_visible_line_stays_when_a_filter_is_set_or_removed() -> None:
-    app = center(haystack())
-    async with running(app) as pilot:
-        await open_log(pilot, app, "line 0017999")
+        # The first visible line stays at the top when a filter is set or removed.
         await enter(pilot, app, "slash", "line 0007000")  # which is not placed at the top
         await until(pilot, lambda: log(app).is_current_visible and not app._tasks_screen.log_pane.is_busy)
         top = log(app).top
