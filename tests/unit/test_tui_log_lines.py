@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keiji_engine.logs.line_format import StreamFormatter
 from keiji_tui.logs.buffer import LogBuffer
-from keiji_tui.logs.chunk import MAX_LINE_CHARS, Chunk, Line
+from keiji_tui.logs.chunk import MAX_LINE_CHARS, Chunk, Line, join_fragments
 from keiji_tui.logs.display import display
 from keiji_tui.logs.line import line_kind, original_message, plain_message
 from keiji_tui.logs.logfmt import LogLine, parse, quote, unescape
@@ -238,8 +238,10 @@ def test_fragments_are_joined_when_lines_before_them_are_loaded() -> None:
 def test_fragments_of_different_streams_and_runs_are_not_joined() -> None:
     lines = chunk_of([*logged("out"), *logged("err\n", level="ERROR"), *logged("put\n")]).lines()
     assert [plain_message(line) for line in lines] == ["out", "err", "put"]
-    tasks = [line._replace(task=slug) for line, slug in zip(lines, "aab", strict=True)]
-    assert [line.task for line in tasks] == ["a", "a", "b"]
+    first, second = chunk_of(logged("half a li", "ne\n")).stored_lines()
+    assert len(join_fragments([first, second])) == 1
+    assert len(join_fragments([first._replace(task="a"), second._replace(task="b")])) == 2
+    assert len(join_fragments([first, second._replace(raw=second.raw.replace("run=01ab", "run=02ab"))])) == 2
 
 
 def test_fragments_are_searched_and_exported_as_one_line() -> None:
