@@ -49,7 +49,7 @@ class Table:
         self.is_within_limits = True
 
     def row(self, name: str, value: float, unit: str, limit: float | None = None) -> None:
-        """Print a result."""
+        """Export a result."""
         is_within = limit is None or value <= limit
         self.is_within_limits &= is_within
         rating = "" if limit is None else f"limit {limit:g}" + ("" if is_within else "  EXCEEDED")
@@ -93,7 +93,7 @@ async def measure(installation: Installation, table: Table) -> None:
         await until(lambda: app.store.tasks and app.tasks_screen.table.selected == "big")
         pane = app.tasks_screen.log_pane
         view: LogView = pane.view
-        table.row("open at the end", await until(lambda: view.lines_shown), "s", OPEN_LIMIT)
+        table.row("open at the end", await until(lambda: view.visible_lines), "s", OPEN_LIMIT)
         await press(pilot, "l")
         await settle(pilot)
         before = memory()
@@ -107,7 +107,7 @@ async def measure(installation: Installation, table: Table) -> None:
         table.row("scroll half a page up, slowest of 50", slowest, "s", MOVE_LIMIT)
         began = time.perf_counter()
         await press(pilot, "g")
-        await until(lambda: view.lines_shown and view.top == 0)
+        await until(lambda: view.visible_lines and view.top == 0)
         table.row("go to the oldest line", time.perf_counter() - began, "s", MOVE_LIMIT)
         began = time.perf_counter()
         await press(pilot, "G")
@@ -117,7 +117,7 @@ async def measure(installation: Installation, table: Table) -> None:
             began = time.perf_counter()
             await enter(pilot, app, "slash", pattern)
             pressed, slowest = 0, 0.0
-            while not (view.here == 0 and view.is_here_visible):
+            while not (view.current == 0 and view.is_current_visible):
                 key_began = time.perf_counter()
                 await press(pilot, "k" if pressed % 2 else "j")
                 slowest, pressed = max(slowest, time.perf_counter() - key_began), pressed + 1
@@ -159,7 +159,7 @@ async def flood(installation: Installation, table: Table) -> None:
             await asyncio.sleep(0.01)
         lasted = time.perf_counter() - began
         await press(pilot, "f")
-        await until(lambda: view.following and "run succeeded" in view.lines_shown[-1].raw)
+        await until(lambda: view.following and "run succeeded" in view.visible_lines[-1].raw)
         took.sort()
         table.row("flood: duration", lasted, "s")
         table.row("flood: keys pressed", len(took), "")

@@ -1,24 +1,24 @@
-"""Which rows of which lines are on the screen, and where in the file that is. Pure."""
+"""Which rows of which lines are on the screen, and the thumb of the scroll bar. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-Row = tuple[int, int]  # the index of a line, and which of its rows; it has several where long lines are wrapped
-Height = Callable[[int], int]  # how many rows the line of an index takes
+Row = tuple[int, int]  # index of a line and number of one of its rows; a wrapped line has several
+Height = Callable[[int], int]  # returns the number of rows of the line at an index
 
 
-def rows_from(index: int, row: int, count: int, lines: int, height: Height) -> list[Row]:
-    """Return ``count`` rows at most from one row of one line on, of so many lines."""
+def rows_from(index: int, row: int, count: int, line_count: int, height: Height) -> list[Row]:
+    """Return up to ``count`` rows, beginning with row ``row`` of the line at ``index``."""
     rows: list[Row] = []
-    while len(rows) < count and index < lines:
+    while len(rows) < count and index < line_count:
         rows += [(index, number) for number in range(row, height(index))]
         index, row = index + 1, 0
     return rows[:count]
 
 
 def rows_before(index: int, row: int, count: int, height: Height) -> list[Row]:
-    """Return the ``count`` rows at most that end right before one row of one line."""
+    """Return up to ``count`` rows that end before row ``row`` of the line at ``index``."""
     rows = [(index, number) for number in reversed(range(row))]
     while len(rows) < count and index > 0:
         index -= 1
@@ -27,10 +27,16 @@ def rows_before(index: int, row: int, count: int, height: Height) -> list[Row]:
 
 
 def thumb(first: int, last: int, oldest: int, size: int, height: int) -> range:
-    """Return which of ``height`` rows stand for what is seen of a file; none where that is all of it."""
-    whole = size - oldest
-    if whole <= 0 or height <= 0 or (first <= oldest and last >= size):
+    """Return the rows of the scroll bar's thumb; empty if the whole log is visible.
+
+    Args:
+        first, last: bounds of the visible part, in bytes.
+        oldest, size: bounds of the log, in bytes.
+        height: rows of the scroll bar.
+    """
+    total = size - oldest
+    if total <= 0 or height <= 0 or (first <= oldest and last >= size):
         return range(0)
-    begin = min(height - 1, max(0, int((first - oldest) / whole * height)))
-    end = height if last >= size else max(begin + 1, int((last - oldest) / whole * height))
+    begin = min(height - 1, max(0, int((first - oldest) / total * height)))
+    end = height if last >= size else max(begin + 1, int((last - oldest) / total * height))
     return range(begin, end)

@@ -1,4 +1,7 @@
-"""One line of a log, taken apart: ``time=… level=… run=… msg="…"``, the value quoted as Go quotes."""
+"""Parses log lines: ``time=… level=… run=… msg="…"``, with Go's quoting.
+
+A line that ends in ``more=1`` is continued by the next line of the same run and level.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,33 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
+# Groups: what precedes the message, time, stream (level and run), level, service, run, message (escaped). The closing
+# quote is missing if the line was cut.
+FORMATTED = re.compile(
+    r'(time=(\S+) (level=(\S+)(?: service=(\S+))?(?: run=(\S+))?) msg=)"([^"\\]*(?:\\.[^"\\]*)*)\\?"?(?: more=1)?',
+    re.DOTALL,
+)
+CONTINUED = " more=1"
 _PAIR = re.compile(r'([A-Za-z_][\w.]*)=("(?:[^"\\]|\\.)*"|\S*)(?:\s+|$)')
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
-# What a shim writes under the id of its run, as the run itself cannot be told from it otherwise.
-_OWN_WORDS = re.compile(r"(?:run (?:succeeded|failed|stopped|timed out|lost) after .*|.*, exiting\.\.\.)", re.DOTALL)
-_SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+# Messages that a shim writes under the id of its run.
+_SHIM_MESSAGES = re.compile(
+    r"(?:run (?:succeeded|failed|stopped|timed out|lost) after .*|.*, exiting\.\.\.)", re.DOTALL
+)
+_ESCAPED = re.compile(r'[\\"\x00-\x1f\x7f-\x9f]')
+_SIMPLE_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """What a line says.
+    """A parsed line.
 
     Args:
-        moment: when; None where the line does not say.
-        level: in capitals, "" where the line does not say.
-        run: the id of the run that printed it; "" for a line about the task.
-        service: which part of the engine wrote it about itself; "" in the log of a task.
-        message: still with whatever escape codes the task printed.
+        message: text with the escape sequences that the task printed.
+        moment: when it was printed; None if the line has no time.
+        level: in capitals; "" if the line has none.
+        run: id of the run that printed it; "" for a message about the task.
+        service: service of the engine that wrote it; "" in the log of a task.
     """
 
     message: str
@@ -41,24 +54,27 @@ class LogLine:
 
     @property
     def is_life_cycle(self) -> bool:
-        """Whether keiji says this about the task, rather than the task itself."""
-        return (
-            self.moment is not None and not self.service and (not self.run or bool(_OWN_WORDS.fullmatch(self.message)))
-        )
+        """Whether keiji wrote the line about the task, rather than the task itself."""
+        if self.moment is None or self.service:
+            return False
+        return not self.run or bool(_SHIM_MESSAGES.fullmatch(self.message))
 
 
 def parse(line: str) -> LogLine:
-    """Read a line. One that is not of our form is a message as it stands."""
+    """Parse a line. A line in another format becomes a message as a whole."""
+    if match := FORMATTED.fullmatch(line):
+        _, time, _, level, service, run, message = match.groups()
+        return LogLine(unescape(message), parse_moment(time), level.upper(), run or "", service or "")
     fields: dict[str, str] = {}
     position = 0
     while match := _PAIR.match(line, position):
-        fields[match[1]] = unquoted(match[2]) if match[2].startswith('"') else match[2]
+        fields[match[1]] = unescape(match[2][1:-1]) if match[2].startswith('"') else match[2]
         position = match.end()
     if position < len(line) or "msg" not in fields:
         return LogLine(line)
     return LogLine(
         fields["msg"],
-        _moment(fields.get("time", "")),
+        parse_moment(fields.get("time", "")),
         fields.get("level", "").upper(),
         fields.get("run", ""),
         fields.get("service", ""),
@@ -66,24 +82,35 @@ def parse(line: str) -> LogLine:
 
 
 def moment_of(line: str) -> datetime | None:
-    """Return when a line was printed; None where it does not say."""
-    return _moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
+    """Return when a line was printed; None if it has no time."""
+    return parse_moment(line[5 : line.find(" ", 5)]) if line.startswith("time=") else parse(line).moment
 
 
-def unquoted(text: str) -> str:
-    """Return what a quoted value stands for."""
-    return _ESCAPE.sub(_letter, text[1:-1])
+def unescape(text: str) -> str:
+    """Return the value of what is between the quotes of a quoted string."""
+    return _ESCAPE.sub(_unescape, text) if "\\" in text else text
 
 
-def _letter(match: re.Match[str]) -> str:
+def quote(text: str) -> str:
+    """Return a string whose value is ``text``."""
+    return '"' + _ESCAPED.sub(_escape, text) + '"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    char = match[0]
+    return f"\\{char}" if char in '"\\' else f"\\x{ord(char):02x}"
+
+
+def _unescape(match: re.Match[str]) -> str:
     code = match[1]
     if len(code) == 1:
-        return _SIMPLE.get(code, code)
+        return _SIMPLE_ESCAPES.get(code, code)
     number = int(code, 8) if code.isdigit() and len(code) == 3 else int(code[1:], 16)
     return chr(number) if number < 0x110000 and not 0xD800 <= number < 0xE000 else "\ufffd"
 
 
-def _moment(text: str) -> datetime | None:
+def parse_moment(text: str) -> datetime | None:
+    """Return an ISO 8601 time; None if the text is not one, or has no time zone."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The terminal's side of matching: a process that is started when it is first needed, and ended when it takes long."""
+"""Client of the process that matches lines. It starts the process when needed, and kills it if it takes too long."""
 
 from __future__ import annotations
 
@@ -12,95 +12,102 @@ from typing import IO
 import msgspec
 
 from keiji.errors import KeijiError
-from keiji_tui.logs.match_protocol import Answer, Question
+from keiji_tui.logs.match_protocol import Request, Response
 
-_HEADER = 4
-_PATIENCE_SECONDS = 0.3
+_HEADER_BYTES = 4
+_INTERRUPT_AFTER_SECONDS = 0.3
 
 
-class PatternFailed(KeijiError):
+class PatternError(KeijiError):
     """the expression cannot be matched"""
 
 
-class Matcher:
-    """Answers questions about lines, one at a time, beside everything that the terminal does."""
+class MatchClient:
+    """Sends requests to the process, one at a time, without blocking the event loop.
+
+    Attributes:
+        limit_seconds: time after which the process kills itself if it has not responded; for the next process.
+    """
 
     def __init__(self) -> None:
+        self.limit_seconds = 1.5
         self._process: subprocess.Popen[bytes] | None = None
-        self._turn = asyncio.Lock()
-        self._asked_at: float | None = None
+        self._lock = asyncio.Lock()
+        self._sent_at: float | None = None
 
     @property
     def busy_seconds(self) -> float:
-        """For how long the question has been with the process that is under way."""
-        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+        """The time since the current request was sent; 0 if there is none."""
+        return 0.0 if self._sent_at is None else time.monotonic() - self._sent_at
 
     def interrupt(self) -> None:
-        """Give up a question that takes long, so that the next one does not wait for it."""
-        if self.busy_seconds > _PATIENCE_SECONDS:
+        """Abort the current request if it takes long, so that the next one does not have to wait for it."""
+        if self.busy_seconds > _INTERRUPT_AFTER_SECONDS:
             self.close()
 
-    async def ask(self, question: Question) -> Answer:
-        """Return the answer. Raises PatternFailed for what is no expression, or one that takes too long.
+    async def request(self, request: Request) -> Response:
+        """Return the response to a request.
 
-        A question whose asker is cancelled ends the process: nobody else could be answered before it is done.
+        Cancellation kills the process, because it could not serve another request until it has finished this one.
+
+        Raises:
+            PatternError: the pattern is invalid, or matching it takes too long.
         """
-        body = msgspec.msgpack.encode(question)
-        async with self._turn:
-            process = self._process or _start()
+        body = msgspec.msgpack.encode(request)
+        async with self._lock:
+            process = self._process or self._start()
             self._process = process
-            self._asked_at = time.monotonic()
+            self._sent_at = time.monotonic()
             try:
-                answered = await asyncio.to_thread(_exchange, process, body)
+                received = await asyncio.to_thread(_exchange, process, body)
             except asyncio.CancelledError:
                 self.close()
                 raise
             finally:
-                self._asked_at = None
-        if answered is None:
+                self._sent_at = None
+        if received is None:
             self.close()
-            raise PatternFailed("the expression takes too long; try a simpler one")
-        found = msgspec.msgpack.decode(answered, type=Answer)
-        if found.error:
-            raise PatternFailed(found.error)
-        return found
+            raise PatternError("the expression takes too long; try a simpler one")
+        response = msgspec.msgpack.decode(received, type=Response)
+        if response.error:
+            raise PatternError(response.error)
+        return response
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "keiji_tui.logs.match_worker", str(self.limit_seconds)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def close(self) -> None:
-        """End the process; the next question starts another."""
+        """Kill the process; the next request starts another one."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
-                    _close(pipe)
-
-
-def _start() -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui.logs.match_worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+                    _close_pipe(pipe)
 
 
 def _exchange(process: subprocess.Popen[bytes], body: bytes) -> bytes | None:
-    """Return the answer to a question, None where the process ended over it."""
+    """Send a request and return the response; None if the process ended."""
     source, sink = process.stdout, process.stdin
     if source is None or sink is None:
         return None
     try:
-        sink.write(len(body).to_bytes(_HEADER, "big") + body)
+        sink.write(len(body).to_bytes(_HEADER_BYTES, "big") + body)
         sink.flush()
-        header = source.read(_HEADER)
-        answered = source.read(int.from_bytes(header, "big"))
-    except (OSError, ValueError):  # its pipes are closed as it is ended
+        header = source.read(_HEADER_BYTES)
+        received = source.read(int.from_bytes(header, "big"))
+    except (OSError, ValueError):  # `close` closes the pipes
         return None
-    return answered if len(header) == _HEADER else None
+    return received if len(header) == _HEADER_BYTES else None
 
 
-def _close(pipe: IO[bytes]) -> None:
+def _close_pipe(pipe: IO[bytes]) -> None:
     with contextlib.suppress(OSError):
         pipe.close()

@@ -1,4 +1,4 @@
-"""What is asked of lines, and the messages between the terminal and the process that matches them."""
+"""The messages between the terminal and the process that matches lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Stream(StrEnum):
-    """Where a program printed a line."""
+    """The stream to which a program printed a line."""
 
     BOTH = "both"
     OUT = "out"
@@ -16,11 +16,11 @@ class Stream(StrEnum):
 
 
 class LineFilter(msgspec.Struct, frozen=True):
-    """Which lines are shown.
+    """Selects lines.
 
     Args:
-        pattern: a regular expression that is found in them; "" for every line.
-        inverted: whether it is not found in them.
+        pattern: regular expression that lines contain; "" selects all.
+        inverted: whether to select the lines that do not contain it.
     """
 
     pattern: str = ""
@@ -29,60 +29,66 @@ class LineFilter(msgspec.Struct, frozen=True):
 
     @property
     def is_all(self) -> bool:
+        """Whether every line is selected."""
         return not self.pattern and self.stream is Stream.BOTH
 
     @classmethod
-    def typed(cls, text: str, stream: Stream) -> LineFilter:
-        """Return what somebody typed: an exclamation mark in front inverts."""
+    def parse(cls, text: str, stream: Stream) -> LineFilter:
+        """Return the filter for what the user typed; a leading exclamation mark inverts it."""
         inverted = text.startswith("!")
         pattern = text[1:] if inverted else text
         return cls(pattern, inverted and bool(pattern), stream)
 
 
-ALL = LineFilter()
+ALL_LINES = LineFilter()
 
 
 class Check(msgspec.Struct, frozen=True, tag=True):
-    """Is this a regular expression?"""
+    """Check that a pattern is a valid regular expression."""
 
     pattern: str
 
 
-class Choose(msgspec.Struct, frozen=True, tag=True):
-    """Which lines of ``text`` are shown and have ``find`` in them? Answered by their numbers."""
+class Select(msgspec.Struct, frozen=True, tag=True):
+    """Return the numbers of the lines of ``text`` that the filter selects and that contain ``find``."""
 
     text: str
-    sift: LineFilter = ALL
+    line_filter: LineFilter = ALL_LINES
     find: str = ""
 
 
 class Locate(msgspec.Struct, frozen=True, tag=True):
-    """Where in each of some lines, as they are shown, is the pattern? Answered by spans for each."""
+    """Return the spans of the pattern in the displayed text of each line."""
 
     lines: list[str]
     pattern: str
 
 
-class Print(msgspec.Struct, frozen=True, tag=True):
-    """The lines of ``text`` that are shown, and belong to ``run`` unless that is "", as text for a file.
+class Export(msgspec.Struct, frozen=True, tag=True):
+    """Return the selected lines of ``text`` as text for a file.
 
     Args:
-        names: what stands before each line of ``text``, where there is anything to tell them apart.
+        run: id of the run to which the lines must belong; "" for any.
+        names: prefix of each line of ``text``; empty for none.
     """
 
     text: str
-    sift: LineFilter = ALL
+    line_filter: LineFilter = ALL_LINES
     run: str = ""
     names: list[str] = []
 
 
-Question = Check | Choose | Locate | Print
+Request = Check | Select | Locate | Export
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """What came of a question; ``error`` says why the pattern is none."""
+class Response(msgspec.Struct, frozen=True):
+    """The result of a request.
+
+    Args:
+        error: why the pattern is invalid; "" if it is valid.
+    """
 
     error: str = ""
-    chosen: list[int] = []
+    selected: list[int] = []
     spans: list[list[tuple[int, int]]] = []
     text: str = ""

@@ -1,4 +1,4 @@
-"""What came in of a log and was not shown yet: the newest of it, whatever the speed at which it comes. Pure."""
+"""Chunks of a log that have arrived and are not shown yet, at any rate of output, in bounded memory. Pure."""
 
 from __future__ import annotations
 
@@ -6,46 +6,53 @@ from collections import deque
 
 from keiji_tui.logs.chunk import Chunk
 
-MOST_LETTERS = 512 * 1024
+MAX_CHARS = 512 * 1024
 
 
 class PendingChunks:
-    """Pieces in the order of the file; where they are too many the oldest go, and are read from the file if needed."""
+    """A queue of chunks in file order. If it is full, the oldest are dropped; they can be read from the file.
 
-    def __init__(self, most: int = MOST_LETTERS) -> None:
-        self._most = most
-        self._pieces: deque[Chunk] = deque()
-        self._letters = 0
+    Args:
+        max_chars: total length of the chunks kept.
+
+    Attributes:
+        end: position after the newest chunk; None if there was none.
+    """
+
+    def __init__(self, max_chars: int = MAX_CHARS) -> None:
+        self._max_chars = max_chars
+        self._chunks: deque[Chunk] = deque()
+        self._chars = 0
         self.end: int | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._pieces)
+        return bool(self._chunks)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._pieces.clear()
-        self._letters, self.end = 0, None
+        """Discard everything."""
+        self._chunks.clear()
+        self._chars, self.end = 0, None
 
-    def add(self, piece: Chunk) -> None:
-        """Take in what was appended."""
-        if not piece.text:
+    def append(self, chunk: Chunk) -> None:
+        """Add what was appended to the log."""
+        if not chunk.text:
             return
-        self.look_at(piece)
-        while self._letters > self._most and len(self._pieces) > 1:
-            self._letters -= len(self._pieces.popleft().text)
+        self.append_tail(chunk)
+        while self._chars > self._max_chars and len(self._chunks) > 1:
+            self._chars -= len(self._chunks.popleft().text)
 
-    def look_at(self, piece: Chunk) -> None:
-        """Take in what the end of the log looks like, even where that is empty."""
-        self._pieces.append(piece)
-        self._letters += len(piece.text)
-        self.end = piece.end
+    def append_tail(self, chunk: Chunk) -> None:
+        """Add the current tail of the log, even if it is empty."""
+        self._chunks.append(chunk)
+        self._chars += len(chunk.text)
+        self.end = chunk.end
 
     def pop(self) -> Chunk:
-        """Return the oldest pieces that follow each other without a gap, as one."""
-        first = self._pieces.popleft()
-        rest: list[Chunk] = []
-        while self._pieces and self._pieces[0].position == (rest[-1] if rest else first).end:
-            rest.append(self._pieces.popleft())
-        piece = first.joined(rest)
-        self._letters -= len(piece.text)
-        return piece
+        """Remove the oldest chunk and those that follow it without a gap; return them as one."""
+        first = self._chunks.popleft()
+        following: list[Chunk] = []
+        while self._chunks and self._chunks[0].position == (following[-1] if following else first).end:
+            following.append(self._chunks.popleft())
+        chunk = first.joined_with(following)
+        self._chars -= len(chunk.text)
+        return chunk

@@ -1,4 +1,4 @@
-"""The line under a log in which an expression or a path is typed. Enter takes it; escape closes it."""
+"""The prompt below a log, for a pattern or a path. Enter submits it; escape closes it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
 
 class PromptKind(Enum):
-    """What is typed for, as (prompt, what stands there while nothing is)."""
+    """What is entered, as (label, placeholder)."""
 
-    FIND = ("find", "regular expression · capitals count where there is one · esc closes")
-    FILTER = ("only", "regular expression · ! in front: all but those · empty: every line")
+    FIND = ("find", "regular expression · case-sensitive if it has capitals · esc closes")
+    FILTER = ("only", "regular expression · ! in front inverts it · empty: every line")
     SAVE = ("save to", "path of a new file")
 
 
 class LogPrompt(Vertical):
-    """A prompt with an input, and under it what is wrong with what was typed."""
+    """A label and an input, with an error message below."""
 
     BINDINGS = bindings(Scope.PROMPT)
     DEFAULT_CSS = """
@@ -39,22 +39,26 @@ class LogPrompt(Vertical):
     LogPrompt AdaptiveLine.-shown { display: block; }
     """
 
-    class Typed(Message):
-        """Something else stands in the line now."""
+    class Edited(Message):
+        """The text was edited."""
 
-        def __init__(self, asked: PromptKind, text: str) -> None:
+        def __init__(self, kind: PromptKind, text: str) -> None:
             super().__init__()
-            self.asked, self.text = asked, text
+            self.kind, self.text = kind, text
 
-    class Taken(Typed):
-        """Somebody pressed enter."""
+    class Submitted(Message):
+        """The text was submitted with enter."""
 
-    class Left(Message):
-        """Somebody closed the line."""
+        def __init__(self, kind: PromptKind, text: str) -> None:
+            super().__init__()
+            self.kind, self.text = kind, text
+
+    class Cancelled(Message):
+        """The prompt was closed with escape."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = PromptKind.FIND
+        self.kind = PromptKind.FIND
 
     def compose(self) -> ComposeResult:
         field = Input(compact=True)
@@ -62,24 +66,25 @@ class LogPrompt(Vertical):
         with Horizontal():
             yield Label()
             yield field
-        yield AdaptiveLine(id="log-wrong")
+        yield AdaptiveLine(id="prompt-error")
 
-    def open(self, asked: PromptKind, text: str) -> None:
-        """Let something be typed."""
-        self.asked = asked
-        self.query_one(Label).update(Content(asked.value[0]))
+    def open(self, kind: PromptKind, text: str) -> None:
+        """Show the prompt with ``text`` in it, and focus it."""
+        self.kind = kind
+        label, placeholder = kind.value
+        self.query_one(Label).update(Content(label))
         field = self.query_one(Input)
-        field.placeholder = asked.value[1]
+        field.placeholder = placeholder
         with self.prevent(Input.Changed):
             field.value = text
         field.cursor_position = len(text)
-        field.select_on_focus = asked is not PromptKind.SAVE
-        self.complain("")
+        field.select_on_focus = kind is not PromptKind.SAVE
+        self.show_error("")
         self.add_class("-shown")
         self.screen.set_focus(field)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Hide the prompt."""
         self.remove_class("-shown")
 
     @property
@@ -87,24 +92,23 @@ class LogPrompt(Vertical):
         return self.has_class("-shown")
 
     @property
-    def is_wrong(self) -> bool:
-        """Whether something is wrong with what was typed."""
+    def has_error(self) -> bool:
         return self.query_one(AdaptiveLine).has_class("-shown")
 
-    def complain(self, reason: str) -> None:
-        """Say what is wrong with what was typed; nothing for ""."""
+    def show_error(self, reason: str) -> None:
+        """Show why the text is invalid; "" removes the message."""
         line = self.query_one(AdaptiveLine)
         line.set_class(bool(reason), "-shown")
         line.put((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self.post_message(self.Typed(self.asked, event.value))
+        self.post_message(self.Edited(self.kind, event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Taken(self.asked, event.value))
+        self.post_message(self.Submitted(self.kind, event.value))
 
     def action_leave(self) -> None:
-        """Close it without taking what was typed."""
-        self.post_message(self.Left())
+        """Close the prompt without submitting."""
+        self.post_message(self.Cancelled())

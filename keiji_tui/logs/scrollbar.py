@@ -1,59 +1,67 @@
-"""The scroll bar of a log. It goes by bytes: how many lines there are nobody has counted."""
+"""The scroll bar of a log. It works in bytes, because the number of lines is unknown."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from typing import ClassVar
 
 from rich.style import Style
 from textual import events
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.layout import thumb
-
-BAR = 1  # cells that it takes on the right
 
 
 class LogScrollbar(Widget):
-    """A widget that draws the bar at the right of what it shows, and goes where somebody drags it to."""
+    """A vertical scroll bar, one column wide, that can be dragged."""
 
-    _is_dragged = False
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log-scrollbar--thumb"}
+    DEFAULT_CSS = """
+    LogScrollbar { width: 1; height: 1fr; }
+    LogScrollbar > .log-scrollbar--thumb { background: $scrollbar; }
+    """
 
-    @property
-    @abstractmethod
-    def buffer(self) -> LogBuffer:
-        """What is loaded of the log."""
+    class Scrolled(Message):
+        """The user moved the thumb.
 
-    @property
-    @abstractmethod
-    def following(self) -> bool:
-        """Whether the end is what is looked at."""
+        Args:
+            position: byte offset in the log; None for its end.
+        """
 
-    @property
-    @abstractmethod
-    def seen(self) -> tuple[int, int]:
-        """The positions between which the screen is."""
+        def __init__(self, position: int | None) -> None:
+            super().__init__()
+            self.position = position
 
-    @abstractmethod
-    def action_follow(self) -> None:
-        """Go to the end and stay there."""
+    def __init__(self) -> None:
+        super().__init__()
+        self._visible: tuple[int, int] | None = None
+        self._log = (0, 0)
+        self._is_dragged = False
+        self._styles: tuple[Style, Style] | None = None  # of the bar and of the thumb
 
-    @abstractmethod
-    def go_to_top_at(self, position: int) -> None:
-        """Have a place in the log at the top of the screen."""
+    def show(self, visible: tuple[int, int] | None, oldest: int, size: int) -> None:
+        """Move the thumb.
+
+        Args:
+            visible: bounds of the visible part, in bytes; None for no thumb.
+            oldest, size: bounds of the log, in bytes.
+        """
+        if (visible, (oldest, size)) != (self._visible, self._log):
+            self._visible, self._log = visible, (oldest, size)
+            self.refresh()
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        if event.x >= self.size.width - BAR:
-            event.stop()
-            self._is_dragged = True
-            self.capture_mouse()
-            self._drag_to(event.y)
+        event.stop()
+        self._is_dragged = True
+        self.capture_mouse()
+        self._scroll(event.y)
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self._is_dragged:
             event.stop()
-            self._drag_to(event.y)
+            self._scroll(event.y)
 
     def on_mouse_up(self, event: events.MouseUp) -> None:
         if self._is_dragged:
@@ -61,22 +69,19 @@ class LogScrollbar(Widget):
             self._is_dragged = False
             self.release_mouse()
 
-    def _drag_to(self, y: int) -> None:
-        height, buffer = max(2, self.size.height), self.buffer
-        oldest = buffer.oldest or 0
-        if y >= height - 1:
-            self.action_follow()
-        else:
-            self.go_to_top_at(oldest + (buffer.size - oldest) * max(0, y) // (height - 1))
+    def _scroll(self, y: int) -> None:
+        height = max(2, self.size.height)
+        oldest, size = self._log
+        is_end = y >= height - 1
+        self.post_message(self.Scrolled(None if is_end else oldest + (size - oldest) * max(0, y) // (height - 1)))
 
-    def bar(self, y: int, base: Style) -> Strip:
-        """Return what stands at the right of a row; an empty one as long as nobody knows how long the log is."""
-        buffer = self.buffer
-        top, bottom = self.seen
-        if top == bottom or (buffer.oldest is None and not self.following):
-            return Strip.blank(BAR, base)
-        oldest = (buffer.begin or 0) if buffer.oldest is None else buffer.oldest
-        bottom = buffer.size if self.following else bottom
-        is_thumb = y in thumb(top, bottom, oldest, buffer.size, self.size.height)
-        style = self.get_component_rich_style("log--bar", partial=True)
-        return Strip.blank(BAR, base + style if is_thumb else base)
+    def render_line(self, y: int) -> Strip:
+        if self._styles is None:
+            base = self.rich_style
+            self._styles = base, base + self.get_component_rich_style("log-scrollbar--thumb", partial=True)
+        is_thumb = self._visible is not None and y in thumb(*self._visible, *self._log, self.size.height)
+        return Strip.blank(1, self._styles[is_thumb])
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles = None

@@ -1,99 +1,152 @@
-"""Going through a whole log for what somebody looks for, a slice at a time, so that it can be stopped at any moment."""
+"""Scans a whole log chunk by chunk, for searches and exports that can be cancelled at any time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
 from typing import NamedTuple, TextIO
 
 from keiji.records import Run
+from keiji_tui.logs.chunk import Chunk
 from keiji_tui.logs.logfmt import parse
-from keiji_tui.logs.match_client import Matcher
-from keiji_tui.logs.match_protocol import ALL, Choose, LineFilter, Print
-from keiji_tui.logs.slices import backwards, forwards
-from keiji_tui.logs.source import Source
+from keiji_tui.logs.match_client import MatchClient
+from keiji_tui.logs.match_protocol import ALL_LINES, Export, LineFilter, Select
+from keiji_tui.logs.source import SCAN_BYTES, Source
 
 NO_NAMES: Mapping[str, str] = MappingProxyType({})
-_MOST_FOR_ERROR = 4  # slices at the end of a run in which its last error line is looked for
+_MAX_ERROR_CHUNKS = 4  # chunks at the end of a run that are searched for its last error line
 
 
 class Extent(NamedTuple):
-    """What lies between two positions: all of it, or what one run printed."""
+    """The part of a log between two positions; if ``run`` is not "", only the lines of that run."""
 
     begin: int
     end: int
     run: str = ""
 
 
-Progress = Callable[[int], None]  # told the position that was reached
+OnProgress = Callable[[int], None]  # called with the position that was reached
 
 
-async def find_back(source: Source, matcher: Matcher, what: Choose, before: int, progress: Progress) -> int | None:
-    """Return where the last line before a position begins that has ``what.find`` in it. Raises KeijiError."""
-    async with aclosing(backwards(source, before)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            found = await matcher.ask(Choose(piece.text, what.sift, what.find))
-            if found.chosen:
-                return piece.lines()[found.chosen[-1]].position
-            progress(piece.position)
+async def chunks_before(source: Source, position: int) -> AsyncGenerator[Chunk, None]:
+    """Yield everything before ``position``, newest chunk first. The next chunk is read ahead. Raises KeijiError."""
+    reading = asyncio.ensure_future(source.before(position, SCAN_BYTES))
+    try:
+        while True:
+            chunk, is_oldest = await reading
+            if chunk is None:
+                return
+            if not is_oldest:
+                reading = asyncio.ensure_future(source.before(chunk.position, SCAN_BYTES))
+            yield chunk
+            if is_oldest:
+                return
+    finally:
+        reading.cancel()
+
+
+async def chunks_after(source: Source, begin: int, end: int | None = None) -> AsyncGenerator[Chunk, None]:
+    """Yield everything from ``begin`` to ``end`` or to the end of the log. The next chunk is read ahead.
+
+    Raises KeijiError.
+    """
+    reading = asyncio.ensure_future(source.after(begin, SCAN_BYTES))
+    try:
+        while end is None or begin < end:
+            chunk = (await reading).chunk
+            if chunk.end <= begin:
+                return
+            begin = chunk.end
+            if end is None or begin < end:
+                reading = asyncio.ensure_future(source.after(begin, SCAN_BYTES))
+            yield chunk if end is None else chunk.ending_at(end)
+    finally:
+        reading.cancel()
+
+
+async def find_before(
+    source: Source, match_client: MatchClient, what: Select, position: int, on_progress: OnProgress
+) -> int | None:
+    """Return the start of the last matching line before ``position``; None if there is none. Raises KeijiError.
+
+    Args:
+        what: the filter and the pattern to find; its text is ignored.
+    """
+    async with aclosing(chunks_before(source, position)) as chunks:
+        async for chunk in chunks:
+            response = await match_client.request(Select(chunk.text, what.line_filter, what.find))
+            if response.selected:
+                return chunk.lines()[response.selected[-1]].position
+            on_progress(chunk.position)
     return None
 
 
-async def find_on(source: Source, matcher: Matcher, what: Choose, begin: int, progress: Progress) -> int | None:
-    """Return where the first line from a position on begins that has ``what.find`` in it. Raises KeijiError."""
-    async with aclosing(forwards(source, begin)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            found = await matcher.ask(Choose(piece.text, what.sift, what.find))
-            if found.chosen:
-                return piece.lines()[found.chosen[0]].position
-            progress(piece.end)
+async def find_after(
+    source: Source, match_client: MatchClient, what: Select, position: int, on_progress: OnProgress
+) -> int | None:
+    """Return the start of the first matching line from ``position`` on; None if there is none. Raises KeijiError.
+
+    Args:
+        what: the filter and the pattern to find; its text is ignored.
+    """
+    async with aclosing(chunks_after(source, position)) as chunks:
+        async for chunk in chunks:
+            response = await match_client.request(Select(chunk.text, what.line_filter, what.find))
+            if response.selected:
+                return chunk.lines()[response.selected[0]].position
+            on_progress(chunk.end)
     return None
 
 
 async def save(
     source: Source,
-    matcher: Matcher,
+    match_client: MatchClient,
     file: TextIO,
     extent: Extent,
-    progress: Progress,
+    on_progress: OnProgress,
     *,
-    sift: LineFilter = ALL,
+    line_filter: LineFilter = ALL_LINES,
     names: Mapping[str, str] = NO_NAMES,
 ) -> int:
-    """Write lines as they are shown to a file, with the names of tasks before them where there are any to tell apart.
+    """Write lines to a file as they are displayed, and return their number.
 
-    Returns how many lines it were. Raises KeijiError and OSError.
+    Args:
+        names: name by slug, to prefix each line with the name of its task; empty for no prefix.
+
+    Raises:
+        KeijiError: the log cannot be read.
+        OSError: the file cannot be written.
     """
     begin, end, run = extent
     count = 0
-    async with aclosing(forwards(source, begin, end)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            before = [names[line.task] for line in piece.lines()] if names else []
-            text = (await matcher.ask(Print(piece.text, sift, run, before))).text
+    async with aclosing(chunks_after(source, begin, end)) as chunks:
+        async for chunk in chunks:
+            prefixes = [names[line.task] for line in chunk.lines()] if names else []
+            text = (await match_client.request(Export(chunk.text, line_filter, run, prefixes))).text
             await asyncio.to_thread(file.write, text)
             count += text.count("\n")
-            progress(piece.end)
+            on_progress(chunk.end)
     return count
 
 
 async def last_error(source: Source, run: Run) -> int | None:
-    """Return where the last line begins that a run printed as an error, or else its last line. Raises KeijiError."""
+    """Return the start of the last error line of a run, or of its last line if it has none. Raises KeijiError."""
     if run.log_end is None:
         return run.log_start
     last = None
-    slices = 0
-    async with aclosing(backwards(source, run.log_end)) as pieces:  # type: ignore[type-var]
-        async for piece in pieces:
-            for line in reversed(piece.lines()):
-                said = parse(line.raw)
-                if said.run != run.run_id:
+    count = 0
+    async with aclosing(chunks_before(source, run.log_end)) as chunks:
+        async for chunk in chunks:
+            for line in reversed(chunk.lines()):
+                parsed = parse(line.raw)
+                if parsed.run != run.run_id:
                     continue
                 last = line.position if last is None else last
-                if said.is_error and not said.is_life_cycle:
+                if parsed.is_error and not parsed.is_life_cycle:
                     return line.position
-            slices += 1
-            if slices == _MOST_FOR_ERROR or piece.position <= (run.log_start or 0):
+            count += 1
+            if count == _MAX_ERROR_CHUNKS or chunk.position <= (run.log_start or 0):
                 break
     return last

@@ -1,4 +1,4 @@
-"""Where the lines of a log come from, and one log of a task as such a source."""
+"""Where the lines of a log come from: the protocol of a source, and the log of one task as such a source."""
 
 from __future__ import annotations
 
@@ -11,77 +11,78 @@ from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogSlice
 from keiji_tui.engine.link import LogPart, Logs
 from keiji_tui.logs.chunk import Chunk
 
-PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
-SCAN = MAX_LOG_SLICE_BYTES  # for a filtered log, of which most lines are not shown
-MOST_RUNS = 1000
+PAGE_BYTES = 64 * 1024  # per read while scrolling
+SCAN_BYTES = MAX_LOG_SLICE_BYTES  # per read of a filtered log, of which few lines are shown
+MAX_RUNS = 1000
+_MAX_LINE_BYTES = 1024 * 1024  # of a line whose start is searched for
 
-# From where on, or None for the last lines, and how many bytes. Raises KeijiError.
+# Reads up to so many bytes from a position on; None reads the last lines. Raises KeijiError.
 Read = Callable[[int | None, int], Awaitable[LogSlice]]
 
 
 class ReadResult(NamedTuple):
-    """What was read, and where the log ended by then."""
+    """The chunk that was read, and the size of the log at that time, in bytes."""
 
-    piece: Chunk
+    chunk: Chunk
     size: int
 
 
 class LogEvent(NamedTuple):
-    """What a source tells by itself.
+    """An event of a followed log.
 
     Args:
-        is_look: whether ``piece`` is how the end looks, rather than what was added.
-        restarted: whether the log was deleted, so that positions count from the start again.
+        is_tail: whether ``chunk`` is the current tail of the log rather than an addition to it.
+        restarted: whether the log was deleted, so that positions count from 0 again.
     """
 
-    piece: Chunk
+    chunk: Chunk
     size: int
-    is_look: bool = False
+    is_tail: bool = False
     restarted: bool = False
 
 
 class Source(Protocol):
-    """Lines in an order, each at its position. What reads raises KeijiError where that is not possible."""
+    """Lines in order, each at its position. Methods that read raise KeijiError if reading is impossible."""
 
     def follow(self) -> AsyncIterator[LogEvent]:
-        """Tell what the end looks like, then what is added. Raises KeijiError where there is no engine."""
+        """Yield the current tail, then additions. Raises KeijiError if there is no engine."""
         ...
 
     async def oldest(self) -> int:
-        """Return the position of the oldest line that is kept."""
+        """Return the position of the oldest line that is still stored."""
         ...
 
     async def last(self, limit: int) -> ReadResult:
-        """Return ``limit`` bytes at most from the end."""
+        """Return up to ``limit`` bytes from the end."""
         ...
 
     async def after(self, position: int, limit: int) -> ReadResult:
-        """Return ``limit`` bytes at most from a position on, or from the oldest line where that is behind it."""
+        """Return up to ``limit`` bytes from ``position``, or from the oldest line if that is later."""
         ...
 
     async def before(self, position: int, limit: int) -> tuple[Chunk | None, bool]:
-        """Return whole lines that end at a position, and whether they are the oldest that are kept; None for none."""
+        """Return the whole lines that end at ``position`` (None if there are none), and whether they are the oldest."""
         ...
 
     async def around(self, position: int) -> tuple[ReadResult, int]:
-        """Return what lies on both sides of a position, from a line on, and where that position has come to be."""
+        """Return the whole lines on both sides of ``position``, and the exact position that it corresponds to."""
         ...
 
     async def runs(self) -> Sequence[Run]:
-        """Return the runs that printed it, newest first."""
+        """Return the runs that printed the log, newest first."""
         ...
 
-    async def run_beside(self, position: int, *, backwards: bool) -> int | None:
-        """Return where the nearest run begins before a position, or behind it; None where there is none."""
+    async def adjacent_run(self, position: int, *, backwards: bool) -> int | None:
+        """Return the start of the nearest run before or after ``position``; None if there is none."""
         ...
 
     def paths(self) -> list[Path]:
-        """Return the files of this machine that have its newest lines."""
+        """Return the local files with the newest lines."""
         ...
 
 
 class TaskLog:
-    """The log of one task, as the engine keeps it: a position is a number of bytes from its beginning."""
+    """The log of one task, as the engine stores it. A position is a byte offset."""
 
     def __init__(self, link: Logs, slug: str) -> None:
         self._link = link
@@ -89,7 +90,7 @@ class TaskLog:
 
     async def follow(self) -> AsyncIterator[LogEvent]:
         async for part in self._link.follow(self.slug):
-            yield _told(part)
+            yield _log_event(part)
 
     async def _read(self, position: int | None, limit: int) -> LogSlice:
         return await self._link.read(self.slug, position, limit)
@@ -98,23 +99,29 @@ class TaskLog:
         return (await self._read(0, 1)).position
 
     async def last(self, limit: int) -> ReadResult:
-        return _found(await self._read(None, limit))
+        return _read_result(await self._read(None, limit))
 
     async def after(self, position: int, limit: int) -> ReadResult:
-        return _found(await self._read(position, limit))
+        return _read_result(await self._read(position, limit))
 
     async def before(self, position: int, limit: int) -> tuple[Chunk | None, bool]:
-        return await back(self._read, position, limit)
+        return await read_backwards(self._read, position, limit)
 
     async def around(self, position: int) -> tuple[ReadResult, int]:
-        at = max(0, position - PAGE)
-        found = _found(await self._read(at, 2 * PAGE))
-        return (ReadResult(found.piece.whole(), found.size) if found.piece.position == at > 0 else found), position
+        begin = max(0, position - PAGE_BYTES)
+        result = _read_result(await self._read(begin, 2 * PAGE_BYTES))
+        if not result.chunk.position == begin > 0:
+            return result, position
+        chunk = result.chunk.without_partial_line()
+        if chunk is result.chunk:  # it is part of one line
+            position = await line_start(self._read, begin)
+            return _read_result(await self._read(position, 2 * PAGE_BYTES)), position
+        return ReadResult(chunk, result.size), position
 
     async def runs(self) -> Sequence[Run]:
-        return await self._link.runs(self.slug, MOST_RUNS)
+        return await self._link.runs(self.slug, MAX_RUNS)
 
-    async def run_beside(self, position: int, *, backwards: bool) -> int | None:
+    async def adjacent_run(self, position: int, *, backwards: bool) -> int | None:
         starts = [run.log_start for run in await self.runs() if run.log_start is not None]
         return nearest(starts, position, backwards=backwards)
 
@@ -123,32 +130,60 @@ class TaskLog:
         return [path] if path.exists() else []
 
 
-def nearest(places: Iterable[int], position: int, *, backwards: bool) -> int | None:
-    """Return which place comes next before a position, or behind it."""
+def nearest(candidates: Iterable[int], position: int, *, backwards: bool) -> int | None:
+    """Return the candidate that is nearest before or after ``position``."""
     if backwards:
-        return max((place for place in places if place < position), default=None)
-    return min((place for place in places if place > position), default=None)
+        return max((candidate for candidate in candidates if candidate < position), default=None)
+    return min((candidate for candidate in candidates if candidate > position), default=None)
 
 
-async def back(read: Read, before: int, limit: int) -> tuple[Chunk | None, bool]:
-    """Return whole lines that end at ``before``, and whether they are the oldest that are kept; None for none."""
-    at = max(0, before - limit)
-    found = await read(at, before - at) if before else None
-    if found is None or found.position >= before or not found.text:
+async def read_backwards(read: Read, before: int, limit: int) -> tuple[Chunk | None, bool]:
+    """Return the whole lines that end at ``before`` (None if there are none), and whether they are the oldest."""
+    begin = max(0, before - limit)
+    part = await read(begin, before - begin) if before else None
+    if part is None or part.position >= before or not part.text:
         return None, True
-    is_oldest = found.position > at or at == 0
-    piece = _found(found).piece.until(before)
-    return (piece, True) if is_oldest else (piece.whole(), False)
+    is_oldest = part.position > begin or begin == 0
+    chunk = _read_result(part).chunk.ending_at(before)
+    if is_oldest:
+        return chunk, True
+    whole = chunk.without_partial_line()
+    if whole is chunk:  # the last line is longer than the limit
+        start = await line_start(read, begin)
+        return await _read_line(read, start, before), start == 0
+    return whole, False
 
 
-def _found(part: LogSlice) -> ReadResult:
+async def _read_line(read: Read, begin: int, end: int) -> Chunk:
+    """Return the line from ``begin`` to ``end``, which may need several reads."""
+    chunks = [_read_result(await read(begin, min(SCAN_BYTES, end - begin))).chunk]
+    while begin < chunks[-1].end < end:
+        begin = chunks[-1].end
+        chunks.append(_read_result(await read(begin, min(SCAN_BYTES, end - begin))).chunk)
+    return chunks[0].joined_with(chunks[1:]).ending_at(end)
+
+
+async def line_start(read: Read, position: int) -> int:
+    """Return the start of the line that contains ``position``; or a later one if the line is extremely long."""
+    end, oldest = position, max(0, position - _MAX_LINE_BYTES)
+    while end > oldest:
+        begin = max(oldest, end - SCAN_BYTES)
+        part = await read(begin, end - begin)
+        if part.position > begin:  # the oldest line that is stored
+            return part.position
+        newline = part.text.rfind("\n") + 1
+        if newline:
+            return min(position, part.end - len(part.text[newline:].encode(errors="replace")))
+        end = begin
+    return oldest
+
+
+def _read_result(part: LogSlice) -> ReadResult:
     return ReadResult(Chunk(part.position, part.end, part.text), part.size)
 
 
-def _told(part: LogPart) -> LogEvent:
-    piece = Chunk(part.position, part.end, part.text)
-    return (
-        LogEvent(piece, part.size, is_look=True)
-        if isinstance(part, LogSlice)
-        else LogEvent(piece, part.end, restarted=part.restarted)
-    )
+def _log_event(part: LogPart) -> LogEvent:
+    chunk = Chunk(part.position, part.end, part.text)
+    if isinstance(part, LogSlice):
+        return LogEvent(chunk, part.size, is_tail=True)
+    return LogEvent(chunk, part.end, restarted=part.restarted)

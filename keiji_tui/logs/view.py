@@ -1,55 +1,67 @@
-"""What is on the screen of one log. It follows the end until its reader scrolls up, and then stays where they read."""
+"""The visible rows of a log. The view follows the end of the log until the user scrolls up; then it stays put."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, tzinfo
+from functools import partial
 from math import ceil
 from typing import ClassVar
 
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual import events
+from textual.geometry import Region
 from textual.message import Message
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 from keiji_tui.actions.action import Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.logs.buffer import LogBuffer
 from keiji_tui.logs.chunk import Line
 from keiji_tui.logs.layout import Row, rows_before, rows_from
-from keiji_tui.logs.line import NARROW, Times, head, message, plain_message
-from keiji_tui.logs.paint import TASKS, name_width, row_segments
+from keiji_tui.logs.line import (
+    NARROW,
+    SYMBOLS,
+    TimeFormat,
+    line_kind,
+    message,
+    original_message,
+    plain_message,
+    time_prefix,
+)
+from keiji_tui.logs.match_protocol import LineFilter
 from keiji_tui.logs.reader import LogReader
-from keiji_tui.logs.scrollbar import BAR, LogScrollbar
 from keiji_tui.logs.search import NO_NAMES
 
 Spans = list[tuple[int, int]]
-_MOST_SPANS = 4_000
+_MAX_LOCATED_LINES = 4_000
+_TASK_CLASSES = tuple(f"log--task-{number}" for number in range(1, 7))  # colours of task names
+_NAME_WIDTH, _NARROW_NAME_WIDTH = 16, 9
+_MIN_MESSAGE_WIDTH = 8
 
 
-class LogView(LogScrollbar, can_focus=True):
-    """The rows of a log around one place in it, which is kept by its position in the file.
+class LogView(Widget, can_focus=True):
+    """The rows of a log around one line, which is identified by its position in the file."""
 
-    Args:
-        wanted: told what somebody wants of the log that is not done by scrolling.
-    """
-
-    BINDINGS = bindings(Scope.LOG)
+    BINDINGS = bindings(Scope.LOG)  # those of actions that the view does not have are handled by the pane around it
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "log--time", "log--text", "log--error", "log--warning", "log--keiji", "log--note", "log--match", "log--here",
-        "log--bar", "log--mark", *TASKS,
+        "log--time", "log--text", "log--error", "log--warning", "log--keiji", "log--note", "log--match",
+        "log--current", "log--mark", *_TASK_CLASSES,
     }  # fmt: skip
     DEFAULT_CSS = """
-    LogView { height: 1fr; }
+    LogView { width: 1fr; height: 1fr; }
     LogView > .log--time { color: $text-disabled; }
     LogView > .log--error { color: $text-error; }
     LogView > .log--warning { color: $text-warning; }
     LogView > .log--keiji { color: $text-accent; }
     LogView > .log--note { color: $text-muted; text-style: italic; }
     LogView > .log--match { color: $warning; text-style: bold reverse; }
-    LogView > .log--here { background: $row-focused; }
+    LogView > .log--current { background: $row-focused; }
     LogView > .log--mark { color: $text-accent; }
     LogView > .log--task-1 { color: $primary; }
     LogView > .log--task-2 { color: $success; }
@@ -57,30 +69,28 @@ class LogView(LogScrollbar, can_focus=True):
     LogView > .log--task-4 { color: $text-accent; }
     LogView > .log--task-5 { color: $secondary; }
     LogView > .log--task-6 { color: $foreground; }
-    LogView > .log--bar { background: $scrollbar; }
     """
 
     class Changed(Message):
-        """What is on the screen is something else, or somebody reads elsewhere."""
+        """The visible lines or their position in the log changed."""
 
-    def __init__(self, reader: LogReader, wanted: Callable[[str], None], *, id: str | None = None) -> None:
+    def __init__(self, reader: LogReader, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._reader = reader
-        self._wanted = wanted
-        self.here: int | None = None  # the line that was looked for
-        self.spans: dict[str, Spans] | None = None  # by line: where what is looked for is in it
+        self.current: int | None = None  # position of the line that was jumped to
+        self.matches: dict[str, Spans] | None = None  # spans by raw line; None if no pattern is highlighted
         self.is_wrapped = False
-        self.times = Times.CLOCK
-        self.land_at = 0.0  # how far down the screen the line comes to stand that is gone to
-        self._anchor: tuple[int, int] = (0, 0)  # the position of the first line, and which of its rows is the first
-        self._rows: list[tuple[Line, int]] = []  # on the screen, of which line, and which of its rows
-        self.lines_shown: list[Line] = []  # the lines of these, the first one perhaps from its middle on
-        self._base: Style | None = None
-        self.pan = 0
+        self.time_format = TimeFormat.CLOCK
+        self.pan = 0  # columns scrolled to the right
+        self.marks: set[int] = set()  # positions of the lines below which the user drew a mark
+        self.names: Mapping[str, str] = NO_NAMES  # name by slug, if the log is merged
+        self.visible_lines: list[Line] = []  # the first one may be visible in part
+        self._rows: list[tuple[Line, int]] = []  # the visible rows: a line, and which of its rows
+        self._anchor: tuple[int, int] = (0, 0)  # position of the first visible line, and its first visible row
+        self._base_style: Style | None = None
+        self._is_painting = False
         self._zone: tzinfo | None = None
         self._today: date | None = None
-        self.marks: set[int] = set()  # where the lines end under which somebody drew one
-        self.names: Mapping[str, str] = NO_NAMES  # slug → name, where there are several tasks
 
     @property
     def buffer(self) -> LogBuffer:
@@ -90,86 +100,70 @@ class LogView(LogScrollbar, can_focus=True):
     def following(self) -> bool:
         return self._reader.following
 
-    @property
-    def unseen(self) -> int:
-        return self._reader.unseen
+    # ── layout ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def start_over(self) -> None:
-        """Be ready for another log."""
-        self.here, self.spans, self._anchor, self.pan = None, None, (0, 0), 0
+    def reset(self) -> None:
+        """Prepare for another log."""
+        self.current, self.matches, self._anchor, self.pan = None, None, (0, 0), 0
         self.marks.clear()
-        self.refill()
+        self.relayout()
 
-    def at(self, zone: tzinfo, today: date) -> None:
-        """Show times in ``zone``, and the date of those lines that are not of ``today``."""
+    def set_clock(self, zone: tzinfo, today: date) -> None:
+        """Show times in ``zone``, and the date of lines that are not from ``today``."""
         if (zone, today) != (self._zone, self._today):
             self._zone, self._today = zone, today
             self.refresh()
 
     @property
     def top(self) -> int:
-        """The position of the first line on the screen."""
-        lines = self.lines_shown
+        """The position of the first visible line."""
+        lines = self.visible_lines
         return lines[0].position if lines else self.buffer.begin or 0
 
     @property
     def bottom(self) -> int:
-        """The position behind the last line on the screen."""
-        lines = self.lines_shown
+        """The position after the last visible line."""
+        lines = self.visible_lines
         return lines[-1].end if lines else self.buffer.end or 0
 
     @property
-    def seen(self) -> tuple[int, int]:
-        return (self.top, self.bottom) if self._rows else (0, 0)
+    def is_current_visible(self) -> bool:
+        return self.current is not None and any(line.position == self.current for line in self.visible_lines)
 
-    @property
-    def is_here_visible(self) -> bool:
-        return self.here is not None and any(line.position == self.here for line in self.lines_shown)
+    def relayout(self, direction: int = 0) -> None:
+        """Determine the visible rows from what is loaded, and repaint them.
 
-    def refill(self, heading: int = 0) -> None:
-        """Take in what the reader has, and paint it."""
-        landed, self._reader.landed = self._reader.landed, None
-        if landed is not None and len(self.buffer):
-            self._land(self.buffer.index(landed))
-        self._rows = [(self.buffer[index], row) for index, row in self._lay_out()]
-        self.lines_shown = lines = list(dict.fromkeys(line for line, _ in self._rows))
-        if lines or heading:
+        Args:
+            direction: of scrolling, 1 or -1; 0 if the user did not scroll.
+        """
+        self._rows = [(self.buffer[index], row) for index, row in self._layout_rows()]
+        self.visible_lines = lines = list(dict.fromkeys(line for line, _ in self._rows))
+        if lines or direction:
             first, last = (lines[0].position, lines[-1].position) if lines else (self.top, self.bottom)
-            self._reader.look(first, last, heading)
+            self._reader.set_viewport(first, last, direction)
         self.refresh()
         self.post_message(self.Changed())
 
-    def _land(self, index: int) -> None:
-        """Have a line on the screen; one that is looked for and is on it already stays where it is."""
-        position = self.buffer[index].position
-        if position != self.here or all(line.position != position for line in self.lines_shown[1:-1]):
-            above = self._rows_before(index, 0, int(self.size.height * self.land_at))
-            index, row = above[0] if above else (index, 0)
-            self._anchor = (self.buffer[index].position, row)
-
-    def _lay_out(self) -> list[Row]:
-        """Return what is to be on the screen."""
+    def _layout_rows(self) -> list[Row]:
         buffer, height = self.buffer, self.size.height
         if not len(buffer) or not height:
             return []
         if self.following:
             return self._rows_before(len(buffer), 0, height)
-        rows = self._rows_from(*self._place(), height)
+        rows = self._rows_from(*self._anchor_row(), height)
         if len(rows) < height and buffer.is_at_end:
             rows = self._rows_before(len(buffer), 0, height)
             index, row = rows[0]
             self._anchor = (buffer[index].position, row)
         return rows
 
-    def _place(self) -> Row:
-        """Return where in what is loaded the anchor is."""
+    def _anchor_row(self) -> Row:
+        """Return the loaded row that is nearest to the anchor."""
         index = self.buffer.index(self._anchor[0])
         return index, min(self._anchor[1], self._height(index) - 1)
 
     def _hold(self) -> None:
-        """Stay at the row that is the first one now."""
+        """Anchor the view at its first visible row."""
         if self._rows:
             line, row = self._rows[0]
             self._anchor = (line.position, row)
@@ -182,60 +176,82 @@ class LogView(LogScrollbar, can_focus=True):
 
     def _height(self, index: int) -> int:
         line = self.buffer[index]
-        return self._text_height(line) + (line.end in self.marks)
+        return self._message_height(line) + (line.position in self.marks)
 
-    def _text_height(self, line: Line) -> int:
-        return max(1, ceil(message(line).cell_len / self.room(line))) if self.is_wrapped else 1
+    def _message_height(self, line: Line) -> int:
+        return max(1, ceil(message(line).cell_len / self._message_width(line))) if self.is_wrapped else 1
 
-    def is_mark(self, line: Line, row: int) -> bool:
-        """Return whether a row is not of the line itself, but what somebody drew under it."""
-        return line.end in self.marks and row == self._text_height(line)
+    def _is_mark(self, line: Line, row: int) -> bool:
+        return line.position in self.marks and row == self._message_height(line)
 
-    def room(self, line: Line) -> int:
-        """Return how many cells there are for a message."""
-        return max(8, self.size.width - BAR - self.indent(line))
+    def _message_width(self, line: Line) -> int:
+        return max(_MIN_MESSAGE_WIDTH, self.size.width - self._indent(line))
 
-    def indent(self, line: Line) -> int:
-        """Return how many cells stand before a message."""
-        return len(self.head(line)) + name_width(self) + 2
+    def _indent(self, line: Line) -> int:
+        """Return the number of columns before the message."""
+        return len(self._time_prefix(line)) + self._name_column_width + 2
 
-    def words(self, line: Line) -> str:
-        """Return a line as it is copied: its message, and the task where there are several."""
-        name = self.names.get(line.task, "")
-        return f"{name}: {plain_message(line)}" if name else plain_message(line)
+    def _time_prefix(self, line: Line) -> str:
+        return time_prefix(line, self.time_format, self._zone, self._today, is_narrow=self.size.width < NARROW)
 
-    # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
+    @property
+    def _name_column_width(self) -> int:
+        """The width of the column with the names of tasks, including its margin; 0 for the log of one task."""
+        if not self.names:
+            return 0
+        widest = _NARROW_NAME_WIDTH if self.size.width < NARROW else _NAME_WIDTH
+        return min(widest, max(map(cell_len, self.names.values()))) + 1
 
-    def action_pane(self, what: str) -> None:
-        """Tell the pane around this of its key, at once: it may open a line for the very next one."""
-        self._wanted(what)
+    # ── moving ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_follow(self) -> None:
         """Go to the end and stay there."""
         self._reader.follow()
-        self.refill()
+        self.relayout()
 
     def action_to_top(self) -> None:
-        """Go to the oldest line that is kept."""
-        self.go_to_top_at(0)
+        """Go to the oldest line that is stored."""
+        self.jump_to(0)
 
-    def go_to_top_at(self, position: int) -> None:
-        self.land_at = 0.0
-        self.go_to(position)
+    def jump_to(self, position: int, share: float = 0.0) -> None:
+        """Go to a position in the file as soon as it is loaded.
 
-    def go_to(self, position: int) -> None:
-        """Go to a place in the file; it comes into view when it was read."""
+        Args:
+            share: how far down the screen the line is placed, from 0 to 1.
+        """
         if self.following:
             self._hold()
-        self._reader.go_to(position)
-        self.refill()
+        self._reader.jump_to(position, partial(self._arrive, share))
+        self.relayout()
+
+    def _arrive(self, share: float, position: int) -> None:
+        """Show the line at ``position``. If it is the current line and already on the screen, the view stays put."""
+        if not self.is_mounted:
+            return
+        if len(self.buffer):
+            index = self.buffer.index(position)
+            target = self.buffer[index].position
+            if target != self.current or all(line.position != target for line in self.visible_lines[1:-1]):
+                above = self._rows_before(index, 0, int(self.size.height * share))
+                index, row = above[0] if above else (index, 0)
+                self._anchor = (self.buffer[index].position, row)
+        self.relayout()
+
+    def set_filter(self, line_filter: LineFilter) -> None:
+        """Replace the filter; the first visible line stays at the top, unless the view follows the end."""
+        top = self.top
+        self._reader.set_filter(line_filter)
+        if self.following:
+            self.relayout()
+        else:
+            self.jump_to(top)
 
     def action_lines(self, count: int) -> None:
-        """Scroll by so many rows."""
+        """Scroll down by ``count`` rows, or up if it is negative."""
         self._hold()
         if not len(self.buffer):
             return
-        index, row = self._place()
+        index, row = self._anchor_row()
         if count < 0:
             before = self._rows_before(index, row, -count)
             target = before[0] if before else (index, row)
@@ -248,49 +264,48 @@ class LogView(LogScrollbar, can_focus=True):
                 return
             target = rows[min(count, len(rows) - 1)]
         self._anchor = (self.buffer[target[0]].position, target[1])
-        self.refill(1 if count > 0 else -1)
+        self.relayout(1 if count > 0 else -1)
 
     def action_half(self, direction: int) -> None:
-        """Scroll by half a page."""
+        """Scroll by half a screen."""
         self.action_lines(direction * max(1, self.size.height // 2))
 
-    def action_pan(self, cells: int) -> None:
-        """Show what is further to the right, or to the left."""
-        self.pan = max(0, self.pan + cells)
+    def action_pan(self, columns: int) -> None:
+        """Scroll to the right, or to the left if ``columns`` is negative."""
+        self.pan = max(0, self.pan + columns)
         self.refresh()
 
-    def show_cells(self, line: Line, begin: int, end: int) -> None:
-        """Have some cells of a message on the screen, however far right they are."""
-        room = self.room(line) - 1
-        if not self.is_wrapped and (begin < self.pan or end > self.pan + room):
-            self.pan = 0 if end <= room else max(0, min(begin, end - room * 2 // 3))
+    def pan_to(self, line: Line, begin: int, end: int) -> None:
+        """Scroll horizontally to the columns from ``begin`` to ``end`` of a message, unless they are visible."""
+        width = self._message_width(line) - 1
+        if not self.is_wrapped and (begin < self.pan or end > self.pan + width):
+            self.pan = 0 if end <= width else max(0, min(begin, end - width * 2 // 3))
             self.refresh()
 
     def action_wrap(self) -> None:
-        """Show long lines on several rows, or cut off."""
+        """Switch between wrapping and cutting long lines."""
         self._hold()
         self.is_wrapped, self.pan = not self.is_wrapped, 0
-        self.refill()
+        self.relayout()
 
     def action_times(self) -> None:
-        """Show times, with the date, or not at all."""
+        """Cycle through times, dates and times, and no times."""
         self._hold()
-        self.times = self.times.next
-        self.refill()
+        self.time_format = self.time_format.next
+        self.relayout()
 
     def action_mark(self) -> None:
-        """Draw a line under the last one on the screen, or take that away."""
-        if self.lines_shown:
-            self.marks ^= {int(self.lines_shown[-1].end)}
+        """Draw a mark below the last visible line, or remove it."""
+        if self.visible_lines:
+            self.marks ^= {int(self.visible_lines[-1].position)}
             self._hold()
-            self.refill()
+            self.relayout()
 
     def action_to_mark(self) -> None:
-        """Go to the nearest mark above the screen, or else to the newest one."""
-        above = [mark for mark in self.marks if mark <= self.top]
+        """Go to the nearest mark above the screen, or to the newest mark."""
+        above = [mark for mark in self.marks if mark < self.top]
         if self.marks:
-            self.land_at = 0.5
-            self.go_to(max(above or self.marks) - 1)
+            self.jump_to(max(above or self.marks), 0.5)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
@@ -301,13 +316,33 @@ class LogView(LogScrollbar, can_focus=True):
         self.action_lines(3)
 
     def on_resize(self) -> None:
-        self.refill()
+        self.relayout()
 
     def on_show(self) -> None:
-        # What came while it was hidden was laid out for the room that it had then.
-        self.refill()
+        # Lines that arrived while the view was hidden were laid out for its former size.
+        self.relayout()
+
+    # ── matches ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def set_matches(self, matches: dict[str, Spans] | None) -> None:
+        """Highlight the spans of each raw line; None to highlight nothing."""
+        self.matches = matches
+        self.refresh()
+
+    def lines_to_locate(self) -> Iterator[str]:
+        """Yield the visible raw lines whose matches are not known yet."""
+        if self.matches is not None:
+            if len(self.matches) > _MAX_LOCATED_LINES:
+                self.matches.clear()
+            yield from (line.raw for line in self.visible_lines if line.raw not in self.matches and not line.is_note)
 
     # ── copying ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def copied_text(self, line: Line) -> str:
+        """Return the original message of a line, after the name of its task if the log is merged."""
+        name = self.names.get(line.task, "")
+        text = original_message(line)
+        return f"{name}: {text}" if name else text
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
@@ -323,30 +358,120 @@ class LogView(LogScrollbar, can_focus=True):
 
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        self._is_painting = True
+        try:
+            return super().render_lines(crop)
+        finally:
+            self._is_painting = False
+
     def render_line(self, y: int) -> Strip:
-        width = max(0, self.size.width - BAR)
-        base = self._base = self._base or self.rich_style
-        segments = row_segments(self, *self._rows[y], width, base) if y < len(self._rows) else [Segment("", base)]
-        return Strip.join([Strip(segments).adjust_cell_length(width, base), self.bar(y, base)])
+        """Return a row. Unless it is painted, it has the metadata by which Textual finds the character at a cell.
+
+        With its metadata, each segment that is painted would be a new style, and caches of Textual hold on to thousands
+        of styles.
+        """
+        width = max(0, self.size.width)
+        base = self._base_style = self._base_style or self.rich_style
+        segments = self._row_segments(*self._rows[y], width, base) if y < len(self._rows) else [Segment("", base)]
+        return Strip(segments).adjust_cell_length(width, base)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._base = None
+        self._base_style = None
 
-    def head(self, line: Line) -> str:
-        """Return what stands before the mark of a line."""
-        return head(line, self.times, self._zone, self._today, is_narrow=self.size.width < NARROW)
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"log--{name}", partial=True)
 
-    # ── what is looked for ───────────────────────────────────────────────────────────────────────────────────────────
+    def _row_segments(self, line: Line, row: int, width: int, base: Style) -> list[Segment]:
+        """Return one row of a line, of any width."""
+        if self._is_mark(line, row):
+            return [Segment("── mark ".ljust(width, "─"), base + self._style("mark"))]
+        kind = line_kind(line)
+        if line.position == self.current:
+            base += self._style("current")
+        style = base + self._style(kind)
+        indent = self._indent(line)
+        if row:
+            head = [Segment(" " * indent, base)]
+        else:
+            head = [Segment(self._time_prefix(line), base + self._style("time")), *self._name_segments(line, base)]
+            head.append(Segment(f"{SYMBOLS[kind]} ", style))
+        text = self._highlighted_message(line)
+        room = max(0, width - indent)
+        begin = row * self._message_width(line) if self.is_wrapped else self.pan
+        cells = text.cell_len
+        is_cut_left = not self.is_wrapped and begin > 0 and cells > 0
+        is_cut_right = not self.is_wrapped and cells > begin + room > 0
+        crop = _Crop(text, begin + is_cut_left, begin + room - is_cut_right)
+        content: Iterable[Segment] = Segment.apply_style(crop.text.render(self.app.console), style)
+        if not self._is_painting:
+            content = _selectable(content, crop.offset, line.position)
+        before = Segment("‹" * is_cut_left + " " * crop.left_blanks, base)
+        used = before.cell_length + crop.text.cell_len
+        after = Segment((" " * crop.right_blanks + "›" * is_cut_right).ljust(room - used), base)
+        return [segment for segment in (*head, before, *content, after) if segment.text]
 
-    def mark(self, spans: dict[str, Spans] | None) -> None:
-        """Highlight nothing (None), or what is known to match."""
-        self.spans = spans
-        self.refresh()
+    def _name_segments(self, line: Line, base: Style) -> Iterable[Segment]:
+        width = self._name_column_width
+        if width:
+            name = self.names.get(line.task, "")
+            cells = cell_len(name)
+            text = name if cells < width else set_cell_size(name, width - 2) + "…"
+            number = list(self.names).index(line.task) if name else 0
+            style = self._style(_TASK_CLASSES[number % len(_TASK_CLASSES)].removeprefix("log--")) if name else Style()
+            yield Segment(text + " " * (width - cell_len(text)), base + style)
 
-    def unmarked(self) -> Iterator[str]:
-        """Yield the lines on the screen of which is not known where they match."""
-        if self.spans is not None:
-            if len(self.spans) > _MOST_SPANS:
-                self.spans.clear()
-            yield from (line.raw for line in self.lines_shown if line.raw not in self.spans and not line.is_note)
+    def _highlighted_message(self, line: Line) -> Text:
+        """Return the message with its matches and its selected part highlighted."""
+        text = message(line)
+        spans = self.matches.get(line.raw, []) if self.matches else []
+        selection = self.text_selection
+        selected = selection.get_span(line.position) if selection is not None else None
+        if not spans and not selected:
+            return text
+        text = text.copy()
+        for begin, end in spans:
+            text.stylize(self._style("match"), begin, end)
+        if selected:
+            style = self.screen.get_component_rich_style("screen--selection")
+            text.stylize(style, selected[0], len(text) if selected[1] < 0 else selected[1])
+        return text
+
+
+class _Crop:
+    """The part of a text between two columns.
+
+    Rich can crop text, too, but caches the result for thousands of texts that contain wide characters.
+
+    Attributes:
+        text: the characters that are entirely between the columns.
+        offset: index of the first of them.
+        left_blanks, right_blanks: columns at the edges that belong to half a wide character.
+    """
+
+    def __init__(self, text: Text, begin: int, end: int) -> None:
+        plain = text.plain
+        self.left_blanks = self.right_blanks = 0
+        if plain.isascii():
+            self.offset, last = begin, end
+        else:
+            self.offset, column = 0, 0
+            while self.offset < len(plain) and column < begin:
+                column += get_character_cell_size(plain[self.offset])
+                self.offset += 1
+            self.left_blanks = max(0, column - begin)
+            last = self.offset
+            while last < len(plain) and (next_column := column + get_character_cell_size(plain[last])) <= end:
+                column = next_column
+                last += 1
+            self.right_blanks = end - column if last < len(plain) else 0
+        self.text = text if not self.offset and last >= len(plain) else text[self.offset : max(self.offset, last)]
+
+
+def _selectable(segments: Iterable[Segment], offset: int, position: int) -> Iterable[Segment]:
+    """Yield the segments with the metadata that Textual needs to select text: the character offset, and the line."""
+    for segment in segments:
+        meta = Style.from_meta({"offset": (offset, int(position))})
+        yield Segment(segment.text, segment.style + meta if segment.style else meta)
+        offset += len(segment.text)

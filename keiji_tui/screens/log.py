@@ -17,7 +17,7 @@ from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
-from keiji_tui.logs.source import MOST_RUNS
+from keiji_tui.logs.source import MAX_RUNS
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.text.format import calendar, clock, lasting, outcome
 from keiji_tui.text.sanitise import plain
@@ -65,7 +65,7 @@ class LogScreen(BaseScreen):
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
-        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+        self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
 
 class RunLogScreen(LogScreen):
@@ -120,7 +120,7 @@ async def open_run(context: ScreenContext, slug: str, run: str) -> RunLogScreen 
     Args:
         run: the beginning of its id, "last" for the last run that started, or "failed" for the last that failed.
     """
-    runs = await context.link.runs(slug, MOST_RUNS)
+    runs = await context.link.runs(slug, MAX_RUNS)
     if run in (LAST, FAILED):
         started = (each for each in runs if each.started_at is not None)
         found = next((each for each in started if run == LAST or each.state in FAILURES), None)

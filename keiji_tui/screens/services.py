@@ -115,7 +115,7 @@ class ServicesScreen(BaseScreen):
         about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
         self.query_one("#services-title", AdaptiveLine).put(*((title, text) for text in about))
         self.query_one("#duty", Static).update(self._about_selected())
-        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=True)
+        self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
     def _engine(self, now: datetime) -> str:
         engine = self.store.engine
@@ -172,7 +172,7 @@ class ServicesScreen(BaseScreen):
     def _show_log(self) -> None:
         names = service_logs.SERVICES if self._has_all else (self.table.selected or SERVICES[0],)
         if names != self.log_pane.slugs:
-            self.log_pane.show({name: name for name in names}, together="of the engine")
+            self.log_pane.show({name: name for name in names}, group_name="of the engine")
             start_worker(self, partial(self.log_pane.follow, self._logs), group="log", exclusive=True)
 
     def action_open_log(self) -> None:

@@ -133,7 +133,7 @@ class TasksScreen(BaseScreen):
             self._awaited = ""
         self._share_room()
         self._paint_offer()
-        self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+        self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
     def _paint_offer(self) -> None:
         offer = self.store.offer(self.table.selected)

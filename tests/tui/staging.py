@@ -71,19 +71,13 @@ def _waits(app: ControlCenter) -> bool:
         return screen.entry is None
     if isinstance(screen, Palette):
         return not any(found.option_count for found in screen.query(CommandList))
-    if any(_is_looking(pane) for pane in board.query(LogPane)):
+    if any(pane.is_busy for pane in board.query(LogPane)):
         return True
     if isinstance(board, RunsScreen):
         return not board.rows
     if not isinstance(board, LoadingScreen) or not app.store.is_live:
         return False
     return board.loader.is_loading or not board.loader.has_data
-
-
-def _is_looking(pane: LogPane) -> bool:
-    """Return whether another process is still finding out where something is in a log."""
-    is_marking = bool(pane.pattern) and any(True for _ in pane.view.unmarked())
-    return pane._is_locating or is_marking or pane._deeds.is_busy or pane.reader._goal is not None
 
 
 def _is_followed(app: ControlCenter) -> bool:

@@ -135,7 +135,7 @@ class Person:
                 app.screen.dismiss()
             await settle(self._pilot)
         tasks.remove_class("-zoom-log", "-zoom-table")
-        tasks.log_pane.ask.close()
+        tasks.log_pane.prompt.close()
         app.store.unmark()
         tasks.drop_filter()
         tasks.set_focus(tasks.table)
@@ -172,8 +172,10 @@ async def test_every_key_on_every_screen_leaves_it_running(
     app, link = live(task="ping_google")
     link.ledger, link.differing, link.day = ledger(), differing(), day()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10), (160, 45)]), notifications=True) as pilot:
-        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task and log(app).lines_shown)
+        await until(pilot, lambda: app.is_ready and app.base_screen.selected_task and log(app).visible_lines)
         await everything_on(*SCREENS[name], Person(app, link, pilot), chance)
+        if app.is_running:
+            await settle(pilot)
         assert app._exception is None
         assert app.return_code in (None, 0)
 

@@ -127,10 +127,10 @@ async def test_tab_goes_on_to_the_next_field_before_the_next_character_is_typed(
 async def test_keys_in_a_log_prompt_wait_until_the_prompt_is_closed() -> None:
     app, _ = live(task="ping_google")
     async with running(app) as pilot:
-        await until(pilot, lambda: log(app).lines_shown)
+        await until(pilot, lambda: log(app).visible_lines)
         burst(app, "l/slow\nwO")
         pane = app.tasks_screen.log_pane
-        await until(pilot, lambda: pane.reader.sift.stream is Stream.OUT and pane.pattern == "slow")
+        await until(pilot, lambda: pane.reader.line_filter.stream is Stream.OUT and pane.pattern == "slow")
         assert not pane.ask.is_open
 
 

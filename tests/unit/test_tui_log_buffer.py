@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keiji_engine.bus.protocol import LogSlice
-from keiji_tui.logs.buffer import MARGIN, LogBuffer
-from keiji_tui.logs.chunk import LONGEST_KEPT, Chunk, Line
+from keiji_tui.logs.buffer import MARGIN_LINES, LogBuffer
+from keiji_tui.logs.chunk import MAX_LINE_CHARS, Chunk, Line
 from keiji_tui.logs.pending_chunks import PendingChunks
-from keiji_tui.logs.source import back
+from keiji_tui.logs.source import read_backwards
 
 
 def reader_of(data: bytes, oldest: int = 0) -> Callable[[int | None, int], Awaitable[LogSlice]]:
@@ -43,12 +43,12 @@ def test_lines_have_their_positions_in_bytes() -> None:
 def test_whole_drops_the_partial_line_at_the_start() -> None:
     data = "報告報告\nabc\ndef\n".encode()[1:]
     text = data.decode(errors="replace")
-    lines = Chunk(1, 1 + len(data), text).whole().lines()
+    lines = Chunk(1, 1 + len(data), text).without_partial_line().lines()
     assert [(line.position, line.raw) for line in lines] == [(13, "abc"), (17, "def")]
 
 
 def test_a_chunk_without_a_newline_is_one_open_line() -> None:
-    lines = Chunk(10, 30, "x" * 20).whole().lines()
+    lines = Chunk(10, 30, "x" * 20).without_partial_line().lines()
     assert [(line.position, line.end, line.is_open) for line in lines] == [(10, 30, True)]
 
 
@@ -80,7 +80,7 @@ def numbered(first: int, last: int) -> list[Line]:
 
 
 def test_a_full_buffer_drops_lines_at_the_opposite_end() -> None:
-    buffer = LogBuffer(most=5)
+    buffer = LogBuffer(max_lines=5)
     buffer.append(numbered(10, 20), 100, 200)
     assert (buffer.begin, buffer.end, len(buffer)) == (150, 200, 5)
     buffer.prepend(numbered(12, 15), 120)
@@ -90,12 +90,12 @@ def test_a_full_buffer_drops_lines_at_the_opposite_end() -> None:
 
 
 def test_a_buffer_is_limited_in_characters_too() -> None:
-    buffer = LogBuffer(letters=100)
+    buffer = LogBuffer(max_chars=100)
     buffer.append([Line(n, n + 1, "x" * 40) for n in range(10)], 0, 10)
     assert (len(buffer), buffer.begin) == (2, 8)
     buffer.prepend([Line(7, 8, "y" * 90)], 7)
     assert raws(list(buffer)) == ["y" * 90]
-    assert len(Chunk(0, 100_000, "z" * 100_000).lines()[0].raw) == LONGEST_KEPT
+    assert len(Chunk(0, 100_000, "z" * 100_000).lines()[0].raw) == MAX_LINE_CHARS
 
 
 def test_the_index_of_a_position_is_that_of_the_line_it_is_in() -> None:
@@ -106,24 +106,24 @@ def test_the_index_of_a_position_is_that_of_the_line_it_is_in() -> None:
 
 def test_the_margin_around_a_position_is_counted_in_lines() -> None:
     buffer = LogBuffer()
-    buffer.append(numbered(0, 2 * MARGIN + 2), 0, (2 * MARGIN + 2) * 10)
-    middle = (MARGIN + 1) * 10
+    buffer.append(numbered(0, 2 * MARGIN_LINES + 2), 0, (2 * MARGIN_LINES + 2) * 10)
+    middle = (MARGIN_LINES + 1) * 10
     assert buffer.has_margin_before(middle)
-    assert buffer.has_margin_behind(middle)
+    assert buffer.has_margin_after(middle)
     assert not buffer.has_margin_before(middle - 20)
 
 
-def test_an_intake_joins_adjacent_chunks_and_keeps_the_newest() -> None:
-    intake = PendingChunks(most=20)
+def test_pending_chunks_joins_adjacent_chunks_and_keeps_the_newest() -> None:
+    pending = PendingChunks(max_chars=20)
     for begin in range(0, 60, 10):
-        intake.add(Chunk(begin, begin + 10, "x" * 9 + "\n"))
-    assert intake.end == 60
-    piece = intake.pop()
-    assert (piece.position, piece.end, len(piece.text)) == (40, 60, 20)
-    assert not intake
-    intake.add(Chunk(70, 80, "y" * 9 + "\n"))
-    intake.add(Chunk(90, 100, "z" * 9 + "\n"))
-    assert intake.pop().end == 80
+        pending.append(Chunk(begin, begin + 10, "x" * 9 + "\n"))
+    assert pending.end == 60
+    chunk = pending.pop()
+    assert (chunk.position, chunk.end, len(chunk.text)) == (40, 60, 20)
+    assert not pending
+    pending.append(Chunk(70, 80, "y" * 9 + "\n"))
+    pending.append(Chunk(90, 100, "z" * 9 + "\n"))
+    assert pending.pop().end == 80
 
 
 logs = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=30), max_size=60)
@@ -138,11 +138,11 @@ def test_reading_backwards_returns_each_line_once(lines: list[str], limit: int) 
         lines_read: list[str] = []
         before = len(data)
         while before > 0:
-            piece, is_oldest = await back(reader_of(data), before, max(limit, longest))
-            assert piece is not None
-            assert piece.end == before
-            lines_read[:0] = raws(piece.lines())
-            before = piece.position
+            chunk, is_oldest = await read_backwards(reader_of(data), before, max(limit, longest))
+            assert chunk is not None
+            assert chunk.end == before
+            lines_read[:0] = raws(chunk.lines())
+            before = chunk.position
             assert is_oldest == (before == 0)
         return lines_read
 
@@ -153,13 +153,30 @@ def test_reading_backwards_returns_each_line_once(lines: list[str], limit: int) 
 def test_reading_backwards_terminates_for_any_content(parts: list[bytes], limit: int) -> None:
     data = b"\n".join(parts) + b"\n"
 
-    async def read_backwards() -> None:
+    async def read_all() -> None:
         before = len(data)
         while before > 0:
-            piece, _ = await back(reader_of(data), before, limit)
-            if piece is None:
+            chunk, _ = await read_backwards(reader_of(data), before, limit)
+            if chunk is None:
                 return
-            assert piece.position < before
-            before = piece.position
+            assert chunk.position < before
+            before = chunk.position
 
-    asyncio.run(read_backwards())
+    asyncio.run(read_all())
+
+
+@given(st.lists(st.integers(1, 400), min_size=1, max_size=12), st.integers(1, 60))
+def test_lines_longer_than_the_limit_are_read_as_a_whole(lengths: list[int], limit: int) -> None:
+    data = b"".join(b"x" * length + b"\n" for length in lengths)
+
+    async def read_all() -> list[int]:
+        lengths_read: list[int] = []
+        before = len(data)
+        while before > 0:
+            chunk, _ = await read_backwards(reader_of(data), before, limit)
+            assert chunk is not None
+            lengths_read[:0] = [len(line.raw) for line in chunk.lines()]
+            before = chunk.position
+        return lengths_read
+
+    assert asyncio.run(read_all()) == lengths
