@@ -25,7 +25,7 @@ from keiji_tui.actions.bulk import BULK_ACTIONS
 from keiji_tui.actions.key_queue import KeyOrder
 from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
-from keiji_tui.external import in_editor
+from keiji_tui.external import open_in_editor
 from keiji_tui.list_keys import ListKeys
 from keiji_tui.log_openings import LogOpenings
 from keiji_tui.messages import TaskSelected
@@ -63,8 +63,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         keys: those that actions have instead of the usual ones, by the id of the action.
         complaints: what is to be told at once, such as lines of the file of keys that were not followed.
         theme: the one to begin with, where there is such a one; else ours.
-        remember: is told which theme somebody has chosen.
-        edit: opens a file for somebody to edit and returns when they are done; raises KeijiError, saying why not.
+        save_theme: saves the name of the theme that the user chose; may raise OSError.
+        edit: opens a file in an editor and returns when the editor exits; raises KeijiError if it cannot.
     """
 
     TITLE = "keiji"
@@ -85,8 +85,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         keys: Mapping[str, tuple[str, ...]] | None = None,
         complaints: Sequence[str] = (),
         theme: str = "",
-        remember: Callable[[str], None] = lambda _: None,
-        edit: Callable[[App[None], Path], None] = in_editor,
+        save_theme: Callable[[str], None] = lambda _: None,
+        edit: Callable[[App[None], Path], None] = open_in_editor,
     ) -> None:
         action.bind(keys or {})
         super().__init__()
@@ -94,7 +94,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
             # All of them, so that what shares a key with one that has moved keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
         self._complaints = complaints
-        self._remember = remember
+        self._save_theme = save_theme
         self._edit = edit
         self.store = Store(local_zone=zone)
         self._link = link
@@ -129,7 +129,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
     def on_mount(self) -> None:
         self._tick()
         self.complain_of(tuple(map(plain, self._complaints)))
-        self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
+        self.theme_changed_signal.subscribe(self, lambda theme: self._save_theme(theme.name))
         self.call_after_refresh(self._watch)
 
     def _watch(self) -> None:

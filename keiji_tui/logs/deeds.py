@@ -15,7 +15,7 @@ from textual.worker import Worker
 from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji.states import FAILURES
-from keiji_tui.external import in_pager
+from keiji_tui.external import open_in_pager
 from keiji_tui.logs.line import parsed
 from keiji_tui.logs.match_client import PatternFailed
 from keiji_tui.logs.match_protocol import Check, Choose, LineFilter, Stream
@@ -291,7 +291,7 @@ class LogDeeds:
             pane.tell("there is no file of it here")
             return
         try:
-            in_pager(pane.app, paths)
+            open_in_pager(pane.app, paths)
         except KeijiError as error:
             pane.tell(plain(error.message))
         pane.app.refresh()

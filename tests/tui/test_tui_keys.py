@@ -11,7 +11,7 @@ from keiji_engine.bus.protocol import Disable, RunTask
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import action, catalog
 from keiji_tui.actions.key_conflicts import rebound
-from keiji_tui.cli import read
+from keiji_tui.cli import parse_options
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
 
@@ -85,6 +85,6 @@ async def test_the_next_terminal_has_the_usual_keys() -> None:
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     action.bind({})
     with pytest.raises(SystemExit) as ended:
-        read(["--keys"])
+        parse_options(["--keys"])
     assert ended.value.code == 0
     assert "toggle     = e\n" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from waiting import until
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_tui.app import ControlCenter
-from keiji_tui.cli import read
+from keiji_tui.cli import parse_options
 from keiji_tui.logs.prompt import LogPrompt
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.log import RunLogScreen
@@ -114,10 +114,10 @@ async def test_the_program_opens_at_a_run(wanted: str, words: str) -> None:
 
 
 def test_a_run_is_asked_for_together_with_its_task(capsys: pytest.CaptureFixture[str]) -> None:
-    options = read(["--task", "a", "--run", "failed"])
+    options = parse_options(["--task", "a", "--run", "failed"])
     assert (options.task, options.run) == ("a", "failed")
     with pytest.raises(SystemExit) as ended:
-        read(["--run", "failed"])
+        parse_options(["--run", "failed"])
     assert ended.value.code == 2
     assert "--run needs --task" in capsys.readouterr().err
 

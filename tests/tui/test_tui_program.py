@@ -22,7 +22,7 @@ from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus.protocol import RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.cli import read
+from keiji_tui.cli import parse_options
 from keiji_tui.engine.bus_link import BusLink
 from keiji_tui.engine.link import Update
 
@@ -38,7 +38,7 @@ def program(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_without_a_terminal_it_says_so_and_what_shows_the_same() -> None:
     ended = program()
     assert ended.returncode == 2
-    assert "this needs a terminal" in ended.stderr
+    assert "a terminal is required" in ended.stderr
     assert "keiji task get" in ended.stderr
 
 
@@ -47,15 +47,15 @@ def test_a_wrong_option_is_wrong_usage() -> None:
 
 
 def test_help_and_version_need_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    for option, words in (("--help", "--readonly"), ("--version", "keiji 0")):
+    for option, words in (("--help", "--readonly"), ("--version", "keiji 0"), ("-V", "keiji 0")):
         with pytest.raises(SystemExit) as ended:
-            read([option])
+            parse_options([option])
         assert ended.value.code == 0
         assert words in capsys.readouterr().out
 
 
 def test_root_leads_to_another_installation(tmp_path: Path) -> None:
-    options = read(["--root", str(tmp_path), "--task", "ping", "--readonly"])
+    options = parse_options(["--root", str(tmp_path), "--task", "ping", "--readonly"])
     assert (options.paths.data, options.task, options.readonly) == (tmp_path, "ping", True)
 
 

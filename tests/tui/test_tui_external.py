@@ -1,4 +1,4 @@
-"""A task's file in an editor."""
+"""Programs that use the terminal: the editor for a task's file, and the pager."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from waiting import until
 from keiji.errors import KeijiError
 from keiji_engine.bus.protocol import TaskChanged
 from keiji_tui.app import ControlCenter
-from keiji_tui.external import in_editor
+from keiji_tui.external import open_in_editor
 
 
-async def test_e_opens_the_function_and_then_the_rebuild_is_offered(tmp_path: Path) -> None:
+async def test_e_edits_the_function_and_then_a_rebuild_is_offered(tmp_path: Path) -> None:
     edited: list[Path] = []
 
     def edit(app: object, file: Path) -> None:
@@ -29,7 +29,7 @@ async def test_e_opens_the_function_and_then_the_rebuild_is_offered(tmp_path: Pa
         await until(pilot, sees(app, "sources of a differ: function.py", "b rebuild and restart"))
 
 
-async def test_without_an_editor_it_is_said_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_an_editor_the_message_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.delenv("EDITOR", raising=False)
     app, _ = live(task("a"))
@@ -41,20 +41,20 @@ async def test_without_an_editor_it_is_said_what_to_set(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("editor", "is_there", "reason"),
+    ("editor", "exists", "reason"),
     [
-        ("vi 'x", True, "cannot be read: No closing quotation"),
-        ("vi", False, "function.py is not there"),
-        ("true", True, "this terminal cannot be handed to another program"),
-        ("/no/such -w", True, "/no/such cannot be started: there is no such program"),
+        ("vi 'x", True, "$VISUAL is invalid: No closing quotation"),
+        ("vi", False, "function.py does not exist"),
+        ("true", True, "this terminal cannot run other programs"),
+        ("/no/such -w", True, "cannot start /no/such: command not found"),
     ],
 )
-async def test_why_it_cannot_be_edited_is_said(
-    editor: str, is_there: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_user_sees_why_a_file_cannot_be_edited(
+    editor: str, exists: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISUAL", editor)
     file = tmp_path / "function.py"
-    if is_there:
+    if exists:
         file.touch()
     app, _ = live(task("a", source_path=str(tmp_path)))
     async with running(app) as pilot:
@@ -62,8 +62,8 @@ async def test_why_it_cannot_be_edited_is_said(
         await until(pilot, lambda: any(reason in text for text in said(app)), reason)
 
 
-class Lent(ControlCenter):
-    """A terminal that can be handed over, without there being one."""
+class SuspendableApp(ControlCenter):
+    """An application that can be suspended without a terminal."""
 
     def suspend(self):  # type: ignore[no-untyped-def]
         from contextlib import nullcontext
@@ -72,17 +72,17 @@ class Lent(ControlCenter):
 
 
 @pytest.mark.parametrize(
-    ("editor", "reason"), [("false", "false ended with 1"), ("/nowhere/vi", "cannot be started"), ("true", "")]
+    ("editor", "reason"), [("false", "false exited with code 1"), ("/nowhere/vi", "cannot start"), ("true", "")]
 )
-def test_an_editor_that_fails_is_told(
+def test_an_editor_that_fails_is_reported(
     editor: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VISUAL", editor)
     file = tmp_path / "function.py"
     file.touch()
-    app = Lent.__new__(Lent)
+    app = SuspendableApp.__new__(SuspendableApp)
     if not reason:
-        in_editor(app, file)
+        open_in_editor(app, file)
         return
     with pytest.raises(KeijiError, match=reason):
-        in_editor(app, file)
+        open_in_editor(app, file)
