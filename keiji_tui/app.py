@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.command import Provider
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
@@ -38,6 +39,7 @@ from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.store import Store
+from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import Colourless
 from keiji_tui.theme.themes import DARK, OURS, names_of_ours, shaded
@@ -113,6 +115,9 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         for ours in OURS:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
+
+    def get_driver_class(self) -> type[Driver]:
+        return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
         return self._tasks_screen

@@ -15,9 +15,14 @@ from typing import TYPE_CHECKING
 import keiji
 from keiji.paths import Paths
 from keiji_tui.actions import keys_config
+from keiji_tui.terminal.terminfo import TerminalInfo
+from keiji_tui.text.sanitise import plain
 
 if TYPE_CHECKING:
     from keiji_tui.app import ControlCenter
+
+
+_SIGNAL_BASE = 128  # exit codes above it are those of signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +88,22 @@ def unknown_theme(name: str, known: Iterable[str]) -> str:
     return f"keiji-tui: unknown theme {name!r}; {suggestion}"
 
 
-def missing_terminal() -> str:
-    """Return an error message if a standard stream is not a terminal, otherwise ""."""
+def unusable_terminal(term: str | None) -> str:
+    """Return an error message if the control center cannot be shown here, otherwise "".
+
+    Args:
+        term: the value of $TERM.
+    """
     streams = (("input", sys.stdin), ("output", sys.stdout), ("error", sys.stderr))
     redirected = [name for name, stream in streams if not stream.isatty()]
-    if not redirected:
+    if redirected:
+        reason = f"a terminal is required, but standard {' and '.join(redirected)} is redirected"
+    elif not TerminalInfo.read(term or "").is_usable:
+        value = "$TERM is not set" if not term else f"$TERM is {plain(term)!r}"
+        reason = f"{value}, and such a terminal cannot show full-screen programs; try TERM=xterm-256color"
+    else:
         return ""
-    return (
-        f"keiji-tui: a terminal is required, but standard {' and '.join(redirected)} is redirected\n"
-        "Use `keiji task get` and `keiji system status` to get the same information as text."
-    )
+    return f"keiji-tui: {reason}\nUse `keiji task get` and `keiji system status` to get the same information as text."
 
 
 def load_app() -> type[ControlCenter]:
@@ -114,14 +125,14 @@ def main() -> int:
     from keiji_tui import preferences
     from keiji_tui.actions import key_conflicts
     from keiji_tui.engine.bus_link import BusLink
-    from keiji_tui.text.sanitise import plain
+    from keiji_tui.terminal.signals import exit_on_signals
 
     try:
         options = parse_options()
     except KeijiError as error:
         sys.stderr.write(f"keiji-tui: {error}\n")
         return error.exit_code
-    message = missing_terminal()
+    message = unusable_terminal(os.environ.get("TERM"))
     if message:
         sys.stderr.write(f"{message}\n")
         return 2
@@ -142,7 +153,10 @@ def main() -> int:
     if message:
         sys.stderr.write(f"{message}\n")
         return 2
-    app.run()
+    with exit_on_signals(app):
+        app.run()
+    if app.return_code and app.return_code > _SIGNAL_BASE:
+        return app.return_code  # the terminal may be gone
     for complaint in bound.complaints:
         sys.stderr.write(f"{plain(complaint)}\n")
     engine = app.store.engine

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
@@ -16,6 +17,7 @@ from keiji_tui.actions.action import Action, ActionContext, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.messages import RepaintRequested
 from keiji_tui.state.store import Store
+from keiji_tui.terminal.sizes import ignore_outdated_size
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.header import banner, counts, heading, paused
 from keiji_tui.widgets.keybar import KeyBar
@@ -50,6 +52,10 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.is_ready = True
+
+    @on(events.Resize)
+    def _ignore_outdated_size(self, event: events.Resize) -> None:
+        ignore_outdated_size(self, event)
 
     def on_screen_resume(self) -> None:
         self.post_message(RepaintRequested())

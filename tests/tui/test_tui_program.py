@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -57,52 +54,6 @@ def test_help_and_version_need_no_terminal(capsys: pytest.CaptureFixture[str]) -
 def test_root_leads_to_another_installation(tmp_path: Path) -> None:
     options = parse_options(["--root", str(tmp_path), "--task", "ping", "--readonly"])
     assert (options.paths.data, options.task, options.readonly) == (tmp_path, "ping", True)
-
-
-def test_in_a_terminal_it_welcomes_and_leaves_on_q(tmp_path: Path) -> None:
-    main, end = pty.openpty()
-    os.set_blocking(main, False)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui"],
-        stdin=end, stdout=end, stderr=end, start_new_session=True,
-        env={**os.environ, "KEIJI_ROOT": str(tmp_path), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
-    )  # fmt: skip
-    os.close(end)
-    try:
-        seen = _read_until(main, "There is no workspace in")
-        os.write(main, b"q")
-        _drain(main, child)
-        assert child.wait(LIMIT) == 0
-        assert "task create" not in seen
-        assert not list(tmp_path.iterdir())
-    finally:
-        child.kill()
-        child.wait()
-        os.close(main)
-
-
-def _read_until(descriptor: int, words: str) -> str:
-    seen, deadline = "", time.monotonic() + LIMIT
-    while words not in seen:
-        assert time.monotonic() < deadline, seen[-500:]
-        seen += _available(descriptor)
-    return seen
-
-
-def _drain(descriptor: int, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while child.poll() is None and time.monotonic() < deadline:
-        _available(descriptor)
-
-
-def _available(descriptor: int) -> str:
-    try:
-        return os.read(descriptor, 65536).decode(errors="replace")
-    except BlockingIOError:
-        time.sleep(0.01)  # nothing yet; the caller looks again, up to its limit
-    except OSError:
-        time.sleep(0.01)  # the other end was closed
-    return ""
 
 
 # ── the real link ────────────────────────────────────────────────────────────────────────────────────────────────────
