@@ -102,3 +102,73 @@ def test_after_a_resize_the_screen_is_complete(program: PtyProgram) -> None:
 def test_a_terminal_that_hangs_up_ends_the_program(program: PtyProgram) -> None:
     program.close_terminal()
     assert program.process.wait(10) == 128 + signal.SIGHUP
+
+
+SHELL = ("bash", "--norc", "--noprofile", "--noediting", "-i")
+
+
+@pytest.fixture
+def shell(environment: dict[str, str]) -> Iterator[PtyProgram]:
+    """An interactive shell that has started a control center."""
+    with PtyProgram(SHELL, environment | {"PS1": "ready> "}) as shell:
+        shell.until_shown("ready>")
+        shell.type(" ".join(CONTROL_CENTER) + "\r")
+        shell.until_shown(WELCOME)
+        yield shell
+
+
+def test_ctrl_z_suspends_and_fg_returns(shell: PtyProgram) -> None:
+    for _ in range(2):
+        shell.type("\x1a")
+        shell.until_shown("Stopped", "ready>")
+        assert shell.emulator.modes == LEFT
+        assert WELCOME not in shell.text
+        shell.type("fg\r")
+        shell.until_shown(WELCOME, "create workspace")
+        assert shell.emulator.modes > {1049, 1000, 1006, 2004}
+        shell.type("\x1b[A")  # the keys are read again
+        shell.type("?")
+        shell.until_shown("esc closes")
+        shell.type("\x1b")
+        shell.until(lambda: "esc closes" not in shell.text)
+    shell.type("q")
+    shell.until(lambda: shell.emulator.modes == LEFT)
+
+
+def test_a_suspended_control_center_that_is_resumed_in_the_background_waits_for_fg(shell: PtyProgram) -> None:
+    shell.type("\x1a")
+    shell.until_shown("Stopped", "ready>")
+    shell.type("bg\r")
+    shell.until(lambda: shell.text.count("ready>") == 3)
+    shell.type("jobs\r")
+    shell.until(lambda: shell.text.count("ready>") == 4)
+    assert shell.emulator.modes == LEFT
+    shell.type("fg\r")
+    shell.until_shown(WELCOME, "create workspace")
+    shell.type("q")
+    shell.until(lambda: shell.emulator.modes == LEFT)
+    shell.until(lambda: shell.text.rstrip().endswith("ready>"))
+    shell.type("echo exit code $?\r")
+    shell.until_shown("exit code 0")
+
+
+def test_sigtstp_restores_the_terminal_and_fg_paints_it_again(shell: PtyProgram) -> None:
+    (pid,) = Path(f"/proc/{shell.process.pid}/task/{shell.process.pid}/children").read_text().split()
+    os.kill(int(pid), signal.SIGTSTP)
+    shell.until_shown("Stopped", "ready>")
+    assert shell.emulator.modes == LEFT
+    shell.type("fg\r")
+    shell.until_shown(WELCOME, "create workspace")
+
+
+def test_without_job_control_ctrl_z_does_not_stop_the_program(program: PtyProgram) -> None:
+    program.type("\x1a")
+    program.until_shown("no shell with job control")
+
+
+def test_ctrl_l_repaints_a_screen_that_other_output_has_disturbed(program: PtyProgram) -> None:
+    check_idle(program)
+    program.emulator.feed(b"\x1b[5;1Ha message to all users")
+    program.type("\x0c")
+    program.until(lambda: "a message to all users" not in program.text)
+    assert WELCOME in program.text
