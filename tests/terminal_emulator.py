@@ -79,7 +79,7 @@ class TerminalEmulator:
         self._incomplete = ""
         self._style = CellStyle()
         self.x = self.y = 0
-        self._main_screen: list[list[Cell]] | None = None
+        self._main_screen: tuple[list[list[Cell]], int, int] | None = None  # and the cursor
         self.clear()
 
     def clear(self) -> None:
@@ -179,7 +179,8 @@ class TerminalEmulator:
         for mode in map(int, filter(None, parameters.split(";"))) if final in "hl" else ():
             (self.modes.add if final == "h" else self.modes.discard)(mode)
             if mode == 1049 and final == "h" and self._main_screen is None:
-                self._main_screen = self.cells
+                self._main_screen = self.cells, self.x, self.y
                 self.clear()
             elif mode == 1049 and final == "l" and self._main_screen is not None:
-                self.cells, self._main_screen = self._main_screen, None
+                self.cells, self.x, self.y = self._main_screen
+                self._main_screen = None
