@@ -15,6 +15,7 @@ from textual.app import App
 from textual.command import Provider
 from textual.driver import Driver
 from textual.screen import Screen
+from textual.theme import Theme
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
 
@@ -134,8 +135,16 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
     def on_mount(self) -> None:
         self._tick()
         self.complain_of(tuple(map(plain, self._complaints)))
-        self.theme_changed_signal.subscribe(self, lambda theme: self._save_theme(theme.name))
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.call_after_refresh(self._watch)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        try:
+            self._save_theme(theme.name)
+        except OSError as error:
+            reason = plain(error.strerror or str(error))
+            self.notify(f"{reason}\n{theme.name} is used for this session only", title="theme not saved",
+                        severity="warning", markup=False)  # fmt: skip
 
     def _watch(self) -> None:
         self._start(self._take_updates, "updates")

@@ -104,6 +104,20 @@ def test_a_terminal_that_hangs_up_ends_the_program(program: PtyProgram) -> None:
     assert program.process.wait(10) == 128 + signal.SIGHUP
 
 
+def test_a_theme_that_cannot_be_saved_is_used_for_the_session(environment: dict[str, str]) -> None:
+    no_disk_space = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+    with PtyProgram((*no_disk_space, *CONTROL_CENTER), environment) as program:
+        program.until_shown(WELCOME)
+        before = program.emulator.cells[10][10]
+        program.type("T")
+        program.until_shown("theme")
+        program.type("keiji-light\r")
+        program.until_shown("theme not saved", "File too large", WELCOME)
+        assert program.emulator.cells[10][10] != before
+        program.type("q")
+        assert program.wait() == 0
+
+
 SHELL = ("bash", "--norc", "--noprofile", "--noediting", "-i")
 
 
