@@ -40,6 +40,7 @@ from keiji_tui.screens.reason import ReasonScreen
 from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.store import Store
+from keiji_tui.terminal.clipboard import Clipboard
 from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import Colourless
@@ -67,6 +68,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         complaints: what is to be told at once, such as lines of the file of keys that were not followed.
         theme: the one to begin with, where there is such a one; else ours.
         save_theme: saves the name of the theme that the user chose; may raise OSError.
+        clipboard: the clipboard of the terminal; by default, that of a terminal without a multiplexer.
         edit: opens a file in an editor and returns when the editor exits; raises KeijiError if it cannot.
     """
 
@@ -89,6 +91,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         complaints: Sequence[str] = (),
         theme: str = "",
         save_theme: Callable[[str], None] = lambda _: None,
+        clipboard: Clipboard | None = None,
         edit: Callable[[App[None], Path], None] = open_in_editor,
     ) -> None:
         action.bind(keys or {})
@@ -98,6 +101,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
         self._complaints = complaints
         self._save_theme = save_theme
+        self._terminal_clipboard = clipboard or Clipboard({})
         self._edit = edit
         self.store = Store(local_zone=zone)
         self._link = link
@@ -137,6 +141,20 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self.complain_of(tuple(map(plain, self._complaints)))
         self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.call_after_refresh(self._watch)
+
+    @property
+    def clipboard(self) -> str:
+        return self._terminal_clipboard.text
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text and show what was done with it."""
+        if text:
+            self._start(partial(self._copy_to_clipboard, text, super().copy_to_clipboard), "clipboard")
+        else:
+            self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
+
+    async def _copy_to_clipboard(self, text: str, send: Callable[[str], None]) -> None:
+        self.notify(await self._terminal_clipboard.copy(text, send), timeout=3, markup=False)
 
     def _theme_changed(self, theme: Theme) -> None:
         try:

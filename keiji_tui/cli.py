@@ -125,6 +125,7 @@ def main() -> int:
     from keiji_tui import preferences
     from keiji_tui.actions import key_conflicts
     from keiji_tui.engine.bus_link import BusLink
+    from keiji_tui.terminal.clipboard import Clipboard
     from keiji_tui.terminal.signals import exit_on_signals
 
     try:
@@ -148,6 +149,7 @@ def main() -> int:
         complaints=bound.complaints,
         theme=options.theme or preferences.load_theme(data),
         save_theme=partial(preferences.save_theme, data),
+        clipboard=Clipboard(os.environ),
     )
     message = unknown_theme(options.theme, app.available_themes)
     if message:

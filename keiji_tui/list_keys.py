@@ -129,10 +129,4 @@ class ListKeys(Toasts, Part):
             self._copy("\n".join(self.board.copied()))
 
     def _copy(self, text: str) -> None:
-        if not text:
-            self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
-            return
         self.copy_to_clipboard(text)
-        lines = text.splitlines()
-        more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
-        self.notify(f"copied: {plain(lines[0])}{more}", timeout=3, markup=False)

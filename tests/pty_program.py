@@ -17,6 +17,7 @@ from types import TracebackType
 from terminal_emulator import TerminalEmulator
 
 LIMIT = 20.0
+_REPEAT_SECONDS = 0.5
 CONTROL_CENTER = (sys.executable, "-m", "keiji_tui")
 
 
@@ -104,6 +105,19 @@ class PtyProgram:
     def until_shown(self, *texts: str) -> None:
         """Process output until all texts are on the screen."""
         self.until(lambda: all(text in self.text for text in texts), f"on the screen: {texts}")
+
+    def type_until_shown(self, key: str, text: str) -> None:
+        """Press a key repeatedly until a text is on the screen, because what the key is about may not be ready yet."""
+        typed_at = 0.0
+
+        def is_shown() -> bool:
+            nonlocal typed_at
+            if time.monotonic() - typed_at > _REPEAT_SECONDS:
+                self.type(key)
+                typed_at = time.monotonic()
+            return text in self.text
+
+        self.until(is_shown, f"on the screen: {text}")
 
     def wait(self) -> int:
         """Process output until the program exits; return its exit code."""

@@ -241,8 +241,6 @@ class LogDeeds:
                 lines = [line for line in lines if line.position == view.here]
             text = "\n".join(map(view.words, lines))
         pane.app.copy_to_clipboard(text)
-        count = text.count("\n") + 1 if text else 0
-        self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
 
     async def _save_to(self, text: str) -> None:
         pane, source = self._pane, self._pane.source

@@ -16,10 +16,12 @@ from textual.app import App
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
+from keiji_tui.terminal.clipboard import wrap_for_multiplexer
 from keiji_tui.terminal.output import TerminalOutput
 from keiji_tui.terminal.screen_buffer import ScreenBuffer
 from keiji_tui.terminal.terminfo import TerminalInfo
 
+_CLIPBOARD = "\x1b]52;"  # OSC 52
 _REPLY_TIMEOUT = 2.0  # seconds
 
 
@@ -44,7 +46,7 @@ class TerminalDriver(LinuxDriver):
         self._keys = {"ctrl+z": self._suspend, "ctrl+l": self._output.redraw}
 
     def write(self, data: str) -> None:
-        self._output.write(data)
+        self._output.write(wrap_for_multiplexer(data, os.environ) if data.startswith(_CLIPBOARD) else data)
 
     def start_application_mode(self) -> None:
         # Textual's handlers would start a second input thread if the process was resumed in the background before.
