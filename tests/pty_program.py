@@ -12,6 +12,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from terminal_emulator import TerminalEmulator
@@ -42,6 +43,7 @@ class PtyProgram:
         *,
         size: tuple[int, int] = (80, 24),
         term: str | None = "xterm-256color",
+        cwd: Path | None = None,
         replies: bool = True,
     ) -> None:
         self.emulator = TerminalEmulator(size[0] or 80, size[1] or 24)
@@ -56,6 +58,7 @@ class PtyProgram:
             stdin=slave,
             stdout=slave,
             stderr=slave,
+            cwd=cwd,
             start_new_session=True,
         )
         os.close(slave)

@@ -32,10 +32,9 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
     editor = tmp_path / "editor"
     editor.write_bytes(b"\x7fELF is this not")  # it exists and cannot be executed
     editor.chmod(0o755)
-    saved = tmp_path / "saved.txt"
     environment = installation.environment | {"PAGER": str(pager), "VISUAL": str(editor)}
     argv = (*CONTROL_CENTER, "--task", "breaks", "--run", run.run_id[:10])
-    with PtyProgram(argv, environment, size=(100, 30)) as program:
+    with PtyProgram(argv, environment, size=(200, 30), cwd=tmp_path) as program:
         program.until_shown("it broke", "follow")
         assert b"ZXZpbA==" not in program.output
         program.type_until_shown("y", "clipboard (OSC 52): it")
@@ -46,8 +45,7 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
         program.until_shown("it broke", "follow")
         program.type("\x13")
         program.until_shown("save to")
-        program.type(f"\x15{saved}\r")
-        program.until_shown("saved run")
+        program.type_until_shown("\r", "saved run")
         program.type("1")
         program.until_shown("LAST 20 RUNS")
         program.type("E")
@@ -55,5 +53,5 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
         program.type("q")
         assert program.wait() == 0
     assert "run failed" in (tmp_path / "pager.seen").read_text()
-    lines = saved.read_text().splitlines()
+    lines = (tmp_path / "breaks.txt").read_text().splitlines()
     assert (len(lines), "still here" in lines[3000]) == (3003, True)
