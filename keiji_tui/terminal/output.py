@@ -123,7 +123,8 @@ class TerminalOutput:
                 now = time.monotonic()
                 data = self._render(now)
                 if data:
-                    if not self._is_closing and self._flow.sent(len(data), now):
+                    # While the screen is hidden, the terminal echoes replies, or they would reach another program.
+                    if self._shows_screen and self._flow.sent(len(data), now):
                         data += QUERY.encode()
                     return data
                 if self._is_closing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def check_idle(program: PtyProgram) -> None:
 
 
 def test_q_quits_and_restores_the_terminal(program: PtyProgram, tmp_path: Path) -> None:
+    assert b"^[[" not in program.output, "replies are not echoed"
     program.type("q")
     assert program.wait() == 0
     assert program.emulator.modes == LEFT
@@ -55,6 +57,60 @@ def test_a_termination_signal_restores_the_terminal(number: signal.Signals, prog
     assert program.wait() == 128 + number
     assert program.emulator.modes == LEFT
     assert "Traceback" not in program.text
+
+
+SMALL_APP = """
+import sys, time
+from textual.app import App
+from textual.widgets import Label
+from keiji_tui.terminal.driver import TerminalDriver
+from keiji_tui.terminal.signals import exit_on_signals
+
+class SmallApp(App):
+    BINDINGS = [("c", "crash", ""), ("b", "block", "")]
+
+    def get_driver_class(self):
+        return TerminalDriver
+
+    def compose(self):
+        yield Label("a label")
+
+    def action_crash(self):
+        raise RuntimeError("the reason")
+
+    def action_block(self):
+        self.bell()
+        time.sleep(60)
+
+app = SmallApp()
+with exit_on_signals(app, grace=0.2):
+    app.run()
+sys.exit(app.return_code)
+"""
+
+
+@pytest.fixture
+def small_app(environment: dict[str, str]) -> Iterator[PtyProgram]:
+    with PtyProgram((sys.executable, "-c", SMALL_APP), environment) as program:
+        program.until_shown("a label")
+        yield program
+
+
+def test_a_crash_restores_the_terminal_and_shows_its_traceback(small_app: PtyProgram) -> None:
+    small_app.type("c")
+    assert small_app.wait() == 1
+    assert small_app.emulator.modes == LEFT
+    assert "the reason" in small_app.text
+
+
+def test_a_termination_signal_ends_an_application_that_is_blocked(small_app: PtyProgram) -> None:
+    attributes, bells = small_app.attributes(), small_app.output.count(b"\x07")
+    small_app.type("b")
+    small_app.until(lambda: small_app.output.count(b"\x07") > bells, "the bell")
+    small_app.process.terminate()
+    assert small_app.wait() == 128 + signal.SIGTERM
+    assert small_app.emulator.modes == LEFT
+    assert small_app.attributes() != attributes
 
 
 @pytest.mark.parametrize(
