@@ -139,11 +139,11 @@ def measure(argv: tuple[str, ...], environment: dict[str, str], first: str, help
 
 
 LIMITS = {  # seconds, bytes
-    "first screen": (6.0, 10_000),
+    "first screen": (4.0, 6_000),
     "start, first screen and 8 s more": (20.0, 16_000),
-    "idle, per second": (1.0, 600),
+    "idle, per second": (1.0, 1_000),
     "?, and 3 s more": (3.0, 12_000),
-    "q": (2.5, 4_000),
+    "q": (2.0, 2_000),
 }
 
 

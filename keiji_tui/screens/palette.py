@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import ClassVar
 
-from textual import work
+from textual import events, on, work
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, ProviderSource
@@ -19,6 +19,7 @@ from keiji_tui.actions.action import Action, Risk, Scope
 from keiji_tui.actions.catalog import of
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.base import BaseScreen
+from keiji_tui.terminal.sizes import ignore_outdated_size
 
 
 class Palette(CommandPalette):
@@ -36,6 +37,10 @@ class Palette(CommandPalette):
         placeholder: str = "an action, by its name or by what it does",
     ) -> None:
         super().__init__(providers, placeholder=placeholder)
+
+    @on(events.Resize)
+    def _ignore_outdated_size(self, event: events.Resize) -> None:
+        ignore_outdated_size(self, event)
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()

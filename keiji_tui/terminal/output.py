@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -107,13 +108,19 @@ class TerminalOutput:
     def _run(self) -> None:
         try:
             while (data := self._next()) is not None:
-                while data:
-                    data = data[os.write(self._fileno, data) :]
+                self._send(data)
         except OSError:
             with self._changed:
                 self._has_failed = True
                 self._changed.notify_all()
             self._on_failure()
+
+    def _send(self, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(self._fileno, data) :]
+            except BlockingIOError:  # another program has made the terminal non-blocking
+                select.select([], [self._fileno], [])
 
     def _next(self) -> bytes | None:
         """Wait until there is something to send, and return it; None at the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import termios
@@ -16,6 +17,7 @@ from typing import Any
 from textual.app import App
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
+_WRITE_TIMEOUT = 1.0  # seconds
 # Disable bracketed paste, mouse and focus reports, leave the alternate screen, show the cursor, enable line wrap.
 _RESET = b"\x1b[?2004l\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[<u\x1b[?1049l\x1b[?25h\x1b[?7h\x1b[m"
 
@@ -35,8 +37,8 @@ def exit_on_signals(app: App[Any], grace: float = 3.0) -> Iterator[None]:
 
     def force_exit(code: int) -> None:
         with suppress(OSError, termios.error):
-            os.set_blocking(terminal, False)
-            os.write(terminal, _RESET)
+            if select.select([], [terminal], [], _WRITE_TIMEOUT)[1]:
+                os.write(terminal, _RESET)
             if attributes is not None:
                 termios.tcsetattr(terminal, termios.TCSANOW, attributes)
         os._exit(code)
