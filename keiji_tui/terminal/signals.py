@@ -9,6 +9,7 @@ import signal
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -44,19 +45,30 @@ def exit_on_signals(app: App[Any], grace: float = 3.0) -> Iterator[None]:
         os._exit(code)
 
     def terminate(signum: int, _: FrameType | None) -> None:
-        code = 128 + signum
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # the application has not started yet, or has ended
-            sys.exit(code)
-        timer = threading.Timer(grace, force_exit, [code])
-        timer.daemon = True
-        timer.start()
-        loop.call_soon_threadsafe(app.exit, None, code)
+            sys.exit(128 + signum)
+        loop.call_soon_threadsafe(app.exit, None, 128 + signum)
 
-    previous = {signum: signal.signal(signum, terminate) for signum in _SIGNALS}
+    def watch() -> None:
+        while received := os.read(reader, 64):
+            # While an editor or pager runs, ctrl+c has another handler.
+            if signals := [signum for signum in received if signal.getsignal(signum) is terminate]:
+                time.sleep(grace)
+                force_exit(128 + signals[0])
+        os.close(reader)
+
+    # Handlers run in the main thread. If that is blocked, only the wakeup descriptor reports a signal.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    previous_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+    handlers = {signum: signal.signal(signum, terminate) for signum in _SIGNALS}
     try:
         yield
     finally:
-        for signum, handler in previous.items():
+        for signum, handler in handlers.items():
             signal.signal(signum, handler)
+        signal.set_wakeup_fd(previous_writer)
+        os.close(writer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import sys
 import time
@@ -63,11 +64,12 @@ SMALL_APP = """
 import sys, time
 from textual.app import App
 from textual.widgets import Label
+from keiji_tui.external import open_in_pager
 from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.terminal.signals import exit_on_signals
 
 class SmallApp(App):
-    BINDINGS = [("c", "crash", ""), ("b", "block", "")]
+    BINDINGS = [("c", "crash", ""), ("b", "block", ""), ("e", "edit", "")]
 
     def get_driver_class(self):
         return TerminalDriver
@@ -77,6 +79,10 @@ class SmallApp(App):
 
     def action_crash(self):
         raise RuntimeError("the reason")
+
+    def action_edit(self):
+        open_in_pager(self, [])
+        self.query_one(Label).update("back")
 
     def action_block(self):
         self.bell()
@@ -89,9 +95,18 @@ sys.exit(app.return_code)
 """
 
 
+PAGER = """
+import signal
+signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
+print("paging", flush=True)
+input()
+"""
+
+
 @pytest.fixture
 def small_app(environment: dict[str, str]) -> Iterator[PtyProgram]:
-    with PtyProgram((sys.executable, "-c", SMALL_APP), environment) as program:
+    pager = shlex.join((sys.executable, "-c", PAGER))
+    with PtyProgram((sys.executable, "-c", SMALL_APP), environment | {"PAGER": pager}) as program:
         program.until_shown("a label")
         yield program
 
@@ -101,6 +116,19 @@ def test_a_crash_restores_the_terminal_and_shows_its_traceback(small_app: PtyPro
     assert small_app.wait() == 1
     assert small_app.emulator.modes == LEFT
     assert "the reason" in small_app.text
+
+
+def test_ctrl_c_in_a_pager_belongs_to_the_pager(small_app: PtyProgram) -> None:
+    small_app.type("e")
+    small_app.until_shown("paging")
+    small_app.type("\x03")
+    small_app.until_shown("interrupted")
+    begin = time.monotonic()
+    small_app.until(lambda: time.monotonic() - begin > 0.5)  # longer than a terminated application may take
+    small_app.type("\n")
+    small_app.until_shown("Press any key")
+    small_app.type(" ")
+    small_app.until_shown("back")
 
 
 def test_a_termination_signal_ends_an_application_that_is_blocked(small_app: PtyProgram) -> None:
