@@ -74,7 +74,7 @@ def _create_task(paths: Paths, task: DemoTask) -> None:
 
 
 def _run_control_center(paths: Paths) -> None:
-    command = [sys.executable, "-m", "keiji_tui", "--throw-away"]
+    command = [sys.executable, "-m", "keiji_tui", "--temporary"]
     with (
         _terminal_reset_on_error(),
         subprocess.Popen(command, env=os.environ | engine_process.environment_for(paths)) as process,

@@ -1,4 +1,4 @@
-"""``python -m keiji_tui``: the control center, for programs that start it with their own interpreter."""
+"""Run ``python -m keiji_tui`` as ``keiji-tui``, for programs that start it with their own interpreter."""
 
 import sys
 

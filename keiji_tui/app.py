@@ -15,10 +15,11 @@ from typing import ClassVar
 from textual import events
 from textual.app import App
 from textual.command import Provider
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.notifications import Notify
 from textual.screen import Screen
-from textual.theme import ThemeProvider
+from textual.theme import Theme, ThemeProvider
 from textual.timer import Timer
 
 from keiji.errors import BuildFailed, KeijiError
@@ -32,7 +33,7 @@ from keiji_tui.actions.key_queue import KeyQueue, Typed, is_foreign_letter
 from keiji_tui.background import WorkFailed, start_worker
 from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
-from keiji_tui.external import in_editor
+from keiji_tui.external import open_in_editor
 from keiji_tui.notifications import replaces, summary
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.build_output import BuildOutputScreen
@@ -51,6 +52,8 @@ from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.draft import Draft
 from keiji_tui.state.store import Store
+from keiji_tui.terminal.clipboard import Clipboard
+from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.text.commands import SENDER
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import WithoutColours
@@ -80,7 +83,8 @@ class ControlCenter(App[None]):
         keys: the keys of actions that differ from the default ones, by the id of the action.
         config_errors: what was ignored in the configuration files; shown at the start.
         theme: the theme to begin with; an unknown one is ignored.
-        remember: called with the name of a theme that the user has chosen.
+        save_theme: saves the name of the theme that the user chose; may raise OSError.
+        clipboard: the clipboard of the terminal; by default, that of a terminal without a multiplexer.
         edit: opens a file in an editor and returns when the user is done; raises KeijiError.
     """
 
@@ -104,8 +108,9 @@ class ControlCenter(App[None]):
         keys: Mapping[str, tuple[str, ...]] | None = None,
         config_errors: Sequence[str] = (),
         theme: str = "",
-        remember: Callable[[str], None] = lambda _: None,
-        edit: Callable[[App[None], Path], None] = in_editor,
+        save_theme: Callable[[str], None] = lambda _: None,
+        clipboard: Clipboard | None = None,
+        edit: Callable[[App[None], Path], None] = open_in_editor,
     ) -> None:
         action.rebind(keys or {})
         super().__init__()
@@ -113,7 +118,8 @@ class ControlCenter(App[None]):
             # All of them, so that an action that shares a key with one that has moved keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
         self._config_errors = config_errors
-        self._remember = remember
+        self._save_theme = save_theme
+        self._terminal_clipboard = clipboard or Clipboard({})
         self._edit = edit
         self._link = link
         self._clock = clock
@@ -130,6 +136,9 @@ class ControlCenter(App[None]):
         for ours in OURS:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
+
+    def get_driver_class(self) -> type[Driver]:
+        return TerminalDriver
 
     def get_default_screen(self) -> Screen[None]:
         return self.tasks_screen
@@ -152,11 +161,33 @@ class ControlCenter(App[None]):
             self.notify(
                 summary([plain(error) for error in self._config_errors]), severity="warning", timeout=12, markup=False
             )
-        self.theme_changed_signal.subscribe(self, lambda theme: self._remember(theme.name))
+        self.theme_changed_signal.subscribe(self, self._theme_changed)
         self.call_after_refresh(self._start_updates)
 
     def _start_updates(self) -> None:
         start_worker(self, self._apply_updates, group="updates")
+
+    @property
+    def clipboard(self) -> str:
+        return self._terminal_clipboard.text
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy text and show what was done with it."""
+        if text:
+            start_worker(self, partial(self._copy_to_clipboard, text, super().copy_to_clipboard), group="clipboard")
+        else:
+            self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
+
+    async def _copy_to_clipboard(self, text: str, send: Callable[[str], None]) -> None:
+        self.notify(await self._terminal_clipboard.copy(text, send), timeout=3, markup=False)
+
+    def _theme_changed(self, theme: Theme) -> None:
+        try:
+            self._save_theme(theme.name)
+        except OSError as error:
+            reason = plain(error.strerror or str(error))
+            self.notify(f"{reason}\n{theme.name} is used for this session only", title="theme not saved",
+                        severity="warning", markup=False)  # fmt: skip
 
     async def _apply_updates(self) -> None:
         count = 0

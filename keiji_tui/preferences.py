@@ -1,4 +1,4 @@
-"""What the terminal remembers of a person from one time to the next: the theme. A small file in the data folder."""
+"""Preferences that persist between sessions: the theme, in a small file in the data folder."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from pathlib import Path
 FILE = "terminal.json"
 
 
-def theme(folder: Path) -> str:
-    """Return the theme that was chosen last; "" where none was, or where the file is broken."""
+def load_theme(folder: Path) -> str:
+    """Return the name of the saved theme; "" if none was saved or the file is invalid."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        preferences = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return ""
-    name = found.get("theme") if isinstance(found, dict) else None
+    name = preferences.get("theme") if isinstance(preferences, dict) else None
     return name if isinstance(name, str) else ""
 
 
-def remember_theme(folder: Path, name: str) -> None:
-    """Write down which theme was chosen. Raises OSError where that is not possible."""
+def save_theme(folder: Path, name: str) -> None:
+    """Save the theme. Raises OSError if the file cannot be written; the previous one is then unchanged."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_uid != os.geteuid():
-        return  # for example root, who controls the engine of another user, and must not leave files there
-    fresh = folder / f".{secrets.token_hex(8)}"
+        return  # root, for example, can control another user's engine but must not leave files in that user's folder
+    new = folder / f".{secrets.token_hex(8)}"
     try:
-        fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps({"theme": name}) + "\n", encoding="utf-8")
-        fresh.replace(folder / FILE)  # whole or not at all: another terminal may read it just now
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({"theme": name}) + "\n", encoding="utf-8")
+        new.replace(folder / FILE)  # atomically: another terminal may be reading it
     finally:
         with suppress(FileNotFoundError):
-            fresh.unlink()
+            new.unlink()

@@ -19,7 +19,7 @@ FILE = "keys.conf"
 _SAME_BYTES = {
     "ctrl+h": "backspace", "ctrl+i": "tab", "ctrl+j": "enter", "ctrl+m": "enter",
 }  # fmt: skip
-_RESERVED = {"ctrl+a": "screen", "ctrl+b": "tmux"}
+_RESERVED = {"ctrl+a": "screen", "ctrl+b": "tmux", "ctrl+l": "the terminal", "ctrl+z": "the terminal"}
 _KEY_NAMES = {label: name for name, label in KEY_LABELS.items()}
 _NAMED = frozenset({
     "enter", "tab", "space", "escape", "backspace", "delete", "insert", "home", "end", "pageup", "pagedown",
@@ -35,7 +35,7 @@ _HEAD = """\
 #   f1 … f24
 # with ctrl+ (or ^) before it, and before those with a name also shift+. Write a comma as comma.
 # Not ctrl+h, i, j and m, which terminals send for backspace, tab and enter, nor ctrl+a and ctrl+b, which screen and
-# tmux keep for themselves.
+# tmux keep for themselves, nor ctrl+l and ctrl+z, which redraw the screen and suspend keiji-tui.
 """
 
 

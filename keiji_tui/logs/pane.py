@@ -27,7 +27,7 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.background import WorkFailed, start_worker
 from keiji_tui.engine.link import Logs
-from keiji_tui.external import in_pager
+from keiji_tui.external import open_in_pager
 from keiji_tui.logs.chunk import Line
 from keiji_tui.logs.line import parse_line, plain_message
 from keiji_tui.logs.match_client import MatchClient, PatternError
@@ -602,7 +602,7 @@ class LogPane(Vertical):
             self._show_note("this log has no file on this machine")
             return
         try:
-            in_pager(self.app, paths)
+            open_in_pager(self.app, paths)
         except KeijiError as error:
             self._show_note(plain(error.message))
         self.app.refresh()

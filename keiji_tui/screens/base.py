@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
@@ -17,6 +18,7 @@ from keiji_tui.actions.action import Action, ActionContext, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.engine.link import Link
 from keiji_tui.state.store import Store
+from keiji_tui.terminal.sizes import ignore_outdated_size
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.header import banner, counts, heading, paused
@@ -73,6 +75,10 @@ class BaseScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.is_ready = True
+
+    @on(events.Resize)
+    def _ignore_outdated_size(self, event: events.Resize) -> None:
+        ignore_outdated_size(self, event)
 
     def on_screen_resume(self) -> None:
         self.repaint()
@@ -198,16 +204,6 @@ class BaseScreen(Screen[None]):
     def refuse(self, action: Action, reason: str) -> None:
         """Say why an action is disabled."""
         self.app.notify(plain(reason), title=f"{action.label}: {NOT_NOW}", severity="warning", markup=False)
-
-    def copy_text(self, text: str) -> None:
-        """Copy lines to the clipboard, and say so."""
-        if not text:
-            self.app.notify("nothing to copy", severity="warning", timeout=3, markup=False)
-            return
-        self.app.copy_to_clipboard(text)
-        lines = text.splitlines()
-        more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
-        self.app.notify(f"copied: {plain(lines[0])}{more}", timeout=3, markup=False)
 
     async def action_filter(self) -> None:
         """Open the filter of the list of tasks; a screen with a list of its own opens that one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.containers import Horizontal, Vertical
@@ -17,6 +17,7 @@ from keiji_tui.actions.action import Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.actions.requests import Confirmation
+from keiji_tui.terminal.sizes import ignore_outdated_size
 from keiji_tui.text.commands import command_line
 from keiji_tui.text.sanitise import plain
 
@@ -28,6 +29,10 @@ class Modal(ModalScreen[ScreenResultType]):
 
     Textual would close the screen below if a dialog is closed a second time.
     """
+
+    @on(events.Resize)
+    def _ignore_outdated_size(self, event: events.Resize) -> None:
+        ignore_outdated_size(self, event)
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()

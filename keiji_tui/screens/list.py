@@ -128,7 +128,7 @@ class ListScreen(BaseScreen, Generic[T]):
 
     def action_copy_selected(self) -> None:
         """Copy what identifies the selected row."""
-        self.copy_text("\n".join(self.copied()))
+        self.app.copy_to_clipboard("\n".join(self.copied()))
 
     def go_back(self) -> bool:
         """Show all rows; return whether some were hidden."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 
-from textual import work
+from textual import events, on, work
 from textual.await_complete import AwaitComplete
 from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider, ProviderSource
 from textual.content import Content
@@ -17,6 +17,7 @@ from keiji_tui.actions.action import Action, Risk, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import actions_in
 from keiji_tui.screens.base import BaseScreen
+from keiji_tui.terminal.sizes import ignore_outdated_size
 
 _MOVING = (Scope.LIST, Scope.TEXT)  # scopes whose actions only scroll
 
@@ -33,6 +34,10 @@ class Palette(CommandPalette):
         placeholder: str = "an action, by its name or by what it does",
     ) -> None:
         super().__init__(providers, placeholder=placeholder)
+
+    @on(events.Resize)
+    def _ignore_outdated_size(self, event: events.Resize) -> None:
+        ignore_outdated_size(self, event)
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()

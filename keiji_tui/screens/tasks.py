@@ -250,11 +250,11 @@ class TasksScreen(BaseScreen):
 
     def action_copy_names(self) -> None:
         """Copy the names of the marked tasks, or of the selected one."""
-        self.copy_text(bulk.names_of(self._targets))
+        self.app.copy_to_clipboard(bulk.names_of(self._targets))
 
     def action_copy_commands(self) -> None:
         """Copy the commands that run the marked tasks, or the selected one."""
-        self.copy_text(bulk.commands_of(self._targets))
+        self.app.copy_to_clipboard(bulk.commands_of(self._targets))
 
     def action_mark_task(self) -> None:
         """Mark or unmark the selected task, and select the next one."""

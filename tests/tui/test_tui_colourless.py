@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from piloting import press, running, sees, table
+from pty_program import CONTROL_CENTER, PtyProgram
 from rich.style import Style
 from scenes import live
-from test_tui_program import _read_until
 from textual.color import Color
 from waiting import until
 
@@ -27,24 +24,13 @@ ATTRIBUTES = {"", *map(str, (*range(10), *range(21, 30)))}  # bold, dim, italic,
 
 
 def test_the_program_as_it_is_started_sends_no_colour(tmp_path: Path) -> None:
-    main, end = pty.openpty()
-    os.set_blocking(main, False)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui"],
-        stdin=end, stdout=end, stderr=end, start_new_session=True,
-        env={**os.environ, "KEIJI_ROOT": str(tmp_path), "TERM": "xterm-256color", "COLORTERM": "truecolor",
-             "COLUMNS": "80", "LINES": "24", "NO_COLOR": "1"},
-    )  # fmt: skip
-    os.close(end)
-    try:
-        seen = _read_until(main, "There is no workspace in")
-        os.write(main, b"?")
-        seen += _read_until(main, "╰")
-    finally:
-        child.kill()
-        child.wait()
-        os.close(main)
-    sent = {parameter for group in re.findall(r"\x1b\[([\d;:]*)m", seen) for parameter in re.split("[;:]", group)}
+    environment = os.environ | {"KEIJI_ROOT": str(tmp_path), "COLORTERM": "truecolor", "NO_COLOR": "1"}
+    with PtyProgram(CONTROL_CENTER, environment) as program:
+        program.until_shown("There is no workspace in")
+        program.type("?")
+        program.until_shown("╰")
+        output = program.output.decode()
+    sent = {parameter for group in re.findall(r"\x1b\[([\d;:]*)m", output) for parameter in re.split("[;:]", group)}
     assert sent - ATTRIBUTES == set()
     assert {"1", "7"} <= sent, "and what there is besides them"
 

@@ -14,7 +14,7 @@ from keiji_engine.bus.protocol import Disable, Restart, RunTask
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import action, catalog
 from keiji_tui.actions.keys_config import parse
-from keiji_tui.cli import read
+from keiji_tui.cli import parse_options
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
@@ -125,6 +125,6 @@ def test_fixed_keys_cannot_be_changed() -> None:
 def test_all_keys_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     action.rebind({})
     with pytest.raises(SystemExit) as ended:
-        read(["--keys"])
+        parse_options(["--keys"])
     assert ended.value.code == 0
     assert "toggle     = e\n" in capsys.readouterr().out

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
-import pty
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 from installation import Installation
-from test_tui_program import LIMIT, _available, _drain, _read_until
+from pty_program import CONTROL_CENTER, PtyProgram
 
 from keiji_engine.bus import protocol as p
 
@@ -26,17 +21,6 @@ def function():
 """
 
 
-def _press_until(descriptor: int, key: bytes, words: str) -> None:
-    """Press a key until it has its effect: what it is about may be on the screen before the key is about it."""
-    seen, deadline = "", time.monotonic() + LIMIT
-    while words not in seen:
-        assert time.monotonic() < deadline, seen[-500:]
-        os.write(descriptor, key)
-        until = time.monotonic() + 0.3
-        while time.monotonic() < until:
-            seen += _available(descriptor)
-
-
 def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation: Installation, tmp_path: Path) -> None:
     installation.build("breaks", PRINTS)
     installation.start()
@@ -46,36 +30,28 @@ def test_a_failed_run_is_opened_copied_saved_and_shown_in_the_pager(installation
     pager.write_text('#!/bin/sh\necho "PAGER of $1"; tail -n 1 "$1" > "$0.seen"\n')
     pager.chmod(0o755)
     editor = tmp_path / "editor"
-    editor.write_bytes(b"\x7fELF is this not")  # there, and cannot be run
+    editor.write_bytes(b"\x7fELF is this not")  # it exists and cannot be executed
     editor.chmod(0o755)
-    main, end = pty.openpty()
-    os.set_blocking(main, False)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui", "--task", "breaks", "--run", run.run_id[:10]],
-        stdin=end, stdout=end, stderr=end, start_new_session=True, cwd=tmp_path,
-        env={**installation.environment, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30",
-             "PAGER": str(pager), "VISUAL": str(editor)},
-    )  # fmt: skip
-    os.close(end)
-    try:
-        seen = _read_until(main, "it broke")
-        assert "ZXZpbA==" not in seen
-        _press_until(main, b"y", base64.b64encode(b"it broke").decode())
-        os.write(main, b"o")
-        _read_until(main, f"PAGER of {installation.paths.task_log('breaks')}")
-        _read_until(main, "it broke")
-        os.write(main, b"\x13")
-        _read_until(main, "save to")
-        _press_until(main, b"\r", "saved run")
-        os.write(main, b"1")
-        _press_until(main, b"E", "Exec format")
-        os.write(main, b"q")
-        _drain(main, child)
-        assert child.wait(LIMIT) == 0
-    finally:
-        child.kill()
-        child.wait()
-        os.close(main)
+    environment = installation.environment | {"PAGER": str(pager), "VISUAL": str(editor)}
+    argv = (*CONTROL_CENTER, "--task", "breaks", "--run", run.run_id[:10])
+    with PtyProgram(argv, environment, size=(200, 30), cwd=tmp_path) as program:
+        program.until_shown("it broke", "follow")
+        assert b"ZXZpbA==" not in program.output
+        program.type_until_shown("y", "clipboard (OSC 52): it")
+        assert base64.b64encode(b"it broke") in program.output
+        program.type("o")
+        program.until_shown(f"PAGER of {installation.paths.task_log('breaks')}", "Press any key")
+        program.type(" ")
+        program.until_shown("it broke", "follow")
+        program.type("\x13")
+        program.until_shown("save to")
+        program.type_until_shown("\r", "saved run")
+        program.type("1")
+        program.until_shown("LAST 20 RUNS")
+        program.type("E")
+        program.until_shown("Exec format")
+        program.type("q")
+        assert program.wait() == 0
     assert "run failed" in (tmp_path / "pager.seen").read_text()
-    saved = (tmp_path / "breaks.txt").read_text().splitlines()
-    assert (len(saved), "still here" in saved[3000]) == (3003, True)
+    lines = (tmp_path / "breaks.txt").read_text().splitlines()
+    assert (len(lines), "still here" in lines[3000]) == (3003, True)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -22,7 +19,7 @@ from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus.protocol import RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.cli import read
+from keiji_tui.cli import needs_ascii_glyphs, parse_options
 from keiji_tui.engine.bus_link import BusLink
 from keiji_tui.state.store import Update
 
@@ -35,10 +32,10 @@ def program(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL)
 
 
-def test_without_a_terminal_it_says_so_and_what_shows_the_same() -> None:
+def test_without_a_terminal_the_program_names_commands_that_need_none() -> None:
     ended = program()
     assert ended.returncode == 2
-    assert "this needs a terminal" in ended.stderr
+    assert "a terminal is required" in ended.stderr
     assert "keiji task get" in ended.stderr
 
 
@@ -47,62 +44,24 @@ def test_a_wrong_option_is_wrong_usage() -> None:
 
 
 def test_help_and_version_need_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    for option, words in (("--help", "--readonly"), ("--version", "keiji 0")):
+    for option, words in (("--help", "--readonly"), ("--version", "keiji 0"), ("-V", "keiji 0")):
         with pytest.raises(SystemExit) as ended:
-            read([option])
+            parse_options([option])
         assert ended.value.code == 0
         assert words in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("term", "encoding", "expected"),
+    [("xterm", "UTF-8", False), ("xterm", "utf8", False), ("xterm", "iso8859-1", True), ("linux", "utf-8", True)],
+)
+def test_ascii_glyphs_are_used_where_others_cannot_be_shown(term: str, encoding: str, expected: bool) -> None:
+    assert needs_ascii_glyphs(term, encoding) is expected
+
+
 def test_root_leads_to_another_installation(tmp_path: Path) -> None:
-    options = read(["--root", str(tmp_path), "--task", "ping", "--readonly"])
+    options = parse_options(["--root", str(tmp_path), "--task", "ping", "--readonly"])
     assert (options.paths.data, options.task, options.readonly) == (tmp_path, "ping", True)
-
-
-def test_in_a_terminal_it_welcomes_and_leaves_on_q(tmp_path: Path) -> None:
-    main, end = pty.openpty()
-    os.set_blocking(main, False)
-    child = subprocess.Popen(
-        [sys.executable, "-m", "keiji_tui"],
-        stdin=end, stdout=end, stderr=end, start_new_session=True,
-        env={**os.environ, "KEIJI_ROOT": str(tmp_path), "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"},
-    )  # fmt: skip
-    os.close(end)
-    try:
-        seen = _read_until(main, "There is no workspace in")
-        os.write(main, b"q")
-        _drain(main, child)
-        assert child.wait(LIMIT) == 0
-        assert "task create" not in seen
-        assert not list(tmp_path.iterdir())
-    finally:
-        child.kill()
-        child.wait()
-        os.close(main)
-
-
-def _read_until(descriptor: int, words: str) -> str:
-    seen, deadline = "", time.monotonic() + LIMIT
-    while words not in seen:
-        assert time.monotonic() < deadline, seen[-500:]
-        seen += _available(descriptor)
-    return seen
-
-
-def _drain(descriptor: int, child: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + LIMIT
-    while child.poll() is None and time.monotonic() < deadline:
-        _available(descriptor)
-
-
-def _available(descriptor: int) -> str:
-    try:
-        return os.read(descriptor, 65536).decode(errors="replace")
-    except BlockingIOError:
-        time.sleep(0.01)  # nothing yet; the caller looks again, up to its limit
-    except OSError:
-        time.sleep(0.01)  # the other end was closed
-    return ""
 
 
 # ── the real link ────────────────────────────────────────────────────────────────────────────────────────────────────

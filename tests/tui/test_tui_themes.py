@@ -32,7 +32,7 @@ async def test_every_theme_shows_the_same_words() -> None:
 
 async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
     chosen: list[str] = []
-    app, _ = live(remember=chosen.append)
+    app, _ = live(save_theme=chosen.append)
     async with running(app) as pilot:
         assert app.theme == "keiji"
         await press(pilot, "T")
@@ -45,7 +45,7 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
         await until(pilot, lambda: any("choose a colour theme" in offer for offer in found(app)))
         await press(pilot, "enter")
         await until(pilot, lambda: "nord" in found(app))
-    app, _ = live(theme="keiji-light", remember=chosen.append)
+    app, _ = live(theme="keiji-light", save_theme=chosen.append)
     async with running(app):
         assert app.theme == "keiji-light"
     app, _ = live(theme="one that is no more")
@@ -79,21 +79,21 @@ def test_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
 
 def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    assert preferences.theme(folder) == ""
-    preferences.remember_theme(folder, "nord")
-    preferences.remember_theme(folder, "gruvbox")
-    assert preferences.theme(folder) == "gruvbox"
+    assert preferences.load_theme(folder) == ""
+    preferences.save_theme(folder, "nord")
+    preferences.save_theme(folder, "gruvbox")
+    assert preferences.load_theme(folder) == "gruvbox"
     assert [file.name for file in folder.iterdir()] == [preferences.FILE]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"theme": 5}', b"\xff", b"[" * 100_000])
 def test_a_broken_memory_is_passed_over(content: bytes, tmp_path: Path) -> None:
     (tmp_path / preferences.FILE).write_bytes(content)
-    assert preferences.theme(tmp_path) == ""
+    assert preferences.load_theme(tmp_path) == ""
 
 
 def test_a_theme_that_is_not_there_is_told_with_the_nearest() -> None:
     assert unknown_theme("", ["nord"]) == ""
     assert unknown_theme("nord", ["nord"]) == ""
-    assert unknown_theme("nrod", ["gruvbox", "nord"]) == "keiji-tui: there is no theme 'nrod'; did you mean nord?"
+    assert unknown_theme("nrod", ["gruvbox", "nord"]) == "keiji-tui: unknown theme 'nrod'; did you mean nord?"
     assert "gruvbox, nord" in unknown_theme("zzz", ["nord", "gruvbox"])

@@ -59,6 +59,7 @@ def test_two_may_change_places() -> None:
         ("toggle = ctrl+m", "the same for enter"),
         ("toggle = ctrl+a", "screen keeps it for itself"),
         ("toggle = ctrl+b", "tmux keeps it for itself"),
+        ("toggle = ctrl+z", "the terminal keeps it for itself"),
         ("toggle = r", "toggle = r, which is run (run); e stays"),
         ("toggle = j", "toggle = j, which is down (down); e stays"),
         ("toggle = q", "which is quit (quit)"),
