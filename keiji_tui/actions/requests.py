@@ -85,7 +85,7 @@ def directive_for(action: str, context: ActionContext) -> Directive | None:
 
 
 def target_name(directive: Directive, context: ActionContext) -> str:
-    """Return the name of what a directive is target_name, for people."""
+    """Return the name of the target of a directive, for messages."""
     target = context.task or context.service
     return "everything" if not directive.target else plain(target.name) if target else directive.target
 
@@ -133,7 +133,7 @@ def _outcome(directive: Directive, name: str) -> str:
 
 
 def confirmation(directive: Directive, name: str) -> Confirmation:
-    """Return what is asked before ``directive`` is sent target_name the task or service ``name``."""
+    """Return what to ask before ``directive`` is sent to the task or service ``name``."""
     command = command_line(directive)
     if isinstance(directive, Delete):
         consequence = "Its record, history, logs and builds are removed, and its run is stopped. Its sources stay."

@@ -1,4 +1,4 @@
-"""Everything about one task on one page; the keys of the task work here."""
+"""All details of one task on one page; the keys for tasks work here."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from keiji_tui.widgets.task_row import COLOURS
 from keiji_tui.widgets.text_view import TextView
 
 INSTANTS = 10
-_RUNS = 5  # of the last ones that have a line each
+_RUNS = 5  # latest runs with a line of their own
 _LABEL = 13
-_WIDEST = 100  # letters of a line that are still read with ease
+_WIDEST = 100  # cells; longer lines are hard to read
 
 
 class DetailScreen(LoadingScreen):
-    """State, times, build, sources, runs and places of a task."""
+    """The state, schedule, build, sources, runs and files of a task."""
 
     BINDINGS = bindings(Scope.TASK)
     SCOPES = (Scope.TASK,)
@@ -72,7 +72,7 @@ class DetailScreen(LoadingScreen):
     def paint_body(self, now: datetime) -> None:
         task, store = self.selected_task, self.store
         if task is not None:
-            # All that the answers depend on; a run that begins or ends moves the next instant, too.
+            # Everything the data depends on; a run that starts or ends also changes the next due time.
             self.loader.update((task, store.engine, tuple(store.services.values())))
         name = plain(task.name) if task else plain(self.slug)
         standing = self.loader.status if self.loader.error or not store.is_live else ""
@@ -81,7 +81,7 @@ class DetailScreen(LoadingScreen):
             (Content.assemble(("task ", "$text-muted"), (name, "bold")), state)
         )
         width = max(12, min(self.query_one(TextView).size.width - 3, _WIDEST))
-        # What nobody tells any more stands still: it is shown as of when it was true.
+        # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
         lines = list(self._lines(task, as_of, width)) if task else [Content("there is no such task any more")]
         self.query_one(TextView).put(lines, [number for number, line in enumerate(lines) if not line])

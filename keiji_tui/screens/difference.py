@@ -31,7 +31,7 @@ _CHANGES = {
 
 
 class DifferenceScreen(LoadingScreen):
-    """A unified diff of each file that differs."""
+    """A unified diff per changed file."""
 
     BINDINGS = bindings(Scope.TASK)
     SCOPES = (Scope.TASK,)
@@ -81,7 +81,7 @@ class DifferenceScreen(LoadingScreen):
         line = self.query_one("#difference-error", AdaptiveLine)
         line.set_class(bool(error), "-shown")
         line.put((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
-        # What was asked for again may say the same; whole texts are compared only where they are not the same object.
+        # The lines are built only if the answer is another object; comparing long texts would take too long.
         as_of = (found, self.loader.has_data, self.loader.status, task is None)
         if as_of != self._shown:
             self._shown = as_of

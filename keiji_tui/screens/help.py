@@ -1,4 +1,4 @@
-"""The keys that work where the focus is, what each does, and why one does not work now."""
+"""The help: the keys that work at the focus, what each does, and why it is disabled."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from keiji_tui.actions.catalog import actions_in
 from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
 from keiji_tui.text.sanitise import plain
 
-_KEYS, _FEW_KEYS = 13, 4  # cells; where there is little room, longer keys push aside what they do
+_KEYS, _FEW_KEYS = 13, 4  # cells; on a narrow screen, long keys shift the text
 _NARROW = 50
-_SEVERAL = 3  # actions that do not work for the same reason
+_SEVERAL = 3  # actions disabled for the same reason, which is then said once
 _TITLES = {
     Scope.TASK: "The selected task",
     Scope.TASKS: "The list of tasks",
@@ -41,7 +41,7 @@ class HelpScreen(TextDialog):
         self._action_context = context
 
     def text(self, width: int) -> Content:
-        # What can be done comes first: with nothing selected, that would be somewhere far below.
+        # Scopes with enabled actions come first; with nothing selected, they would be far below.
         scopes = sorted(self._scopes, key=self._is_disabled)
         return Content("\n").join([title("Keys"), *(line for scope in scopes for line in self._section(scope, width))])
 
@@ -59,7 +59,7 @@ class HelpScreen(TextDialog):
         return lines
 
     def _shared_reason(self, actions: Sequence[Action]) -> str:
-        """Return why several actions do not work now, where that is one reason; it is said once for all of them."""
+        """Return the reason why several actions are disabled; "" if they have no reason in common."""
         reasons = Counter(filter(None, (action.disabled_reason(self._action_context) for action in actions)))
         reason, count = reasons.most_common(1)[0] if reasons else ("", 0)
         return reason if count >= _SEVERAL else ""

@@ -1,4 +1,4 @@
-"""The next instants of a task as lines of text. Content only."""
+"""The next due times of a task as lines of text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from keiji_tui.screens.text_dialog import hanging
 from keiji_tui.text.format import until
 from keiji_tui.text.sanitise import plain
 
-_SOON = 3600  # seconds; in how long is said only of what comes before
+_SOON = 3600  # seconds; how far ahead a time is is shown only below this
 
 
 def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: int) -> Iterator[Content]:
-    """Yield a line for each instant, by the clocks of ``zone``; longer notes take several."""
+    """Yield a line per due time in ``zone``; a long note takes several lines."""
     found = tuple(found)
     local = [instant.at.astimezone(zone) for instant in found]
     has_seconds = any(moment.second for moment in local)
@@ -35,7 +35,7 @@ def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: 
 
 
 def zone_of(name: str, otherwise: ZoneInfo) -> ZoneInfo:
-    """Return a zone by its name; ``otherwise`` where that is not known here."""
+    """Return a time zone by its name, or ``otherwise`` if it is unknown."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

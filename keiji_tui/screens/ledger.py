@@ -1,4 +1,4 @@
-"""The ledger: every directive, newest first, with its stages, what was said of it, and its command-line equal."""
+"""The ledger: every directive, newest first, with its stage, its output and the equivalent command."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ _MARKS = {
     ledger.LOST: ("?", "$text-error"),
     ledger.UNANSWERED: ("?", "$text-error"),
 }
-_LONGEST = 10_000  # letters of a command
-_SHARE = 0.4  # of the screen for what is written out, as the style sheet has it
+_LONGEST = 10_000  # characters of a command
+_SHARE = 0.4  # of the height of the screen for the selected directive, as in the style sheet
 
 
 class LedgerScreen(ListScreen[Entry], LoadingScreen):
-    """A row for each directive, whoever sent it."""
+    """A row per directive, whichever program sent it."""
 
     BINDINGS = bindings(Scope.LEDGER)
     SCOPES = (Scope.LEDGER,)
@@ -120,14 +120,14 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             }
         self.set_class(not self.rows, "-empty")
         if self.rows and self.focused is None:
-            self.set_focus(self.table)  # it cannot have the focus while it is hidden
+            self.set_focus(self.table)  # a hidden table cannot have the focus
         if not self.rows:
             self.set_text("#ledger-empty", self._nothing())
         self.put_rows(self._wanted, newest_first=True)
         self._write_out()
 
     def _note(self) -> str:
-        """Return how many directives there are, and how many of them are under way."""
+        """Return how many directives there are, and how many of them are in progress."""
         rows, going = self.rows, sum(entry.is_under_way for entry in self.rows.values())
         return (counted(len(rows), "directive") if rows else "") + (f", {going} under way" if going else "")
 
@@ -159,7 +159,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
 
     @on(Table.Selected)
     def _write_out(self) -> None:
-        """Write out the selected directive, for which its row may have no room."""
+        """Show the selected directive in full, for which its row may be too narrow."""
         entry = self.entry
         self.query_one("#ledger-entry").set_class(entry is not None, "-shown")
         self.set_text("#ledger-entry", Content("\n").join(self._lines(entry)) if entry is not None else Content(""))
@@ -180,7 +180,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return lines + (command if entry.command else [])
 
     def stages(self, entry: Entry) -> str:
-        """Return what has become of a directive so far, in a sentence."""
+        """Return a sentence about the progress or outcome of a directive."""
         begun = f"asked {self._at(entry.at)}{_who(entry)}"
         if entry.completed_at is not None:
             took = lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))
@@ -210,7 +210,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         }
 
     def _when(self, moment: datetime) -> str:
-        """Return when something was, to the second where that was today."""
+        """Return a past time, to the second if it is today."""
         at = calendar(moment, self.now, self.store.zone)
         return clock(moment, self.store.zone) if at.startswith("today") else at
 
@@ -222,7 +222,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
 
 
 def _gist(entry: Entry) -> str:
-    """Return the line that says most: the first; of a build that went well, the last, which says when it is due."""
+    """Return the most informative line: the first, or the last of a successful build, which says when it is due."""
     if not entry.lines:
         return ""
     return entry.lines[-1 if entry.verb == "build" and entry.stage == ledger.DONE else 0]

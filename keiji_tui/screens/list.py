@@ -1,4 +1,4 @@
-"""A full screen over a list of its own, which somebody may narrow down to a kind and to certain letters."""
+"""A full screen with a list of its own, which can be filtered by category and by text."""
 
 from __future__ import annotations
 
@@ -18,29 +18,34 @@ from keiji_tui.widgets.filter_input import FilterBar
 from keiji_tui.widgets.table import Table
 
 T = TypeVar("T")
-_TYPED = 40  # letters of a filter that are shown
+_TYPED = 40  # characters of a filter that are shown
 
 
 class ListScreen(BaseScreen, Generic[T]):
-    """Rows that a sieve lets through. What is selected stays so, also once it is shown again."""
+    """Rows that pass a filter. The selected row is selected again once the filter no longer hides it.
 
-    NOUN: ClassVar[str]  # what the rows are
-    LETTERS: ClassVar[str]  # what the letters of the filter are those of
+    Attributes:
+        NOUN: what the rows are called.
+        LETTERS: what the text of the filter is searched in, for the empty filter line.
+    """
+
+    NOUN: ClassVar[str]
+    LETTERS: ClassVar[str]
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
         self.sieve = self.new_sieve()
-        self._meant: str | None = None  # what somebody has selected, though it may be hidden
-        self._stand_in: str | None = None  # what is selected for as long as it is
+        self._meant: str | None = None  # what the user has selected, even if it is hidden
+        self._stand_in: str | None = None  # the row that is selected while it is hidden
 
     @abstractmethod
     def new_sieve(self) -> ListFilter[T]:
-        """Return what lets everything through at first."""
+        """Return a filter that lets every row pass."""
 
     @property
     @abstractmethod
     def rows(self) -> Mapping[str, T]:
-        """All rows, in their order."""
+        """All rows, in order."""
 
     @property
     def table(self) -> Table:
@@ -51,26 +56,26 @@ class ListScreen(BaseScreen, Generic[T]):
         return False
 
     def filter_line(self) -> FilterBar:
-        """Return the line in which letters are typed."""
+        """Return the filter line."""
         return FilterBar(self.LETTERS)
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def put_rows(self, wanted: Mapping[str, int], *, newest_first: bool = False) -> None:
-        """Show the rows that pass, and select again what was before it was hidden."""
+        """Show the rows that pass, and select the row that was selected before it was hidden."""
         table, keys = self.table, self.sieve.of(self.rows)
         was_at_top = newest_first and table.scroll_offset.y == 0
         is_stand_in = table.selected == self._stand_in
         table.nothing = self._nothing_passes()
         table.put(keys, wanted)
         if was_at_top and table.scroll_offset.y and table.selected in keys[: table.size.height - 1]:
-            table.scroll_to(y=0, animate=False, immediate=True, force=True)  # what has just come is to be seen
+            table.scroll_to(y=0, animate=False, immediate=True, force=True)  # show the new row
         if is_stand_in and self._meant is not None:
             table.select(self._meant)
             self._stand_in = table.selected
 
     def put_title(self, place: str, titles: Sequence[Content], note: str, standing: str = "") -> None:
-        """Show what the screen is about, and on the right what of it is shown.
+        """Show the title, and on the right which rows are shown.
 
         Args:
             note: how much there is, where nothing is hidden.
@@ -91,7 +96,7 @@ class ListScreen(BaseScreen, Generic[T]):
         self.query_one(place, AdaptiveLine).put(*((title, right) for right in rights for title in titles))
 
     def _passed(self) -> Content:
-        """Return how many rows of which kind are shown, as the list of tasks has it."""
+        """Return how many rows are shown, and the filter."""
         sieve = self.sieve
         parts: list[tuple[str, str]] = [(self._share(), "$text-muted")]
         if sieve.kind is not None:
@@ -142,7 +147,7 @@ class ListScreen(BaseScreen, Generic[T]):
 
     @abstractmethod
     def copied(self) -> Sequence[str]:
-        """Return what of the selected row somebody would want, a line each."""
+        """Return what to copy from the selected row, one item per line."""
 
     @on(FilterBar.Changed)
     def _filter_changed(self, event: FilterBar.Changed) -> None:
@@ -160,7 +165,7 @@ class ListScreen(BaseScreen, Generic[T]):
         self.set_focus(self.table)
 
     def _note_selection(self) -> None:
-        """Remember what somebody has selected, in case that it is about to be hidden."""
+        """Remember the selected row, in case the filter is about to hide it."""
         selected = self.table.selected
         if self._meant is None or selected != self._stand_in:
             self._meant = selected

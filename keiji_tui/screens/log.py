@@ -1,4 +1,4 @@
-"""A log on a screen of its own: that of a task, opened at one of its runs, or those of several tasks as one."""
+"""A full-screen log: of one task, opened at one of its runs, or of several tasks, merged by time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LogScreen(BaseScreen):
     @property
     @abstractmethod
     def shown(self) -> Mapping[str, str]:
-        """The tasks whose log it is: slug → name."""
+        """The tasks of the log: slug → name."""
 
     @property
     def has_task_list_keys(self) -> bool:
@@ -69,7 +69,7 @@ class LogScreen(BaseScreen):
 
 
 class RunLogScreen(LogScreen):
-    """The log of a task at a run. Where that failed, its last error line is what one sees."""
+    """The log of a task, opened at a run; if that failed, at its last error line."""
 
     def __init__(self, context: ScreenContext, *, run: Run) -> None:
         super().__init__(context)
@@ -130,7 +130,7 @@ async def open_run(context: ScreenContext, slug: str, run: str) -> RunLogScreen 
 
 
 class MergedLogScreen(LogScreen):
-    """The logs of several tasks, in the order of their times."""
+    """The logs of several tasks, merged by time."""
 
     def __init__(self, context: ScreenContext, *, tasks: Mapping[str, str]) -> None:
         super().__init__(context)

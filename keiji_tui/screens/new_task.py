@@ -1,4 +1,4 @@
-"""A new task: its name, what it is for, and when it runs, with what that means as one types."""
+"""The form for a new task: its name, its description, and its schedule, which is explained while it is typed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class NewTaskScreen(Modal[Draft]):
                         yield field
                 yield Static(id="preview")
                 yield Static(id="wrong")
-            with Horizontal(classes="buttons"):  # not among what scrolls: they are to be seen on any screen
+            with Horizontal(classes="buttons"):  # outside the part that scrolls, so that they are always visible
                 yield Button(Content.assemble(("esc", "bold $key"), " Cancel"), id="no", compact=True)
                 yield Button(Content.assemble(("enter", "bold $key"), " Create"), id="yes", compact=True)
 
@@ -94,7 +94,7 @@ class NewTaskScreen(Modal[Draft]):
         return Content("\n").join(lines)
 
     def _noted(self, *, is_clear: bool) -> Content:
-        """Return what stands against making it, or else the command that does the same."""
+        """Return what prevents the creation, or else the equivalent command."""
         if self._is_creating:
             return Content.styled("creating and building …", "$text-warning")
         if self._error:
@@ -113,7 +113,7 @@ class NewTaskScreen(Modal[Draft]):
     def _typed(self, event: Input.Changed) -> None:
         clean = "".join(letter for letter in event.value if letter.isprintable())
         if clean != event.value:
-            event.input.value = clean  # what was pasted would go to the terminal as it is; this comes here again
+            event.input.value = clean  # pasted text must not reach the terminal unfiltered; this leads to another event
             return
         self.draft = kept(self.draft, event.input.id or "", event.value)
         self._error = ""

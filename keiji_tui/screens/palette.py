@@ -1,4 +1,4 @@
-"""Every action by its name, for the command palette."""
+"""The command palette, which finds actions by their names."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOVING = (Scope.LIST, Scope.TEXT)  # scopes whose actions only scroll
 
 
 class Palette(CommandPalette):
-    """The toolkit's palette, in which a key that comes too early or twice does not end the program."""
+    """Textual's palette, except that a key that arrives too early or twice does not end the program."""
 
     BINDINGS = bindings(Scope.PALETTE)
 
@@ -47,7 +47,7 @@ class Palette(CommandPalette):
         with suppress(NoMatches):
             await CommandPalette._gather_commands.__wrapped__(self, search_value)  # type: ignore[attr-defined]
 
-    # The search goes on for a moment while the palette is taken down, and may then find what is to be shown gone.
+    # The search continues for a moment while the palette is being closed, when its widgets may be gone.
 
     def _watch__list_visible(self) -> None:
         if self.query(CommandList):
@@ -58,15 +58,15 @@ class Palette(CommandPalette):
             await super()._watch__show_busy()
 
     def action_page(self, direction: int) -> None:
-        """Move by a page where there is anything to move through."""
+        """Move the highlight by a page."""
         for found in self.query(CommandList):  # none while the palette is being closed
-            step = max(1, found.size.height // 3)  # an action takes two lines or three
+            step = max(1, found.size.height // 3)  # an action takes two or three lines
             index = (found.highlighted or 0) + direction * step
             found.highlighted = min(max(index, 0), found.option_count - 1) if found.option_count else None
 
 
 class Actions(Provider):
-    """The declared actions of the screen under the palette; one that is not allowed now says why."""
+    """The actions of the screen below the palette; a disabled one says why."""
 
     async def discover(self) -> Hits:
         for action, reason in self._offered():
@@ -94,7 +94,7 @@ class Actions(Provider):
 
 
 def _score(matcher: Matcher, query: str, action: Action) -> float:
-    """Return how well an action fits: its name before what it does, and what does harm behind all else."""
+    """Return the score of an action: names count more than help texts, and harmful actions less."""
     name = matcher.match(action.label)
     if name and action.label.startswith(query.casefold()):
         name += 1
@@ -103,7 +103,7 @@ def _score(matcher: Matcher, query: str, action: Action) -> float:
 
 
 def _help(action: Action, reason: str) -> str:
-    """Return what stands under an action; the palette reads it as markup, and a reason may have any name in it."""
+    """Return the line below an action, with markup escaped: a reason may contain any name."""
     risk = "" if action.risk is Risk.NONE else f" ({action.risk.value})"
     text = f"not now: {reason}" if reason else f"{action.help}{risk}"
     return text.replace("[", "\\[")

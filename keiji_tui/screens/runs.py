@@ -32,9 +32,9 @@ from keiji_tui.widgets.columns import Column
 from keiji_tui.widgets.run_bars import bars
 from keiji_tui.widgets.table import Table
 
-FIRST, MOST = 200, 1000  # rows that are asked for: at first, and where those are too few once they are folded
+FIRST, MOST = 200, 1000  # runs to load: at first, and if too few rows are left once they are folded
 _ENOUGH = 100
-_MEASURED = 200  # rows that columns are as wide as; to make them costs more than to have them
+_MEASURED = 200  # rows that determine the width of columns; describing all of them would take too long
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("due", "DUE", 8, 19, 1),
@@ -47,7 +47,7 @@ COLUMNS = (
     Column("memory", "MEMORY", 7, 8, 9, right=True),
     Column("reason", "REASON", 16, 120, 5),
 )
-_FITTED = ("due", "began", "ended", "reason")  # as wide as what is in them
+_FITTED = ("due", "began", "ended", "reason")  # columns that are as wide as their content
 _MARKS = {
     RunState.SUCCEEDED: ("●", "$text-success"),
     RunState.RUNNING: ("▶", "$text-accent"),
@@ -60,13 +60,13 @@ _NEVER = ("–", "$text-muted")
 
 
 class RunTable(Table):
-    """A table with the keys of the run that is selected, which go before those of its task."""
+    """A table with the keys of the selected run, which take precedence over those of its task."""
 
     BINDINGS = bindings(Scope.RUN)
 
 
 class RunsScreen(ListScreen[Row], LoadingScreen):
-    """A row for each run of one task, and one for all instants in a row that did not run for the same reason."""
+    """A row per run of one task, and one for consecutive due times that did not run for the same reason."""
 
     BINDINGS = bindings(Scope.TASK)
     SCOPES = (Scope.RUN, Scope.TASK)
@@ -114,12 +114,12 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
 
     @property
     def row(self) -> Row | None:
-        """The row that is selected."""
+        """The selected row."""
         return self._rows.get(self.table.selected or "")
 
     @property
     def run(self) -> Run | None:
-        """The run that is selected."""
+        """The selected run."""
         return self.row.run if self.row else None
 
     def copied(self) -> Sequence[str]:
@@ -178,12 +178,12 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         self._paint_reason()
 
     def _paint_nothing(self, task: TaskView | None) -> None:
-        """Say of a task that never ran what runs it."""
+        """Say how to run a task that has never run."""
         is_empty = self.loader.has_data and not self._rows and task is not None
         self.set_class(is_empty, "-empty")
         if task is None or not is_empty:
             if self.focused is None:
-                self.set_focus(self.table)  # it cannot have the focus while it is hidden
+                self.set_focus(self.table)  # a hidden table cannot have the focus
             return
         run = BY_ID["run"]
         due = ""
@@ -199,7 +199,7 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
 
     @on(Table.Selected)
     def _paint_reason(self) -> None:
-        """Write out the reason of the selected run, which its row may have no room for."""
+        """Show the full reason of the selected run, for which its row may be too narrow."""
         row = self.row
         text = row.told(self._until_last(row.run)) if row else ""
         if text != self._told:
@@ -230,23 +230,23 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         }
 
     def _factor(self, run: Run) -> Content:
-        """Return how far a run was from the median of those that went well; one that goes on tells as it goes."""
+        """Return the duration of a run relative to the median of successful runs; a live run once it is longer."""
         seconds = run.seconds if run.state is RunState.SUCCEEDED else None
         if run.state is RunState.RUNNING and run.started_at is not None:
             seconds = max(0.0, (self.now - run.started_at).total_seconds())
             if self._usual is None or seconds < self._usual:
-                return Content("")  # how far it is from what is usual nobody knows before it has taken as long
+                return Content("")  # it may still end on time
         text = durations.times(seconds, self._usual)
         return Content.styled(text, durations.style(seconds, self._usual))
 
     def _due(self, run: Run) -> Content:
-        """Return when a run was due; one that somebody asked for was not, so that there is only when they did."""
+        """Return when a run was due; for a manual run, when it was requested."""
         if run.scheduled_for is not None:
             return Content(self._at(run.scheduled_for))
         return Content.styled(*_NEVER if run.started_at or run.is_live else (self._at(run.created_at), "$text-muted"))
 
     def _began(self, run: Run) -> Content:
-        """Return when a run began or will begin, with the day where DUE does not say it already."""
+        """Return when a run started or will start, with the day if it is not that of the due time."""
         zone, now = self.store.zone, self.now
         if run.state is RunState.QUEUED:
             ahead = until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"

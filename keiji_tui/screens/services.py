@@ -1,4 +1,4 @@
-"""The parts of the engine: how each does, start, stop, restart, and what each writes about itself."""
+"""The services of the engine: their status, their logs, and actions to start, stop and restart them."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _DUTIES = {
     "watcher": "notices that sources differ from their build",
 }
 _TROUBLED = (ServiceStatus.FAILED, ServiceStatus.DEGRADED)
-_NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # nothing is printed there, and no run begins
+_NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # service logs have neither streams nor runs
 
 
 class ServicesScreen(BaseScreen):
-    """A row for each service over the log of the selected one, or over those of all."""
+    """The table of services over the log of the selected one, or over the merged logs of all."""
 
-    BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, since one of each has the same key
+    BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, because they share the key s
     SCOPES = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
@@ -89,7 +89,7 @@ class ServicesScreen(BaseScreen):
         return [*([BY_ID["engine-log"]] if self.is_in_log else []), *super().footer_actions()]
 
     def is_hidden(self, action: Action) -> bool:
-        # While the engine is away, its key does what it does for a service.
+        # While the engine is offline, the key starts the engine.
         is_twice = action.id == "start-service" and self.store.link is LinkState.OFFLINE
         is_elsewhere = action.id in ("services", "logs", *_NO_RUNS)
         return is_twice or is_elsewhere or self.log_pane.is_idle(action) or super().is_hidden(action)
@@ -176,7 +176,7 @@ class ServicesScreen(BaseScreen):
             start_worker(self, partial(self.log_pane.follow, self._logs), group="log", exclusive=True)
 
     def action_open_log(self) -> None:
-        """Give the log the whole screen."""
+        """Maximise the log."""
         self.add_class("-zoom-log")
         self.set_focus(self.query_one(LogView))
         self.paint(self.now)

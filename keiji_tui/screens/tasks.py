@@ -1,4 +1,4 @@
-"""The tasks, live, and the log of the selected one."""
+"""The list of tasks, and the log of the selected one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TasksScreen(BaseScreen):
 
     def _cells(self, slug: str) -> Cells:
         task = self.store.tasks.get(slug)
-        # What nobody tells any more stands still: it is shown as of when it was true.
+        # Values are frozen at the last update while the engine is offline.
         now = self.now if self.store.is_live else self.store.heard_at or self.now
         return task_row.cells(task, self.store, now) if task else {}
 
@@ -102,7 +102,7 @@ class TasksScreen(BaseScreen):
         self.repaint()
 
     def _share_room(self) -> None:
-        """Give the table what its rows take, up to three fifths, and the log the rest."""
+        """Make the table as high as its rows, up to three fifths of the screen; the log gets the rest."""
         room = self.size.height - 5
         height = max(4, min(len(self.store.tasks) + 2, room * 3 // 5))
         if self._table_height != height:
@@ -116,7 +116,7 @@ class TasksScreen(BaseScreen):
         if text is not None:
             self.query_one("#welcome", Static).update(text)
         elif self.focused is None:
-            self.set_focus(self.table)  # it loses the focus while it is hidden
+            self.set_focus(self.table)  # a hidden table loses the focus
         if self._shape != store.shape:
             self._shape, self._wanted = store.shape, task_row.wanted(store.tasks.values())
         listing = store.listing
@@ -193,7 +193,7 @@ class TasksScreen(BaseScreen):
     # ── the log of the selected task ─────────────────────────────────────────────────────────────────────────────────
 
     def _show_log(self) -> None:
-        """Show the log of the selected task; follow it once the selection stays, at once if it stood still before."""
+        """Show the log of the selected task. Follow it once the selection stays; the first change counts at once."""
         task = self.selected_task
         self.workers.cancel_group(self, "log")
         self.log_pane.show({task.slug: task.name} if task else {})
@@ -212,7 +212,7 @@ class TasksScreen(BaseScreen):
     # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
 
     def await_task(self, slug: str) -> None:
-        """Select a task as soon as there is one of that name, and hide nothing that could be it."""
+        """Select a task as soon as it exists, and clear the filter, which might hide it."""
         self._awaited = slug
         self.drop_filter()
 
@@ -277,7 +277,7 @@ class TasksScreen(BaseScreen):
         return False
 
     def disabled_reason(self, action: Action) -> str:
-        """Return why an action is disabled; one on marked tasks is only if it is for each of them."""
+        """Return why an action is disabled; for marked tasks, it has to be disabled for each of them."""
         if action.id not in BULK_ACTIONS or not self.store.marks:
             return super().disabled_reason(action)
         plan = bulk.plan(action, self.action_context, self.marked_tasks)
@@ -294,11 +294,11 @@ class TasksScreen(BaseScreen):
         self.repaint()
 
     def action_zoom(self) -> None:
-        """Give the focused pane the whole screen, or take it back."""
+        """Maximise or restore the focused pane."""
         self.toggle_class("-zoom-log" if isinstance(self.focused, LogView) else "-zoom-table")
 
     def open_log(self) -> None:
-        """Give the log the whole screen."""
+        """Maximise the log."""
         self.remove_class("-zoom-table")
         self.add_class("-zoom-log")
         self.set_focus(self.query_one(LogView))
