@@ -51,7 +51,7 @@ class MatchClient:
         Cancellation kills the process, because it could not serve another request until it has finished this one.
 
         Raises:
-            PatternError: the pattern is invalid, or matching it takes too long.
+            PatternError: the pattern is invalid, matching it takes too long, or the process cannot be started.
         """
         body = msgspec.msgpack.encode(request)
         async with self._lock:
@@ -74,13 +74,16 @@ class MatchClient:
         return response
 
     def _start(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "keiji_tui.logs.match_worker", str(self.limit_seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            return subprocess.Popen(
+                [sys.executable, "-m", "keiji_tui.logs.match_worker", str(self.limit_seconds)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PatternError(f"cannot start a process for the search: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Kill the process; the next request starts another one."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 from rich.cells import cell_len
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -233,6 +233,14 @@ class LogPane(Vertical):
         is_known = bool(view.visible_lines) and (buffer.oldest is not None or self.reader.following)
         oldest = (buffer.begin or 0) if buffer.oldest is None else buffer.oldest
         self._scrollbar.show((view.top, bottom) if is_known else None, oldest, buffer.size)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.view.action_lines(-3)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.view.action_lines(3)
 
     @on(LogScrollbar.Scrolled)
     def _scrollbar_scrolled(self, event: LogScrollbar.Scrolled) -> None:

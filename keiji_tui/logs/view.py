@@ -12,7 +12,6 @@ from rich.cells import cell_len, get_character_cell_size, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual import events
 from textual.geometry import Region
 from textual.message import Message
 from textual.selection import Selection
@@ -39,7 +38,7 @@ from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.search import NO_NAMES
 
 Spans = list[tuple[int, int]]
-_MAX_LOCATED_LINES = 4_000
+_MAX_LOCATED_LINES = 500
 _TASK_CLASSES = tuple(f"log--task-{number}" for number in range(1, 7))  # colours of task names
 _NAME_WIDTH, _NARROW_NAME_WIDTH = 16, 9
 _MIN_MESSAGE_WIDTH = 8
@@ -306,14 +305,6 @@ class LogView(Widget, can_focus=True):
         above = [mark for mark in self.marks if mark < self.top]
         if self.marks:
             self.jump_to(max(above or self.marks), 0.5)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.action_lines(-3)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.action_lines(3)
 
     def on_resize(self) -> None:
         self.relayout()

@@ -8,6 +8,7 @@ from log_scenes import LINE, LogLink, enter, line_with, link_with_runs, log_line
 from piloting import log, press, running, sees, text_of
 from rich.segment import Segment
 from scenes import NOW, before, center
+from textual.events import MouseScrollUp
 from textual.geometry import Region
 from textual.strip import Strip
 from waiting import until
@@ -73,7 +74,7 @@ async def test_long_lines_can_be_wrapped_and_times_shown_with_the_date_or_not_at
         await until(pilot, lambda: "END" not in text_of(app))
 
 
-async def test_dragging_the_scroll_bar_goes_to_a_position_in_the_file() -> None:
+async def test_the_scroll_bar_and_the_mouse_wheel_move_the_view() -> None:
     app = center(link_with_runs())
     async with running(app) as pilot:
         await open_log(pilot, app, "line 0009999")
@@ -86,6 +87,10 @@ async def test_dragging_the_scroll_bar_goes_to_a_position_in_the_file() -> None:
             await until(
                 pilot, lambda number=number: abs(int(view.visible_lines[0].raw.split("line ")[1][:7]) - number) < 600
             )
+        for column in (bar, view.region.x):
+            top = view.top
+            await pilot._post_mouse_events([MouseScrollUp], offset=(column, view.region.y + 5))
+            await until(pilot, lambda top=top: view.top < top)
         await pilot.mouse_down(offset=(bar, view.region.bottom - 1))
         await pilot.mouse_up(offset=(bar, view.region.bottom - 1))
         await until(pilot, sees(app, "following"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+import sys
 
 import msgspec
 import pytest
@@ -135,3 +136,9 @@ async def test_a_client_recovers_from_a_pattern_that_takes_too_long() -> None:
         assert (await client.request(Check("a"))).error == ""
     finally:
         client.close()
+
+
+async def test_a_process_that_cannot_be_started_is_reported_as_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(PatternError, match="cannot start a process for the search: No such file"):
+        await MatchClient().request(Check("a"))
