@@ -40,7 +40,7 @@ from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import Colourless
-from keiji_tui.theme.themes import DARK, OURS, names_of_ours, shaded
+from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, resolve_auto_colours
 
 APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
 SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log; the first one does at once
@@ -110,7 +110,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self._apply_timer: Timer | None = None
         self._settle_timer: Timer | None = None
         self._applied_at = self._selected_at = -1.0  # on the monotonic clock
-        for ours in OURS:
+        for ours in KEIJI_THEMES:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
 
@@ -118,10 +118,10 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         return self._tasks_screen
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return names_of_ours(self.current_theme)
+        return custom_variables(self.current_theme)
 
     def get_css_variables(self) -> dict[str, str]:
-        self.theme_variables = shaded(super().get_css_variables())
+        self.theme_variables = resolve_auto_colours(super().get_css_variables())
         return self.theme_variables
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +160,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
             self.set_timer(AGAIN_SECONDS, self._watch)
             self._changed()
         else:
-            self._errands.complain(reason)
+            self._errands.report_error(reason)
 
     def _changed(self) -> None:
         if self._apply_timer is None:
@@ -173,8 +173,8 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self._applied_at = time.monotonic()
 
     def _look_at_workspace(self) -> None:
-        if self.store.link is LinkState.OFFLINE and not self.store.engine_lives:
-            self._start(self._errands.look_at_workspace, "workspace")
+        if self.store.link is LinkState.OFFLINE and not self.store.engine_is_running:
+            self._start(self._errands.check_workspace, "workspace")
 
     def _tick(self) -> None:
         self._look_at_workspace()
@@ -245,7 +245,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
     def _ask_and_send(self, action: Action, directive: Directive, name: str) -> None:
         def send(directive: Directive) -> None:
-            self._errands.begin(directive)
+            self._errands.mark_sent(directive)
             self._start(partial(self._errands.send, directive, name))
 
         def answered(is_yes: bool | None) -> None:
@@ -274,10 +274,10 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
             self._paint()
 
     def _do_offered(self) -> None:
-        task = self.store.offer(None)
+        task = self.store.rebuild_offer(None)
         if task is not None:
             self._to_tasks()
-            if task.slug not in self.store.shown():
+            if task.slug not in self.store.visible_slugs():
                 self._tasks_screen.drop_filter()
             self._tasks_screen.table.select(task.slug)
 
@@ -285,7 +285,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         self._start(self._errands.start_engine)
 
     def _do_make_workspace(self) -> None:
-        self._start(self._errands.make_workspace)
+        self._start(self._errands.create_workspace)
 
     def _do_tasks(self) -> None:
         self._to_tasks()

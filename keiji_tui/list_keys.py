@@ -39,7 +39,7 @@ class ListKeys(Toasts, Part):
         try:
             self._edit(self, Path(task.source_path) / "function.py")
         except KeijiError as error:
-            self._errands.complain(error.message, error.hint)
+            self._errands.report_error(error.message, error.hint)
 
     def _do_theme(self) -> None:
         if not isinstance(self.screen, Palette):
@@ -47,7 +47,7 @@ class ListKeys(Toasts, Part):
 
     def _do_new_task(self) -> None:
         def make(screen: NewTaskScreen, draft: Draft) -> None:
-            self._start(partial(self._errands.create, screen, draft, self._tasks_screen.await_task))
+            self._start(partial(self._errands.create_task, screen, draft, self._tasks_screen.await_task))
 
         def closed(draft: Draft | None) -> None:
             self._draft = draft or Draft()
@@ -64,7 +64,7 @@ class ListKeys(Toasts, Part):
 
         def answered(is_yes: bool | None) -> None:
             if is_yes:
-                self._errands.begin(*(directive for directive, _ in plan.steps))
+                self._errands.mark_sent(*(directive for directive, _ in plan.steps))
                 self._start(partial(self._errands.send_all, plan))
 
         self.push_screen(ConfirmScreen(bulk.question(plan)), answered)
@@ -95,15 +95,15 @@ class ListKeys(Toasts, Part):
     # ── order, marks, copies ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _do_status(self) -> None:
-        self.store.listing.next_only(self.store.tasks.values())
+        self.store.index.next_status(self.store.tasks.values())
         self._paint()
 
     def _do_sort(self) -> None:
-        self.store.listing.next_sort()
+        self.store.index.next_sort()
         self._paint()
 
     def _do_reverse(self) -> None:
-        self.store.listing.sort_by(self.store.listing.sort)
+        self.store.index.sort_by(self.store.index.sort)
         self._paint()
 
     def _do_mark(self) -> None:

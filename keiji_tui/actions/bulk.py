@@ -9,7 +9,7 @@ from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, ActionContext
 from keiji_tui.actions.requests import Question, command_line, directive_for
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 
 BULK_ACTIONS = frozenset({"toggle", "pause", "restart", "run", "stop", "build", "resolve"})
@@ -82,14 +82,14 @@ def question(plan: Plan) -> Question:
         consequence += "\n\nTheir runs that are under way are ended."
     directive = plan.steps[0][0]
     more = f"  … and {len(plan.steps) - 1:,} more" if len(plan.steps) > 1 else ""
-    title = f"{plan.word.capitalize()} {counted(len(plan.steps), 'marked task')}?"
+    title = f"{plan.word.capitalize()} {format_count(len(plan.steps), 'marked task')}?"
     return Question(title, consequence, f"{command_line(directive)}{more}", plan.word.capitalize())
 
 
 def told(plan: Plan, results: Sequence[Result]) -> tuple[str, bool]:
     """Return what came of it in words, and whether any of it failed."""
     failed = [result for result in results if result.error]
-    done = counted(len(results) - len(failed), "task")
+    done = format_count(len(results) - len(failed), "task")
     lines = [f"{plan.word}: {done} done" + (f", {len(failed)} refused" if failed else "")]
     lines += [f"✗ {result.name}: {result.error}" for result in failed[:5]]
     if len(failed) > 5:

@@ -56,47 +56,47 @@ class DirectiveSender:
         self._link = link
         self._store = store
         self._notify = notify
-        self._changed = changed
-        self._now = clock
+        self._on_change = changed
+        self._clock = clock
         self._show_failed_build = show_failed_build
 
-    def complain(self, message: str, hint: str = "") -> None:
+    def report_error(self, message: str, hint: str = "") -> None:
         """Tell of a failure."""
         lines = [plain(line) for line in (*message.splitlines(), *hint.splitlines()) if line.strip()]
         self._notify("\n".join(lines), severity="error", timeout=12, markup=False)
 
-    def begin(self, *directives: Directive) -> None:
+    def mark_sent(self, *directives: Directive) -> None:
         """Note that directives are on their way, before anything else can be asked for."""
         for directive in directives:
             self._store.sent(directive)
-            self._store.book.sent(directive, self._now())
-        self._changed()
+            self._store.ledger.add_sent(directive, self._clock())
+        self._on_change()
 
     async def send(self, directive: Directive, name: str) -> None:
         """Have a directive about ``name`` carried out, of which `begin` was told."""
         try:
-            done = await self._carry_out(directive)
+            done = await self._execute(directive)
         except BuildFailed as error:
             if not self._show_failed_build(directive.target):
-                self.complain(f"{name}: {error.message}", f"{BY_ID['output'].key} shows all that the build said")
+                self.report_error(f"{name}: {error.message}", f"{BY_ID['output'].key} shows all that the build said")
         except KeijiError as error:
-            self.complain(error.message, error.hint)
+            self.report_error(error.message, error.hint)
         else:
             self._notify(requests.told(directive, name, done), markup=False)
 
-    async def _carry_out(self, directive: Directive) -> Done:
+    async def _execute(self, directive: Directive) -> Done:
         """Send a directive, and note in the store what becomes of it. Raises KeijiError."""
         try:
             done = await self._link.send(directive)
         except KeijiError as error:
-            self._store.book.failed(directive, error, self._now())
+            self._store.ledger.mark_failed(directive, error, self._clock())
             raise
         else:
-            self._store.book.done(directive, done.lines, self._now())
+            self._store.ledger.mark_done(directive, done.lines, self._clock())
             return done
         finally:
             self._store.settled(directive)
-            self._changed()
+            self._on_change()
 
     async def send_all(self, plan: Plan) -> None:
         """Have one directive for each of several tasks carried out, a few at a time, and tell what came of it."""
@@ -105,7 +105,7 @@ class DirectiveSender:
         async def step(directive: Directive, name: str) -> Result:
             async with turn:
                 try:
-                    await self._carry_out(directive)
+                    await self._execute(directive)
                 except KeijiError as error:
                     return Result(name, plain(error.message))
             return Result(name)
@@ -115,12 +115,12 @@ class DirectiveSender:
         severity: SeverityLevel = "error" if has_failed else "information"
         self._notify(words, severity=severity, timeout=12 if has_failed else None, markup=False)
 
-    async def create(self, screen: NewTaskScreen, draft: Draft, is_made: Callable[[str], None]) -> None:
+    async def create_task(self, screen: NewTaskScreen, draft: Draft, is_made: Callable[[str], None]) -> None:
         """Have a task made and built; what was typed stays on the screen where it cannot be made."""
         directive = draft.directive()
-        self.begin(directive)
+        self.mark_sent(directive)
         try:
-            await self._carry_out(directive)
+            await self._execute(directive)
         except KeijiError as error:
             screen.failed("\n".join(filter(None, (error.message, error.hint))))
             return
@@ -128,41 +128,41 @@ class DirectiveSender:
         is_made(slug)
         screen.made()
         build = BuildTask(task=slug, sender=requests.SENDER)
-        self.begin(build)
+        self.mark_sent(build)
         await self.send(build, plain(directive.name))
 
     async def start_engine(self) -> None:
         """Start an engine, or what is stopped of one."""
-        what = "waking" if self._store.engine_lives else "starting"
+        what = "waking" if self._store.engine_is_running else "starting"
         self._notify(f"{what} the engine …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._link.start_engine()
         except KeijiError as error:
-            self._store.failed_start = error
-            self.complain(error.message, error.hint)
-            await self.look_at_workspace()
+            self._store.start_error = error
+            self.report_error(error.message, error.hint)
+            await self.check_workspace()
         else:
-            self._store.failed_start = None
+            self._store.start_error = None
 
-    async def make_workspace(self) -> None:
+    async def create_workspace(self) -> None:
         """Make the workspace and start an engine on it."""
         self._notify("making the workspace …\n$ keiji init", timeout=3, markup=False)
         try:
-            await self._link.make_workspace()
+            await self._link.create_workspace()
         except KeijiError as error:
-            self._store.failed_start = error
-            self.complain(error.message, error.hint)
+            self._store.start_error = error
+            self.report_error(error.message, error.hint)
         else:
-            await self.look_at_workspace()
+            await self.check_workspace()
             await self.start_engine()
 
-    async def look_at_workspace(self) -> None:
+    async def check_workspace(self) -> None:
         """Learn why no engine could be started, so that this is said before somebody tries."""
         store = self._store
-        found = await self._link.trouble()
-        if str(found) != str(store.trouble):
-            store.trouble = found
-            self._changed()
+        found = await self._link.check_workspace()
+        if str(found) != str(store.workspace_error):
+            store.workspace_error = found
+            self._on_change()
 
     async def load_runs(self, screen: RunsScreen) -> None:
         """Get the runs that a screen shows."""

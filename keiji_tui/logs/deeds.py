@@ -22,7 +22,7 @@ from keiji_tui.logs.match_protocol import Check, Choose, LineFilter, Stream
 from keiji_tui.logs.prompt import PromptKind
 from keiji_tui.logs.search import Extent, find_back, find_on, last_error, save
 from keiji_tui.logs.source import nearest
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class LogDeeds:
             text = "\n".join(map(view.words, lines))
         pane.app.copy_to_clipboard(text)
         count = text.count("\n") + 1 if text else 0
-        self._notify(f"copied {counted(count, 'line')}" if count else "nothing to copy")
+        self._notify(f"copied {format_count(count, 'line')}" if count else "nothing to copy")
 
     async def _save_to(self, text: str) -> None:
         pane, source = self._pane, self._pane.source
@@ -268,7 +268,7 @@ class LogDeeds:
             return
         self._done_typing()
         what = f"run {extent.run[:8]}, " if extent.run else ""
-        self._notify(f"saved {what}{counted(count, 'line')}\n{plain(str(path))}")
+        self._notify(f"saved {what}{format_count(count, 'line')}\n{plain(str(path))}")
 
     async def _extent(self) -> Extent:
         """Return what is to be saved: all that the filter lets through, or of one log the run that is on the screen."""

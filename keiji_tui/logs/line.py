@@ -11,7 +11,7 @@ from rich.text import Text
 
 from keiji_tui.logs.chunk import Line
 from keiji_tui.logs.logfmt import LogLine, parse
-from keiji_tui.text.sanitise import coloured
+from keiji_tui.text.sanitise import sanitise_line
 
 NARROW = 60
 MARKS = {"error": "✗", "warning": "!", "keiji": "•", "text": " ", "note": " "}
@@ -77,6 +77,6 @@ def parsed(raw: str) -> LogLine:
 
 @lru_cache(maxsize=1024)
 def _decoded(text: str) -> Text:
-    decoded = AnsiDecoder().decode_line(coloured(text))
+    decoded = AnsiDecoder().decode_line(sanitise_line(text))
     decoded.end = ""
     return decoded

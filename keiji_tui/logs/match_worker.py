@@ -17,7 +17,7 @@ import msgspec
 
 from keiji_tui.logs.logfmt import parse, unquoted
 from keiji_tui.logs.match_protocol import Answer, Check, Choose, LineFilter, Locate, Print, Question, Stream
-from keiji_tui.text.sanitise import LONGEST_LINE, coloured
+from keiji_tui.text.sanitise import MAX_LINE_LENGTH, sanitise_line
 
 LIMIT_SECONDS = 1.5
 HEADER = 4  # bytes in front of a message: its length
@@ -33,7 +33,7 @@ def shown(message: str, longest: int = _WHOLE) -> str:
     """Return a message as it stands on the screen."""
     if message.isascii() and message.isprintable():
         return message[:longest]
-    return _SGR.sub("", coloured(message, longest))
+    return _SGR.sub("", sanitise_line(message, longest))
 
 
 @functools.lru_cache(maxsize=16)
@@ -95,7 +95,7 @@ def _has_not(text: str, pattern: str) -> bool:
 
 
 def _spans(pattern: re.Pattern[str], raw: str) -> list[tuple[int, int]]:
-    text = shown(parse(raw).message, LONGEST_LINE)
+    text = shown(parse(raw).message, MAX_LINE_LENGTH)
     return [match.span() for match in pattern.finditer(text) if match.end() > match.start()]
 
 

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from keiji.errors import TaskNotFound
 from keiji.records import Run
-from keiji_tui.engine.link import Logs
+from keiji_tui.engine.link import LogLink
 from keiji_tui.logs.chunk import Chunk, Line
 from keiji_tui.logs.merge import (
     Cut,
@@ -45,7 +45,7 @@ class MergedLog:
         least: bytes that are read of each log at least.
     """
 
-    def __init__(self, link: Logs, slugs: Sequence[str], least: int = _LEAST) -> None:
+    def __init__(self, link: LogLink, slugs: Sequence[str], least: int = _LEAST) -> None:
         self._logs = [TaskLog(link, slug) for slug in slugs]
         self._least = least
         self._told: Cut | None = None  # as far as `follow` has got

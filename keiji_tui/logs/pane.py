@@ -16,7 +16,7 @@ from keiji.errors import KeijiError
 from keiji.records import Run
 from keiji_tui.actions.action import Action
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.engine.link import Logs
+from keiji_tui.engine.link import LogLink
 from keiji_tui.logs.deeds import LogDeeds
 from keiji_tui.logs.line import plain_message
 from keiji_tui.logs.match_client import Matcher, PatternFailed
@@ -26,7 +26,7 @@ from keiji_tui.logs.prompt import LogPrompt
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.source import Source, TaskLog
 from keiji_tui.logs.view import LogView
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
@@ -84,12 +84,12 @@ class LogPane(Vertical):
         self._whose = [", ".join(every)] if len(every) < 2 else [", ".join(every), together or f"of {len(every)} tasks"]
         self._title()
 
-    def connect(self, link: Logs) -> None:
+    def connect(self, link: LogLink) -> None:
         """Let the log be read over a link from now on."""
         if self.source is None and self.slugs:
             self.source = TaskLog(link, *self.slugs) if len(self.slugs) == 1 else MergedLog(link, self.slugs)
 
-    async def follow(self, link: Logs) -> None:
+    async def follow(self, link: LogLink) -> None:
         """Show what is in the log and what comes, until this is cancelled or there is no engine any more."""
         self.connect(link)
         source = self.source
@@ -240,7 +240,7 @@ class LogPane(Vertical):
         empty = "  nothing printed yet" if is_empty and not self._trouble and self.reader.buffer.end is not None else ""
         told = list(self._asked())
         lefts = [*(Content.assemble(name, *told, (empty, "$text-disabled")) for name in names), names[-1]]
-        self._line.put(*((left, right) for right in self._state() for left in lefts))
+        self._line.set_variants(*((left, right) for right in self._state() for left in lefts))
 
     def _asked(self) -> Iterable[tuple[str, str]]:
         sift = self.reader.sift
@@ -274,7 +274,7 @@ class LogPane(Vertical):
             oldest = buffer.oldest or 0
             share = (self.view.bottom - oldest) / max(1, buffer.size - oldest)
             place = f"{min(1.0, max(0.0, share)):.0%}"
-            unseen = f"+{counted(reader.unseen, 'line')}" if reader.unseen else ""
+            unseen = f"+{format_count(reader.unseen, 'line')}" if reader.unseen else ""
             style = "$text-warning" if unseen else "$text-muted"
             yield Content.styled(" · ".join(filter(None, (place, unseen, f"{follow} follows"))), style)
             yield Content.styled(unseen or place, style)

@@ -95,7 +95,7 @@ class LogPrompt(Vertical):
         """Say what is wrong with what was typed; nothing for ""."""
         line = self.query_one(AdaptiveLine)
         line.set_class(bool(reason), "-shown")
-        line.put((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
+        line.set_variants((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

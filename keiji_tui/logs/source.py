@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from keiji.records import Run
 from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogSlice
-from keiji_tui.engine.link import LogPart, Logs
+from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.logs.chunk import Chunk
 
 PAGE = 64 * 1024  # bytes that are read at once for somebody who scrolls
@@ -83,7 +83,7 @@ class Source(Protocol):
 class TaskLog:
     """The log of one task, as the engine keeps it: a position is a number of bytes from its beginning."""
 
-    def __init__(self, link: Logs, slug: str) -> None:
+    def __init__(self, link: LogLink, slug: str) -> None:
         self._link = link
         self.slug = slug
 

@@ -17,7 +17,7 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.messages import RepaintRequested
 from keiji_tui.state.store import Store
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
-from keiji_tui.widgets.header import banner, counts, heading, paused
+from keiji_tui.widgets.header import connection_banner, counts_line, engine_line, pause_banner
 from keiji_tui.widgets.keybar import KeyBar
 
 
@@ -97,33 +97,33 @@ class BaseScreen(Screen[None]):
         store, task = self.store, self.subject
         return ActionContext(
             link=store.link,
-            engine_lives=store.engine_lives,
+            engine_lives=store.engine_is_running,
             readonly=self.readonly,
             task=task,
             service=self.service,
-            is_offered=task is not None and store.is_offered(task),
-            offers=store.offer(None) is not None,
+            is_offered=task is not None and store.is_rebuild_offered(task),
+            offers=store.rebuild_offer(None) is not None,
             pause=store.pause,
             pending=store.pending_of(task) if task is not None else "",
-            trouble=store.trouble,
+            trouble=store.workspace_error,
         )
 
     def paint(self, now: datetime) -> None:
         """Bring the screen up to the store as of ``now``; costs next to nothing where nothing differs."""
         store, self.now = self.store, now
-        self.query_one("#heading", AdaptiveLine).put(*heading(store, now, self.home))
-        self.query_one("#counts", AdaptiveLine).put(
-            *counts(store, has_hints=self.has_list_keys, readonly=self.readonly)
+        self.query_one("#heading", AdaptiveLine).set_variants(*engine_line(store, now, self.home))
+        self.query_one("#counts", AdaptiveLine).set_variants(
+            *counts_line(store, has_hints=self.has_list_keys, readonly=self.readonly)
         )
-        shown = banner(store, now, readonly=self.readonly)
+        shown = connection_banner(store, now, readonly=self.readonly)
         line = self.query_one("#banner", AdaptiveLine)
         line.set_class(bool(shown), "-shown")
         line.set_class(store.link is LinkState.OFFLINE, "-offline")
-        line.put(*shown)
-        told = paused(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not self.readonly else "")
+        line.set_variants(*shown)
+        told = pause_banner(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not self.readonly else "")
         line = self.query_one("#paused", AdaptiveLine)
         line.set_class(bool(told), "-shown")
-        line.put(*told)
+        line.set_variants(*told)
         self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
         self.paint_body(now)
         self.query_one(KeyBar).put(self.keys(), self.action_context, self.is_idle)

@@ -17,7 +17,7 @@ from keiji_tui.screens.text_dialog import TextDialog, hanging, title
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import lasting
+from keiji_tui.text.format import format_duration
 from keiji_tui.text.sanitise import plain
 
 _LONGEST = 4000
@@ -34,7 +34,7 @@ class DirectiveOutputScreen(TextDialog):
 
     @property
     def entry(self) -> Entry | None:
-        return self._store.book.entries.get(self._key)
+        return self._store.ledger.entries.get(self._key)
 
     def heading(self) -> Content:
         entry = self.entry
@@ -75,7 +75,7 @@ class BuildOutputScreen(DirectiveOutputScreen):
 
     async def _load(self, link: Link) -> None:
         try:
-            self._store.book.take(await link.directives(_ASKED))
+            self._store.ledger.merge(await link.directives(_ASKED))
             self._note = ""
         except KeijiError as error:
             self._note = plain(error.message)
@@ -84,7 +84,7 @@ class BuildOutputScreen(DirectiveOutputScreen):
     @property
     def entry(self) -> Entry | None:
         task = self._store.tasks.get(self.slug)
-        return self._store.book.last_build((self.slug, *((task.name,) if task else ())))
+        return self._store.ledger.last_build((self.slug, *((task.name,) if task else ())))
 
     def heading(self) -> Content:
         task = self._store.tasks.get(self.slug)
@@ -131,4 +131,4 @@ def _asked(entry: Entry) -> str:
     who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
     if entry.completed_at is None:
         return who
-    return f"{who}, took {lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"
+    return f"{who}, took {format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

@@ -22,13 +22,13 @@ from keiji_tui.messages import RepaintRequested, RunsOutdated
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.state.run_history import Row
+from keiji_tui.state.run_history import HistoryRow
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import calendar, clock, elapsed, lasting, until
+from keiji_tui.text.format import format_calendar, format_clock, format_duration, format_elapsed, format_until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.run_bars import bars
+from keiji_tui.widgets.run_bars import run_bars
 from keiji_tui.widgets.table import Table
 
 FIRST, MOST = 200, 1000  # rows that are asked for: at first, and where those are too few once they are folded
@@ -39,11 +39,11 @@ COLUMNS = (
     Column("due", "DUE", 8, 19, 1),
     Column("began", "STARTED", 8, 19, 4),
     Column("ended", "RESULT", 9, 18, 2),
-    Column("took", "TOOK", 6, 8, 3, right=True),
-    Column("factor", "×USUAL", 6, 6, 6, right=True),
+    Column("took", "TOOK", 6, 8, 3, align_right=True),
+    Column("factor", "×USUAL", 6, 6, 6, align_right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
-    Column("cpu", "CPU", 6, 8, 8, right=True),
-    Column("memory", "MEMORY", 7, 8, 9, right=True),
+    Column("cpu", "CPU", 6, 8, 8, align_right=True),
+    Column("memory", "MEMORY", 7, 8, 9, align_right=True),
     Column("reason", "REASON", 16, 120, 5),
 )
 _FITTED = ("due", "began", "ended", "reason")  # as wide as what is in them
@@ -64,7 +64,7 @@ class RunTable(Table):
     BINDINGS = bindings(Scope.RUN)
 
 
-class RunsScreen(ListScreen[Row]):
+class RunsScreen(ListScreen[HistoryRow]):
     """A row for each run of one task, and one for all instants in a row that did not run for the same reason."""
 
     BINDINGS = bindings(Scope.TASK)
@@ -77,7 +77,7 @@ class RunsScreen(ListScreen[Row]):
         super().__init__(store, home, readonly=readonly)
         self.slug = slug
         self.asked = FIRST  # runs, of the engine
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, HistoryRow] = {}
         self._is_known = False
         self._usual: float | None = None
         self._note, self._trouble = "loading …", ""
@@ -87,8 +87,8 @@ class RunsScreen(ListScreen[Row]):
         self._told = ""
         self._nothing: Content | None = None
 
-    def new_sieve(self) -> ListFilter[Row]:
-        return run_history.sieve()
+    def new_sieve(self) -> ListFilter[HistoryRow]:
+        return run_history.history_filter()
 
     def body(self) -> ComposeResult:
         yield AdaptiveLine(id="runs-title", classes="title")
@@ -110,11 +110,11 @@ class RunsScreen(ListScreen[Row]):
         return action.id in ("history", "detail") or super().is_idle(action)
 
     @property
-    def rows(self) -> Mapping[str, Row]:
+    def rows(self) -> Mapping[str, HistoryRow]:
         return self._rows
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> HistoryRow | None:
         """The row that is selected."""
         return self._rows.get(self.table.selected or "")
 
@@ -126,17 +126,17 @@ class RunsScreen(ListScreen[Row]):
     def copied(self) -> Sequence[str]:
         return self.row.ids if self.row else ()
 
-    @on(Table.Chosen)
-    async def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    async def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         await self.app.run_action("act('run-log')")
 
     def put(self, runs: Sequence[Run]) -> None:
         """Show these runs; ask for more where little is left of them, as of a task that is held."""
-        self._rows = run_history.rows(runs, self.store.zone)
-        self._usual = durations.usual(runs)
+        self._rows = run_history.history_rows(runs, self.store.zone)
+        self._usual = durations.median_duration(runs)
         is_cut = len(runs) >= self.asked
-        self._note = ("the newest: " if is_cut else "") + run_history.summed(self._rows.values()) if runs else ""
+        self._note = ("the newest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
         self._trouble = ""
         self._wanted_on = None
         self._is_known = True
@@ -162,15 +162,15 @@ class RunsScreen(ListScreen[Row]):
         if task is not None and newest != self._shown_as_of:
             self._shown_as_of = newest
             self.post_message(RunsOutdated(self.slug))
-        usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
+        usual = f"  usually {format_duration(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         told = Content.assemble(title, (usual, "$text-muted"))
         titles = [told, title]
         if task is not None and task.recent:
-            titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
+            titles.insert(0, Content.assemble(told, "  ", run_bars(task.recent)))
         self.put_title("#runs-title", titles, self._note, self._trouble)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
-        self.query_one("#runs-policy", AdaptiveLine).put((Content.styled(rules, "$text-muted"), Content("")))
+        self.query_one("#runs-policy", AdaptiveLine).set_variants((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
         if self._wanted_on != today:
             self._wanted_on = today
@@ -192,7 +192,7 @@ class RunsScreen(ListScreen[Row]):
         due = ""
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         if task.next_execution_time is not None and not is_kept_back:
-            due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
+            due = f"It is due {format_until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
         reason = run.blocked(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
@@ -204,7 +204,7 @@ class RunsScreen(ListScreen[Row]):
     def _paint_reason(self) -> None:
         """Write out the reason of the selected run, which its row may have no room for."""
         row = self.row
-        text = row.told(self._until_last(row.run)) if row else ""
+        text = row.summary(self._until_last(row.run)) if row else ""
         if text != self._told:
             self._told = text
             shown = self.query_one("#run-reason", Static)
@@ -216,15 +216,15 @@ class RunsScreen(ListScreen[Row]):
         if row is None:
             return {}
         run = row.run
-        since = elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
+        since = format_elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in FAILURES else "$foreground"
-        cpu = "" if run.cpu_seconds is None else lasting(run.cpu_seconds)
+        cpu = "" if run.cpu_seconds is None else format_duration(run.cpu_seconds)
         return {
             "mark": _mark(run),
             "due": self._due(run),
             "began": self._began(run),
-            "ended": Content.styled(row.word, bad),
-            "took": Content(lasting(run.seconds) if run.seconds is not None else since),
+            "ended": Content.styled(row.label, bad),
+            "took": Content(format_duration(run.seconds) if run.seconds is not None else since),
             "factor": self._factor(run),
             "trigger": Content.styled(_because(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
@@ -239,8 +239,8 @@ class RunsScreen(ListScreen[Row]):
             seconds = max(0.0, (self.now - run.started_at).total_seconds())
             if self._usual is None or seconds < self._usual:
                 return Content("")  # how far it is from what is usual nobody knows before it has taken as long
-        text = durations.times(seconds, self._usual)
-        return Content.styled(text, durations.style(seconds, self._usual))
+        text = durations.format_ratio(seconds, self._usual)
+        return Content.styled(text, durations.ratio_colour(seconds, self._usual))
 
     def _due(self, run: Run) -> Content:
         """Return when a run was due; one that somebody asked for was not, so that there is only when they did."""
@@ -252,20 +252,20 @@ class RunsScreen(ListScreen[Row]):
         """Return when a run began or will begin, with the day where DUE does not say it already."""
         zone, now = self.store.zone, self.now
         if run.state is RunState.QUEUED:
-            ahead = until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
+            ahead = format_until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
             return Content.styled(ahead, "$text-muted")
         began = run.started_at or (run.created_at if run.is_live else None)
         if began is None:
             return Content.styled(*_NEVER)
         due = run.scheduled_for
         is_same_day = due is not None and due.astimezone(zone).date() == began.astimezone(zone).date()
-        return Content(clock(began, zone) if is_same_day else self._at(began))
+        return Content(format_clock(began, zone) if is_same_day else self._at(began))
 
     def _at(self, moment: datetime) -> str:
         zone = self.store.zone
-        before, _, last = calendar(moment, self.now, zone).rpartition(" ")
+        before, _, last = format_calendar(moment, self.now, zone).rpartition(" ")
         day = (before or last).removeprefix("today")
-        return f"{day} {clock(moment, zone)}".strip()
+        return f"{day} {format_clock(moment, zone)}".strip()
 
     def _until_last(self, run: Run) -> str:
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""

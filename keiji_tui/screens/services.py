@@ -18,16 +18,16 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.actions.requests import under_way
 from keiji_tui.engine import service_logs
-from keiji_tui.engine.link import Logs
+from keiji_tui.engine.link import LogLink
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.base import BaseScreen
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import ago, calendar, elapsed
+from keiji_tui.text.format import format_ago, format_calendar, format_elapsed
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.header import service_mark
+from keiji_tui.widgets.header import service_glyph
 from keiji_tui.widgets.table import Table
 
 COLUMNS = (
@@ -58,7 +58,7 @@ class ServicesScreen(BaseScreen):
     ABOUT = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
-    def __init__(self, store: Store, home: str, *, readonly: bool, logs: Logs) -> None:
+    def __init__(self, store: Store, home: str, *, readonly: bool, logs: LogLink) -> None:
         super().__init__(store, home, readonly=readonly)
         self._logs = logs
         self._has_all = False
@@ -105,10 +105,10 @@ class ServicesScreen(BaseScreen):
         store = self.store
         names = list(store.services) or list(SERVICES)
         self.table.styles.height = len(names) + 1
-        self.table.put(names)
+        self.table.set_rows(names)
         title = Content.styled("services", "bold")
         about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
-        self.query_one("#services-title", AdaptiveLine).put(*((title, text) for text in about))
+        self.query_one("#services-title", AdaptiveLine).set_variants(*((title, text) for text in about))
         self.query_one("#duty", Static).update(self._about_selected())
         self.log_pane.at(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
@@ -119,11 +119,11 @@ class ServicesScreen(BaseScreen):
         about = f"engine {plain(engine.version)} · pid {engine.pid}"
         if self._is_gone:
             return f"{about} · gone"
-        return f"{about} · up {elapsed((now - engine.started_at).total_seconds())}"
+        return f"{about} · up {format_elapsed((now - engine.started_at).total_seconds())}"
 
     @property
     def _is_gone(self) -> bool:
-        return self.store.link is LinkState.OFFLINE and not self.store.engine_lives
+        return self.store.link is LinkState.OFFLINE and not self.store.engine_is_running
 
     def _about_selected(self) -> Content:
         name, view = self.table.selected or "", self.service
@@ -142,9 +142,10 @@ class ServicesScreen(BaseScreen):
                 "status": Content.styled("gone" if view else "not seen", "$text-muted"),
             }
         verb = self.store.pending_of(view)
-        since = f"{calendar(view.since, self.now, self.store.zone)}, {ago(view.since, self.now, self.store.zone)}"
+        zone = self.store.zone
+        since = f"{format_calendar(view.since, self.now, zone)}, {format_ago(view.since, self.now, zone)}"
         return {
-            "mark": service_mark(view.status),
+            "mark": service_glyph(view.status),
             "name": Content.styled(plain(view.name), "bold"),
             "status": Content.styled(under_way(verb), "$text-warning") if verb else Content(str(view.status)),
             "since": Content.styled(since, "$text-muted"),
@@ -159,8 +160,8 @@ class ServicesScreen(BaseScreen):
         self._show_log()
         self.paint(self.now)
 
-    @on(Table.Chosen)
-    def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         self.open_log()
 

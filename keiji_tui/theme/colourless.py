@@ -20,19 +20,19 @@ _FAINT = 0.46  # of the way from black to white: letters that are no further fro
 _DIM = Style(dim=True)
 
 
-class WithoutColours(LineFilter):
+class ColourlessFilter(LineFilter):
     """Takes all colours out of what goes to the terminal."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Return the same letters without colours; those that hardly stand out from what is behind them are dim."""
         return [
-            Segment(text, without_colours(style, background) if style is not None else None, control)
+            Segment(text, strip_colours(style, background) if style is not None else None, control)
             for text, style, control in segments
         ]
 
 
 @lru_cache(4096)
-def without_colours(style: Style, background: Color) -> Style:
+def strip_colours(style: Style, background: Color) -> Style:
     """Return a style that has no colours, with what else there is to it."""
     bare = style.without_color
     if style.meta:
@@ -52,7 +52,7 @@ def _is_known(color: TerminalColor | None) -> bool:
 class Colourless(App[None]):
     """The part of the terminal that leaves colours out where somebody has set NO_COLOR."""
 
-    _without = (WithoutColours(),)
+    _without = (ColourlessFilter(),)
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return self._without if self.no_color else super().get_line_filters()

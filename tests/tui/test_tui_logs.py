@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keiji_tui.logs.logfmt import LogLine, parse
-from keiji_tui.text.sanitise import coloured, plain
+from keiji_tui.text.sanitise import plain, sanitise_line
 
 LINE = 'time=2024-08-11T13:31:57.164+03:00 level=INFO run=01ab msg="status:  200"'
 
@@ -86,18 +86,18 @@ def test_what_keiji_says_is_told_from_what_the_task_prints() -> None:
     ],
 )
 def test_colours_stay_and_everything_else_goes(printed: str, shown: str) -> None:
-    assert coloured(printed) == shown
+    assert sanitise_line(printed) == shown
 
 
 @given(st.text(alphabet=st.sampled_from("\x1b[]?;:0123456789mHJPX^_\\\x07\x9b\x9d\x9ca \u200d\n\r\t報"), max_size=60))
 def test_nothing_that_a_terminal_would_obey_gets_through(text: str) -> None:
-    shown = coloured(text)
+    shown = sanitise_line(text)
     without_colours = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     assert without_colours.isprintable()
     assert plain(text).isprintable()
 
 
 def test_an_endless_line_is_cut_and_says_so() -> None:
-    shown = coloured("x" * 10_000, longest=100)
+    shown = sanitise_line("x" * 10_000, longest=100)
     assert shown == "x" * 100 + "\x1b[0m … 9,900 more"
     assert len(plain("y" * 10_000)) < 600
