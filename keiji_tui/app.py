@@ -56,14 +56,14 @@ from keiji_tui.terminal.clipboard import Clipboard
 from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.text.commands import SENDER
 from keiji_tui.text.sanitise import plain
-from keiji_tui.theme.colourless import WithoutColours
-from keiji_tui.theme.themes import DARK, OURS, names_of_ours, shaded
+from keiji_tui.theme.colourless import ColourlessFilter
+from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, resolve_auto_colours
 
 MIN_PAINT_SECONDS = 0.05  # between two paints of what arrives; the first one is painted at once
 RETRY_SECONDS = 1.0
 _AT_ONCE = 0.001
 _UPDATES_PER_TURN = 64  # updates after which keys get a turn
-_NO_COLOURS = (WithoutColours(),)
+_NO_COLOURS = (ColourlessFilter(),)
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())  # the default one would write over the screen
@@ -133,7 +133,7 @@ class ControlCenter(App[None]):
         self._paint_timer: Timer | None = None
         self._painted_at = -1.0  # on the monotonic clock
         self._is_frozen = False
-        for ours in OURS:
+        for ours in KEIJI_THEMES:
             self.register_theme(ours)
         self.theme = theme if theme in self.available_themes else DARK.name
 
@@ -144,10 +144,10 @@ class ControlCenter(App[None]):
         return self.tasks_screen
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return names_of_ours(self.current_theme)
+        return custom_variables(self.current_theme)
 
     def get_css_variables(self) -> dict[str, str]:
-        self.theme_variables = shaded(super().get_css_variables())
+        self.theme_variables = resolve_auto_colours(super().get_css_variables())
         return self.theme_variables
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -255,7 +255,7 @@ class ControlCenter(App[None]):
         self._painted_at = time.monotonic()
 
     def _check_workspace(self) -> None:
-        if self.store.link is LinkState.OFFLINE and not self.store.engine_lives:
+        if self.store.link is LinkState.OFFLINE and not self.store.engine_is_running:
             start_worker(self, self._sender.check_workspace, group="workspace")
 
     def _tick(self) -> None:
@@ -428,7 +428,7 @@ class ControlCenter(App[None]):
         start_worker(self, self._start_engine, group="directives")
 
     async def _start_engine(self) -> None:
-        verb = "waking" if self.store.engine_lives else "starting"
+        verb = "waking" if self.store.engine_is_running else "starting"
         self.notify(f"{verb} the engine …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._sender.start_engine()
@@ -487,7 +487,7 @@ class ControlCenter(App[None]):
 
     def action_select_changed(self) -> None:
         """Select the task whose sources have changed."""
-        task = self.store.offer(None)
+        task = self.store.rebuild_offer(None)
         if task is not None:
             self._close_to_tasks()
             self.tasks_screen.reveal(task.slug)

@@ -10,7 +10,7 @@ from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, ActionContext
 from keiji_tui.actions.requests import Confirmation, directive_for
 from keiji_tui.text.commands import command_line
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 
 BULK_ACTIONS = frozenset({"toggle", "pause", "restart", "run", "stop", "build", "resolve"})
@@ -83,14 +83,14 @@ def confirmation(plan: Plan) -> Confirmation:
         consequence += "\n\nTheir runs that are under way are ended."
     directive = plan.steps[0][0]
     more = f"  … and {len(plan.steps) - 1:,} more" if len(plan.steps) > 1 else ""
-    title = f"{plan.verb.capitalize()} {counted(len(plan.steps), 'marked task')}?"
+    title = f"{plan.verb.capitalize()} {format_count(len(plan.steps), 'marked task')}?"
     return Confirmation(title, consequence, f"{command_line(directive)}{more}", plan.verb.capitalize())
 
 
 def summary(plan: Plan, results: Sequence[Result]) -> tuple[str, bool]:
     """Return a message about the outcome of a plan, and whether any step failed."""
     failed = [result for result in results if result.error]
-    done = counted(len(results) - len(failed), "task")
+    done = format_count(len(results) - len(failed), "task")
     lines = [f"{plan.verb}: {done} done" + (f", {len(failed)} refused" if failed else "")]
     lines += [f"✗ {result.name}: {result.error}" for result in failed[:5]]
     if len(failed) > 5:

@@ -33,7 +33,7 @@ from keiji_engine.bus.protocol import (
     Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.engine.link import LogPart, Logs
+from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.engine.service_logs import ServiceLogs
 from keiji_tui.state.store import Update
 
@@ -49,10 +49,10 @@ class BusLink:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self.service_logs: Logs = ServiceLogs(paths.service_log)
+        self.service_logs: LogLink = ServiceLogs(paths.service_log)
         self._client: Client | None = None
 
-    async def _joined(self) -> Client:
+    async def _connect(self) -> Client:
         if self._client is None:
             from keiji_engine.bus.client import Client
 
@@ -61,16 +61,16 @@ class BusLink:
         return self._client
 
     async def updates(self) -> AsyncIterator[Update]:
-        client = await self._joined()
+        client = await self._connect()
         async for update in client.watch():
             yield update
 
     async def send(self, directive: Directive) -> Done:
-        client = await self._joined()
+        client = await self._connect()
         return await client.execute(directive)
 
     async def follow(self, task: str) -> AsyncIterator[LogPart]:
-        client = await self._joined()
+        client = await self._connect()
         async for part in client.follow(task):
             yield part
 
@@ -90,7 +90,7 @@ class BusLink:
     async def upcoming(self, task: str, count: int) -> Upcoming:
         return await self._ask(GetUpcoming(task=task, count=count, sender=SENDER))
 
-    async def agenda(self) -> Timeline:
+    async def timeline(self) -> Timeline:
         return await self._ask(GetTimeline(sender=SENDER))
 
     async def active_build(self, task: str) -> ActiveBuild:
@@ -103,20 +103,20 @@ class BusLink:
         return (await self._ask(GetDirectives(limit=limit, sender=SENDER))).directives
 
     async def _ask(self, request: Request[R]) -> R:
-        client = await self._joined()
+        client = await self._connect()
         return await client.ask(request)
 
-    async def trouble(self) -> KeijiError | None:
-        return await asyncio.to_thread(self._trouble)
+    async def check_workspace(self) -> KeijiError | None:
+        return await asyncio.to_thread(self._check_workspace)
 
-    def _trouble(self) -> KeijiError | None:
+    def _check_workspace(self) -> KeijiError | None:
         try:
             workspace.validate(self._paths)
         except KeijiError as error:
             return error
         return None
 
-    async def make_workspace(self) -> None:
+    async def create_workspace(self) -> None:
         await asyncio.to_thread(workspace.create, self._paths)
 
     async def start_engine(self) -> None:

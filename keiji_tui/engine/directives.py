@@ -32,7 +32,7 @@ class DirectiveSender:
         """Record directives as sent, before any other action can be taken."""
         for directive in directives:
             self._store.sent(directive)
-            self._store.book.sent(directive, self._clock())
+            self._store.ledger.add_sent(directive, self._clock())
         self._changed()
 
     async def send(self, directive: Directive) -> Done:
@@ -40,10 +40,10 @@ class DirectiveSender:
         try:
             done = await self._link.send(directive)
         except KeijiError as error:
-            self._store.book.failed(directive, error, self._clock())
+            self._store.ledger.mark_failed(directive, error, self._clock())
             raise
         else:
-            self._store.book.done(directive, done.lines, self._clock())
+            self._store.ledger.mark_done(directive, done.lines, self._clock())
             return done
         finally:
             self._store.settled(directive)
@@ -69,22 +69,22 @@ class DirectiveSender:
 
     async def create_workspace(self) -> None:
         """Create the workspace. Raises KeijiError."""
-        await self._record_start(self._link.make_workspace)
+        await self._record_start(self._link.create_workspace)
 
     async def _record_start(self, start: Callable[[], Awaitable[None]]) -> None:
         try:
             await start()
         except KeijiError as error:
-            self._store.failed_start = error
+            self._store.start_error = error
             raise
         else:
-            self._store.failed_start = None
+            self._store.start_error = None
         finally:
             await self.check_workspace()
 
     async def check_workspace(self) -> None:
         """Find out why no engine could be started, so that the screen says so before anyone tries."""
-        trouble = await self._link.trouble()
-        if str(trouble) != str(self._store.trouble):
-            self._store.trouble = trouble
+        trouble = await self._link.check_workspace()
+        if str(trouble) != str(self._store.workspace_error):
+            self._store.workspace_error = trouble
             self._changed()

@@ -25,7 +25,7 @@ from keiji_tui.state.store import Update
 LogPart = LogSlice | LogChunk
 
 
-class Logs(Protocol):
+class LogLink(Protocol):
     """Where logs are read, each by its name: that of a task is the task's slug."""
 
     def follow(self, log: str, /) -> AsyncIterator[LogPart]:
@@ -45,11 +45,11 @@ class Logs(Protocol):
         ...
 
 
-class Link(Logs, Protocol):
+class Link(LogLink, Protocol):
     """The way to one engine. It lives as long as the terminal and outlives any number of engines."""
 
     @property
-    def service_logs(self) -> Logs:
+    def service_logs(self) -> LogLink:
         """What the engine writes about itself, by service; it can be read while no engine lives."""
         ...
 
@@ -69,7 +69,7 @@ class Link(Logs, Protocol):
         """Return the next instants at which a task is due. Raises KeijiError."""
         ...
 
-    async def agenda(self) -> Timeline:
+    async def timeline(self) -> Timeline:
         """Return when all tasks are due within the coming day. Raises KeijiError."""
         ...
 
@@ -85,11 +85,11 @@ class Link(Logs, Protocol):
         """Return the ledger, newest first. Raises KeijiError."""
         ...
 
-    async def trouble(self) -> KeijiError | None:
+    async def check_workspace(self) -> KeijiError | None:
         """Return why no engine could work on the workspace, None where one could."""
         ...
 
-    async def make_workspace(self) -> None:
+    async def create_workspace(self) -> None:
         """Make the workspace, as ``keiji init`` does. Raises KeijiError; nothing is made then."""
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from keiji_tui.logs.terminal_line import emulate
-from keiji_tui.text.sanitise import LONGEST_LINE, coloured
+from keiji_tui.text.sanitise import MAX_LINE_LENGTH, sanitise_line
 
 BUILDS = "/builds/"
 # A file of a build: …/builds/<hash>/src/function.py
@@ -14,7 +14,7 @@ _FRAME = re.compile(rf'File "(?:[^"]*/)?{_BUILD}([^"]+)", line (\d+)')
 _PATH = re.compile(rf"(?<![^\s\"'(\[=:])/(?:[^\s\"']*/)?{_BUILD}(?=[^\s\"'])")
 
 
-def display(message: str, max_chars: int = LONGEST_LINE, *, dropped: int = 0, keep_paths: bool = False) -> str:
+def display(message: str, max_chars: int = MAX_LINE_LENGTH, *, dropped: int = 0, keep_paths: bool = False) -> str:
     """Return a message as a terminal shows it: with colours, but without any other control characters.
 
     Args:
@@ -28,5 +28,5 @@ def display(message: str, max_chars: int = LONGEST_LINE, *, dropped: int = 0, ke
     excess = max(0, len(text) - max_chars)
     text = text[: len(text) - excess]
     if not (text.isascii() and text.isprintable()):
-        text = coloured(text, len(text))
+        text = sanitise_line(text, len(text))
     return f"{text}\x1b[0m … {excess + dropped:,} more" if excess + dropped else text

@@ -18,7 +18,7 @@ import msgspec
 from keiji_tui.logs.display import BUILDS, display
 from keiji_tui.logs.logfmt import CONTINUED, FORMATTED, parse, parse_moment, unescape
 from keiji_tui.logs.match_protocol import Check, Export, LineFilter, Locate, Request, Response, Select, Stream
-from keiji_tui.text.sanitise import LONGEST_LINE
+from keiji_tui.text.sanitise import MAX_LINE_LENGTH
 
 HEADER_BYTES = 4  # the length of a message precedes it
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
@@ -130,7 +130,7 @@ def _cannot_match(text: str, pattern: str) -> bool:
 
 
 def _spans(pattern: re.Pattern[str], raw: str) -> list[tuple[int, int]]:
-    text = displayed_text(parse(raw).message, LONGEST_LINE)
+    text = displayed_text(parse(raw).message, MAX_LINE_LENGTH)
     return [match.span() for match in pattern.finditer(text) if match.end() > match.start()]
 
 

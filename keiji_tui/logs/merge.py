@@ -20,7 +20,7 @@ from typing import NamedTuple, TypeVar
 
 from keiji.errors import KeijiError, TaskNotFound
 from keiji.records import Run
-from keiji_tui.engine.link import Logs
+from keiji_tui.engine.link import LogLink
 from keiji_tui.logs.chunk import Chunk, Line, join_fragments
 from keiji_tui.logs.logfmt import moment_of
 from keiji_tui.logs.source import PAGE_BYTES, SCAN_BYTES, LogEvent, ReadResult, TaskLog, nearest
@@ -164,7 +164,7 @@ class MergedLog:
         min_read: minimum number of bytes to read from each log.
     """
 
-    def __init__(self, link: Logs, slugs: Sequence[str], min_read: int = _MIN_READ_BYTES) -> None:
+    def __init__(self, link: LogLink, slugs: Sequence[str], min_read: int = _MIN_READ_BYTES) -> None:
         self._logs = [TaskLog(link, slug) for slug in slugs]
         self._min_read = min_read
         self._followed_to: Offsets | None = None

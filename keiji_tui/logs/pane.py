@@ -26,7 +26,7 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.background import WorkFailed, start_worker
-from keiji_tui.engine.link import Logs
+from keiji_tui.engine.link import LogLink
 from keiji_tui.external import open_in_pager
 from keiji_tui.logs.chunk import Line
 from keiji_tui.logs.line import parse_line, plain_message
@@ -39,7 +39,7 @@ from keiji_tui.logs.scrollbar import LogScrollbar
 from keiji_tui.logs.search import Extent, find_after, find_before, last_error, save
 from keiji_tui.logs.source import Source, TaskLog, nearest
 from keiji_tui.logs.view import LogView
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
@@ -119,12 +119,12 @@ class LogPane(Vertical):
         self._titles = [title] if len(names) < 2 else [title, group_name or f"of {len(names)} tasks"]
         self._update_title()
 
-    def connect(self, link: Logs) -> None:
+    def connect(self, link: LogLink) -> None:
         """Read the log over ``link`` from now on."""
         if self.source is None and self.slugs:
             self.source = TaskLog(link, *self.slugs) if len(self.slugs) == 1 else MergedLog(link, self.slugs)
 
-    async def follow(self, link: Logs) -> None:
+    async def follow(self, link: LogLink) -> None:
         """Show the log and what is appended to it, until cancelled, or until there is no engine or no such task.
 
         If following or reading fails in another way, the title says so, and both are restarted after a delay.
@@ -584,7 +584,7 @@ class LogPane(Vertical):
             return
         self._close_prompt()
         run = f"run {extent.run[:8]}, " if extent.run else ""
-        message = f"saved {run}{counted(count, 'line')}\n{plain(str(path))}"
+        message = f"saved {run}{format_count(count, 'line')}\n{plain(str(path))}"
         self.app.notify(message, timeout=3, markup=False)
 
     async def _extent_to_save(self, source: Source) -> Extent:
@@ -630,7 +630,7 @@ class LogPane(Vertical):
         empty = "  nothing printed yet" if is_empty and self.slugs and not self._error else ""
         filters = list(self._filter_parts())
         lefts = [*(Content.assemble(name, *filters, (empty, "$text-disabled")) for name in names), names[-1]]
-        self._title_line.put(*((left, right) for right in self._status() for left in lefts))
+        self._title_line.set_variants(*((left, right) for right in self._status() for left in lefts))
 
     def _filter_parts(self) -> Iterable[tuple[str, str]]:
         line_filter = self.reader.line_filter
@@ -662,7 +662,7 @@ class LogPane(Vertical):
             oldest = buffer.oldest or 0
             share = (self.view.bottom - oldest) / max(1, buffer.size - oldest)
             position = f"{min(1.0, max(0.0, share)):.0%}"
-            unseen = f"+{counted(reader.unseen, 'line')}" if reader.unseen else ""
+            unseen = f"+{format_count(reader.unseen, 'line')}" if reader.unseen else ""
             style = "$text-warning" if unseen else "$text-muted"
             hint = f"{BY_ID['follow'].key} follows"
             yield Content.styled(" · ".join(filter(None, (position, unseen, hint))), style)

@@ -99,7 +99,7 @@ class LogPrompt(Vertical):
         """Show why the text is invalid; "" removes the message."""
         line = self.query_one(AdaptiveLine)
         line.set_class(bool(reason), "-shown")
-        line.put((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
+        line.set_variants((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()

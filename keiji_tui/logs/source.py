@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from keiji.records import Run
 from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogSlice
-from keiji_tui.engine.link import LogPart, Logs
+from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.logs.chunk import Chunk
 
 PAGE_BYTES = 64 * 1024  # per read while scrolling
@@ -84,7 +84,7 @@ class Source(Protocol):
 class TaskLog:
     """The log of one task, as the engine stores it. A position is a byte offset."""
 
-    def __init__(self, link: Logs, slug: str) -> None:
+    def __init__(self, link: LogLink, slug: str) -> None:
         self._link = link
         self.slug = slug
 

@@ -21,7 +21,7 @@ from keiji_tui.state.store import Store
 from keiji_tui.terminal.sizes import ignore_outdated_size
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
-from keiji_tui.widgets.header import banner, counts, heading, paused
+from keiji_tui.widgets.header import connection_banner, counts_line, engine_line, pause_banner
 from keiji_tui.widgets.keybar import KeyBar
 
 NOT_NOW = "not now"  # ends the title of a message that says why an action is disabled
@@ -136,19 +136,19 @@ class BaseScreen(Screen[None]):
         """Update the screen to the store as of ``now``; this is cheap if nothing has changed."""
         store, self.now = self.store, now
         readonly = self.context.readonly
-        self.query_one("#heading", AdaptiveLine).put(*heading(store, now, self.context.home))
-        self.query_one("#counts", AdaptiveLine).put(
-            *counts(store, has_hints=self.has_task_list_keys, readonly=readonly)
+        self.query_one("#heading", AdaptiveLine).set_variants(*engine_line(store, now, self.context.home))
+        self.query_one("#counts", AdaptiveLine).set_variants(
+            *counts_line(store, has_hints=self.has_task_list_keys, readonly=readonly)
         )
-        sides = banner(store, now, readonly=readonly)
+        sides = connection_banner(store, now, readonly=readonly)
         line = self.query_one("#banner", AdaptiveLine)
         line.set_class(bool(sides), "-shown")
         line.set_class(store.link is LinkState.OFFLINE, "-offline")
-        line.put(*sides)
-        sides = paused(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not readonly else "")
+        line.set_variants(*sides)
+        sides = pause_banner(store, now, catalog.BY_ID["pause-all"].key if store.is_live and not readonly else "")
         line = self.query_one("#paused", AdaptiveLine)
         line.set_class(bool(sides), "-shown")
-        line.put(*sides)
+        line.set_variants(*sides)
         self.set_class(store.link in (LinkState.OFFLINE, LinkState.STALE), "stale")
         self.paint_body(now)
         self.query_one(KeyBar).put(self.footer_actions(), self.action_context, self.is_hidden)
@@ -161,15 +161,15 @@ class BaseScreen(Screen[None]):
         store, task = self.store, self.selected_task
         return ActionContext(
             link=store.link,
-            engine_lives=store.engine_lives,
+            engine_lives=store.engine_is_running,
             readonly=self.context.readonly,
             task=task,
             service=self.selected_service,
-            is_offered=task is not None and store.is_offered(task),
-            offers=store.offer(None) is not None,
+            is_offered=task is not None and store.is_rebuild_offered(task),
+            offers=store.rebuild_offer(None) is not None,
             pause=store.pause,
             pending=store.pending_of(task) if task is not None else "",
-            trouble=store.trouble,
+            trouble=store.workspace_error,
         )
 
     def footer_actions(self) -> Sequence[Action]:

@@ -14,7 +14,7 @@ from keiji_tui.screens.text_dialog import TextDialog, close_hint, hanging, title
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import lasting
+from keiji_tui.text.format import format_duration
 from keiji_tui.text.sanitise import plain
 
 _LONGEST = 4000
@@ -33,7 +33,7 @@ class DirectiveOutputScreen(TextDialog):
         self.show()
 
     def text(self, width: int) -> Content:
-        entry = self._store.book.entries.get(self._directive_id)
+        entry = self._store.ledger.entries.get(self._directive_id)
         if entry is None:
             return Content("\n").join([title("nothing is known of it any more"), Content("")])
         what = f"{entry.verb} {plain(entry.target)}".strip()
@@ -53,13 +53,13 @@ class BuildOutputScreen(LoadingDialog):
     @property
     def entry(self) -> Entry | None:
         task = self.store.tasks.get(self.slug)
-        return self.store.book.last_build((self.slug, *((task.name,) if task else ())))
+        return self.store.ledger.last_build((self.slug, *((task.name,) if task else ())))
 
     def load_key(self) -> object:
         return self.store.engine.boot if self.store.engine and self.entry is None else None
 
     async def load(self) -> None:
-        self.store.book.take(await self.context.link.directives(_LEDGER_LIMIT))
+        self.store.ledger.merge(await self.context.link.directives(_LEDGER_LIMIT))
 
     def text(self, width: int) -> Content:
         entry = self.entry
@@ -106,4 +106,4 @@ def _requested(entry: Entry) -> str:
     who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
     if entry.completed_at is None:
         return who
-    return f"{who}, took {lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"
+    return f"{who}, took {format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

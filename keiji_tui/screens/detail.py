@@ -22,10 +22,19 @@ from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text.format import ago, calendar, counted, elapsed, lasting, outcome, short_path, until
+from keiji_tui.text.format import (
+    abbreviate_path,
+    format_ago,
+    format_calendar,
+    format_count,
+    format_duration,
+    format_elapsed,
+    format_outcome,
+    format_until,
+)
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
-from keiji_tui.widgets.run_bars import bars
+from keiji_tui.widgets.run_bars import run_bars
 from keiji_tui.widgets.task_row import COLOURS
 from keiji_tui.widgets.text_view import TextView
 
@@ -77,14 +86,14 @@ class DetailScreen(LoadingScreen):
         name = plain(task.name) if task else plain(self.slug)
         standing = self.loader.status if self.loader.error or not store.is_live else ""
         state = Content.styled(standing, "$text-warning")
-        self.query_one("#detail-title", AdaptiveLine).put(
+        self.query_one("#detail-title", AdaptiveLine).set_variants(
             (Content.assemble(("task ", "$text-muted"), (name, "bold")), state)
         )
         width = max(12, min(self.query_one(TextView).size.width - 3, _WIDEST))
         # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
         lines = list(self._lines(task, as_of, width)) if task else [Content("there is no such task any more")]
-        self.query_one(TextView).put(lines, [number for number, line in enumerate(lines) if not line])
+        self.query_one(TextView).set_lines(lines, [number for number, line in enumerate(lines) if not line])
 
     def on_resize(self) -> None:
         if self.is_ready:
@@ -109,16 +118,18 @@ class DetailScreen(LoadingScreen):
         yield from self._runs(task, now, width)
         yield from _section("Places")
         for label, path in (("log", task.log_path), ("executable", task.executable), ("sources", task.source_path)):
-            yield from _row(label, plain(short_path(path, self.context.home)) if path else "", width, "$text-muted")
+            yield from _row(
+                label, plain(abbreviate_path(path, self.context.home)) if path else "", width, "$text-muted"
+            )
 
     def _state(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         state = state_of(task)
-        word = state.word
+        word = state.label
         if task.running_since is not None:
-            word += f" for {elapsed((now - task.running_since).total_seconds())}"
+            word += f" for {format_elapsed((now - task.running_since).total_seconds())}"
             word += f", {task.running} at once" if task.running > 1 else ""
         if state is TaskState.IDLE and task.next_execution_time is not None:
-            word += f", due {until(task.next_execution_time, now, self.store.zone)}"
+            word += f", due {format_until(task.next_execution_time, now, self.store.zone)}"
         yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
         known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task)
         for reason in known:
@@ -152,10 +163,13 @@ class DetailScreen(LoadingScreen):
         yield from _row("build", plain(task.build), width)
         if build is None or build.hash != task.build:
             return
-        made = f"{calendar(build.created_at, now, self.store.zone)}, {ago(build.created_at, now, self.store.zone)}"
+        zone = self.store.zone
+        made = f"{format_calendar(build.created_at, now, zone)}, {format_ago(build.created_at, now, zone)}"
         seconds = build.import_seconds
-        took = "under 1 ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms" if seconds < 1 else lasting(seconds)
-        yield from _row("built", f"{made}; {counted(build.files, 'file')}, imported in {took}", width)
+        took = (
+            "under 1 ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms" if seconds < 1 else format_duration(seconds)
+        )
+        yield from _row("built", f"{made}; {format_count(build.files, 'file')}, imported in {took}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
         if not task.source_changes:
@@ -174,24 +188,24 @@ class DetailScreen(LoadingScreen):
         if not task.recent:
             yield from hanging(Content("  "), f"it never ran – {BY_ID['run'].key} runs it now", width, "$text-muted")
             return
-        shown = bars(task.recent[-max(1, width - _LABEL - 2) :])
+        shown = run_bars(task.recent[-max(1, width - _LABEL - 2) :])
         yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
-        usually = durations.usual(task.recent)
+        usually = durations.median_duration(task.recent)
         if usually is not None:
-            yield from _row("usually", f"{lasting(usually)} (the median of those that went well)", width)
+            yield from _row("usually", f"{format_duration(usually)} (the median of those that went well)", width)
         for run in reversed(task.recent[-_RUNS:]):
             yield from self._run(run, usually, now, width)
         yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
 
     def _run(self, run: RecentRun, usually: float | None, now: datetime, width: int) -> Iterator[Content]:
         is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-        took = lasting(run.seconds) if run.seconds is not None else ""
-        factor = durations.times(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
+        took = format_duration(run.seconds) if run.seconds is not None else ""
+        factor = durations.format_ratio(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
         first = Content.assemble(
-            (f"  {ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),
-            (f"{outcome(run.state, run.exit_code, run.signal):10} ", "$text-error" if is_bad else ""),
+            (f"  {format_ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),
+            (f"{format_outcome(run.state, run.exit_code, run.signal):10} ", "$text-error" if is_bad else ""),
             f"{took:>7} ",
-            (f"{factor:<6}", durations.style(run.seconds, usually)),
+            (f"{factor:<6}", durations.ratio_colour(run.seconds, usually)),
         )
         yield from hanging(first, plain(render(run.reason, self.store.zone)) if is_bad else "", width, "$text-muted")
 

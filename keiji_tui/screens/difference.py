@@ -15,7 +15,7 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.loading import LoadingScreen
-from keiji_tui.text.format import counted
+from keiji_tui.text.format import format_count
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.text_view import TextView
@@ -74,24 +74,24 @@ class DifferenceScreen(LoadingScreen):
         brief = Content.styled(self._sum(found) if found else "", "$text-muted")
         state = Content.styled(self.loader.status, "$text-warning" if self.loader.error else "$text-muted")
         right = Content("  ").join(part for part in (brief, state) if part)
-        self.query_one("#difference-title", AdaptiveLine).put(
+        self.query_one("#difference-title", AdaptiveLine).set_variants(
             (title, right), (title, state if self.loader.status else brief)
         )
         error = plain(task.source_error) if task else ""
         line = self.query_one("#difference-error", AdaptiveLine)
         line.set_class(bool(error), "-shown")
-        line.put((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
+        line.set_variants((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
         # The lines are built only if the answer is another object; comparing long texts would take too long.
         as_of = (found, self.loader.has_data, self.loader.status, task is None)
         if as_of != self._shown:
             self._shown = as_of
             lines, parts = self._lines(task, found)
-            self.query_one(TextView).put(lines, parts)
+            self.query_one(TextView).set_lines(lines, parts)
 
     def _sum(self, found: Difference) -> str:
         lines = [line for file in found.files for line in file.lines]
         added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
-        return f"{counted(len(found.files), 'file')}, +{added:,} -{removed:,} against {plain(found.build)}"
+        return f"{format_count(len(found.files), 'file')}, +{added:,} -{removed:,} against {plain(found.build)}"
 
     def _lines(self, task: TaskView | None, found: Difference | None) -> tuple[list[Content], list[int]]:
         if task is None:

@@ -10,7 +10,7 @@ from textual.content import Content
 
 from keiji_engine.bus.views import DueInstant
 from keiji_tui.screens.text_dialog import hanging
-from keiji_tui.text.format import until
+from keiji_tui.text.format import format_until
 from keiji_tui.text.sanitise import plain
 
 _SOON = 3600  # seconds; how far ahead a time is is shown only below this
@@ -28,7 +28,7 @@ def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: 
         at = f"  {day} {moment:%H:%M:%S}" if has_seconds else f"  {day} {moment:%H:%M}"
         at += f" {moment:%Z}".ljust(5) if has_change else ""
         is_soon = (instant.at - now).total_seconds() < _SOON and not instant.is_skipped
-        ahead = f"{until(instant.at, now, zone):10}" if is_soon else ""
+        ahead = f"{format_until(instant.at, now, zone):10}" if is_soon else ""
         style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
         first = Content.assemble((f"{at}  ", style), (ahead, "$text-muted"))
         yield from hanging(first, plain(instant.note), width, noted)

@@ -22,7 +22,7 @@ from keiji_tui.screens.text_dialog import hanging
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.text.format import calendar, clock, counted, lasting
+from keiji_tui.text.format import format_calendar, format_clock, format_count, format_duration
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -67,7 +67,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         self._rows_as_of = -1
 
     def new_sieve(self) -> ListFilter[Entry]:
-        return ledger.sieve()
+        return ledger.ledger_filter()
 
     def body(self) -> ComposeResult:
         yield AdaptiveLine(id="ledger-title", classes="title")
@@ -78,16 +78,16 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
 
     @property
     def rows(self) -> Mapping[str, Entry]:
-        known = self.store.book
-        if self._rows_as_of != known.changes:
-            self._rows_as_of = known.changes
-            self._rows = {key: known.entries[key] for key in known.order()}
+        known = self.store.ledger
+        if self._rows_as_of != known.revision:
+            self._rows_as_of = known.revision
+            self._rows = {key: known.entries[key] for key in known.newest_first()}
         return self._rows
 
     @property
     def entry(self) -> Entry | None:
         """The selected directive."""
-        return self.store.book.entries.get(self.table.selected or "")
+        return self.store.ledger.entries.get(self.table.selected or "")
 
     def copied(self) -> Sequence[str]:
         return [plain(self.entry.command, _LONGEST)] if self.entry and self.entry.command else ()
@@ -95,7 +95,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     @property
     def selected_task(self) -> TaskView | None:
         entry = self.entry
-        return self.store.named(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
+        return self.store.find_task(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
 
     def is_hidden(self, action: Action) -> bool:
         if action.id in ("said", "copy-directive"):
@@ -105,13 +105,13 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return action.id in ("ledger", "logs") or super().is_hidden(action)
 
     async def load(self) -> None:
-        self.store.book.take(await self.context.link.directives(LIMIT))
+        self.store.ledger.merge(await self.context.link.directives(LIMIT))
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
         self.loader.update(store.engine.boot if store.engine else None)
         self.put_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.loader.status)
-        as_of = (store.book.changes, now.astimezone(store.zone).date())
+        as_of = (store.ledger.revision, now.astimezone(store.zone).date())
         if self._wanted_as_of != as_of:
             self._wanted_as_of = as_of
             rows = [self._cells(key) for key in self.rows]
@@ -128,8 +128,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
 
     def _note(self) -> str:
         """Return how many directives there are, and how many of them are in progress."""
-        rows, going = self.rows, sum(entry.is_under_way for entry in self.rows.values())
-        return (counted(len(rows), "directive") if rows else "") + (f", {going} under way" if going else "")
+        rows, going = self.rows, sum(entry.is_in_flight for entry in self.rows.values())
+        return (format_count(len(rows), "directive") if rows else "") + (f", {going} under way" if going else "")
 
     def on_resize(self) -> None:
         self._write_out()
@@ -152,8 +152,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             "" if self.context.readonly else way_on,
         )
 
-    @on(Table.Chosen)
-    async def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    async def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         await self.action_act("said")
 
@@ -174,7 +174,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             left = len(said) - room + 1
             said = [
                 *said[: room - 1],
-                Content.styled(f"{counted(left, 'more line')} – enter shows all", "$text-warning"),
+                Content.styled(f"{format_count(left, 'more line')} – enter shows all", "$text-warning"),
             ]
         lines += said
         return lines + (command if entry.command else [])
@@ -183,7 +183,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         """Return a sentence about the progress or outcome of a directive."""
         begun = f"asked {self._at(entry.at)}{_who(entry)}"
         if entry.completed_at is not None:
-            took = lasting(max(0.0, (entry.completed_at - entry.at).total_seconds()))
+            took = format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))
             return f"{begun}, {entry.stage} after {took}"
         words = {
             ledger.SENT: "sent; the engine has not answered yet",
@@ -194,7 +194,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return f"{begun}, {words.get(entry.stage, entry.stage)}"
 
     def _cells(self, key: str) -> Mapping[str, Content]:
-        entry = self.store.book.entries.get(key)
+        entry = self.store.ledger.entries.get(key)
         if entry is None:
             return {}
         mark, style = _MARKS.get(entry.stage, ("·", "$text-muted"))
@@ -211,14 +211,14 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
 
     def _when(self, moment: datetime) -> str:
         """Return a past time, to the second if it is today."""
-        at = calendar(moment, self.now, self.store.zone)
-        return clock(moment, self.store.zone) if at.startswith("today") else at
+        at = format_calendar(moment, self.now, self.store.zone)
+        return format_clock(moment, self.store.zone) if at.startswith("today") else at
 
     def _at(self, moment: datetime) -> str:
         zone = self.store.zone
-        before, _, last = calendar(moment, self.now, zone).rpartition(" ")
+        before, _, last = format_calendar(moment, self.now, zone).rpartition(" ")
         day = (before or last).removeprefix("today")
-        return f"{day} {clock(moment, zone)}".strip()
+        return f"{day} {format_clock(moment, zone)}".strip()
 
 
 def _gist(entry: Entry) -> str:

@@ -63,11 +63,11 @@ class ListScreen(BaseScreen, Generic[T]):
 
     def put_rows(self, wanted: Mapping[str, int], *, newest_first: bool = False) -> None:
         """Show the rows that pass, and select the row that was selected before it was hidden."""
-        table, keys = self.table, self.sieve.of(self.rows)
+        table, keys = self.table, self.sieve.visible_keys(self.rows)
         was_at_top = newest_first and table.scroll_offset.y == 0
         is_stand_in = table.selected == self._stand_in
-        table.nothing = self._nothing_passes()
-        table.put(keys, wanted)
+        table.empty_text = self._nothing_passes()
+        table.set_rows(keys, wanted)
         if was_at_top and table.scroll_offset.y and table.selected in keys[: table.size.height - 1]:
             table.scroll_to(y=0, animate=False, immediate=True, force=True)  # show the new row
         if is_stand_in and self._meant is not None:
@@ -82,7 +82,7 @@ class ListScreen(BaseScreen, Generic[T]):
             standing: how current it is, "" where it is.
         """
         muted = "$text-muted"
-        if self.sieve.hides:
+        if self.sieve.is_active:
             known = self._passed()
             hint = Content.styled(f" {BY_ID['back'].key} shows all", muted)
         else:
@@ -91,28 +91,28 @@ class ListScreen(BaseScreen, Generic[T]):
             hint = Content.assemble(*keys)
         whole = Content.styled(" · ", muted).join(filter(None, (known, Content.styled(standing, muted))))
         rights = [Content.assemble(whole, hint), whole]
-        if self.sieve.hides:
+        if self.sieve.is_active:
             rights += [known, known[: len(self._share())]]
-        self.query_one(place, AdaptiveLine).put(*((title, right) for right in rights for title in titles))
+        self.query_one(place, AdaptiveLine).set_variants(*((title, right) for right in rights for title in titles))
 
     def _passed(self) -> Content:
         """Return how many rows are shown, and the filter."""
         sieve = self.sieve
         parts: list[tuple[str, str]] = [(self._share(), "$text-muted")]
-        if sieve.kind is not None:
-            parts.append((f" {sieve.kind.word}", "$text-warning"))
+        if sieve.category is not None:
+            parts.append((f" {sieve.category.label}", "$text-warning"))
         if sieve.text:
             parts += [(" with ", "$text-muted"), (f"“{plain(sieve.text, _TYPED)}”", "$text-warning")]
         return Content.assemble(*parts)
 
     def _share(self) -> str:
-        return f"{len(self.sieve.of(self.rows)):,} of {len(self.rows):,}"
+        return f"{len(self.sieve.visible_keys(self.rows)):,} of {len(self.rows):,}"
 
     def _nothing_passes(self) -> Content:
         sieve = self.sieve
-        if not sieve.hides:
+        if not sieve.is_active:
             return Content("")
-        kind = f" {sieve.kind.word}" if sieve.kind is not None else ""
+        kind = f" {sieve.category.label}" if sieve.category is not None else ""
         text = f" with “{plain(sieve.text, _TYPED)}”" if sieve.text else ""
         return Content.assemble(
             (f"   no {self.NOUN}{kind}{text} – ", "$text-muted"),
@@ -128,7 +128,7 @@ class ListScreen(BaseScreen, Generic[T]):
     def action_next_category(self) -> None:
         """Show the next category of rows."""
         self._note_selection()
-        self.sieve.next_kind(self.rows)
+        self.sieve.next_category(self.rows)
         self._paint_again()
 
     def action_copy_selected(self) -> None:
@@ -138,7 +138,7 @@ class ListScreen(BaseScreen, Generic[T]):
     def go_back(self) -> bool:
         """Show all rows; return whether some were hidden."""
         self._note_selection()
-        hid = self.sieve.show_all()
+        hid = self.sieve.clear()
         line = self.query_one(FilterBar)
         line.clear()
         line.close()

@@ -19,7 +19,7 @@ from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.source import MAX_RUNS
 from keiji_tui.screens.base import BaseScreen, ScreenContext
-from keiji_tui.text.format import calendar, clock, lasting, outcome
+from keiji_tui.text.format import format_calendar, format_clock, format_duration, format_outcome
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
@@ -97,18 +97,18 @@ class RunLogScreen(LogScreen):
 
     def paint_body(self, now: datetime) -> None:
         super().paint_body(now)
-        self.query_one("#log-run", AdaptiveLine).put((self._about(now), Content("")))
+        self.query_one("#log-run", AdaptiveLine).set_variants((self._about(now), Content("")))
 
     def _about(self, now: datetime) -> Content:
         run, zone = self._run, self.store.zone
         parts = [("run ", "$text-muted"), (run.run_id[:8], "bold")]
         if run.started_at is not None:
-            day = calendar(run.started_at, now, zone).rpartition(" ")[0].removeprefix("today")
-            parts.append((f"  {day} {clock(run.started_at, zone)}".rstrip(), "$text-muted"))
+            day = format_calendar(run.started_at, now, zone).rpartition(" ")[0].removeprefix("today")
+            parts.append((f"  {day} {format_clock(run.started_at, zone)}".rstrip(), "$text-muted"))
         style = "$text-error" if run.state in FAILURES else "$foreground"
-        parts.append((f"  {outcome(run.state, run.exit_code, run.signal)}", style))
+        parts.append((f"  {format_outcome(run.state, run.exit_code, run.signal)}", style))
         if run.seconds is not None:
-            parts.append((f" after {lasting(run.seconds)}", "$text-muted"))
+            parts.append((f" after {format_duration(run.seconds)}", "$text-muted"))
         if run.reason:
             parts.append((f"  {plain(render(run.reason, zone))}", "$text-muted"))
         return Content.assemble(*parts)

@@ -16,7 +16,7 @@ from keiji_tui.actions.bindings import bindings
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.dialogs import Modal
 from keiji_tui.screens.instants import instants
-from keiji_tui.state.draft import Draft, Preview, kept, preview, wrong_with
+from keiji_tui.state.draft import Draft, Preview, name_error, preview, with_field
 from keiji_tui.text.sanitise import plain
 
 _LABELS = {"name": "name", "description": "for", "schedule": "when"}
@@ -81,13 +81,13 @@ class NewTaskScreen(Modal[Draft]):
 
     @property
     def _wrong_name(self) -> str:
-        return wrong_with(self.draft.name, self._store.tasks.values())
+        return name_error(self.draft.name, self._store.tasks.values())
 
     def _previewed(self, found: Preview) -> Content:
         width = max(20, min(int(self.app.size.width * 0.96), 76) - _FRAME)
-        lines = [Content.styled(found.words, "bold")] if found.words else []
-        if found.taken:
-            lines.append(Content.assemble(("taken as ", "$text-muted"), (plain(found.taken), "$text-accent")))
+        lines = [Content.styled(found.description, "bold")] if found.description else []
+        if found.interpreted_as:
+            lines.append(Content.assemble(("taken as ", "$text-muted"), (plain(found.interpreted_as), "$text-accent")))
         if found.error:
             lines += [Content.styled(plain(line), "$text-warning") for line in found.error.splitlines()]
         lines += instants(found.instants, self._store.zone, self._clock(), width)
@@ -115,7 +115,7 @@ class NewTaskScreen(Modal[Draft]):
         if clean != event.value:
             event.input.value = clean  # pasted text must not reach the terminal unfiltered; this leads to another event
             return
-        self.draft = kept(self.draft, event.input.id or "", event.value)
+        self.draft = with_field(self.draft, event.input.id or "", event.value)
         self._error = ""
         self._show()
 

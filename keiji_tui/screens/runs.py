@@ -24,12 +24,12 @@ from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.state.run_history import Row
-from keiji_tui.text.format import calendar, clock, elapsed, lasting, until
+from keiji_tui.state.run_history import HistoryRow
+from keiji_tui.text.format import format_calendar, format_clock, format_duration, format_elapsed, format_until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.run_bars import bars
+from keiji_tui.widgets.run_bars import run_bars
 from keiji_tui.widgets.table import Table
 
 FIRST, MOST = 200, 1000  # runs to load: at first, and if too few rows are left once they are folded
@@ -40,11 +40,11 @@ COLUMNS = (
     Column("due", "DUE", 8, 19, 1),
     Column("began", "STARTED", 8, 19, 4),
     Column("ended", "RESULT", 9, 18, 2),
-    Column("took", "TOOK", 6, 8, 3, right=True),
-    Column("factor", "×USUAL", 6, 6, 6, right=True),
+    Column("took", "TOOK", 6, 8, 3, align_right=True),
+    Column("factor", "×USUAL", 6, 6, 6, align_right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
-    Column("cpu", "CPU", 6, 8, 8, right=True),
-    Column("memory", "MEMORY", 7, 8, 9, right=True),
+    Column("cpu", "CPU", 6, 8, 8, align_right=True),
+    Column("memory", "MEMORY", 7, 8, 9, align_right=True),
     Column("reason", "REASON", 16, 120, 5),
 )
 _FITTED = ("due", "began", "ended", "reason")  # columns that are as wide as their content
@@ -65,7 +65,7 @@ class RunTable(Table):
     BINDINGS = bindings(Scope.RUN)
 
 
-class RunsScreen(ListScreen[Row], LoadingScreen):
+class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
     """A row per run of one task, and one for consecutive due times that did not run for the same reason."""
 
     BINDINGS = bindings(Scope.TASK)
@@ -78,7 +78,7 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         super().__init__(context)
         self.slug = slug
         self._limit = FIRST
-        self._rows: dict[str, Row] = {}
+        self._rows: dict[str, HistoryRow] = {}
         self._usual: float | None = None
         self._note = ""
         self._wanted: dict[str, int] = {}
@@ -86,8 +86,8 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         self._told = ""
         self._nothing: Content | None = None
 
-    def new_sieve(self) -> ListFilter[Row]:
-        return run_history.sieve()
+    def new_sieve(self) -> ListFilter[HistoryRow]:
+        return run_history.history_filter()
 
     def body(self) -> ComposeResult:
         yield AdaptiveLine(id="runs-title", classes="title")
@@ -109,11 +109,11 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         return action.id in ("history", "detail") or super().is_hidden(action)
 
     @property
-    def rows(self) -> Mapping[str, Row]:
+    def rows(self) -> Mapping[str, HistoryRow]:
         return self._rows
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> HistoryRow | None:
         """The selected row."""
         return self._rows.get(self.table.selected or "")
 
@@ -125,8 +125,8 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
     def copied(self) -> Sequence[str]:
         return self.row.ids if self.row else ()
 
-    @on(Table.Chosen)
-    def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    def _row_chosen(self, event: Table.Activated) -> None:
         event.stop()
         self.action_open_run_log()
 
@@ -139,17 +139,17 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
 
     async def load(self) -> None:
         runs = await self.context.link.runs(self.slug, self._limit)
-        if len(runs) >= self._limit < MOST and len(run_history.rows(runs, self.store.zone)) < _ENOUGH:
+        if len(runs) >= self._limit < MOST and len(run_history.history_rows(runs, self.store.zone)) < _ENOUGH:
             # Few rows are left once they are folded, as for a task on hold.
             self._limit = MOST
             runs = await self.context.link.runs(self.slug, self._limit)
         self._show_runs(runs)
 
     def _show_runs(self, runs: Sequence[Run]) -> None:
-        self._rows = run_history.rows(runs, self.store.zone)
-        self._usual = durations.usual(runs)
+        self._rows = run_history.history_rows(runs, self.store.zone)
+        self._usual = durations.median_duration(runs)
         is_cut = len(runs) >= self._limit
-        self._note = ("the newest: " if is_cut else "") + run_history.summed(self._rows.values()) if runs else ""
+        self._note = ("the newest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
         self._wanted_on = None
 
     def paint_body(self, now: datetime) -> None:
@@ -159,15 +159,15 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
             boot = self.store.engine.boot if self.store.engine else ""
             run = (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
             self.loader.update((boot, run))
-        usual = f"  usually {lasting(self._usual)}" if self._usual is not None else ""
+        usual = f"  usually {format_duration(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         told = Content.assemble(title, (usual, "$text-muted"))
         titles = [told, title]
         if task is not None and task.recent:
-            titles.insert(0, Content.assemble(told, "  ", bars(task.recent)))
+            titles.insert(0, Content.assemble(told, "  ", run_bars(task.recent)))
         self.put_title("#runs-title", titles, self._note, self.loader.status)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
-        self.query_one("#runs-policy", AdaptiveLine).put((Content.styled(rules, "$text-muted"), Content("")))
+        self.query_one("#runs-policy", AdaptiveLine).set_variants((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
         if self._wanted_on != today:
             self._wanted_on = today
@@ -189,7 +189,7 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         due = ""
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         if task.next_execution_time is not None and not is_kept_back:
-            due = f"It is due {until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
+            due = f"It is due {format_until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
         reason = run.disabled_reason(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
@@ -201,7 +201,7 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
     def _paint_reason(self) -> None:
         """Show the full reason of the selected run, for which its row may be too narrow."""
         row = self.row
-        text = row.told(self._until_last(row.run)) if row else ""
+        text = row.summary(self._until_last(row.run)) if row else ""
         if text != self._told:
             self._told = text
             shown = self.query_one("#run-reason", Static)
@@ -213,15 +213,15 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         if row is None:
             return {}
         run = row.run
-        since = elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
+        since = format_elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in FAILURES else "$foreground"
-        cpu = "" if run.cpu_seconds is None else lasting(run.cpu_seconds)
+        cpu = "" if run.cpu_seconds is None else format_duration(run.cpu_seconds)
         return {
             "mark": _mark(run),
             "due": self._due(run),
             "began": self._began(run),
-            "ended": Content.styled(row.word, bad),
-            "took": Content(lasting(run.seconds) if run.seconds is not None else since),
+            "ended": Content.styled(row.label, bad),
+            "took": Content(format_duration(run.seconds) if run.seconds is not None else since),
             "factor": self._factor(run),
             "trigger": Content.styled(_because(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
@@ -236,8 +236,8 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
             seconds = max(0.0, (self.now - run.started_at).total_seconds())
             if self._usual is None or seconds < self._usual:
                 return Content("")  # it may still end on time
-        text = durations.times(seconds, self._usual)
-        return Content.styled(text, durations.style(seconds, self._usual))
+        text = durations.format_ratio(seconds, self._usual)
+        return Content.styled(text, durations.ratio_colour(seconds, self._usual))
 
     def _due(self, run: Run) -> Content:
         """Return when a run was due; for a manual run, when it was requested."""
@@ -249,20 +249,20 @@ class RunsScreen(ListScreen[Row], LoadingScreen):
         """Return when a run started or will start, with the day if it is not that of the due time."""
         zone, now = self.store.zone, self.now
         if run.state is RunState.QUEUED:
-            ahead = until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
+            ahead = format_until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
             return Content.styled(ahead, "$text-muted")
         began = run.started_at or (run.created_at if run.is_live else None)
         if began is None:
             return Content.styled(*_NEVER)
         due = run.scheduled_for
         is_same_day = due is not None and due.astimezone(zone).date() == began.astimezone(zone).date()
-        return Content(clock(began, zone) if is_same_day else self._at(began))
+        return Content(format_clock(began, zone) if is_same_day else self._at(began))
 
     def _at(self, moment: datetime) -> str:
         zone = self.store.zone
-        before, _, last = calendar(moment, self.now, zone).rpartition(" ")
+        before, _, last = format_calendar(moment, self.now, zone).rpartition(" ")
         day = (before or last).removeprefix("today")
-        return f"{day} {clock(moment, zone)}".strip()
+        return f"{day} {format_clock(moment, zone)}".strip()
 
     def _until_last(self, run: Run) -> str:
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""

@@ -22,11 +22,11 @@ from keiji_tui.engine import service_logs
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.base import BaseScreen, ScreenContext
-from keiji_tui.text.format import ago, calendar, elapsed
+from keiji_tui.text.format import format_ago, format_calendar, format_elapsed
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.header import service_mark
+from keiji_tui.widgets.header import service_glyph
 from keiji_tui.widgets.table import Table
 
 COLUMNS = (
@@ -110,10 +110,10 @@ class ServicesScreen(BaseScreen):
         store = self.store
         names = list(store.services) or list(SERVICES)
         self.table.styles.height = len(names) + 1
-        self.table.put(names)
+        self.table.set_rows(names)
         title = Content.styled("services", "bold")
         about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
-        self.query_one("#services-title", AdaptiveLine).put(*((title, text) for text in about))
+        self.query_one("#services-title", AdaptiveLine).set_variants(*((title, text) for text in about))
         self.query_one("#duty", Static).update(self._about_selected())
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
@@ -124,11 +124,11 @@ class ServicesScreen(BaseScreen):
         about = f"engine {plain(engine.version)} · pid {engine.pid}"
         if self._is_gone:
             return f"{about} · gone"
-        return f"{about} · up {elapsed((now - engine.started_at).total_seconds())}"
+        return f"{about} · up {format_elapsed((now - engine.started_at).total_seconds())}"
 
     @property
     def _is_gone(self) -> bool:
-        return self.store.link is LinkState.OFFLINE and not self.store.engine_lives
+        return self.store.link is LinkState.OFFLINE and not self.store.engine_is_running
 
     def _about_selected(self) -> Content:
         name, view = self.table.selected or "", self.selected_service
@@ -147,9 +147,10 @@ class ServicesScreen(BaseScreen):
                 "status": Content.styled("gone" if view else "not seen", "$text-muted"),
             }
         verb = self.store.pending_of(view)
-        since = f"{calendar(view.since, self.now, self.store.zone)}, {ago(view.since, self.now, self.store.zone)}"
+        zone = self.store.zone
+        since = f"{format_calendar(view.since, self.now, zone)}, {format_ago(view.since, self.now, zone)}"
         return {
-            "mark": service_mark(view.status),
+            "mark": service_glyph(view.status),
             "name": Content.styled(plain(view.name), "bold"),
             "status": Content.styled(progress_label(verb), "$text-warning") if verb else Content(str(view.status)),
             "since": Content.styled(since, "$text-muted"),
@@ -164,8 +165,8 @@ class ServicesScreen(BaseScreen):
         self._show_log()
         self.paint(self.now)
 
-    @on(Table.Chosen)
-    def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         self.action_open_log()
 

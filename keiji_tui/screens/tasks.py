@@ -24,7 +24,7 @@ from keiji_tui.logs.view import LogView
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.welcome import nothing_shown, welcome
 from keiji_tui.state.task_index import Sort
-from keiji_tui.text.format import listed
+from keiji_tui.text.format import format_names
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets import task_row
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
@@ -85,7 +85,7 @@ class TasksScreen(BaseScreen):
     def is_hidden(self, action: Action) -> bool:
         if action.id == "back":
             return not (
-                self.store.listing.hides
+                self.store.index.is_filtered
                 or self.store.marks
                 or self.log_pane.has_focus_within
                 or self.has_class("-zoom-table")
@@ -96,7 +96,7 @@ class TasksScreen(BaseScreen):
         task = self.store.tasks.get(slug)
         # Values are frozen at the last update while the engine is offline.
         now = self.now if self.store.is_live else self.store.heard_at or self.now
-        return task_row.cells(task, self.store, now) if task else {}
+        return task_row.task_cells(task, self.store, now) if task else {}
 
     def on_resize(self) -> None:
         self.repaint()
@@ -117,11 +117,13 @@ class TasksScreen(BaseScreen):
             self.query_one("#welcome", Static).update(text)
         elif self.focused is None:
             self.set_focus(self.table)  # a hidden table loses the focus
-        if self._shape != store.shape:
-            self._shape, self._wanted = store.shape, task_row.wanted(store.tasks.values())
-        listing = store.listing
-        self.table.nothing = nothing_shown(store)
-        self.table.put(store.shown(), self._wanted, marked=store.marks, sorted_by=(listing.sort.column, listing.falls))
+        if self._shape != store.layout_revision:
+            self._shape, self._wanted = store.layout_revision, task_row.content_widths(store.tasks.values())
+        listing = store.index
+        self.table.empty_text = nothing_shown(store)
+        self.table.set_rows(
+            store.visible_slugs(), self._wanted, marked=store.marks, sorted_by=(listing.sort.column, listing.descending)
+        )
         if self._asked_for and store.tasks:
             slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
             if slug is None:
@@ -136,16 +138,16 @@ class TasksScreen(BaseScreen):
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
     def _paint_offer(self) -> None:
-        offer = self.store.offer(self.table.selected)
+        offer = self.store.rebuild_offer(self.table.selected)
         line = self.query_one("#offer", AdaptiveLine)
         line.set_class(offer is not None, "-shown")
         if offer is None:
             return
         name = plain(offer.name)
-        what = plain(offer.source_error) or listed([plain(path) for path in offer.source_changes])
+        what = plain(offer.source_error) or format_names([plain(path) for path in offer.source_changes])
         left = Content.assemble(("◆ ", "$text-warning"), f"sources of {name} differ: ", (what, "$text-warning"))
         brief = Content.assemble(("◆ ", "$text-warning"), f"{name}: ", (what, "$text-warning"))
-        line.put(*((text, keys) for keys in self._offer_keys(offer) for text in (left, brief)))
+        line.set_variants(*((text, keys) for keys in self._offer_keys(offer) for text in (left, brief)))
 
     def _offer_keys(self, offer: TaskView) -> list[Content]:
         if offer.slug != self.table.selected:
@@ -166,8 +168,8 @@ class TasksScreen(BaseScreen):
         self._show_log()
         self.repaint()
 
-    @on(Table.Chosen)
-    async def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    async def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         await self.action_act("detail")
 
@@ -176,12 +178,12 @@ class TasksScreen(BaseScreen):
         event.stop()
         sort = next((sort for sort in Sort if sort.column == event.column), None)
         if sort is not None:
-            self.store.listing.sort_by(sort)
+            self.store.index.sort_by(sort)
             self.paint(self.now)
 
     @on(FilterBar.Changed)
     def _filter_changed(self, event: FilterBar.Changed) -> None:
-        self.store.filter = event.text
+        self.store.name_filter = event.text
         self.paint(self.now)
 
     @on(FilterBar.Closed)
@@ -218,7 +220,7 @@ class TasksScreen(BaseScreen):
 
     def reveal(self, slug: str) -> None:
         """Select a task, and clear a filter that hides it."""
-        if slug not in self.store.shown():
+        if slug not in self.store.visible_slugs():
             self.drop_filter()
         self.table.select(slug)
 
@@ -228,24 +230,24 @@ class TasksScreen(BaseScreen):
 
     def drop_filter(self) -> bool:
         """Show all tasks; return whether some were hidden."""
-        was_set = self.store.listing.show_all()
+        was_set = self.store.index.clear_filters()
         self.query_one(FilterBar).clear()
         self.paint(self.now)
         return was_set
 
     def action_next_status(self) -> None:
         """Show the tasks in the next state of which there are any."""
-        self.store.listing.next_only(self.store.tasks.values())
+        self.store.index.next_status(self.store.tasks.values())
         self.repaint()
 
     def action_next_sort(self) -> None:
         """Sort by the next column."""
-        self.store.listing.next_sort()
+        self.store.index.next_sort()
         self.repaint()
 
     def action_reverse_sort(self) -> None:
         """Reverse the sort order."""
-        self.store.listing.sort_by(self.store.listing.sort)
+        self.store.index.sort_by(self.store.index.sort)
         self.repaint()
 
     def action_copy_names(self) -> None:
@@ -316,7 +318,7 @@ class TasksScreen(BaseScreen):
             return True
         if self.drop_filter():
             return True
-        return self.store.unmark()
+        return self.store.clear_marks()
 
 
 def _keys(*pairs: tuple[str, str]) -> Content:

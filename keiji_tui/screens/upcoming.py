@@ -22,7 +22,7 @@ from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text.format import BARS, brief, counted, until
+from keiji_tui.text.format import BARS, abbreviate_schedule, format_count, format_until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -35,7 +35,7 @@ COLUMNS = (
     Column("state", "", 1, 1, 0),
     Column("at", "WHEN", 8, 24, 1),
     Column("ahead", "", 8, 12, 4),
-    Column("pile", "", 1, 1, 3, is_mark=True),
+    Column("pile", "", 1, 1, 3, is_symbol=True),
     Column("name", "TASK", 8, 60, 2),
     Column("note", "NOTE", 4, 80, 5),
 )
@@ -106,7 +106,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
 
     async def load(self) -> None:
         self._asked_at = self.now
-        self._found = await self.context.link.agenda()
+        self._found = await self.context.link.timeline()
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
@@ -132,8 +132,8 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         if self.is_ready:
             self.paint_body(self.now)
 
-    @on(Table.Chosen)
-    async def _row_chosen(self, event: Table.Chosen) -> None:
+    @on(Table.Activated)
+    async def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         await self.action_act("detail")
 
@@ -158,10 +158,14 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         rows = {
             key: row for key, row in self._found_rows.items() if row.slug in tasks and (row.is_often or row.at > now)
         }
-        measured = (rows.keys(), self.store.shape, self.store.pause)
+        measured = (rows.keys(), self.store.layout_revision, self.store.pause)
         if measured != self._measured:
             self._measured = measured
-            schedules = [brief(plain(tasks[row.slug].schedule_description)) for row in rows.values() if row.is_often]
+            schedules = [
+                abbreviate_schedule(plain(tasks[row.slug].schedule_description))
+                for row in rows.values()
+                if row.is_often
+            ]
             self._wanted = {
                 "name": _widest({tasks[row.slug].name for row in rows.values()}),
                 "at": _widest(["Tue 00:00", *schedules]),
@@ -173,7 +177,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     def _note(self, row: _Row, task: TaskView) -> str:
         """Return what is out of the ordinary about an instant."""
         state = state_of(task)
-        kept = state.word if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
+        kept = state.label if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
         together = f"{row.beside} at once" if row.pile == "┌" else ""
         return ", ".join(filter(None, (together, kept, plain(row.note))))
 
@@ -187,7 +191,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         quiet = "$text-disabled" if is_off else "$text-muted"
         now = self.now if self.store.is_live else self.store.heard_at or self.now
         due = task.next_execution_time or row.at if row.is_often else row.at
-        ahead = "" if is_off and row.is_often else until(due, now, self.store.zone)
+        ahead = "" if is_off and row.is_often else format_until(due, now, self.store.zone)
         return {
             "state": Content.styled(state.glyph, COLOURS[state]),
             "at": Content.styled(self._at(row, task), quiet if row.is_often or is_off else ""),
@@ -199,7 +203,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
 
     def _at(self, row: _Row, task: TaskView) -> str:
         if row.is_often:
-            return brief(plain(task.schedule_description))
+            return abbreviate_schedule(plain(task.schedule_description))
         zone = self.store.zone
         local = row.at.astimezone(zone)
         time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
@@ -213,8 +217,8 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
             return ""
         instants = sum(not row.is_often for row in self._rows.values())
         often = len(self._rows) - instants
-        parts = [counted(instants, "instant")] if instants else []
-        parts += [f"{counted(often, 'task')} due often"] if often else []
+        parts = [format_count(instants, "instant")] if instants else []
+        parts += [f"{format_count(often, 'task')} due often"] if often else []
         if parts and found.until < self._asked_at + timedelta(hours=HOURS, minutes=-1):
             parts.append(f"complete until {found.until.astimezone(self.store.zone):%a %H:%M}")
         return ", ".join(parts)
@@ -225,7 +229,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         first = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
         counts: Counter[int] = Counter(
             int((row.at - first).total_seconds() // 3600)
-            for key in self.sieve.of(self._rows)
+            for key in self.sieve.visible_keys(self._rows)
             if not (row := self._rows[key]).is_often and not row.is_skipped
         )
         most = max(counts.values(), default=0)

@@ -25,9 +25,9 @@ def welcome(store: Store, *, readonly: bool) -> Content | None:
 
 def nothing_shown(store: Store) -> Content:
     """Return what stands in the table where there are tasks and all of them are hidden."""
-    listing = store.listing
-    kind = f"{listing.only.word} " if listing.only is not StatusFilter.ALL else ""
-    text = f" with “{plain(listing.filter, 40)}”" if listing.filter else ""
+    listing = store.index
+    kind = f"{listing.status.label} " if listing.status is not StatusFilter.ALL else ""
+    text = f" with “{plain(listing.text, 40)}”" if listing.text else ""
     return Content.assemble(
         (f"   no task is {kind.strip()}{text}" if kind else f"   no task{text}", "$text-muted"),
         (" – ", "$text-muted"), (BY_ID["back"].key, "bold $key"), (" shows all", "$text-muted"),
@@ -39,7 +39,7 @@ def _title(text: str) -> tuple[str, str]:
 
 
 def _no_engine(store: Store, *, readonly: bool) -> Content:
-    if store.engine_lives:
+    if store.engine_is_running:
         return Content.assemble(
             _title("The engine does not answer."),
             f"{plain(store.link_reason)}\n\n",
@@ -47,7 +47,7 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
             ("keiji system status", "$text-accent"), ("  shows how it does\n", "$text-muted"),
             ("keiji system restart", "$text-accent"), (" starts it anew; runs that are under way go on", "$text-muted"),
         )  # fmt: skip
-    trouble = store.trouble
+    trouble = store.workspace_error
     if isinstance(trouble, WorkspaceMissing):
         return _no_workspace(store, trouble, readonly=readonly)
     start = ("", "") if readonly else (f"{BY_ID['start-engine'].key}", "bold $key")
@@ -59,7 +59,7 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
             *("", "") if readonly else (" Then ", start, " starts the engine."), "\n\n", *_way_out(),
         )  # fmt: skip
     return Content.assemble(
-        _title("No engine is running."), *_error(store.failed_start),
+        _title("No engine is running."), *_error(store.start_error),
         "The engine runs your tasks in the background, also after you leave this screen.\n\n",
         start, "" if readonly else "  starts it\n", *_way_out(),
         ("On the command line: ", "$text-muted"), ("keiji system start", "$text-accent"),
@@ -70,7 +70,7 @@ def _no_workspace(store: Store, trouble: WorkspaceMissing, *, readonly: bool) ->
     title = plain(trouble.message)
     make = ("", "") if readonly else (BY_ID["make-workspace"].key, "bold $key")
     return Content.assemble(
-        _title(f"{title[0].upper()}{title[1:]}."), *_error(store.failed_start),
+        _title(f"{title[0].upper()}{title[1:]}."), *_error(store.start_error),
         "A workspace is a folder with your tasks and the settings of their engine.\n\n",
         make, "" if readonly else "  makes it, and starts the engine\n", *_way_out(),
         ("On the command line: ", "$text-muted"), ("keiji init", "$text-accent"), (", then ", "$text-muted"),

@@ -19,7 +19,7 @@ from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
-from keiji_tui.text.format import elapsed
+from keiji_tui.text.format import format_elapsed
 from keiji_tui.text.sanitise import plain
 
 INSTANTS = 10
@@ -81,8 +81,8 @@ class WhyScreen(LoadingDialog):
         store = self.store
         if store.is_live or store.heard_at is None:
             return ""
-        what = "is offline" if store.link is LinkState.OFFLINE and not store.engine_lives else "does not answer"
-        return f"the engine {what}; this is what was known {elapsed(store.silent_seconds(self.now))} ago"
+        what = "is offline" if store.link is LinkState.OFFLINE and not store.engine_is_running else "does not answer"
+        return f"the engine {what}; this is what was known {format_elapsed(store.silent_seconds(self.now))} ago"
 
     def _next(self, note: str, width: int) -> Iterator[Content]:
         found = self._upcoming

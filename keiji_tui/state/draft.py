@@ -18,7 +18,7 @@ from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.text.commands import SENDER
 
-SHOWN = 5  # instants
+PREVIEW_COUNT = 5  # instants
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Draft:
     schedule: str = "every(10).minutes"
 
     @property
-    def written(self) -> str:
+    def schedule_source(self) -> str:
         """The schedule as a schedule.py has it, also where it was typed in words; as it was typed where it is wrong."""
         try:
             spoken = parse_natural(self.schedule.strip())
@@ -43,7 +43,7 @@ class Draft:
         return Create(
             name=self.name.strip(),
             description=self.description.strip(),
-            schedule=self.written,
+            schedule=self.schedule_source,
             sender=SENDER,
         )
 
@@ -52,7 +52,7 @@ class Draft:
         words = ["keiji", "task", "create", shlex.quote(self.name.strip())]
         if self.description.strip():
             words.append(f"--desc={shlex.quote(self.description.strip())}")
-        return " ".join([*words, f"--schedule={shlex.quote(self.written)}"])
+        return " ".join([*words, f"--schedule={shlex.quote(self.schedule_source)}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,14 @@ class Preview:
     """What a schedule means.
 
     Args:
-        words: the schedule in words.
-        taken: how what was typed is taken, where that is not how a schedule.py has it.
+        description: the schedule in words.
+        interpreted_as: how what was typed is taken, where that is not how a schedule.py has it.
         instants: the next ones.
         error: why there are none, and a hint.
     """
 
-    words: str = ""
-    taken: str = ""
+    description: str = ""
+    interpreted_as: str = ""
     instants: tuple[DueInstant, ...] = ()
     error: str = ""
 
@@ -80,17 +80,17 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
         placed = read.with_context(ScheduleContext(anchor=now, zone=zone.key))
         found = tuple(
             DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
-            for each in islice(placed.preview(now), SHOWN)
+            for each in islice(placed.preview(now), PREVIEW_COUNT)
         )
     except InvalidSchedule as error:
         return Preview(error="\n".join(filter(None, (error.message, error.hint))))
     taken = read.source_form() if is_spoken else ""
     if not found:
-        return Preview(read.describe(), taken, error=_never(now, zone))
+        return Preview(read.describe(), taken, error=_past_schedule_error(now, zone))
     return Preview(read.describe(), taken, found)
 
 
-def _never(now: datetime, zone: ZoneInfo) -> str:
+def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
     """Return what is said of a schedule that is over; of all there are, only `once` can be."""
     today = now.astimezone(zone)
     such = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
@@ -100,7 +100,7 @@ def _never(now: datetime, zone: ZoneInfo) -> str:
     )
 
 
-def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:
+def name_error(name: str, tasks: Iterable[TaskView]) -> str:
     """Return why there cannot be a new task of that name; "" where there can."""
     try:
         slug = names.slug_of(names.validate(name))
@@ -110,6 +110,6 @@ def wrong_with(name: str, tasks: Iterable[TaskView]) -> str:
     return ""
 
 
-def kept(draft: Draft, field: str, text: str) -> Draft:
+def with_field(draft: Draft, field: str, text: str) -> Draft:
     """Return a draft of which one field has another text."""
     return replace(draft, **{field: text})

@@ -13,7 +13,7 @@ from keiji_engine.bus.views import DirectiveView
 from keiji_tui.state.list_filter import Category, ListFilter
 from keiji_tui.text.commands import SENDER, command_line, recorded_command
 
-MOST = 500
+MAX_ENTRIES = 500
 SENT, ACCEPTED, DONE, REFUSED, LOST, UNANSWERED = "sent", "accepted", "done", "refused", "lost", "unanswered"
 _ORDER = (SENT, UNANSWERED, ACCEPTED, LOST, REFUSED, DONE)  # what is known later takes the place of what was before
 
@@ -45,25 +45,25 @@ class Entry:
     sudo_user: str = ""
 
     @property
-    def is_settled(self) -> bool:
+    def is_complete(self) -> bool:
         return self.stage in (DONE, REFUSED)
 
     @property
-    def is_under_way(self) -> bool:
+    def is_in_flight(self) -> bool:
         return self.stage in (SENT, ACCEPTED)
 
     @property
-    def letters(self) -> str:
+    def search_text(self) -> str:
         """The text in which somebody looks for letters."""
         return "\n".join((f"{self.verb} {self.target}", self.stage, self.sender, self.user, *self.lines))
 
 
-def sieve() -> ListFilter[Entry]:
+def ledger_filter() -> ListFilter[Entry]:
     """Return what narrows a ledger down: to what went wrong, to what is under way, to what was sent from here."""
     return ListFilter[Entry](
-        lambda entry: entry.letters,
+        lambda entry: entry.search_text,
         Category("refused or lost", lambda entry: entry.stage in (REFUSED, LOST, UNANSWERED)),
-        Category("under way", lambda entry: entry.is_under_way),
+        Category("under way", lambda entry: entry.is_in_flight),
         Category(f"sent by {SENDER}", lambda entry: entry.sender == SENDER),
     )
 
@@ -73,20 +73,20 @@ class Ledger:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
-        self.changes = 0
+        self.revision = 0
         self._builds: dict[str, Entry] = {}  # by the target: the last one that came to its end
-        self._newest_first: list[str] | None = None
+        self._order: list[str] | None = None
 
     # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def take(self, views: Iterable[DirectiveView]) -> None:
+    def merge(self, views: Iterable[DirectiveView]) -> None:
         """Take in what the engine has in its ledger."""
         for view in views:
             known = self.entries.get(view.id)
-            if known is not None and known.is_settled and view.completed_at is None:
+            if known is not None and known.is_complete and view.completed_at is None:
                 continue  # its end was told while this answer was under way
             is_known = known is not None and known.stage == view.stage and known.lines  # and not cut, as this is
-            self._put(
+            self._store(
                 Entry(
                     id=view.id,
                     verb=view.verb,
@@ -105,9 +105,9 @@ class Ledger:
             )
         self._trim()
 
-    def sent(self, directive: Directive, now: datetime) -> None:
+    def add_sent(self, directive: Directive, now: datetime) -> None:
         """Note that a directive is on its way from here."""
-        self._put(
+        self._store(
             Entry(
                 id=directive.id,
                 verb=directive.verb,
@@ -120,57 +120,57 @@ class Ledger:
         )
         self._trim()
 
-    def happened(self, event: DirectiveChanged, now: datetime) -> None:
+    def apply_event(self, event: DirectiveChanged, now: datetime) -> None:
         """Take in a stage that the engine tells."""
         known = self.entries.get(event.directive)
         if known is None:
             command = recorded_command(event.verb, event.target, event.options)
             known = Entry(event.directive, event.verb, event.target, event.sender, SENT, now, command=command)
-        self._move(known, event.stage, event.lines, now)
+        self._advance(known, event.stage, event.lines, now)
         self._trim()
 
-    def done(self, directive: Directive, lines: tuple[str, ...], now: datetime) -> None:
+    def mark_done(self, directive: Directive, lines: tuple[str, ...], now: datetime) -> None:
         """Note that a directive of ours was carried out."""
         if directive.id in self.entries:
-            self._move(self.entries[directive.id], DONE, lines, now)
+            self._advance(self.entries[directive.id], DONE, lines, now)
 
-    def failed(self, directive: Directive, error: KeijiError, now: datetime) -> None:
+    def mark_failed(self, directive: Directive, error: KeijiError, now: datetime) -> None:
         """Note that a directive of ours was refused, or that nobody answered."""
         if directive.id in self.entries:
             stage = UNANSWERED if isinstance(error, EngineOffline) else REFUSED
             lines = (*error.message.splitlines(), *error.hint.splitlines())
-            self._move(self.entries[directive.id], stage, lines, now)
+            self._advance(self.entries[directive.id], stage, lines, now)
 
-    def _move(self, entry: Entry, stage: str, lines: tuple[str, ...], now: datetime) -> None:
+    def _advance(self, entry: Entry, stage: str, lines: tuple[str, ...], now: datetime) -> None:
         if stage not in _ORDER or _ORDER.index(stage) < _ORDER.index(entry.stage):
             return  # the answer and the event come by different ways, in either order
         ended = entry.completed_at or (now if stage in (DONE, REFUSED) else None)
-        self._put(replace(entry, stage=stage, lines=lines or entry.lines, completed_at=ended))
+        self._store(replace(entry, stage=stage, lines=lines or entry.lines, completed_at=ended))
 
-    def _put(self, entry: Entry) -> None:
+    def _store(self, entry: Entry) -> None:
         if self.entries.get(entry.id) == entry:
             return
         self.entries[entry.id] = entry
-        self._newest_first = None
-        self.changes += 1
-        if entry.verb == "build" and entry.is_settled:
+        self._order = None
+        self.revision += 1
+        if entry.verb == "build" and entry.is_complete:
             last = self._builds.get(entry.target)
             if last is None or last.at <= entry.at:
                 self._builds[entry.target] = entry
 
     def _trim(self) -> None:
-        if len(self.entries) > MOST:
-            for key in self.order()[MOST:]:
+        if len(self.entries) > MAX_ENTRIES:
+            for key in self.newest_first()[MAX_ENTRIES:]:
                 del self.entries[key]
-            self._newest_first = None
+            self._order = None
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def order(self) -> list[str]:
+    def newest_first(self) -> list[str]:
         """Return the ids, newest first."""
-        if self._newest_first is None:
-            self._newest_first = sorted(self.entries, key=lambda key: (self.entries[key].at, key), reverse=True)
-        return self._newest_first
+        if self._order is None:
+            self._order = sorted(self.entries, key=lambda key: (self.entries[key].at, key), reverse=True)
+        return self._order
 
     def last_build(self, targets: Collection[str]) -> Entry | None:
         """Return the last build of a task that came to its end, by the names that it goes by; None where none did."""

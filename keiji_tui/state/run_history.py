@@ -13,19 +13,19 @@ from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES, NEVER_STARTED, RunState
 from keiji_tui.state.list_filter import Category, ListFilter
-from keiji_tui.text.format import counted, outcome
+from keiji_tui.text.format import format_count, format_outcome
 from keiji_tui.text.sanitise import plain
 
 _NUMBER = re.compile(r"\d+")
 
 
-def ran(run: Run) -> bool:
+def was_run(run: Run) -> bool:
     """Return whether a run had a process, has one, or is to get one."""
     return run.state not in NEVER_STARTED and (run.state is not RunState.STOPPED or run.started_at is not None)
 
 
 @dataclass(frozen=True)
-class Row:
+class HistoryRow:
     """A run, or several instants without one.
 
     Args:
@@ -44,17 +44,17 @@ class Row:
         return self.ids[-1]
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """How it ended, and for how many instants that goes."""
-        word = outcome(self.run.state, self.run.exit_code, self.run.signal)
+        word = format_outcome(self.run.state, self.run.exit_code, self.run.signal)
         return word if self.run.count == 1 else f"{word} × {self.run.count:,}"
 
     @cached_property
-    def letters(self) -> str:
+    def search_text(self) -> str:
         """The text in which somebody looks for letters."""
-        return "\n".join((self.word, render(self.run.reason, self.zone), *self.ids))
+        return "\n".join((self.label, render(self.run.reason, self.zone), *self.ids))
 
-    def told(self, until: str) -> str:
+    def summary(self, until: str) -> str:
         """Return result and reason in a sentence, and what both say once; "" where there is no reason.
 
         Args:
@@ -62,41 +62,43 @@ class Row:
         """
         reason, word = (
             plain(render(self.run.reason, self.zone)),
-            outcome(self.run.state, self.run.exit_code, self.run.signal),
+            format_outcome(self.run.state, self.run.exit_code, self.run.signal),
         )
         if not reason:
             return ""
         says_both = word in reason or reason == f"exit code {self.run.exit_code}"
-        return reason if says_both and not until else f"{self.word}{until}: {reason}"
+        return reason if says_both and not until else f"{self.label}{until}: {reason}"
 
 
-def rows(runs: Sequence[Run], zone: tzinfo = UTC) -> dict[str, Row]:
+def history_rows(runs: Sequence[Run], zone: tzinfo = UTC) -> dict[str, HistoryRow]:
     """Return the rows of a history that is given newest first, each by its key."""
-    found: list[Row] = []
-    for kind, group in groupby(runs, _kind):
+    found: list[HistoryRow] = []
+    for kind, group in groupby(runs, _group_key):
         alike = list(group)
-        found += [_joined(alike, zone)] if kind else [Row(run, (run.run_id,), zone) for run in alike]
+        found += [_merge(alike, zone)] if kind else [HistoryRow(run, (run.run_id,), zone) for run in alike]
     return {row.key: row for row in found}
 
 
-def _kind(run: Run) -> tuple[RunState, str, str] | None:
+def _group_key(run: Run) -> tuple[RunState, str, str] | None:
     """Return what instants without a run have in common that share a row; None for one that has its own.
 
     The parameters of their reasons differ: how late each was, or since when another run was live.
     """
-    if ran(run):
+    if was_run(run):
         return None
     code = run.reason.code if run.reason is not None else ""
     text = str(run.reason.params.get("text", "")) if run.reason is not None else ""
     return run.state, code, _NUMBER.sub("#", text)
 
 
-def _joined(runs: list[Run], zone: tzinfo) -> Row:
+def _merge(runs: list[Run], zone: tzinfo) -> HistoryRow:
     newest, oldest, ids = runs[0], runs[-1], tuple(run.run_id for run in runs)
     if len(runs) == 1:
-        return Row(newest, ids, zone)
+        return HistoryRow(newest, ids, zone)
     count = sum(run.count for run in runs)
-    return Row(replace(newest, count=count, scheduled_for=_due(oldest), scheduled_until=_until(newest)), ids, zone)
+    return HistoryRow(
+        replace(newest, count=count, scheduled_for=_due(oldest), scheduled_until=_until(newest)), ids, zone
+    )
 
 
 def _due(run: Run) -> datetime:
@@ -107,23 +109,23 @@ def _until(run: Run) -> datetime:
     return run.scheduled_until or _due(run)
 
 
-def summed(found: Iterable[Row]) -> str:
+def summarise(found: Iterable[HistoryRow]) -> str:
     """Return how many runs there are, and how many instants without one: "2 runs, 160 not run"."""
     with_run, without = 0, 0
     for row in found:
-        if ran(row.run):
+        if was_run(row.run):
             with_run += 1
         else:
             without += row.run.count
-    runs = counted(with_run, "run")
+    runs = format_count(with_run, "run")
     return f"{runs}, {without:,} not run" if without else runs
 
 
-def sieve() -> ListFilter[Row]:
+def history_filter() -> ListFilter[HistoryRow]:
     """Return what narrows a history down: to runs, to failures, to what did not run."""
-    return ListFilter[Row](
-        lambda row: row.letters,
-        Category("that ran", lambda row: ran(row.run)),
+    return ListFilter[HistoryRow](
+        lambda row: row.search_text,
+        Category("that ran", lambda row: was_run(row.run)),
         Category("that failed", lambda row: row.run.state in FAILURES),
-        Category("that did not run", lambda row: not ran(row.run)),
+        Category("that did not run", lambda row: not was_run(row.run)),
     )

@@ -27,7 +27,7 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceView, TaskView
 from keiji_tui.state.ledger import Ledger
 from keiji_tui.state.task_index import TaskIndex, name_key
-from keiji_tui.state.task_state import Counts, Tally
+from keiji_tui.state.task_state import TaskCounter, TaskCounts
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
 
@@ -53,16 +53,16 @@ class Store:
         pending: by the id of the directive.
         dismissed: slug → the source changes (and error) that a person has seen and put aside.
         marks: slugs of the tasks that directives are about together, in the order in which they were marked.
-        listing: which tasks are shown, and in which order.
+        index: which tasks are shown, and in which order.
         local_zone: the zone of this machine, for as long as no engine has told its own.
-        trouble: why no engine could work on the workspace; looked for while none runs.
-        failed_start: why the last one that was started here did not come up.
-        shape: counts up whenever what decides the widths of columns may differ.
+        workspace_error: why no engine could work on the workspace; looked for while none runs.
+        start_error: why the last one that was started here did not come up.
+        layout_revision: counts up whenever what decides the widths of columns may differ.
     """
 
     link: LinkState = LinkState.CONNECTING
     link_reason: str = ""
-    engine_lives: bool = False
+    engine_is_running: bool = False
     heard_at: datetime | None = None
     engine: EngineView | None = None
     services: dict[str, ServiceView] = field(default_factory=dict)
@@ -70,53 +70,53 @@ class Store:
     pending: dict[str, Pending] = field(default_factory=dict)
     dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     marks: dict[str, None] = field(default_factory=dict)
-    listing: TaskIndex = field(default_factory=TaskIndex)
+    index: TaskIndex = field(default_factory=TaskIndex)
     local_zone: str = "UTC"
-    trouble: KeijiError | None = None
-    failed_start: KeijiError | None = None
-    shape: int = 0
-    book: Ledger = field(default_factory=Ledger)
+    workspace_error: KeijiError | None = None
+    start_error: KeijiError | None = None
+    layout_revision: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
     _zone: ZoneInfo | None = None
-    _tally: Tally = field(default_factory=Tally)
-    _differing: dict[str, None] = field(default_factory=dict)
+    _counter: TaskCounter = field(default_factory=TaskCounter)
+    _changed: dict[str, None] = field(default_factory=dict)
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
 
     def apply(self, update: Update, now: datetime) -> None:
         """Take in what the link told at ``now``."""
         if isinstance(update, LinkChanged):
-            self._link_changed(update)
+            self._apply_link_change(update)
             return
         self.heard_at = now
         if isinstance(update, Snapshot):
-            self._take(update)
+            self._apply_snapshot(update)
         elif isinstance(update, Delta):
-            self._happened(update.event)
+            self._apply_event(update.event)
         elif isinstance(update, Heartbeat) and self.link is LinkState.STALE:
             self.link, self.link_reason = LinkState.LIVE, ""
 
-    def _link_changed(self, change: LinkChanged) -> None:
-        self.link, self.link_reason, self.engine_lives = change.state, change.reason, change.engine_is_running
+    def _apply_link_change(self, change: LinkChanged) -> None:
+        self.link, self.link_reason, self.engine_is_running = change.state, change.reason, change.engine_is_running
         if change.state is LinkState.OFFLINE:
             self.pending.clear()
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def _apply_snapshot(self, snapshot: Snapshot) -> None:
         if self.engine is not None and self.engine.boot != snapshot.boot:
             self.pending.clear()  # whoever waits for the end of a directive tells it; this engine will not
         self.engine, self._zone = snapshot.engine, None
         self.services = {view.name: view for view in sorted(snapshot.services, key=_service_order)}
         self.tasks = {task.slug: task for task in sorted(snapshot.tasks, key=_by_name)}
         self.marks = {slug: None for slug in self.marks if slug in self.tasks}
-        self._tally = Tally()
+        self._counter = TaskCounter()
         for task in self.tasks.values():
-            self._tally.add(task)
-        self._differing = {slug: None for slug, task in self.tasks.items() if task.source_changes}
-        self.listing.reset()
+            self._counter.add(task)
+        self._changed = {slug: None for slug, task in self.tasks.items() if task.source_changes}
+        self.index.invalidate()
         self.link, self.link_reason = LinkState.LIVE, ""
-        self.trouble = self.failed_start = None
-        self.shape += 1
+        self.workspace_error = self.start_error = None
+        self.layout_revision += 1
 
-    def _happened(self, event: AnyEvent) -> None:
+    def _apply_event(self, event: AnyEvent) -> None:
         if isinstance(event, TaskChanged):
             self._task_changed(event.task)
         elif isinstance(event, TaskRemoved):
@@ -127,7 +127,7 @@ class Store:
             known = {**self.services, event.service.name: event.service}
             self.services = {view.name: view for view in sorted(known.values(), key=_service_order)}
         elif isinstance(event, DirectiveChanged):
-            self.book.happened(event, self.heard_at or datetime.fromtimestamp(0, UTC))
+            self.ledger.apply_event(event, self.heard_at or datetime.fromtimestamp(0, UTC))
             if event.stage in _UNDER_WAY:
                 self.pending[event.directive] = Pending(event.verb, event.target)
             else:
@@ -139,26 +139,26 @@ class Store:
         known = self.tasks.get(task.slug)
         self.tasks[task.slug] = task
         if known is None or _shape(known) != _shape(task):
-            self.shape += 1
+            self.layout_revision += 1
         if known is None or known.name != task.name:
             self.tasks = {view.slug: view for view in sorted(self.tasks.values(), key=_by_name)}
         if known is not None:
-            self._tally.take(known)
-        self._tally.add(task)
-        self.listing.put(task)
+            self._counter.remove(known)
+        self._counter.add(task)
+        self.index.update(task)
         if task.source_changes:
-            self._differing[task.slug] = None
+            self._changed[task.slug] = None
         else:
-            self._differing.pop(task.slug, None)
+            self._changed.pop(task.slug, None)
 
     def _task_removed(self, slug: str) -> None:
         known = self.tasks.pop(slug, None)
         if known is None:
             return
-        self.shape += 1
-        self._tally.take(known)
-        self.listing.drop(slug)
-        for remembered in (self.dismissed, self._differing, self.marks):
+        self.layout_revision += 1
+        self._counter.remove(known)
+        self.index.remove(slug)
+        for remembered in (self.dismissed, self._changed, self.marks):
             remembered.pop(slug, None)
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +183,7 @@ class Store:
         elif slug in self.tasks:
             self.marks[slug] = None
 
-    def unmark(self) -> bool:
+    def clear_marks(self) -> bool:
         """Take all marks away; return whether there was one."""
         had_some = bool(self.marks)
         self.marks.clear()
@@ -211,23 +211,23 @@ class Store:
         return self._zone
 
     @property
-    def counts(self) -> Counts:
-        return self._tally.counts
+    def counts(self) -> TaskCounts:
+        return self._counter.counts
 
     @property
-    def filter(self) -> str:
+    def name_filter(self) -> str:
         """What a task's name has to contain."""
-        return self.listing.filter
+        return self.index.text
 
-    @filter.setter
-    def filter(self, text: str) -> None:
-        self.listing.filter = text
+    @name_filter.setter
+    def name_filter(self, text: str) -> None:
+        self.index.text = text
 
-    def shown(self) -> list[str]:
+    def visible_slugs(self) -> list[str]:
         """Return the slugs of the tasks that are to be shown, in order; the same list while nothing differs."""
-        return self.listing.of(self.tasks)
+        return self.index.visible_slugs(self.tasks)
 
-    def named(self, name: str) -> TaskView | None:
+    def find_task(self, name: str) -> TaskView | None:
         """Return the task of that slug or name; None where there is none (any more)."""
         return self.tasks.get(name) or next((task for task in self.tasks.values() if task.name == name), None)
 
@@ -246,23 +246,23 @@ class Store:
 
     def reasons(self, task: TaskView) -> tuple[Reason, ...]:
         """Return why a task does not run now, by what is known here."""
-        is_gone = self.link is LinkState.OFFLINE and not self.engine_lives
+        is_gone = self.link is LinkState.OFFLINE and not self.engine_is_running
         engine, services = (None, ()) if is_gone else (self.engine, tuple(self.services.values()))
         return explain(task, engine, services, self.pause)
 
-    def is_scheduling(self) -> bool:
+    def is_scheduler_up(self) -> bool:
         """Return whether anything will be started by itself."""
         scheduler = self.services.get("scheduler")
         return scheduler is None or scheduler.is_up
 
-    def offer(self, selected: str | None) -> TaskView | None:
+    def rebuild_offer(self, selected: str | None) -> TaskView | None:
         """Return the task whose rebuild is to be offered, the selected one before any other."""
         first = self.tasks.get(selected or "")
-        if first is not None and self.is_offered(first):
+        if first is not None and self.is_rebuild_offered(first):
             return first
-        return next((task for slug in self._differing if self.is_offered(task := self.tasks[slug])), None)
+        return next((task for slug in self._changed if self.is_rebuild_offered(task := self.tasks[slug])), None)
 
-    def is_offered(self, task: TaskView) -> bool:
+    def is_rebuild_offered(self, task: TaskView) -> bool:
         """Return whether a task's sources differ from its build in a way that was not dismissed."""
         return bool(task.source_changes) and self.dismissed.get(task.slug) != _difference(task)
 

@@ -30,17 +30,17 @@ class StatusFilter(Enum):
     ALL = ("all", lambda _: True)
     RUNNING = ("running", lambda task: task.is_running)
     FAILING = ("failing", lambda task: task.is_error and not task.is_disabled and task.held_since is None)
-    KEPT_BACK = ("held or paused", lambda task: not task.is_disabled and bool(task.pause or task.held_since))
+    HELD_OR_PAUSED = ("held or paused", lambda task: not task.is_disabled and bool(task.pause or task.held_since))
     DISABLED = ("disabled", lambda task: task.is_disabled)
-    DIFFERING = ("with other sources than built", lambda task: bool(task.source_changes))
+    CHANGED = ("with other sources than built", lambda task: bool(task.source_changes))
     UNBUILT = ("not built", lambda task: task.build is None)
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         return str(self.value[0])
 
     @property
-    def fits(self) -> Callable[[TaskView], bool]:
+    def matches(self) -> Callable[[TaskView], bool]:
         fits: Callable[[TaskView], bool] = self.value[1]
         return fits
 
@@ -59,11 +59,11 @@ class Sort(Enum):
         return self.value[0]
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         return self.value[1]
 
     @property
-    def falls(self) -> bool:
+    def descending(self) -> bool:
         return self.value[2]
 
 
@@ -71,16 +71,16 @@ class TaskIndex:
     """The tasks that are shown, as far as names, states and order decide it."""
 
     def __init__(self) -> None:
-        self.filter = ""
-        self.only = StatusFilter.ALL
+        self.text = ""
+        self.status = StatusFilter.ALL
         self.sort = Sort.NAME
-        self.falls = False
-        self._asked: object = None
-        self._keys: dict[str, Key] = {}
+        self.descending = False
+        self._settings: object = None
+        self._sort_keys: dict[str, Key] = {}
         self._order: list[str] = []
-        self._fresh: dict[str, None] = {}
-        self._has_lost = False
-        self._is_outdated = False
+        self._added: dict[str, None] = {}
+        self._has_removals = False
+        self._is_dirty = False
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -91,75 +91,75 @@ class TaskIndex:
 
     def sort_by(self, sort: Sort) -> None:
         """Sort by something; by the same a second time, the other way round."""
-        self.falls = not self.falls if sort is self.sort else sort.falls
+        self.descending = not self.descending if sort is self.sort else sort.descending
         self.sort = sort
 
-    def next_only(self, tasks: Iterable[TaskView]) -> None:
+    def next_status(self, tasks: Iterable[TaskView]) -> None:
         """Show the next kind of which there are any."""
         known, kinds = list(tasks), list(StatusFilter)
-        following = kinds[kinds.index(self.only) + 1 :]
-        self.only = next((kind for kind in following if any(map(kind.fits, known))), StatusFilter.ALL)
+        following = kinds[kinds.index(self.status) + 1 :]
+        self.status = next((kind for kind in following if any(map(kind.matches, known))), StatusFilter.ALL)
 
-    def show_all(self) -> bool:
+    def clear_filters(self) -> bool:
         """Hide nothing any more; return whether something was to be hidden."""
-        hides = self.hides
-        self.filter, self.only = "", StatusFilter.ALL
+        hides = self.is_filtered
+        self.text, self.status = "", StatusFilter.ALL
         return hides
 
     @property
-    def hides(self) -> bool:
-        return bool(self.filter) or self.only is not StatusFilter.ALL
+    def is_filtered(self) -> bool:
+        return bool(self.text) or self.status is not StatusFilter.ALL
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def reset(self) -> None:
+    def invalidate(self) -> None:
         """Note that all tasks may be others."""
-        self._asked = None
+        self._settings = None
 
-    def put(self, task: TaskView) -> None:
+    def update(self, task: TaskView) -> None:
         """Note that a task is new or differs."""
-        key = self._key(task) if self._passes(task) else None
-        known = self._keys.get(task.slug)
+        key = self._key(task) if self._matches(task) else None
+        known = self._sort_keys.get(task.slug)
         if key == known:
             return
-        self._is_outdated = True
+        self._is_dirty = True
         if key is None:
-            del self._keys[task.slug]
-            self._has_lost = True
+            del self._sort_keys[task.slug]
+            self._has_removals = True
         else:
-            self._keys[task.slug] = key
+            self._sort_keys[task.slug] = key
             if known is None:
-                self._has_lost = True  # it may stand in the order from before
-                self._fresh[task.slug] = None
+                self._has_removals = True  # it may stand in the order from before
+                self._added[task.slug] = None
 
-    def drop(self, slug: str) -> None:
+    def remove(self, slug: str) -> None:
         """Note that a task is gone."""
-        if self._keys.pop(slug, None) is not None:
-            self._is_outdated = self._has_lost = True
+        if self._sort_keys.pop(slug, None) is not None:
+            self._is_dirty = self._has_removals = True
 
-    def of(self, tasks: Mapping[str, TaskView]) -> list[str]:
+    def visible_slugs(self, tasks: Mapping[str, TaskView]) -> list[str]:
         """Return the slugs of the tasks to show, in order; the same list for as long as nothing differs."""
-        asked = (self.filter, self.only, self.sort, self.falls)
-        if asked != self._asked:
-            self._asked = asked
-            self._keys = {slug: self._key(task) for slug, task in tasks.items() if self._passes(task)}
-            self._order, self._fresh, self._is_outdated = [], dict.fromkeys(self._keys), True
-        if self._is_outdated:
-            order, keys, fresh = self._order, self._keys, self._fresh
-            if self._has_lost:
+        asked = (self.text, self.status, self.sort, self.descending)
+        if asked != self._settings:
+            self._settings = asked
+            self._sort_keys = {slug: self._key(task) for slug, task in tasks.items() if self._matches(task)}
+            self._order, self._added, self._is_dirty = [], dict.fromkeys(self._sort_keys), True
+        if self._is_dirty:
+            order, keys, fresh = self._order, self._sort_keys, self._added
+            if self._has_removals:
                 order = [slug for slug in order if slug in keys and slug not in fresh]
             order = [*order, *(slug for slug in fresh if slug in keys)]
-            order.sort(key=keys.__getitem__, reverse=self._is_by_name and self.falls)  # nearly in order already
-            self._order, self._fresh, self._has_lost, self._is_outdated = order, {}, False, False
+            order.sort(key=keys.__getitem__, reverse=self._is_by_name and self.descending)  # nearly in order already
+            self._order, self._added, self._has_removals, self._is_dirty = order, {}, False, False
         return self._order
 
     @property
     def _is_by_name(self) -> bool:
         return self.sort is Sort.NAME
 
-    def _passes(self, task: TaskView) -> bool:
-        wanted = self.filter.casefold()
-        return self.only.fits(task) and (not wanted or wanted in task.name.casefold() or wanted in task.slug)
+    def _matches(self, task: TaskView) -> bool:
+        wanted = self.text.casefold()
+        return self.status.matches(task) and (not wanted or wanted in task.name.casefold() or wanted in task.slug)
 
     def _key(self, task: TaskView) -> Key:
         """Return what a task is sorted by; what has no value comes last either way, and names settle a tie."""
@@ -167,7 +167,7 @@ class TaskIndex:
         if self._is_by_name:
             return name
         value = _value(task, self.sort)
-        return (value is None, 0 if value is None else -value if self.falls else value, name)
+        return (value is None, 0 if value is None else -value if self.descending else value, name)
 
 
 def _value(task: TaskView, sort: Sort) -> float | None:

@@ -26,7 +26,7 @@ class TaskState(Enum):
         return self.value[0]
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         return self.value[1]
 
 
@@ -50,7 +50,7 @@ def state_of(task: TaskView) -> TaskState:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class TaskCounts:
     """How many tasks there are, and how many of them are worth a word."""
 
     tasks: int = 0
@@ -59,31 +59,31 @@ class Counts:
     held: int = 0
     paused: int = 0
     disabled: int = 0
-    differing: int = 0
+    changed: int = 0
 
 
-class Tally:
+class TaskCounter:
     """Counts of tasks, kept up to date one task at a time."""
 
     def __init__(self) -> None:
-        self._sums = [0] * len(Counts.__slots__)
+        self._sums = [0] * len(TaskCounts.__slots__)
 
     def add(self, task: TaskView) -> None:
         """Count a task."""
-        for place, counts in enumerate(_counted(task)):
+        for place, counts in enumerate(_flags(task)):
             self._sums[place] += counts
 
-    def take(self, task: TaskView) -> None:
+    def remove(self, task: TaskView) -> None:
         """Count a task no more."""
-        for place, counts in enumerate(_counted(task)):
+        for place, counts in enumerate(_flags(task)):
             self._sums[place] -= counts
 
     @property
-    def counts(self) -> Counts:
-        return Counts(*self._sums)
+    def counts(self) -> TaskCounts:
+        return TaskCounts(*self._sums)
 
 
-def _counted(task: TaskView) -> tuple[bool, ...]:
+def _flags(task: TaskView) -> tuple[bool, ...]:
     """Return where a task counts, in the order of `Counts`."""
     is_on, is_held = not task.is_disabled, task.held_since is not None
     return (

@@ -29,12 +29,12 @@ _WAITS: dict[str, str] = {
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def clock(moment: datetime, zone: tzinfo) -> str:
+def format_clock(moment: datetime, zone: tzinfo) -> str:
     """Return "13:31:57"."""
     return f"{moment.astimezone(zone):%H:%M:%S}"
 
 
-def until(moment: datetime, now: datetime, zone: tzinfo) -> str:
+def format_until(moment: datetime, now: datetime, zone: tzinfo) -> str:
     """Return when ``moment`` comes: "in 4 s", "in 12 min", "today 22:00", "Fri 22:00", "12 Dec 22:00"."""
     seconds = (moment - now).total_seconds()
     if seconds <= 0:
@@ -43,10 +43,10 @@ def until(moment: datetime, now: datetime, zone: tzinfo) -> str:
         return f"in {max(1, round(seconds))} s"
     if seconds < _HOUR:
         return f"in {round(seconds / _MINUTE)} min"
-    return calendar(moment, now, zone)
+    return format_calendar(moment, now, zone)
 
 
-def calendar(moment: datetime, now: datetime, zone: tzinfo) -> str:
+def format_calendar(moment: datetime, now: datetime, zone: tzinfo) -> str:
     """Return ``moment`` by the calendar, as short as it is clear: "today 22:00", "Fri 22:00", "12 Dec 22:00"."""
     local, today = moment.astimezone(zone), now.astimezone(zone).date()
     if local.date() == today:
@@ -58,12 +58,12 @@ def calendar(moment: datetime, now: datetime, zone: tzinfo) -> str:
     return f"{local:%Y-%m-%d}"
 
 
-def since(moment: datetime, now: datetime, zone: tzinfo) -> str:
+def format_since(moment: datetime, now: datetime, zone: tzinfo) -> str:
     """Return `calendar` without the day where that is today: "10:00", "Fri 22:00"."""
-    return calendar(moment, now, zone).removeprefix("today ")
+    return format_calendar(moment, now, zone).removeprefix("today ")
 
 
-def span(moment: datetime, now: datetime, zone: tzinfo) -> str:
+def format_age(moment: datetime, now: datetime, zone: tzinfo) -> str:
     """Return how long ago ``moment`` was: "6 s", "5 min", "3 h", "yesterday", "4 d", "12 Sep"."""
     seconds = max(0.0, (now - moment).total_seconds())
     if seconds < _MINUTE:
@@ -79,13 +79,13 @@ def span(moment: datetime, now: datetime, zone: tzinfo) -> str:
     return f"{days} d" if days < 60 else f"{local.day} {local:%b}" if days < 300 else f"{local:%Y-%m-%d}"
 
 
-def ago(moment: datetime, now: datetime, zone: tzinfo) -> str:
+def format_ago(moment: datetime, now: datetime, zone: tzinfo) -> str:
     """Return `span` as an adverb: "6 s ago", "yesterday"."""
-    text = span(moment, now, zone)
+    text = format_age(moment, now, zone)
     return f"{text} ago" if text[0].isdigit() and text.endswith((" s", " min", " h", " d")) else text
 
 
-def lasting(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a duration: "0.21 s", "3.4 s", "12 s", "2m 11s", "48 m", "3h 05m"."""
     if seconds < 0.995:
         return f"{max(seconds, 0):.2f} s"
@@ -103,13 +103,13 @@ def lasting(seconds: float) -> str:
     return f"{whole // _DAY} d"
 
 
-def elapsed(seconds: float) -> str:
+def format_elapsed(seconds: float) -> str:
     """Return how long something has been going on, in whole seconds: "8 s", "2m 11s", "3h 05m"."""
     whole = int(max(seconds, 0))
-    return f"{whole} s" if whole < _MINUTE else lasting(whole)
+    return f"{whole} s" if whole < _MINUTE else format_duration(whole)
 
 
-def outcome(state: RunState, exit_code: int | None, number: int | None) -> str:
+def format_outcome(state: RunState, exit_code: int | None, number: int | None) -> str:
     """Return how a run ended: "ok", "exit 2", "SIGKILL", "timed out", "stopped", "lost"."""
     if state is RunState.SUCCEEDED:
         return "ok"
@@ -128,7 +128,7 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def waits_for(reason: Reason | None) -> str:
+def format_wait(reason: Reason | None) -> str:
     """Return in a word or two what a queued run waits for: "slot", "jitter"."""
     if reason is None:
         return ""
@@ -136,11 +136,11 @@ def waits_for(reason: Reason | None) -> str:
     return _WAITS.get(last.code) or render(last)
 
 
-def last(run: RecentRun, now: datetime, zone: tzinfo) -> str:
+def format_last_run(run: RecentRun, now: datetime, zone: tzinfo) -> str:
     """Return how and when a run ended: "ok 6 s ago", "exit 2, 3 h ago"."""
-    ended = outcome(run.state, run.exit_code, run.signal)
+    ended = format_outcome(run.state, run.exit_code, run.signal)
     gap = " " if run.state is RunState.SUCCEEDED else ", "
-    return f"{ended}{gap}{ago(run.finished_at, now, zone)}"
+    return f"{ended}{gap}{format_ago(run.finished_at, now, zone)}"
 
 
 def sparkline(runs: Sequence[RecentRun]) -> str:
@@ -150,10 +150,10 @@ def sparkline(runs: Sequence[RecentRun]) -> str:
     """
     known = [run.seconds for run in runs if run.state is RunState.SUCCEEDED and run.seconds is not None]
     usual = max(median(known), 1e-3) if known else 1.0
-    return "".join(_letter(run, usual) for run in runs)
+    return "".join(_bar(run, usual) for run in runs)
 
 
-def _letter(run: RecentRun, usual: float) -> str:
+def _bar(run: RecentRun, usual: float) -> str:
     if run.state is RunState.STOPPED:
         return STOPPED_RUN
     if run.state is not RunState.SUCCEEDED:
@@ -162,25 +162,25 @@ def _letter(run: RecentRun, usual: float) -> str:
     return BARS[min(max(height, 1), len(BARS)) - 1]
 
 
-def brief(schedule: str) -> str:
+def abbreviate_schedule(schedule: str) -> str:
     """Return a schedule's words with the abbreviations of a column: "every 10 s", "Fri 22:00"."""
     short = _DAY_AT.sub(lambda match: f"{match[1][:3]} {match[2]}", schedule)
     return _UNITS.sub(lambda match: _SHORT_UNITS[match[0]], short)
 
 
-def short_path(path: str, home: str) -> str:
+def abbreviate_path(path: str, home: str) -> str:
     """Return a path as a person says it: ``~`` for their home."""
     whole = PurePosixPath(path)
     return f"~/{whole.relative_to(home)}".removesuffix("/.") if home and whole.is_relative_to(home) else path
 
 
-def listed(names: Sequence[str], most: int = 2) -> str:
+def format_names(names: Sequence[str], most: int = 2) -> str:
     """Return "a, b and 3 more"."""
     if len(names) <= most:
         return ", ".join(names)
     return f"{', '.join(names[:most])} and {len(names) - most} more"
 
 
-def counted(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """Return "1 line", "2 lines"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

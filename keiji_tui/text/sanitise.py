@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST_LINE = 4_000
+MAX_LINE_LENGTH = 4_000
 
 # In this order: strings (OSC, DCS, SOS, PM, APC) up to their end or that of the text, CSI, other escapes.
 _SEQUENCE = re.compile(
@@ -17,7 +17,7 @@ _COLOUR = re.compile(r"[0-9;:]*")
 _TAB = 8
 
 
-def coloured(text: str, longest: int = LONGEST_LINE) -> str:
+def sanitise_line(text: str, longest: int = MAX_LINE_LENGTH) -> str:
     """Return one line of ``text`` in which the only escape sequences are those of colour and emphasis (SGR).
 
     Args:
@@ -50,10 +50,10 @@ def _plain(text: str) -> str:
         return text
     # What a carriage return would have overwritten on a terminal is what a progress bar leaves behind.
     text = text.rstrip("\r\n")
-    return "".join(_shown(letter) for letter in text.rpartition("\r")[2].expandtabs(_TAB))
+    return "".join(_printable(letter) for letter in text.rpartition("\r")[2].expandtabs(_TAB))
 
 
-def _shown(letter: str) -> str:
+def _printable(letter: str) -> str:
     category = unicodedata.category(letter)
     if category in {"Zl", "Zp"} or letter in "\n\v\f":
         return " "

@@ -18,19 +18,19 @@ _FAINT = 0.46  # of the way from black to white: letters that are no further fro
 _DIM = Style(dim=True)
 
 
-class WithoutColours(LineFilter):
+class ColourlessFilter(LineFilter):
     """Takes all colours out of what goes to the terminal."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
         """Return the same letters without colours; those that hardly stand out from what is behind them are dim."""
         return [
-            Segment(text, without_colours(style, background) if style is not None else None, control)
+            Segment(text, strip_colours(style, background) if style is not None else None, control)
             for text, style, control in segments
         ]
 
 
 @lru_cache(4096)
-def without_colours(style: Style, background: Color) -> Style:
+def strip_colours(style: Style, background: Color) -> Style:
     """Return a style that has no colours, with what else there is to it."""
     bare = style.without_color
     if style.meta:

@@ -73,10 +73,10 @@ LIGHT = Theme(
     },
 )
 
-OURS = (DARK, LIGHT)
+KEIJI_THEMES = (DARK, LIGHT)
 
 
-def names_of_ours(theme: Theme) -> dict[str, str]:
+def custom_variables(theme: Theme) -> dict[str, str]:
     """Return values for the names that our own style sheets use and a theme of the toolkit does not have."""
     colours = theme.to_color_system().generate()
     if colours["panel"] == "transparent":  # those that leave colours to the terminal have no shades
@@ -94,7 +94,7 @@ def names_of_ours(theme: Theme) -> dict[str, str]:
     }
 
 
-def shaded(variables: dict[str, str]) -> dict[str, str]:
+def resolve_auto_colours(variables: dict[str, str]) -> dict[str, str]:
     """Return a theme's variables with colours in place of "auto 60%", which is a shade in style sheets alone.
 
     Our text is content with styles of its own, in which it would be as bright as everything else.

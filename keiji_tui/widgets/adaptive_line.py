@@ -19,23 +19,23 @@ class AdaptiveLine(Widget):
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self._choices: Sequence[Sides] = ()
+        self._variants: Sequence[Sides] = ()
 
-    def put(self, *choices: Sides) -> None:
+    def set_variants(self, *choices: Sides) -> None:
         """Show the first of ``choices`` that fits, else the last one, its left side cut."""
-        if not _are_same(self._choices, choices):
-            self._choices = choices
+        if not _are_same(self._variants, choices):
+            self._variants = choices
             self.refresh()
 
     def render(self) -> Content:
         width = self.size.width
-        for left, right in self._choices:
+        for left, right in self._variants:
             room = width - right.cell_length
             if left.cell_length < room or (not right and left.cell_length <= room):
                 return Content.assemble(left.truncate(room, pad=True), right)
-        if not self._choices:
+        if not self._variants:
             return Content("")
-        left, right = self._choices[-1]
+        left, right = self._variants[-1]
         if right.cell_length + 8 > width:
             return left.truncate(width, ellipsis=True)
         return Content.assemble(left.truncate(width - right.cell_length - 1, ellipsis=True, pad=True), " ", right)

@@ -14,50 +14,50 @@ _ENOUGH = 16  # cells: a day and a time, a short name
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table.
+    """A column of a table. All widths are in terminal cells.
 
     Args:
-        least: cells below which it is not worth showing, unless it has less to say.
-        most: cells that it takes when there is room. Where its content is known it takes no more than that, and more
-            than ``most`` once all others have theirs.
-        rank: who goes first when there is no room: the highest rank.
-        right: whether it is aligned on the right.
-        is_mark: whether its first letter alone says it too, so that it is cut without an ellipsis.
-        keeps_end: whether it is cut at its beginning; for content of letters that are one cell wide.
-        enough: cells that it gets before any other one gets more.
-        shrinks: whether it goes down to its ``least`` before another one is left out.
-        grows: cells up to which it takes what no other column wants: it has more to say now and then.
-        brief: what stands in place of the title where there is less than ``most``, the longest first.
+        min_width: the column is hidden below this width, unless its content is narrower.
+        max_width: preferred maximum. If the content is wider, the column grows beyond it only after all other columns
+            have reached theirs.
+        priority: columns with lower numbers are placed first; those with the highest are hidden first.
+        align_right: whether the content is aligned on the right.
+        is_symbol: whether the first character alone carries the meaning, so that it may be cut without an ellipsis.
+        truncate_start: whether it is cut at its start; only for content of single-cell characters.
+        preferred_width: width that it gets before any other column grows.
+        is_shrinkable: whether it shrinks to ``min_width`` before a column of lower priority is hidden.
+        growth_limit: width up to which it takes space that no other column needs.
+        short_titles: titles used below ``max_width``, the longest first.
     """
 
     id: str
     title: str
-    least: int
-    most: int
-    rank: int
-    right: bool = False
-    is_mark: bool = False
-    keeps_end: bool = False
-    enough: int = _ENOUGH
-    shrinks: bool = False
-    grows: int = 0
-    brief: tuple[str, ...] = ()
+    min_width: int
+    max_width: int
+    priority: int
+    align_right: bool = False
+    is_symbol: bool = False
+    truncate_start: bool = False
+    preferred_width: int = _ENOUGH
+    is_shrinkable: bool = False
+    growth_limit: int = 0
+    short_titles: tuple[str, ...] = ()
 
     def title_at(self, width: int) -> str:
         """Return the title for so many cells."""
-        if width >= self.most or not self.brief:
+        if width >= self.max_width or not self.short_titles:
             return self.title
-        return next((title for title in self.brief if len(title) <= width), self.brief[-1])
+        return next((title for title in self.short_titles if len(title) <= width), self.short_titles[-1])
 
-    def goal(self, wanted: Mapping[str, int]) -> int:
+    def full_width(self, wanted: Mapping[str, int]) -> int:
         """Return the cells in which nothing of it is cut."""
         if self.id not in wanted:
-            return max(self.least, self.most)
+            return max(self.min_width, self.max_width)
         titled = cell_len(self.title) + _ARROW if self.title else 0
-        return max(wanted[self.id], min(self.least, titled))
+        return max(wanted[self.id], min(self.min_width, titled))
 
 
-def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
+def fit_columns(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
     """Return the columns that fit into ``available`` cells, in their order, each with its width.
 
     Those of low rank are shown first. What is left over goes to what is cut, so nothing is cut while there is room.
@@ -66,21 +66,21 @@ def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int)
     Args:
         wanted: id → cells that the content of a column takes, where that is known.
     """
-    goals = {column.id: column.goal(wanted) for column in columns}
+    goals = {column.id: column.full_width(wanted) for column in columns}
     given: dict[str, int] = {}
     spare = available + GAP
-    for column in sorted(columns, key=lambda column: column.rank):
+    for column in sorted(columns, key=lambda column: column.priority):
         goal = goals[column.id]
         if not goal:
             continue  # it has neither title nor content
         width = min(_needed(column, goal), spare - GAP)
-        if width < min(column.least, goal):
+        if width < min(column.min_width, goal):
             break  # a smaller one of higher rank would be gone again on a wider screen
         given[column.id] = width
         spare -= width + GAP
     for column, limit in _growth([column for column in columns if column.id in given], goals):
         more = max(0, limit - given[column.id])
-        more = min(spare, more) if more <= spare or not column.is_mark else 0
+        more = min(spare, more) if more <= spare or not column.is_symbol else 0
         given[column.id] += more
         spare -= more
     return [(column, given[column.id]) for column in columns if column.id in given]
@@ -88,17 +88,17 @@ def widths(columns: Sequence[Column], wanted: Mapping[str, int], available: int)
 
 def _needed(column: Column, goal: int) -> int:
     """Return the cells that a column has before one of higher rank is shown."""
-    if column.is_mark or column.shrinks:
-        return min(column.least, goal)
-    return min(goal, max(column.enough, column.least))
+    if column.is_symbol or column.is_shrinkable:
+        return min(column.min_width, goal)
+    return min(goal, max(column.preferred_width, column.min_width))
 
 
 def _growth(shown: Sequence[Column], goals: Mapping[str, int]) -> Iterator[tuple[Column, int]]:
     """Yield who is given more, one after the other, and up to how much."""
-    ranked = sorted(shown, key=lambda column: column.rank)
-    texts = [column for column in ranked if not column.is_mark]
-    yield from ((column, min(goals[column.id], column.enough)) for column in texts)
-    yield from ((column, min(goals[column.id], column.most)) for column in texts)
+    ranked = sorted(shown, key=lambda column: column.priority)
+    texts = [column for column in ranked if not column.is_symbol]
+    yield from ((column, min(goals[column.id], column.preferred_width)) for column in texts)
+    yield from ((column, min(goals[column.id], column.max_width)) for column in texts)
     yield from ((column, goals[column.id]) for column in texts)
-    yield from ((column, goals[column.id]) for column in ranked if column.is_mark)
-    yield from ((column, column.grows) for column in texts)
+    yield from ((column, goals[column.id]) for column in ranked if column.is_symbol)
+    yield from ((column, column.growth_limit) for column in texts)

@@ -10,7 +10,7 @@ from keiji_engine.bus.views import RecentRun
 from keiji_tui.text.format import FAILED_RUN, sparkline
 
 
-def bars(runs: Sequence[RecentRun], colour: str = "$primary") -> Content:
+def run_bars(runs: Sequence[RecentRun], colour: str = "$primary") -> Content:
     """Return a letter for each run, oldest first."""
     letters = ((letter, "$text-error" if letter == FAILED_RUN else colour) for letter in sparkline(runs))
     return Content.assemble(*letters)

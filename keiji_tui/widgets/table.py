@@ -19,7 +19,7 @@ from textual.visual import RenderOptions
 
 from keiji_tui.actions.action import Scope
 from keiji_tui.actions.bindings import bindings
-from keiji_tui.widgets.columns import GAP, Column, widths
+from keiji_tui.widgets.columns import GAP, Column, fit_columns
 
 Cell = Content | Sequence[Content]  # of several, the first one that fits is shown
 Cells = Mapping[str, Cell]
@@ -56,7 +56,7 @@ class Table(ScrollView, can_focus=True):
         def control(self) -> Table:
             return self.table
 
-    class Chosen(Message):
+    class Activated(Message):
         """A row was clicked a second time."""
 
         def __init__(self, table: Table, key: str) -> None:
@@ -84,22 +84,22 @@ class Table(ScrollView, can_focus=True):
         super().__init__(id=id)
         self._columns = columns
         self._describe = describe
-        self._room = 0
-        self._given: Sequence[str] = ()
+        self._visible_rows = 0
+        self._source_keys: Sequence[str] = ()
         self._keys: list[str] = []
-        self._places: dict[str, int] = {}
-        self._wanted: dict[str, int] = {}
-        self._shown: list[tuple[Column, int]] = []
+        self._index_of: dict[str, int] = {}
+        self._content_widths: dict[str, int] = {}
+        self._layout: list[tuple[Column, int]] = []
         self._painted: dict[int, tuple[Content, str]] = {}  # by the line under the titles
-        self._fresh: dict[str, Content] = {}  # rows as they are to be until the next look at them
+        self._rendered: dict[str, Content] = {}  # rows as they are to be until the next look at them
         self._marked: Collection[str] = ()
         self._sorted: tuple[str, bool] = ("", False)
         self.selected: str | None = None
-        self.nothing = Content("")  # what stands in place of rows where there are none
+        self.empty_text = Content("")  # what stands in place of rows where there are none
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def put(
+    def set_rows(
         self,
         keys: Sequence[str],
         wanted: Mapping[str, int] | None = None,
@@ -118,21 +118,21 @@ class Table(ScrollView, can_focus=True):
         if sorted_by != self._sorted:
             self._sorted = sorted_by
             self.refresh_line(self.scroll_offset.y)
-        if wanted is not None and wanted != self._wanted:
-            self._wanted = dict(wanted)
+        if wanted is not None and wanted != self._content_widths:
+            self._content_widths = dict(wanted)
             self._lay_out()
-        if keys is self._given or keys == self._keys:
+        if keys is self._source_keys or keys == self._keys:
             self.repaint()
             return
-        place = self._places.get(self.selected or "", 0)
+        place = self._index_of.get(self.selected or "", 0)
         kept, offset = self._anchor(place)
-        self._given, self._keys = keys, list(keys)
-        self._places = dict(zip(keys, range(len(keys)), strict=True))
+        self._source_keys, self._keys = keys, list(keys)
+        self._index_of = dict(zip(keys, range(len(keys)), strict=True))
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
-        if self.selected not in self._places:
+        if self.selected not in self._index_of:
             self._select(min(place, len(self._keys) - 1))
-        elif kept in self._places:
-            self.scroll_to(y=max(0, self._places[kept] - offset), animate=False, immediate=True, force=True)
+        elif kept in self._index_of:
+            self.scroll_to(y=max(0, self._index_of[kept] - offset), animate=False, immediate=True, force=True)
         self.repaint()
 
     def _anchor(self, place: int) -> tuple[str, int]:
@@ -143,27 +143,27 @@ class Table(ScrollView, can_focus=True):
 
     def repaint(self) -> None:
         """Refresh those lines that would look different now: a line costs a third of a millisecond to paint."""
-        self._fresh.clear()
+        self._rendered.clear()
         top = self.scroll_offset.y
         for y in range(self.size.height - _HEADER):
             painted = self._painted.get(y)
-            if painted is not None and not _are_same(painted, self._due(top + y)):
+            if painted is not None and not _are_same(painted, self._expected(top + y)):
                 self.refresh_line(top + y + _HEADER)
 
-    def _due(self, index: int) -> Painted:
+    def _expected(self, index: int) -> Painted:
         """Return what there is to be in the row of ``index``, and in which style."""
         if index >= len(self._keys):
-            return (self.nothing, "row") if not self._keys and index == 1 else None
+            return (self.empty_text, "row") if not self._keys and index == 1 else None
         key = self._keys[index]
-        content = self._fresh.get(key)
+        content = self._rendered.get(key)
         if content is None:
-            content = self._fresh[key] = self._row(key)
+            content = self._rendered[key] = self._row(key)
         return content, "selected" if key == self.selected else "row"
 
     def select(self, key: str) -> None:
         """Select the row of ``key``, where there is one."""
-        if key in self._places:
-            self._select(self._places[key])
+        if key in self._index_of:
+            self._select(self._index_of[key])
 
     def _select(self, index: int) -> None:
         key = self._keys[index] if 0 <= index < len(self._keys) else None
@@ -176,7 +176,7 @@ class Table(ScrollView, can_focus=True):
 
     def _reveal(self) -> None:
         """Scroll as little as it takes to have the selected row in view."""
-        index = self._places.get(self.selected or "")
+        index = self._index_of.get(self.selected or "")
         if index is not None:
             room = max(1, self.size.height - _HEADER)
             top = max(min(self.scroll_offset.y, index), index - room + 1)
@@ -186,7 +186,7 @@ class Table(ScrollView, can_focus=True):
 
     def action_rows(self, count: int) -> None:
         """Move the selection by so many rows."""
-        index = self._places.get(self.selected or "", 0) + count
+        index = self._index_of.get(self.selected or "", 0) + count
         self._select(min(max(index, 0), len(self._keys) - 1))
 
     def action_half(self, direction: int) -> None:
@@ -204,13 +204,13 @@ class Table(ScrollView, can_focus=True):
         if event.y < _HEADER or index >= len(self._keys):
             return
         if event.chain > 1:
-            self.post_message(self.Chosen(self, self._keys[index]))
+            self.post_message(self.Activated(self, self._keys[index]))
         else:
             self._select(index)
 
     def _click_title(self, x: int) -> None:
         end = 1
-        for column, width in self._shown:
+        for column, width in self._layout:
             end += width + GAP
             if x < end:
                 self.post_message(self.TitleClicked(self, column.id))
@@ -222,27 +222,29 @@ class Table(ScrollView, can_focus=True):
         self._lay_out()
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
         # Lines at the top come and go: whoever has scrolled away from the selection is left there.
-        before, self._room = self._room, self.size.height - _HEADER
-        if before < 1 or 0 <= self._places.get(self.selected or "", 0) - self.scroll_offset.y < before:
+        before, self._visible_rows = self._visible_rows, self.size.height - _HEADER
+        if before < 1 or 0 <= self._index_of.get(self.selected or "", 0) - self.scroll_offset.y < before:
             self._reveal()
 
     def _lay_out(self) -> None:
-        self._shown = widths(self._columns, self._wanted, max(1, self.scrollable_content_region.width - 2))
+        self._layout = fit_columns(
+            self._columns, self._content_widths, max(1, self.scrollable_content_region.width - 2)
+        )
         self._painted.clear()
-        self._fresh.clear()
+        self._rendered.clear()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._painted.clear()
-        self._fresh.clear()
+        self._rendered.clear()
 
     def _row(self, key: str) -> Content:
         return self._line(self._describe(key), _MARK if key in self._marked else _NO_MARK)
 
     def _titles(self) -> Content:
         titles = {}
-        for column, width in self._shown:
+        for column, width in self._layout:
             arrow = ("↓" if self._sorted[1] else "↑") if column.id == self._sorted[0] else ""
             name = column.title_at(width)
             gap = " " if arrow and len(name) + 2 <= width and name else ""
@@ -252,13 +254,13 @@ class Table(ScrollView, can_focus=True):
 
     def _line(self, cells: Cells, mark: Content) -> Content:
         parts: list[Content | str] = []
-        for column, width in self._shown:
+        for column, width in self._layout:
             cell = _fitting(cells.get(column.id, _NOTHING), width)
-            if column.keeps_end and cell.cell_length > width:
+            if column.truncate_start and cell.cell_length > width:
                 cell = cell[len(cell) - width :]
-            cell = cell.truncate(width, ellipsis=not column.is_mark)
+            cell = cell.truncate(width, ellipsis=not column.is_symbol)
             padding = " " * (width - cell.cell_length)
-            parts += [padding, cell, " " * GAP] if column.right else [cell, padding, " " * GAP]
+            parts += [padding, cell, " " * GAP] if column.align_right else [cell, padding, " " * GAP]
         return Content.assemble(mark, *parts[:-1])
 
     def render_line(self, y: int) -> Strip:
@@ -266,7 +268,7 @@ class Table(ScrollView, can_focus=True):
         if y < _HEADER:
             due: Painted = (self._titles(), "title")
         else:
-            due = self._due(self.scroll_offset.y + y - _HEADER)
+            due = self._expected(self.scroll_offset.y + y - _HEADER)
             self._painted[y - _HEADER] = due if due is not None else _BLANK
         if due is None:
             return Strip.blank(width, self.rich_style)

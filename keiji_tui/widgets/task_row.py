@@ -13,21 +13,39 @@ from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.requests import progress_label
 from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text.format import brief, elapsed, last, lasting, outcome, until, waits_for
+from keiji_tui.text.format import (
+    abbreviate_schedule,
+    format_duration,
+    format_elapsed,
+    format_last_run,
+    format_outcome,
+    format_until,
+    format_wait,
+)
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.columns import Column
-from keiji_tui.widgets.run_bars import bars
+from keiji_tui.widgets.run_bars import run_bars
 from keiji_tui.widgets.table import Cell
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
-    Column("name", "NAME", 16, 40, 1, enough=24, shrinks=True),
-    Column("schedule", "SCHEDULE", 10, 24, 4, enough=16, shrinks=True),
-    Column("next", "NEXT", 11, 30, 2, enough=14, grows=48),
+    Column("name", "NAME", 16, 40, 1, preferred_width=24, is_shrinkable=True),
+    Column("schedule", "SCHEDULE", 10, 24, 4, preferred_width=16, is_shrinkable=True),
+    Column("next", "NEXT", 11, 30, 2, preferred_width=14, growth_limit=48),
     Column("last", "LAST", 16, 20, 3),
-    Column("took", "TOOK", 6, 7, 5, right=True),
-    Column("runs", "LAST 20 RUNS", 5, 20, 6, keeps_end=True, enough=10, shrinks=True, brief=("LAST RUNS", "RUNS")),
-    Column("source", "", 1, 16, 1, is_mark=True),
+    Column("took", "TOOK", 6, 7, 5, align_right=True),
+    Column(
+        "runs",
+        "LAST 20 RUNS",
+        5,
+        20,
+        6,
+        truncate_start=True,
+        preferred_width=10,
+        is_shrinkable=True,
+        short_titles=("LAST RUNS", "RUNS"),
+    ),
+    Column("source", "", 1, 16, 1, is_symbol=True),
 )
 COLOURS = {
     TaskState.RUNNING: "$text-accent",
@@ -46,20 +64,20 @@ _BAR = 10  # cells of the bar that shows how far a run has got
 _DIFFERS = "◆ sources differ"
 
 
-def wanted(tasks: Iterable[TaskView]) -> dict[str, int]:
+def content_widths(tasks: Iterable[TaskView]) -> dict[str, int]:
     """Return how many cells the content of columns would take: names, schedules, and states that last."""
     names = schedules = 0
     differs, following = 0, _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
-        schedules = max(schedules, cell_len(brief(plain(task.schedule_description))))
+        schedules = max(schedules, cell_len(abbreviate_schedule(plain(task.schedule_description))))
         differs = len(_DIFFERS) if task.source_changes else differs
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
     return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": differs}
 
 
-def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
+def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
     """Return a task's cells by the id of their column."""
     state = state_of(task)
     colour = COLOURS[state]
@@ -67,15 +85,15 @@ def cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
     quiet = "$text-disabled" if is_off else "$text-muted"
     recent = task.recent[-1] if task.recent else None
     is_bad = recent is not None and recent.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-    took = lasting(recent.seconds) if recent and recent.seconds is not None else ""
+    took = format_duration(recent.seconds) if recent and recent.seconds is not None else ""
     return {
         "state": Content.styled(state.glyph, colour),
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),
-        "schedule": Content.styled(brief(plain(task.schedule_description)), quiet),
+        "schedule": Content.styled(abbreviate_schedule(plain(task.schedule_description)), quiet),
         "next": _next(task, state, store, now),
         "last": _last(recent, "$text-error" if is_bad else quiet, store, now),
         "took": Content.styled(took, quiet),
-        "runs": bars(task.recent[-20:], "$text-disabled" if is_off else "$bar"),
+        "runs": run_bars(task.recent[-20:], "$text-disabled" if is_off else "$bar"),
         "source": _source(task, store),
     }
 
@@ -84,7 +102,7 @@ def _last(run: RecentRun | None, colour: str, store: Store, now: datetime) -> Ce
     """Return how the last run ended and when; where there is no room, how."""
     if run is None:
         return Content.styled("never ran", colour)
-    texts = (last(run, now, store.zone), outcome(run.state, run.exit_code, run.signal))
+    texts = (format_last_run(run, now, store.zone), format_outcome(run.state, run.exit_code, run.signal))
     return [Content.styled(text, colour) for text in texts]
 
 
@@ -95,10 +113,10 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if state is TaskState.RUNNING:
         since = task.running_since
         count, gap = (f"{task.running} running", ", ") if task.running > 1 else ("running", " ")
-        took = f"{count}{gap}{elapsed((now - since).total_seconds())}" if since else count
+        took = f"{count}{gap}{format_elapsed((now - since).total_seconds())}" if since else count
         return [Content.styled(text, COLOURS[state]) for text in (*_progress(task, took), took, count)]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
-        return Content.styled(state.word, "$text-disabled")
+        return Content.styled(state.label, "$text-disabled")
     if state in (TaskState.HELD, TaskState.PAUSED):
         return _kept_back(task)
     if store.pause is not None:
@@ -106,12 +124,12 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if state is TaskState.QUEUED:
         return _waiting(task, store, now)
     if task.retry_at is not None:
-        return Content.styled(f"retry {until(task.retry_at, now, store.zone)}", COLOURS[TaskState.RETRYING])
-    if not store.is_scheduling():
+        return Content.styled(f"retry {format_until(task.retry_at, now, store.zone)}", COLOURS[TaskState.RETRYING])
+    if not store.is_scheduler_up():
         return Content.styled("scheduler off", "$text-warning")
     if task.next_execution_time is None:
         return Content.styled("never", "$text-disabled")
-    return Content(until(task.next_execution_time, now, store.zone))
+    return Content(format_until(task.next_execution_time, now, store.zone))
 
 
 def _progress(task: TaskView, took: str) -> list[str]:
@@ -141,10 +159,10 @@ def _kept_back(task: TaskView) -> list[Content]:
 
 def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
     """Return what the run that is due waits for, at its fullest first."""
-    reason = plain(waits_for(task.waiting))
-    texts = [f"waits: {reason}" if reason else TaskState.QUEUED.word]
+    reason = plain(format_wait(task.waiting))
+    texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:
-        when = until(task.waiting_until, now, store.zone)
+        when = format_until(task.waiting_until, now, store.zone)
         texts = [f"waits: {reason}, {when}", f"{reason} {when}", f"waits {when}", *texts]
     return [Content.styled(text, COLOURS[TaskState.QUEUED]) for text in texts]
 
@@ -152,5 +170,5 @@ def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
 def _source(task: TaskView, store: Store) -> Content:
     if not task.source_changes:
         return Content("")
-    colour = "$text-warning" if store.is_offered(task) else "$text-disabled"
+    colour = "$text-warning" if store.is_rebuild_offered(task) else "$text-disabled"
     return Content.styled(_DIFFERS, colour)

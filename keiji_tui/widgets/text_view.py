@@ -27,16 +27,16 @@ class TextView(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: list[Content] = []
-        self._parts: list[int] = []
+        self._sections: list[int] = []
         self._pan = 0
 
-    def put(self, lines: Sequence[Content], parts: Sequence[int] = ()) -> None:
+    def set_lines(self, lines: Sequence[Content], parts: Sequence[int] = ()) -> None:
         """Show other lines where they differ; where one has scrolled to is kept.
 
         Args:
             parts: the numbers of those lines with which a part begins.
         """
-        self._parts = list(parts)
+        self._sections = list(parts)
         if len(lines) == len(self._lines) and all(a.is_same(b) for a, b in zip(lines, self._lines, strict=True)):
             return
         self._lines = list(lines)
@@ -63,11 +63,11 @@ class TextView(ScrollView, can_focus=True):
         self._pan = max(0, min(self._pan + cells, longest - self.size.width // 2))
         self.refresh()
 
-    def action_part(self, direction: int) -> None:
+    def action_section(self, direction: int) -> None:
         """Go to where the next part begins (1), or this one or the one before it (-1)."""
         here = round(self.scroll_offset.y)
-        before = [line for line in self._parts if line < here]
-        behind = [line for line in self._parts if line > here]
+        before = [line for line in self._sections if line < here]
+        behind = [line for line in self._sections if line > here]
         if direction > 0 and behind:
             self._show(behind[0])
         elif direction < 0:

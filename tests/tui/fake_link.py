@@ -26,7 +26,7 @@ from keiji_engine.bus.protocol import (
     Upcoming,
 )
 from keiji_engine.bus.views import DirectiveView, DueInstant, LinkChanged, LinkState
-from keiji_tui.engine.link import LogPart, Logs
+from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.engine.service_logs import ServiceLogs
 from keiji_tui.state.store import Update
 
@@ -49,13 +49,13 @@ class FakeLink:
         self.oldest: dict[str, int] = {}  # slug → the position before which nothing of it is kept any more
         self.reads: list[int | None] = []
         self.log_folder = Path("/nonexistent")
-        self.service_logs: Logs = ServiceLogs(lambda service: self.log_folder / f"{service}.log")
+        self.service_logs: LogLink = ServiceLogs(lambda service: self.log_folder / f"{service}.log")
         self.seq = 0
         self.boot = "boot-1"
         self.sent: list[Directive] = []
         self.followed: list[str] = []
         self.starts = self.makes = 0
-        self.in_the_way: KeijiError | None = None  # why no engine could work on the workspace
+        self.workspace_error: KeijiError | None = None  # why no engine could work on the workspace
         self.make_error: KeijiError | None = None
         self.start_error: KeijiError | None = None
         self.answer: Callable[[Directive], KeijiError | None] = lambda directive: None
@@ -167,7 +167,7 @@ class FakeLink:
             raise EngineOffline
         return Upcoming(id="upcoming", task=task, zone=self.zone, instants=self.instants[:count])
 
-    async def agenda(self) -> Timeline:
+    async def timeline(self) -> Timeline:
         if self.is_offline:
             raise EngineOffline
         return self.day
@@ -189,14 +189,14 @@ class FakeLink:
             raise EngineOffline
         return self.ledger[:limit]
 
-    async def trouble(self) -> KeijiError | None:
-        return self.in_the_way
+    async def check_workspace(self) -> KeijiError | None:
+        return self.workspace_error
 
-    async def make_workspace(self) -> None:
+    async def create_workspace(self) -> None:
         self.makes += 1
         if self.make_error is not None:
             raise self.make_error
-        self.in_the_way = None
+        self.workspace_error = None
 
     async def start_engine(self) -> None:
         self.starts += 1

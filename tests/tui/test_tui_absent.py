@@ -23,7 +23,7 @@ MISSING = WorkspaceMissing("there is no workspace in /srv/keiji", hint="keiji in
 
 def without_workspace() -> FakeLink:
     link = FakeLink(GONE)
-    link.in_the_way = MISSING
+    link.workspace_error = MISSING
     return link
 
 
@@ -64,7 +64,7 @@ async def test_what_went_wrong_stays_on_the_screen(fails: str) -> None:
     async with running(app, (80, 24)) as pilot:
         await until(pilot, sees(app, "There is no workspace"))
         await press(pilot, "i")
-        await until(pilot, lambda: app.store.failed_start)
+        await until(pilot, lambda: app.store.start_error)
         app.clear_notifications()
         title = "There is no workspace" if fails == "make" else "No engine is running."
         await until(pilot, sees(app, title, "no space left on device", "remove something"))
@@ -84,14 +84,14 @@ async def test_a_read_only_terminal_names_the_command_alone() -> None:
 
 async def test_settings_that_cannot_be_used_are_shown_with_their_line_until_they_are_put_right() -> None:
     link = FakeLink(GONE)
-    link.in_the_way = InvalidSettings("/srv/keiji/settings.conf, line 3: TIME_ZONE='Mars/Base'; allowed: a zone")
+    link.workspace_error = InvalidSettings("/srv/keiji/settings.conf, line 3: TIME_ZONE='Mars/Base'; allowed: a zone")
     app = center(link)
     async with running(app, (80, 24)) as pilot:
         await until(pilot, sees(app, "settings.conf, line 3: TIME_ZONE='Mars/Base'", "Put that right"))
         await press(pilot, "s")
         await until(pilot, lambda: any("line 3" in text for text in said(app)))
         assert not link.starts
-        link.in_the_way = None
+        link.workspace_error = None
         await until(pilot, sees(app, "No engine is running.", "s  starts it"))
 
 
@@ -100,12 +100,12 @@ async def test_settings_that_cannot_be_used_are_shown_with_their_line_until_they
 
 async def test_looking_for_a_workspace_makes_nothing_nor_does_starting_on_none(tmp_path: Path) -> None:
     link = BusLink(Paths.under(tmp_path / "root"))
-    assert isinstance(await link.trouble(), WorkspaceMissing)
+    assert isinstance(await link.check_workspace(), WorkspaceMissing)
     with pytest.raises(WorkspaceMissing):
         await link.start_engine()
     assert not list(tmp_path.iterdir())
-    await link.make_workspace()
-    assert await link.trouble() is None
+    await link.create_workspace()
+    assert await link.check_workspace() is None
 
 
 async def test_of_a_workspace_that_cannot_be_made_nothing_remains(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_of_a_workspace_that_cannot_be_made_nothing_remains(tmp_path: Path
     (tmp_path / "root" / "workspace").mkdir(parents=True)
     (tmp_path / "root" / "workspace" / "pyproject.toml").symlink_to(tmp_path / "missing" / "file")
     with pytest.raises(KeijiError, match=r"cannot create .*pyproject\.toml: File exists"):
-        await BusLink(paths).make_workspace()
+        await BusLink(paths).create_workspace()
     assert [path.name for path in (tmp_path / "root" / "workspace").iterdir()] == ["pyproject.toml"]
 
 
@@ -122,8 +122,8 @@ async def test_settings_that_are_there_stay_and_are_told_where_they_cannot_be_us
     paths.workspace.mkdir()
     paths.settings.write_text("ROTATE_LOGS=1\nROTATE_LOGS=2\n")
     link = BusLink(paths)
-    assert "line 2" in str(await link.trouble())
-    for attempt in (link.make_workspace, link.start_engine):
+    assert "line 2" in str(await link.check_workspace())
+    for attempt in (link.create_workspace, link.start_engine):
         with pytest.raises(InvalidSettings, match="line 2"):
             await attempt()
     assert list(paths.workspace.iterdir()) == [paths.settings]

@@ -136,7 +136,7 @@ class Person:
             await settle(self._pilot)
         tasks.remove_class("-zoom-log", "-zoom-table")
         tasks.log_pane.prompt.close()
-        app.store.unmark()
+        app.store.clear_marks()
         tasks.drop_filter()
         tasks.set_focus(tasks.table)
         tasks.table.select("ping_google")

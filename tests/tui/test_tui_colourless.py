@@ -17,7 +17,7 @@ from waiting import until
 
 from keiji_tui.app import ControlCenter
 from keiji_tui.logs.view import LogView
-from keiji_tui.theme.colourless import without_colours
+from keiji_tui.theme.colourless import strip_colours
 
 BLACK = Color.parse("#000000")
 ATTRIBUTES = {"", *map(str, (*range(10), *range(21, 30)))}  # bold, dim, italic, underlined, reverse …, and their ends
@@ -70,8 +70,8 @@ async def test_no_part_of_the_screen_has_a_colour(app: ControlCenter) -> None:
 
 def test_letters_that_stand_back_are_dim() -> None:
     meta = Style.from_meta({"@click": "x"})
-    assert without_colours(Style.parse("#687180 on #14171c"), BLACK) == Style(dim=True)
-    assert without_colours(Style.parse("bold #99a3b2 on #14171c") + meta, BLACK) == Style(bold=True) + meta
-    assert without_colours(Style.parse("reverse #687180 on #14171c"), BLACK) == Style(reverse=True)
-    assert without_colours(Style.parse("red on blue"), BLACK) == Style()
-    assert without_colours(Style(), BLACK) == Style()
+    assert strip_colours(Style.parse("#687180 on #14171c"), BLACK) == Style(dim=True)
+    assert strip_colours(Style.parse("bold #99a3b2 on #14171c") + meta, BLACK) == Style(bold=True) + meta
+    assert strip_colours(Style.parse("reverse #687180 on #14171c"), BLACK) == Style(reverse=True)
+    assert strip_colours(Style.parse("red on blue"), BLACK) == Style()
+    assert strip_colours(Style(), BLACK) == Style()

@@ -148,10 +148,10 @@ async def test_the_history_says_how_far_each_run_was_from_the_median() -> None:
      (None, 2.0, ""), (2.0, None, "")],
 )  # fmt: skip
 def test_how_far_a_duration_is_from_the_usual(seconds: float | None, usually: float | None, words: str) -> None:
-    assert durations.times(seconds, usually) == words
+    assert durations.format_ratio(seconds, usually) == words
 
 
 def test_there_is_no_usual_before_there_are_three_runs_that_went_well() -> None:
-    assert durations.usual(recent(1, 2, "x", "x")) is None
-    assert durations.usual(recent(1, 2, 9, "x")) == 2
-    assert durations.usual(recent(0, 0, 0)) == 0.001
+    assert durations.median_duration(recent(1, 2, "x", "x")) is None
+    assert durations.median_duration(recent(1, 2, 9, "x")) == 2
+    assert durations.median_duration(recent(0, 0, 0)) == 0.001

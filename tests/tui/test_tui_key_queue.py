@@ -103,14 +103,14 @@ async def test_keys_of_one_packet_behave_as_if_they_were_typed_one_by_one() -> N
     async with running(app) as pilot:
         burst(app, "/report\nw")
         await until(pilot, lambda: isinstance(app.screen, WhyScreen))
-        assert app.store.filter == "report"
+        assert app.store.name_filter == "report"
         burst(app, "\x1b\x1b/xyz\x1bD")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        assert app.store.filter == ""
+        assert app.store.name_filter == ""
         burst(app, "backup\n5/x\nq")
         await until(pilot, lambda: verbs(link) == [Delete])
         await until(pilot, lambda: not app.is_running)
-        assert app.store.book.entries
+        assert app.store.ledger.entries
         assert isinstance(app.base_screen, LedgerScreen) or not app.screen_stack
 
 
@@ -138,7 +138,7 @@ async def test_pasted_text_keeps_its_place_among_keys() -> None:
     app, _ = live()
     async with running(app) as pilot:
         send(app, key("/"), events.Paste("repo"), key("r"), key("\n"), key("j"))
-        await until(pilot, lambda: app.store.filter == "repor" and app.focused is table(app))
+        await until(pilot, lambda: app.store.name_filter == "repor" and app.focused is table(app))
 
 
 async def test_alt_with_a_letter_is_escape_and_the_letter() -> None:
@@ -147,7 +147,7 @@ async def test_alt_with_a_letter_is_escape_and_the_letter() -> None:
         burst(app, "/ping")
         send(app, events.Key("alt+shift+h", "H"))
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
-        assert app.store.filter == ""
+        assert app.store.name_filter == ""
         send(app, events.Key("alt+w", "w"))
         await until(pilot, lambda: isinstance(app.screen, WhyScreen))
         assert app.base_screen is app.tasks_screen

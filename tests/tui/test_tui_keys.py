@@ -38,7 +38,7 @@ async def test_bound_keys_do_what_the_usual_ones_did() -> None:
         await press(pilot, "n")
         await until(pilot, lambda: app.base_screen.selected_task == app.store.tasks["b"])
         await press(pilot, "ctrl+f", "b")
-        await until(pilot, lambda: app.store.shown() == ["b"])
+        await until(pilot, lambda: app.store.visible_slugs() == ["b"])
 
 
 async def test_footer_help_palette_and_reasons_name_them() -> None:

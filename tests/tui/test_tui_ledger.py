@@ -80,7 +80,7 @@ async def test_what_is_done_here_is_sent_at_once_and_then_moves_on() -> None:
         link.lines = ("disabled task ping",)
         link.hold.set()
         await until(pilot, sees(app, "done after", "disabled task ping", "$ keiji task disable ping"))
-        assert len(app.store.book.entries) == 1
+        assert len(app.store.ledger.entries) == 1
 
 
 async def test_what_others_do_comes_as_it_happens_and_the_selection_stays() -> None:

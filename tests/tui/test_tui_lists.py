@@ -32,13 +32,13 @@ async def test_s_sorts_by_the_next_column_and_the_header_says_which_way() -> Non
         for arrow, order in (("NEXT ↑", "bac"), ("LAST ↓", "abc"), ("TOOK ↓", "bac"), (" ↑  NAME", "abc")):
             await press(pilot, "S")
             await until(pilot, sees(app, arrow), arrow)
-            assert app.store.shown() == list(order), arrow
+            assert app.store.visible_slugs() == list(order), arrow
         await press(pilot, "S", "S", "I")
         await until(pilot, sees(app, "NEXT ↓", "by next run ↓"))
-        assert app.store.shown() == ["a", "b", "c"], "what is never due stays last"
+        assert app.store.visible_slugs() == ["a", "b", "c"], "what is never due stays last"
         await press(pilot, "S", "S", "S", "S", "I")
         await until(pilot, sees(app, "NAME ↓"))
-        assert app.store.shown() == ["c", "b", "a"]
+        assert app.store.visible_slugs() == ["c", "b", "a"]
 
 
 async def test_a_click_on_a_title_sorts_and_a_second_one_turns_it_round() -> None:
@@ -56,9 +56,9 @@ async def test_a_row_moves_when_what_it_is_sorted_by_changes() -> None:
     async with running(app) as pilot:
         await press(pilot, "S")
         link.happen(TaskChanged(task=task("t4", next_execution_time=after(seconds=2))))
-        await until(pilot, lambda: app.store.shown() == ["t0", "t4", "t1", "t2", "t3"])
+        await until(pilot, lambda: app.store.visible_slugs() == ["t0", "t4", "t1", "t2", "t3"])
         link.happen(TaskRemoved(slug="t0"), TaskChanged(task=task("new", next_execution_time=after(seconds=90))))
-        await until(pilot, lambda: app.store.shown() == ["t4", "t1", "new", "t2", "t3"])
+        await until(pilot, lambda: app.store.visible_slugs() == ["t4", "t1", "new", "t2", "t3"])
 
 
 # ── kinds ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -75,25 +75,25 @@ async def test_f_shows_one_kind_after_the_other_and_escape_shows_all() -> None:
             ("edited", "with other sources"), ("fresh", "not built"),
         ):  # fmt: skip
             await press(pilot, "f")
-            await until(pilot, lambda wanted=slug: app.store.shown() == [wanted], slug)
+            await until(pilot, lambda wanted=slug: app.store.visible_slugs() == [wanted], slug)
             await until(pilot, sees(app, f"1 of 7 {word}"))
         await press(pilot, "f")
-        await until(pilot, lambda: len(app.store.shown()) == 7)
+        await until(pilot, lambda: len(app.store.visible_slugs()) == 7)
         await press(pilot, "f", "slash", "r", "enter")
         await until(pilot, sees(app, "1 of 7 running with “r”"))
         link.happen(TaskChanged(task=task("runs")))
         await until(pilot, sees(app, "no task is running with “r” – esc shows all"))
         await press(pilot, "escape")
-        await until(pilot, lambda: len(app.store.shown()) == 7)
+        await until(pilot, lambda: len(app.store.visible_slugs()) == 7)
 
 
 async def test_kinds_of_which_there_are_none_are_passed_over() -> None:
     app, _ = live(task("a"), task("b", is_disabled=True))
     async with running(app) as pilot:
         await press(pilot, "f")
-        await until(pilot, lambda: app.store.shown() == ["b"])
+        await until(pilot, lambda: app.store.visible_slugs() == ["b"])
         await press(pilot, "f")
-        await until(pilot, lambda: app.store.shown() == ["a", "b"])
+        await until(pilot, lambda: app.store.visible_slugs() == ["a", "b"])
 
 
 # ── marks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,7 +198,7 @@ async def test_names_and_commands_are_copied() -> None:
 def spot(app: ControlCenter) -> tuple[str | None, int, bool]:
     """Return what is selected, in which line of the table it stands, and whether the table has the focus."""
     shown = table(app)
-    index = shown._places.get(shown.selected or "", -1)
+    index = shown._index_of.get(shown.selected or "", -1)
     return shown.selected, index - shown.scroll_offset.y, shown.has_focus
 
 
@@ -211,12 +211,12 @@ def many(**changes: Any) -> list[Any]:
 
 async def _sorted(pilot: Pilot[None], app: ControlCenter, link: FakeLink) -> None:
     await press(pilot, "S")
-    await until(pilot, lambda: app.store.shown()[0] != "task_000")
+    await until(pilot, lambda: app.store.visible_slugs()[0] != "task_000")
 
 
 async def _filtered(pilot: Pilot[None], app: ControlCenter, link: FakeLink) -> None:
     await press(pilot, "slash", *"task_1", "enter")
-    await until(pilot, lambda: len(app.store.shown()) == 100)
+    await until(pilot, lambda: len(app.store.visible_slugs()) == 100)
 
 
 async def _refreshed(pilot: Pilot[None], app: ControlCenter, link: FakeLink) -> None:

@@ -190,7 +190,7 @@ async def test_the_coming_day_shows_the_tasks_that_are_asked_for_with_all_the_wi
         await press(pilot, "4")
         await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
         await press(pilot, "slash", *"mail")
-        await until(pilot, lambda: isinstance(app.screen, TasksScreen) and app.store.filter == "mail")
+        await until(pilot, lambda: isinstance(app.screen, TasksScreen) and app.store.name_filter == "mail")
         assert all("clipboard" in words for words in said(app))
 
 

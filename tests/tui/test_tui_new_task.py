@@ -42,7 +42,7 @@ async def test_a_task_is_made_built_and_selected() -> None:
         assert built.target == "ping_it"
         link.happen(TaskChanged(task=task("ping_it")))
         await until(pilot, lambda: table(app).selected == "ping_it")
-        assert not app.store.filter, "nothing hides it"
+        assert not app.store.name_filter, "nothing hides it"
         await press(pilot, "N")
         await until(pilot, lambda: opened(app))
         assert app.screen.query_one("#name", Input).value == ""

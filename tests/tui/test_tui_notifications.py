@@ -34,9 +34,9 @@ async def test_escape_takes_messages_away_before_it_does_anything_else() -> None
         await press(pilot, "escape")
         await until(pilot, lambda: "not now" not in text_of(app))
         assert not said(app)
-        assert app.store.filter == "b"
+        assert app.store.name_filter == "b"
         await press(pilot, "escape")
-        assert app.store.filter == ""
+        assert app.store.name_filter == ""
 
 
 async def test_many_complaints_are_one_message_and_how_many_more_there_are() -> None:

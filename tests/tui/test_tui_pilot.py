@@ -110,9 +110,9 @@ async def test_the_filter_hides_and_shows_again() -> None:
     async with running(app) as pilot:
         await press(pilot, "slash", *"pin")
         await until(pilot, sees(app, "1 of 7"))
-        assert app.store.shown() == ["ping_google"]
+        assert app.store.visible_slugs() == ["ping_google"]
         await press(pilot, "enter", "j", "escape")
-        await until(pilot, lambda: len(app.store.shown()) == 7)
+        await until(pilot, lambda: len(app.store.visible_slugs()) == 7)
         assert table(app).selected == "ping_google"
 
 
@@ -122,9 +122,9 @@ async def test_letters_typed_into_the_filter_are_no_directives() -> None:
         await press(pilot, "slash", *"erxbDq")
         assert app.is_running
         assert not link.sent
-        assert app.store.filter == "erxbDq"
+        assert app.store.name_filter == "erxbDq"
         await press(pilot, "escape")
-        await until(pilot, lambda: app.store.filter == "")
+        await until(pilot, lambda: app.store.name_filter == "")
 
 
 # ── directives ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -108,7 +108,7 @@ async def test_the_link_starts_an_engine_joins_it_and_notices_its_death(paths: P
         refused, start = await link.directives(10)
         assert (start.verb, start.stage, start.sender) == ("engine-start", "done", "keiji-engine")
         assert (refused.verb, refused.stage, refused.sender) == ("run", "refused", "keiji-tui")
-        assert (await link.agenda()).instants == ()
+        assert (await link.timeline()).instants == ()
         engine_process.send_signal(paths, signal.SIGKILL)
         gone = await first(updates, LinkChanged, LinkState.OFFLINE)
         assert not gone.engine_is_running

@@ -7,7 +7,7 @@ from scenes import NOW, before, task
 
 from keiji.records import Progress
 from keiji_tui.state.store import Store
-from keiji_tui.widgets.task_row import cells
+from keiji_tui.widgets.task_row import task_cells
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from keiji_tui.widgets.task_row import cells
 )
 def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None, expected: list[str]) -> None:
     running = task("backup", is_running=True, running=1, running_since=before(seconds=131), progress=progress)
-    shown = cells(running, Store(), NOW)["next"]
+    shown = task_cells(running, Store(), NOW)["next"]
     assert isinstance(shown, list)
     assert [content.plain for content in shown] == expected
 
@@ -37,7 +37,7 @@ def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None
 def test_words_are_shown_where_there_is_room() -> None:
     told = Progress(fraction=1.0, message="the last part")
     running = task("backup", is_running=True, running=1, running_since=before(seconds=131), progress=told)
-    shown = cells(running, Store(), NOW)["next"]
+    shown = task_cells(running, Store(), NOW)["next"]
     assert isinstance(shown, list)
     assert shown[0].plain == "running 2m 11s ▓▓▓▓▓▓▓▓▓▓ 100% the last part"
     assert shown[3].plain == "▓▓▓▓▓▓▓▓▓▓ 100%"

@@ -14,7 +14,7 @@ from waiting import until
 
 from keiji_tui import preferences
 from keiji_tui.cli import unknown_theme
-from keiji_tui.theme.themes import OURS
+from keiji_tui.theme.themes import KEIJI_THEMES
 
 
 async def test_every_theme_shows_the_same_words() -> None:
@@ -66,7 +66,7 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-@pytest.mark.parametrize("theme", OURS, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("theme", KEIJI_THEMES, ids=lambda theme: theme.name)
 def test_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
     names = ("text-muted", "text-success", "text-warning", "text-error", "text-accent", "key")
     texts = {"foreground": theme.foreground, **{name: theme.variables[name] for name in names}}

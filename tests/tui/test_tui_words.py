@@ -50,7 +50,7 @@ NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
     ],
 )
 def test_when_something_comes(ahead: timedelta, said: str) -> None:
-    assert format.until(NOW + ahead, NOW, ZONE) == said
+    assert format.format_until(NOW + ahead, NOW, ZONE) == said
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_when_something_comes(ahead: timedelta, said: str) -> None:
     ],
 )
 def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
-    assert format.ago(NOW - since, NOW, ZONE) == said
+    assert format.format_ago(NOW - since, NOW, ZONE) == said
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
      (599.6, "10 m"), (2880, "48 m"), (3900, "1h 05m"), (500_000, "5 d")],
 )  # fmt: skip
 def test_how_long_something_took(seconds: float, said: str) -> None:
-    assert format.lasting(seconds) == said
+    assert format.format_duration(seconds) == said
     assert len(said) <= 7
 
 
@@ -92,13 +92,13 @@ def test_how_long_something_took(seconds: float, said: str) -> None:
     ],
 )
 def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
-    assert format.outcome(state, exit_code, number) == said
+    assert format.format_outcome(state, exit_code, number) == said
 
 
 def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() -> None:
     good, bad = recent(1, ended=before(seconds=3))[0], recent("x", ended=before(seconds=18))[0]
-    assert format.last(good, NOW, ZONE) == "ok 3 s ago"
-    assert format.last(bad, NOW, ZONE) == "exit 2, 18 s ago"
+    assert format.format_last_run(good, NOW, ZONE) == "ok 3 s ago"
+    assert format.format_last_run(bad, NOW, ZONE) == "exit 2, 18 s ago"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() 
     ],
 )
 def test_what_a_run_waits_for_in_a_word(waits: Reason | None, said: str) -> None:
-    assert format.waits_for(waits) == said
+    assert format.format_wait(waits) == said
 
 
 EVERYTHING = {
@@ -130,7 +130,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("state", EVERYTHING, ids=lambda state: state.word)
+@pytest.mark.parametrize("state", EVERYTHING, ids=lambda state: state.label)
 def test_of_all_that_is_true_of_a_task_what_matters_most_is_its_state(state: TaskState) -> None:
     from_here_on = list(EVERYTHING)[list(EVERYTHING).index(state) :]
     true_of_it = {name: value for each in from_here_on for name, value in EVERYTHING[each].items()}
@@ -150,15 +150,15 @@ def test_a_sparkline_shows_what_took_longer_than_usual_and_what_failed() -> None
 
 
 def test_a_schedule_is_shortened_for_its_column() -> None:
-    assert format.brief("every 10 seconds") == "every 10 s"
-    assert format.brief("Fridays at 22:00") == "Fri 22:00"
-    assert format.brief("every hour") == "every hour"
+    assert format.abbreviate_schedule("every 10 seconds") == "every 10 s"
+    assert format.abbreviate_schedule("Fridays at 22:00") == "Fri 22:00"
+    assert format.abbreviate_schedule("every hour") == "every hour"
 
 
 def test_paths_and_lists_are_said_as_people_say_them() -> None:
-    assert format.short_path("/home/user/keiji", "/home/user") == "~/keiji"
-    assert format.short_path("/srv/keiji", "/home/user") == "/srv/keiji"
-    assert format.listed(["a", "b", "c", "d"]) == "a, b and 2 more"
+    assert format.abbreviate_path("/home/user/keiji", "/home/user") == "~/keiji"
+    assert format.abbreviate_path("/srv/keiji", "/home/user") == "/srv/keiji"
+    assert format.format_names(["a", "b", "c", "d"]) == "a, b and 2 more"
 
 
 # ── keys ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -261,4 +261,4 @@ def test_only_a_delete_has_to_be_typed() -> None:
 
 
 def test_no_word_of_a_row_is_wider_than_its_column() -> None:
-    assert cell_len(format.until(NOW + timedelta(days=35), NOW, ZONE)) <= 14
+    assert cell_len(format.format_until(NOW + timedelta(days=35), NOW, ZONE)) <= 14

@@ -13,7 +13,7 @@ from keiji.schedule.cron import Cron
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule
 from keiji_engine.builds import create_task_folder
-from keiji_tui.text.format import brief
+from keiji_tui.text.format import abbreviate_schedule
 
 EXPRESSIONS: dict[str, Schedule] = {
     "every(10).seconds": every(10).seconds,
@@ -123,7 +123,7 @@ def test_english_and_crontab_lines_are_parsed(text: str, source: str) -> None:
 @pytest.mark.parametrize("schedule", [schedule for schedule in EXPRESSIONS.values() if not isinstance(schedule, Cron)])
 def test_a_description_is_parsed_back(schedule: Schedule) -> None:
     assert parse_natural(schedule.describe()) == schedule
-    assert parse_natural(brief(schedule.describe())) == schedule
+    assert parse_natural(abbreviate_schedule(schedule.describe())) == schedule
 
 
 @pytest.mark.parametrize(("text", "hint"), HINTS.items())

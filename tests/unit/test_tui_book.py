@@ -10,7 +10,7 @@ import pytest
 from keiji.errors import BuildFailed, EngineOffline
 from keiji_engine.bus.protocol import BuildTask, Directive, DirectiveChanged, Disable
 from keiji_engine.bus.views import DirectiveView
-from keiji_tui.state.ledger import MOST, Ledger
+from keiji_tui.state.ledger import MAX_ENTRIES, Ledger
 
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
 
@@ -32,12 +32,12 @@ def view(key: str, seconds: float, **changes: object) -> DirectiveView:
 
 def test_a_directive_of_ours_is_sent_before_anybody_answers() -> None:
     book, directive = Ledger(), BuildTask(task="ping", restart=True)
-    book.sent(directive, NOW)
+    book.add_sent(directive, NOW)
     entry = book.entries[directive.id]
     assert (entry.stage, entry.command) == ("sent", "keiji task build ping --restart")
-    book.happened(changed(directive, "accepted"), at(1))
+    book.apply_event(changed(directive, "accepted"), at(1))
     assert book.entries[directive.id].stage == "accepted"
-    book.done(directive, ("built",), at(2))
+    book.mark_done(directive, ("built",), at(2))
     entry = book.entries[directive.id]
     assert (entry.stage, entry.lines, entry.at, entry.completed_at) == ("done", ("built",), NOW, at(2))
 
@@ -45,14 +45,14 @@ def test_a_directive_of_ours_is_sent_before_anybody_answers() -> None:
 @pytest.mark.parametrize("is_answer_first", [True, False])
 def test_the_answer_and_the_event_may_come_in_either_order(is_answer_first: bool) -> None:
     book, directive = Ledger(), Disable(task="ping")
-    book.sent(directive, NOW)
+    book.add_sent(directive, NOW)
     steps = [
-        lambda: book.done(directive, ("disabled task ping",), at(1)),
-        lambda: book.happened(changed(directive, "done", "disabled task ping"), at(2)),
+        lambda: book.mark_done(directive, ("disabled task ping",), at(1)),
+        lambda: book.apply_event(changed(directive, "done", "disabled task ping"), at(2)),
     ]
     for step in steps if is_answer_first else reversed(steps):
         step()
-    book.happened(changed(directive, "accepted"), at(3))
+    book.apply_event(changed(directive, "accepted"), at(3))
     entry = book.entries[directive.id]
     assert (entry.stage, entry.lines) == ("done", ("disabled task ping",))
     assert entry.completed_at == at(1 if is_answer_first else 2)
@@ -60,61 +60,61 @@ def test_the_answer_and_the_event_may_come_in_either_order(is_answer_first: bool
 
 def test_what_nobody_answered_is_not_called_refused() -> None:
     book, directive = Ledger(), Disable(task="ping")
-    book.sent(directive, NOW)
-    book.failed(directive, EngineOffline("gone", hint="keiji system start"), at(1))
+    book.add_sent(directive, NOW)
+    book.mark_failed(directive, EngineOffline("gone", hint="keiji system start"), at(1))
     assert book.entries[directive.id].stage == "unanswered"
-    book.happened(changed(directive, "done"), at(9))
+    book.apply_event(changed(directive, "done"), at(9))
     assert book.entries[directive.id].stage == "done"
 
 
 def test_the_past_and_what_happens_are_one_list_newest_first() -> None:
     book, mine, other = Ledger(), Disable(task="a"), Disable(task="b")
-    book.sent(mine, at(10))
-    book.happened(changed(other, "accepted"), at(20))
-    book.take([view("old", -60), view("older", -120)])
-    assert book.order() == [other.id, mine.id, "old", "older"]
+    book.add_sent(mine, at(10))
+    book.apply_event(changed(other, "accepted"), at(20))
+    book.merge([view("old", -60), view("older", -120)])
+    assert book.newest_first() == [other.id, mine.id, "old", "older"]
     assert book.entries["old"].command == "keiji task disable ping"
 
 
 def test_the_command_has_what_the_directive_said_beyond_its_target() -> None:
     book, other = Ledger(), BuildTask(task="ping", restart=True)
-    book.happened(msgspec.structs.replace(changed(other, "accepted"), options=other.options), NOW)
+    book.apply_event(msgspec.structs.replace(changed(other, "accepted"), options=other.options), NOW)
     assert book.entries[other.id].command == "keiji task build ping --restart"
     options = {"reason": "it's late"}
-    book.take([view("past", -9, verb="pause-system", target="", options=options), view("x", -8, verb="fly")])
+    book.merge([view("past", -9, verb="pause-system", target="", options=options), view("x", -8, verb="fly")])
     assert book.entries["past"].command == """keiji system pause --reason='it'"'"'s late'"""
-    book.take([view("odd", -7, verb="build", options={"restart": "perhaps"})])
+    book.merge([view("odd", -7, verb="build", options={"restart": "perhaps"})])
     assert (book.entries["x"].command, book.entries["odd"].command) == ("", "")
 
 
 def test_an_answer_of_a_moment_ago_does_not_undo_what_was_told_meanwhile() -> None:
     book, directive = Ledger(), Disable(task="ping")
-    book.happened(changed(directive, "done", "disabled task ping"), at(1))
-    book.take([view(directive.id, 0, stage="accepted")])
+    book.apply_event(changed(directive, "done", "disabled task ping"), at(1))
+    book.merge([view(directive.id, 0, stage="accepted")])
     assert book.entries[directive.id].stage == "done"
 
 
 def test_lines_that_are_known_whole_are_not_replaced_by_cut_ones() -> None:
     book, directive = Ledger(), Disable(task="ping")
-    book.happened(changed(directive, "done", "x" * 9000), NOW)
-    book.take([view(directive.id, 0, lines=("x… cut here",), completed_at=NOW)])
+    book.apply_event(changed(directive, "done", "x" * 9000), NOW)
+    book.merge([view(directive.id, 0, lines=("x… cut here",), completed_at=NOW)])
     assert book.entries[directive.id].lines == ("x" * 9000,)
 
 
 def test_a_directive_that_its_engine_lost_says_so() -> None:
     book, directive = Ledger(), Disable(task="ping")
-    book.happened(changed(directive, "accepted"), NOW)
-    book.take([view(directive.id, 0, stage="lost", lines=("the engine ended",))])
+    book.apply_event(changed(directive, "accepted"), NOW)
+    book.merge([view(directive.id, 0, stage="lost", lines=("the engine ended",))])
     assert (book.entries[directive.id].stage, book.entries[directive.id].lines) == ("lost", ("the engine ended",))
 
 
 def test_it_does_not_grow_for_ever_and_keeps_the_last_build_of_each_task() -> None:
     book, build = Ledger(), BuildTask(task="ping")
-    book.sent(build, NOW)
-    book.failed(build, BuildFailed("function.py, line 3: invalid syntax"), at(1))
-    for number in range(MOST + 100):
-        book.happened(changed(Disable(task="b"), "done"), at(number + 2))
-    assert len(book.entries) == MOST
+    book.add_sent(build, NOW)
+    book.mark_failed(build, BuildFailed("function.py, line 3: invalid syntax"), at(1))
+    for number in range(MAX_ENTRIES + 100):
+        book.apply_event(changed(Disable(task="b"), "done"), at(number + 2))
+    assert len(book.entries) == MAX_ENTRIES
     assert build.id not in book.entries
     last = book.last_build(("ping", "Ping it"))
     assert last is not None
@@ -124,7 +124,7 @@ def test_it_does_not_grow_for_ever_and_keeps_the_last_build_of_each_task() -> No
 
 def test_the_last_build_is_the_newest_whatever_name_it_was_asked_for_by() -> None:
     book = Ledger()
-    book.take([view("two", 2, verb="build", target="Ping it"), view("one", 1, verb="build", lines=("old",))])
+    book.merge([view("two", 2, verb="build", target="Ping it"), view("one", 1, verb="build", lines=("old",))])
     last = book.last_build(("ping", "Ping it"))
     assert last is not None
     assert last.id == "two"
@@ -132,7 +132,7 @@ def test_the_last_build_is_the_newest_whatever_name_it_was_asked_for_by() -> Non
 
 def test_nothing_counts_as_a_change_where_nothing_differs() -> None:
     book = Ledger()
-    book.take([view("a", 0)])
-    before = book.changes
-    book.take([view("a", 0)])
-    assert book.changes == before
+    book.merge([view("a", 0)])
+    before = book.revision
+    book.merge([view("a", 0)])
+    assert book.revision == before

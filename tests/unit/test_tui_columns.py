@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keiji_tui.screens import ledger, runs, services, upcoming
-from keiji_tui.widgets.columns import GAP, Column, widths
+from keiji_tui.widgets.columns import GAP, Column, fit_columns
 from keiji_tui.widgets.task_row import COLUMNS
 
 TABLES = (COLUMNS, ledger.COLUMNS, runs.COLUMNS, services.COLUMNS, upcoming.COLUMNS)
@@ -29,7 +29,7 @@ contents = st.fixed_dictionaries(
 
 
 def shown(width: int, content: dict[str, int] | None = None, table: tuple[Column, ...] = COLUMNS) -> dict[str, int]:
-    return {column.id: given for column, given in widths(table, LONG if content is None else content, width)}
+    return {column.id: given for column, given in fit_columns(table, LONG if content is None else content, width)}
 
 
 def free(width: int, given: dict[str, int]) -> int:
@@ -50,21 +50,21 @@ def test_nothing_is_cut_while_there_is_room(table: tuple[Column, ...], content: 
     columns = shown(width, content, table)
     rest = free(width, columns)
     for column in table:
-        missing = column.goal(content) - columns.get(column.id, 0)
-        if column.is_mark and column.id in columns:
+        missing = column.full_width(content) - columns.get(column.id, 0)
+        if column.is_symbol and column.id in columns:
             assert missing <= 0 or missing > rest, "a mark is spelled out or not, and nothing in between"
         elif column.id in columns:
             assert missing <= 0 or rest == 0
-    absent = [column for column in table if column.id not in columns and column.goal(content)]
+    absent = [column for column in table if column.id not in columns and column.full_width(content)]
     if absent:
-        first = min(absent, key=lambda column: column.rank)
-        assert rest < min(first.least, first.goal(content)) + GAP, "it would have fitted"
+        first = min(absent, key=lambda column: column.priority)
+        assert rest < min(first.min_width, first.full_width(content)) + GAP, "it would have fitted"
 
 
 @given(tables, contents, cells)
 def test_a_wider_screen_never_shows_less(table: tuple[Column, ...], content: dict[str, int], width: int) -> None:
     narrow, wide = shown(width, content, table), shown(width + 1, content, table)
-    goals = {column.id: column.goal(content) for column in table}
+    goals = {column.id: column.full_width(content) for column in table}
     assert narrow.keys() <= wide.keys()
     if narrow.keys() == wide.keys():
         assert all(min(wide[each], goals[each]) >= min(narrow[each], goals[each]) for each in narrow)

@@ -26,24 +26,24 @@ def run(number: int, state: RunState, text: str = "", **changes: Any) -> Run:
 
 
 def words(*runs: Run) -> list[str]:
-    return [row.word for row in run_history.rows(runs).values()]
+    return [row.label for row in run_history.history_rows(runs).values()]
 
 
 def test_what_did_not_run_for_the_same_reason_shares_a_row_from_the_first_to_the_last() -> None:
     held = [
         run(number, SKIPPED, "held since 2026-11-24 10:12:00 EAT, after 2 failures in a row") for number in range(160)
     ]
-    found = run_history.rows([*held, run(160, FAILED, "exit code 2"), run(161, FAILED, "exit code 2")])
-    assert [row.word for row in found.values()] == ["skipped × 160", "failed", "failed"]
+    found = run_history.history_rows([*held, run(160, FAILED, "exit code 2"), run(161, FAILED, "exit code 2")])
+    assert [row.label for row in found.values()] == ["skipped × 160", "failed", "failed"]
     row = found["run-159"]
     assert (row.run.scheduled_for, row.run.scheduled_until) == (held[-1].scheduled_for, held[0].scheduled_for)
     assert row.ids[0] == "run-0"
-    assert run_history.summed(found.values()) == "2 runs, 160 not run"
+    assert run_history.summarise(found.values()) == "2 runs, 160 not run"
 
 
 def test_a_row_keeps_its_key_as_it_grows() -> None:
     held = [run(number, SKIPPED, "held") for number in range(3)]
-    assert list(run_history.rows(held)) == list(run_history.rows(held[1:])) == ["run-2"]
+    assert list(run_history.history_rows(held)) == list(run_history.history_rows(held[1:])) == ["run-2"]
 
 
 def test_reasons_that_differ_in_numbers_only_are_the_same() -> None:
@@ -63,20 +63,20 @@ def test_a_run_in_between_parts_them_and_runs_never_share_a_row() -> None:
 def test_instants_that_share_a_row_already_are_counted_with_the_others() -> None:
     missed = RunState.MISSED
     first, last = NOW - timedelta(hours=9), NOW - timedelta(hours=1)
-    found = run_history.rows(
+    found = run_history.history_rows(
         [
             run(5, missed, "late", started_at=None),
             run(6, missed, "late", started_at=None, count=37, scheduled_for=first, scheduled_until=last),
         ]
     )
     (row,) = found.values()
-    assert row.word == "missed × 38"
+    assert row.label == "missed × 38"
     assert (row.run.scheduled_for, row.run.scheduled_until) == (first, NOW - timedelta(minutes=5))
 
 
 def test_result_and_reason_are_told_once_where_they_say_the_same() -> None:
     def told(run: Run, until: str = "") -> str:
-        return run_history.rows([run])[run.run_id].told(until)
+        return run_history.history_rows([run])[run.run_id].summary(until)
 
     assert told(run(1, FAILED, "exit code 3", exit_code=3)) == "exit code 3"
     assert told(run(1, FAILED, "killed by SIGKILL", signal=9)) == "killed by SIGKILL"

@@ -18,7 +18,7 @@ from keiji_tui.logs.logfmt import LogLine, parse, quote, unescape
 from keiji_tui.logs.match_protocol import Export, LineFilter, Locate, Select
 from keiji_tui.logs.match_worker import respond
 from keiji_tui.logs.terminal_line import compact, emulate
-from keiji_tui.text.sanitise import coloured, plain
+from keiji_tui.text.sanitise import plain, sanitise_line
 
 LINE = 'time=2024-08-11T13:31:57.164+03:00 level=INFO run=01ab msg="status:  200"'
 MOMENT = datetime(2024, 8, 11, 13, 31, 57, 164000, timezone(timedelta(hours=3)))
@@ -110,12 +110,12 @@ CONTROLS = "\x1b[]?;:0123456789mHJPX^_\\\x07\x9b\x9d\x9ca \u200d\n\r\t\b報KCDG@
     ],
 )
 def test_only_colours_remain_of_escape_sequences(printed: str, shown: str) -> None:
-    assert coloured(printed) == shown
+    assert sanitise_line(printed) == shown
 
 
 @given(st.text(alphabet=st.sampled_from(CONTROLS), max_size=60))
 def test_displayed_text_has_no_control_characters(text: str) -> None:
-    for shown in (display(text), coloured(text), display(compact(text))):
+    for shown in (display(text), sanitise_line(text), display(compact(text))):
         assert re.sub(r"\x1b\[[0-9;]*m", "", shown).isprintable()
     assert plain(text).isprintable()
 

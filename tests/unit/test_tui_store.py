@@ -24,7 +24,7 @@ from keiji_engine.bus.protocol import (
 )
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.state.store import Store
-from keiji_tui.state.task_state import Counts, TaskState, state_of
+from keiji_tui.state.task_state import TaskCounts, TaskState, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -57,24 +57,24 @@ def store() -> Store:
 
 
 def test_tasks_are_shown_by_name_whatever_its_case(store: Store) -> None:
-    assert store.shown() == ["Alpha", "backup", "ping"]
+    assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     assert store.is_live
 
 
 def test_a_change_replaces_a_task_in_its_place(store: Store) -> None:
     store.apply(happened(TaskChanged(task=task("backup", is_running=True))), NOW)
     assert store.tasks["backup"].is_running
-    assert store.shown() == ["Alpha", "backup", "ping"]
+    assert store.visible_slugs() == ["Alpha", "backup", "ping"]
 
 
 def test_a_new_task_appears_where_its_name_belongs(store: Store) -> None:
     store.apply(happened(TaskChanged(task=task("beta"))), NOW)
-    assert store.shown() == ["Alpha", "backup", "beta", "ping"]
+    assert store.visible_slugs() == ["Alpha", "backup", "beta", "ping"]
 
 
 def test_a_removed_task_is_gone(store: Store) -> None:
     store.apply(happened(TaskRemoved(slug="backup")), NOW)
-    assert store.shown() == ["Alpha", "ping"]
+    assert store.visible_slugs() == ["Alpha", "ping"]
 
 
 def test_a_snapshot_replaces_everything(store: Store) -> None:
@@ -83,16 +83,16 @@ def test_a_snapshot_replaces_everything(store: Store) -> None:
 
 
 def test_the_filter_looks_for_letters_in_names(store: Store) -> None:
-    store.filter = "P"
-    assert store.shown() == ["Alpha", "backup", "ping"]
-    store.filter = "BACK"
-    assert store.shown() == ["backup"]
+    store.name_filter = "P"
+    assert store.visible_slugs() == ["Alpha", "backup", "ping"]
+    store.name_filter = "BACK"
+    assert store.visible_slugs() == ["backup"]
 
 
 def test_data_stays_when_the_engine_is_gone(store: Store) -> None:
     store.apply(LinkChanged(LinkState.OFFLINE, "no engine is running"), NOW)
     assert not store.is_live
-    assert store.shown() == ["Alpha", "backup", "ping"]
+    assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     assert store.silent_seconds(NOW + timedelta(seconds=12)) == 12
 
 
@@ -115,9 +115,9 @@ def test_services_keep_their_order_and_unknown_ones_come_last() -> None:
 
 
 def test_nothing_is_scheduled_while_the_scheduler_is_off(store: Store) -> None:
-    assert store.is_scheduling()
+    assert store.is_scheduler_up()
     store.apply(happened(ServiceChanged(service=service("scheduler", ServiceStatus.OFFLINE))), NOW)
-    assert not store.is_scheduling()
+    assert not store.is_scheduler_up()
 
 
 def test_a_directive_is_pending_until_it_has_settled(store: Store) -> None:
@@ -153,24 +153,24 @@ def test_no_directive_stays_pending_when_its_engine_is_gone(store: Store, update
 
 
 def test_a_rebuild_is_offered_for_the_selected_task_first(store: Store) -> None:
-    assert store.offer("ping") is None
+    assert store.rebuild_offer("ping") is None
     for name in ("Alpha", "ping"):
         store.apply(happened(TaskChanged(task=task(name, source_changes=("function.py",)))), NOW)
-    assert (store.offer("ping") or task("")).slug == "ping"
-    assert (store.offer("backup") or task("")).slug == "Alpha"
-    assert store.counts.differing == 2
+    assert (store.rebuild_offer("ping") or task("")).slug == "ping"
+    assert (store.rebuild_offer("backup") or task("")).slug == "Alpha"
+    assert store.counts.changed == 2
 
 
 def test_a_dismissed_offer_comes_back_when_the_sources_change_again(store: Store) -> None:
     edited = task("ping", source_changes=("function.py",))
     store.apply(happened(TaskChanged(task=edited)), NOW)
     store.dismiss("ping")
-    assert store.offer(None) is None
+    assert store.rebuild_offer(None) is None
     store.apply(snapshot(edited, boot="two"), NOW)
-    assert store.offer(None) is None
+    assert store.rebuild_offer(None) is None
     further = task("ping", source_changes=("function.py",), source_error="function.py, line 3: invalid syntax")
     store.apply(happened(TaskChanged(task=further)), NOW)
-    assert store.offer(None) == further
+    assert store.rebuild_offer(None) == further
 
 
 @pytest.mark.parametrize(
@@ -189,14 +189,14 @@ def test_a_task_is_shown_in_the_state_that_matters_most(changes: dict[str, Any],
 
 
 def test_every_state_has_a_glyph_and_a_word_of_its_own() -> None:
-    assert len({state.glyph for state in TaskState}) == len({state.word for state in TaskState}) == len(TaskState)
+    assert len({state.glyph for state in TaskState}) == len({state.label for state in TaskState}) == len(TaskState)
 
 
 def test_counts_tell_what_is_worth_a_word() -> None:
     store = Store()
-    assert store.counts == Counts()
+    assert store.counts == TaskCounts()
     store.apply(snapshot(task("a", is_running=True), task("b", is_error=True), task("c", is_disabled=True)), NOW)
-    assert store.counts == Counts(tasks=3, running=1, failing=1, disabled=1)
+    assert store.counts == TaskCounts(tasks=3, running=1, failing=1, disabled=1)
 
 
 def test_an_unknown_time_zone_is_shown_as_utc() -> None:
