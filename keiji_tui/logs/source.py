@@ -16,7 +16,7 @@ SCAN_BYTES = MAX_LOG_SLICE_BYTES  # per read of a filtered log, of which few lin
 MAX_RUNS = 1000
 _MAX_LINE_BYTES = 1024 * 1024  # of a line whose start is searched for
 
-# Reads up to so many bytes from a position on; None reads the last lines. Raises KeijiError.
+# Takes a position (None for the end of the log) and a limit in bytes. Raises KeijiError.
 Read = Callable[[int | None, int], Awaitable[LogSlice]]
 
 
