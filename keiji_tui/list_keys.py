@@ -47,7 +47,11 @@ class ListKeys(Toasts, Part):
 
     def _do_new_task(self) -> None:
         def make(screen: NewTaskScreen, draft: Draft) -> None:
-            self._start(partial(self._errands.create_task, screen, draft, self._tasks_screen.await_task))
+            def created(slug: str) -> None:
+                self._tasks_screen.await_task(slug)
+                screen.made()
+
+            self._start(partial(self._errands.create_task, draft, on_created=created, on_error=screen.failed))
 
         def closed(draft: Draft | None) -> None:
             self._draft = draft or Draft()
