@@ -358,7 +358,7 @@ class ControlCenter(App[None]):
             self._send(directive, name)
 
     def _send(self, directive: Directive, name: str) -> None:
-        self._sender.begin(directive)
+        self._sender.mark_sent(directive)
         start_worker(self, partial(self._carry_out, directive, name), group="directives")
 
     async def _carry_out(self, directive: Directive, name: str) -> None:
@@ -378,7 +378,7 @@ class ControlCenter(App[None]):
     def _confirm_bulk(self, plan: bulk.Plan) -> None:
         def confirmed(is_yes: bool | None) -> None:
             if is_yes:
-                self._sender.begin(*(directive for directive, _ in plan.steps))
+                self._sender.mark_sent(*(directive for directive, _ in plan.steps))
                 start_worker(self, partial(self._carry_out_all, plan), group="directives")
 
         self.push_screen(ConfirmScreen(bulk.confirmation(plan)), confirmed)
@@ -408,7 +408,7 @@ class ControlCenter(App[None]):
 
     async def _create_task(self, screen: NewTaskScreen, draft: Draft) -> None:
         directive = draft.directive()
-        self._sender.begin(directive)
+        self._sender.mark_sent(directive)
         try:
             await self._sender.send(directive)
         except KeijiError as error:

@@ -28,29 +28,28 @@ class DirectiveSender:
         self._changed = changed
         self._clock = clock
 
-    def begin(self, *directives: Directive) -> None:
+    def mark_sent(self, *directives: Directive) -> None:
         """Record directives as sent, before any other action can be taken."""
         for directive in directives:
-            self._store.sent(directive)
             self._store.ledger.add_sent(directive, self._clock())
         self._changed()
 
     async def send(self, directive: Directive) -> Done:
-        """Send a directive that `begin` has recorded, and record its outcome. Raises KeijiError."""
+        """Send a directive that `mark_sent` has recorded, and record its outcome. Raises KeijiError."""
         try:
             done = await self._link.send(directive)
-        except KeijiError as error:
-            self._store.ledger.mark_failed(directive, error, self._clock())
+        except Exception as error:
+            reported = error if isinstance(error, KeijiError) else KeijiError(str(error) or type(error).__name__)
+            self._store.ledger.mark_failed(directive, reported, self._clock())
             raise
         else:
             self._store.ledger.mark_done(directive, done.lines, self._clock())
             return done
         finally:
-            self._store.settled(directive)
             self._changed()
 
     async def send_all(self, directives: Sequence[Directive]) -> list[KeijiError | None]:
-        """Send directives that `begin` has recorded, a few at a time; return the error of each, None for success."""
+        """Send directives that `mark_sent` has recorded, a few at a time; return the error of each, None for success."""
         slots = asyncio.Semaphore(_MAX_IN_FLIGHT)
 
         async def send(directive: Directive) -> KeijiError | None:

@@ -1,11 +1,12 @@
-"""The ledger of directives as this terminal knows it: from the past, as they happen, and its own from before they were
-answered. Pure: what time it is comes in."""
+"""The directives known to this terminal: those in the engine's ledger, those reported as events, and its own from the
+moment they are sent. Pure: the current time is passed in."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Literal
 
 from keiji.errors import EngineOffline, KeijiError
 from keiji_engine.bus.protocol import Directive, DirectiveChanged
@@ -15,21 +16,23 @@ from keiji_tui.text.commands import SENDER, command_line, recorded_command
 
 MAX_ENTRIES = 500
 SENT, ACCEPTED, DONE, REFUSED, LOST, UNANSWERED = "sent", "accepted", "done", "refused", "lost", "unanswered"
-_ORDER = (SENT, UNANSWERED, ACCEPTED, LOST, REFUSED, DONE)  # what is known later takes the place of what was before
+_ORDER = (SENT, UNANSWERED, ACCEPTED, LOST, REFUSED, DONE)  # an entry never moves back to an earlier stage
+_IN_FLIGHT = (SENT, ACCEPTED)
+Kind = Literal["task", "service", "system"]
+_Target = tuple[Kind, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A directive and what became of it.
+    """A directive and its outcome so far.
 
     Args:
         stage: "sent", "accepted", "done", "refused", "lost" or "unanswered".
-        at: when it was sent or came.
-        completed_at: when it came to its end.
-        lines: what the engine said of it.
-        command: its equal on the command line; "" where there is none.
-        user: whose process sent it; "" if unknown.
-        sudo_user: who called sudo, as the client claims; "" for no claim.
+        at: when it was sent, or received by the engine.
+        lines: output of the directive.
+        command: the equivalent command line; "" if there is none.
+        user: owner of the process that sent it; "" if unknown.
+        sudo_user: user who called sudo, as claimed by the client; "" if none is claimed.
     """
 
     id: str
@@ -50,16 +53,16 @@ class Entry:
 
     @property
     def is_in_flight(self) -> bool:
-        return self.stage in (SENT, ACCEPTED)
+        return self.stage in _IN_FLIGHT
 
     @property
     def search_text(self) -> str:
-        """The text in which somebody looks for letters."""
+        """The text that a filter searches."""
         return "\n".join((f"{self.verb} {self.target}", self.stage, self.sender, self.user, *self.lines))
 
 
 def ledger_filter() -> ListFilter[Entry]:
-    """Return what narrows a ledger down: to what went wrong, to what is under way, to what was sent from here."""
+    """Return a filter for ledger entries: those that failed, those in progress, and those sent by this program."""
     return ListFilter[Entry](
         lambda entry: entry.search_text,
         Category("refused or lost", lambda entry: entry.stage in (REFUSED, LOST, UNANSWERED)),
@@ -69,24 +72,28 @@ def ledger_filter() -> ListFilter[Entry]:
 
 
 class Ledger:
-    """The newest directives; ``changes`` counts up whenever one of them differs."""
+    """The newest directives; ``revision`` increases with each change.
+
+    Unfinished directives are indexed by target, so that `pending_verb` costs the same however long the ledger is.
+    """
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
         self.revision = 0
-        self._builds: dict[str, Entry] = {}  # by the target: the last one that came to its end
+        self._completed_builds: dict[str, Entry] = {}  # the newest one of each target
+        self._pending: dict[_Target, set[str]] = {}  # ids of unfinished directives
         self._order: list[str] | None = None
 
-    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── updates ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def merge(self, views: Iterable[DirectiveView]) -> None:
-        """Take in what the engine has in its ledger."""
+        """Merge directives from the engine's ledger."""
         for view in views:
             known = self.entries.get(view.id)
             if known is not None and known.is_complete and view.completed_at is None:
-                continue  # its end was told while this answer was under way
-            is_known = known is not None and known.stage == view.stage and known.lines  # and not cut, as this is
-            self._store(
+                continue  # the directive finished while this response was on its way
+            has_output = known is not None and known.stage == view.stage and known.lines  # untruncated, unlike the view
+            self._record(
                 Entry(
                     id=view.id,
                     verb=view.verb,
@@ -95,7 +102,7 @@ class Ledger:
                     stage=view.stage,
                     at=view.received_at,
                     completed_at=view.completed_at,
-                    lines=known.lines if known is not None and is_known else view.lines,
+                    lines=known.lines if known is not None and has_output else view.lines,
                     command=known.command
                     if known is not None
                     else recorded_command(view.verb, view.target, view.options),
@@ -106,8 +113,8 @@ class Ledger:
         self._trim()
 
     def add_sent(self, directive: Directive, now: datetime) -> None:
-        """Note that a directive is on its way from here."""
-        self._store(
+        """Record a directive that is being sent by this terminal."""
+        self._record(
             Entry(
                 id=directive.id,
                 verb=directive.verb,
@@ -121,7 +128,7 @@ class Ledger:
         self._trim()
 
     def apply_event(self, event: DirectiveChanged, now: datetime) -> None:
-        """Take in a stage that the engine tells."""
+        """Record a stage that the engine reports."""
         known = self.entries.get(event.directive)
         if known is None:
             command = recorded_command(event.verb, event.target, event.options)
@@ -130,41 +137,60 @@ class Ledger:
         self._trim()
 
     def mark_done(self, directive: Directive, lines: tuple[str, ...], now: datetime) -> None:
-        """Note that a directive of ours was carried out."""
+        """Record that a directive of this terminal was carried out."""
         if directive.id in self.entries:
             self._advance(self.entries[directive.id], DONE, lines, now)
 
     def mark_failed(self, directive: Directive, error: KeijiError, now: datetime) -> None:
-        """Note that a directive of ours was refused, or that nobody answered."""
+        """Record that a directive of this terminal was refused, or not answered."""
         if directive.id in self.entries:
             stage = UNANSWERED if isinstance(error, EngineOffline) else REFUSED
             lines = (*error.message.splitlines(), *error.hint.splitlines())
             self._advance(self.entries[directive.id], stage, lines, now)
+            self._discard_pending(self.entries[directive.id])
+
+    def discard_pending(self) -> None:
+        """Stop treating unfinished directives as pending, because their engine is gone.
+
+        Their stages stay: the ledger of the next engine says how they ended.
+        """
+        self._pending.clear()
 
     def _advance(self, entry: Entry, stage: str, lines: tuple[str, ...], now: datetime) -> None:
         if stage not in _ORDER or _ORDER.index(stage) < _ORDER.index(entry.stage):
-            return  # the answer and the event come by different ways, in either order
-        ended = entry.completed_at or (now if stage in (DONE, REFUSED) else None)
-        self._store(replace(entry, stage=stage, lines=lines or entry.lines, completed_at=ended))
+            return  # the response and the event arrive on different sockets, in either order
+        completed_at = entry.completed_at or (now if stage in (DONE, REFUSED) else None)
+        self._record(replace(entry, stage=stage, lines=lines or entry.lines, completed_at=completed_at))
 
-    def _store(self, entry: Entry) -> None:
+    def _record(self, entry: Entry) -> None:
+        if entry.is_in_flight:
+            self._pending.setdefault(_target_of(entry), set()).add(entry.id)
+        else:
+            self._discard_pending(entry)
         if self.entries.get(entry.id) == entry:
             return
         self.entries[entry.id] = entry
         self._order = None
         self.revision += 1
         if entry.verb == "build" and entry.is_complete:
-            last = self._builds.get(entry.target)
-            if last is None or last.at <= entry.at:
-                self._builds[entry.target] = entry
+            newest = self._completed_builds.get(entry.target)
+            if newest is None or newest.at <= entry.at:
+                self._completed_builds[entry.target] = entry
+
+    def _discard_pending(self, entry: Entry) -> None:
+        target = _target_of(entry)
+        ids = self._pending.get(target, set())
+        ids.discard(entry.id)
+        if not ids:
+            self._pending.pop(target, None)
 
     def _trim(self) -> None:
         if len(self.entries) > MAX_ENTRIES:
             for key in self.newest_first()[MAX_ENTRIES:]:
-                del self.entries[key]
+                self._discard_pending(self.entries.pop(key))
             self._order = None
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def newest_first(self) -> list[str]:
         """Return the ids, newest first."""
@@ -172,7 +198,20 @@ class Ledger:
             self._order = sorted(self.entries, key=lambda key: (self.entries[key].at, key), reverse=True)
         return self._order
 
+    def pending_verb(self, kind: Kind, *targets: str) -> str:
+        """Return the verb of the newest unfinished directive for any of ``targets``; "" if there is none."""
+        pending = [key for target in targets for key in self._pending.get((kind, target), ())]
+        return self.entries[max(pending, key=self._age_rank)].verb if pending else ""
+
+    def _age_rank(self, key: str) -> tuple[datetime, str]:
+        return self.entries[key].at, key
+
     def last_build(self, targets: Collection[str]) -> Entry | None:
-        """Return the last build of a task that came to its end, by the names that it goes by; None where none did."""
-        found = [self._builds[target] for target in targets if target in self._builds]
+        """Return the newest completed build of a task, given the names it is known by; None if there is none."""
+        found = [self._completed_builds[target] for target in targets if target in self._completed_builds]
         return max(found, key=lambda entry: entry.at, default=None)
+
+
+def _target_of(entry: Entry) -> _Target:
+    kind: Kind = next((kind for kind in ("service", "system") if entry.verb.endswith(f"-{kind}")), "task")
+    return kind, entry.target

@@ -14,7 +14,6 @@ from keiji_engine.bus.explain import explain
 from keiji_engine.bus.protocol import (
     AnyEvent,
     Delta,
-    Directive,
     DirectiveChanged,
     EngineChanged,
     EngineStopping,
@@ -31,16 +30,6 @@ from keiji_tui.state.task_state import TaskCounter, TaskCounts
 
 Update = Snapshot | Delta | Heartbeat | LinkChanged
 
-_UNDER_WAY = frozenset({"sent", "accepted"})
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """A directive of which the engine has not yet told the end."""
-
-    verb: str
-    target: str
-
 
 @dataclass
 class Store:
@@ -50,7 +39,6 @@ class Store:
         heard_at: when the engine last said anything.
         tasks: by slug, in the order of their names.
         services: by name, in the order in which they are shown.
-        pending: by the id of the directive.
         dismissed: slug → the source changes (and error) that a person has seen and put aside.
         marks: slugs of the tasks that directives are about together, in the order in which they were marked.
         index: which tasks are shown, and in which order.
@@ -67,7 +55,6 @@ class Store:
     engine: EngineView | None = None
     services: dict[str, ServiceView] = field(default_factory=dict)
     tasks: dict[str, TaskView] = field(default_factory=dict)
-    pending: dict[str, Pending] = field(default_factory=dict)
     dismissed: dict[str, tuple[str, ...]] = field(default_factory=dict)
     marks: dict[str, None] = field(default_factory=dict)
     index: TaskIndex = field(default_factory=TaskIndex)
@@ -98,11 +85,11 @@ class Store:
     def _apply_link_change(self, change: LinkChanged) -> None:
         self.link, self.link_reason, self.engine_is_running = change.state, change.reason, change.engine_is_running
         if change.state is LinkState.OFFLINE:
-            self.pending.clear()
+            self.ledger.discard_pending()
 
     def _apply_snapshot(self, snapshot: Snapshot) -> None:
         if self.engine is not None and self.engine.boot != snapshot.boot:
-            self.pending.clear()  # whoever waits for the end of a directive tells it; this engine will not
+            self.ledger.discard_pending()
         self.engine, self._zone = snapshot.engine, None
         self.services = {view.name: view for view in sorted(snapshot.services, key=_service_order)}
         self.tasks = {task.slug: task for task in sorted(snapshot.tasks, key=_by_name)}
@@ -128,10 +115,6 @@ class Store:
             self.services = {view.name: view for view in sorted(known.values(), key=_service_order)}
         elif isinstance(event, DirectiveChanged):
             self.ledger.apply_event(event, self.heard_at or datetime.fromtimestamp(0, UTC))
-            if event.stage in _UNDER_WAY:
-                self.pending[event.directive] = Pending(event.verb, event.target)
-            else:
-                self.pending.pop(event.directive, None)
         elif isinstance(event, EngineStopping):
             self.link_reason = "the engine is stopping"
 
@@ -162,14 +145,6 @@ class Store:
             remembered.pop(slug, None)
 
     # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def sent(self, directive: Directive) -> None:
-        """Note that a directive is on its way."""
-        self.pending[directive.id] = Pending(directive.verb, directive.target)
-
-    def settled(self, directive: Directive) -> None:
-        """Note that a directive has come to its end, whichever."""
-        self.pending.pop(directive.id, None)
 
     def dismiss(self, slug: str) -> None:
         """Put the rebuild offer of a task aside until its sources change again."""
@@ -232,17 +207,14 @@ class Store:
         return self.tasks.get(name) or next((task for task in self.tasks.values() if task.name == name), None)
 
     def pending_of(self, target: TaskView | ServiceView) -> str:
-        """Return the verb that is under way for a task or service, "" when there is none."""
-        names = {target.name, target.slug} if isinstance(target, TaskView) else {target.name}
-        kind = isinstance(target, ServiceView)
-        items = self.pending.values()
-        verbs = [item.verb for item in items if item.target in names and item.verb.endswith("-service") == kind]
-        return verbs[-1].removesuffix("-service") if verbs else ""
+        """Return the verb of the unfinished directive for a task or service; "" if there is none."""
+        if isinstance(target, TaskView):
+            return self.ledger.pending_verb("task", *{target.slug, target.name})
+        return self.ledger.pending_verb("service", target.name).removesuffix("-service")
 
     def pending_of_all(self) -> str:
-        """Return whether everything is being paused or resumed: "pause", "resume" or ""."""
-        verbs = [item.verb for item in self.pending.values() if item.verb.endswith("-system")]
-        return verbs[-1].removesuffix("-system") if verbs else ""
+        """Return "pause" or "resume" while all schedules are being paused or resumed, otherwise ""."""
+        return self.ledger.pending_verb("system", "").removesuffix("-system")
 
     def reasons(self, task: TaskView) -> tuple[Reason, ...]:
         """Return why a task does not run now, by what is known here."""

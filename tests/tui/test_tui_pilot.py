@@ -156,7 +156,7 @@ async def test_a_refusal_is_told_with_its_hint_and_nothing_stays_pending() -> No
         await until(pilot, lambda: said(app))
         assert said(app) == ["ping [/b] is disabled\nkeiji task enable ping"]
         assert verbs(link) == [RunTask]
-        await until(pilot, lambda: not app.store.pending)
+        await until(pilot, lambda: not app.store.pending_of(app.store.tasks["ping"]))
 
 
 async def test_restart_asks_and_the_focus_is_on_cancel() -> None:

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from keiji.errors import EngineOffline
 from keiji_engine.bus.protocol import (
     AnyEvent,
     BuildTask,
     Delta,
+    Directive,
     DirectiveChanged,
     Disable,
     Heartbeat,
+    PauseSystem,
     RestartService,
     ServiceChanged,
     Snapshot,
@@ -23,13 +26,14 @@ from keiji_engine.bus.protocol import (
     TaskRemoved,
 )
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
+from keiji_tui.state.ledger import MAX_ENTRIES
 from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskCounts, TaskState, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 
-def task(name: str, **changes: Any) -> TaskView:
+def task(name: str, /, **changes: Any) -> TaskView:
     return TaskView(**{"id": 1, "task_id": name, "name": name, "slug": name, "build": "b", **changes})
 
 
@@ -47,6 +51,10 @@ def snapshot(*tasks: TaskView, boot: str = "one", zone: str = "UTC", services: t
 
 def happened(event: AnyEvent) -> Delta:
     return Delta(boot="one", seq=1, event=event)
+
+
+def event_of(directive: Directive, stage: str) -> DirectiveChanged:
+    return DirectiveChanged(directive=directive.id, verb=directive.verb, target=directive.target, stage=stage)
 
 
 @pytest.fixture
@@ -120,13 +128,48 @@ def test_nothing_is_scheduled_while_the_scheduler_is_off(store: Store) -> None:
     assert not store.is_scheduler_up()
 
 
-def test_a_directive_is_pending_until_it_has_settled(store: Store) -> None:
+def test_a_directive_is_pending_until_it_is_done(store: Store) -> None:
     directive = Disable(task="ping")
-    store.sent(directive)
+    store.ledger.add_sent(directive, NOW)
     assert store.pending_of(store.tasks["ping"]) == "disable"
     assert store.pending_of(store.tasks["backup"]) == ""
-    store.settled(directive)
+    store.ledger.mark_done(directive, (), NOW)
     assert store.pending_of(store.tasks["ping"]) == ""
+
+
+def test_a_directive_without_an_answer_does_not_stay_pending(store: Store) -> None:
+    directive = Disable(task="ping")
+    store.ledger.add_sent(directive, NOW)
+    store.apply(happened(event_of(directive, "accepted")), NOW)
+    store.ledger.mark_failed(directive, EngineOffline(), NOW)
+    assert store.pending_of(store.tasks["ping"]) == ""
+
+
+def test_the_newest_unfinished_directive_of_a_task_is_the_pending_one_whichever_name_was_used() -> None:
+    store = Store()
+    store.apply(snapshot(task("ping", name="Ping it")), NOW)
+    build, disable = BuildTask(task="Ping it"), Disable(task="ping")
+    store.ledger.add_sent(disable, NOW + timedelta(seconds=1))
+    store.ledger.add_sent(build, NOW)
+    assert store.pending_of(store.tasks["ping"]) == "disable"
+    store.ledger.mark_done(disable, (), NOW)
+    assert store.pending_of(store.tasks["ping"]) == "build"
+
+
+def test_pausing_everything_is_pending_until_the_engine_has_done_it(store: Store) -> None:
+    directive = PauseSystem(reason="maintenance")
+    store.ledger.add_sent(directive, NOW)
+    assert store.pending_of_all() == "pause"
+    store.apply(happened(event_of(directive, "done")), NOW)
+    assert store.pending_of_all() == ""
+
+
+def test_a_pending_directive_that_the_ledger_drops_is_no_longer_pending(store: Store) -> None:
+    store.ledger.add_sent(Disable(task="ping"), NOW)
+    for number in range(MAX_ENTRIES):
+        store.ledger.add_sent(Disable(task="backup"), NOW + timedelta(seconds=number + 1))
+    assert store.pending_of(store.tasks["ping"]) == ""
+    assert store.pending_of(store.tasks["backup"]) == "disable"
 
 
 def test_what_another_terminal_asked_for_is_pending_here_too(store: Store) -> None:
@@ -140,16 +183,18 @@ def test_what_another_terminal_asked_for_is_pending_here_too(store: Store) -> No
 def test_a_task_named_like_a_service_is_not_taken_for_it() -> None:
     store = Store()
     store.apply(snapshot(task("bus"), services=("bus",)), NOW)
-    store.sent(RestartService(service="bus"))
+    store.ledger.add_sent(RestartService(service="bus"), NOW)
     assert store.pending_of(store.services["bus"]) == "restart"
     assert store.pending_of(store.tasks["bus"]) == ""
 
 
 @pytest.mark.parametrize("update", [LinkChanged(LinkState.OFFLINE), snapshot(task("ping"), boot="two")])
 def test_no_directive_stays_pending_when_its_engine_is_gone(store: Store, update: Any) -> None:
-    store.sent(BuildTask(task="ping"))
+    ping = store.tasks["ping"]
+    store.ledger.add_sent(BuildTask(task="ping"), NOW)
+    assert store.pending_of(ping) == "build"
     store.apply(update, NOW)
-    assert store.pending == {}
+    assert store.pending_of(ping) == ""
 
 
 def test_a_rebuild_is_offered_for_the_selected_task_first(store: Store) -> None:
