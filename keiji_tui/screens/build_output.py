@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from keiji.errors import KeijiError
+from keiji.formats import format_measurement
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.engine.link import Link
 from keiji_tui.messages import RepaintRequested
@@ -17,7 +18,6 @@ from keiji_tui.screens.text_dialog import TextDialog, hanging, title
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import format_duration
 from keiji_tui.text.sanitise import plain
 
 _LONGEST = 4000
@@ -131,4 +131,4 @@ def _asked(entry: Entry) -> str:
     who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
     if entry.completed_at is None:
         return who
-    return f"{who}, took {format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"
+    return f"{who}, took {format_measurement(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

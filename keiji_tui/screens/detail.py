@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from keiji.errors import NotBuilt
+from keiji.formats import format_duration, format_measurement
 from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
 from keiji_engine.bus.protocol import ActiveBuild, Upcoming
@@ -28,7 +29,6 @@ from keiji_tui.text.format import (
     format_ago,
     format_calendar,
     format_count,
-    format_duration,
     format_elapsed,
     format_outcome,
     format_until,
@@ -163,10 +163,7 @@ class DetailScreen(LoadingScreen):
             return
         zone = self.store.zone
         made = f"{format_calendar(build.created_at, now, zone)}, {format_ago(build.created_at, now, zone)}"
-        seconds = build.import_seconds
-        took = (
-            "under 1 ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms" if seconds < 1 else format_duration(seconds)
-        )
+        took = format_duration(max(build.import_seconds, 0.001))
         yield from _row("built", f"{made}; {format_count(build.files, 'file')}, imported in {took}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
@@ -190,14 +187,14 @@ class DetailScreen(LoadingScreen):
         yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
         usually = durations.median_duration(task.recent)
         if usually is not None:
-            yield from _row("usually", f"{format_duration(usually)} (the median of those that went well)", width)
+            yield from _row("usually", f"{format_measurement(usually)} (the median of those that went well)", width)
         for run in reversed(task.recent[-_RUNS:]):
             yield from self._run(run, usually, now, width)
         yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
 
     def _run(self, run: RecentRun, usually: float | None, now: datetime, width: int) -> Iterator[Content]:
         is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-        took = format_duration(run.seconds) if run.seconds is not None else ""
+        took = format_measurement(run.seconds) if run.seconds is not None else ""
         factor = durations.format_ratio(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
         first = Content.assemble(
             (f"  {format_ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),

@@ -23,7 +23,14 @@ from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text.format import BARS, abbreviate_schedule, format_count, format_until
+from keiji_tui.text.format import (
+    BARS,
+    abbreviate_schedule,
+    format_calendar,
+    format_count,
+    format_due_time,
+    format_until,
+)
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -205,10 +212,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
     def _at(self, row: _Row, task: TaskView) -> str:
         if row.is_often:
             return abbreviate_schedule(plain(task.schedule_description))
-        zone = self.store.zone
-        local = row.at.astimezone(zone)
-        time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-        return time if local.date() == self.now.astimezone(zone).date() else f"{local:%a} {time}"
+        return format_due_time(row.at, self.now, self.store.zone)
 
     # ── what is above and in place of them ───────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +225,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         parts = [format_count(instants, "instant")] if instants else []
         parts += [f"{format_count(often, 'task')} due often"] if often else []
         if parts and found.until < self._asked_at + timedelta(hours=HOURS, minutes=-1):
-            parts.append(f"complete until {found.until.astimezone(self.store.zone):%a %H:%M}")
+            parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)
 
     def _hours(self, now: datetime) -> Content:

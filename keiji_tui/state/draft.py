@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
+from keiji.formats import format_moment
 from keiji.schedule import ScheduleContext
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import parse_schedule
@@ -96,7 +97,7 @@ def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
     such = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
     return (
         "refused: it is never due from now on\n"
-        f"it is {today:%Y-%m-%d %H:%M} now: write a moment to come, such as {such}"
+        f"it is {format_moment(now, zone)} now: write a moment to come, such as {such}"
     )
 
 

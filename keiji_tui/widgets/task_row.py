@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.cells import cell_len
 from textual.content import Content
 
+from keiji.formats import format_measurement
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.requests import under_way
@@ -15,7 +16,6 @@ from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import (
     abbreviate_schedule,
-    format_duration,
     format_elapsed,
     format_last_run,
     format_outcome,
@@ -58,7 +58,7 @@ COLOURS = {
     TaskState.DISABLED: "$text-disabled",
     TaskState.IDLE: "$text-success",
 }
-_LAST = 18  # cells of "exit 1, 59 min ago"
+_LAST = 17  # cells of "exit 1, yesterday"
 _NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
 _BAR = 10  # cells of the bar that shows how far a run has got
 _DIFFERS = "◆ sources differ"
@@ -85,7 +85,7 @@ def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell
     quiet = "$text-disabled" if is_off else "$text-muted"
     recent = task.recent[-1] if task.recent else None
     is_bad = recent is not None and recent.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-    took = format_duration(recent.seconds) if recent and recent.seconds is not None else ""
+    took = format_measurement(recent.seconds) if recent and recent.seconds is not None else ""
     return {
         "state": Content.styled(state.glyph, colour),
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),

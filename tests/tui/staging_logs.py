@@ -23,7 +23,7 @@ from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 _WORDS = (
     ("INFO", r"\x1b[32mGET\x1b[0m /orders/{0} 200 in 41 ms"),
     ("INFO", "wrote 240 rows of 報告"),
-    ("WARN", "slow answer: 3.2 s"),
+    ("WARN", "slow answer: 3.2s"),
     (
         "ERROR",
         "requests.exceptions.HTTPError: 503 Server Error for url: https://api.example.com/orders?page=7&since={0}",
@@ -41,7 +41,7 @@ def failing_runs() -> FakeLink:
             moment = before(minutes=60 - number, seconds=-at).isoformat(timespec="milliseconds")
             level, words = _WORDS[4 if at % 5 and at < 40 else at % 4]
             data += LINE.format(moment, level, f"{number:02x}" * 16, words.format(91_738 + number)).encode()
-        data += LINE.format(moment, "ERROR", f"{number:02x}" * 16, "run failed after 50.1 s: exit code 1").encode()
+        data += LINE.format(moment, "ERROR", f"{number:02x}" * 16, "run failed after 50.1s: exit code 1").encode()
         runs.append(run(number, RunState.FAILED, begin, len(data)))
     made = long_log(data)
     made.history = tuple(reversed(runs))

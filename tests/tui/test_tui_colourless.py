@@ -64,10 +64,10 @@ def styles(app: ControlCenter, words: str) -> Iterator[Style]:
 
 async def test_the_selected_row_stands_out_with_and_without_the_focus(app: ControlCenter) -> None:
     async with running(app) as pilot:
-        await until(pilot, sees(app, "every 20 s"))
+        await until(pilot, sees(app, "every 20s"))
         assert table(app).selected == "ping_google"
         assert all(style.reverse for style in styles(app, "●  ping_google"))
-        assert not any(style.reverse for style in styles(app, "every 20 s"))
+        assert not any(style.reverse for style in styles(app, "every 20s"))
         await press(pilot, "tab")
         await until(pilot, lambda: isinstance(app.focused, LogView))
         assert all(style.underline and not style.reverse for style in styles(app, "●  ping_google"))

@@ -47,7 +47,7 @@ def with_runs(count: int = 20) -> FakeLink:
             moment = before(seconds=60).isoformat(timespec="milliseconds")
             for level, words in (("ERROR", "ValueError: boom"), ("INFO", "cleaning up"), ("INFO", "bye")):
                 data += LINE.format(moment, level, name, words).encode()
-            data += LINE.format(moment, "ERROR", name, "run failed after 3.4 s: exit code 1").encode()
+            data += LINE.format(moment, "ERROR", name, "run failed after 3.4s: exit code 1").encode()
         is_last = number == count - 1
         state = RunState.RUNNING if is_last else FAILED if number == 3 else OK
         runs.append(run(number, state, None if is_last else begin, None if is_last else len(data)))

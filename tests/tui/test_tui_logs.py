@@ -50,9 +50,9 @@ def test_what_keiji_says_is_told_from_what_the_task_prints() -> None:
     assert not parse(LINE).is_life_cycle
     assert parse('time=2024-08-11T13:31:57+03:00 level=INFO msg="task ping interval: 10"').is_life_cycle
     assert parse('time=2024-08-11T13:31:57+03:00 level=INFO run=1 msg="task disabled, exiting..."').is_life_cycle
-    assert parse('time=2024-08-11T13:31:57+03:00 level=INFO run=1 msg="run stopped after 2.3 s: stopped"').is_life_cycle
+    assert parse('time=2024-08-11T13:31:57+03:00 level=INFO run=1 msg="run stopped after 2.3s: stopped"').is_life_cycle
     assert not parse("some words").is_life_cycle
-    assert not parse("run stopped after 2.3 s").is_life_cycle
+    assert not parse("run stopped after 2.3s").is_life_cycle
 
 
 @pytest.mark.parametrize(
