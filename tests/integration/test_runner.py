@@ -195,7 +195,7 @@ async def test_the_last_line_of_a_run_is_its_outcome(harness: RunnerHarness) -> 
     last = harness.lines("r1")[-1]
     assert last.level == "ERROR"
     assert last.msg.startswith("run failed after 0.")
-    assert last.msg.endswith(" s: exit code 4")
+    assert last.msg.endswith("s: exit code 4")
 
 
 async def test_a_result_has_the_log_positions_of_its_output(harness: RunnerHarness) -> None:
