@@ -23,7 +23,7 @@ from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
 from keiji_tui.state.store import Store
-from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.state.task_state import TaskState, is_overdue, state_of
 from keiji_tui.text.format import (
     abbreviate_path,
     format_ago,
@@ -82,7 +82,7 @@ class DetailScreen(LoadingScreen):
         task, store = self.subject, self.store
         if task is not None:
             # All that the answers depend on; a run that begins or ends moves the next instant, too.
-            self.ask_where_changed((task, store.engine, tuple(store.services.values())))
+            self.ask_where_changed((task, store.engine, tuple(store.services.values()), is_overdue(task, now)))
         name = plain(task.name) if task else plain(self.slug)
         standing = self.standing if self.trouble or not store.is_live else ""
         state = Content.styled(standing, "$text-warning")
@@ -129,7 +129,7 @@ class DetailScreen(LoadingScreen):
         if state is TaskState.IDLE and task.next_execution_time is not None:
             word += f", due {format_until(task.next_execution_time, now, self.store.zone)}"
         yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
-        known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task)
+        known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task, now)
         for reason in known:
             yield from hanging(Content("  • "), plain(render(reason, self.store.zone)), width, "")
             if command := remedy(reason, task.slug):

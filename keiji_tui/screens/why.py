@@ -19,6 +19,7 @@ from keiji_tui.messages import RepaintRequested, WhyOutdated
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.text_dialog import TextDialog, hanging, section, title
 from keiji_tui.state.store import Store
+from keiji_tui.state.task_state import is_overdue
 from keiji_tui.text.format import format_elapsed
 from keiji_tui.text.sanitise import plain
 
@@ -51,7 +52,9 @@ class WhyScreen(TextDialog):
     def paint(self, now: datetime) -> None:
         """Bring it up to the store as of ``now``."""
         store, self._now = self._store, now
-        as_of = (store.tasks.get(self.slug), store.link, store.engine, tuple(store.services.values()))
+        task = store.tasks.get(self.slug)
+        is_late = task is not None and is_overdue(task, now)
+        as_of = (task, store.link, store.engine, tuple(store.services.values()), is_late)
         if not self._is_asking and as_of != self._as_of:
             self._as_of = as_of
             if store.is_live:
@@ -91,7 +94,7 @@ class WhyScreen(TextDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
-        for reason in self._reasons if self._reasons is not None else self._store.reasons(task):
+        for reason in self._reasons if self._reasons is not None else self._store.reasons(task, self._now):
             parts += _reason(reason, task.slug, self._store.zone, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self._store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)

@@ -215,11 +215,11 @@ class Store:
         """Return "pause" or "resume" while all schedules are being paused or resumed, otherwise ""."""
         return self.ledger.pending_verb("system", "").removesuffix("-system")
 
-    def reasons(self, task: TaskView) -> tuple[Reason, ...]:
-        """Return why a task does not run now, by what is known here."""
+    def reasons(self, task: TaskView, now: datetime) -> tuple[Reason, ...]:
+        """Return why a task does not run now, as far as this terminal knows."""
         is_gone = self.link is LinkState.OFFLINE and not self.engine_is_running
         engine, services = (None, ()) if is_gone else (self.engine, tuple(self.services.values()))
-        return explain(task, engine, services, self.pause)
+        return explain(task, engine, services, self.pause, now=now if self.is_live else None)
 
     def is_scheduler_up(self) -> bool:
         """Return whether anything will be started by itself."""

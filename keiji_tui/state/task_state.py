@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 
 from keiji_engine.bus.views import TaskView
+
+_START_DELAY = timedelta(seconds=2)
 
 
 class TaskState(Enum):
@@ -47,6 +50,11 @@ def state_of(task: TaskView) -> TaskState:
     if task.is_queued or task.waiting:
         return TaskState.QUEUED
     return TaskState.FAILING if task.is_error else TaskState.IDLE
+
+
+def is_overdue(task: TaskView, now: datetime) -> bool:
+    """Return whether a task has not been started although it is due; the engine takes a moment to start a run."""
+    return task.next_execution_time is not None and task.next_execution_time < now - _START_DELAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keiji.errors import EngineOffline
+from keiji.reasons import Code
 from keiji_engine.bus.protocol import (
     AnyEvent,
     BuildTask,
@@ -28,7 +29,7 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.state.ledger import MAX_ENTRIES
 from keiji_tui.state.store import Store
-from keiji_tui.state.task_state import TaskCounts, TaskState, state_of
+from keiji_tui.state.task_state import TaskCounts, TaskState, is_overdue, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -216,6 +217,17 @@ def test_a_dismissed_offer_comes_back_when_the_sources_change_again(store: Store
     further = task("ping", source_changes=("function.py",), source_error="function.py, line 3: invalid syntax")
     store.apply(happened(TaskChanged(task=further)), NOW)
     assert store.rebuild_offer(None) == further
+
+
+def test_a_task_that_is_not_started_in_time_is_overdue_while_the_engine_answers(store: Store) -> None:
+    due = task("ping", next_execution_time=NOW)
+    store.apply(happened(TaskChanged(task=due)), NOW)
+    for seconds, code in ((1, Code.DUE), (60, Code.OVERDUE)):
+        now = NOW + timedelta(seconds=seconds)
+        assert [reason.code for reason in store.reasons(due, now)] == [code]
+        assert is_overdue(due, now) == (code == Code.OVERDUE)
+    store.apply(LinkChanged(LinkState.OFFLINE), NOW)
+    assert [reason.code for reason in store.reasons(due, now)] == [Code.ENGINE_OFFLINE, Code.DUE]
 
 
 @pytest.mark.parametrize(
