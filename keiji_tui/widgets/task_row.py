@@ -29,11 +29,11 @@ from keiji_tui.widgets.table import Cell
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
-    Column("name", "NAME", 16, 40, 1, preferred_width=24, is_shrinkable=True),
-    Column("schedule", "SCHEDULE", 10, 24, 4, preferred_width=16, is_shrinkable=True),
-    Column("next", "NEXT", 11, 30, 2, preferred_width=14, growth_limit=48),
-    Column("last", "LAST", 16, 20, 3),
-    Column("took", "TOOK", 6, 7, 5, align_right=True),
+    Column("name", "NAME", 15, 40, 1, preferred_width=24, is_shrinkable=True),
+    Column("schedule", "SCHEDULE", 9, 24, 4, preferred_width=16, is_shrinkable=True),
+    Column("next", "NEXT", 11, 30, 2, preferred_width=14, is_shrinkable=True, growth_limit=48),
+    Column("last", "LAST", 15, 20, 3, is_shrinkable=True),
+    Column("took", "TOOK", 6, 6, 5, align_right=True),
     Column(
         "runs",
         "LAST 20 RUNS",
@@ -111,10 +111,7 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if verb:
         return Content.styled(under_way(verb), "$text-warning")
     if state is TaskState.RUNNING:
-        since = task.running_since
-        count, gap = (f"{task.running} running", ", ") if task.running > 1 else ("running", " ")
-        took = f"{count}{gap}{format_elapsed((now - since).total_seconds())}" if since else count
-        return [Content.styled(text, COLOURS[state]) for text in (*_progress(task, took), took, count)]
+        return [Content.styled(text, COLOURS[state]) for text in _running(task, now)]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
         return Content.styled(state.label, "$text-disabled")
     if state in (TaskState.HELD, TaskState.PAUSED):
@@ -132,18 +129,28 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     return Content(format_until(task.next_execution_time, now, store.zone))
 
 
-def _progress(task: TaskView, took: str) -> list[str]:
-    """Return how far the run has got, as it says itself, at its fullest first; nothing where it says nothing."""
-    told = task.progress
-    if told is None:
+def _running(task: TaskView, now: datetime) -> list[str]:
+    """Return the number of live runs, the duration of the oldest and its progress, the longest variant first."""
+    count = f"{task.running} running" if task.running > 1 else "running"
+    if task.running_since is None:
+        return [*_progress(task, count), count]
+    elapsed = format_elapsed((now - task.running_since).total_seconds())
+    whole = f"{count}{', ' if task.running > 1 else ' '}{elapsed}"
+    return [*_progress(task, whole), whole, count if task.running > 1 else elapsed]
+
+
+def _progress(task: TaskView, running: str) -> list[str]:
+    """Return variants of the progress that the run reports, the longest first; empty if it reports none."""
+    progress = task.progress
+    if progress is None:
         return []
-    words = plain(told.message)
-    if told.fraction is None:
-        return [f"{took} {words}"] if words else []
-    filled = round(told.fraction * _BAR)
-    bar = f"{'▓' * filled}{'░' * (_BAR - filled)} {told.fraction:.0%}"
-    texts = [f"{took} {bar} {words}", f"{took} {words} {told.fraction:.0%}"] if words else []
-    return [*texts, f"{took} {bar}", bar, f"{took} {told.fraction:.0%}"]
+    message = plain(progress.message)
+    if progress.fraction is None:
+        return [f"{running} {message}"] if message else []
+    filled = round(progress.fraction * _BAR)
+    bar = f"{'▓' * filled}{'░' * (_BAR - filled)} {progress.fraction:.0%}"
+    texts = [f"{running} {bar} {message}", f"{running} {message} {progress.fraction:.0%}"] if message else []
+    return [*texts, f"{running} {bar}", bar, f"{running} {progress.fraction:.0%}"]
 
 
 def _kept_back(task: TaskView) -> list[Content]:

@@ -13,7 +13,7 @@ from keiji_tui.widgets.task_row import task_cells
 @pytest.mark.parametrize(
     ("progress", "expected"),
     [
-        (None, ["running 2m 11s", "running"]),
+        (None, ["running 2m 11s", "2m 11s"]),
         (
             Progress(fraction=0.61),
             [
@@ -21,10 +21,10 @@ from keiji_tui.widgets.task_row import task_cells
                 "▓▓▓▓▓▓░░░░ 61%",
                 "running 2m 11s 61%",
                 "running 2m 11s",
-                "running",
+                "2m 11s",
             ],
         ),
-        (Progress(message="copying [b]\x1b[2J"), ["running 2m 11s copying [b]", "running 2m 11s", "running"]),
+        (Progress(message="copying [b]\x1b[2J"), ["running 2m 11s copying [b]", "running 2m 11s", "2m 11s"]),
     ],
 )
 def test_a_run_that_tells_shows_a_bar_and_a_percentage(progress: Progress | None, expected: list[str]) -> None:

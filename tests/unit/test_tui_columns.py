@@ -11,6 +11,7 @@ from keiji_tui.widgets.columns import GAP, Column, fit_columns
 from keiji_tui.widgets.task_row import COLUMNS
 
 TABLES = (COLUMNS, ledger.COLUMNS, runs.COLUMNS, services.COLUMNS, upcoming.COLUMNS)
+NARROW = 77  # width of the columns in a terminal of 80
 NARROWEST = 37  # cells that a terminal of forty leaves
 LONG = {"name": 44, "schedule": 26, "next": 14, "last": 18, "source": 1}
 
@@ -101,13 +102,19 @@ def test_a_wide_screen_cuts_nothing(width: int) -> None:
 
 
 def test_eighty_columns_have_room_for_how_the_last_run_ended() -> None:
-    assert shown(77)["last"] >= 16
+    assert shown(77)["last"] >= 15
     assert "took" in shown(77)
+
+
+def test_at_eighty_columns_every_column_is_shown_also_when_sources_changed() -> None:
+    content = {"name": 44, "schedule": 26, "next": 14, "last": 17, "source": 16}
+    assert shown(NARROW, content).keys() == {column.id for column in COLUMNS}
+    assert shown(NARROW, content)["runs"] == 5
 
 
 def test_what_nobody_wants_goes_to_what_has_more_to_say_now_and_then() -> None:
     content = {"name": 12, "schedule": 12, "next": 14, "last": 18, "source": 0}
-    assert [shown(width, content)["next"] for width in (77, 117, 247)] == [14, 35, 48]
+    assert [shown(width, content)["next"] for width in (77, 117, 247)] == [14, 36, 48]
 
 
 def test_what_has_nothing_to_say_takes_no_room() -> None:
