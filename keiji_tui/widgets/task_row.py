@@ -45,7 +45,7 @@ COLUMNS = (
         is_shrinkable=True,
         short_titles=("LAST RUNS", "RUNS"),
     ),
-    Column("source", "", 1, 16, 1, is_symbol=True),
+    Column("source", "", 1, 17, 1, is_symbol=True),
 )
 COLOURS = {
     TaskState.RUNNING: "$text-accent",
@@ -61,7 +61,7 @@ COLOURS = {
 _LAST = 17  # cells of "exit 1, yesterday"
 _NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
 _BAR = 10  # cells of the bar that shows how far a run has got
-_DIFFERS = "◆ sources differ"
+_CHANGED = "◆ sources changed"
 
 
 def content_widths(tasks: Iterable[TaskView]) -> dict[str, int]:
@@ -71,7 +71,7 @@ def content_widths(tasks: Iterable[TaskView]) -> dict[str, int]:
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
         schedules = max(schedules, cell_len(abbreviate_schedule(plain(task.schedule_description))))
-        differs = len(_DIFFERS) if task.source_changes else differs
+        differs = len(_CHANGED) if task.source_changes else differs
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
     return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": differs}
@@ -178,4 +178,4 @@ def _source(task: TaskView, store: Store) -> Content:
     if not task.source_changes:
         return Content("")
     colour = "$text-warning" if store.is_rebuild_offered(task) else "$text-disabled"
-    return Content.styled(_DIFFERS, colour)
+    return Content.styled(_CHANGED, colour)

@@ -215,7 +215,7 @@ async def test_an_edit_is_marked_and_offered_and_accepting_builds_and_restarts()
     async with running(app) as pilot:
         await choose(pilot, app, "b")
         link.happen(TaskChanged(task=task("b", source_changes=("function.py",))))
-        await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources differ"))
+        await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources changed"))
         assert app.focused is table(app)
         await press(pilot, "b")
         await until(pilot, lambda: link.sent)

@@ -24,7 +24,7 @@ contents = st.fixed_dictionaries(
         "schedule": st.integers(0, 60),
         "next": st.integers(14, 70),
         "last": st.just(18),
-        "source": st.sampled_from([0, 16]),
+        "source": st.sampled_from([0, 17]),
     },
 )
 
@@ -107,7 +107,7 @@ def test_eighty_columns_have_room_for_how_the_last_run_ended() -> None:
 
 
 def test_at_eighty_columns_every_column_is_shown_also_when_sources_changed() -> None:
-    content = {"name": 44, "schedule": 26, "next": 14, "last": 17, "source": 16}
+    content = {"name": 44, "schedule": 26, "next": 14, "last": 17, "source": 17}
     assert shown(NARROW, content).keys() == {column.id for column in COLUMNS}
     assert shown(NARROW, content)["runs"] == 5
 
