@@ -40,7 +40,7 @@ from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import Colourless
-from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, resolve_auto_colours
+from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, readable_variables
 
 APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
 SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to a log; the first one does at once
@@ -121,7 +121,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         return custom_variables(self.current_theme)
 
     def get_css_variables(self) -> dict[str, str]:
-        self.theme_variables = resolve_auto_colours(super().get_css_variables())
+        self.theme_variables = readable_variables(super().get_css_variables(), is_dark=self.current_theme.dark)
         return self.theme_variables
 
     # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
