@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from textual.app import App
 from textual.command import Provider
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.worker import Worker, WorkerState
@@ -39,7 +40,7 @@ from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.screens.why import WhyScreen
 from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
-from keiji_tui.theme.colourless import Colourless
+from keiji_tui.theme.colourless import ColourlessFilter
 from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, readable_variables
 
 APPLY_SECONDS = 0.05  # what arrives is shown together, this often at most; the first of it at once
@@ -47,9 +48,10 @@ SETTLE_SECONDS = 0.15  # a selection that moves on sooner does not subscribe to 
 _AT_ONCE = 0.001
 AGAIN_SECONDS = 1.0
 _BREATH = 64  # updates after which keys get a turn
+_NO_COLOURS = ColourlessFilter()
 
 
-class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
+class ControlCenter(KeyOrder, LogOpenings, ListKeys):
     """The terminal.
 
     Args:
@@ -65,6 +67,7 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         theme: the one to begin with, where there is such a one; else ours.
         remember: is told which theme somebody has chosen.
         edit: opens a file for somebody to edit and returns when they are done; raises KeijiError, saying why not.
+        output_filters: applied to everything that is painted.
     """
 
     TITLE = "keiji"
@@ -87,12 +90,14 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
         theme: str = "",
         remember: Callable[[str], None] = lambda _: None,
         edit: Callable[[App[None], Path], None] = in_editor,
+        output_filters: Sequence[LineFilter] = (),
     ) -> None:
         action.bind(keys or {})
         super().__init__()
         if keys:
             # All of them, so that what shares a key with one that has moved keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
+        self.output_filters = tuple(output_filters)
         self._complaints = complaints
         self._remember = remember
         self._edit = edit
@@ -119,6 +124,10 @@ class ControlCenter(KeyOrder, LogOpenings, ListKeys, Colourless):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return custom_variables(self.current_theme)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = (_NO_COLOURS,) if self.no_color else super().get_line_filters()
+        return (*filters, *self.output_filters)
 
     def get_css_variables(self) -> dict[str, str]:
         self.theme_variables = readable_variables(super().get_css_variables(), is_dark=self.current_theme.dark)

@@ -108,7 +108,9 @@ def main() -> int:
     from keiji_tui import preferences
     from keiji_tui.actions import key_conflicts, keys_config
     from keiji_tui.engine.bus_link import BusLink
+    from keiji_tui.text.glyphs import needs_ascii
     from keiji_tui.text.sanitise import plain
+    from keiji_tui.theme.ascii_filter import AsciiFilter
 
     try:
         options = read()
@@ -119,12 +121,14 @@ def main() -> int:
     if reason:
         sys.stderr.write(f"{reason}\n")
         return 2
+    encoding = sys.stderr.encoding  # Textual draws on standard error
     data, bound = options.paths.data, key_conflicts.load(options.paths.workspace / keys_config.FILE)
     app = center(
         BusLink(options.paths), home=os.environ.get("HOME", ""), zone=find_local_zone().name, task=options.task,
         run=options.run,
         readonly=options.readonly, keys=bound.keys, complaints=bound.complaints,
         theme=options.theme or preferences.theme(data), remember=partial(preferences.remember_theme, data),
+        output_filters=[AsciiFilter(encoding)] if needs_ascii(os.environ.get("TERM", ""), encoding) else (),
     )  # fmt: skip
     unknown = unknown_theme(options.theme, app.available_themes)
     if unknown:
