@@ -39,7 +39,7 @@ def needs_ascii(term: str, encoding: str) -> bool:
 
 @lru_cache(4096)
 def to_encodable(text: str, encoding: str) -> str:
-    """Return ``text`` with ASCII symbols, and with question marks for all that ``encoding`` lacks; its width is kept."""
+    """Return ``text`` in as many cells: symbols become ASCII, and characters that ``encoding`` lacks question marks."""
     if text.isascii():
         return text
     text = text.translate(_TABLE)
