@@ -44,7 +44,8 @@ class Store:
         local_zone: the zone of this machine, for as long as no engine has told its own.
         workspace_error: why no engine could work on the workspace; looked for while none runs.
         start_error: why the last one that was started here did not come up.
-        layout_revision: counts up whenever what decides the widths of columns may differ.
+        layout_revision: increases whenever the widths of columns may change.
+        schedule_revision: increases whenever due times may change.
     """
 
     link: LinkState = LinkState.CONNECTING
@@ -61,6 +62,7 @@ class Store:
     workspace_error: KeijiError | None = None
     start_error: KeijiError | None = None
     layout_revision: int = 0
+    schedule_revision: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     _zone: ZoneInfo | None = None
     _counter: TaskCounter = field(default_factory=TaskCounter)
@@ -101,6 +103,7 @@ class Store:
         self.link, self.link_reason = LinkState.LIVE, ""
         self.workspace_error = self.start_error = None
         self.layout_revision += 1
+        self.schedule_revision += 1
 
     def _apply_event(self, event: AnyEvent) -> None:
         if isinstance(event, TaskChanged):
@@ -120,8 +123,10 @@ class Store:
     def _task_changed(self, task: TaskView) -> None:
         known = self.tasks.get(task.slug)
         self.tasks[task.slug] = task
-        if known is None or _shape(known) != _shape(task):
+        if known is None or _layout(known) != _layout(task):
             self.layout_revision += 1
+        if known is None or _schedule(known) != _schedule(task):
+            self.schedule_revision += 1
         if known is None or known.name != task.name:
             self.tasks = {view.slug: view for view in sorted(self.tasks.values(), key=_by_name)}
         if known is not None:
@@ -138,6 +143,7 @@ class Store:
         if known is None:
             return
         self.layout_revision += 1
+        self.schedule_revision += 1
         self._counter.remove(known)
         self.index.remove(slug)
         for remembered in (self.dismissed, self._changed, self.marks):
@@ -246,7 +252,13 @@ def _difference(task: TaskView) -> tuple[str, ...]:
     return (*task.source_changes, task.source_error)
 
 
-def _shape(task: TaskView) -> tuple[object, ...]:
+def _schedule(task: TaskView) -> tuple[object, ...]:
+    """Return what decides when a task is due."""
+    return (task.build, task.is_disabled, task.schedule)
+
+
+def _layout(task: TaskView) -> tuple[object, ...]:
+    """Return what decides the widths of columns."""
     held = task.failures if task.held_since else 0
     return (task.name, task.schedule_description, bool(task.source_changes), task.pause, held)
 

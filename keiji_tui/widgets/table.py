@@ -91,7 +91,8 @@ class Table(ScrollView, can_focus=True):
         self._content_widths: dict[str, int] = {}
         self._layout: list[tuple[Column, int]] = []
         self._painted: dict[int, tuple[Content, str]] = {}  # by the line under the titles
-        self._rendered: dict[str, Content] = {}  # rows as they are to be until the next look at them
+        self._rendered: dict[str, Content] = {}  # rows rendered since the last call of `repaint`
+        self._assembled: dict[str, tuple[Cells, bool, Content]] = {}  # the last cells of each painted row, and its line
         self._marked: Collection[str] = ()
         self._sorted: tuple[str, bool] = ("", False)
         self.selected: str | None = None
@@ -122,6 +123,7 @@ class Table(ScrollView, can_focus=True):
             self._content_widths = dict(wanted)
             self._lay_out()
         if keys is self._source_keys or keys == self._keys:
+            self._source_keys = keys
             self.repaint()
             return
         place = self._index_of.get(self.selected or "", 0)
@@ -149,6 +151,8 @@ class Table(ScrollView, can_focus=True):
             painted = self._painted.get(y)
             if painted is not None and not _are_same(painted, self._expected(top + y)):
                 self.refresh_line(top + y + _HEADER)
+        if len(self._assembled) > 2 * len(self._rendered):
+            self._assembled = {key: row for key, row in self._assembled.items() if key in self._rendered}
 
     def _expected(self, index: int) -> Painted:
         """Return what there is to be in the row of ``index``, and in which style."""
@@ -232,15 +236,24 @@ class Table(ScrollView, can_focus=True):
         )
         self._painted.clear()
         self._rendered.clear()
+        self._assembled.clear()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._painted.clear()
         self._rendered.clear()
+        self._assembled.clear()
 
     def _row(self, key: str) -> Content:
-        return self._line(self._describe(key), _MARK if key in self._marked else _NO_MARK)
+        """Return the line of a row. To assemble one costs more than to find that its cells are the same as before."""
+        cells, is_marked = self._describe(key), key in self._marked
+        known = self._assembled.get(key)
+        if known is not None and known[1] == is_marked and _have_same_cells(known[0], cells):
+            return known[2]
+        line = self._line(cells, _MARK if is_marked else _NO_MARK)
+        self._assembled[key] = (cells, is_marked, line)
+        return line
 
     def _titles(self) -> Content:
         titles = {}
@@ -291,6 +304,16 @@ def _fitting(cell: Cell, width: int) -> Content:
     if isinstance(cell, Content):
         return cell
     return next((content for content in cell if content.cell_length <= width), cell[-1])
+
+
+def _have_same_cells(one: Cells, other: Cells) -> bool:
+    return one.keys() == other.keys() and all(_is_same_cell(one[column], other[column]) for column in one)
+
+
+def _is_same_cell(one: Cell, other: Cell) -> bool:
+    if isinstance(one, Content) or isinstance(other, Content):
+        return isinstance(one, Content) and isinstance(other, Content) and one.is_same(other)
+    return len(one) == len(other) and all(a.is_same(b) for a, b in zip(one, other, strict=True))
 
 
 def _are_same(painted: tuple[Content, str], due: Painted) -> bool:

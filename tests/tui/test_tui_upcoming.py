@@ -113,6 +113,23 @@ async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
         await until(pilot, sees(app, "2,000 instants, complete until today 15:31"))
 
 
+async def test_an_unchanged_list_is_not_built_again_and_an_instant_disappears_once_it_is_over() -> None:
+    moments = [NOW]
+    app, link = live(*daily(), clock=lambda: moments[0])
+    link.day = day()
+    async with running(app, (100, 30)) as pilot:
+        await press(pilot, "6")
+        await until(pilot, sees(app, "13 instants", "up to 4 in an hour"))
+        rows, first = app.board.rows, day().instants[0]
+        app.board.paint(NOW)
+        assert app.board.rows is rows
+        assert app.board.sieve.visible_keys(rows) is app.board.sieve.visible_keys(rows)
+        moments[0] = first.at
+        app.board.paint(first.at)
+        assert len(app.board.rows) == len(rows) - 1
+        await until(pilot, sees(app, "12 instants"))
+
+
 async def test_nothing_due_says_so_with_the_way_on() -> None:
     app, _ = live(task("ping"))
     async with running(app, (80, 24)) as pilot:
