@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
@@ -19,6 +20,7 @@ from keiji_tui.state.store import Store
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.header import connection_banner, counts_line, engine_line, pause_banner
 from keiji_tui.widgets.keybar import KeyBar
+from keiji_tui.widgets.too_small import TooSmall, is_too_small
 
 
 class BaseScreen(Screen[None]):
@@ -47,9 +49,14 @@ class BaseScreen(Screen[None]):
         yield AdaptiveLine(id="paused")
         yield from self.body()
         yield KeyBar(id="keys")
+        yield TooSmall()
 
     def on_mount(self) -> None:
         self.is_ready = True
+
+    @on(events.Resize)
+    def _cover_if_too_small(self, event: events.Resize) -> None:
+        self.set_class(is_too_small(event.size), "-too-small")
 
     def on_screen_resume(self) -> None:
         self.post_message(RepaintRequested())
