@@ -1,4 +1,4 @@
-"""What the terminal knows of its engine. Pure: no toolkit, no clock; the same updates give the same state."""
+"""The state of the engine as the terminal knows it. Pure: no Textual, no clock; equal updates give equal states."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from keiji_tui.state.task_state import TaskCounter, TaskCounts
 
 @dataclass
 class Store:
-    """The state of the terminal, changed by `apply` and the few verbs below.
+    """The state of the terminal, changed by `apply` and by the methods for user actions.
 
     Args:
-        heard_at: when the engine last said anything.
-        tasks: by slug, in the order of their names.
-        services: by name, in the order in which they are shown.
-        dismissed: slug → the source changes (and error) that a person has seen and put aside.
-        marks: slugs of the tasks that directives are about together, in the order in which they were marked.
-        index: which tasks are shown, and in which order.
-        local_zone: the zone of this machine, for as long as no engine has told its own.
-        workspace_error: why no engine could work on the workspace; looked for while none runs.
-        start_error: why the last one that was started here did not come up.
+        heard_at: when the last update of the engine arrived.
+        tasks: by slug, sorted by name.
+        services: by name, in display order.
+        dismissed: slug → the source changes, and their error, whose rebuild offer was dismissed.
+        marks: slugs of the marked tasks, in the order in which they were marked.
+        index: the filter and the order of the tasks.
+        local_zone: the time zone of this machine, used until an engine has reported its own.
+        workspace_error: why no engine could use the workspace; checked while none runs.
+        start_error: why the last attempt to start an engine from here failed.
         layout_revision: increases whenever the widths of columns may change.
         schedule_revision: increases whenever due times may change.
     """
@@ -68,10 +68,10 @@ class Store:
     _counter: TaskCounter = field(default_factory=TaskCounter)
     _changed: dict[str, None] = field(default_factory=dict)
 
-    # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
+    # ── updates ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def apply(self, update: Update, now: datetime) -> None:
-        """Take in what the link told at ``now``."""
+        """Apply an update that the link received at ``now``."""
         if isinstance(update, LinkChanged):
             self._apply_link_change(update)
             return
@@ -149,27 +149,27 @@ class Store:
         for remembered in (self.dismissed, self._changed, self.marks):
             remembered.pop(slug, None)
 
-    # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── user actions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def dismiss(self, slug: str) -> None:
-        """Put the rebuild offer of a task aside until its sources change again."""
+        """Hide the rebuild offer of a task until its sources change again."""
         if slug in self.tasks:
             self.dismissed[slug] = _difference(self.tasks[slug])
 
     def mark(self, slug: str) -> None:
-        """Mark a task, or take its mark away."""
+        """Mark a task, or unmark it."""
         if slug in self.marks:
             del self.marks[slug]
         elif slug in self.tasks:
             self.marks[slug] = None
 
     def clear_marks(self) -> bool:
-        """Take all marks away; return whether there was one."""
+        """Unmark all tasks; return whether there were any."""
         had_some = bool(self.marks)
         self.marks.clear()
         return had_some
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def is_live(self) -> bool:
@@ -177,12 +177,12 @@ class Store:
 
     @property
     def pause(self) -> Pause | None:
-        """The pause of everything."""
+        """The pause of the whole system; None if it is not paused."""
         return self.engine.pause if self.engine else None
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which times are shown: the engine's; UTC where it is not known here."""
+        """The time zone in which times are shown: that of the engine, or UTC if it is unknown on this machine."""
         if self._zone is None:
             try:
                 self._zone = ZoneInfo(self.engine.time_zone if self.engine else self.local_zone)
@@ -196,7 +196,7 @@ class Store:
 
     @property
     def name_filter(self) -> str:
-        """What a task's name has to contain."""
+        """The text that the names of visible tasks contain."""
         return self.index.text
 
     @name_filter.setter
@@ -204,11 +204,11 @@ class Store:
         self.index.text = text
 
     def visible_slugs(self) -> list[str]:
-        """Return the slugs of the tasks that are to be shown, in order; the same list while nothing differs."""
+        """Return the slugs of the visible tasks, in order; the same list object while nothing changes."""
         return self.index.visible_slugs(self.tasks)
 
     def find_task(self, name: str) -> TaskView | None:
-        """Return the task of that slug or name; None where there is none (any more)."""
+        """Return the task with that slug or name; None if there is none."""
         return self.tasks.get(name) or next((task for task in self.tasks.values() if task.name == name), None)
 
     def pending_of(self, target: TaskView | ServiceView) -> str:
@@ -228,23 +228,23 @@ class Store:
         return explain(task, engine, services, self.pause, now=now if self.is_live else None)
 
     def is_scheduler_up(self) -> bool:
-        """Return whether anything will be started by itself."""
+        """Return whether due tasks are started."""
         scheduler = self.services.get("scheduler")
         return scheduler is None or scheduler.is_up
 
     def rebuild_offer(self, selected: str | None) -> TaskView | None:
-        """Return the task whose rebuild is to be offered, the selected one before any other."""
+        """Return the task whose rebuild is offered, preferably the selected one; None if there is none."""
         first = self.tasks.get(selected or "")
         if first is not None and self.is_rebuild_offered(first):
             return first
         return next((task for slug in self._changed if self.is_rebuild_offered(task := self.tasks[slug])), None)
 
     def is_rebuild_offered(self, task: TaskView) -> bool:
-        """Return whether a task's sources differ from its build in a way that was not dismissed."""
+        """Return whether a task's sources have changed since the offer to rebuild it was last dismissed."""
         return bool(task.source_changes) and self.dismissed.get(task.slug) != _difference(task)
 
     def silent_seconds(self, now: datetime) -> int:
-        """Return for how many whole seconds nothing was heard."""
+        """Return the whole seconds since the last update of the engine."""
         return max(0, int((now - (self.heard_at or datetime.fromtimestamp(0, UTC))).total_seconds()))
 
 

@@ -59,26 +59,26 @@ COLOURS = {
     TaskState.IDLE: "$text-success",
 }
 _LAST = 17  # cells of "exit 1, yesterday"
-_NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
-_BAR = 10  # cells of the bar that shows how far a run has got
+_NEXT = 14  # cells reserved in the column NEXT for states that come and go, so that the columns keep their places
+_BAR = 10  # cells of a progress bar
 _CHANGED = "◆ sources changed"
 
 
 def content_widths(tasks: Iterable[TaskView]) -> dict[str, int]:
-    """Return how many cells the content of columns would take: names, schedules, and states that last."""
-    names = schedules = 0
-    differs, following = 0, _NEXT
+    """Return the widths of the contents of columns: names, schedules, and lasting states."""
+    names = schedules = source = 0
+    following = _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
         schedules = max(schedules, cell_len(abbreviate_schedule(plain(task.schedule_description))))
-        differs = len(_CHANGED) if task.source_changes else differs
+        source = len(_CHANGED) if task.source_changes else source
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
-    return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": differs}
+    return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": source}
 
 
 def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
-    """Return a task's cells by the id of their column."""
+    """Return the cells of a task by the id of their column."""
     state = state_of(task)
     colour = COLOURS[state]
     is_off = state in (TaskState.DISABLED, TaskState.UNBUILT)
@@ -99,7 +99,7 @@ def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell
 
 
 def _last(run: RecentRun | None, colour: str, store: Store, now: datetime) -> Cell:
-    """Return how the last run ended and when; where there is no room, how."""
+    """Return the outcome and the age of the last run, or only the outcome if the column is narrow."""
     if run is None:
         return Content.styled("never ran", colour)
     texts = (format_last_run(run, now, store.zone), format_outcome(run.state, run.exit_code, run.signal))
@@ -154,7 +154,7 @@ def _progress(task: TaskView, running: str) -> list[str]:
 
 
 def _kept_back(task: TaskView) -> list[Content]:
-    """Return that a task is held or paused, at its fullest first."""
+    """Return variants of why a task is held or paused, the longest first."""
     if task.held_since is not None:
         failures = "1 failure" if task.failures == 1 else f"{task.failures} failures"
         texts, state = [f"held after {failures}", f"held, {failures}", "held"], TaskState.HELD
@@ -165,7 +165,7 @@ def _kept_back(task: TaskView) -> list[Content]:
 
 
 def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
-    """Return what the run that is due waits for, at its fullest first."""
+    """Return variants of what a queued run waits for, the longest first."""
     reason = plain(format_wait(task.waiting))
     texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:

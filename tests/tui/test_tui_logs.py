@@ -98,6 +98,6 @@ def test_nothing_that_a_terminal_would_obey_gets_through(text: str) -> None:
 
 
 def test_an_endless_line_is_cut_and_says_so() -> None:
-    shown = sanitise_line("x" * 10_000, longest=100)
+    shown = sanitise_line("x" * 10_000, max_length=100)
     assert shown == "x" * 100 + "\x1b[0m … 9,900 more"
     assert len(plain("y" * 10_000)) < 600

@@ -45,7 +45,7 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         assert said(app) == ["everything paused – P resumes it\n$ keiji system pause --reason='q P'"]
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
         line = "‖ everything is paused since 13:00 by keiji: the disk is being replaced – P resumes"
-        await until(pilot, sees(app, line, "every 10s   paused", "running 0s"))
+        await until(pilot, sees(app, line, "every 10s  paused", "running 0s"))
         await press(pilot, "H")
         await until(pilot, sees(app, line))
         await press(pilot, "4")
