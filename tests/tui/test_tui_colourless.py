@@ -1,4 +1,4 @@
-"""With NO_COLOR no colour is sent, and what colours tell otherwise is told by what there is besides them."""
+"""With NO_COLOR, no colour is sent, and text attributes replace the colours."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLACK = Color.parse("#000000")
 ATTRIBUTES = {"", *map(str, (*range(10), *range(21, 30)))}  # bold, dim, italic, underlined, reverse …, and their ends
 
 
-def test_the_program_as_it_is_started_sends_no_colour(tmp_path: Path) -> None:
+def test_the_program_sends_no_colour(tmp_path: Path) -> None:
     main, end = pty.openpty()
     os.set_blocking(main, False)
     child = subprocess.Popen(
@@ -56,13 +56,13 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ControlCenter:
 
 
 def styles(app: ControlCenter, words: str) -> Iterator[Style]:
-    """Yield the styles of what is on the screen in the first line that has these words."""
+    """Yield the styles of the first line on the screen that contains ``words``."""
     lines = app.screen._compositor.render_strips()
     line = next(strip for strip in lines if words in strip.text)
     return (segment.style or Style() for segment in line if segment.text.strip())
 
 
-async def test_the_selected_row_stands_out_with_and_without_the_focus(app: ControlCenter) -> None:
+async def test_the_selected_row_is_marked_with_and_without_the_focus(app: ControlCenter) -> None:
     async with running(app) as pilot:
         await until(pilot, sees(app, "every 20s"))
         assert table(app).selected == "ping_google"
@@ -82,7 +82,7 @@ async def test_no_part_of_the_screen_has_a_colour(app: ControlCenter) -> None:
             assert not any(segment.style.color or segment.style.bgcolor for segment in found if segment.style), key
 
 
-def test_letters_that_stand_back_are_dim() -> None:
+def test_faint_text_is_dim() -> None:
     meta = Style.from_meta({"@click": "x"})
     assert strip_colours(Style.parse("#687180 on #14171c"), BLACK) == Style(dim=True)
     assert strip_colours(Style.parse("bold #99a3b2 on #14171c") + meta, BLACK) == Style(bold=True) + meta

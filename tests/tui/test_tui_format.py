@@ -1,4 +1,4 @@
-"""Moments, spans and outcomes in few words; columns at a width; keys and directives as declared."""
+"""Short forms of times, durations and outcomes; the declarations of keys and directives."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)
         (timedelta(days=400), "2027-12-29"),
     ],
 )
-def test_when_something_comes(ahead: timedelta, said: str) -> None:
+def test_a_future_time_is_shown_relative_or_by_the_calendar(ahead: timedelta, said: str) -> None:
     assert format.format_until(NOW + ahead, NOW, ZONE) == said
 
 
@@ -67,7 +67,7 @@ def test_when_something_comes(ahead: timedelta, said: str) -> None:
         (timedelta(days=100), "16 Aug"),
     ],
 )
-def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
+def test_the_age_of_a_time(since: timedelta, said: str) -> None:
     assert format.format_ago(NOW - since, NOW, ZONE) == said
 
 
@@ -75,7 +75,7 @@ def test_how_long_ago_something_was(since: timedelta, said: str) -> None:
     ("seconds", "said"),
     [(8.9, "8s"), (-1, "0s"), (131, "2m 11s"), (120, "2m"), (3900, "1h 05m")],
 )  # fmt: skip
-def test_how_long_something_took(seconds: float, said: str) -> None:
+def test_elapsed_time_is_in_whole_seconds(seconds: float, said: str) -> None:
     assert format.format_elapsed(seconds) == said
 
 
@@ -90,11 +90,11 @@ def test_how_long_something_took(seconds: float, said: str) -> None:
         (RunState.LOST, None, None, "lost"),
     ],
 )
-def test_how_a_run_ended(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
+def test_the_outcome_of_a_run(state: RunState, exit_code: int | None, number: int | None, said: str) -> None:
     assert format.format_outcome(state, exit_code, number) == said
 
 
-def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() -> None:
+def test_the_last_run_is_shown_with_its_outcome_and_age() -> None:
     good, bad = recent(1, ended=before(seconds=3))[0], recent("x", ended=before(seconds=18))[0]
     assert format.format_last_run(good, NOW, ZONE) == "ok 3s ago"
     assert format.format_last_run(bad, NOW, ZONE) == "exit 2, 18s ago"
@@ -112,7 +112,7 @@ def test_how_and_when_the_last_run_ended_is_said_alike_whichever_way_it_ended() 
         (None, ""),
     ],
 )
-def test_what_a_run_waits_for_in_a_word(waits: Reason | None, said: str) -> None:
+def test_what_a_queued_run_waits_for(waits: Reason | None, said: str) -> None:
     assert format.format_wait(waits) == said
 
 
@@ -130,25 +130,25 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("state", EVERYTHING, ids=lambda state: state.label)
-def test_of_all_that_is_true_of_a_task_what_matters_most_is_its_state(state: TaskState) -> None:
+def test_of_several_states_the_most_important_is_shown(state: TaskState) -> None:
     from_here_on = list(EVERYTHING)[list(EVERYTHING).index(state) :]
     true_of_it = {name: value for each in from_here_on for name, value in EVERYTHING[each].items()}
     assert state_of(task("ping", **true_of_it)) is state
     assert cell_len(state.glyph) == 1
 
 
-def test_every_state_has_a_glyph_of_its_own() -> None:
+def test_every_state_has_its_own_glyph() -> None:
     assert set(EVERYTHING) == set(TaskState)
     assert len({state.glyph for state in TaskState}) == len(TaskState)
 
 
-def test_a_sparkline_shows_what_took_longer_than_usual_and_what_failed() -> None:
+def test_a_sparkline_shows_long_and_failed_runs() -> None:
     assert format.sparkline(recent(1, 1, 1, 1.6, 3.4, 50, "x", 0)) == "▂▂▂▃▇█✗▁"
     assert format.sparkline(recent("x", "x")) == "✗✗"
     assert format.sparkline(()) == ""
 
 
-def test_a_schedule_is_shortened_for_its_column() -> None:
+def test_a_schedule_is_abbreviated() -> None:
     assert format.abbreviate_schedule("every 10 seconds") == "every 10s"
     assert format.abbreviate_schedule("every 3 hours") == "every 3h"
     assert format.abbreviate_schedule("Fridays at 22:00") == "Fri 22:00"
@@ -156,7 +156,7 @@ def test_a_schedule_is_shortened_for_its_column() -> None:
     assert format.abbreviate_schedule("every hour") == "every hour"
 
 
-def test_paths_and_lists_are_said_as_people_say_them() -> None:
+def test_paths_and_lists_are_shortened() -> None:
     assert format.abbreviate_path("/home/user/keiji", "/home/user") == "~/keiji"
     assert format.abbreviate_path("/srv/keiji", "/home/user") == "/srv/keiji"
     assert format.format_names(["a", "b", "c", "d"]) == "a, b and 2 more"
@@ -262,5 +262,5 @@ def test_only_a_delete_has_to_be_typed() -> None:
     assert requests.question(StopService(service="bus"), "bus").typed == ""
 
 
-def test_no_word_of_a_row_is_wider_than_its_column() -> None:
+def test_a_due_time_fits_into_its_column() -> None:
     assert cell_len(format.format_until(NOW + timedelta(days=35), NOW, ZONE)) <= 14

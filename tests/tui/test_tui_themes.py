@@ -105,7 +105,7 @@ def unreadable(app: ControlCenter) -> dict[str, float]:
     return found
 
 
-async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
+async def test_a_theme_is_chosen_in_the_palette_and_saved() -> None:
     chosen: list[str] = []
     app, _ = live(remember=chosen.append)
     async with running(app) as pilot:
@@ -130,7 +130,7 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
 
 
 @pytest.mark.parametrize("theme", [*KEIJI_THEMES, *BUILTIN_THEMES.values()], ids=lambda theme: theme.name)
-def test_all_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
+def test_all_text_contrasts_with_all_backgrounds(theme: Theme) -> None:
     if theme.ansi:
         return
     colours = {**custom_variables(theme), **theme.to_color_system().generate(), **theme.variables}
@@ -165,7 +165,7 @@ def test_style_sheets_use_only_colours_whose_contrast_is_checked() -> None:
     assert {each[2] for each in unchecked} == {"$background 60%"}, unchecked
 
 
-def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
+def test_a_saved_theme_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     assert preferences.theme(folder) == ""
     preferences.remember_theme(folder, "nord")
@@ -175,12 +175,12 @@ def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"theme": 5}', b"\xff", b"[" * 100_000])
-def test_a_broken_memory_is_passed_over(content: bytes, tmp_path: Path) -> None:
+def test_a_broken_file_is_ignored(content: bytes, tmp_path: Path) -> None:
     (tmp_path / preferences.FILE).write_bytes(content)
     assert preferences.theme(tmp_path) == ""
 
 
-def test_a_theme_that_is_not_there_is_told_with_the_nearest() -> None:
+def test_an_unknown_theme_is_reported_with_the_most_similar_one() -> None:
     assert unknown_theme("", ["nord"]) == ""
     assert unknown_theme("nord", ["nord"]) == ""
     assert unknown_theme("nrod", ["gruvbox", "nord"]) == "keiji-tui: there is no theme 'nrod'; did you mean nord?"

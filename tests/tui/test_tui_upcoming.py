@@ -113,7 +113,7 @@ async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
         await until(pilot, sees(app, "2,000 instants, complete until today 15:31"))
 
 
-async def test_an_unchanged_list_is_not_built_again_and_an_instant_disappears_once_it_is_over() -> None:
+async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_it_is_over() -> None:
     moments = [NOW]
     app, link = live(*daily(), clock=lambda: moments[0])
     link.day = day()

@@ -1,4 +1,4 @@
-"""The state of the terminal: what the engine tells goes in, what is shown comes out. No toolkit is loaded."""
+"""The state of the terminal: updates of the engine go in, what is shown comes out."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def store() -> Store:
     return store
 
 
-def test_tasks_are_shown_by_name_whatever_its_case(store: Store) -> None:
+def test_tasks_are_sorted_by_name_regardless_of_case(store: Store) -> None:
     assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     assert store.is_live
 
@@ -91,7 +91,7 @@ def test_a_snapshot_replaces_everything(store: Store) -> None:
     assert list(store.tasks) == ["other"]
 
 
-def test_the_filter_looks_for_letters_in_names(store: Store) -> None:
+def test_the_filter_finds_text_in_names_regardless_of_case(store: Store) -> None:
     store.name_filter = "P"
     assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     store.name_filter = "BACK"
@@ -173,7 +173,7 @@ def test_a_pending_directive_that_the_ledger_drops_is_no_longer_pending(store: S
     assert store.pending_of(store.tasks["backup"]) == "disable"
 
 
-def test_what_another_terminal_asked_for_is_pending_here_too(store: Store) -> None:
+def test_a_directive_of_another_terminal_is_pending_here_too(store: Store) -> None:
     changed = DirectiveChanged(directive="d", verb="build", target="ping", stage="accepted", sender="keiji")
     store.apply(happened(changed), NOW)
     assert store.pending_of(store.tasks["ping"]) == "build"
@@ -241,15 +241,15 @@ def test_a_task_that_is_not_started_in_time_is_overdue_while_the_engine_answers(
         ({"is_running": True, "is_error": True, "is_disabled": True}, TaskState.RUNNING),
     ],
 )
-def test_a_task_is_shown_in_the_state_that_matters_most(changes: dict[str, Any], state: TaskState) -> None:
+def test_the_most_important_state_of_a_task_is_shown(changes: dict[str, Any], state: TaskState) -> None:
     assert state_of(task("any", **changes)) is state
 
 
-def test_every_state_has_a_glyph_and_a_word_of_its_own() -> None:
+def test_every_state_has_its_own_glyph_and_label() -> None:
     assert len({state.glyph for state in TaskState}) == len({state.label for state in TaskState}) == len(TaskState)
 
 
-def test_counts_tell_what_is_worth_a_word() -> None:
+def test_tasks_are_counted_by_state() -> None:
     store = Store()
     assert store.counts == TaskCounts()
     store.apply(snapshot(task("a", is_running=True), task("b", is_error=True), task("c", is_disabled=True)), NOW)
@@ -263,7 +263,7 @@ def test_an_unknown_time_zone_is_shown_as_utc() -> None:
     assert store.zone.key == "UTC"
 
 
-def test_the_state_is_kept_without_the_toolkit_and_without_sockets() -> None:
+def test_the_state_does_not_import_textual_or_sockets() -> None:
     modules = "keiji_tui.state.store, keiji_tui.actions.catalog, keiji_tui.actions.requests, keiji_tui.logs.buffer"
     program = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
