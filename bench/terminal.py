@@ -28,6 +28,8 @@ sys.path[:0] = [str(Path(__file__).parent.parent / "tests" / each) for each in (
 PAINT_TASKS, PAINTS, PAINT_LIMIT = 300, 5, 500.0
 STALL_LIMIT = 100.0  # milliseconds, for everything that a user does
 FLOOD_STALL_LIMIT, FRESH_LIMIT = 50.0, 200.0
+UNCHANGED_LIMIT = 5.0
+MAX_INSTANTS = 2000  # that the engine lists
 CHANGES, FLOOD_SECONDS = 5000, 5.0
 SIZE = (160, 50)
 
@@ -112,6 +114,34 @@ async def user_actions(count: int) -> AsyncIterator[tuple[str, StallMeter, float
             yield name, await measure_stall(lambda keys=keys: press(pilot, *keys)), STALL_LIMIT  # type: ignore[misc]
 
 
+async def unchanged_paint(count: int) -> float:
+    """Return the milliseconds of a paint of the next 24 hours if nothing has changed; most tasks are frequent."""
+    from piloting import press
+    from waiting import until
+
+    from keiji_engine.bus.protocol import Timeline
+    from keiji_engine.bus.views import DueInstant, FrequentTask
+
+    async with terminal(count) as (app, link, pilot):
+        now, slugs = datetime.now(UTC), list(app.store.tasks)
+        times = [now + timedelta(seconds=40 * number + 30) for number in range(MAX_INSTANTS)]
+        link.day = Timeline(
+            id="day",
+            until=now + timedelta(days=1),
+            instants=tuple(DueInstant(task=slug, at=at, starts_at=at) for slug, at in zip(slugs, times, strict=False)),
+            frequent_tasks=tuple(FrequentTask(task=slug, next_at=now) for slug in slugs[MAX_INSTANTS:]),
+        )
+        await press(pilot, "6")
+        await until(pilot, lambda: app.board.rows)
+        await pilot.pause()
+        screen, spent = app.board, []
+        for _ in range(PAINTS * 4):
+            began = time.perf_counter()
+            screen.paint(screen.now)
+            spent.append((time.perf_counter() - began) * 1000)
+    return median(spent)
+
+
 async def flood(count: int, keys: tuple[str, ...]) -> tuple[StallMeter, float, float]:
     """Press ``keys``, then change states continuously.
 
@@ -170,7 +200,7 @@ async def flood(count: int, keys: tuple[str, ...]) -> tuple[StallMeter, float, f
 
 
 def _painted(table: Any, slug: str) -> str:
-    place = table._places.get(slug, -1) - table.scroll_offset.y
+    place = table._index_of.get(slug, -1) - table.scroll_offset.y
     content, _ = table._painted.get(place, (None, ""))
     return content.plain if content is not None else ""
 
@@ -236,6 +266,8 @@ async def measure(count: int) -> bool:
     within = [report(f"first paint, {PAINT_TASKS} tasks", median(first_paint() for _ in range(PAINTS)), PAINT_LIMIT)]
     async for name, stall, limit in user_actions(count):
         within.append(report(f"stall: {name}, {count:,} tasks", stall.worst, limit, stall.work))
+    paint_time = await unchanged_paint(count)
+    within.append(report(f"unchanged paint, next 24 hours, {count:,} tasks", paint_time, UNCHANGED_LIMIT))
     for name, keys in (("sorted by name", ()), ("sorted by next run", ("S",)), ("running only", ("f",))):
         stall, delay, rate = await flood(count, keys)
         within.append(report(f"stall: {rate:,.0f} changes/s, {name}", stall.worst, FLOOD_STALL_LIMIT, stall.work))

@@ -155,7 +155,7 @@ def _acquire(
             raise _already_running(paths)
         if time.monotonic() > deadline:
             raise EngineRunning(
-                f"another keiji process has been using {path.parent} for more than {_LOCK_TIMEOUT:g} s",
+                f"another keiji process has been using {path.parent} for more than {_LOCK_TIMEOUT:g}s",
                 hint="try again when it has finished",
             )
         time.sleep(_POLL_INTERVAL)

@@ -1,38 +1,43 @@
-"""Durations and moments as text: one format each, for all messages, tables and logs."""
+"""Durations and instants as text: one format each, for all messages, tables and logs."""
 
 from __future__ import annotations
 
 from datetime import datetime, tzinfo
 
 MAX_VALUE = 500  # characters of a value in an error message
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_MAX_DAYS_WITH_HOURS = 100
 
 
 def format_duration(seconds: float, *, decimals: int = 3) -> str:
-    """Return a duration in its two largest units: "0.25 s", "2 min 11 s", "3 h 5 min", "366 d".
+    """Return a duration in its two largest units: "0.25s", "12s", "2m 06s", "3h 05m", "1d 04h", "366d".
 
-    A negative duration, as after a clock was set, is "0 s".
+    A second unit of zero is omitted, as are hours from 100 days. A negative duration, such as after a clock change, is
+    "0s".
 
     Args:
-        decimals: maximum number of decimals below a minute.
+        decimals: maximum number of decimals below a minute; with 0, fractions of a second are cut off.
     """
     seconds = max(seconds, 0.0)
     if decimals:
         seconds = round(seconds, decimals)
-    if decimals and seconds < 60:
-        text = f"{seconds:.{decimals}f}"
-        return f"{text.rstrip('0').rstrip('.')} s"
+        if seconds < 60:
+            return f"{seconds:.{decimals}f}".rstrip("0").rstrip(".") + "s"
     rest = int(seconds)
-    parts: list[str] = []
-    for size, unit in _UNITS:
-        value, rest = divmod(rest, size)
-        if value:
-            parts.append(f"{value} {unit}")
-        elif parts:
-            break  # "1 d 5 s" would be more exact than the reader needs
-        if len(parts) == 2:
-            break
-    return " ".join(parts) or "0 s"
+    for index, (size, unit) in enumerate(_UNITS):
+        if rest >= size:
+            value, rest = divmod(rest, size)
+            is_exact = index + 1 < len(_UNITS) and not (unit == "d" and value >= _MAX_DAYS_WITH_HOURS)
+            minor_size, minor_unit = _UNITS[index + 1] if is_exact else (1, "")
+            minor = rest // minor_size if is_exact else 0
+            return f"{value}{unit} {minor:02}{minor_unit}" if minor else f"{value}{unit}"
+    return "0s"
+
+
+def format_measurement(seconds: float) -> str:
+    """Return a measured duration with two significant digits below ten seconds: "0.21s", "3.4s", "12s", "2m 06s"."""
+    decimals = 2 if seconds < 0.995 else 1 if seconds < 9.95 else 0
+    return format_duration(seconds if decimals else round(seconds), decimals=decimals)
 
 
 def quote(value: object) -> str:
@@ -45,5 +50,5 @@ def quote(value: object) -> str:
 
 
 def format_moment(moment: datetime, zone: tzinfo) -> str:
-    """Return a moment as text, in ``zone``: "2026-11-24 10:00:00 EAT"."""
+    """Return an instant in ``zone``: "2026-11-24 10:00:00 EAT"."""
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"

@@ -155,7 +155,7 @@ class Retry:
         return min(self.delay * self.backoff ** (attempt - 1) + jitter_fraction * self.jitter, MAX_SECONDS)
 
     def describe(self) -> str:
-        """Return the policy in plain English: "up to 3 tries, delay 1 s, backoff 2"; "" without retries."""
+        """Return the policy in plain English: "up to 3 tries, delay 1s, backoff 2"; "" without retries."""
         if self.tries == 1:
             return ""
         parts = [f"up to {self.tries} tries"]

@@ -10,6 +10,7 @@ from datetime import tzinfo
 import click
 
 from keiji import settings
+from keiji.formats import format_measurement
 from keiji.paths import Paths
 from keiji.reasons import render
 from keiji.records import Run
@@ -48,7 +49,7 @@ async def _show_events(paths: Paths, seconds: float) -> None:
         start = time.monotonic()
 
         def print_event(task: str, text: str) -> None:
-            click.echo(f"{time.monotonic() - start:6.2f} s  {names.get(task, task):<{_NAME_WIDTH}}  {text}")
+            click.echo(f"{time.monotonic() - start:6.2f}s  {names.get(task, task):<{_NAME_WIDTH}}  {text}")
 
         try:
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
@@ -70,7 +71,7 @@ async def _show_runs(client: Client, zone: tzinfo, print_event: _PrintEvent) -> 
 def _describe_run(run: Run, zone: tzinfo) -> str:
     if run.state == RunState.RUNNING:
         return "▶ running" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
-    duration = f" after {run.seconds:.2f} s" if run.seconds is not None else ""
+    duration = f" after {format_measurement(run.seconds)}" if run.seconds is not None else ""
     reason = f": {render(run.reason, zone)}" if run.reason else ""
     return f"{'✓' if run.state == RunState.SUCCEEDED else '·'} {run.state}{duration}{reason}"
 

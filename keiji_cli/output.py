@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keiji.formats import format_duration, format_moment
+from keiji.formats import format_duration, format_measurement, format_moment
 from keiji.reasons import render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
@@ -124,7 +124,7 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
             started[index],
             run.trigger,
             run.state.upper(),
-            format_duration(run.seconds, decimals=2) if run.seconds is not None else "",
+            format_measurement(run.seconds) if run.seconds is not None else "",
             str(run.attempt),
             run.run_id,
             _format_reason(run, zone),

@@ -227,7 +227,7 @@ def stop_engine(paths: Paths) -> int:
     if engine_process.wait_for_exit(paths, _STOP_TIMEOUT):
         return pid
     raise KeijiError(
-        f"the engine (pid {pid}) has not exited within {_STOP_TIMEOUT:g} s",
+        f"the engine (pid {pid}) has not exited within {_STOP_TIMEOUT:g}s",
         hint="keiji system stop --force kills it; its runs continue",
     )
 

@@ -333,7 +333,7 @@ class RunService:
         self.is_draining = True
         if not self.is_online or not self.runner.live:
             return
-        _log.info("waiting up to %g s for %d live runs", seconds, len(self.runner.live))
+        _log.info("waiting up to %s for %d live runs", format_duration(seconds), len(self.runner.live))
         if await self._wait_for_live_runs(seconds):
             return
         tasks = [self._state.task(run.task) for run in self._state.open_runs() if run.is_live]

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 
 from keiji.errors import KeijiError, UsageError
+from keiji.formats import format_duration
 from keiji.reasons import Reason, render
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import ServiceStatus, ServiceView
@@ -197,7 +198,7 @@ class ServiceSupervisor:
     def _schedule_restart(self, name: str) -> None:
         delay = self._backoff.get(name, FIRST_BACKOFF)
         self._backoff[name] = min(2 * delay, MAX_BACKOFF)
-        logging.getLogger(f"keiji.{name}").warning("%s restarts in %g s", name, delay)
+        logging.getLogger(f"keiji.{name}").warning("%s restarts in %s", name, format_duration(delay))
         self._restarts[name] = asyncio.create_task(self._restart_after(delay, name), name=f"restart {name}")
 
     async def _restart_after(self, delay: float, name: str) -> None:

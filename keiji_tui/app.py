@@ -57,13 +57,13 @@ from keiji_tui.terminal.driver import TerminalDriver
 from keiji_tui.text.commands import SENDER
 from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import ColourlessFilter
-from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, resolve_auto_colours
+from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, readable_variables
 
 MIN_PAINT_SECONDS = 0.05  # between two paints of what arrives; the first one is painted at once
 RETRY_SECONDS = 1.0
 _AT_ONCE = 0.001
 _UPDATES_PER_TURN = 64  # updates after which keys get a turn
-_NO_COLOURS = (ColourlessFilter(),)
+_NO_COLOURS = ColourlessFilter()
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())  # the default one would write over the screen
@@ -86,6 +86,7 @@ class ControlCenter(App[None]):
         save_theme: saves the name of the theme that the user chose; may raise OSError.
         clipboard: the clipboard of the terminal; by default, that of a terminal without a multiplexer.
         edit: opens a file in an editor and returns when the user is done; raises KeijiError.
+        output_filters: applied to everything that is painted.
     """
 
     TITLE = "keiji"
@@ -111,12 +112,14 @@ class ControlCenter(App[None]):
         save_theme: Callable[[str], None] = lambda _: None,
         clipboard: Clipboard | None = None,
         edit: Callable[[App[None], Path], None] = open_in_editor,
+        output_filters: Sequence[LineFilter] = (),
     ) -> None:
         action.rebind(keys or {})
         super().__init__()
         if keys:
             # All of them, so that an action that shares a key with one that has moved keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
+        self.output_filters = tuple(output_filters)
         self._config_errors = config_errors
         self._save_theme = save_theme
         self._terminal_clipboard = clipboard or Clipboard({})
@@ -146,12 +149,13 @@ class ControlCenter(App[None]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return custom_variables(self.current_theme)
 
-    def get_css_variables(self) -> dict[str, str]:
-        self.theme_variables = resolve_auto_colours(super().get_css_variables())
-        return self.theme_variables
-
     def get_line_filters(self) -> Sequence[LineFilter]:
-        return _NO_COLOURS if self.no_color else super().get_line_filters()
+        filters = (_NO_COLOURS,) if self.no_color else super().get_line_filters()
+        return (*filters, *self.output_filters)
+
+    def get_css_variables(self) -> dict[str, str]:
+        self.theme_variables = readable_variables(super().get_css_variables(), is_dark=self.current_theme.dark)
+        return self.theme_variables
 
     # ── updates ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -133,6 +133,9 @@ def main() -> int:
     from keiji_tui.engine.bus_link import BusLink
     from keiji_tui.terminal.clipboard import Clipboard
     from keiji_tui.terminal.signals import exit_on_signals
+    from keiji_tui.text.glyphs import needs_ascii
+    from keiji_tui.text.sanitise import plain
+    from keiji_tui.theme.ascii_filter import AsciiFilter
 
     try:
         options = parse_options()
@@ -143,6 +146,7 @@ def main() -> int:
     if message:
         sys.stderr.write(f"{message}\n")
         return 2
+    encoding = sys.stderr.encoding  # Textual draws on standard error
     data, keys = options.paths.data, keys_config.load(options.paths.workspace / keys_config.FILE)
     app = control_center(
         BusLink(options.paths),
@@ -156,6 +160,7 @@ def main() -> int:
         theme=options.theme or preferences.load_theme(data),
         save_theme=partial(preferences.save_theme, data),
         clipboard=Clipboard(os.environ),
+        output_filters=[AsciiFilter(encoding)] if needs_ascii(os.environ.get("TERM", ""), encoding) else (),
     )
     unknown = unknown_theme(options.theme, app.available_themes)
     if unknown:

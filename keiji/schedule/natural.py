@@ -14,7 +14,7 @@ from keiji.schedule.daytime import DAYS, GROUPS
 from keiji.schedule.dsl import OnDays, cron, every, once
 from keiji.schedule.interval import UNITS
 
-_ABBREVIATIONS = {"s": "seconds", "min": "minutes", "h": "hours"}
+_ABBREVIATIONS = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _UNITS = {**{unit: unit for unit in UNITS}, **{unit.removesuffix("s"): unit for unit in UNITS}, **_ABBREVIATIONS}
 _DAY_GROUPS = {
     "every day": GROUPS["day"],
@@ -23,7 +23,7 @@ _DAY_GROUPS = {
     "weekends": GROUPS["weekends"],
 }
 _DAY_NAMES = {**{f"{day}s": day for day in DAYS}, **{day[:3]: day for day in DAYS}}
-_INTERVAL = re.compile(rf"every (?:(\d{{1,9}}) )?({'|'.join(_UNITS)})", re.ASCII)
+_INTERVAL = re.compile(rf"every (?:(\d{{1,9}}) ?)?({'|'.join(_UNITS)})", re.ASCII)
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?"
 _DAYS_AND_TIMES = re.compile(rf"(.*?)(?: at)? ({_TIME}(?:(?:, | and ){_TIME})*)", re.ASCII)
 _ONCE = re.compile(r"once at (\d{4}-\d\d-\d\d \d\d:\d\d\S*)", re.ASCII)

@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
 from keiji.errors import BuildFailed, KeijiError
+from keiji.formats import format_moment
 from keiji.policy import Policy
 from keiji.records import Build
 from keiji.schedule import Once, from_dict
@@ -136,7 +137,7 @@ def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[dateti
     if not instants:
         location = f"schedule.py, line {result.line}" if result.line else "schedule.py"
         if isinstance(schedule, Once):
-            reason = f"is in the past (it is now {now.astimezone(ZoneInfo(schedule.context.zone)):%Y-%m-%d %H:%M})"
+            reason = f"is in the past (it is now {format_moment(now, ZoneInfo(schedule.context.zone))})"
         else:
             reason = "is never due" + (" between not_before and until" if result.policy.until else "")
         raise BuildFailed(f"{location}: {schedule.source_form()} {reason}, so the task would never run")

@@ -162,7 +162,7 @@ def check_syntax(source: Path, python: str, paths: Sequence[str]) -> str:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return f"compiling the sources did not finish within {_SYNTAX_TIMEOUT:g} s"
+            return f"compiling the sources did not finish within {_SYNTAX_TIMEOUT:g}s"
         except OSError as error:
             return f"cannot start the interpreter {python}: {error.strerror}"
         if completed.returncode != 0:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
+from keiji.formats import format_moment
 from keiji.reasons import Code, reason
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
@@ -120,7 +121,8 @@ def _next(context: Context, slug: str) -> str:
         return f"the task is disabled: keiji task enable {slug} enables it"
     zone = context.settings().zone
     upcoming = [
-        f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S}" for at in islice(task.schedule.upcoming(context.clock()), 3)
+        f"{at.astimezone(zone):%a} {format_moment(at, zone)}"
+        for at in islice(task.schedule.upcoming(context.clock()), 3)
     ]
     return f"next: {', '.join(upcoming)}" if upcoming else "the task is never due again"
 

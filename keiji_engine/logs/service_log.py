@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
+from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.logs.line_format import format_line
@@ -218,7 +219,12 @@ class ServiceLogWriter:
             if self._handler.write(backlog.lines):
                 del self._backlogs[path]
                 if backlog.lost:
-                    _log.warning("%s was locked for %.0f s; %d lines are lost", path, now - backlog.since, backlog.lost)
+                    _log.warning(
+                        "%s was locked for %s; %d lines are lost",
+                        path,
+                        format_duration(now - backlog.since, decimals=0),
+                        backlog.lost,
+                    )
             else:
                 backlog.retry_at, backlog.delay = now + backlog.delay, min(2 * backlog.delay, RETRY_LAST)
 

@@ -483,7 +483,7 @@ class Runner:
             while not file_lock.try_lock(descriptor):
                 if loop.time() > deadline:
                     raise KeijiError(
-                        f"an earlier launcher still holds {path} after {LOCK_TIMEOUT:g} s",
+                        f"an earlier launcher still holds {path} after {LOCK_TIMEOUT:g}s",
                         hint=f"find the process with `fuser {path}` and stop it",
                     )
                 await asyncio.sleep(0.005)

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfoNotFoundError
 
+from keiji.formats import format_duration
 from keiji.policy import Leave
 from keiji.reasons import Code, Reason, reason, render
 from keiji.records import Progress, RunResult
@@ -324,7 +325,7 @@ class _Shim:
         if self.unlogged_bytes:
             incomplete = reason(Code.LOG_INCOMPLETE)
             cause = cause.with_cause(incomplete) if cause is not None else incomplete
-        duration = f"{time.monotonic() - self.monotonic_start:.3f} s"
+        duration = format_duration(time.monotonic() - self.monotonic_start)
         message = f"run {state.replace('_', ' ')} after {duration}" + (
             f": {render(cause, self.log.zone)}" if cause else ""
         )

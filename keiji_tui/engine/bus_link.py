@@ -1,4 +1,4 @@
-"""The link over the bus. Sockets are loaded on first use, so that the first screen is painted before."""
+"""The link over the bus. The sockets are imported on first use, so that the first screen is painted earlier."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from keiji_engine.bus.client import Client
 
 SENDER = "keiji-tui"
-_LAST_LINES = 1000  # of a log that is opened; more is read when somebody gets there
+_LAST_LINES = 1000  # of a log that is opened; earlier ones are read on demand
 
 
 class BusLink:
-    """An engine of this machine, by its sockets."""
+    """The connection to an engine on this machine."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -124,8 +124,8 @@ class BusLink:
 
     def _start_engine(self) -> None:
         if engine_process.is_running(self._paths):
-            engine_process.send_signal(self._paths, signal.SIGCONT)  # one that was stopped takes no other signal
-            engine_process.send_signal(self._paths, signal.SIGHUP)  # starts what is stopped, the bus included
+            engine_process.send_signal(self._paths, signal.SIGCONT)  # a suspended process handles no other signal
+            engine_process.send_signal(self._paths, signal.SIGHUP)  # starts stopped services, including the bus
         else:
             engine_process.start(self._paths)
 

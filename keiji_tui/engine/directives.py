@@ -49,7 +49,7 @@ class DirectiveSender:
             self._changed()
 
     async def send_all(self, directives: Sequence[Directive]) -> list[KeijiError | None]:
-        """Send directives that `mark_sent` has recorded, a few at a time; return the error of each, None for success."""
+        """Send directives recorded by `mark_sent`, a few at a time; return the error of each, None for success."""
         slots = asyncio.Semaphore(_MAX_IN_FLIGHT)
 
         async def send(directive: Directive) -> KeijiError | None:

@@ -1,4 +1,4 @@
-"""What the terminal needs of an engine, so that it can be shown on a scripted one too."""
+"""What the terminal needs from an engine, as protocols, so that tests can script one."""
 
 from __future__ import annotations
 
@@ -26,59 +26,59 @@ LogPart = LogSlice | LogChunk
 
 
 class LogLink(Protocol):
-    """Where logs are read, each by its name: that of a task is the task's slug."""
+    """Access to logs by name; the name of a task's log is its slug."""
 
     def follow(self, log: str, /) -> AsyncIterator[LogPart]:
-        """Tell the last lines of a log, then what is added. Raises KeijiError where it cannot be had."""
+        """Yield the last lines of a log, then what is appended to it. Raises KeijiError."""
         ...
 
     async def read(self, log: str, position: int | None, limit: int, /) -> LogSlice:
-        """Return ``limit`` bytes at most of a log, from a position on; None for its end. Raises KeijiError."""
+        """Return at most ``limit`` bytes of a log, from a position, or its end if that is None. Raises KeijiError."""
         ...
 
     def log_path(self, log: str, /) -> Path:
-        """Return where the newest part of a log is on this machine."""
+        """Return the path of the newest part of a log on this machine."""
         ...
 
     async def runs(self, log: str, limit: int, /) -> tuple[Run, ...]:
-        """Return the runs that printed a log, newest first. Raises KeijiError."""
+        """Return the runs that wrote a log, newest first. Raises KeijiError."""
         ...
 
 
 class Link(LogLink, Protocol):
-    """The way to one engine. It lives as long as the terminal and outlives any number of engines."""
+    """The connection to an engine. It lasts as long as the terminal, whatever happens to the engine."""
 
     @property
     def service_logs(self) -> LogLink:
-        """What the engine writes about itself, by service; it can be read while no engine lives."""
+        """The logs of the services, which can be read while no engine runs."""
         ...
 
     def updates(self) -> AsyncIterator[Update]:
-        """Tell for ever what happens: `LinkChanged` as it does, a `Snapshot` on each (re)join, then gapless deltas."""
+        """Yield updates forever: `LinkChanged` on changes, a `Snapshot` on each (re)connection, then gapless deltas."""
         ...
 
     async def send(self, directive: Directive) -> Done:
-        """Have a directive carried out and wait for its end. Raises KeijiError where it was refused or failed."""
+        """Send a directive and wait for its outcome. Raises KeijiError if it is refused or fails."""
         ...
 
     async def explain(self, task: str) -> tuple[Reason, ...]:
-        """Return why a task does not run now, what holds it up first. Raises KeijiError."""
+        """Return why a task does not run now, the most important reason first. Raises KeijiError."""
         ...
 
     async def upcoming(self, task: str, count: int) -> Upcoming:
-        """Return the next instants at which a task is due. Raises KeijiError."""
+        """Return the next due instants of a task. Raises KeijiError."""
         ...
 
     async def timeline(self) -> Timeline:
-        """Return when all tasks are due within the coming day. Raises KeijiError."""
+        """Return the due instants of all tasks within the next 24 hours. Raises KeijiError."""
         ...
 
     async def active_build(self, task: str) -> ActiveBuild:
-        """Return the build that runs of a task begin with. Raises KeijiError, also where there is none."""
+        """Return the active build of a task. Raises KeijiError, also if there is none."""
         ...
 
     async def difference(self, task: str) -> Difference:
-        """Return how the sources of a task differ from its build. Raises KeijiError."""
+        """Return the differences between the active build of a task and its sources. Raises KeijiError."""
         ...
 
     async def directives(self, limit: int) -> tuple[DirectiveView, ...]:
@@ -86,20 +86,20 @@ class Link(LogLink, Protocol):
         ...
 
     async def check_workspace(self) -> KeijiError | None:
-        """Return why no engine could work on the workspace, None where one could."""
+        """Return why no engine could use the workspace; None if one could."""
         ...
 
     async def create_workspace(self) -> None:
-        """Make the workspace, as ``keiji init`` does. Raises KeijiError; nothing is made then."""
+        """Create the workspace, as ``keiji init`` does. Raises KeijiError, and then leaves nothing behind."""
         ...
 
     async def start_engine(self) -> None:
-        """Start an engine in the background and return when it is ready. Raises KeijiError with what it last said.
+        """Start an engine in the background and return when it is ready. Raises KeijiError with its last output.
 
-        One that lives already is asked to start those of its services that are stopped.
+        If one is running, start its stopped services.
         """
         ...
 
     async def close(self) -> None:
-        """Let go of sockets."""
+        """Close the sockets."""
         ...

@@ -1,4 +1,4 @@
-"""What the engine writes about itself, read from this machine's files: it is looked for when the engine is dead."""
+"""The logs of services, read from files, so that they are available when the engine is not running."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from keiji.records import Run
 from keiji_engine.bus.protocol import MAX_LOG_SLICE_BYTES, LogChunk, LogSlice
 from keiji_tui.engine.link import LogPart
 
-SERVICES = ("bus", "scheduler", "runner", "watcher", "repo", "engine")  # repo is the database, engine all of it
-_PACE_SECONDS = 0.25
-_LAST_LINES = 1000  # of a log that is opened; more is read when somebody gets there
+SERVICES = ("bus", "scheduler", "runner", "watcher", "repo", "engine")  # repo: the database; engine: the process
+_POLL_SECONDS = 0.25
+_LAST_LINES = 1000  # of a log that is opened; earlier ones are read on demand
 
 
 class ServiceLogs:
-    """The logs of services, by name. Files are read in threads, so that a slow disk does not hold up keys.
+    """The logs of services, by name. Files are read in threads, so that a slow disk does not block keys.
 
     Args:
-        path: returns where the newest part of a log is.
+        path: returns the path of the newest part of a log.
     """
 
     def __init__(self, path: Callable[[str], Path]) -> None:
@@ -33,14 +33,14 @@ class ServiceLogs:
         end = first.end
         while True:
             part = await self.read(log, end, MAX_LOG_SLICE_BYTES)
-            if part.size < end:  # emptied or deleted: its positions count from the start again
+            if part.size < end:  # truncated or deleted, so positions start again at 0
                 end = 0
                 yield LogChunk(task=log, position=0, end=0, text="", restarted=True)
             elif part.text:
                 end = part.end
                 yield LogChunk(task=log, position=part.position, end=part.end, text=part.text)
             else:
-                await asyncio.sleep(_PACE_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
 
     async def read(self, log: str, position: int | None, limit: int) -> LogSlice:
         return await asyncio.to_thread(self._read, log, position, limit)
@@ -52,7 +52,7 @@ class ServiceLogs:
             size = reader.size()
             begin, data = reader.tail(_LAST_LINES, limit) if position is None else reader.read(position, limit)
         except OSError as error:
-            raise KeijiError(f"cannot be read ({error.strerror or error}): {path}") from error
+            raise KeijiError(f"the log cannot be read ({error.strerror or error}): {path}") from error
         end = begin + len(data)
         text = data.decode(errors="replace")
         return LogSlice(id="", task=log, position=begin, end=end, size=max(size, end), text=text)

@@ -35,7 +35,7 @@ class LogPrompt(Vertical):
     LogPrompt Label { padding: 0 1; color: $text-accent; }
     LogPrompt Input { width: 1fr; border: none; height: 1; padding: 0; background: $row-focused; }
     LogPrompt Input:focus { border: none; }
-    LogPrompt AdaptiveLine { display: none; background: $error 25%; }
+    LogPrompt AdaptiveLine { display: none; background: $banner-error; }
     LogPrompt AdaptiveLine.-shown { display: block; }
     """
 

@@ -54,19 +54,19 @@ class LogView(Widget, can_focus=True):
     }  # fmt: skip
     DEFAULT_CSS = """
     LogView { width: 1fr; height: 1fr; }
-    LogView > .log--time { color: $text-disabled; }
+    LogView > .log--time { color: $text-muted; }
     LogView > .log--error { color: $text-error; }
     LogView > .log--warning { color: $text-warning; }
     LogView > .log--keiji { color: $text-accent; }
     LogView > .log--note { color: $text-muted; text-style: italic; }
-    LogView > .log--match { color: $warning; text-style: bold reverse; }
+    LogView > .log--match { color: $text-warning; text-style: bold reverse; }
     LogView > .log--current { background: $row-focused; }
     LogView > .log--mark { color: $text-accent; }
-    LogView > .log--task-1 { color: $primary; }
-    LogView > .log--task-2 { color: $success; }
-    LogView > .log--task-3 { color: $warning; }
+    LogView > .log--task-1 { color: $text-primary; }
+    LogView > .log--task-2 { color: $text-success; }
+    LogView > .log--task-3 { color: $text-warning; }
     LogView > .log--task-4 { color: $text-accent; }
-    LogView > .log--task-5 { color: $secondary; }
+    LogView > .log--task-5 { color: $text-secondary; }
     LogView > .log--task-6 { color: $foreground; }
     """
 

@@ -23,6 +23,7 @@ from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.header import connection_banner, counts_line, engine_line, pause_banner
 from keiji_tui.widgets.keybar import KeyBar
+from keiji_tui.widgets.too_small import TooSmall, is_too_small
 
 NOT_NOW = "not now"  # ends the title of a message that says why an action is disabled
 
@@ -72,13 +73,15 @@ class BaseScreen(Screen[None]):
         yield AdaptiveLine(id="paused")
         yield from self.body()
         yield KeyBar(id="keys")
+        yield TooSmall()
 
     def on_mount(self) -> None:
         self.is_ready = True
 
     @on(events.Resize)
-    def _ignore_outdated_size(self, event: events.Resize) -> None:
+    def _resized(self, event: events.Resize) -> None:
         ignore_outdated_size(self, event)
+        self.set_class(is_too_small(event.size), "-too-small")
 
     def on_screen_resume(self) -> None:
         self.repaint()

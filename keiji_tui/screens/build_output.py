@@ -6,6 +6,7 @@ from datetime import datetime
 
 from textual.content import Content
 
+from keiji.formats import format_measurement
 from keiji_tui.actions.bindings import closing_binding
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.screens.base import ScreenContext
@@ -14,7 +15,6 @@ from keiji_tui.screens.text_dialog import TextDialog, close_hint, hanging, title
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.store import Store
-from keiji_tui.text.format import format_duration
 from keiji_tui.text.sanitise import plain
 
 _LONGEST = 4000
@@ -106,4 +106,4 @@ def _requested(entry: Entry) -> str:
     who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
     if entry.completed_at is None:
         return who
-    return f"{who}, took {format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"
+    return f"{who}, took {format_measurement(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

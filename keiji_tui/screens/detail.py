@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from keiji.errors import NotBuilt
+from keiji.formats import format_duration, format_measurement
 from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
 from keiji_engine.bus.protocol import ActiveBuild, Upcoming
@@ -21,13 +22,12 @@ from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
-from keiji_tui.state.task_state import TaskState, state_of
+from keiji_tui.state.task_state import TaskState, is_overdue, state_of
 from keiji_tui.text.format import (
     abbreviate_path,
     format_ago,
     format_calendar,
     format_count,
-    format_duration,
     format_elapsed,
     format_outcome,
     format_until,
@@ -82,7 +82,7 @@ class DetailScreen(LoadingScreen):
         task, store = self.selected_task, self.store
         if task is not None:
             # Everything the data depends on; a run that starts or ends also changes the next due time.
-            self.loader.update((task, store.engine, tuple(store.services.values())))
+            self.loader.update((task, store.engine, tuple(store.services.values()), is_overdue(task, now)))
         name = plain(task.name) if task else plain(self.slug)
         standing = self.loader.status if self.loader.error or not store.is_live else ""
         state = Content.styled(standing, "$text-warning")
@@ -131,7 +131,7 @@ class DetailScreen(LoadingScreen):
         if state is TaskState.IDLE and task.next_execution_time is not None:
             word += f", due {format_until(task.next_execution_time, now, self.store.zone)}"
         yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
-        known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task)
+        known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task, now)
         for reason in known:
             yield from hanging(Content("  • "), plain(render(reason, self.store.zone)), width, "")
             if command := remedy(reason, task.slug):
@@ -165,10 +165,7 @@ class DetailScreen(LoadingScreen):
             return
         zone = self.store.zone
         made = f"{format_calendar(build.created_at, now, zone)}, {format_ago(build.created_at, now, zone)}"
-        seconds = build.import_seconds
-        took = (
-            "under 1 ms" if seconds < 0.001 else f"{seconds * 1000:.0f} ms" if seconds < 1 else format_duration(seconds)
-        )
+        took = format_duration(max(build.import_seconds, 0.001))
         yield from _row("built", f"{made}; {format_count(build.files, 'file')}, imported in {took}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
@@ -192,14 +189,14 @@ class DetailScreen(LoadingScreen):
         yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
         usually = durations.median_duration(task.recent)
         if usually is not None:
-            yield from _row("usually", f"{format_duration(usually)} (the median of those that went well)", width)
+            yield from _row("usually", f"{format_measurement(usually)} (the median of those that went well)", width)
         for run in reversed(task.recent[-_RUNS:]):
             yield from self._run(run, usually, now, width)
         yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
 
     def _run(self, run: RecentRun, usually: float | None, now: datetime, width: int) -> Iterator[Content]:
         is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-        took = format_duration(run.seconds) if run.seconds is not None else ""
+        took = format_measurement(run.seconds) if run.seconds is not None else ""
         factor = durations.format_ratio(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
         first = Content.assemble(
             (f"  {format_ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from keiji.formats import format_measurement
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
@@ -22,7 +23,7 @@ from keiji_tui.screens.text_dialog import hanging
 from keiji_tui.state import ledger
 from keiji_tui.state.ledger import Entry
 from keiji_tui.state.list_filter import ListFilter
-from keiji_tui.text.format import format_calendar, format_clock, format_count, format_duration
+from keiji_tui.text.format import format_calendar, format_clock, format_count, format_day_and_clock
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -183,7 +184,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         """Return a sentence about the progress or outcome of a directive."""
         begun = f"asked {self._at(entry.at)}{_who(entry)}"
         if entry.completed_at is not None:
-            took = format_duration(max(0.0, (entry.completed_at - entry.at).total_seconds()))
+            took = format_measurement(max(0.0, (entry.completed_at - entry.at).total_seconds()))
             return f"{begun}, {entry.stage} after {took}"
         words = {
             ledger.SENT: "sent; the engine has not answered yet",
@@ -215,10 +216,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return format_clock(moment, self.store.zone) if at.startswith("today") else at
 
     def _at(self, moment: datetime) -> str:
-        zone = self.store.zone
-        before, _, last = format_calendar(moment, self.now, zone).rpartition(" ")
-        day = (before or last).removeprefix("today")
-        return f"{day} {format_clock(moment, zone)}".strip()
+        return format_day_and_clock(moment, self.now, self.store.zone)
 
 
 def _gist(entry: Entry) -> str:

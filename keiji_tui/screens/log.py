@@ -10,6 +10,7 @@ from functools import partial
 from textual.app import ComposeResult
 from textual.content import Content
 
+from keiji.formats import format_measurement
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES
@@ -19,7 +20,7 @@ from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.source import MAX_RUNS
 from keiji_tui.screens.base import BaseScreen, ScreenContext
-from keiji_tui.text.format import format_calendar, format_clock, format_duration, format_outcome
+from keiji_tui.text.format import format_day_and_clock, format_outcome
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 
@@ -103,12 +104,11 @@ class RunLogScreen(LogScreen):
         run, zone = self._run, self.store.zone
         parts = [("run ", "$text-muted"), (run.run_id[:8], "bold")]
         if run.started_at is not None:
-            day = format_calendar(run.started_at, now, zone).rpartition(" ")[0].removeprefix("today")
-            parts.append((f"  {day} {format_clock(run.started_at, zone)}".rstrip(), "$text-muted"))
+            parts.append((f"  {format_day_and_clock(run.started_at, now, zone)}", "$text-muted"))
         style = "$text-error" if run.state in FAILURES else "$foreground"
         parts.append((f"  {format_outcome(run.state, run.exit_code, run.signal)}", style))
         if run.seconds is not None:
-            parts.append((f" after {format_duration(run.seconds)}", "$text-muted"))
+            parts.append((f" after {format_measurement(run.seconds)}", "$text-muted"))
         if run.reason:
             parts.append((f"  {plain(render(run.reason, zone))}", "$text-muted"))
         return Content.assemble(*parts)

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from keiji.formats import format_measurement
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES, RunState
@@ -25,7 +26,7 @@ from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.run_history import HistoryRow
-from keiji_tui.text.format import format_calendar, format_clock, format_duration, format_elapsed, format_until
+from keiji_tui.text.format import format_clock, format_day_and_clock, format_elapsed, format_until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -159,7 +160,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
             boot = self.store.engine.boot if self.store.engine else ""
             run = (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
             self.loader.update((boot, run))
-        usual = f"  usually {format_duration(self._usual)}" if self._usual is not None else ""
+        usual = f"  usually {format_measurement(self._usual)}" if self._usual is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
         told = Content.assemble(title, (usual, "$text-muted"))
         titles = [told, title]
@@ -215,13 +216,13 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         run = row.run
         since = format_elapsed((self.now - (run.started_at or run.created_at)).total_seconds()) if run.is_live else ""
         bad = "$text-error" if run.state in FAILURES else "$foreground"
-        cpu = "" if run.cpu_seconds is None else format_duration(run.cpu_seconds)
+        cpu = "" if run.cpu_seconds is None else format_measurement(run.cpu_seconds)
         return {
             "mark": _mark(run),
             "due": self._due(run),
             "began": self._began(run),
             "ended": Content.styled(row.label, bad),
-            "took": Content(format_duration(run.seconds) if run.seconds is not None else since),
+            "took": Content(format_measurement(run.seconds) if run.seconds is not None else since),
             "factor": self._factor(run),
             "trigger": Content.styled(_because(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
@@ -259,10 +260,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         return Content(format_clock(began, zone) if is_same_day else self._at(began))
 
     def _at(self, moment: datetime) -> str:
-        zone = self.store.zone
-        before, _, last = format_calendar(moment, self.now, zone).rpartition(" ")
-        day = (before or last).removeprefix("today")
-        return f"{day} {format_clock(moment, zone)}".strip()
+        return format_day_and_clock(moment, self.now, self.store.zone)
 
     def _until_last(self, run: Run) -> str:
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,16 +12,24 @@ from textual.content import Content
 from textual.widgets import Static
 
 from keiji_engine.bus.protocol import Timeline
-from keiji_engine.bus.views import DueInstant, TaskView
+from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
+from keiji_tui.state.due_rows import DueRow, due_rows, hourly_counts
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.task_state import TaskState, state_of
-from keiji_tui.text.format import BARS, abbreviate_schedule, format_count, format_until
+from keiji_tui.text.format import (
+    BARS,
+    abbreviate_schedule,
+    format_calendar,
+    format_count,
+    format_due_time,
+    format_until,
+)
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -43,20 +50,7 @@ _ELSEWHERE = ("upcoming", "logs", "services", "delete", "restart", "stop", "buil
 _KEPT_BACK = (TaskState.DISABLED, TaskState.HELD, TaskState.PAUSED)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """An instant of a task, or a task that is due too often for that; ``beside`` counts those of the same minute."""
-
-    slug: str
-    at: datetime
-    note: str = ""
-    is_skipped: bool = False
-    is_often: bool = False
-    pile: str = ""
-    beside: int = 1
-
-
-class UpcomingScreen(ListScreen[_Row], LoadingScreen):
+class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
     """A row for each instant within the next 24 hours."""
 
     BINDINGS = bindings(Scope.TASK, Scope.DAY)
@@ -67,18 +61,23 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
-        self._found: Timeline | None = None
+        self._timeline: Timeline | None = None
         self._asked_at = self.now
-        self._found_rows: dict[str, _Row] = {}
-        self._rows_of: object = None
-        self._rows: dict[str, _Row] = {}  # of those, what is still to come
-        self._wanted: dict[str, int] = {}
-        self._measured: object = None
+        self._all_rows: dict[str, DueRow] = {}
+        self._loads = 0
+        self._rows: dict[str, DueRow] = {}  # those that are not over
+        self._rows_key: object = None  # what ``_rows`` depends on, besides the time
+        self._rows_until = self.now  # when the next of ``_rows`` is over
+        self._rows_revision = 0
+        self._content_widths: dict[str, int] = {}
+        self._summary = ""
+        self._hours_key: object = None  # what the bars depend on
+        self._has_hours = True
 
-    def new_sieve(self) -> ListFilter[_Row]:
+    def new_sieve(self) -> ListFilter[DueRow]:
         return ListFilter(self._letters)
 
-    def _letters(self, row: _Row) -> str:
+    def _letters(self, row: DueRow) -> str:
         task = self.store.tasks.get(row.slug)
         return f"{task.name if task else ''}\n{row.slug}"
 
@@ -90,7 +89,7 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         yield Table(COLUMNS, self._cells, id="upcoming")
 
     @property
-    def rows(self) -> Mapping[str, _Row]:
+    def rows(self) -> Mapping[str, DueRow]:
         return self._rows
 
     @property
@@ -106,27 +105,26 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
 
     async def load(self) -> None:
         self._asked_at = self.now
-        self._found = await self.context.link.timeline()
+        self._timeline = await self.context.link.timeline()
+        self._all_rows = due_rows(self._timeline)
+        self._loads += 1
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
         as_of = now if store.is_live else store.heard_at or now
         if not self.loader.is_loading:
-            tasks = tuple((task.slug, task.build, task.is_disabled, task.schedule) for task in store.tasks.values())
             boot = store.engine.boot if store.engine else ""
-            self.loader.update((boot, hash(tasks), int(now.timestamp()) // AGAIN_SECONDS))
-        self._arrange(as_of)
+            self.loader.update((boot, store.schedule_revision, int(now.timestamp()) // AGAIN_SECONDS))
+        self._update_rows(as_of)
         titles = [Content.styled("next 24 hours", "bold"), Content.styled("24 h", "bold")]
-        self.put_title("#upcoming-title", titles, self._sum(), self.loader.status)
+        self.put_title("#upcoming-title", titles, self._summary, self.loader.status)
         self.set_class(not self._rows, "-empty")
         if self._rows and self.focused is None:
             self.set_focus(self.table)  # it cannot have the focus while it is hidden
         if not self._rows:
             self.set_text("#upcoming-empty", self._nothing())
-        self.put_rows(self._wanted)
-        hours = self._hours(as_of)
-        self.query_one("#upcoming-hours").display = bool(hours)
-        self.set_text("#upcoming-hours", hours)
+        self.put_rows(self._content_widths)
+        self._paint_hours(as_of)
 
     def on_resize(self) -> None:
         if self.is_ready:
@@ -139,46 +137,40 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _arrange(self, now: datetime) -> None:
-        """Have a row for what is still to come."""
-        found = self._found
-        if found is None:
+    def _update_rows(self, now: datetime) -> None:
+        """Keep the rows that are still to come. An unchanged list of ten thousand rows costs nothing."""
+        store = self.store
+        key = (self._loads, store.schedule_revision, store.layout_revision, store.pause)
+        if self._timeline is None or (key == self._rows_key and now < self._rows_until):
             return
-        if self._rows_of is not found:
-            self._rows_of = found
-            self._found_rows = {
-                f"often {often.task}": _Row(often.task, often.next_at, is_often=True) for often in found.frequent_tasks
-            } | {
-                f"{due.at.timestamp():.6f} {due.task}": _Row(
-                    due.task, due.at, due.note, due.is_skipped, pile=pile, beside=beside
-                )
-                for due, (pile, beside) in zip(found.instants, _piles(found.instants), strict=True)
-            }
-        tasks = self.store.tasks
+        tasks = store.tasks
         rows = {
-            key: row for key, row in self._found_rows.items() if row.slug in tasks and (row.is_often or row.at > now)
+            key: row for key, row in self._all_rows.items() if row.slug in tasks and (row.is_frequent or row.at > now)
         }
-        measured = (rows.keys(), self.store.layout_revision, self.store.pause)
-        if measured != self._measured:
-            self._measured = measured
+        self._rows_until = next(
+            (row.at for row in rows.values() if not row.is_frequent), datetime.max.replace(tzinfo=UTC)
+        )
+        if key != self._rows_key or rows.keys() != self._rows.keys():
             schedules = [
                 abbreviate_schedule(plain(tasks[row.slug].schedule_description))
                 for row in rows.values()
-                if row.is_often
+                if row.is_frequent
             ]
-            self._wanted = {
+            self._content_widths = {
                 "name": _widest({tasks[row.slug].name for row in rows.values()}),
                 "at": _widest(["Tue 00:00", *schedules]),
                 "ahead": 9,
                 "note": _widest({self._note(row, tasks[row.slug]) for row in rows.values()}),
             }
-        self._rows = rows
+        self._rows_key, self._rows = key, rows
+        self._rows_revision += 1
+        self._summary = self._summarise()
 
-    def _note(self, row: _Row, task: TaskView) -> str:
+    def _note(self, row: DueRow, task: TaskView) -> str:
         """Return what is out of the ordinary about an instant."""
         state = state_of(task)
         kept = state.label if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
-        together = f"{row.beside} at once" if row.pile == "┌" else ""
+        together = f"{row.simultaneous} at once" if row.connector == "┌" else ""
         return ", ".join(filter(None, (together, kept, plain(row.note))))
 
     def _cells(self, key: str) -> Mapping[str, Content]:
@@ -190,67 +182,51 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         is_off = state in _KEPT_BACK or row.is_skipped or self.store.pause is not None
         quiet = "$text-disabled" if is_off else "$text-muted"
         now = self.now if self.store.is_live else self.store.heard_at or self.now
-        due = task.next_execution_time or row.at if row.is_often else row.at
-        ahead = "" if is_off and row.is_often else format_until(due, now, self.store.zone)
+        due = task.next_execution_time or row.at if row.is_frequent else row.at
+        ahead = "" if is_off and row.is_frequent else format_until(due, now, self.store.zone)
         return {
             "state": Content.styled(state.glyph, COLOURS[state]),
-            "at": Content.styled(self._at(row, task), quiet if row.is_often or is_off else ""),
+            "at": Content.styled(self._at(row, task), quiet if row.is_frequent or is_off else ""),
             "ahead": Content.styled(ahead if ahead.startswith(("in ", "now")) else "", quiet),
-            "pile": Content.styled(row.pile, "$text-warning"),
+            "pile": Content.styled(row.connector, "$text-warning"),
             "name": Content.styled(plain(task.name), quiet if is_off else "bold"),
             "note": Content.styled(self._note(row, task), "$text-warning" if row.is_skipped else quiet),
         }
 
-    def _at(self, row: _Row, task: TaskView) -> str:
-        if row.is_often:
+    def _at(self, row: DueRow, task: TaskView) -> str:
+        if row.is_frequent:
             return abbreviate_schedule(plain(task.schedule_description))
-        zone = self.store.zone
-        local = row.at.astimezone(zone)
-        time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-        return time if local.date() == self.now.astimezone(zone).date() else f"{local:%a} {time}"
+        return format_due_time(row.at, self.now, self.store.zone)
 
     # ── what is above and in place of them ───────────────────────────────────────────────────────────────────────────
 
-    def _sum(self) -> str:
-        found = self._found
+    def _summarise(self) -> str:
+        found = self._timeline
         if found is None:
             return ""
-        instants = sum(not row.is_often for row in self._rows.values())
+        instants = sum(not row.is_frequent for row in self._rows.values())
         often = len(self._rows) - instants
         parts = [format_count(instants, "instant")] if instants else []
         parts += [f"{format_count(often, 'task')} due often"] if often else []
         if parts and found.until < self._asked_at + timedelta(hours=HOURS, minutes=-1):
-            parts.append(f"complete until {found.until.astimezone(self.store.zone):%a %H:%M}")
+            parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)
 
-    def _hours(self, now: datetime) -> Content:
-        """Return a bar for each of the coming hours, as high as many instants are in it, over the hours."""
-        zone = self.store.zone
+    def _paint_hours(self, now: datetime) -> None:
+        """Show a bar for each of the coming hours, whose height is the number of instants, above the hours."""
+        zone, width = self.store.zone, self.size.width
         first = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-        counts: Counter[int] = Counter(
-            int((row.at - first).total_seconds() // 3600)
-            for key in self.sieve.visible_keys(self._rows)
-            if not (row := self._rows[key]).is_often and not row.is_skipped
-        )
-        most = max(counts.values(), default=0)
-        if not most:
-            return Content("")
-        cell = max(1, min(3, (self.size.width - 2) // (HOURS + 1)))
-        bars: list[tuple[str, str]] = []
-        hours = ""
-        for number in range(HOURS + 1):
-            count = counts[number]
-            bar = BARS[max(0, round(count / most * len(BARS)) - 1)] if count else " "
-            bars.append(
-                (bar * max(1, cell - 1) + " " * (cell > 1), "$text-warning" if count == most > 1 else "$primary")
-            )
-            hour = (first + timedelta(hours=number)).astimezone(zone)
-            hours = hours.ljust(number * cell)
-            step = 1 if cell == 3 else 3
-            if hour.hour % step == 0 and len(hours) == number * cell:
-                hours += f"{hour:%H}"
-        peak = f" up to {most} in an hour" if self.size.width > (HOURS + 1) * cell + 24 else ""
-        return Content.assemble(" ", *bars, (peak, "$text-muted"), "\n ", (hours[: self.size.width - 2], "$text-muted"))
+        keys = self.sieve.visible_keys(self._rows)
+        hours_key = (self._rows_revision, self.sieve.text, first, width)
+        if hours_key == self._hours_key:
+            return
+        self._hours_key = hours_key
+        counts = hourly_counts((self._rows[key] for key in keys), now, zone)
+        hours = _hours(counts, first, width) if counts else Content("")
+        if self._has_hours != bool(hours):
+            self._has_hours = bool(hours)
+            self.query_one("#upcoming-hours").display = bool(hours)
+        self.set_text("#upcoming-hours", hours)
 
     def _nothing(self) -> Content:
         if not self.loader.has_data:
@@ -262,18 +238,23 @@ class UpcomingScreen(ListScreen[_Row], LoadingScreen):
         )  # fmt: skip
 
 
+def _hours(counts: Counter[int], first: datetime, width: int) -> Content:
+    most = max(counts.values())
+    cell = max(1, min(3, (width - 2) // (HOURS + 1)))
+    bars: list[tuple[str, str]] = []
+    hours = ""
+    for number in range(HOURS + 1):
+        count = counts[number]
+        bar = BARS[max(0, round(count / most * len(BARS)) - 1)] if count else " "
+        bars.append((bar * max(1, cell - 1) + " " * (cell > 1), "$text-warning" if count == most > 1 else "$bar"))
+        hour = (first.astimezone(UTC) + timedelta(hours=number)).astimezone(first.tzinfo)
+        hours = hours.ljust(number * cell)
+        step = 1 if cell == 3 else 3
+        if hour.hour % step == 0 and len(hours) == number * cell:
+            hours += f"{hour:%H}"
+    peak = f" up to {most} in an hour" if width > (HOURS + 1) * cell + 24 else ""
+    return Content.assemble(" ", *bars, (peak, "$text-muted"), "\n ", (hours[: width - 2], "$text-muted"))
+
+
 def _widest(texts: Iterable[str]) -> int:
     return max((Content(plain(text)).cell_length for text in texts), default=0)
-
-
-def _piles(found: Sequence[DueInstant]) -> list[tuple[str, int]]:
-    """Return for each instant what draws it together with those of the same minute, and how many these are."""
-    minutes = [due.at.replace(second=0, microsecond=0) for due in found]
-    counts = Counter(minutes)
-    drawn: list[tuple[str, int]] = []
-    for number, minute in enumerate(minutes):
-        count = counts[minute]
-        is_first = number == 0 or minutes[number - 1] != minute
-        is_last = number + 1 == len(minutes) or minutes[number + 1] != minute
-        drawn.append(("" if count == 1 else "┌" if is_first else "└" if is_last else "│", count))
-    return drawn

@@ -19,6 +19,7 @@ from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
+from keiji_tui.state.task_state import is_overdue
 from keiji_tui.text.format import format_elapsed
 from keiji_tui.text.sanitise import plain
 
@@ -43,7 +44,9 @@ class WhyScreen(LoadingDialog):
         if not store.is_live:
             self._reasons = self._upcoming = None
             self._no_upcoming = "not known while the engine does not answer"
-        return (store.tasks.get(self.slug), store.engine, tuple(store.services.values()))
+        task = store.tasks.get(self.slug)
+        is_late = task is not None and is_overdue(task, self.now)
+        return (task, store.engine, tuple(store.services.values()), is_late)
 
     async def load(self) -> None:
         link = self.context.link
@@ -67,7 +70,7 @@ class WhyScreen(LoadingDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
-        for reason in self._reasons if self._reasons is not None else self.store.reasons(task):
+        for reason in self._reasons if self._reasons is not None else self.store.reasons(task, self.now):
             parts += _reason(reason, task.slug, self.store.zone, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)

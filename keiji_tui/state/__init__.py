@@ -1,1 +1,1 @@
-"""What the terminal knows. Pure: nothing here imports Textual."""
+"""The state of the terminal. Pure: nothing here imports Textual."""

@@ -1,4 +1,4 @@
-"""A task that is being thought up: what was typed, what it would mean, and what is wrong with it. Pure."""
+"""The form for a new task: its fields, what its schedule means, and what is wrong with it. Pure."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
+from keiji.formats import format_moment
 from keiji.schedule import ScheduleContext
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import parse_schedule
@@ -23,7 +24,7 @@ PREVIEW_COUNT = 5  # instants
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What somebody has typed so far."""
+    """The fields of the form as they were typed."""
 
     name: str = ""
     description: str = ""
@@ -31,15 +32,15 @@ class Draft:
 
     @property
     def schedule_source(self) -> str:
-        """The schedule as a schedule.py has it, also where it was typed in words; as it was typed where it is wrong."""
+        """The schedule as a Python expression; as it was typed if it is invalid."""
         try:
-            spoken = parse_natural(self.schedule.strip())
+            natural = parse_natural(self.schedule.strip())
         except InvalidSchedule:
-            spoken = None
-        return spoken.source_form() if spoken is not None else self.schedule.strip()
+            natural = None
+        return natural.source_form() if natural is not None else self.schedule.strip()
 
     def directive(self) -> Create:
-        """Return what makes the task."""
+        """Return the directive that creates the task."""
         return Create(
             name=self.name.strip(),
             description=self.description.strip(),
@@ -48,7 +49,7 @@ class Draft:
         )
 
     def command(self) -> str:
-        """Return the command that does the same."""
+        """Return the equivalent command line."""
         words = ["keiji", "task", "create", shlex.quote(self.name.strip())]
         if self.description.strip():
             words.append(f"--desc={shlex.quote(self.description.strip())}")
@@ -57,13 +58,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a schedule means.
+    """The meaning of a schedule.
 
     Args:
-        description: the schedule in words.
-        interpreted_as: how what was typed is taken, where that is not how a schedule.py has it.
-        instants: the next ones.
-        error: why there are none, and a hint.
+        description: the schedule in English.
+        interpreted_as: the Python expression for a schedule that was typed in English; otherwise "".
+        instants: the next due instants.
+        error: why there are none, with a hint.
     """
 
     description: str = ""
@@ -73,35 +74,34 @@ class Preview:
 
 
 def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
-    """Return what a schedule means for a task that is made ``now``."""
+    """Return the meaning of a schedule for a task that is created ``now``."""
     try:
-        read = parse_schedule(schedule)
-        is_spoken = parse_natural(schedule.strip()) is not None
-        placed = read.with_context(ScheduleContext(anchor=now, zone=zone.key))
-        found = tuple(
+        parsed = parse_schedule(schedule)
+        is_natural = parse_natural(schedule.strip()) is not None
+        anchored = parsed.with_context(ScheduleContext(anchor=now, zone=zone.key))
+        instants = tuple(
             DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
-            for each in islice(placed.preview(now), PREVIEW_COUNT)
+            for each in islice(anchored.preview(now), PREVIEW_COUNT)
         )
     except InvalidSchedule as error:
         return Preview(error="\n".join(filter(None, (error.message, error.hint))))
-    taken = read.source_form() if is_spoken else ""
-    if not found:
-        return Preview(read.describe(), taken, error=_past_schedule_error(now, zone))
-    return Preview(read.describe(), taken, found)
+    expression = parsed.source_form() if is_natural else ""
+    if not instants:
+        return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone))
+    return Preview(parsed.describe(), expression, instants)
 
 
 def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
-    """Return what is said of a schedule that is over; of all there are, only `once` can be."""
+    """Return the error of a schedule whose only instant is in the past; this is possible with `once` only."""
     today = now.astimezone(zone)
-    such = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
+    example = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
     return (
-        "refused: it is never due from now on\n"
-        f"it is {today:%Y-%m-%d %H:%M} now: write a moment to come, such as {such}"
+        f"the schedule is never due again\nit is {format_moment(now, zone)} now; write a later time, such as {example}"
     )
 
 
 def name_error(name: str, tasks: Iterable[TaskView]) -> str:
-    """Return why there cannot be a new task of that name; "" where there can."""
+    """Return why a new task cannot have that name; "" if it can."""
     try:
         slug = names.slug_of(names.validate(name))
         names.ensure_unique(name.strip(), slug, [(task.name, task.slug) for task in tasks])
@@ -111,5 +111,5 @@ def name_error(name: str, tasks: Iterable[TaskView]) -> str:
 
 
 def with_field(draft: Draft, field: str, text: str) -> Draft:
-    """Return a draft of which one field has another text."""
+    """Return the draft with another text in one field."""
     return replace(draft, **{field: text})

@@ -1,4 +1,4 @@
-"""How long runs usually take, and how far one was from that. Pure."""
+"""The median duration of runs, and how the duration of a run compares with it. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from keiji.records import Run
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun
 
-MIN_RUNS = 3  # runs before there is a usual
-SLOW_RATIO = 2.0  # times the usual from where on a run is worth a colour
-_MIN_SECONDS = 1e-3  # seconds; shorter ones differ by chance
+MIN_RUNS = 3  # below which a median means nothing
+SLOW_RATIO = 2.0  # of a duration and the median, from which a run is highlighted
+_MIN_SECONDS = 1e-3  # the ratio of shorter durations is noise
 
 
 def median_duration(runs: Iterable[Run | RecentRun]) -> float | None:
-    """Return the median duration of those runs that succeeded; None where they are too few to tell."""
+    """Return the median duration of successful runs, in seconds; None if there are fewer than `MIN_RUNS`."""
     known: Sequence[float] = [
         run.seconds for run in runs if run.state is RunState.SUCCEEDED and run.seconds is not None
     ]
@@ -23,7 +23,7 @@ def median_duration(runs: Iterable[Run | RecentRun]) -> float | None:
 
 
 def format_ratio(seconds: float | None, usually: float | None) -> str:
-    """Return how many times the usual a duration is: "×1.0", "×3.1", "×48"; "" where one is not known."""
+    """Return the ratio of a duration and the median: "×1.0", "×3.1", "×48"; "" if either is unknown."""
     if seconds is None or usually is None:
         return ""
     factor = seconds / usually
@@ -31,7 +31,7 @@ def format_ratio(seconds: float | None, usually: float | None) -> str:
 
 
 def ratio_colour(seconds: float | None, usually: float | None) -> str:
-    """Return in which colour that is shown."""
+    """Return the colour in which `format_ratio` is shown."""
     if seconds is None or usually is None:
         return "$text-muted"
     factor = seconds / usually

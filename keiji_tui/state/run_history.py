@@ -1,4 +1,4 @@
-"""The rows of a history: a run each, and one for all instants in a row that did not run for the same reason. Pure."""
+"""The rows of a history: one per run, and one per sequence of occurrences skipped for the same reason. Pure."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _NUMBER = re.compile(r"\d+")
 
 
 def was_run(run: Run) -> bool:
-    """Return whether a run had a process, has one, or is to get one."""
+    """Return whether a run has, had or will have a process, unlike an occurrence that was skipped or missed."""
     return run.state not in NEVER_STARTED and (run.state is not RunState.STOPPED or run.started_at is not None)
 
 
 @dataclass(frozen=True)
 class HistoryRow:
-    """A run, or several instants without one.
+    """A run, or consecutive occurrences without one.
 
     Args:
-        run: of several, the newest, with how many instants they all are, from when, and until when.
-        ids: of all of them, the newest first.
-        zone: in which moments are shown.
+        run: the newest occurrence, with the count and the period of all of them.
+        ids: the ids of all occurrences, the newest first.
+        zone: the time zone in which times are shown.
     """
 
     run: Run
@@ -40,25 +40,25 @@ class HistoryRow:
 
     @property
     def key(self) -> str:
-        """What the row goes by; as what is newer joins it, that stays."""
+        """The id of the oldest occurrence, so that the key stays when newer ones are added."""
         return self.ids[-1]
 
     @property
     def label(self) -> str:
-        """How it ended, and for how many instants that goes."""
-        word = format_outcome(self.run.state, self.run.exit_code, self.run.signal)
-        return word if self.run.count == 1 else f"{word} × {self.run.count:,}"
+        """The outcome, with the number of occurrences if there are several."""
+        outcome = format_outcome(self.run.state, self.run.exit_code, self.run.signal)
+        return outcome if self.run.count == 1 else f"{outcome} × {self.run.count:,}"
 
     @cached_property
     def search_text(self) -> str:
-        """The text in which somebody looks for letters."""
+        """The text that a filter searches."""
         return "\n".join((self.label, render(self.run.reason, self.zone), *self.ids))
 
     def summary(self, until: str) -> str:
-        """Return result and reason in a sentence, and what both say once; "" where there is no reason.
+        """Return the outcome and the reason in one sentence, without repetition; "" if there is no reason.
 
         Args:
-            until: the last of several instants, in words.
+            until: the time of the last of several occurrences, as text; "" for one.
         """
         reason, word = (
             plain(render(self.run.reason, self.zone)),
@@ -71,18 +71,18 @@ class HistoryRow:
 
 
 def history_rows(runs: Sequence[Run], zone: tzinfo = UTC) -> dict[str, HistoryRow]:
-    """Return the rows of a history that is given newest first, each by its key."""
-    found: list[HistoryRow] = []
-    for kind, group in groupby(runs, _group_key):
-        alike = list(group)
-        found += [_merge(alike, zone)] if kind else [HistoryRow(run, (run.run_id,), zone) for run in alike]
-    return {row.key: row for row in found}
+    """Return the rows of a history by key; ``runs`` are sorted from newest to oldest."""
+    rows: list[HistoryRow] = []
+    for group_key, group in groupby(runs, _group_key):
+        members = list(group)
+        rows += [_merge(members, zone)] if group_key else [HistoryRow(run, (run.run_id,), zone) for run in members]
+    return {row.key: row for row in rows}
 
 
 def _group_key(run: Run) -> tuple[RunState, str, str] | None:
-    """Return what instants without a run have in common that share a row; None for one that has its own.
+    """Return a key that is equal for occurrences that share a row; None for a run, which has its own.
 
-    The parameters of their reasons differ: how late each was, or since when another run was live.
+    Only the codes of their reasons have to be equal: the parameters, such as how late each was, differ.
     """
     if was_run(run):
         return None
@@ -109,10 +109,10 @@ def _until(run: Run) -> datetime:
     return run.scheduled_until or _due(run)
 
 
-def summarise(found: Iterable[HistoryRow]) -> str:
-    """Return how many runs there are, and how many instants without one: "2 runs, 160 not run"."""
+def summarise(rows: Iterable[HistoryRow]) -> str:
+    """Return how many runs and how many occurrences without a run there are: "2 runs, 160 not run"."""
     with_run, without = 0, 0
-    for row in found:
+    for row in rows:
         if was_run(row.run):
             with_run += 1
         else:
@@ -122,7 +122,7 @@ def summarise(found: Iterable[HistoryRow]) -> str:
 
 
 def history_filter() -> ListFilter[HistoryRow]:
-    """Return what narrows a history down: to runs, to failures, to what did not run."""
+    """Return a filter for a history: runs, failures, and occurrences without a run."""
     return ListFilter[HistoryRow](
         lambda row: row.search_text,
         Category("that ran", lambda row: was_run(row.run)),

@@ -1,4 +1,4 @@
-"""What the terminal knows of its engine. Pure: no toolkit, no clock; the same updates give the same state."""
+"""The state of the engine as the terminal knows it. Pure: no Textual, no clock; equal updates give equal states."""
 
 from __future__ import annotations
 
@@ -33,19 +33,20 @@ Update = Snapshot | Delta | Heartbeat | LinkChanged
 
 @dataclass
 class Store:
-    """The state of the terminal, changed by `apply` and the few verbs below.
+    """The state of the terminal, changed by `apply` and by the methods for user actions.
 
     Args:
-        heard_at: when the engine last said anything.
-        tasks: by slug, in the order of their names.
-        services: by name, in the order in which they are shown.
-        dismissed: slug → the source changes (and error) that a person has seen and put aside.
-        marks: slugs of the tasks that directives are about together, in the order in which they were marked.
-        index: which tasks are shown, and in which order.
-        local_zone: the zone of this machine, for as long as no engine has told its own.
-        workspace_error: why no engine could work on the workspace; looked for while none runs.
-        start_error: why the last one that was started here did not come up.
-        layout_revision: counts up whenever what decides the widths of columns may differ.
+        heard_at: when the last update of the engine arrived.
+        tasks: by slug, sorted by name.
+        services: by name, in display order.
+        dismissed: slug → the source changes, and their error, whose rebuild offer was dismissed.
+        marks: slugs of the marked tasks, in the order in which they were marked.
+        index: the filter and the order of the tasks.
+        local_zone: the time zone of this machine, used until an engine has reported its own.
+        workspace_error: why no engine could use the workspace; checked while none runs.
+        start_error: why the last attempt to start an engine from here failed.
+        layout_revision: increases whenever the widths of columns may change.
+        schedule_revision: increases whenever due times may change.
     """
 
     link: LinkState = LinkState.CONNECTING
@@ -62,15 +63,16 @@ class Store:
     workspace_error: KeijiError | None = None
     start_error: KeijiError | None = None
     layout_revision: int = 0
+    schedule_revision: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     _zone: ZoneInfo | None = None
     _counter: TaskCounter = field(default_factory=TaskCounter)
     _changed: dict[str, None] = field(default_factory=dict)
 
-    # ── what the engine tells ────────────────────────────────────────────────────────────────────────────────────────
+    # ── updates ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def apply(self, update: Update, now: datetime) -> None:
-        """Take in what the link told at ``now``."""
+        """Apply an update that the link received at ``now``."""
         if isinstance(update, LinkChanged):
             self._apply_link_change(update)
             return
@@ -102,6 +104,7 @@ class Store:
         self.link, self.link_reason = LinkState.LIVE, ""
         self.workspace_error = self.start_error = None
         self.layout_revision += 1
+        self.schedule_revision += 1
 
     def _apply_event(self, event: AnyEvent) -> None:
         if isinstance(event, TaskChanged):
@@ -121,8 +124,10 @@ class Store:
     def _task_changed(self, task: TaskView) -> None:
         known = self.tasks.get(task.slug)
         self.tasks[task.slug] = task
-        if known is None or _shape(known) != _shape(task):
+        if known is None or _layout(known) != _layout(task):
             self.layout_revision += 1
+        if known is None or _schedule(known) != _schedule(task):
+            self.schedule_revision += 1
         if known is None or known.name != task.name:
             self.tasks = {view.slug: view for view in sorted(self.tasks.values(), key=_by_name)}
         if known is not None:
@@ -139,32 +144,33 @@ class Store:
         if known is None:
             return
         self.layout_revision += 1
+        self.schedule_revision += 1
         self._counter.remove(known)
         self.index.remove(slug)
         for remembered in (self.dismissed, self._changed, self.marks):
             remembered.pop(slug, None)
 
-    # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── user actions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def dismiss(self, slug: str) -> None:
-        """Put the rebuild offer of a task aside until its sources change again."""
+        """Hide the rebuild offer of a task until its sources change again."""
         if slug in self.tasks:
             self.dismissed[slug] = _difference(self.tasks[slug])
 
     def mark(self, slug: str) -> None:
-        """Mark a task, or take its mark away."""
+        """Mark a task, or unmark it."""
         if slug in self.marks:
             del self.marks[slug]
         elif slug in self.tasks:
             self.marks[slug] = None
 
     def clear_marks(self) -> bool:
-        """Take all marks away; return whether there was one."""
+        """Unmark all tasks; return whether there were any."""
         had_some = bool(self.marks)
         self.marks.clear()
         return had_some
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── queries ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def is_live(self) -> bool:
@@ -172,12 +178,12 @@ class Store:
 
     @property
     def pause(self) -> Pause | None:
-        """The pause of everything."""
+        """The pause of the whole system; None if it is not paused."""
         return self.engine.pause if self.engine else None
 
     @property
     def zone(self) -> ZoneInfo:
-        """The zone in which times are shown: the engine's; UTC where it is not known here."""
+        """The time zone in which times are shown: that of the engine, or UTC if it is unknown on this machine."""
         if self._zone is None:
             try:
                 self._zone = ZoneInfo(self.engine.time_zone if self.engine else self.local_zone)
@@ -191,7 +197,7 @@ class Store:
 
     @property
     def name_filter(self) -> str:
-        """What a task's name has to contain."""
+        """The text that the names of visible tasks contain."""
         return self.index.text
 
     @name_filter.setter
@@ -199,11 +205,11 @@ class Store:
         self.index.text = text
 
     def visible_slugs(self) -> list[str]:
-        """Return the slugs of the tasks that are to be shown, in order; the same list while nothing differs."""
+        """Return the slugs of the visible tasks, in order; the same list object while nothing changes."""
         return self.index.visible_slugs(self.tasks)
 
     def find_task(self, name: str) -> TaskView | None:
-        """Return the task of that slug or name; None where there is none (any more)."""
+        """Return the task with that slug or name; None if there is none."""
         return self.tasks.get(name) or next((task for task in self.tasks.values() if task.name == name), None)
 
     def pending_of(self, target: TaskView | ServiceView) -> str:
@@ -216,30 +222,30 @@ class Store:
         """Return "pause" or "resume" while all schedules are being paused or resumed, otherwise ""."""
         return self.ledger.pending_verb("system", "").removesuffix("-system")
 
-    def reasons(self, task: TaskView) -> tuple[Reason, ...]:
-        """Return why a task does not run now, by what is known here."""
+    def reasons(self, task: TaskView, now: datetime) -> tuple[Reason, ...]:
+        """Return why a task does not run now, as far as this terminal knows."""
         is_gone = self.link is LinkState.OFFLINE and not self.engine_is_running
         engine, services = (None, ()) if is_gone else (self.engine, tuple(self.services.values()))
-        return explain(task, engine, services, self.pause)
+        return explain(task, engine, services, self.pause, now=now if self.is_live else None)
 
     def is_scheduler_up(self) -> bool:
-        """Return whether anything will be started by itself."""
+        """Return whether due tasks are started."""
         scheduler = self.services.get("scheduler")
         return scheduler is None or scheduler.is_up
 
     def rebuild_offer(self, selected: str | None) -> TaskView | None:
-        """Return the task whose rebuild is to be offered, the selected one before any other."""
+        """Return the task whose rebuild is offered, preferably the selected one; None if there is none."""
         first = self.tasks.get(selected or "")
         if first is not None and self.is_rebuild_offered(first):
             return first
         return next((task for slug in self._changed if self.is_rebuild_offered(task := self.tasks[slug])), None)
 
     def is_rebuild_offered(self, task: TaskView) -> bool:
-        """Return whether a task's sources differ from its build in a way that was not dismissed."""
+        """Return whether a task's sources have changed since the offer to rebuild it was last dismissed."""
         return bool(task.source_changes) and self.dismissed.get(task.slug) != _difference(task)
 
     def silent_seconds(self, now: datetime) -> int:
-        """Return for how many whole seconds nothing was heard."""
+        """Return the whole seconds since the last update of the engine."""
         return max(0, int((now - (self.heard_at or datetime.fromtimestamp(0, UTC))).total_seconds()))
 
 
@@ -247,7 +253,13 @@ def _difference(task: TaskView) -> tuple[str, ...]:
     return (*task.source_changes, task.source_error)
 
 
-def _shape(task: TaskView) -> tuple[object, ...]:
+def _schedule(task: TaskView) -> tuple[object, ...]:
+    """Return what decides when a task is due."""
+    return (task.build, task.is_disabled, task.schedule)
+
+
+def _layout(task: TaskView) -> tuple[object, ...]:
+    """Return what decides the widths of columns."""
     held = task.failures if task.held_since else 0
     return (task.name, task.schedule_description, bool(task.source_changes), task.pause, held)
 

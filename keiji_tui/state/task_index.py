@@ -1,6 +1,6 @@
-"""Which tasks a table shows, and in which order. Pure.
+"""The filter and the order of the tasks in a table. Pure.
 
-It is told of each change, so that one of ten thousand tasks costs no look at all the others.
+The index is updated task by task, so that a change of one of ten thousand tasks does not touch the others.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Key = tuple[Any, ...]
 
 
 class StatusFilter(Enum):
-    """Tasks of one kind: how they are called, and which they are."""
+    """A filter by state: its label, and which tasks match."""
 
     ALL = ("all", lambda _: True)
     RUNNING = ("running", lambda task: task.is_running)
     FAILING = ("failing", lambda task: task.is_error and not task.is_disabled and task.held_since is None)
     HELD_OR_PAUSED = ("held or paused", lambda task: not task.is_disabled and bool(task.pause or task.held_since))
     DISABLED = ("disabled", lambda task: task.is_disabled)
-    CHANGED = ("with other sources than built", lambda task: bool(task.source_changes))
+    CHANGED = ("with changed sources", lambda task: bool(task.source_changes))
     UNBUILT = ("not built", lambda task: task.build is None)
 
     @property
@@ -46,7 +46,7 @@ class StatusFilter(Enum):
 
 
 class Sort(Enum):
-    """By what tasks are sorted: the id of the column, a word, and whether the greatest comes first at first."""
+    """A sort order: the id of its column, a label, and whether it is descending by default."""
 
     NAME = ("name", "name", False)
     NEXT = ("next", "next run", False)
@@ -68,7 +68,7 @@ class Sort(Enum):
 
 
 class TaskIndex:
-    """The tasks that are shown, as far as names, states and order decide it."""
+    """The visible tasks in their order."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -82,42 +82,42 @@ class TaskIndex:
         self._has_removals = False
         self._is_dirty = False
 
-    # ── what a person does ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def next_sort(self) -> None:
-        """Sort by the next thing there is to sort by."""
+        """Switch to the next sort order."""
         sorts = list(Sort)
         self.sort_by(sorts[(sorts.index(self.sort) + 1) % len(sorts)])
 
     def sort_by(self, sort: Sort) -> None:
-        """Sort by something; by the same a second time, the other way round."""
+        """Sort by ``sort``; if that is the current order, reverse it."""
         self.descending = not self.descending if sort is self.sort else sort.descending
         self.sort = sort
 
     def next_status(self, tasks: Iterable[TaskView]) -> None:
-        """Show the next kind of which there are any."""
-        known, kinds = list(tasks), list(StatusFilter)
-        following = kinds[kinds.index(self.status) + 1 :]
-        self.status = next((kind for kind in following if any(map(kind.matches, known))), StatusFilter.ALL)
+        """Switch to the next state that any task has; after the last one, to all tasks."""
+        known, filters = list(tasks), list(StatusFilter)
+        following = filters[filters.index(self.status) + 1 :]
+        self.status = next((each for each in following if any(map(each.matches, known))), StatusFilter.ALL)
 
     def clear_filters(self) -> bool:
-        """Hide nothing any more; return whether something was to be hidden."""
-        hides = self.is_filtered
+        """Show all tasks; return whether some may have been hidden."""
+        was_filtered = self.is_filtered
         self.text, self.status = "", StatusFilter.ALL
-        return hides
+        return was_filtered
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.text) or self.status is not StatusFilter.ALL
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def invalidate(self) -> None:
-        """Note that all tasks may be others."""
+        """Build the index again, because any task may have changed."""
         self._settings = None
 
     def update(self, task: TaskView) -> None:
-        """Note that a task is new or differs."""
+        """Update a task that is new or has changed."""
         key = self._key(task) if self._matches(task) else None
         known = self._sort_keys.get(task.slug)
         if key == known:
@@ -129,27 +129,29 @@ class TaskIndex:
         else:
             self._sort_keys[task.slug] = key
             if known is None:
-                self._has_removals = True  # it may stand in the order from before
+                self._has_removals = True  # an earlier one of that name may still be in the order
                 self._added[task.slug] = None
 
     def remove(self, slug: str) -> None:
-        """Note that a task is gone."""
+        """Remove a deleted task."""
         if self._sort_keys.pop(slug, None) is not None:
             self._is_dirty = self._has_removals = True
 
     def visible_slugs(self, tasks: Mapping[str, TaskView]) -> list[str]:
-        """Return the slugs of the tasks to show, in order; the same list for as long as nothing differs."""
-        asked = (self.text, self.status, self.sort, self.descending)
-        if asked != self._settings:
-            self._settings = asked
+        """Return the slugs of the visible tasks, in order; the same list object while nothing changes."""
+        settings = (self.text, self.status, self.sort, self.descending)
+        if settings != self._settings:
+            self._settings = settings
             self._sort_keys = {slug: self._key(task) for slug, task in tasks.items() if self._matches(task)}
             self._order, self._added, self._is_dirty = [], dict.fromkeys(self._sort_keys), True
         if self._is_dirty:
-            order, keys, fresh = self._order, self._sort_keys, self._added
+            order, keys, added = self._order, self._sort_keys, self._added
             if self._has_removals:
-                order = [slug for slug in order if slug in keys and slug not in fresh]
-            order = [*order, *(slug for slug in fresh if slug in keys)]
-            order.sort(key=keys.__getitem__, reverse=self._is_by_name and self.descending)  # nearly in order already
+                order = [slug for slug in order if slug in keys and slug not in added]
+            order = [*order, *(slug for slug in added if slug in keys)]
+            order.sort(
+                key=keys.__getitem__, reverse=self._is_by_name and self.descending
+            )  # nearly sorted, which timsort makes cheap
             self._order, self._added, self._has_removals, self._is_dirty = order, {}, False, False
         return self._order
 
@@ -158,11 +160,11 @@ class TaskIndex:
         return self.sort is Sort.NAME
 
     def _matches(self, task: TaskView) -> bool:
-        wanted = self.text.casefold()
-        return self.status.matches(task) and (not wanted or wanted in task.name.casefold() or wanted in task.slug)
+        text = self.text.casefold()
+        return self.status.matches(task) and (not text or text in task.name.casefold() or text in task.slug)
 
     def _key(self, task: TaskView) -> Key:
-        """Return what a task is sorted by; what has no value comes last either way, and names settle a tie."""
+        """Return the sort key of a task: those without a value are last in both directions, ties are sorted by name."""
         name = name_key(task.name)
         if self._is_by_name:
             return name

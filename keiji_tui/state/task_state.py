@@ -1,15 +1,18 @@
-"""In which state a table shows a task, and how many tasks are in which. Pure."""
+"""The state of a task as a table shows it, and counts of tasks by state. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import Enum
 
 from keiji_engine.bus.views import TaskView
 
+_START_DELAY = timedelta(seconds=2)
+
 
 class TaskState(Enum):
-    """What is most worth knowing of a task, as (glyph, word). A glyph is never the colour alone."""
+    """The most important state of a task, as (glyph, label). The glyphs differ, so that no colour is needed."""
 
     RUNNING = ("▶", "running")
     HELD = ("■", "held")
@@ -31,7 +34,7 @@ class TaskState(Enum):
 
 
 def state_of(task: TaskView) -> TaskState:
-    """Return the state in which a table shows a task."""
+    """Return the state that a table shows for a task."""
     if task.is_running:
         return TaskState.RUNNING
     if task.is_disabled:
@@ -49,9 +52,14 @@ def state_of(task: TaskView) -> TaskState:
     return TaskState.FAILING if task.is_error else TaskState.IDLE
 
 
+def is_overdue(task: TaskView, now: datetime) -> bool:
+    """Return whether a task has not been started although it is due; the engine takes a moment to start a run."""
+    return task.next_execution_time is not None and task.next_execution_time < now - _START_DELAY
+
+
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
-    """How many tasks there are, and how many of them are worth a word."""
+    """The number of tasks, in all and by state."""
 
     tasks: int = 0
     running: int = 0
@@ -63,18 +71,18 @@ class TaskCounts:
 
 
 class TaskCounter:
-    """Counts of tasks, kept up to date one task at a time."""
+    """Counts tasks incrementally."""
 
     def __init__(self) -> None:
         self._sums = [0] * len(TaskCounts.__slots__)
 
     def add(self, task: TaskView) -> None:
-        """Count a task."""
+        """Add a task to the counts."""
         for place, counts in enumerate(_flags(task)):
             self._sums[place] += counts
 
     def remove(self, task: TaskView) -> None:
-        """Count a task no more."""
+        """Remove a task from the counts."""
         for place, counts in enumerate(_flags(task)):
             self._sums[place] -= counts
 
@@ -84,7 +92,7 @@ class TaskCounter:
 
 
 def _flags(task: TaskView) -> tuple[bool, ...]:
-    """Return where a task counts, in the order of `Counts`."""
+    """Return whether a task belongs to each of the counts, in the order of `TaskCounts`."""
     is_on, is_held = not task.is_disabled, task.held_since is not None
     return (
         True,

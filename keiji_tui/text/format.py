@@ -1,4 +1,8 @@
-"""Moments, spans and outcomes in the few words that a column holds. Pure: what time it is comes in."""
+"""Short forms of instants, durations and outcomes, for columns and single lines.
+
+All functions are pure: the current time is passed in. Durations are in seconds. The long forms, which the command line
+and the engine use too, are in `keiji.formats`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from datetime import datetime, timedelta, tzinfo
 from pathlib import PurePosixPath
 from statistics import median
 
+from keiji.formats import format_duration
 from keiji.reasons import Code, Reason, render
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun
@@ -16,8 +21,9 @@ from keiji_engine.bus.views import RecentRun
 BARS = "▁▂▃▄▅▆▇█"
 FAILED_RUN = "✗"
 STOPPED_RUN = "·"
-_DAY_AT = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s at (\d\d:\d\d)")
-_SHORT_UNITS = {" seconds": " s", " minutes": " min", " hours": " h"}
+_DAYS_AT = re.compile(r"\b((?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day)s at (\d\d:\d\d)")
+_EVERY_DAY_AT = re.compile(r"\bevery day at (\d\d:\d\d)")
+_SHORT_UNITS = {" seconds": "s", " minutes": "m", " hours": "h", " days": "d", " weeks": "w"}
 _UNITS = re.compile("|".join(f"(?<=[0-9]){unit}\\b" for unit in _SHORT_UNITS))
 _WAITS: dict[str, str] = {
     Code.WAITING_FOR_SLOT: "slot",
@@ -27,6 +33,10 @@ _WAITS: dict[str, str] = {
     Code.PARALLEL_LIMIT: "parallel limit",
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_SECONDS_SHOWN_BELOW = 2 * _MINUTE  # beyond it, a due time is repainted once a minute instead of once a second
+
+
+# ── instants ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def format_clock(moment: datetime, zone: tzinfo) -> str:
@@ -34,83 +44,95 @@ def format_clock(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%H:%M:%S}"
 
 
-def format_until(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return when ``moment`` comes: "in 4 s", "in 12 min", "today 22:00", "Fri 22:00", "12 Dec 22:00"."""
-    seconds = (moment - now).total_seconds()
-    if seconds <= 0:
-        return "now"
-    if seconds < 90:
-        return f"in {max(1, round(seconds))} s"
-    if seconds < _HOUR:
-        return f"in {round(seconds / _MINUTE)} min"
-    return format_calendar(moment, now, zone)
-
-
 def format_calendar(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return ``moment`` by the calendar, as short as it is clear: "today 22:00", "Fri 22:00", "12 Dec 22:00"."""
-    local, today = moment.astimezone(zone), now.astimezone(zone).date()
-    if local.date() == today:
-        return f"today {local:%H:%M}"
-    if abs(local.date() - today) < timedelta(days=7):
-        return f"{local:%a %H:%M}"
-    if abs(local.date() - today) < timedelta(days=300):
-        return f"{local.day} {local:%b %H:%M}"
-    return f"{local:%Y-%m-%d}"
+    """Return "today 22:00", "Fri 22:00" within a week, "12 Dec 22:00" within ten months, otherwise "2027-12-29"."""
+    local = moment.astimezone(zone)
+    day = _format_day(moment, now, zone)
+    return f"{local:%Y-%m-%d}" if _is_far(moment, now, zone) else f"{day or 'today'} {local:%H:%M}"
 
 
 def format_since(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return `calendar` without the day where that is today: "10:00", "Fri 22:00"."""
+    """Return `format_calendar` without "today": "10:00", "Fri 22:00"."""
     return format_calendar(moment, now, zone).removeprefix("today ")
 
 
-def format_age(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return how long ago ``moment`` was: "6 s", "5 min", "3 h", "yesterday", "4 d", "12 Sep"."""
-    seconds = max(0.0, (now - moment).total_seconds())
-    if seconds < _MINUTE:
-        return f"{int(seconds)} s"
+def format_day_and_clock(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return the time with seconds, after the day unless that is today: "13:31:57", "Fri 13:31:57"."""
+    return f"{_format_day(moment, now, zone)} {format_clock(moment, zone)}".strip()
+
+
+def format_due_time(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return a time within a week: "22:00", with seconds only if there are any, after the weekday unless today."""
+    local = moment.astimezone(zone)
+    time = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
+    return time if local.date() == now.astimezone(zone).date() else f"{local:%a} {time}"
+
+
+def format_until(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return when ``moment`` comes: "in 4s", "in 1m 12s", "in 12m", then as `format_calendar`."""
+    seconds = (moment - now).total_seconds()
+    if seconds <= 0:
+        return "now"
+    if seconds < _SECONDS_SHOWN_BELOW:
+        return f"in {format_duration(max(1, round(seconds)))}"
     if seconds < _HOUR:
-        return f"{int(seconds // _MINUTE)} min"
-    local, today = moment.astimezone(zone), now.astimezone(zone).date()
-    if local.date() == today or seconds < 12 * _HOUR:
-        return f"{int(seconds // _HOUR)} h"
-    days = (today - local.date()).days
-    if days == 1:
-        return "yesterday"
-    return f"{days} d" if days < 60 else f"{local.day} {local:%b}" if days < 300 else f"{local:%Y-%m-%d}"
+        return f"in {format_duration(round(seconds / _MINUTE) * _MINUTE)}"
+    return format_calendar(moment, now, zone)
+
+
+def format_age(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return how long ago ``moment`` was: "6s", "5m", "3h", "yesterday", "4d", "12 Sep"."""
+    return _age(moment, now, zone)[0]
 
 
 def format_ago(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return `span` as an adverb: "6 s ago", "yesterday"."""
-    text = format_age(moment, now, zone)
-    return f"{text} ago" if text[0].isdigit() and text.endswith((" s", " min", " h", " d")) else text
+    """Return `format_age` as an adverb: "6s ago", "yesterday"."""
+    text, is_duration = _age(moment, now, zone)
+    return f"{text} ago" if is_duration else text
 
 
-def format_duration(seconds: float) -> str:
-    """Return a duration: "0.21 s", "3.4 s", "12 s", "2m 11s", "48 m", "3h 05m"."""
-    if seconds < 0.995:
-        return f"{max(seconds, 0):.2f} s"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < 10 * _MINUTE:
-        return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
-    if whole < _HOUR:
-        return f"{whole // _MINUTE} m"
-    if whole < 100 * _HOUR:
-        return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
-    return f"{whole // _DAY} d"
+def _age(moment: datetime, now: datetime, zone: tzinfo) -> tuple[str, bool]:
+    """Return the age of ``moment``, and whether that is a duration rather than a date."""
+    seconds = max(0.0, (now - moment).total_seconds())
+    local, today = moment.astimezone(zone), now.astimezone(zone).date()
+    for unit, limit in ((1, _MINUTE), (_MINUTE, _HOUR), (_HOUR, 12 * _HOUR)):
+        if seconds < limit:
+            return format_duration(seconds // unit * unit), True
+    if local.date() == today:
+        return format_duration(seconds // _HOUR * _HOUR), True
+    days = (today - local.date()).days
+    if days == 1:
+        return "yesterday", False
+    if days < 60:
+        return format_duration(days * _DAY), True
+    return (f"{local:%Y-%m-%d}" if _is_far(moment, now, zone) else _format_day(moment, now, zone)), False
+
+
+def _format_day(moment: datetime, now: datetime, zone: tzinfo) -> str:
+    """Return the day of ``moment`` in the shortest unambiguous form: "" for today, "Fri", "12 Dec", "2027-12-29"."""
+    local, today = moment.astimezone(zone), now.astimezone(zone).date()
+    if local.date() == today:
+        return ""
+    if abs(local.date() - today) < timedelta(days=7):
+        return f"{local:%a}"
+    return f"{local:%Y-%m-%d}" if _is_far(moment, now, zone) else f"{local.day} {local:%b}"
+
+
+def _is_far(moment: datetime, now: datetime, zone: tzinfo) -> bool:
+    """Return whether a day and a month could be taken for those of another year."""
+    return abs(moment.astimezone(zone).date() - now.astimezone(zone).date()) >= timedelta(days=300)
+
+
+# ── durations and outcomes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 def format_elapsed(seconds: float) -> str:
-    """Return how long something has been going on, in whole seconds: "8 s", "2m 11s", "3h 05m"."""
-    whole = int(max(seconds, 0))
-    return f"{whole} s" if whole < _MINUTE else format_duration(whole)
+    """Return a running duration in whole seconds: "8s", "2m 11s", "3h 05m"."""
+    return format_duration(seconds, decimals=0)
 
 
 def format_outcome(state: RunState, exit_code: int | None, number: int | None) -> str:
-    """Return how a run ended: "ok", "exit 2", "SIGKILL", "timed out", "stopped", "lost"."""
+    """Return the outcome of a run: "ok", "exit 2", "SIGKILL", "timed out", "stopped", "lost"."""
     if state is RunState.SUCCEEDED:
         return "ok"
     if state is RunState.FAILED and number:
@@ -129,56 +151,57 @@ def signal_name(number: int) -> str:
 
 
 def format_wait(reason: Reason | None) -> str:
-    """Return in a word or two what a queued run waits for: "slot", "jitter"."""
+    """Return what a queued run waits for, in a word or two: "slot", "jitter"."""
     if reason is None:
         return ""
-    last = reason.cause or reason  # what comes first is that it was caught up
-    return _WAITS.get(last.code) or render(last)
+    cause = reason.cause or reason  # a caught-up run names its wait as the cause
+    return _WAITS.get(cause.code) or render(cause)
 
 
 def format_last_run(run: RecentRun, now: datetime, zone: tzinfo) -> str:
-    """Return how and when a run ended: "ok 6 s ago", "exit 2, 3 h ago"."""
+    """Return the outcome of a run and its age: "ok 6s ago", "exit 2, 3h ago"."""
     ended = format_outcome(run.state, run.exit_code, run.signal)
     gap = " " if run.state is RunState.SUCCEEDED else ", "
     return f"{ended}{gap}{format_ago(run.finished_at, now, zone)}"
 
 
 def sparkline(runs: Sequence[RecentRun]) -> str:
-    """Return a letter for each run, oldest first: a bar as high as it was long, ``✗`` for a bad one.
+    """Return one character per run, oldest first: a bar whose height shows the duration, or ``✗`` for a failed run.
 
-    The median run is a low bar, so that what stands out is what took longer than usual.
+    The median is a low bar, so that runs longer than usual stand out.
     """
-    known = [run.seconds for run in runs if run.state is RunState.SUCCEEDED and run.seconds is not None]
-    usual = max(median(known), 1e-3) if known else 1.0
-    return "".join(_bar(run, usual) for run in runs)
+    durations = [run.seconds for run in runs if run.state is RunState.SUCCEEDED and run.seconds is not None]
+    typical = max(median(durations), 1e-3) if durations else 1.0
+    return "".join(_bar(run, typical) for run in runs)
 
 
-def _bar(run: RecentRun, usual: float) -> str:
+def _bar(run: RecentRun, typical: float) -> str:
     if run.state is RunState.STOPPED:
         return STOPPED_RUN
     if run.state is not RunState.SUCCEEDED:
         return FAILED_RUN
-    height = round(2 * (run.seconds or 0.0) / usual)
+    height = round(2 * (run.seconds or 0.0) / typical)
     return BARS[min(max(height, 1), len(BARS)) - 1]
 
 
 def abbreviate_schedule(schedule: str) -> str:
-    """Return a schedule's words with the abbreviations of a column: "every 10 s", "Fri 22:00"."""
-    short = _DAY_AT.sub(lambda match: f"{match[1][:3]} {match[2]}", schedule)
+    """Return the description of a schedule, abbreviated: "every 10s", "daily 22:00", "Fri 22:00"."""
+    short = _DAYS_AT.sub(lambda match: f"{match[1][:3]} {match[2]}", schedule)
+    short = _EVERY_DAY_AT.sub(r"daily \1", short)
     return _UNITS.sub(lambda match: _SHORT_UNITS[match[0]], short)
 
 
 def abbreviate_path(path: str, home: str) -> str:
-    """Return a path as a person says it: ``~`` for their home."""
+    """Return a path with ``~`` for the user's home."""
     whole = PurePosixPath(path)
     return f"~/{whole.relative_to(home)}".removesuffix("/.") if home and whole.is_relative_to(home) else path
 
 
-def format_names(names: Sequence[str], most: int = 2) -> str:
+def format_names(names: Sequence[str], limit: int = 2) -> str:
     """Return "a, b and 3 more"."""
-    if len(names) <= most:
+    if len(names) <= limit:
         return ", ".join(names)
-    return f"{', '.join(names[:most])} and {len(names) - most} more"
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
 
 
 def format_count(count: int, noun: str) -> str:

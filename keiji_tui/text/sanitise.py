@@ -1,4 +1,4 @@
-"""What other programs wrote, made safe to show: colours stay, everything else that a terminal would obey goes."""
+"""Makes text of other programs safe to show: keeps colours, and removes all other control sequences."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _COLOUR = re.compile(r"[0-9;:]*")
 _TAB = 8
 
 
-def sanitise_line(text: str, longest: int = MAX_LINE_LENGTH) -> str:
-    """Return one line of ``text`` in which the only escape sequences are those of colour and emphasis (SGR).
+def sanitise_line(text: str, max_length: int = MAX_LINE_LENGTH) -> str:
+    """Return ``text`` as one line whose only escape sequences are those of colour and emphasis (SGR).
 
     Args:
-        longest: letters kept; what is cut is replaced by how much it was.
+        max_length: maximum number of characters; the number of those cut off is appended.
     """
-    cut = len(text) - longest
+    cut = len(text) - max_length
     if cut > 0:
-        text = text[:longest]
+        text = text[:max_length]
     parts: list[str] = []
     end = 0
     for match in _SEQUENCE.finditer(text):
@@ -39,25 +39,25 @@ def sanitise_line(text: str, longest: int = MAX_LINE_LENGTH) -> str:
     return "".join(parts)
 
 
-def plain(text: str, longest: int = 500) -> str:
-    """Return ``text`` as one line without any escape sequence, for names, reasons and messages."""
-    shown = _plain(_SEQUENCE.sub("", text[:longest]))
-    return shown if len(text) <= longest else shown + "…"
+def plain(text: str, max_length: int = 500) -> str:
+    """Return ``text`` as one line without escape sequences, for names, reasons and messages."""
+    shown = _plain(_SEQUENCE.sub("", text[:max_length]))
+    return shown if len(text) <= max_length else shown + "…"
 
 
 def _plain(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    # What a carriage return would have overwritten on a terminal is what a progress bar leaves behind.
+    # A carriage return overwrites the line, as progress bars do.
     text = text.rstrip("\r\n")
-    return "".join(_printable(letter) for letter in text.rpartition("\r")[2].expandtabs(_TAB))
+    return "".join(_printable(character) for character in text.rpartition("\r")[2].expandtabs(_TAB))
 
 
-def _printable(letter: str) -> str:
-    category = unicodedata.category(letter)
-    if category in {"Zl", "Zp"} or letter in "\n\v\f":
+def _printable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in {"Zl", "Zp"} or character in "\n\v\f":
         return " "
-    # Joiners, direction marks and selectors change how wide a terminal draws what stands around them.
-    if category in {"Cc", "Cf", "Cs", "Co", "Cn"} or "\ufe00" <= letter <= "\ufe0f":
+    # Joiners, direction marks and variation selectors change the width of adjacent characters in some terminals.
+    if category in {"Cc", "Cf", "Cs", "Co", "Cn"} or "\ufe00" <= character <= "\ufe0f":
         return ""
-    return letter
+    return character

@@ -1,7 +1,7 @@
-"""How it looks without colours: what they tell is told by what a terminal has besides them.
+"""Removes all colours if NO_COLOR is set, and replaces faint ones by dim text.
 
-The toolkit makes greys of them, which are colours, too: whoever sets NO_COLOR gets a dark screen on a light terminal.
-What a background tells, the style sheet says again in reverse, bold or underlined letters (``:nocolor``).
+Textual would replace colours by greys, which are colours too: a dark screen on a light terminal. What a background
+colour means, the style sheet expresses with reverse, bold or underlined text (``:nocolor``).
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from rich.style import Style
 from textual.color import Color
 from textual.filter import LineFilter
 
-_FAINT = 0.46  # of the way from black to white: letters that are no further from what is behind them stand back
+_FAINT = 0.46  # difference in brightness, from 0 to 1, below which text becomes dim
 _DIM = Style(dim=True)
 
 
 class ColourlessFilter(LineFilter):
-    """Takes all colours out of what goes to the terminal."""
+    """Removes all colours from what is painted."""
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        """Return the same letters without colours; those that hardly stand out from what is behind them are dim."""
+        """Return the same text without colours; faint text is dim."""
         return [
             Segment(text, strip_colours(style, background) if style is not None else None, control)
             for text, style, control in segments
@@ -31,7 +31,7 @@ class ColourlessFilter(LineFilter):
 
 @lru_cache(4096)
 def strip_colours(style: Style, background: Color) -> Style:
-    """Return a style that has no colours, with what else there is to it."""
+    """Return a style without its colours, dim if they were faint."""
     bare = style.without_color
     if style.meta:
         bare += Style.from_meta(style.meta)
@@ -43,5 +43,5 @@ def strip_colours(style: Style, background: Color) -> Style:
 
 
 def _is_known(color: TerminalColor | None) -> bool:
-    """Return whether it can be told how bright a colour is: one that the terminal chooses may be anything."""
+    """Return whether the brightness of a colour is known; the terminal chooses those of its palette."""
     return color is not None and color.triplet is not None

@@ -1,1 +1,1 @@
-"""What the screens are made of."""
+"""Widgets, and content of widgets."""

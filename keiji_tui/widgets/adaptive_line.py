@@ -1,4 +1,4 @@
-"""One line of the screen that makes the best of its width."""
+"""A line that adapts to its width."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Sides = tuple[Content, Content]
 
 
 class AdaptiveLine(Widget):
-    """Something on the left and something on the right; of several such pairs, the first one that fits is shown."""
+    """Content on the left and on the right, in variants; the first one that fits is shown."""
 
     DEFAULT_CSS = """
     AdaptiveLine { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -21,10 +21,10 @@ class AdaptiveLine(Widget):
         super().__init__(id=id, classes=classes)
         self._variants: Sequence[Sides] = ()
 
-    def set_variants(self, *choices: Sides) -> None:
-        """Show the first of ``choices`` that fits, else the last one, its left side cut."""
-        if not _are_same(self._variants, choices):
-            self._variants = choices
+    def set_variants(self, *variants: Sides) -> None:
+        """Show the first of ``variants`` that fits, or else the last one with its left side truncated."""
+        if not _are_same(self._variants, variants):
+            self._variants = variants
             self.refresh()
 
     def render(self) -> Content:

@@ -1,4 +1,4 @@
-"""Which columns of a table are shown at a width, and how wide each is. Pure."""
+"""Distributes the width of a table among its columns. Pure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 GAP = 2
-_ARROW = 2  # cells of what says behind a title that the order is that of its column
-_ENOUGH = 16  # cells: a day and a time, a short name
+_ARROW = 2  # cells of the sort arrow after a title
+_PREFERRED_WIDTH = 16  # enough for a day and a time, or a short name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,67 +38,69 @@ class Column:
     align_right: bool = False
     is_symbol: bool = False
     truncate_start: bool = False
-    preferred_width: int = _ENOUGH
+    preferred_width: int = _PREFERRED_WIDTH
     is_shrinkable: bool = False
     growth_limit: int = 0
     short_titles: tuple[str, ...] = ()
 
     def title_at(self, width: int) -> str:
-        """Return the title for so many cells."""
+        """Return the title for a column of that width."""
         if width >= self.max_width or not self.short_titles:
             return self.title
         return next((title for title in self.short_titles if len(title) <= width), self.short_titles[-1])
 
-    def full_width(self, wanted: Mapping[str, int]) -> int:
-        """Return the cells in which nothing of it is cut."""
-        if self.id not in wanted:
+    def full_width(self, content_widths: Mapping[str, int]) -> int:
+        """Return the width at which nothing is cut off."""
+        if self.id not in content_widths:
             return max(self.min_width, self.max_width)
-        titled = cell_len(self.title) + _ARROW if self.title else 0
-        return max(wanted[self.id], min(self.min_width, titled))
+        title_width = cell_len(self.title) + _ARROW if self.title else 0
+        return max(content_widths[self.id], min(self.min_width, title_width))
 
 
-def fit_columns(columns: Sequence[Column], wanted: Mapping[str, int], available: int) -> list[tuple[Column, int]]:
+def fit_columns(
+    columns: Sequence[Column], content_widths: Mapping[str, int], available: int
+) -> list[tuple[Column, int]]:
     """Return the columns that fit into ``available`` cells, in their order, each with its width.
 
-    Those of low rank are shown first. What is left over goes to what is cut, so nothing is cut while there is room.
-    A wider screen has every column that a narrower one has.
+    Columns are placed by priority. The remaining space goes to columns whose content is cut off, so that nothing is
+    cut off while there is space. A wider table has every column that a narrower one has.
 
     Args:
-        wanted: id → cells that the content of a column takes, where that is known.
+        content_widths: id → width of the content of a column, if known.
     """
-    goals = {column.id: column.full_width(wanted) for column in columns}
-    given: dict[str, int] = {}
+    full_widths = {column.id: column.full_width(content_widths) for column in columns}
+    widths: dict[str, int] = {}
     spare = available + GAP
     for column in sorted(columns, key=lambda column: column.priority):
-        goal = goals[column.id]
-        if not goal:
-            continue  # it has neither title nor content
-        width = min(_needed(column, goal), spare - GAP)
-        if width < min(column.min_width, goal):
-            break  # a smaller one of higher rank would be gone again on a wider screen
-        given[column.id] = width
+        full_width = full_widths[column.id]
+        if not full_width:
+            continue  # neither title nor content
+        width = min(_needed(column, full_width), spare - GAP)
+        if width < min(column.min_width, full_width):
+            break  # a narrower column of lower priority would disappear again in a wider table
+        widths[column.id] = width
         spare -= width + GAP
-    for column, limit in _growth([column for column in columns if column.id in given], goals):
-        more = max(0, limit - given[column.id])
+    for column, limit in _growth([column for column in columns if column.id in widths], full_widths):
+        more = max(0, limit - widths[column.id])
         more = min(spare, more) if more <= spare or not column.is_symbol else 0
-        given[column.id] += more
+        widths[column.id] += more
         spare -= more
-    return [(column, given[column.id]) for column in columns if column.id in given]
+    return [(column, widths[column.id]) for column in columns if column.id in widths]
 
 
-def _needed(column: Column, goal: int) -> int:
-    """Return the cells that a column has before one of higher rank is shown."""
+def _needed(column: Column, full_width: int) -> int:
+    """Return the width that a column gets before the next one is placed."""
     if column.is_symbol or column.is_shrinkable:
-        return min(column.min_width, goal)
-    return min(goal, max(column.preferred_width, column.min_width))
+        return min(column.min_width, full_width)
+    return min(full_width, max(column.preferred_width, column.min_width))
 
 
-def _growth(shown: Sequence[Column], goals: Mapping[str, int]) -> Iterator[tuple[Column, int]]:
-    """Yield who is given more, one after the other, and up to how much."""
+def _growth(shown: Sequence[Column], full_widths: Mapping[str, int]) -> Iterator[tuple[Column, int]]:
+    """Yield the columns that grow, in order, each with the width up to which it grows."""
     ranked = sorted(shown, key=lambda column: column.priority)
     texts = [column for column in ranked if not column.is_symbol]
-    yield from ((column, min(goals[column.id], column.preferred_width)) for column in texts)
-    yield from ((column, min(goals[column.id], column.max_width)) for column in texts)
-    yield from ((column, goals[column.id]) for column in texts)
-    yield from ((column, goals[column.id]) for column in ranked if column.is_symbol)
+    yield from ((column, min(full_widths[column.id], column.preferred_width)) for column in texts)
+    yield from ((column, min(full_widths[column.id], column.max_width)) for column in texts)
+    yield from ((column, full_widths[column.id]) for column in texts)
+    yield from ((column, full_widths[column.id]) for column in ranked if column.is_symbol)
     yield from ((column, column.growth_limit) for column in texts)

@@ -1,4 +1,4 @@
-"""Runs as bars of their length, in colours."""
+"""Runs as a coloured sparkline."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from keiji_engine.bus.views import RecentRun
 from keiji_tui.text.format import FAILED_RUN, sparkline
 
 
-def run_bars(runs: Sequence[RecentRun], colour: str = "$primary") -> Content:
-    """Return a letter for each run, oldest first."""
-    letters = ((letter, "$text-error" if letter == FAILED_RUN else colour) for letter in sparkline(runs))
-    return Content.assemble(*letters)
+def run_bars(runs: Sequence[RecentRun], colour: str = "$bar") -> Content:
+    """Return one character per run, oldest first; failed ones are red."""
+    return Content.assemble(*((bar, "$text-error" if bar == FAILED_RUN else colour) for bar in sparkline(runs)))

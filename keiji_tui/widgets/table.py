@@ -1,6 +1,7 @@
-"""A table by rows of which each has a key. It asks for a row when it shows it, so that its length costs nothing.
+"""A table whose rows have keys. It asks for the cells of a row when it paints the row, so its length costs nothing.
 
-Selection and scroll belong to a key and stay with it through filter, sort and refresh.
+The selection and the scroll position belong to keys, and stay through filtering, sorting and updates.
+bench/table.py compares it with the table of Textual.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from keiji_tui.actions.action import Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.widgets.columns import GAP, Column, fit_columns
 
-Cell = Content | Sequence[Content]  # of several, the first one that fits is shown
+Cell = Content | Sequence[Content]  # of several variants, the first one that fits is shown
 Cells = Mapping[str, Cell]
-Painted = tuple[Content, str] | None  # what a line has, and in which style; None for nothing
+Painted = tuple[Content, str] | None  # the content of a line and the name of its style; None if it is blank
 _HEADER = 1
 
 
 class Table(ScrollView, can_focus=True):
-    """Rows of cells under a line of titles.
+    """Rows of cells below a line of titles.
 
     Args:
         columns: from left to right.
-        describe: returns the cells of a row, by the id of its column.
+        describe: returns the cells of the row with a key, by the id of their column.
     """
 
     BINDINGS = bindings(Scope.LIST)
@@ -45,7 +46,7 @@ class Table(ScrollView, can_focus=True):
     """
 
     class Selected(Message):
-        """Another row was selected; ``key`` is None when there is no row."""
+        """Another row was selected; ``key`` is None if there is no row."""
 
         def __init__(self, table: Table, key: str | None) -> None:
             super().__init__()
@@ -90,68 +91,72 @@ class Table(ScrollView, can_focus=True):
         self._index_of: dict[str, int] = {}
         self._content_widths: dict[str, int] = {}
         self._layout: list[tuple[Column, int]] = []
-        self._painted: dict[int, tuple[Content, str]] = {}  # by the line under the titles
-        self._rendered: dict[str, Content] = {}  # rows as they are to be until the next look at them
+        self._painted: dict[int, tuple[Content, str]] = {}  # by line below the titles
+        self._rendered: dict[str, Content] = {}  # rows rendered since the last call of `repaint`
+        self._assembled: dict[str, tuple[Cells, bool, Content]] = {}  # the last cells of each painted row, and its line
         self._marked: Collection[str] = ()
         self._sorted: tuple[str, bool] = ("", False)
         self.selected: str | None = None
-        self.empty_text = Content("")  # what stands in place of rows where there are none
+        self.empty_text = Content("")  # shown if there are no rows
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def set_rows(
         self,
         keys: Sequence[str],
-        wanted: Mapping[str, int] | None = None,
+        content_widths: Mapping[str, int] | None = None,
         *,
         marked: Collection[str] = (),
         sorted_by: tuple[str, bool] = ("", False),
     ) -> None:
-        """Show the rows of ``keys`` in that order; repaint those that differ from what is on the screen.
+        """Show the rows of ``keys`` in that order, and repaint those that have changed.
 
         Args:
-            wanted: cells that the content of a column would take, where that is known.
-            marked: keys of rows that bear a mark.
-            sorted_by: the column that the order is that of, and whether it falls.
+            content_widths: id of a column → width of its content in cells, if known.
+            marked: keys of marked rows.
+            sorted_by: the column by which the rows are sorted, and whether the order is descending.
         """
         self._marked = marked
         if sorted_by != self._sorted:
             self._sorted = sorted_by
             self.refresh_line(self.scroll_offset.y)
-        if wanted is not None and wanted != self._content_widths:
-            self._content_widths = dict(wanted)
+        if content_widths is not None and content_widths != self._content_widths:
+            self._content_widths = dict(content_widths)
             self._lay_out()
         if keys is self._source_keys or keys == self._keys:
+            self._source_keys = keys
             self.repaint()
             return
-        place = self._index_of.get(self.selected or "", 0)
-        kept, offset = self._anchor(place)
+        index = self._index_of.get(self.selected or "", 0)
+        anchor, offset = self._anchor(index)
         self._source_keys, self._keys = keys, list(keys)
         self._index_of = dict(zip(keys, range(len(keys)), strict=True))
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
         if self.selected not in self._index_of:
-            self._select(min(place, len(self._keys) - 1))
-        elif kept in self._index_of:
-            self.scroll_to(y=max(0, self._index_of[kept] - offset), animate=False, immediate=True, force=True)
+            self._select(min(index, len(self._keys) - 1))
+        elif anchor in self._index_of:
+            self.scroll_to(y=max(0, self._index_of[anchor] - offset), animate=False, immediate=True, force=True)
         self.repaint()
 
-    def _anchor(self, place: int) -> tuple[str, int]:
-        """Return the row that is to stay where it is on the screen, and where: the selected one if it is in view."""
+    def _anchor(self, selected: int) -> tuple[str, int]:
+        """Return the row that keeps its place on the screen, and that place: the selected one if it is visible."""
         top = self.scroll_offset.y
-        shown = place if top <= place < top + self.size.height - _HEADER else top
+        shown = selected if top <= selected < top + self.size.height - _HEADER else top
         return (self._keys[shown] if shown < len(self._keys) else "", shown - top)
 
     def repaint(self) -> None:
-        """Refresh those lines that would look different now: a line costs a third of a millisecond to paint."""
+        """Refresh the lines that have changed; painting a line takes a third of a millisecond."""
         self._rendered.clear()
         top = self.scroll_offset.y
         for y in range(self.size.height - _HEADER):
             painted = self._painted.get(y)
             if painted is not None and not _are_same(painted, self._expected(top + y)):
                 self.refresh_line(top + y + _HEADER)
+        if len(self._assembled) > 2 * len(self._rendered):
+            self._assembled = {key: row for key, row in self._assembled.items() if key in self._rendered}
 
     def _expected(self, index: int) -> Painted:
-        """Return what there is to be in the row of ``index``, and in which style."""
+        """Return the content and the style that the line of row ``index`` should have."""
         if index >= len(self._keys):
             return (self.empty_text, "row") if not self._keys and index == 1 else None
         key = self._keys[index]
@@ -161,7 +166,7 @@ class Table(ScrollView, can_focus=True):
         return content, "selected" if key == self.selected else "row"
 
     def select(self, key: str) -> None:
-        """Select the row of ``key``, where there is one."""
+        """Select the row with that key, if there is one."""
         if key in self._index_of:
             self._select(self._index_of[key])
 
@@ -175,17 +180,17 @@ class Table(ScrollView, can_focus=True):
         self.post_message(self.Selected(self, key))
 
     def _reveal(self) -> None:
-        """Scroll as little as it takes to have the selected row in view."""
+        """Scroll no further than needed to show the selected row."""
         index = self._index_of.get(self.selected or "")
         if index is not None:
-            room = max(1, self.size.height - _HEADER)
-            top = max(min(self.scroll_offset.y, index), index - room + 1)
+            rows = max(1, self.size.height - _HEADER)
+            top = max(min(self.scroll_offset.y, index), index - rows + 1)
             self.scroll_to(y=top, animate=False, immediate=True, force=True)
 
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_rows(self, count: int) -> None:
-        """Move the selection by so many rows."""
+        """Move the selection by ``count`` rows."""
         index = self._index_of.get(self.selected or "", 0) + count
         self._select(min(max(index, 0), len(self._keys) - 1))
 
@@ -221,7 +226,7 @@ class Table(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
         self.virtual_size = Size(self.size.width, len(self._keys) + _HEADER)
-        # Lines at the top come and go: whoever has scrolled away from the selection is left there.
+        # Lines above the table appear and disappear; if the user has scrolled away from the selection, the view stays.
         before, self._visible_rows = self._visible_rows, self.size.height - _HEADER
         if before < 1 or 0 <= self._index_of.get(self.selected or "", 0) - self.scroll_offset.y < before:
             self._reveal()
@@ -232,15 +237,24 @@ class Table(ScrollView, can_focus=True):
         )
         self._painted.clear()
         self._rendered.clear()
+        self._assembled.clear()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._painted.clear()
         self._rendered.clear()
+        self._assembled.clear()
 
     def _row(self, key: str) -> Content:
-        return self._line(self._describe(key), _MARK if key in self._marked else _NO_MARK)
+        """Return the line of a row. To assemble one costs more than to find that its cells are the same as before."""
+        cells, is_marked = self._describe(key), key in self._marked
+        known = self._assembled.get(key)
+        if known is not None and known[1] == is_marked and _have_same_cells(known[0], cells):
+            return known[2]
+        line = self._line(cells, _MARK if is_marked else _NO_MARK)
+        self._assembled[key] = (cells, is_marked, line)
+        return line
 
     def _titles(self) -> Content:
         titles = {}
@@ -266,16 +280,16 @@ class Table(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         if y < _HEADER:
-            due: Painted = (self._titles(), "title")
+            expected: Painted = (self._titles(), "title")
         else:
-            due = self._expected(self.scroll_offset.y + y - _HEADER)
-            self._painted[y - _HEADER] = due if due is not None else _BLANK
-        if due is None:
+            expected = self._expected(self.scroll_offset.y + y - _HEADER)
+            self._painted[y - _HEADER] = expected if expected is not None else _BLANK
+        if expected is None:
             return Strip.blank(width, self.rich_style)
-        content, name = due
+        content, name = expected
         style = self.get_visual_style(f"table--{name}")
         if self.get_component_styles(f"table--{name}").text_style.reverse:
-            style += _REVERSE  # which the toolkit leaves out
+            style += _REVERSE  # which Textual leaves out of visual styles
         strips = content.render_strips(width, 1, style, RenderOptions(self._get_style, {"text_wrap": "nowrap"}))
         strip = strips[0] if strips else Strip.blank(width, style.rich_style)
         return strip.adjust_cell_length(width, style.rich_style)
@@ -293,6 +307,16 @@ def _fitting(cell: Cell, width: int) -> Content:
     return next((content for content in cell if content.cell_length <= width), cell[-1])
 
 
-def _are_same(painted: tuple[Content, str], due: Painted) -> bool:
-    content, name = due or _BLANK
+def _have_same_cells(one: Cells, other: Cells) -> bool:
+    return one.keys() == other.keys() and all(_is_same_cell(one[column], other[column]) for column in one)
+
+
+def _is_same_cell(one: Cell, other: Cell) -> bool:
+    if isinstance(one, Content) or isinstance(other, Content):
+        return isinstance(one, Content) and isinstance(other, Content) and one.is_same(other)
+    return len(one) == len(other) and all(a.is_same(b) for a, b in zip(one, other, strict=True))
+
+
+def _are_same(painted: tuple[Content, str], expected: Painted) -> bool:
+    content, name = expected or _BLANK
     return painted[1] == name and painted[0].is_same(content)

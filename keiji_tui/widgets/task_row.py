@@ -8,6 +8,7 @@ from datetime import datetime
 from rich.cells import cell_len
 from textual.content import Content
 
+from keiji.formats import format_measurement
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.requests import progress_label
@@ -15,7 +16,6 @@ from keiji_tui.state.store import Store
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import (
     abbreviate_schedule,
-    format_duration,
     format_elapsed,
     format_last_run,
     format_outcome,
@@ -29,11 +29,11 @@ from keiji_tui.widgets.table import Cell
 
 COLUMNS = (
     Column("state", "", 1, 1, 0),
-    Column("name", "NAME", 16, 40, 1, preferred_width=24, is_shrinkable=True),
-    Column("schedule", "SCHEDULE", 10, 24, 4, preferred_width=16, is_shrinkable=True),
-    Column("next", "NEXT", 11, 30, 2, preferred_width=14, growth_limit=48),
-    Column("last", "LAST", 16, 20, 3),
-    Column("took", "TOOK", 6, 7, 5, align_right=True),
+    Column("name", "NAME", 15, 40, 1, preferred_width=24, is_shrinkable=True),
+    Column("schedule", "SCHEDULE", 9, 24, 4, preferred_width=16, is_shrinkable=True),
+    Column("next", "NEXT", 11, 30, 2, preferred_width=14, is_shrinkable=True, growth_limit=48),
+    Column("last", "LAST", 15, 20, 3, is_shrinkable=True),
+    Column("took", "TOOK", 6, 6, 5, align_right=True),
     Column(
         "runs",
         "LAST 20 RUNS",
@@ -45,7 +45,7 @@ COLUMNS = (
         is_shrinkable=True,
         short_titles=("LAST RUNS", "RUNS"),
     ),
-    Column("source", "", 1, 16, 1, is_symbol=True),
+    Column("source", "", 1, 17, 1, is_symbol=True),
 )
 COLOURS = {
     TaskState.RUNNING: "$text-accent",
@@ -58,34 +58,34 @@ COLOURS = {
     TaskState.DISABLED: "$text-disabled",
     TaskState.IDLE: "$text-success",
 }
-_LAST = 18  # cells of "exit 1, 59 min ago"
-_NEXT = 14  # cells of what comes and goes in the column NEXT, so that columns stay where they are
-_BAR = 10  # cells of the bar that shows how far a run has got
-_DIFFERS = "◆ sources differ"
+_LAST = 17  # cells of "exit 1, yesterday"
+_NEXT = 14  # cells reserved in the column NEXT for states that come and go, so that the columns keep their places
+_BAR = 10  # cells of a progress bar
+_CHANGED = "◆ sources changed"
 
 
 def content_widths(tasks: Iterable[TaskView]) -> dict[str, int]:
-    """Return how many cells the content of columns would take: names, schedules, and states that last."""
-    names = schedules = 0
-    differs, following = 0, _NEXT
+    """Return the widths of the contents of columns: names, schedules, and lasting states."""
+    names = schedules = source = 0
+    following = _NEXT
     for task in tasks:
         names = max(names, cell_len(plain(task.name)))
         schedules = max(schedules, cell_len(abbreviate_schedule(plain(task.schedule_description))))
-        differs = len(_DIFFERS) if task.source_changes else differs
+        source = len(_CHANGED) if task.source_changes else source
         if task.pause is not None or task.held_since is not None:
             following = max(following, _kept_back(task)[0].cell_length)
-    return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": differs}
+    return {"name": names, "schedule": schedules, "next": following, "last": _LAST, "source": source}
 
 
 def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell]:
-    """Return a task's cells by the id of their column."""
+    """Return the cells of a task by the id of their column."""
     state = state_of(task)
     colour = COLOURS[state]
     is_off = state in (TaskState.DISABLED, TaskState.UNBUILT)
     quiet = "$text-disabled" if is_off else "$text-muted"
     recent = task.recent[-1] if task.recent else None
     is_bad = recent is not None and recent.state not in (RunState.SUCCEEDED, RunState.STOPPED)
-    took = format_duration(recent.seconds) if recent and recent.seconds is not None else ""
+    took = format_measurement(recent.seconds) if recent and recent.seconds is not None else ""
     return {
         "state": Content.styled(state.glyph, colour),
         "name": Content.styled(plain(task.name), "$text-muted" if is_off else "bold"),
@@ -99,7 +99,7 @@ def task_cells(task: TaskView, store: Store, now: datetime) -> Mapping[str, Cell
 
 
 def _last(run: RecentRun | None, colour: str, store: Store, now: datetime) -> Cell:
-    """Return how the last run ended and when; where there is no room, how."""
+    """Return the outcome and the age of the last run, or only the outcome if the column is narrow."""
     if run is None:
         return Content.styled("never ran", colour)
     texts = (format_last_run(run, now, store.zone), format_outcome(run.state, run.exit_code, run.signal))
@@ -111,10 +111,7 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if verb:
         return Content.styled(progress_label(verb), "$text-warning")
     if state is TaskState.RUNNING:
-        since = task.running_since
-        count, gap = (f"{task.running} running", ", ") if task.running > 1 else ("running", " ")
-        took = f"{count}{gap}{format_elapsed((now - since).total_seconds())}" if since else count
-        return [Content.styled(text, COLOURS[state]) for text in (*_progress(task, took), took, count)]
+        return [Content.styled(text, COLOURS[state]) for text in _running(task, now)]
     if state in (TaskState.DISABLED, TaskState.UNBUILT):
         return Content.styled(state.label, "$text-disabled")
     if state in (TaskState.HELD, TaskState.PAUSED):
@@ -132,22 +129,32 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     return Content(format_until(task.next_execution_time, now, store.zone))
 
 
-def _progress(task: TaskView, took: str) -> list[str]:
-    """Return how far the run has got, as it says itself, at its fullest first; nothing where it says nothing."""
-    told = task.progress
-    if told is None:
+def _running(task: TaskView, now: datetime) -> list[str]:
+    """Return the number of live runs, the duration of the oldest and its progress, the longest variant first."""
+    count = f"{task.running} running" if task.running > 1 else "running"
+    if task.running_since is None:
+        return [*_progress(task, count), count]
+    elapsed = format_elapsed((now - task.running_since).total_seconds())
+    whole = f"{count}{', ' if task.running > 1 else ' '}{elapsed}"
+    return [*_progress(task, whole), whole, count if task.running > 1 else elapsed]
+
+
+def _progress(task: TaskView, running: str) -> list[str]:
+    """Return variants of the progress that the run reports, the longest first; empty if it reports none."""
+    progress = task.progress
+    if progress is None:
         return []
-    words = plain(told.message)
-    if told.fraction is None:
-        return [f"{took} {words}"] if words else []
-    filled = round(told.fraction * _BAR)
-    bar = f"{'▓' * filled}{'░' * (_BAR - filled)} {told.fraction:.0%}"
-    texts = [f"{took} {bar} {words}", f"{took} {words} {told.fraction:.0%}"] if words else []
-    return [*texts, f"{took} {bar}", bar, f"{took} {told.fraction:.0%}"]
+    message = plain(progress.message)
+    if progress.fraction is None:
+        return [f"{running} {message}"] if message else []
+    filled = round(progress.fraction * _BAR)
+    bar = f"{'▓' * filled}{'░' * (_BAR - filled)} {progress.fraction:.0%}"
+    texts = [f"{running} {bar} {message}", f"{running} {message} {progress.fraction:.0%}"] if message else []
+    return [*texts, f"{running} {bar}", bar, f"{running} {progress.fraction:.0%}"]
 
 
 def _kept_back(task: TaskView) -> list[Content]:
-    """Return that a task is held or paused, at its fullest first."""
+    """Return variants of why a task is held or paused, the longest first."""
     if task.held_since is not None:
         failures = "1 failure" if task.failures == 1 else f"{task.failures} failures"
         texts, state = [f"held after {failures}", f"held, {failures}", "held"], TaskState.HELD
@@ -158,7 +165,7 @@ def _kept_back(task: TaskView) -> list[Content]:
 
 
 def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
-    """Return what the run that is due waits for, at its fullest first."""
+    """Return variants of what a queued run waits for, the longest first."""
     reason = plain(format_wait(task.waiting))
     texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:
@@ -171,4 +178,4 @@ def _source(task: TaskView, store: Store) -> Content:
     if not task.source_changes:
         return Content("")
     colour = "$text-warning" if store.is_rebuild_offered(task) else "$text-disabled"
-    return Content.styled(_DIFFERS, colour)
+    return Content.styled(_CHANGED, colour)

@@ -1,4 +1,4 @@
-"""Lines of text to be read: scrolled by lines, to the right where they are long, and from part to part."""
+"""A scrollable view of lines of text, with sections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keiji_tui.actions.bindings import bindings
 
 
 class TextView(ScrollView, can_focus=True):
-    """A text of which only those lines are laid out that are seen."""
+    """Shows lines without wrapping; only visible lines are rendered."""
 
     BINDINGS = bindings(Scope.LIST, Scope.TEXT)
     DEFAULT_CSS = """
@@ -27,16 +27,16 @@ class TextView(ScrollView, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: list[Content] = []
-        self._sections: list[int] = []
+        self._section_starts: list[int] = []
         self._pan = 0
 
-    def set_lines(self, lines: Sequence[Content], parts: Sequence[int] = ()) -> None:
-        """Show other lines where they differ; where one has scrolled to is kept.
+    def set_lines(self, lines: Sequence[Content], section_starts: Sequence[int] = ()) -> None:
+        """Show other lines, and keep the scroll position.
 
         Args:
-            parts: the numbers of those lines with which a part begins.
+            section_starts: indices of the lines at which sections begin.
         """
-        self._sections = list(parts)
+        self._section_starts = list(section_starts)
         if len(lines) == len(self._lines) and all(a.is_same(b) for a, b in zip(lines, self._lines, strict=True)):
             return
         self._lines = list(lines)
@@ -46,7 +46,7 @@ class TextView(ScrollView, can_focus=True):
     # ── keys and mouse ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def action_rows(self, count: int) -> None:
-        """Scroll by so many lines."""
+        """Scroll by ``count`` lines."""
         self._show(round(self.scroll_offset.y) + count)
 
     def action_half(self, direction: int) -> None:
@@ -54,24 +54,24 @@ class TextView(ScrollView, can_focus=True):
         self.action_rows(direction * max(1, self.size.height // 2))
 
     def action_to_row(self, index: int) -> None:
-        """Go to the first line (0) or the last one (-1)."""
+        """Scroll to the first line (0) or the last one (-1)."""
         self._show(index if index >= 0 else len(self._lines))
 
     def action_pan(self, cells: int) -> None:
-        """Show what is further to the right, or to the left."""
+        """Scroll horizontally by ``cells``."""
         longest = max((line.cell_length for line in self._lines), default=0)
         self._pan = max(0, min(self._pan + cells, longest - self.size.width // 2))
         self.refresh()
 
     def action_section(self, direction: int) -> None:
-        """Go to where the next part begins (1), or this one or the one before it (-1)."""
-        here = round(self.scroll_offset.y)
-        before = [line for line in self._sections if line < here]
-        behind = [line for line in self._sections if line > here]
-        if direction > 0 and behind:
-            self._show(behind[0])
+        """Scroll to the start of the next section (1), or to that of the current or previous one (-1)."""
+        current = round(self.scroll_offset.y)
+        earlier = [line for line in self._section_starts if line < current]
+        later = [line for line in self._section_starts if line > current]
+        if direction > 0 and later:
+            self._show(later[0])
         elif direction < 0:
-            self._show(before[-1] if before else 0)
+            self._show(earlier[-1] if earlier else 0)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
@@ -96,15 +96,15 @@ class TextView(ScrollView, can_focus=True):
         if index >= len(self._lines):
             return Strip.blank(width, style.rich_style)
         line = self._lines[index]
-        room = max(width - 2, 1)
+        inner_width = max(width - 2, 1)
         options = RenderOptions(self._get_style, {"text_wrap": "nowrap"})
         strips = line.render_strips(max(line.cell_length, 1), 1, style, options)
         whole = strips[0] if strips else Strip.blank(1, style.rich_style)
-        shown = whole.crop(self._pan, self._pan + room)
-        more = "›" if line.cell_length > self._pan + room else " "
+        shown = whole.crop(self._pan, self._pan + inner_width)
+        more = "›" if line.cell_length > self._pan + inner_width else " "
         edge = "‹" if self._pan and line.cell_length else " "
         base = style.rich_style
-        shown = shown.adjust_cell_length(room, base)
+        shown = shown.adjust_cell_length(inner_width, base)
         return Strip.join([Strip([Segment(edge, base)]), shown, Strip([Segment(more, base)])]).adjust_cell_length(
             width, base
         )

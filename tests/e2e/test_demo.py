@@ -92,7 +92,7 @@ def test_the_text_output_ends_after_the_given_time(online: Shell, capsys: pytest
 
 
 def test_on_a_terminal_the_control_center_is_shown_until_it_is_quit(tmp_path: Path) -> None:
-    code, output = run_on_terminal(ARGV, environment(tmp_path), "every 8 s", "q")
+    code, output = run_on_terminal(ARGV, environment(tmp_path), "every 8s", "q")
     assert code == 0, output
     until(lambda: has_exited(engine_pid(output)))
     assert not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ def test_upcoming_occurrences_show_the_effects_of_daylight_saving_time(ping: She
     assert occurrences[1]["at"] == "2027-03-15T02:30:00-04:00"
     delay = datetime.fromisoformat(occurrences[1]["starts_at"]) - datetime.fromisoformat(occurrences[1]["at"])
     assert 0 < delay.total_seconds() < 10
-    assert occurrences[1]["note"] == f"starts {delay.total_seconds():g} s later (jitter)"
+    assert occurrences[1]["note"] == f"starts {delay.total_seconds():g}s later (jitter)"
 
 
 def test_next_rejects_an_invalid_time_or_count_and_a_task_without_a_build(ping: Shell) -> None:

@@ -225,7 +225,7 @@ async def test_a_timeout_is_enforced_without_engine_and_launcher(harness: Runner
     await harness.runner.start(["r1"])
     result = await harness.result("r1")
     assert (result.state, result.signal) == (RunState.TIMED_OUT, 9)
-    assert render(result.reason) == "timed out after 0.5 s; killed after another 0.1 s"
+    assert render(result.reason) == "timed out after 0.5s; killed after another 0.1s"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

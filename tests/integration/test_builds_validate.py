@@ -166,7 +166,7 @@ async def test_a_hanging_import_times_out_and_its_line_is_reported(tmp_path: Pat
     errors = await asyncio.gather(*(_build_error(source, timeout=0.5) for source in sources))
 
     for name, error in zip(HANGS, errors, strict=True):
-        assert error.message == "function.py, line 2: importing function.py did not finish within 0.5 s", name
+        assert error.message == "function.py, line 2: importing function.py did not finish within 0.5s", name
         assert "function()" in error.hint
 
 

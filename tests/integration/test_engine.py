@@ -56,7 +56,7 @@ def test_manual_run_starts_at_once_and_its_outcome_is_recorded(shared: Installat
 
     [run] = shared.ended("sleeps")
     assert run.state == RunState.TIMED_OUT
-    assert render(run.reason).startswith("timed out after 0.3 s")
+    assert render(run.reason).startswith("timed out after 0.3s")
 
     runs = shared.ended("fails", 3)
     assert [(run.attempt, run.state, run.exit_code) for run in runs] == [

@@ -183,7 +183,7 @@ def test_the_smallest_and_largest_accepted_values_work_on_real_runs(shared: Inst
     assert timedelta(days=365) < retry_run.due_at - failed.finished_at < timedelta(days=367)
     assert "failed; the next attempt is due at " in explain(shared, "fails")
     [timed_out] = shared.ended("ends")
-    assert render(timed_out.reason).startswith("timed out after 0.001 s")
+    assert render(timed_out.reason).startswith("timed out after 0.001s")
     until(lambda: "started" in shared.log("sleeps"))
     shared.do(p.StopRun(task="sleeps"))
     shared.ended("sleeps", 1, RunState.STOPPED)

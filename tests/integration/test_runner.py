@@ -195,7 +195,7 @@ async def test_the_last_line_of_a_run_is_its_outcome(harness: RunnerHarness) -> 
     last = harness.lines("r1")[-1]
     assert last.level == "ERROR"
     assert last.msg.startswith("run failed after 0.")
-    assert last.msg.endswith(" s: exit code 4")
+    assert last.msg.endswith("s: exit code 4")
 
 
 async def test_a_result_has_the_log_positions_of_its_output(harness: RunnerHarness) -> None:
@@ -264,7 +264,7 @@ async def test_an_unknown_time_zone_falls_back_to_utc(harness: RunnerHarness) ->
 async def test_a_run_that_exceeds_its_timeout_is_stopped(harness: RunnerHarness) -> None:
     result = await harness.run(harness.shell("r1", "echo begun; sleep 60", timeout=0.2))
     assert (result.state, result.signal) == (RunState.TIMED_OUT, 15)
-    assert render(result.reason) == "timed out after 0.2 s"
+    assert render(result.reason) == "timed out after 0.2s"
 
 
 async def test_a_stopped_run_can_clean_up(harness: RunnerHarness) -> None:
@@ -286,7 +286,7 @@ async def test_a_run_that_ignores_a_stop_is_killed_after_its_grace_period(harnes
     assert harness.runner.stop_run("r1")
     result = await harness.result("r1")
     assert (result.state, result.signal) == (RunState.STOPPED, 9)
-    assert render(result.reason) == "stopped; killed after another 0.2 s"
+    assert render(result.reason) == "stopped; killed after another 0.2s"
 
 
 async def test_a_run_can_be_stopped_before_it_has_begun(harness: RunnerHarness) -> None:
@@ -356,7 +356,7 @@ async def test_processes_that_ignore_a_stop_are_killed_after_the_grace_period(ha
     await harness.runner.launch([harness.python("r1", FORKS_DAEMON + "time.sleep(60)", timeout=0.2, stop_grace=0.2)])
     daemon = int(await harness.printed("daemon "))
     result = await harness.result("r1")
-    assert render(result.reason) == "timed out after 0.2 s; killed after another 0.2 s"
+    assert render(result.reason) == "timed out after 0.2s; killed after another 0.2s"
     assert not is_alive(daemon)
 
 

@@ -127,7 +127,7 @@ def day() -> Timeline:
     night = datetime(2026, 11, 24, 19, tzinfo=UTC)
     mails = [due("mail", datetime(2026, 11, 24, 10, 45, tzinfo=UTC) + timedelta(hours=3 * n)) for n in range(8)]
     others = [
-        due("backup", night, "starts 4.2 s later (jitter)"),
+        due("backup", night, "starts 4.2s later (jitter)"),
         due("invoices", night),
         due("weekly", night),
         due("report", datetime(2026, 11, 25, 1, 30, tzinfo=UTC), "skipped: gap 02:30", is_skipped=True),

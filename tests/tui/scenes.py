@@ -110,7 +110,7 @@ def kept_back() -> tuple[TaskView, ...]:
         task("export", schedule_description="Mondays at 06:00", pause=Pause(since=before(hours=3), by="keiji"),
              recent=recent(3.4, 3.3, 3.4, ended=before(hours=30))),
         task("import_orders", schedule_description="at 02:30 on the last Sunday of the month", zone="Europe/Berlin",
-             policy="overlap skip, catch up latest, jitter 5 s, held after 3 failures, by the clocks of Europe/Berlin",
+             policy="overlap skip, catch up latest, jitter 5s, held after 3 failures, by the clocks of Europe/Berlin",
              next_execution_time=datetime(2026, 11, 29, 1, 30, tzinfo=UTC), is_error=True, error=exit_code(2),
              failures=3, held_since=before(minutes=21), recent=recent(8, 9, "x", "x", "x", ended=before(minutes=21))),
         task("invoices", schedule_description="every 20 seconds", is_queued=True, waiting_until=before(seconds=3),
@@ -184,7 +184,7 @@ def ping_log() -> LogSlice:
         (26.836, "INFO", "Pinging Google...."),
         (26.799, "INFO", r"status:  \x1b[32m200\x1b[0m"),
         (16.836, "INFO", "Pinging Google...."),
-        (16.1, "WARN", "slow answer: 0.9 s"),
+        (16.1, "WARN", "slow answer: 0.9s"),
         (16.0, "ERROR", r"Traceback (most recent call last): [/b] [prod]\x1b[2J"),
         (6.836, "INFO", "Pinging Google...."),
         (6.799, "INFO", "status:  200"),
@@ -228,7 +228,7 @@ def explained(link: FakeLink, view: TaskView) -> None:
     due = [datetime(*day, 2, 30, tzinfo=ZoneInfo(link.zone)).astimezone(UTC) for day in days]
     instants = [DueInstant(task=view.slug, at=at, starts_at=at) for at in due]
     late = due[0] + timedelta(seconds=4.2)
-    instants[0] = msgspec.structs.replace(instants[0], starts_at=late, note="starts 4.2 s later (jitter)")
+    instants[0] = msgspec.structs.replace(instants[0], starts_at=late, note="starts 4.2s later (jitter)")
     instants[4] = msgspec.structs.replace(instants[4], note="skipped: gap 02:30", is_skipped=True)
     link.instants = tuple(instants)
 

@@ -19,7 +19,7 @@ from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 _MESSAGES = (
     ("INFO", r"\x1b[32mGET\x1b[0m /orders/{0} 200 in 41 ms"),
     ("INFO", "wrote 240 rows of 報告"),
-    ("WARN", "slow answer: 3.2 s"),
+    ("WARN", "slow answer: 3.2s"),
     (
         "ERROR",
         "requests.exceptions.HTTPError: 503 Server Error for url: https://api.example.com/orders?page=7&since={0}",
@@ -37,7 +37,7 @@ def failing_runs() -> LogLink:
             moment = before(minutes=60 - number, seconds=-at).isoformat(timespec="milliseconds")
             level, message = _MESSAGES[4 if at % 5 and at < 40 else at % 4]
             data += LINE.format(moment, level, f"{number:02x}" * 16, message.format(91_738 + number)).encode()
-        data += LINE.format(moment, "ERROR", f"{number:02x}" * 16, "run failed after 50.1 s: exit code 1").encode()
+        data += LINE.format(moment, "ERROR", f"{number:02x}" * 16, "run failed after 50.1s: exit code 1").encode()
         runs.append(make_run(number, RunState.FAILED, begin, len(data)))
     link = LogLink(data)
     link.history = tuple(reversed(runs))

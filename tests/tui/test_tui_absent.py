@@ -151,7 +151,7 @@ async def test_the_banner_always_counts_for_how_long_nothing_was_heard(
     async with running(app, (width, 24)) as pilot:
         link.tell(change)
         clock.now = NOW + timedelta(seconds=12)
-        await until(pilot, sees(app, words, "12 s"))
+        await until(pilot, sees(app, words, "12s"))
         clock.now = NOW + timedelta(minutes=9, seconds=31)
         await until(pilot, sees(app, words, "9m 31s"))
         key = "" if change is STALE else "s wakes it" if change is STOPPED else "s starts it"
@@ -162,7 +162,7 @@ async def test_at_eighty_columns_it_is_said_in_words() -> None:
     app, link = live()
     async with running(app, (100, 24)) as pilot:
         link.tell(STOPPED)
-        await until(pilot, sees(app, "does not answer – last heard 0 s ago – s wakes it"))
+        await until(pilot, sees(app, "does not answer – last heard 0s ago – s wakes it"))
 
 
 # ── no tasks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,4 +1,4 @@
-"""With NO_COLOR no colour is sent, and what colours tell otherwise is told by what there is besides them."""
+"""With NO_COLOR, no colour is sent, and text attributes replace the colours."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def app(monkeypatch: pytest.MonkeyPatch) -> ControlCenter:
 
 
 def styles(app: ControlCenter, words: str) -> Iterator[Style]:
-    """Yield the styles of what is on the screen in the first line that has these words."""
+    """Yield the styles of the first line on the screen that contains ``words``."""
     lines = app.screen._compositor.render_strips()
     line = next(strip for strip in lines if words in strip.text)
     return (segment.style or Style() for segment in line if segment.text.strip())
 
 
-async def test_the_selected_row_stands_out_with_and_without_the_focus(app: ControlCenter) -> None:
+async def test_the_selected_row_is_marked_with_and_without_the_focus(app: ControlCenter) -> None:
     async with running(app) as pilot:
-        await until(pilot, sees(app, "every 20 s"))
+        await until(pilot, sees(app, "every 20s"))
         assert table(app).selected == "ping_google"
         assert all(style.reverse for style in styles(app, "●  ping_google"))
-        assert not any(style.reverse for style in styles(app, "every 20 s"))
+        assert not any(style.reverse for style in styles(app, "every 20s"))
         await press(pilot, "tab")
         await until(pilot, lambda: isinstance(app.focused, LogView))
         assert all(style.underline and not style.reverse for style in styles(app, "●  ping_google"))
@@ -68,7 +68,7 @@ async def test_no_part_of_the_screen_has_a_colour(app: ControlCenter) -> None:
             assert not any(segment.style.color or segment.style.bgcolor for segment in found if segment.style), key
 
 
-def test_letters_that_stand_back_are_dim() -> None:
+def test_faint_text_is_dim() -> None:
     meta = Style.from_meta({"@click": "x"})
     assert strip_colours(Style.parse("#687180 on #14171c"), BLACK) == Style(dim=True)
     assert strip_colours(Style.parse("bold #99a3b2 on #14171c") + meta, BLACK) == Style(bold=True) + meta

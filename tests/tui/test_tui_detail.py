@@ -52,9 +52,9 @@ async def test_a_page_has_all_that_is_known_of_a_task() -> None:
             "✗ failing", "held since", "$ keiji task resolve import_orders",
             "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7", "Europe/Berlin, its own",
             "held after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
-            "3f9a2c1e00000000", "Sat 11:31, 3 d ago; 4 files, imported in 43 ms",
+            "3f9a2c1e00000000", "Sat 11:31, 3d ago; 4 files, imported in 0.043s",
             "◆ differ: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the difference",
-            "usually    8.5 s", "×2.9", "exit 2",
+            "usually    8.5s", "×2.9", "exit 2",
             "~/.local/state/keiji/log/tasks/import_orders/import_orders.log", "~/keiji/tasks/import_orders",
         ):  # fmt: skip
             await until(pilot, sees(app, words), words)
@@ -138,7 +138,7 @@ async def test_the_history_says_how_far_each_run_was_from_the_median() -> None:
     )  # fmt: skip
     async with running(app, (120, 24)) as pilot:
         await press(pilot, "H")
-        await until(pilot, sees(app, "usually 2.1 s", "×USUAL", "×3.0", "×1.0", "×0.5", "×46"))
+        await until(pilot, sees(app, "usually 2.1s", "×USUAL", "×3.0", "×1.0", "×0.5", "×46"))
         assert text_of(app).count("×") == 7
 
 

@@ -40,7 +40,7 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
             pilot,
             sees(
                 app,
-                "by deploy (sudo from ada, as claimed) with keiji-tui, done after 0.01 s",
+                "by deploy (sudo from ada, as claimed) with keiji-tui, done after 0.01s",
                 "$ keiji system restart --scheduler",
             ),
         )
@@ -52,7 +52,7 @@ async def test_the_selected_directive_is_written_out_and_enter_shows_all_of_it()
         await press(pilot, "5")
         await until(pilot, lambda: table(app).selected)
         table(app).select("directive-1")
-        await until(pilot, sees(app, "refused after 1.4 s", *FAILURE, "$ keiji task build report"))
+        await until(pilot, sees(app, "refused after 1.4s", *FAILURE, "$ keiji task build report"))
         table(app).select("directive-3")
         await until(pilot, sees(app, "enter shows all"))
         assert BUILT[-1][:30] not in text_of(app)

@@ -72,7 +72,7 @@ async def test_f_shows_one_kind_after_the_other_and_escape_shows_all() -> None:
     async with running(app) as pilot:
         for slug, word in (
             ("runs", "running"), ("fails", "failing"), ("kept", "held or paused"), ("off", "disabled"),
-            ("edited", "with other sources"), ("fresh", "not built"),
+            ("edited", "with changed sources"), ("fresh", "not built"),
         ):  # fmt: skip
             await press(pilot, "f")
             await until(pilot, lambda wanted=slug: app.store.visible_slugs() == [wanted], slug)

@@ -63,7 +63,7 @@ REFUSED = {
     "every 5 minutes at noon": "unknown schedule 'every 5 minutes at noon' write every 10 minutes",
     "* * * *": "expected five fields",
     'once("2001-01-01 00:00")': (
-        "refused: it is never due from now on it is 2026-11-24 13:31 now: write a moment to come, such as "
+        "the schedule is never due again it is 2026-11-24 13:31:57 EAT now; write a later time, such as "
         'once("2026-11-25 13:31")'
     ),
     "0 0 30 2 *": 'there is no day "30" in month "2"',

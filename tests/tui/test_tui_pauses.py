@@ -45,7 +45,7 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         assert said(app) == ["everything paused – P resumes it\n$ keiji system pause --reason='q P'"]
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
         line = "‖ everything is paused since 13:00 by keiji: the disk is being replaced – P resumes"
-        await until(pilot, sees(app, line, "every 10 s  paused", "running 0 s"))
+        await until(pilot, sees(app, line, "every 10s  paused", "running 0s"))
         await press(pilot, "H")
         await until(pilot, sees(app, line))
         await press(pilot, "4")
@@ -78,7 +78,7 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
         await press(pilot, "w")
         await until(pilot, sees(app, "it is resolved; exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
-        await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5 s"))
+        await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5s"))
         link.reasons = (reason(Code.SOURCES_CHANGED, files="something else [/b]"),)
         link.happen(TaskChanged(task=task("import_orders")))
         await until(pilot, sees(app, "something else [/b]", "$ keiji task build import_orders --restart"))

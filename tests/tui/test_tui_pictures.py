@@ -30,6 +30,7 @@ from keiji_tui.screens.log import LogScreen
 from keiji_tui.screens.palette import Palette
 from keiji_tui.screens.text_dialog import TextDialog
 from keiji_tui.screens.upcoming import UpcomingScreen
+from keiji_tui.theme.ascii_filter import AsciiFilter
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.keybar import KeyBar
 
@@ -83,6 +84,7 @@ DETAILS: dict[str, tuple[Callable[[], Stage], str]] = {
     "new-task-wrong": (s.new_task("on.firday"), "80x24 40x24"),
     "tasks-nord": (s.pressed(), "100x24-nord"),
     "tasks-ansi": (s.pressed(), "100x24-ansi"),
+    "tasks-ascii": (s.edited, "100x24-ascii"),
 }
 THEMES = {"light": "keiji-light", "nord": "nord", "ansi": "ansi-dark"}
 EVERY = [
@@ -108,6 +110,8 @@ def test_picture(
     if colours == "mono":
         monkeypatch.setenv("NO_COLOR", "1")
     stage = made()
+    if colours == "ascii":
+        stage.app.output_filters = (AsciiFilter("ascii"),)
     if colours in THEMES:
         stage.app.theme = THEMES[colours]
 

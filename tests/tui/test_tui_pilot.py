@@ -49,7 +49,7 @@ from keiji_tui.widgets.text_view import TextView
 async def test_every_task_is_shown_with_its_state_in_words() -> None:
     app, _ = live()
     async with running(app) as pilot:
-        await until(pilot, sees(app, "running 2m 11s", "retry in 9 s", "not built", "disabled", "exit 2, 3 h ago"))
+        await until(pilot, sees(app, "running 2m 11s", "retry in 9s", "not built", "disabled", "exit 2, 3h ago"))
         shown = text_of(app)
         assert "weekly [prod]" in shown
         assert "bus ●" in shown
@@ -65,7 +65,7 @@ async def test_a_change_is_shown_without_touching_selection_and_scroll() -> None
         offset = table(app).scroll_offset.y
         assert offset > 0
         link.happen(TaskChanged(task=task("task_149", is_running=True, running_since=NOW)))
-        await until(pilot, sees(app, "running 0 s"))
+        await until(pilot, sees(app, "running 0s"))
         assert (table(app).selected, table(app).scroll_offset.y) == ("task_150", offset)
         link.happen(TaskChanged(task=task("aaa")), TaskRemoved(slug="task_001"), TaskRemoved(slug="task_002"))
         await until(pilot, lambda: len(app.store.tasks) == 199)
@@ -245,7 +245,7 @@ async def test_an_edit_is_marked_and_offered_and_accepting_builds_and_restarts()
     async with running(app) as pilot:
         await choose(pilot, app, "b")
         link.happen(TaskChanged(task=task("b", source_changes=("function.py",))))
-        await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources differ"))
+        await until(pilot, sees(app, "sources of b differ: function.py", "rebuild and restart", "◆ sources changed"))
         assert app.focused is table(app)
         await press(pilot, "b")
         await until(pilot, lambda: link.sent)
@@ -367,7 +367,7 @@ async def test_the_terminal_survives_the_engine_and_keeps_its_place() -> None:
     async with running(app) as pilot:
         await choose(pilot, app, "report")
         link.tell(LinkChanged(LinkState.STALE, "the engine is late"))
-        await until(pilot, sees(app, "stale 0 s"))
+        await until(pilot, sees(app, "stale 0s"))
         link.die()
         await until(pilot, sees(app, "engine offline", "s starts it", "report", "bus ?"))
         await press(pilot, "r")
@@ -403,7 +403,7 @@ async def test_without_an_engine_the_key_that_starts_one_is_shown() -> None:
         await press(pilot, "s")
         await until(pilot, lambda: link.starts == 1)
         link.come_back(snapshot([task("ping")]))
-        await until(pilot, sees(app, "ping", "every 10 s"))
+        await until(pilot, sees(app, "ping", "every 10s"))
         await press(pilot, "r")
         await until(pilot, lambda: verbs(link) == [RunTask])
 

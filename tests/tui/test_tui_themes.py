@@ -1,26 +1,54 @@
-"""Colours: all themes leave the screen whole, one that was chosen is remembered, a broken memory is passed over."""
+"""Colours: all themes leave the screen whole and readable, one that was chosen is remembered."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
+import staging
+from keiji_tui.screens.confirm import ConfirmScreen
 from piloting import found, press, running, sees, text_of
-from scenes import kept_back, live
+from scenes import PAUSE, kept_back, live, services, task
 from textual.color import Color
 from textual.command import CommandPalette
-from textual.theme import Theme
+from textual.screen import ModalScreen
+from textual.theme import BUILTIN_THEMES, Theme
 from waiting import until
 
+import keiji_tui
+from keiji_engine.bus.protocol import ServiceChanged
+from keiji_engine.bus.views import ServiceStatus
 from keiji_tui import preferences
+from keiji_tui.app import ControlCenter
 from keiji_tui.cli import unknown_theme
-from keiji_tui.theme.themes import KEIJI_THEMES
+from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.palette import Palette
+from keiji_tui.theme.contrast import DISABLED, TEXT, contrast_ratio
+from keiji_tui.theme.themes import KEIJI_THEMES, custom_variables, readable_variables
+
+TEXTS = {
+    "foreground", "text-muted", "text-primary", "text-secondary", "text-success", "text-warning", "text-error",
+    "text-accent", "key",
+}  # fmt: skip
+SYMBOLS = {"text-disabled", "bar"}
+BACKGROUNDS = {
+    "background", "surface", "panel", "row-selected", "row-focused", "banner-warning", "banner-error", "banner-offer",
+}  # fmt: skip
 
 
-async def test_every_theme_shows_the_same_words() -> None:
-    app, _ = live(*kept_back(), task="export")
+async def test_every_theme_shows_the_same_words_with_enough_contrast() -> None:
+    """The screen has all kinds of lines: a warning, an offer, a selected row, disabled items and a message."""
+    views = [msgspec.structs.replace(view, source_changes=("function.py",)) for view in kept_back()]
+    app, link = live(*views, task("off", is_disabled=True), task="export", pause=PAUSE)
     async with running(app) as pilot:
-        await until(pilot, sees(app, "export", "held after 3 failures", "nothing printed yet"))
+        link.happen(ServiceChanged(service=services(watcher=ServiceStatus.FAILED)[-1]))
+        app.notify("a message", title="its title", severity="error", timeout=600)
+        await until(
+            pilot, sees(app, "export", "held after 3 failures", "nothing printed yet", "a message", "watcher fa")
+        )
         words = text_of(app)
         assert {"keiji", "keiji-light", "textual-light", "nord"} <= {*app.available_themes}
         for name in app.available_themes:
@@ -28,9 +56,56 @@ async def test_every_theme_shows_the_same_words() -> None:
             await until(pilot, lambda wanted=name: app.current_theme.name == wanted)
             await pilot.pause()
             assert text_of(app) == words, name
+            assert unreadable(app) == {}, name
 
 
-async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
+@pytest.mark.parametrize(
+    "scene",
+    [
+        staging.pressed("D", *"ping", shows=ConfirmScreen),
+        staging.pressed("colon", shows=Palette),
+        staging.new_task("on.firday"),
+        lambda: staging.offline("enter", shows=DetailScreen, of=staging.failing()),
+    ],
+    ids=["button-disabled", "palette", "new-task", "stale"],
+)
+async def test_dialogs_and_stale_screens_have_enough_contrast(scene: Callable[[], staging.Stage]) -> None:
+    stage = scene()
+    app = stage.app
+    async with app.run_test(size=(100, 30)) as pilot:
+        await stage.play(pilot)
+        for name in ("keiji", "textual-light", "nord", "solarized-light"):
+            app.theme = name
+            await until(pilot, lambda wanted=name: app.current_theme.name == wanted)
+            await pilot.pause()
+            assert unreadable(app) == {}, name
+
+
+def unreadable(app: ControlCenter) -> dict[str, float]:
+    """Return text on the screen with too little contrast, and its contrast.
+
+    What a dialog covers is not looked at, nor are themes whose colours the terminal chooses.
+    """
+    if app.current_theme.ansi:
+        return {}
+    disabled = app.theme_variables["text-disabled"]
+    dialogs = app.screen.query(".dialog, CommandPalette #--container")
+    region = dialogs.first().region if isinstance(app.screen, ModalScreen) else app.screen.region
+    strips = app.screen._compositor.render_strips()[region.y : region.bottom]
+    found = {}
+    for segment in (segment for strip in strips for segment in strip.crop(region.x, region.right)):
+        style = segment.style
+        if style is None or not any(map(str.isalnum, segment.text)) or not (style.color and style.bgcolor):
+            continue
+        colours = [Color.from_rich_color(each) for each in (style.color, style.bgcolor)]
+        is_disabled = app.screen.has_class("stale") or colours[0].hex == disabled
+        ratio = contrast_ratio(*colours)
+        if ratio < (DISABLED if is_disabled else TEXT):
+            found[segment.text.strip()] = ratio
+    return found
+
+
+async def test_a_theme_is_chosen_in_the_palette_and_saved() -> None:
     chosen: list[str] = []
     app, _ = live(save_theme=chosen.append)
     async with running(app) as pilot:
@@ -54,30 +129,43 @@ async def test_a_theme_is_chosen_in_the_palette_and_remembered() -> None:
     assert chosen == ["keiji-light"]
 
 
-def contrast(one: str, other: str) -> float:
-    """Return how far two colours are from each other in brightness, as the guidelines for accessible pages count it."""
-
-    def brightness(colour: str) -> float:
-        parts = [value / 255 for value in Color.parse(colour).rgb]
-        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-    dark, light = sorted((brightness(one), brightness(other)))
-    return (light + 0.05) / (dark + 0.05)
+@pytest.mark.parametrize("theme", [*KEIJI_THEMES, *BUILTIN_THEMES.values()], ids=lambda theme: theme.name)
+def test_all_text_contrasts_with_all_backgrounds(theme: Theme) -> None:
+    if theme.ansi:
+        return
+    colours = {**custom_variables(theme), **theme.to_color_system().generate(), **theme.variables}
+    found = {name: Color.parse(value) for name, value in readable_variables(colours, is_dark=theme.dark).items()
+             if name in TEXTS | SYMBOLS | BACKGROUNDS}  # fmt: skip
+    ratios = {(text, behind): contrast_ratio(found[text], found[behind])
+              for text in TEXTS | SYMBOLS for behind in BACKGROUNDS}  # fmt: skip
+    weak = {pair: ratio for pair, ratio in ratios.items() if ratio < (DISABLED if pair[0] in SYMBOLS else TEXT)}
+    assert weak == {}
+    assert contrast_ratio(found["row-focused"], found["background"]) > 1.1, "the selected row is seen"
 
 
 @pytest.mark.parametrize("theme", KEIJI_THEMES, ids=lambda theme: theme.name)
-def test_text_stands_out_from_all_that_is_behind_it(theme: Theme) -> None:
-    names = ("text-muted", "text-success", "text-warning", "text-error", "text-accent", "key")
-    texts = {"foreground": theme.foreground, **{name: theme.variables[name] for name in names}}
-    behind = {each: getattr(theme, each) for each in ("background", "surface", "panel")}
-    behind |= {each: theme.variables[each] for each in ("row-selected", "row-focused")}
-    found = {(text, back): contrast(a, b) for text, a in texts.items() for back, b in behind.items()}
-    assert {pair: value for pair, value in found.items() if value < 4.5} == {}
-    assert contrast(theme.variables["text-disabled"], theme.surface) > 3
+def test_our_own_themes_need_no_adjustment(theme: Theme) -> None:
+    colours = {**custom_variables(theme), **theme.to_color_system().generate(), **theme.variables}
+    adjusted = readable_variables(colours, is_dark=theme.dark)
+    assert {name: adjusted[name] for name in TEXTS | SYMBOLS} == {
+        name: Color.parse(colours[name]).hex for name in TEXTS | SYMBOLS
+    }
 
 
-def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
+def test_style_sheets_use_only_colours_whose_contrast_is_checked() -> None:
+    folder = Path(keiji_tui.__file__).parent
+    sheets = {file.name: file.read_text() for file in (*folder.rglob("*.tcss"), *folder.rglob("*.py"))}
+    used = {
+        (name, match[1], match[2])
+        for name, text in sheets.items()
+        for match in re.finditer(r"\b(background|(?<![\w-])color): ([$][^;]+);", text)
+    }
+    known = {"background": BACKGROUNDS | {"scrollbar"}, "color": TEXTS | SYMBOLS}
+    unchecked = {each for each in used if each[2].removeprefix("$") not in known[each[1]]}
+    assert {each[2] for each in unchecked} == {"$background 60%"}, unchecked
+
+
+def test_a_saved_theme_is_read_back(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     assert preferences.load_theme(folder) == ""
     preferences.save_theme(folder, "nord")
@@ -87,12 +175,12 @@ def test_what_is_remembered_is_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"theme": 5}', b"\xff", b"[" * 100_000])
-def test_a_broken_memory_is_passed_over(content: bytes, tmp_path: Path) -> None:
+def test_a_broken_file_is_ignored(content: bytes, tmp_path: Path) -> None:
     (tmp_path / preferences.FILE).write_bytes(content)
     assert preferences.load_theme(tmp_path) == ""
 
 
-def test_a_theme_that_is_not_there_is_told_with_the_nearest() -> None:
+def test_an_unknown_theme_is_reported_with_the_most_similar_one() -> None:
     assert unknown_theme("", ["nord"]) == ""
     assert unknown_theme("nord", ["nord"]) == ""
     assert unknown_theme("nrod", ["gruvbox", "nord"]) == "keiji-tui: unknown theme 'nrod'; did you mean nord?"

@@ -32,9 +32,9 @@ async def test_every_instant_of_all_tasks_stands_in_order_and_often_ones_have_on
         await until(pilot, sees(app, "13 instants, 2 tasks due often", "Wed 10:45"))
         lines = [line for line in text_of(app).splitlines() if line.startswith((" ●", " ○"))]
         assert len(lines) == 15
-        assert ["every 10 s" in lines[0], "every minute" in lines[1]] == [True, True]
-        assert "in 13 min" in lines[2]
-        assert "starts 4.2 s later (jitter)" in lines[5]
+        assert ["every 10s" in lines[0], "every minute" in lines[1]] == [True, True]
+        assert "in 13m" in lines[2]
+        assert "starts 4.2s later (jitter)" in lines[5]
         assert lines[6].startswith(" ○  22:00")
         assert "disabled" in lines[6]
         assert "skipped: gap 02:30" in lines[10]
@@ -93,7 +93,7 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
         new = DueInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
         link.day = msgspec.structs.replace(day(), instants=(new, *day().instants))
         link.happen(TaskChanged(task=task("report", schedule="units:minutes,interval:2")))
-        await until(pilot, sees(app, "14 instants", "in 2 min"))
+        await until(pilot, sees(app, "14 instants", "in 2m"))
         assert table(app).selected == selected
         link.happen(TaskRemoved(slug="mail"))
         await until(pilot, lambda: "mail" not in text_of(app))
@@ -116,7 +116,24 @@ async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
     link.day = Timeline(id="a", until=NOW + timedelta(hours=2), instants=many, frequent_tasks=())
     async with running(app, (100, 24)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "2,000 instants, complete until Tue 15:31"))
+        await until(pilot, sees(app, "2,000 instants, complete until today 15:31"))
+
+
+async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_it_is_over() -> None:
+    moments = [NOW]
+    app, link = live(*daily(), clock=lambda: moments[0])
+    link.day = day()
+    async with running(app, (100, 30)) as pilot:
+        await press(pilot, "6")
+        await until(pilot, sees(app, "13 instants", "up to 4 in an hour"))
+        rows, first = app.board.rows, day().instants[0]
+        app.board.paint(NOW)
+        assert app.board.rows is rows
+        assert app.board.sieve.visible_keys(rows) is app.board.sieve.visible_keys(rows)
+        moments[0] = first.at
+        app.board.paint(first.at)
+        assert len(app.board.rows) == len(rows) - 1
+        await until(pilot, sees(app, "12 instants"))
 
 
 async def test_nothing_due_says_so_with_the_way_on() -> None:

@@ -7,21 +7,22 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from keiji.formats import MAX_VALUE, format_duration, format_moment, quote
+from keiji.formats import MAX_VALUE, format_duration, format_measurement, format_moment, quote
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0, "0 s"),
-        (-5, "0 s"),
-        (8.9, "8 s"),
-        (60, "1 min"),
-        (131, "2 min 11 s"),
-        (3600 * 3 + 299, "3 h 4 min"),
-        (3605, "1 h"),
-        (86400 + 7200 + 59, "1 d 2 h"),
-        (366 * 86400, "366 d"),
+        (0, "0s"),
+        (-5, "0s"),
+        (8.9, "8s"),
+        (60, "1m"),
+        (131, "2m 11s"),
+        (3600 * 3 + 299, "3h 04m"),
+        (3605, "1h"),
+        (86400 + 7200 + 59, "1d 02h"),
+        (99 * 86400 + 82800, "99d 23h"),
+        (366 * 86400 + 7200, "366d"),
     ],
 )
 def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str) -> None:
@@ -30,10 +31,20 @@ def test_a_duration_is_shown_in_its_two_largest_units(seconds: float, text: str)
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.001, "0 s"), (0.25, "0.25 s"), (30, "30 s"), (1.5, "1.5 s"), (59.999, "1 min"), (90.5, "1 min 30 s")],
+    [(0.001, "0s"), (0.25, "0.25s"), (30, "30s"), (1.5, "1.5s"), (59.999, "1m"), (90.5, "1m 30s")],
 )
 def test_a_short_duration_has_decimals(seconds: float, text: str) -> None:
     assert format_duration(seconds, decimals=2) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0s"), (0.026, "0.03s"), (0.21, "0.21s"), (0.999, "1s"), (3.44, "3.4s"), (9.96, "10s"), (59.4, "59s"),
+     (61, "1m 01s"), (599.6, "10m"), (2880, "48m"), (3900, "1h 05m"), (500_000, "5d 18h"), (99.99 * 86400, "99d 23h")],
+)  # fmt: skip
+def test_a_measurement_has_two_significant_digits_and_fits_into_a_narrow_column(seconds: float, text: str) -> None:
+    assert format_measurement(seconds) == text
+    assert len(text) <= 7
 
 
 def test_a_moment_is_shown_in_a_zone() -> None:

@@ -104,11 +104,11 @@ def test_missing_keys_take_their_defaults() -> None:
 def test_the_description_lists_values_that_differ_from_the_defaults() -> None:
     policy = Policy(timeout=30, stop_grace=2.5, retry=Retry(tries=3))
     assert policy.describe() == (
-        "overlap: skip · catch-up: latest · timeout: 30 s · retry: up to 3 tries · stop grace: 2.5 s"
+        "overlap: skip · catch-up: latest · timeout: 30s · retry: up to 3 tries · stop grace: 2.5s"
     )
     policy = Policy(overlap="allow", max_parallel=3, catch_up="all", catch_up_window=3600, jitter=5, hold_after=1)
     assert policy.describe() == (
-        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 1 h) · jitter: 5 s · hold after 1 failure"
+        "overlap: allow (up to 3 at once) · catch-up: all (up to 10, within 1h) · jitter: 5s · hold after 1 failure"
     )
     policy = Policy(overlap="queue", not_before="2027-01-01", until="2028-01-01 10:00", dst_gap="skip", tz="Asia/Tokyo")
     assert policy.describe() == (
@@ -120,7 +120,7 @@ def test_the_description_lists_values_that_differ_from_the_defaults() -> None:
 def test_the_description_of_retries_lists_values_that_differ_from_the_defaults() -> None:
     assert Retry().describe() == ""
     retry = Retry(tries=3, delay=1, backoff=2, jitter=0.5)
-    assert retry.describe() == "up to 3 tries, delay 1 s, backoff 2, jitter 0.5 s"
+    assert retry.describe() == "up to 3 tries, delay 1s, backoff 2, jitter 0.5s"
 
 
 def test_a_fraction_of_the_jitter_is_added_to_each_delay() -> None:

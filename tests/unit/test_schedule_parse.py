@@ -30,7 +30,10 @@ NATURAL = {
     "every 5 minutes": "every(5).minutes",
     "Every minute": "every(1).minutes",
     "every 10 s": "every(10).seconds",
+    "every 10s": "every(10).seconds",
+    "every 2d": "every(2).days",
     "every 5 min": "every(5).minutes",
+    "every 5m": "every(5).minutes",
     "every day": "every(1).days",
     "every day at 22:00": 'on.day.at("22:00")',
     "every day at 6:00 and 18:00": 'on.day.at("06:00", "18:00")',
@@ -45,6 +48,7 @@ NATURAL = {
     "  0 22 * * fri": 'cron("0 22 * * fri")',
     "*/10 * * * * *": 'cron("*/10 * * * * *")',
     "@daily": 'cron("@daily")',
+    "daily 22:00": 'on.day.at("22:00")',
     "daily at 22:00": 'on.day.at("22:00")',
 }
 HINTS = {

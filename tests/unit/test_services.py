@@ -229,8 +229,8 @@ def test_a_failed_service_is_restarted_with_a_doubling_delay_up_to_the_maximum(l
     expected = [min(FIRST_BACKOFF * 2**number, MAX_BACKOFF) for number in range(9)]
     assert delays == pytest.approx(expected, abs=0.05)
     assert delays[-1] == pytest.approx(MAX_BACKOFF, abs=0.05)
-    assert "runner restarts in 1 s" in log.messages
-    assert "runner restarts in 2 s" in log.messages
+    assert "runner restarts in 1s" in log.messages
+    assert "runner restarts in 2s" in log.messages
 
 
 def test_the_other_services_are_not_affected_by_a_failure() -> None:

@@ -1,4 +1,4 @@
-"""The ledger as a terminal knows it: stages in whatever order they come, the past, its own, and the last builds."""
+"""The ledger of a terminal: stages in any order, recorded and own directives, and the last builds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def view(key: str, seconds: float, **changes: object) -> DirectiveView:
     return DirectiveView(id=key, received_at=at(seconds), **{**known, **changes})  # type: ignore[arg-type]
 
 
-def test_a_directive_of_ours_is_sent_before_anybody_answers() -> None:
+def test_a_directive_of_this_terminal_is_recorded_before_the_response() -> None:
     ledger, directive = Ledger(), BuildTask(task="ping", restart=True)
     ledger.add_sent(directive, NOW)
     entry = ledger.entries[directive.id]
@@ -43,7 +43,7 @@ def test_a_directive_of_ours_is_sent_before_anybody_answers() -> None:
 
 
 @pytest.mark.parametrize("is_answer_first", [True, False])
-def test_the_answer_and_the_event_may_come_in_either_order(is_answer_first: bool) -> None:
+def test_the_response_and_the_event_may_arrive_in_either_order(is_answer_first: bool) -> None:
     ledger, directive = Ledger(), Disable(task="ping")
     ledger.add_sent(directive, NOW)
     steps = [
@@ -58,7 +58,7 @@ def test_the_answer_and_the_event_may_come_in_either_order(is_answer_first: bool
     assert entry.completed_at == at(1 if is_answer_first else 2)
 
 
-def test_what_nobody_answered_is_not_called_refused() -> None:
+def test_a_directive_without_response_is_not_called_refused() -> None:
     ledger, directive = Ledger(), Disable(task="ping")
     ledger.add_sent(directive, NOW)
     ledger.mark_failed(directive, EngineOffline("gone", hint="keiji system start"), at(1))
@@ -67,7 +67,7 @@ def test_what_nobody_answered_is_not_called_refused() -> None:
     assert ledger.entries[directive.id].stage == "done"
 
 
-def test_the_past_and_what_happens_are_one_list_newest_first() -> None:
+def test_recorded_and_new_directives_form_one_list_newest_first() -> None:
     ledger, mine, other = Ledger(), Disable(task="a"), Disable(task="b")
     ledger.add_sent(mine, at(10))
     ledger.apply_event(changed(other, "accepted"), at(20))
@@ -76,7 +76,7 @@ def test_the_past_and_what_happens_are_one_list_newest_first() -> None:
     assert ledger.entries["old"].command == "keiji task disable ping"
 
 
-def test_the_command_has_what_the_directive_said_beyond_its_target() -> None:
+def test_the_command_contains_the_options_of_the_directive() -> None:
     ledger, other = Ledger(), BuildTask(task="ping", restart=True)
     ledger.apply_event(msgspec.structs.replace(changed(other, "accepted"), options=other.options), NOW)
     assert ledger.entries[other.id].command == "keiji task build ping --restart"
@@ -87,28 +87,28 @@ def test_the_command_has_what_the_directive_said_beyond_its_target() -> None:
     assert (ledger.entries["x"].command, ledger.entries["odd"].command) == ("", "")
 
 
-def test_an_answer_of_a_moment_ago_does_not_undo_what_was_told_meanwhile() -> None:
+def test_an_outdated_response_does_not_undo_a_later_event() -> None:
     ledger, directive = Ledger(), Disable(task="ping")
     ledger.apply_event(changed(directive, "done", "disabled task ping"), at(1))
     ledger.merge([view(directive.id, 0, stage="accepted")])
     assert ledger.entries[directive.id].stage == "done"
 
 
-def test_lines_that_are_known_whole_are_not_replaced_by_cut_ones() -> None:
+def test_complete_output_is_not_replaced_by_truncated_output() -> None:
     ledger, directive = Ledger(), Disable(task="ping")
     ledger.apply_event(changed(directive, "done", "x" * 9000), NOW)
     ledger.merge([view(directive.id, 0, lines=("x… cut here",), completed_at=NOW)])
     assert ledger.entries[directive.id].lines == ("x" * 9000,)
 
 
-def test_a_directive_that_its_engine_lost_says_so() -> None:
+def test_a_directive_that_its_engine_lost_is_shown_as_lost() -> None:
     ledger, directive = Ledger(), Disable(task="ping")
     ledger.apply_event(changed(directive, "accepted"), NOW)
     ledger.merge([view(directive.id, 0, stage="lost", lines=("the engine ended",))])
     assert (ledger.entries[directive.id].stage, ledger.entries[directive.id].lines) == ("lost", ("the engine ended",))
 
 
-def test_it_does_not_grow_for_ever_and_keeps_the_last_build_of_each_task() -> None:
+def test_the_ledger_is_limited_and_keeps_the_last_build_of_each_task() -> None:
     ledger, build = Ledger(), BuildTask(task="ping")
     ledger.add_sent(build, NOW)
     ledger.mark_failed(build, BuildFailed("function.py, line 3: invalid syntax"), at(1))
@@ -122,7 +122,7 @@ def test_it_does_not_grow_for_ever_and_keeps_the_last_build_of_each_task() -> No
     assert ledger.last_build(("other",)) is None
 
 
-def test_the_last_build_is_the_newest_whatever_name_it_was_asked_for_by() -> None:
+def test_the_last_build_is_the_newest_whichever_name_was_used() -> None:
     ledger = Ledger()
     ledger.merge([view("two", 2, verb="build", target="Ping it"), view("one", 1, verb="build", lines=("old",))])
     last = ledger.last_build(("ping", "Ping it"))
@@ -130,7 +130,7 @@ def test_the_last_build_is_the_newest_whatever_name_it_was_asked_for_by() -> Non
     assert last.id == "two"
 
 
-def test_nothing_counts_as_a_change_where_nothing_differs() -> None:
+def test_the_revision_stays_if_nothing_changes() -> None:
     ledger = Ledger()
     ledger.merge([view("a", 0)])
     before = ledger.revision

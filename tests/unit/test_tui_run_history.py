@@ -29,7 +29,7 @@ def words(*runs: Run) -> list[str]:
     return [row.label for row in run_history.history_rows(runs).values()]
 
 
-def test_what_did_not_run_for_the_same_reason_shares_a_row_from_the_first_to_the_last() -> None:
+def test_consecutive_occurrences_skipped_for_the_same_reason_share_a_row() -> None:
     held = [
         run(number, SKIPPED, "held since 2026-11-24 10:12:00 EAT, after 2 failures in a row") for number in range(160)
     ]
@@ -46,21 +46,21 @@ def test_a_row_keeps_its_key_as_it_grows() -> None:
     assert list(run_history.history_rows(held)) == list(run_history.history_rows(held[1:])) == ["run-2"]
 
 
-def test_reasons_that_differ_in_numbers_only_are_the_same() -> None:
+def test_reasons_that_differ_only_in_numbers_are_the_same() -> None:
     since = [NOW - timedelta(hours=number) for number in range(3)]
     busy = [run(number, SKIPPED, reason=reason(Code.STILL_RUNNING, since=since[number])) for number in range(3)]
     assert words(*busy) == ["skipped × 3"]
     assert words(*busy, run(4, SKIPPED, "held since 10:00:00")) == ["skipped × 3", "skipped"]
 
 
-def test_a_run_in_between_parts_them_and_runs_never_share_a_row() -> None:
+def test_a_run_separates_rows_and_runs_never_share_one() -> None:
     assert words(run(0, SKIPPED, "held"), run(1, FAILED), run(2, SKIPPED, "held"), run(3, SKIPPED, "held")) == [
         "skipped", "failed", "skipped × 2",
     ]  # fmt: skip
     assert words(run(0, FAILED, "x"), run(1, FAILED, "x")) == ["failed", "failed"]
 
 
-def test_instants_that_share_a_row_already_are_counted_with_the_others() -> None:
+def test_occurrences_already_counted_in_one_record_are_added() -> None:
     missed = RunState.MISSED
     first, last = NOW - timedelta(hours=9), NOW - timedelta(hours=1)
     found = run_history.history_rows(
@@ -74,7 +74,7 @@ def test_instants_that_share_a_row_already_are_counted_with_the_others() -> None
     assert (row.run.scheduled_for, row.run.scheduled_until) == (first, NOW - timedelta(minutes=5))
 
 
-def test_result_and_reason_are_told_once_where_they_say_the_same() -> None:
+def test_a_reason_that_repeats_the_outcome_is_shown_once() -> None:
     def told(run: Run, until: str = "") -> str:
         return run_history.history_rows([run])[run.run_id].summary(until)
 

@@ -1,4 +1,4 @@
-"""The state of the terminal: what the engine tells goes in, what is shown comes out. No toolkit is loaded."""
+"""The state of the terminal: updates of the engine go in, what is shown comes out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from keiji.errors import EngineOffline
+from keiji.reasons import Code
 from keiji_engine.bus.protocol import (
     AnyEvent,
     BuildTask,
@@ -28,7 +29,7 @@ from keiji_engine.bus.protocol import (
 from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceStatus, ServiceView, TaskView
 from keiji_tui.state.ledger import MAX_ENTRIES
 from keiji_tui.state.store import Store
-from keiji_tui.state.task_state import TaskCounts, TaskState, state_of
+from keiji_tui.state.task_state import TaskCounts, TaskState, is_overdue, state_of
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -64,7 +65,7 @@ def store() -> Store:
     return store
 
 
-def test_tasks_are_shown_by_name_whatever_its_case(store: Store) -> None:
+def test_tasks_are_sorted_by_name_regardless_of_case(store: Store) -> None:
     assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     assert store.is_live
 
@@ -90,7 +91,7 @@ def test_a_snapshot_replaces_everything(store: Store) -> None:
     assert list(store.tasks) == ["other"]
 
 
-def test_the_filter_looks_for_letters_in_names(store: Store) -> None:
+def test_the_filter_finds_text_in_names_regardless_of_case(store: Store) -> None:
     store.name_filter = "P"
     assert store.visible_slugs() == ["Alpha", "backup", "ping"]
     store.name_filter = "BACK"
@@ -172,7 +173,7 @@ def test_a_pending_directive_that_the_ledger_drops_is_no_longer_pending(store: S
     assert store.pending_of(store.tasks["backup"]) == "disable"
 
 
-def test_what_another_terminal_asked_for_is_pending_here_too(store: Store) -> None:
+def test_a_directive_of_another_terminal_is_pending_here_too(store: Store) -> None:
     changed = DirectiveChanged(directive="d", verb="build", target="ping", stage="accepted", sender="keiji")
     store.apply(happened(changed), NOW)
     assert store.pending_of(store.tasks["ping"]) == "build"
@@ -218,6 +219,17 @@ def test_a_dismissed_offer_comes_back_when_the_sources_change_again(store: Store
     assert store.rebuild_offer(None) == further
 
 
+def test_a_task_that_is_not_started_in_time_is_overdue_while_the_engine_answers(store: Store) -> None:
+    due = task("ping", next_execution_time=NOW)
+    store.apply(happened(TaskChanged(task=due)), NOW)
+    for seconds, code in ((1, Code.DUE), (60, Code.OVERDUE)):
+        now = NOW + timedelta(seconds=seconds)
+        assert [reason.code for reason in store.reasons(due, now)] == [code]
+        assert is_overdue(due, now) == (code == Code.OVERDUE)
+    store.apply(LinkChanged(LinkState.OFFLINE), NOW)
+    assert [reason.code for reason in store.reasons(due, now)] == [Code.ENGINE_OFFLINE, Code.DUE]
+
+
 @pytest.mark.parametrize(
     ("changes", "state"),
     [
@@ -229,15 +241,15 @@ def test_a_dismissed_offer_comes_back_when_the_sources_change_again(store: Store
         ({"is_running": True, "is_error": True, "is_disabled": True}, TaskState.RUNNING),
     ],
 )
-def test_a_task_is_shown_in_the_state_that_matters_most(changes: dict[str, Any], state: TaskState) -> None:
+def test_the_most_important_state_of_a_task_is_shown(changes: dict[str, Any], state: TaskState) -> None:
     assert state_of(task("any", **changes)) is state
 
 
-def test_every_state_has_a_glyph_and_a_word_of_its_own() -> None:
+def test_every_state_has_its_own_glyph_and_label() -> None:
     assert len({state.glyph for state in TaskState}) == len({state.label for state in TaskState}) == len(TaskState)
 
 
-def test_counts_tell_what_is_worth_a_word() -> None:
+def test_tasks_are_counted_by_state() -> None:
     store = Store()
     assert store.counts == TaskCounts()
     store.apply(snapshot(task("a", is_running=True), task("b", is_error=True), task("c", is_disabled=True)), NOW)
@@ -251,7 +263,7 @@ def test_an_unknown_time_zone_is_shown_as_utc() -> None:
     assert store.zone.key == "UTC"
 
 
-def test_the_state_is_kept_without_the_toolkit_and_without_sockets() -> None:
+def test_the_state_does_not_import_textual_or_sockets() -> None:
     modules = "keiji_tui.state.store, keiji_tui.actions.catalog, keiji_tui.actions.requests, keiji_tui.logs.buffer"
     program = f"import sys, {modules}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
