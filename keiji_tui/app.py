@@ -130,7 +130,7 @@ class ControlCenter(App[None]):
         self.screen_context = ScreenContext(self.store, link, clock, home, readonly)
         self.tasks_screen = TasksScreen(self.screen_context, task=task)
         self._sender = DirectiveSender(link, self.store, self._changed, clock=clock)
-        self._key_queue = KeyQueue(self, self._dispatch)
+        self.key_queue = KeyQueue(self, self._dispatch)
         self._draft = Draft()
         self._initial_run = (task, run) if task and run else None
         self._paint_timer: Timer | None = None
@@ -288,7 +288,7 @@ class ControlCenter(App[None]):
 
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, Typed) and not event.is_forwarded:
-            await self._key_queue.put(event)
+            await self.key_queue.put(event)
         else:
             await super().on_event(event)
 

@@ -45,6 +45,11 @@ class KeyQueue:
         self._has_limit = False
         self._unmounted_since: float | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all keys have taken effect."""
+        return not self._queue and not self._is_waiting
+
     async def put(self, event: Typed) -> None:
         """Handle an event, now or once those before it have taken effect.
 

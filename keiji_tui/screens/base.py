@@ -131,8 +131,8 @@ class BaseScreen(Screen[None]):
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def repaint(self) -> None:
-        """Update the screen to the store as of now, if it is mounted."""
-        if self.is_ready and self.is_attached:
+        """Update the screen to the store as of now, unless it is still being opened or already being closed."""
+        if self.is_ready and self in self.app.screen_stack:
             self.paint(self.context.clock())
 
     def paint(self, now: datetime) -> None:

@@ -118,8 +118,8 @@ class LoadingDialog(TextDialog):
         self.repaint()
 
     def repaint(self) -> None:
-        """Update the text to the store as of now, if the dialog is mounted."""
-        if self.is_attached:
+        """Update the text to the store as of now, unless the dialog is already being closed."""
+        if self in self.app.screen_stack:
             self.paint(self.context.clock())
 
     def paint(self, now: datetime) -> None:

@@ -10,7 +10,7 @@ from textual.command import CommandList
 from textual.events import Key
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
-from waiting import until
+from waiting import eventually, until
 
 from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import LinkState
@@ -45,8 +45,10 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 async def settle(pilot: Pilot[None]) -> None:
     """Let all that is on the screen deal with what was posted, with what that posted, and with what that did."""
+    app = pilot.app
     for _ in range(3):
         await pilot._wait_for_screen()
+        await eventually(lambda: not isinstance(app, ControlCenter) or app.key_queue.is_idle or not app.is_running)
     await pilot.app.animator.wait_until_complete()
 
 

@@ -97,6 +97,7 @@ class Person:
         """Press a key, and wait until it has had its effect."""
         self.send(key)
         await self._pilot._wait_for_screen()
+        await self.until(lambda: self.app.key_queue.is_idle or not self.app.is_running)
         assert self.app._exception is None
 
     async def be(self, state: LinkState) -> None:
@@ -119,7 +120,7 @@ class Person:
             for key in keys:
                 await settle(self._pilot)
                 if isinstance(self.app.screen, RunsScreen | LedgerScreen):
-                    await self.until(lambda: table(self.app).selected)
+                    await self.until(lambda: self.app.screen.is_mounted and table(self.app).selected)
                 await self.press(key)
             await settle(self._pilot)
             if type(self.app.screen) is screen and self.app.screen.is_mounted:
