@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import pytest
 
 from keiji.paths import Paths
 from keiji.settings import Settings
+from keiji_engine.storage.database import Database
 from keiji_engine.storage.store import Store
 from keiji_engine.storage.tables import metadata
 
@@ -43,6 +46,32 @@ class PostgresqlServer:
     def run(self, statement: str, database: str = "postgres") -> None:
         with psycopg.connect(self.url(database), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+
+@dataclass
+class SharedDatabase:
+    """An open database that one test after another uses; its tables are empty when a test begins.
+
+    A database that is opened for one test only spends most of its time on compiling statements.
+    """
+
+    settings: Settings
+    paths: Paths
+    delete_rows: Callable[[], object]
+    database: Database
+
+    def store(self) -> Store:
+        """Return a new store on the open database."""
+        return Store(self.database, self.settings, self.paths)
+
+
+@pytest.fixture(scope="session")
+def folder_in_memory() -> Iterator[Path]:
+    """A folder whose files are in memory if possible, so that no write has to wait for a disk."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="keiji-db-", dir=memory if memory.is_dir() else None))
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -109,6 +138,51 @@ def settings(kind: str, paths: Paths, request: pytest.FixtureRequest) -> Setting
     server: PostgresqlServer = request.getfixturevalue("postgresql_server")
     server.run(_EMPTY_TABLES, database="keiji")
     return Settings(db_url=url)
+
+
+@pytest.fixture(scope="session")
+def _shared_databases(
+    request: pytest.FixtureRequest, folder_in_memory: Path
+) -> Iterator[Callable[[str], SharedDatabase]]:
+    databases: dict[str, SharedDatabase] = {}
+
+    def sqlite() -> SharedDatabase:
+        paths = Paths.under(folder_in_memory / "sqlite")
+        paths.database.parent.mkdir(parents=True)
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), paths.database)
+
+        def delete_rows() -> None:
+            with closing(sqlite3.connect(paths.database)) as connection:
+                connection.executescript(f"BEGIN; {_EMPTY_TABLES}; COMMIT")
+
+        return _open(Settings(), paths, delete_rows)
+
+    def postgresql() -> SharedDatabase:
+        url: str = request.getfixturevalue("migrated_postgresql")
+        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
+        paths = Paths.under(folder_in_memory / "postgresql")
+        return _open(Settings(db_url=url), paths, lambda: server.run(_EMPTY_TABLES, database="keiji"))
+
+    def get(kind: str) -> SharedDatabase:
+        if kind not in databases:
+            databases[kind] = sqlite() if kind == "sqlite" else postgresql()
+        return databases[kind]
+
+    yield get
+    for shared in databases.values():
+        shared.database.close()
+
+
+def _open(settings: Settings, paths: Paths, delete_rows: Callable[[], object]) -> SharedDatabase:
+    return SharedDatabase(settings, paths, delete_rows, Database.open(settings, paths))
+
+
+@pytest.fixture
+def shared_database(kind: str, _shared_databases: Callable[[str], SharedDatabase]) -> SharedDatabase:
+    """A database with empty tables. A test that closes it, or changes its tables themselves, uses `settings`."""
+    shared = _shared_databases(kind)
+    shared.delete_rows()
+    return shared
 
 
 @pytest.fixture

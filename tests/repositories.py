@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage import schema
@@ -60,6 +57,9 @@ class _Repository:
 
 def assert_schema_is_current(settings: Settings, paths: Paths) -> None:
     """Open the database; check that it is at the newest revision and has exactly the tables of the code."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
     database = Database.open(settings, paths)
     try:
         with database.read() as connection:

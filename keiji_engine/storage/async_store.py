@@ -18,11 +18,15 @@ from keiji_engine.storage.transactions import Operation, Query, T
 
 
 class AsyncStore:
-    """A store in a thread."""
+    """A store in a thread.
 
-    def __init__(self) -> None:
+    Args:
+        store: a store that is already open; without one, `open` comes first.
+    """
+
+    def __init__(self, store: Store | None = None) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._store: Store | None = None
+        self._store = store
 
     async def open(self, settings: Settings, paths: Paths) -> None:
         """Open the database and bring its schema up to date. Raises StorageError."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from databases import SharedDatabase
 from repositories import Repositories
 
 from keiji.paths import Paths
@@ -30,8 +31,9 @@ def open_store(settings: Settings, paths: Paths) -> Iterator[Callable[[], Reposi
 
 
 @pytest.fixture
-def store(open_store: Callable[[], Repositories]) -> Repositories:
-    return open_store()
+def store(shared_database: SharedDatabase) -> Repositories:
+    """A store on a database with empty tables, which stays open; a test must not close it."""
+    return Repositories(shared_database.store())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
-from databases import PostgresqlServer
+from databases import PostgresqlServer, SharedDatabase
 from ledger_samples import at, built_task, claim_of
 from repositories import Repositories
 
@@ -31,19 +31,19 @@ def test_both_spellings_of_the_scheme_are_accepted(settings: Settings, paths: Pa
 
 
 def test_the_next_call_works_after_the_server_dropped_every_connection(
-    store: Repositories, settings: Settings, postgresql_server: PostgresqlServer
+    store: Repositories, shared_database: SharedDatabase, postgresql_server: PostgresqlServer
 ) -> None:
     built_task(store)
-    database = sa.make_url(settings.db_url).database
+    database = sa.make_url(shared_database.settings.db_url).database
     postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
     assert len(store.runs.claim([claim_of("ping", 10)], at(10))) == 1
 
 
 def test_calls_fail_while_the_database_is_unavailable_and_work_afterwards(
-    store: Repositories, settings: Settings, postgresql_server: PostgresqlServer
+    store: Repositories, shared_database: SharedDatabase, postgresql_server: PostgresqlServer
 ) -> None:
     task = built_task(store)
-    database = sa.make_url(settings.db_url).database
+    database = sa.make_url(shared_database.settings.db_url).database
     postgresql_server.run(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false")
     postgresql_server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
     for _ in range(2):

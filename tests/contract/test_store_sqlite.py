@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 import sqlalchemy as sa
+from databases import SharedDatabase
 from ledger_samples import NOW, a_build, at, built_task, claim_of
 from repositories import Repositories
 
@@ -45,9 +46,9 @@ def test_the_folder_of_the_database_is_private(paths: Paths) -> None:
     assert paths.database.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_writer_waits_for_another_and_a_reader_does_not(store: Repositories, paths: Paths) -> None:
+def test_a_writer_waits_for_another_and_a_reader_does_not(store: Repositories, shared_database: SharedDatabase) -> None:
     built_task(store)
-    other = sqlite3.connect(paths.database, isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(shared_database.paths.database, isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
     other.execute("UPDATE tasks SET description = 'changed'")
     claimed: list[object] = []
@@ -126,9 +127,11 @@ def test_frequent_queries_use_an_index(settings: Settings, paths: Paths) -> None
     database.close()
 
 
-def test_moments_are_text_that_sorts_and_that_date_functions_read(store: Repositories, paths: Paths) -> None:
+def test_moments_are_text_that_sorts_and_that_date_functions_read(
+    store: Repositories, shared_database: SharedDatabase
+) -> None:
     store.tasks.create("ping", "ping", "", NOW)
-    reader = sqlite3.connect(paths.database)
+    reader = sqlite3.connect(shared_database.paths.database)
     row = reader.execute("SELECT created_at, datetime(created_at) FROM tasks").fetchone()
     reader.close()
     assert row == ("2026-11-23T07:00:00.123456Z", "2026-11-23 07:00:00")

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 import sqlalchemy as sa
+from databases import SharedDatabase
 from ledger_samples import NOW, at, built_task, claim_of
 from repositories import Repositories
 
 from keiji.errors import StorageError
-from keiji.paths import Paths
 from keiji.reasons import Code, render
-from keiji.settings import Settings
 from keiji_engine.storage.database import Database
 
 Damage = Callable[[str], None]
 
 
 @pytest.fixture
-def damage(settings: Settings, paths: Paths) -> Damage:
+def damage(shared_database: SharedDatabase) -> Damage:
     """Executes a statement, as another program or a defect could."""
 
     def execute(statement: str) -> None:
-        database = Database.open(settings, paths)
-        with database.write() as connection:
+        database = Database.open(shared_database.settings, shared_database.paths)
+        with closing(database), database.write() as connection:
             connection.execute(sa.text(statement))
-        database.close()
 
     return execute
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
+from databases import SharedDatabase
 from installation import TIMEOUT
 
-from keiji.paths import Paths
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
 from keiji.records import Build, Claim, Run, RunResult
@@ -40,14 +40,11 @@ def events() -> EventBus:
 
 
 @pytest.fixture
-async def state(settings: Settings, paths: Paths, events: EventBus) -> AsyncIterator[EngineState]:
-    store = AsyncStore()
-    await store.open(settings, paths)
-    state = EngineState(paths, store, events)
+async def state(shared_database: SharedDatabase, events: EventBus) -> AsyncIterator[EngineState]:
+    state = EngineState(shared_database.paths, AsyncStore(shared_database.store()), events)
     await state.load()
     yield state
     await state.close()
-    await store.close()
 
 
 async def add_task(state: EngineState, slug: str, count: int, begin: datetime) -> None:
