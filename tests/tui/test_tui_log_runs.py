@@ -9,7 +9,7 @@ from scenes import center, snapshot, task
 from waiting import until
 
 from keiji_tui.app import ControlCenter
-from keiji_tui.cli import read
+from keiji_tui.cli import parse_options
 from keiji_tui.logs.view import LogView
 from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.screens.runs import RunsScreen
@@ -64,10 +64,10 @@ async def test_the_program_opens_at_a_run(run: str, text: str) -> None:
 
 
 def test_the_option_for_a_run_requires_that_for_its_task(capsys: pytest.CaptureFixture[str]) -> None:
-    options = read(["--task", "a", "--run", "failed"])
+    options = parse_options(["--task", "a", "--run", "failed"])
     assert (options.task, options.run) == ("a", "failed")
     with pytest.raises(SystemExit) as ended:
-        read(["--run", "failed"])
+        parse_options(["--run", "failed"])
     assert ended.value.code == 2
     assert "--run needs --task" in capsys.readouterr().err
 

@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 import staging
-from keiji_tui.screens.confirm import ConfirmScreen
-from keiji_tui.screens.reason import ReasonScreen
 from piloting import press, running, sees, text_of
 from scenes import live
 from staging import Stage
 from textual.geometry import Region
 from textual.widgets import Button, Input
 from waiting import until
+
+from keiji_tui.screens.dialogs import ConfirmScreen, ReasonScreen
 
 
 async def test_a_window_that_is_too_small_says_how_large_it_has_to_be() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import staging
-from keiji_tui.screens.confirm import ConfirmScreen
 from piloting import found, press, running, sees, text_of
 from scenes import PAUSE, kept_back, live, services, task
 from textual.color import Color
@@ -25,6 +24,7 @@ from keiji_tui import preferences
 from keiji_tui.app import ControlCenter
 from keiji_tui.cli import unknown_theme
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.dialogs import ConfirmScreen
 from keiji_tui.screens.palette import Palette
 from keiji_tui.theme.contrast import DISABLED, TEXT, contrast_ratio
 from keiji_tui.theme.themes import KEIJI_THEMES, custom_variables, readable_variables

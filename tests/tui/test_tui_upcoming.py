@@ -126,13 +126,13 @@ async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_i
     async with running(app, (100, 30)) as pilot:
         await press(pilot, "6")
         await until(pilot, sees(app, "13 instants", "up to 4 in an hour"))
-        rows, first = app.board.rows, day().instants[0]
-        app.board.paint(NOW)
-        assert app.board.rows is rows
-        assert app.board.sieve.visible_keys(rows) is app.board.sieve.visible_keys(rows)
+        rows, first = app.base_screen.rows, day().instants[0]
+        app.base_screen.paint(NOW)
+        assert app.base_screen.rows is rows
+        assert app.base_screen.sieve.visible_keys(rows) is app.base_screen.sieve.visible_keys(rows)
         moments[0] = first.at
-        app.board.paint(first.at)
-        assert len(app.board.rows) == len(rows) - 1
+        app.base_screen.paint(first.at)
+        assert len(app.base_screen.rows) == len(rows) - 1
         await until(pilot, sees(app, "12 instants"))
 
 
