@@ -372,7 +372,7 @@ class ControlCenter(App[None]):
             if isinstance(self.screen, BaseScreen):
                 self._show_build_output(directive.target)
             else:  # the user is in a dialog
-                hint = f"{catalog.BY_ID['output'].key} shows all that the build said"
+                hint = f"{catalog.BY_ID['output'].key} shows the output of the build"
                 self.notify_error(BuildFailed(f"{name}: {error.message}"), hint)
         except KeijiError as error:
             self.notify_error(error)

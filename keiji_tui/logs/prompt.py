@@ -58,6 +58,7 @@ class LogPrompt(Vertical):
 
     def __init__(self) -> None:
         super().__init__()
+        self._error = AdaptiveLine(id="prompt-error")
         self.kind = PromptKind.FIND
 
     def compose(self) -> ComposeResult:
@@ -66,7 +67,7 @@ class LogPrompt(Vertical):
         with Horizontal():
             yield Label()
             yield field
-        yield AdaptiveLine(id="prompt-error")
+        yield self._error
 
     def open(self, kind: PromptKind, text: str) -> None:
         """Show the prompt with ``text`` in it, and focus it."""
@@ -93,11 +94,11 @@ class LogPrompt(Vertical):
 
     @property
     def has_error(self) -> bool:
-        return self.query_one(AdaptiveLine).has_class("-shown")
+        return self._error.has_class("-shown")
 
     def show_error(self, reason: str) -> None:
         """Show why the text is invalid; "" removes the message."""
-        line = self.query_one(AdaptiveLine)
+        line = self._error
         line.set_class(bool(reason), "-shown")
         line.set_variants((Content.assemble(("✗ ", "$text-error"), plain(reason)), Content("")))
 

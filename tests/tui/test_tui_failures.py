@@ -33,7 +33,7 @@ def breaking(name: str) -> Callable[[FakeLink], None]:
         (breaking("explain"), "w"),
         (breaking("explain"), ("enter",)),
         (breaking("runs"), "H"),
-        (breaking("agenda"), "6"),
+        (breaking("timeline"), "6"),
         (breaking("directives"), "5"),
         (breaking("directives"), "B"),
         (breaking("difference"), "d"),

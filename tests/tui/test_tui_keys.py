@@ -7,18 +7,27 @@ from pathlib import Path
 import pytest
 from piloting import press, running, said, sees, text_of, verbs
 from scenes import live, task
+from textual.widget import Widget
 from waiting import until
 
 import keiji_tui
 from keiji_engine.bus.protocol import Disable, Restart, RunTask
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import action, catalog
+from keiji_tui.actions.action import Scope
+from keiji_tui.actions.catalog import ACTIONS
 from keiji_tui.actions.keys_config import parse
+from keiji_tui.app import ControlCenter
 from keiji_tui.cli import parse_options
+from keiji_tui.logs.pane import LogPane
+from keiji_tui.logs.view import LogView
+from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.why import WhyScreen
+from keiji_tui.widgets.table import Table
+from keiji_tui.widgets.text_view import TextView
 
 KEYS = parse("toggle = t, f5\nrun = e\nstart-engine = v\nfollow = F\nfilter = ctrl+f\ndown = n").keys
 
@@ -115,6 +124,28 @@ def test_every_binding_comes_from_the_catalog() -> None:
     folder = Path(keiji_tui.__file__).parent
     paths = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py") if "Binding(" in path.read_text()}
     assert paths == {"actions/bindings.py"}
+
+
+WIDGETS: dict[Scope, tuple[type[Widget], ...]] = {
+    Scope.LIST: (Table, TextView),
+    Scope.TEXT: (TextView,),
+    Scope.LOG: (LogView, LogPane),
+}
+
+
+def test_every_call_of_the_catalog_is_an_action() -> None:
+    screens = all_subclasses(BaseScreen)
+    for each in ACTIONS:
+        target, dot, name = each.call.partition("(")[0].rpartition(".")
+        owners = (ControlCenter,) if target == "app" else screens if dot else WIDGETS.get(each.scope, ())
+        found = [owner for owner in owners if hasattr(owner, f"action_{name}")]
+        is_complete = len(found) == len(owners) if each.scope is Scope.LIST and not dot else bool(found)
+        assert is_complete or not owners, each
+
+
+def all_subclasses(kind: type) -> tuple[type, ...]:
+    """Return a class and all classes that derive from it."""
+    return (kind, *(each for child in kind.__subclasses__() for each in all_subclasses(child)))
 
 
 def test_fixed_keys_cannot_be_changed() -> None:

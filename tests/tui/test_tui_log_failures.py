@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+from failures import reported
 from log_scenes import LogLink, enter, log_lines, open_log
 from piloting import log, press, running, said, sees, text_of
 from scenes import center
@@ -42,7 +44,7 @@ class FailingLink(LogLink):
         return await super().read(task, position, limit)
 
 
-async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again() -> None:
+async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again(caplog: pytest.LogCaptureFixture) -> None:
     link = FailingLink(log_lines(0, 100))
     app = center(link)
     app.tasks_screen.log_pane.retry_seconds = 0.0005
@@ -61,9 +63,11 @@ async def test_a_log_that_cannot_be_followed_says_so_and_is_followed_again() -> 
             link.follow_error = ""
         await until(pilot, sees(app, "line 0000102", "following"))
         assert said(app) == ["boom"]
+    assert reported(caplog)
+    caplog.clear()
 
 
-async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported() -> None:
+async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     link = FailingLink(log_lines(0, 10_000))
     link.read_error = RuntimeError("the reader is broken")
     app = center(link)
@@ -76,6 +80,8 @@ async def test_a_reader_that_fails_is_restarted_and_the_failure_is_reported() ->
         await until(pilot, sees(app, "following"))
         await press(pilot, "g")
         await until(pilot, sees(app, "line 0000000"))
+    assert reported(caplog)
+    caplog.clear()
 
 
 async def test_the_log_of_a_deleted_task_is_not_followed_again() -> None:
@@ -90,7 +96,7 @@ async def test_the_log_of_a_deleted_task_is_not_followed_again() -> None:
         assert len(link.followed) == 1
 
 
-async def test_failures_of_background_work_are_reported(tmp_path: Path) -> None:
+async def test_failures_of_background_work_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     link = FailingLink(log_lines(0, 20_000))
     app = center(link)
     async with running(app) as pilot:
@@ -106,3 +112,5 @@ async def test_failures_of_background_work_are_reported(tmp_path: Path) -> None:
         app.screen.set_focus(log(app))
         await enter(pilot, app, "slash", "0019990")
         await until(pilot, lambda: log(app).is_current_visible)
+    assert reported(caplog)
+    caplog.clear()

@@ -86,8 +86,8 @@ async def test_a_pager_that_cannot_be_started_is_reported(tmp_path: Path, monkey
         link.log_folder = tmp_path
         (tmp_path / "a.log").write_text("x\n")
         await press(pilot, "o")
-        await until(pilot, sees(app, "cannot be handed to another program"))
-        for pager, reason in (("/no/such", "there is no such program"), ("less 'x", "No closing quotation")):
+        await until(pilot, sees(app, "this terminal cannot run other programs"))
+        for pager, reason in (("/no/such", "command not found"), ("less 'x", "No closing quotation")):
             monkeypatch.setenv("PAGER", pager)
             await press(pilot, "o")
             await until(pilot, sees(app, reason))

@@ -69,7 +69,7 @@ def test_the_option_for_a_run_requires_that_for_its_task(capsys: pytest.CaptureF
     with pytest.raises(SystemExit) as ended:
         parse_options(["--run", "failed"])
     assert ended.value.code == 2
-    assert "--run needs --task" in capsys.readouterr().err
+    assert "--run requires --task" in capsys.readouterr().err
 
 
 async def test_an_unknown_run_is_reported() -> None:

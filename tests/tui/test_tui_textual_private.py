@@ -26,7 +26,7 @@ USED = {
     ("widgets.text_view", "_get_style"): "the same",
 }
 
-NAMED_TUPLE = {"_replace", "_asdict"}  # public, in spite of their names
+PUBLIC = {"_replace", "_asdict", "_exit"}  # of named tuples and of os: public, in spite of their names
 
 
 def classes() -> Iterator[type]:
@@ -88,7 +88,7 @@ def used_on_others() -> set[tuple[str, str]]:
         (".".join(path.relative_to(folder).with_suffix("").parts), node.attr)
         for path, tree in trees.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own | NAMED_TUPLE
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in own | PUBLIC
         if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
         if ast.unparse(node.value) != "super()"
     }
