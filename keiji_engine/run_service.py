@@ -34,7 +34,7 @@ from keiji_engine.state import EngineState
 from keiji_engine.storage.transactions import Transaction, request_run
 
 RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
-MAX_RETRY_INTERVAL = 10.0
+MAX_RETRY_INTERVAL = 2.0  # less than state.SOUND_AFTER: in between, the database must not seem sound
 FIRST_RECORD_TIMEOUT = 2.0  # seconds until the service goes online although results of the meantime are not recorded
 STOP_INTERVAL = 0.5  # seconds between stop signals to a run that has not ended
 PROGRESS_INTERVAL = 0.5

@@ -89,11 +89,29 @@ def _run(
 
     os.environ.clear()
     os.environ.update(environment)
+    shorten_intervals()
     zoneinfo.reset_tzpath()  # PYTHONTZPATH is read when the module is imported, which the server has done
     redirect_output(output)
     if prepare is not None:
         prepare()
     sys.exit(main(arguments, clock=clock))
+
+
+def shorten_intervals() -> None:
+    """Let this process check and retry more often than an engine of a user does, so that no test waits for it."""
+    from keiji_engine import run_service, runtime_folder, services, state
+    from keiji_engine.handlers import dispatch
+    from keiji_engine.logs import health
+
+    state.CHECK_INTERVAL = state.RELOAD_INTERVAL = 0.1
+    state.SOUND_AFTER = 0.25
+    run_service.RETRY_INTERVAL = run_service.MAX_RETRY_INTERVAL = 0.1
+    run_service.FIRST_RECORD_TIMEOUT = 0.2
+    run_service.FOLDER_INTERVAL = run_service.PROGRESS_INTERVAL = 0.1
+    dispatch.RETRY_INTERVAL = 0.1
+    services.FIRST_BACKOFF = 0.1
+    health.CHECK_INTERVAL = 0.1
+    runtime_folder.CHECK_INTERVAL = 0.1
 
 
 def redirect_output(file: Path) -> None:

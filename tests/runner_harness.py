@@ -22,14 +22,24 @@ TIMEOUT = 15.0
 
 
 class RunnerHarness:
-    """Collects the events of a runner and waits for them."""
+    """Collects the events of a runner and waits for them.
 
-    def __init__(self, root: Path, open_pidfd: Callable[[int], int | None] = adopt.open_pidfd) -> None:
+    Args:
+        restore_timeout: seconds after which a run without a run file is lost; a shim checks for its file each second.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        open_pidfd: Callable[[int], int | None] = adopt.open_pidfd,
+        *,
+        restore_timeout: float = 0.1,
+    ) -> None:
         self.root = root
         self.run_files = root / "run" / "runs"
         self.log = root / "logs" / "t.log"
         self.events: list[RunStarted | RunResult] = []
-        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd, restore_timeout=1.5)
+        self.runner = Runner(self.run_files, self.events.append, open_pidfd=open_pidfd, restore_timeout=restore_timeout)
 
     def spec(self, run_id: str, *command: str, **fields: Any) -> RunSpec:
         """Return the spec of a run. ``fields`` replace its default fields."""

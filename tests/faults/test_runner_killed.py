@@ -44,10 +44,19 @@ def host(tmp_path: Path, _engine_server: None) -> Iterator[RunnerHost]:
     host.close()
 
 
+@pytest.fixture
+def restore_timeout() -> float:
+    """Seconds after which a run without a run file is lost."""
+    return 0.1
+
+
+shims_restore_files = pytest.mark.parametrize("restore_timeout", [5.0])
+
+
 @pytest_asyncio.fixture
-async def harness(tmp_path: Path) -> AsyncIterator[RunnerHarness]:
+async def harness(tmp_path: Path, restore_timeout: float) -> AsyncIterator[RunnerHarness]:
     """A runner that each test starts itself."""
-    harness = RunnerHarness(tmp_path)
+    harness = RunnerHarness(tmp_path, restore_timeout=restore_timeout)
     os.mkfifo(tmp_path / GATE)
     gate = os.open(tmp_path / GATE, os.O_RDWR)  # open, so that what is written remains until a run reads it
     yield harness
@@ -340,6 +349,7 @@ async def test_a_full_disk_affects_the_log_but_not_the_result(harness: RunnerHar
     assert "the log could not be written" in render(result.reason)
 
 
+@shims_restore_files
 async def test_run_files_that_are_deleted_are_created_again_and_no_run_is_lost(harness: RunnerHarness) -> None:
     await harness.runner.start(())
     former = harness.runner.folder_id
@@ -356,6 +366,7 @@ async def test_run_files_that_are_deleted_are_created_again_and_no_run_is_lost(h
     assert not await harness.runner.check_folder()
 
 
+@shims_restore_files
 async def test_live_runs_whose_files_are_deleted_as_the_engine_is_killed_are_adopted(
     harness: RunnerHarness, host: RunnerHost
 ) -> None:
@@ -371,6 +382,7 @@ async def test_live_runs_whose_files_are_deleted_as_the_engine_is_killed_are_ado
     await assert_complete(harness, 3)
 
 
+@shims_restore_files
 async def test_a_moved_run_file_gets_the_result_as_well(harness: RunnerHarness) -> None:
     await harness.runner.start(())
     await harness.runner.launch([harness.shell("r1", "sleep 1.3; exit 4")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 
 from command_line import Result, run_command
 from installation import EVERY_SECOND, Installation, until
@@ -46,12 +47,14 @@ def _delete_database(installation: Installation) -> None:
 def test_a_deleted_database_is_reported_and_nothing_is_lost(installation: Installation) -> None:
     installation.build("tick", schedule=EVERY_SECOND)
     installation.start()
+    installation.advance(1)
     installation.ended("tick")
     _delete_database(installation)
     view = _wait_for(installation, "scheduler", ServiceStatus.DEGRADED)
     assert view.reason is not None
     assert view.reason.code == Code.DATABASE_UNAVAILABLE
     assert "was deleted" in view.detail
+    installation.clock.shift(timedelta(seconds=5))
     until(lambda: Code.OVERDUE in _codes(installation, "tick"))
     assert Code.DATABASE_UNAVAILABLE in _codes(installation, "tick")
     status = keiji(installation, "system", "status")
@@ -64,6 +67,7 @@ def test_a_deleted_database_is_reported_and_nothing_is_lost(installation: Instal
     _wait_for(installation, "scheduler", ServiceStatus.ONLINE)
     _wait_for(installation, "runner", ServiceStatus.ONLINE)
     before = len(installation.runs("tick"))
+    installation.advance(1)
     installation.wait_for_runs("tick", before + 1, lambda run: run.state is not RunState.LOST)
     instants = [run.scheduled_for for run in installation.runs("tick")]
     assert len(instants) == len(set(instants))
@@ -85,13 +89,17 @@ def test_a_backup_that_replaces_the_database_is_used_and_keeps_the_runs_since_th
     shutil.copy(installation.paths.database, backup)
     installation.start()
     installation.do(p.Create(name="later"))
-    before = {run.run_id for run in installation.ended("tick", 2)}
+    for count in (1, 2):
+        installation.advance(1)
+        before = {run.run_id for run in installation.ended("tick", count)}
     backup.replace(installation.paths.database)
     until(lambda: _saved(installation))
     until(lambda: "later" not in [task.slug for task in installation.ask(p.GetTasks()).tasks], "the backup is open")
     _wait_for(installation, "scheduler", ServiceStatus.ONLINE)
     assert before <= {run.run_id for run in installation.runs("tick")}
-    installation.wait_for_runs("tick", len(before) + 2, lambda run: run.state is RunState.SUCCEEDED)
+    for count in (1, 2):
+        installation.advance(1)
+        installation.wait_for_runs("tick", len(before) + count, lambda run: run.state is RunState.SUCCEEDED)
     instants = [run.scheduled_for for run in installation.runs("tick")]
     assert len(instants) == len(set(instants))
 
@@ -145,6 +153,7 @@ def test_a_task_that_cannot_be_read_is_broken_and_the_others_run(installation: I
     assert "Mars/Base" in keiji(installation, "task", "explain", "broken").stdout  # without an engine
     assert keiji(installation, "task", "list").code == 0
     installation.start()
+    installation.advance(1)
     installation.ended("sound")
     assert installation.runs("broken") == []
     explained = keiji(installation, "task", "explain", "broken").stdout
@@ -154,5 +163,6 @@ def test_a_task_that_cannot_be_read_is_broken_and_the_others_run(installation: I
     assert refused.code == 1
     assert "keiji task build broken" in refused.stderr
     installation.build("broken", schedule=EVERY_SECOND)
+    installation.advance(1)
     installation.ended("broken")
     assert installation.task("broken").broken is None
