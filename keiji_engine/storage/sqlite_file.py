@@ -184,7 +184,7 @@ def create(path: Path) -> None:
     """
     if path.exists():
         return
-    saved = sorted(path.parent.glob(f"{path.name}.saved-*"))
+    saved = sorted(path.parent.glob(f"{path.name}.saved-*Z"))
     if saved:
         raise StorageError(
             f"the database {path} is missing; it was deleted while an engine used it, which saved its content in "
