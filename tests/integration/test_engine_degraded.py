@@ -36,7 +36,7 @@ def _codes(installation: Installation, slug: str) -> list[str]:
 
 
 def _saved(installation: Installation) -> list[str]:
-    return sorted(path.name for path in installation.paths.database.parent.glob("keiji.db.saved-*"))
+    return sorted(path.name for path in installation.paths.database.parent.glob("keiji.db.saved-*Z"))
 
 
 def _delete_database(installation: Installation) -> None:
