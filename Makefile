@@ -14,11 +14,10 @@ demo:
 	$(DEMO)/bin/python $(PIP) .
 	$(DEMO)/bin/keiji demo
 
-# The tests start hundreds of processes: without bytecode files, each of them would compile all modules again.
 test:
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python $(PIP) -e '.[test]'
-	PYTHONDONTWRITEBYTECODE= $(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest
 
 check: $(VENV)/check
 	$(VENV)/bin/ruff check

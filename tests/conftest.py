@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,10 @@ from keiji.settings import Settings
 from keiji_engine.storage.store import Store
 
 pytest_plugins = ("databases",)
+
+# The tests start hundreds of processes: without bytecode files, each of them would compile all modules again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _MARK = "KEIJI_TEST"  # an environment variable that all processes of a test inherit
 _LIMIT = 10.0
@@ -53,7 +58,10 @@ def _new_shared_installation(
     installations: list[Installation] = []
 
     def create() -> Installation:
-        installations.append(_installation(tmp_path_factory.mktemp("shared") / "root", migrated_sqlite))
+        # Its engine is idle most of the time, and polls no more often than necessary.
+        installations.append(
+            _installation(tmp_path_factory.mktemp("shared") / "root", migrated_sqlite, polls_often=False)
+        )
         return installations[-1]
 
     yield create
@@ -100,8 +108,8 @@ def _with_engine_and_without_tasks(installation: Installation) -> Iterator[Insta
     installation.delete_tasks()
 
 
-def _installation(root: Path, database: Path) -> Installation:
-    installation = Installation(root)
+def _installation(root: Path, database: Path, *, polls_often: bool = True) -> Installation:
+    installation = Installation(root, polls_often=polls_often)
     installation.paths.create_folders()
     shutil.copy(database, installation.paths.database)
     return installation

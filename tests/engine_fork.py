@@ -64,16 +64,23 @@ def start_engine(
     output: Path,
     clock: Clock,
     prepare: Callable[[], None] | None = None,
+    *,
+    polls_often: bool,
 ) -> BaseProcess:
     """Start an engine and return its process.
 
     Args:
         arguments: the command line of ``keiji-engine``.
         output: the file that standard output and standard error are appended to.
+        polls_often: whether it looks for problems, such as a deleted database, ten times as often as otherwise.
         prepare: a function of a module, called in the new process before the engine starts.
     """
     start_server()
-    process = CONTEXT.Process(target=_run, args=(list(arguments), dict(environment), output, clock, prepare))
+    process = CONTEXT.Process(
+        target=_run,
+        args=(list(arguments), dict(environment), output, clock, prepare),
+        kwargs={"polls_often": polls_often},
+    )
     process.start()
     return process
 
@@ -84,12 +91,14 @@ def _run(
     output: Path,
     clock: Clock,
     prepare: Callable[[], None] | None,
+    *,
+    polls_often: bool,
 ) -> None:
     from keiji_engine.main import main
 
     os.environ.clear()
     os.environ.update(environment)
-    shorten_intervals()
+    _shorten_intervals(polls=polls_often)
     zoneinfo.reset_tzpath()  # PYTHONTZPATH is read when the module is imported, which the server has done
     redirect_output(output)
     if prepare is not None:
@@ -97,21 +106,25 @@ def _run(
     sys.exit(main(arguments, clock=clock))
 
 
-def shorten_intervals() -> None:
-    """Let this process check and retry more often than an engine of a user does, so that no test waits for it."""
+def _shorten_intervals(*, polls: bool) -> None:
+    """Let this process try again sooner than an engine of a user does, so that no test waits for it.
+
+    Args:
+        polls: whether it also looks for problems more often, which makes an idle engine busy.
+    """
     from keiji_engine import run_service, runtime_folder, services, state
     from keiji_engine.handlers import dispatch
     from keiji_engine.logs import health
 
-    state.CHECK_INTERVAL = state.RELOAD_INTERVAL = 0.1
+    state.RELOAD_INTERVAL = 0.1
     state.SOUND_AFTER = 0.25
     run_service.RETRY_INTERVAL = run_service.MAX_RETRY_INTERVAL = 0.1
     run_service.FIRST_RECORD_TIMEOUT = 0.2
-    run_service.FOLDER_INTERVAL = run_service.PROGRESS_INTERVAL = 0.1
     dispatch.RETRY_INTERVAL = 0.1
     services.FIRST_BACKOFF = 0.1
-    health.CHECK_INTERVAL = 0.1
-    runtime_folder.CHECK_INTERVAL = 0.1
+    if polls:
+        state.CHECK_INTERVAL = health.CHECK_INTERVAL = runtime_folder.CHECK_INTERVAL = 0.1
+        run_service.FOLDER_INTERVAL = run_service.PROGRESS_INTERVAL = 0.1
 
 
 def redirect_output(file: Path) -> None:

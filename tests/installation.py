@@ -48,9 +48,11 @@ class Installation:
 
     Args:
         root: the folder that holds everything; it must not exist.
+        polls_often: whether the engine looks for problems much more often than an engine of a user.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, polls_often: bool = True) -> None:
+        self._polls_often = polls_often
         self.paths = Paths.under(root)
         self.clock = Clock(root.with_name(f"{root.name}.clock"))
         self.engine: BaseProcess | None = None
@@ -147,7 +149,9 @@ class Installation:
         """Start an engine, wait until it is ready, and return its pid; see `start_engine` for ``prepare``."""
         assert self.engine is None
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.engine = start_engine(arguments, self.environment, self.output, self.clock, prepare)
+        self.engine = start_engine(
+            arguments, self.environment, self.output, self.clock, prepare, polls_often=self._polls_often
+        )
         pid = self.engine.pid
         assert pid is not None
         until(lambda: self._is_ready(pid) or self._has_exited(), "the engine is ready")

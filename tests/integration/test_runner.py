@@ -575,6 +575,7 @@ async def test_without_pidfds_the_end_of_a_run_is_detected_by_its_lock(harness_w
 
 async def test_the_grace_of_a_run_that_is_stopped_can_be_ended_early(harness: RunnerHarness) -> None:
     await harness.runner.launch([harness.shell("r1", "trap '' TERM; echo ready; while :; do sleep 0.02; done")])
+    await harness.started("r1")
     await harness.printed("ready")
     assert harness.runner.stop_run("r1")
     assert harness.runner.kill_run("r1")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning import START, at, make_agenda, make_run, make_task, make_task_with_policy, queued, running
 
@@ -347,6 +347,7 @@ EVERY_SECOND = [
 ]
 
 
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.integers(61, 3_000_000), st.sampled_from(EVERY_SECOND)), max_size=30), st.integers(0, 59))
 def test_a_task_that_is_due_now_starts_in_the_first_plan_however_far_others_are_behind(
     gaps: list[tuple[int, Schedule]], late: int
