@@ -145,18 +145,21 @@ class TasksScreen(BaseScreen):
             return
         name = plain(offer.name)
         what = plain(offer.source_error) or format_names([plain(path) for path in offer.source_changes])
-        left = Content.assemble(("◆ ", "$text-warning"), f"sources of {name} differ: ", (what, "$text-warning"))
+        verb = "cannot be built" if offer.source_error else "differ"
+        left = Content.assemble(("◆ ", "$text-warning"), f"sources of {name} {verb}: ", (what, "$text-warning"))
         brief = Content.assemble(("◆ ", "$text-warning"), f"{name}: ", (what, "$text-warning"))
         line.set_variants(*((text, keys) for keys in self._offer_keys(offer) for text in (left, brief)))
 
     def _offer_keys(self, offer: TaskView) -> list[Content]:
         if offer.slug != self.table.selected:
-            return [_keys(("offered", "goes there"))]
+            return [_keys(("offered", "go to it"))]
         if self.store.pending_of(offer) == "build":
             return [Content.styled("building …", "$text-warning")]
+        if offer.source_error:  # such as a syntax error, or a folder that does not exist: a build would fail
+            return [_keys(("difference", "compare"), ("dismiss", "later")), _keys(("dismiss", "later"))]
         return [
-            _keys(("difference", "shows it"), ("build", "rebuild and restart"), ("dismiss", "later")),
-            _keys(("difference", "shows it"), ("build", "rebuild")),
+            _keys(("difference", "compare"), ("build", "rebuild and restart"), ("dismiss", "later")),
+            _keys(("difference", "compare"), ("build", "rebuild")),
             _keys(("build", "rebuild")),
         ]
 

@@ -23,7 +23,7 @@ async def test_the_offer_leads_to_the_difference_and_from_there_it_is_built() ->
     app, link = live(task("ping", source_changes=("function.py",)))
     link.differing = differing()
     async with running(app, (100, 40)) as pilot:
-        await until(pilot, sees(app, "d shows it", "b rebuild and restart", "L later"))
+        await until(pilot, sees(app, "d compare", "b rebuild and restart", "L later"))
         await press(pilot, "d")
         await until(pilot, lambda: isinstance(app.screen, DifferenceScreen))
         await until(pilot, sees(app, "~ edited function.py", '-    print("Pinging Google....")', "[bold]hello[/bold]"))

@@ -264,13 +264,14 @@ async def test_an_offer_can_be_dismissed_and_comes_back_with_another_edit() -> N
         await until(pilot, lambda: "sources of a differ" not in text_of(app))
         error = "function.py, line 3: invalid syntax"
         link.happen(TaskChanged(task=task("a", source_changes=("function.py",), source_error=error)))
-        await until(pilot, sees(app, error))
+        await until(pilot, sees(app, f"sources of a cannot be built: {error}"))
+        assert "rebuild" not in text_of(app)
 
 
 async def test_an_offer_for_another_task_leads_there_and_b_builds_the_selected_one() -> None:
     app, link = live(task("a"), task("z", source_changes=("schedule.py",)))
     async with running(app) as pilot:
-        await until(pilot, sees(app, "sources of z differ", "goes there"))
+        await until(pilot, sees(app, "sources of z differ", "u go to it"))
         await press(pilot, "b")
         await until(pilot, lambda: link.sent)
         assert link.sent[0].target == "a"
