@@ -1,4 +1,4 @@
-"""The form for a new task: its fields, what its schedule means, and what is wrong with it. Pure."""
+"""The form for a new task: its fields, the preview of its schedule, and its errors. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d))? ?([ap]m)?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The fields of the form as they were typed."""
+    """The fields of the form as typed."""
 
     name: str = ""
     description: str = ""
@@ -67,7 +67,7 @@ class Preview:
 
     Args:
         description: the schedule in English.
-        interpreted_as: the Python expression for a schedule that was typed in English; otherwise "".
+        interpreted_as: the Python expression for a schedule typed in English; otherwise "".
         instants: the next due instants.
         error: why there are none, with a hint.
     """
@@ -110,7 +110,7 @@ def suggest_schedule(text: str) -> str:
     """Return the schedule that incomplete English such as "22:00" or "5 minutes" probably means; "" if unclear."""
     phrase = _DAY.sub(r"\1s", " ".join(text.lower().split())).removeprefix("at ")
     time = _clock_time(phrase)
-    for candidate in ([f"every day at {time}"] if time else [f"every {phrase}", phrase, f"{phrase} at 00:00"]):
+    for candidate in [f"every day at {time}"] if time else [f"every {phrase}", phrase, f"{phrase} at 00:00"]:
         try:
             schedule = parse_natural(candidate)
         except InvalidSchedule:
@@ -143,7 +143,7 @@ def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
 
 
 def name_error(name: str, tasks: Iterable[TaskView]) -> str:
-    """Return why a new task cannot have that name; "" if it can."""
+    """Return why ``name`` is not valid for a new task; "" if it is."""
     try:
         slug = names.slug_of(names.validate(name))
         names.ensure_unique(name.strip(), slug, [(task.name, task.slug) for task in tasks])
@@ -153,5 +153,5 @@ def name_error(name: str, tasks: Iterable[TaskView]) -> str:
 
 
 def with_field(draft: Draft, field: str, text: str) -> Draft:
-    """Return the draft with another text in one field."""
+    """Return a copy of the draft with the text of one field replaced."""
     return replace(draft, **{field: text})
