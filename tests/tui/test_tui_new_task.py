@@ -56,9 +56,9 @@ async def test_a_task_is_made_built_and_selected() -> None:
 READ = {
     "every(10).seconds": "every 10 seconds",
     'cron("30 2 * * *")': "at 02:30 every day",
-    "every 5 minutes": "every 5 minutes taken as every(5).minutes",
-    "Fri 22:00": 'Fridays at 22:00 taken as on.friday.at("22:00")',
-    "*/5 * * * *": 'every 5 minutes taken as cron("*/5 * * * *")',
+    "every 5 minutes": "every 5 minutes interpreted as every(5).minutes",
+    "Fri 22:00": 'Fridays at 22:00 interpreted as on.friday.at("22:00")',
+    "*/5 * * * *": 'every 5 minutes interpreted as cron("*/5 * * * *")',
 }
 REFUSED = {
     "every(10)": "missing unit",
@@ -214,4 +214,4 @@ async def test_without_an_engine_there_is_no_new_task() -> None:
         link.die()
         await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
         await press(pilot, "N")
-        await until(pilot, lambda: said(app) == ["the engine is offline – s starts it"])
+        await until(pilot, lambda: said(app) == ["the engine is offline – press s to start it"])
