@@ -1,4 +1,4 @@
-"""`keiji-tui`: the app, which wires link, store and screens, sends directives, and goes from screen to screen."""
+"""The app of `keiji-tui`: connects link, store and screens, sends directives, and switches screens."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from keiji_tui.text.sanitise import plain
 from keiji_tui.theme.colourless import ColourlessFilter
 from keiji_tui.theme.themes import DARK, KEIJI_THEMES, custom_variables, readable_variables
 
-MIN_PAINT_SECONDS = 0.05  # between two paints of what arrives; the first one is painted at once
+MIN_PAINT_SECONDS = 0.05  # between paints of updates; the first update is painted at once
 RETRY_SECONDS = 1.0
 _AT_ONCE = 0.001
 _UPDATES_PER_TURN = 64  # updates after which keys get a turn
@@ -70,7 +70,7 @@ logger.addHandler(logging.NullHandler())  # the default one would write over the
 
 
 class ControlCenter(App[None]):
-    """The terminal.
+    """The terminal application.
 
     Args:
         link: the connection to the engine.
@@ -78,11 +78,11 @@ class ControlCenter(App[None]):
         home: the home directory of the user, shown as ``~``.
         zone: the name of the time zone of this machine.
         task: the name or slug of the task to select first.
-        run: the run of it whose log to open: the beginning of its id, "last" or "failed".
+        run: the run of that task whose log to open: a prefix of its id, "last" or "failed".
         readonly: whether changes are disabled.
-        keys: the keys of actions that differ from the default ones, by the id of the action.
-        config_errors: what was ignored in the configuration files; shown at the start.
-        theme: the theme to begin with; an unknown one is ignored.
+        keys: the keys that differ from the defaults, by action id.
+        config_errors: errors in the configuration files; shown at start-up.
+        theme: the initial theme; an unknown one is ignored.
         save_theme: saves the name of the theme that the user chose; may raise OSError.
         clipboard: the clipboard of the terminal; by default, that of a terminal without a multiplexer.
         edit: opens a file in an editor and returns when the user is done; raises KeijiError.
@@ -117,7 +117,7 @@ class ControlCenter(App[None]):
         action.rebind(keys or {})
         super().__init__()
         if keys:
-            # All of them, so that an action that shares a key with one that has moved keeps it.
+            # Set all keys, so that an action that shared a key with a rebound one keeps it.
             self.set_keymap({action.id: ",".join(action.keys) for action in catalog.ACTIONS})
         self.output_filters = tuple(output_filters)
         self._config_errors = config_errors
@@ -176,7 +176,7 @@ class ControlCenter(App[None]):
         return self._terminal_clipboard.text
 
     def copy_to_clipboard(self, text: str) -> None:
-        """Copy text and show what was done with it."""
+        """Copy text and show a message with the result."""
         if text:
             start_worker(self, partial(self._copy_to_clipboard, text, super().copy_to_clipboard), group="clipboard")
         else:
@@ -199,8 +199,8 @@ class ControlCenter(App[None]):
             self.store.apply(update, self._clock())
             if isinstance(update, Snapshot):
                 if not self._is_frozen:
-                    # What is there now stays, and is never looked through again, which would stall the screen. Only
-                    # the first time: whatever is frozen is never freed, so later ones would keep closed screens.
+                    # Exempt the long-lived objects from garbage collection, which would stall the screen. Only once:
+                    # frozen objects are never freed, so freezing later would keep closed screens alive.
                     self._is_frozen = True
                     gc.freeze()
                 self._reconnected()
@@ -278,7 +278,7 @@ class ControlCenter(App[None]):
         return self.is_running and self.base_screen.is_ready
 
     def repaint(self) -> None:
-        """Update the top screen, and a dialog over it, to the store as of now."""
+        """Repaint the top screen, and a dialog over it, from the store as of now."""
         if self.is_ready:
             self.base_screen.repaint()
             if isinstance(self.screen, Modal):
@@ -295,8 +295,8 @@ class ControlCenter(App[None]):
     async def _dispatch(self, event: Typed) -> None:
         """Handle one key, or text that was pasted.
 
-        A key that is not typed into the focused widget is looked up here: what Textual would do with it once it has
-        bubbled up might be about another screen by then.
+        A key that is not typed into the focused widget is looked up here: by the time it had bubbled up in Textual,
+        another screen might be on top.
         """
         if isinstance(event, events.Paste):
             await super().on_event(event)
@@ -310,7 +310,7 @@ class ControlCenter(App[None]):
         else:
             has_binding = await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
             if not has_binding and is_foreign_letter(event.character or ""):
-                self.notify("Keys are letters of a Latin keyboard layout; switch to one to use them.", markup=False)
+                self.notify("Keyboard shortcuts need a Latin keyboard layout; switch to one to use them.", markup=False)
 
     def _dismiss_notifications(self) -> bool:
         """Dismiss all messages; return whether any of them was a warning or an error.
@@ -322,7 +322,7 @@ class ControlCenter(App[None]):
         return has_errors
 
     def on_notify(self, event: Notify) -> None:
-        """Let a message replace those that it makes obsolete."""
+        """Replace the messages that a new one makes obsolete."""
         for shown in list(self._notifications):
             if replaces(event.notification, shown):
                 self._unnotify(shown, refresh=False)
@@ -372,7 +372,7 @@ class ControlCenter(App[None]):
             if isinstance(self.screen, BaseScreen):
                 self._show_build_output(directive.target)
             else:  # the user is in a dialog
-                hint = f"{catalog.BY_ID['output'].key} shows the output of the build"
+                hint = f"press {catalog.BY_ID['output'].key} for the full build output"
                 self.notify_error(BuildFailed(f"{name}: {error.message}"), hint)
         except KeijiError as error:
             self.notify_error(error)
@@ -428,7 +428,7 @@ class ControlCenter(App[None]):
         self._send(BuildTask(task=slug, sender=SENDER), plain(directive.name))
 
     async def action_start_engine(self) -> None:
-        """Start an engine, or the stopped services of one that does not answer."""
+        """Start the engine, or its stopped services if it is running but not responding."""
         start_worker(self, self._start_engine, group="directives")
 
     async def _start_engine(self) -> None:
@@ -444,7 +444,7 @@ class ControlCenter(App[None]):
         start_worker(self, self._create_workspace, group="directives")
 
     async def _create_workspace(self) -> None:
-        self.notify("making the workspace …\n$ keiji init", timeout=3, markup=False)
+        self.notify("creating the workspace …\n$ keiji init", timeout=3, markup=False)
         try:
             await self._sender.create_workspace()
         except KeijiError as error:
@@ -469,7 +469,7 @@ class ControlCenter(App[None]):
             self.push_screen(kind(self.screen_context))
 
     def _open_about_task(self, kind: type[DetailScreen] | type[DifferenceScreen] | type[RunsScreen]) -> None:
-        """Show a screen about the selected task; going round in circles does not pile screens up."""
+        """Show a screen about the selected task; reopening a kind of screen closes the older one."""
         task = self._selected_task
         if task is None or type(self.base_screen) is kind:
             return
@@ -521,7 +521,7 @@ class ControlCenter(App[None]):
         self._open_about_task(RunsScreen)
 
     def action_explain(self) -> None:
-        """Show why the selected task does not run."""
+        """Explain why the selected task does not run."""
         if self._selected_task is not None:
             self.push_screen(WhyScreen(self.screen_context, self._selected_task.slug))
 
@@ -554,7 +554,7 @@ class ControlCenter(App[None]):
 
     def action_choose_theme(self) -> None:
         """Show the themes."""
-        self._open_palette(Palette(providers=[ThemeProvider], placeholder="the name of a theme …"))
+        self._open_palette(Palette(providers=[ThemeProvider], placeholder="theme name …"))
 
     def action_command_palette(self) -> None:
         """Show all actions."""
@@ -571,8 +571,8 @@ class ControlCenter(App[None]):
         self.push_screen(HelpScreen(tuple(scopes), screen.action_context))
 
     def action_help_quit(self) -> None:
-        """Say how to quit, to a user who presses the key that ends other programs."""
-        self.notify(f"{catalog.BY_ID['quit'].key} leaves; the engine and its tasks keep running", markup=False)
+        """Show the key that quits, for users who press ctrl+c."""
+        self.notify(f"{catalog.BY_ID['quit'].key} quits; the engine and its tasks keep running", markup=False)
 
     async def on_unmount(self) -> None:
         await self._link.close()

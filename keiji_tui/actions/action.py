@@ -1,4 +1,4 @@
-"""An action: its keys, where it works, how much harm it can do, and the rule that says why it is disabled."""
+"""An action: its keys, scope, risk, and the rule that determines whether it is enabled."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from keiji_engine.bus.views import LinkState, ServiceView, TaskView
 
 
 class Risk(Enum):
-    """How an action is confirmed, according to the harm it can do."""
+    """The confirmation an action requires, depending on the damage it can do."""
 
     NONE = "at once"
     UNDOABLE = "press again to undo"
     ENDING = "asks y/n if a run is live; press again to undo"
     REASON = "asks for a reason; press again to undo"
     CONFIRM = "asks y/n"
-    TYPED = "asks for the name"
+    TYPED = "asks you to type the name"
 
 
 class Scope(Enum):
-    """Where a key works."""
+    """The part of the interface in which a key works."""
 
     EVERYWHERE = "everywhere"
     LIST = "lists"
@@ -45,15 +45,15 @@ class Scope(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ActionContext:
-    """What determines whether an action is enabled.
+    """The state that determines whether an action is enabled.
 
     Args:
-        task, service: the selected ones.
-        is_offered: whether the rebuild of ``task`` is offered.
-        offers: whether any rebuild is offered.
+        task, service: the current selection.
+        is_offered: whether a rebuild of ``task`` is offered.
+        offers: whether a rebuild of any task is offered.
         pause: the pause of the whole system.
         pending: the verb of the directive in progress for ``task``, such as "disable".
-        trouble: why no engine can run on the workspace.
+        trouble: why no engine can run in the workspace.
     """
 
     link: LinkState = LinkState.LIVE
@@ -78,17 +78,17 @@ def always(_: ActionContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something that a key does.
+    """A command bound to keys.
 
     Args:
-        default_keys: the keys without a keys.conf, as Textual names them; the first one is shown.
-        label: a word or two for the footer.
+        default_keys: the keys unless keys.conf changes them, as Textual names; the first one is displayed.
+        label: one or two words for the footer.
         help: a sentence for the help and the palette.
-        call: the action string that Textual runs, in the namespace of the screen unless it names another.
+        call: the action string that Textual runs, in the namespace of the screen by default.
         disabled_reason: returns why the action is disabled, "" if it is enabled.
-        footer: the position in the footer, low numbers first; numbers below ten are on the right, 0 is not shown.
+        footer: the position in the footer, in ascending order; numbers below 10 are on the right, 0 is hidden.
         label_in: returns the label if it depends on the context.
-        is_fixed: whether its keys cannot be changed, because the same keys work in every input.
+        is_fixed: whether its keys cannot be changed, because they are the same in every input.
     """
 
     id: str
@@ -105,16 +105,16 @@ class Action:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of this action: those in keys.conf, or else the default ones."""
+        """The keys in keys.conf, or the default keys."""
         return _rebound.get(self.id, self.default_keys)
 
     @property
     def key(self) -> str:
-        """The first key, as it is written for people."""
+        """The display label of the first key."""
         return key_label(self.keys[0])
 
     def needs_confirmation(self, context: ActionContext) -> bool:
-        """Return whether the action asks for confirmation before it is carried out."""
+        """Return whether the action requires confirmation."""
         if self.risk is Risk.ENDING:
             return context.task is not None and context.task.is_running and not context.task.is_disabled
         return self.risk in (Risk.CONFIRM, Risk.TYPED)
@@ -128,7 +128,7 @@ _rebound: dict[str, tuple[str, ...]] = {}  # by id; a process-wide setting, beca
 
 
 def rebind(keys: Mapping[str, tuple[str, ...]]) -> None:
-    """Give actions other keys, by their ids; all other actions get their default keys back."""
+    """Set the keys of actions, by action id, and reset all others to their defaults."""
     _rebound.clear()
     _rebound.update(keys)
 
@@ -141,5 +141,5 @@ KEY_LABELS = {
 
 
 def key_label(key: str) -> str:
-    """Return a key as it is written for people: "?" for "question_mark"."""
+    """Return the display label of a key: "?" for "question_mark"."""
     return KEY_LABELS.get(key, key)

@@ -1,4 +1,4 @@
-"""One action on all marked tasks: its plan, its confirmation, and the message about its outcome. Pure."""
+"""One action on all marked tasks: its plan, its confirmation, and the message with its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _IS_REVERSAL: dict[str, Callable[[TaskView], bool]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an action does to several tasks.
+    """The effect of an action on several tasks.
 
     Args:
-        verb: what it does, as a button says it: "disable".
-        steps: the directives to send, each with the name of its task.
+        verb: the action, as the button labels it: "disable".
+        steps: the directives to send, each with the task name.
         skipped: the names of tasks for which the action is disabled, each with the reason.
     """
 
@@ -45,7 +45,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one step ended; ``error`` is "" if it succeeded."""
+    """The outcome of one step; ``error`` is "" if it succeeded."""
 
     name: str
     error: str = ""
@@ -54,7 +54,7 @@ class Result:
 def plan(action: Action, context: ActionContext, tasks: Sequence[TaskView]) -> Plan:
     """Return what ``action`` does to ``tasks``.
 
-    An action that toggles goes in one direction for all tasks: if any is enabled, all of them are disabled.
+    A toggle has the same effect on all tasks: if any is enabled, all are disabled.
     """
     is_reversal = _IS_REVERSAL.get(action.id, _never)
     forward = [task for task in tasks if not is_reversal(task)]
@@ -64,7 +64,7 @@ def plan(action: Action, context: ActionContext, tasks: Sequence[TaskView]) -> P
         name = plain(task.name)
         reason = action.disabled_reason(task_context)
         if not reason and forward and is_reversal(task):
-            reason = f"{name} is {'disabled' if action.id == 'toggle' else 'paused'} already"
+            reason = f"{name} is already {'disabled' if action.id == 'toggle' else 'paused'}"
         directive = None if reason else directive_for(action.id, task_context)
         if directive is None:
             skipped.append((name, plain(reason)))
@@ -75,12 +75,12 @@ def plan(action: Action, context: ActionContext, tasks: Sequence[TaskView]) -> P
 
 
 def confirmation(plan: Plan) -> Confirmation:
-    """Return what to ask before the directives of a plan are sent."""
-    consequence = _listed([name for _, name in plan.steps])
+    """Return the confirmation required before the directives of a plan are sent."""
+    consequence = _join_names([name for _, name in plan.steps])
     if plan.skipped:
-        consequence += f"\n\nLeft out: {_listed([reason for _, reason in plan.skipped])}"
+        consequence += f"\n\nSkipped: {_join_names([reason for _, reason in plan.skipped])}"
     if plan.verb in _ENDING:
-        consequence += "\n\nTheir runs that are under way are ended."
+        consequence += "\n\nTheir live runs are stopped."
     directive = plan.steps[0][0]
     more = f"  … and {len(plan.steps) - 1:,} more" if len(plan.steps) > 1 else ""
     title = f"{plan.verb.capitalize()} {format_count(len(plan.steps), 'marked task')}?"
@@ -88,15 +88,15 @@ def confirmation(plan: Plan) -> Confirmation:
 
 
 def summary(plan: Plan, results: Sequence[Result]) -> tuple[str, bool]:
-    """Return a message about the outcome of a plan, and whether any step failed."""
+    """Return a message with the outcome of a plan, and whether any step failed."""
     failed = [result for result in results if result.error]
     done = format_count(len(results) - len(failed), "task")
-    lines = [f"{plan.verb}: {done} done" + (f", {len(failed)} refused" if failed else "")]
+    lines = [f"{plan.verb}: {done} done" + (f", {len(failed)} failed" if failed else "")]
     lines += [f"✗ {result.name}: {result.error}" for result in failed[:5]]
     if len(failed) > 5:
         lines.append(f"… and {len(failed) - 5} more")
     if plan.skipped:
-        lines.append(f"left out: {_listed([reason for _, reason in plan.skipped], 200)}")
+        lines.append(f"skipped: {_join_names([reason for _, reason in plan.skipped], 200)}")
     return "\n".join(lines), bool(failed)
 
 
@@ -112,7 +112,7 @@ def commands_of(tasks: Sequence[TaskView]) -> str:
     )
 
 
-def _listed(names: Sequence[str], max_length: int = _MAX_NAMES) -> str:
+def _join_names(names: Sequence[str], max_length: int = _MAX_NAMES) -> str:
     shown: list[str] = []
     for name in names:
         if sum(map(len, shown)) + 2 * len(shown) + len(name) > max_length and shown:

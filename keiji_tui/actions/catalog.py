@@ -1,4 +1,4 @@
-"""Every key, declared once: its name, what it does, how much harm it can do, and when it is disabled.
+"""All actions: keys, labels, help, risk, and when each is disabled.
 
 The footer, the help, the palette and all bindings are derived from `ACTIONS`. Pure: Textual is not imported.
 """
@@ -12,7 +12,7 @@ from keiji.policy import Overlap
 from keiji_engine.bus.views import LinkState, ServiceStatus, TaskView
 from keiji_tui.actions.action import Action, ActionContext, Risk, Rule, Scope, always
 
-_READONLY = "this is a read-only terminal (--readonly)"
+_READONLY = "the terminal is read-only (--readonly)"
 
 
 def _can_write(context: ActionContext) -> str:
@@ -21,7 +21,7 @@ def _can_write(context: ActionContext) -> str:
     return {
         LinkState.LIVE: "",
         LinkState.CONNECTING: "still connecting to the engine",
-        LinkState.STALE: "the engine does not answer; what is shown may be old",
+        LinkState.STALE: "the engine is not responding; the data may be out of date",
         LinkState.OFFLINE: _offline(context),
     }[context.link]
 
@@ -33,15 +33,15 @@ def _can_read(context: ActionContext) -> str:
 def _offline(context: ActionContext) -> str:
     key = BY_ID["start-engine"].key
     if context.engine_lives:
-        return f"the engine does not answer – {key} wakes it"
-    return _start_problem(context) or f"the engine is offline – {key} starts it"
+        return f"the engine is not responding – press {key} to wake it"
+    return _start_problem(context) or f"the engine is offline – press {key} to start it"
 
 
 def _start_problem(context: ActionContext) -> str:
-    """Return why no engine can be started, "" if one can."""
+    """Return why the engine cannot start; "" if it can."""
     trouble = context.trouble
     if isinstance(trouble, WorkspaceMissing):
-        return f"{trouble.message} – {BY_ID['make-workspace'].key} makes it"
+        return f"{trouble.message} – press {BY_ID['make-workspace'].key} to create it"
     return trouble.message if trouble else ""
 
 
@@ -60,7 +60,7 @@ def _not_pending(*verbs: str) -> Rule:
 
     def rule(context: ActionContext) -> str:
         is_pending = context.task is not None and context.pending in verbs
-        return needs_task(context) or (f"{context.pending} is under way" if is_pending else "")
+        return needs_task(context) or (f"{context.pending} is in progress" if is_pending else "")
 
     return rule
 
@@ -70,12 +70,12 @@ def _any_task(_: TaskView) -> str:
 
 
 def _is_built(task: TaskView) -> str:
-    return "" if task.build else f"{task.name} is not built yet – {BY_ID['build'].key} builds it"
+    return "" if task.build else f"{task.name} is not built yet – press {BY_ID['build'].key} to build it"
 
 
 def _can_run(task: TaskView) -> str:
     skips = task.overlap == Overlap.SKIP  # every other policy queues, replaces or allows a second run
-    return f"{task.name} is running already" if task.is_running and skips else _is_built(task)
+    return f"{task.name} is already running" if task.is_running and skips else _is_built(task)
 
 
 def _can_stop(task: TaskView) -> str:
@@ -84,7 +84,9 @@ def _can_stop(task: TaskView) -> str:
 
 
 def _can_restart(task: TaskView) -> str:
-    return f"{task.name} is disabled – {BY_ID['toggle'].key} enables it" if task.is_disabled else _is_built(task)
+    return (
+        f"{task.name} is disabled – press {BY_ID['toggle'].key} to enable it" if task.is_disabled else _is_built(task)
+    )
 
 
 def _has_error(task: TaskView) -> str:
@@ -118,18 +120,18 @@ def _can_start_engine(context: ActionContext) -> str:
 def _can_make_workspace(context: ActionContext) -> str:
     if context.readonly:
         return _READONLY
-    return "" if isinstance(context.trouble, WorkspaceMissing) else "there is a workspace already"
+    return "" if isinstance(context.trouble, WorkspaceMissing) else "the workspace already exists"
 
 
 def _has_offer(context: ActionContext) -> str:
     if context.is_offered:
         return ""
-    hint = f"{BY_ID['offered'].key} goes to the task whose sources differ"
-    return hint if context.offers else "no sources differ from their build"
+    hint = f"press {BY_ID['offered'].key} to go to the task with changed sources"
+    return hint if context.offers else "no task has changed sources"
 
 
 def _has_offers(context: ActionContext) -> str:
-    return "" if context.offers else "no sources differ from their build"
+    return "" if context.offers else "no task has changed sources"
 
 
 def _toggle_label(context: ActionContext) -> str:
@@ -296,10 +298,10 @@ BY_ID = {action.id: action for action in ACTIONS}
 
 
 def actions_in(*scopes: Scope) -> list[Action]:
-    """Return the actions of some scopes, in the order of their declaration."""
+    """Return the actions of some scopes, in declaration order."""
     return [action for action in ACTIONS if action.scope in scopes]
 
 
 def footer_actions(*scopes: Scope) -> list[Action]:
-    """Return what a footer shows for some scopes: their own actions and those that work everywhere."""
+    """Return the footer actions of some scopes, including those that work everywhere."""
     return sorted((action for action in actions_in(*scopes, Scope.EVERYWHERE) if action.footer), key=lambda a: a.footer)

@@ -1,4 +1,4 @@
-"""The directive behind each action, the confirmation it needs, and the message about its outcome. Pure."""
+"""The directive behind each action, the confirmation it needs, and the message with its outcome. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
     "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
     "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
 }
-_DETAILED = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # their answers have details
+_DETAILED = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # the answers of these have details
 _PROGRESS = {
     "enable": "enabling", "disable": "disabling", "restart": "restarting", "run": "starting", "stop": "stopping",
     "build": "building", "resolve": "resolving", "delete": "deleting", "start": "starting",
@@ -59,11 +59,11 @@ _PROGRESS = {
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a confirmation dialog says.
+    """The texts of a confirmation dialog.
 
     Args:
-        accept: the label of the button that confirms.
-        required_text: what the user has to type to confirm; "" if y is enough.
+        accept: the label of the confirming button.
+        required_text: the text to type as confirmation; "" if pressing y is enough.
     """
 
     title: str
@@ -91,72 +91,76 @@ def target_name(directive: Directive, context: ActionContext) -> str:
 
 
 def with_reason(directive: Directive, reason: str) -> Directive:
-    """Return a directive with the reason that the user gave."""
+    """Return a copy of a directive with the reason that the user entered."""
     return msgspec.structs.replace(directive, reason=reason)
 
 
 def progress_label(verb: str) -> str:
-    """Return how a row shows a pending directive, such as "disabling …"."""
+    """Return the label of a pending directive in a row, such as "disabling …"."""
     return f"{_PROGRESS.get(verb, verb)} …"
 
 
 def success_message(directive: Directive, name: str, done: Done) -> str:
-    """Return the message about a directive that was carried out: its outcome, the details, and the same command."""
-    first = _outcome(directive, name)
+    """Return the message for a completed directive: its outcome, details, and the equivalent command."""
+    outcome = _outcome(directive, name)
     if isinstance(directive, RunTask) and done.lines and not done.lines[0].startswith("running"):
-        first = f"{name} is to run; it waits"
+        outcome = f"{name} is queued to run"
     details = done.lines[1:] if isinstance(directive, _DETAILED) else ()
-    return "\n".join(plain(line) for line in (first, *details, f"$ {command_line(directive)}"))
+    return "\n".join(plain(line) for line in (outcome, *details, f"$ {command_line(directive)}"))
 
 
 def _outcome(directive: Directive, name: str) -> str:
-    """Return what was done, and the key that undoes it if there is one."""
+    """Return the outcome, and the key that undoes it if there is one."""
     if isinstance(directive, Disable):
-        return f"{name} disabled – {BY_ID['toggle'].key} enables it again"
+        return f"{name} disabled – press {BY_ID['toggle'].key} to enable it"
     if isinstance(directive, Enable):
-        return f"{name} enabled – {BY_ID['toggle'].key} disables it again"
+        return f"{name} enabled – press {BY_ID['toggle'].key} to disable it"
     if isinstance(directive, PauseTask | PauseSystem):
         key = BY_ID["pause" if isinstance(directive, PauseTask) else "pause-all"].key
-        return f"{name} paused – {key} resumes it"
+        return f"{name} paused – press {key} to resume"
     if isinstance(directive, ResumeTask | ResumeSystem):
         return f"{name} resumed"
     if isinstance(directive, Delete):
-        built = command_line(BuildTask(task=directive.target, sender=SENDER))
-        return f"{name} deleted; its sources stay: {built} makes a task of them again"
+        build_command = command_line(BuildTask(task=directive.target, sender=SENDER))
+        return f"{name} deleted; its sources are kept – {build_command} restores it"
     if isinstance(directive, BuildTask):
         return f"{name} built" + (" and restarted" if directive.restart else "")
     if isinstance(directive, TaskDirective):
-        words = {"restart": "restarted", "run": "started", "stop": "stopped", "resolve": "resolved"}
-        return f"{name} {words.get(directive.verb, directive.verb)}"
-    words = {"start-service": "started", "stop-service": "stopped", "restart-service": "restarted"}
-    return f"{name} {words.get(directive.verb, directive.verb)}"
+        participles = {"restart": "restarted", "run": "started", "stop": "stopped", "resolve": "resolved"}
+        return f"{name} {participles.get(directive.verb, directive.verb)}"
+    participles = {"start-service": "started", "stop-service": "stopped", "restart-service": "restarted"}
+    return f"{name} {participles.get(directive.verb, directive.verb)}"
 
 
 def confirmation(directive: Directive, name: str) -> Confirmation:
-    """Return what to ask before ``directive`` is sent to the task or service ``name``."""
+    """Return the confirmation required before ``directive`` is sent to the task or service ``name``."""
     command = command_line(directive)
     if isinstance(directive, Delete):
-        consequence = "Its record, history, logs and builds are removed, and its run is stopped. Its sources stay."
+        consequence = (
+            "Its live run is stopped, and its record, history, logs and builds are removed. Its sources are kept."
+        )
         return Confirmation(f"Delete {name}?", consequence, command, "Delete", required_text=name)
     if isinstance(directive, StopRun):
-        return Confirmation(f"Stop {name}?", "Its run is ended, or its retry given up.", command, "Stop")
+        return Confirmation(
+            f"Stop {name}?", "Its live run is stopped, or its pending retry is cancelled.", command, "Stop"
+        )
     if isinstance(directive, Disable):
-        consequence = "Its run that is under way is ended. Nothing of it starts until it is enabled again."
+        consequence = "Its live run is stopped, and it does not start again until you enable it."
         return Confirmation(f"Disable {name}?", consequence, command, "Disable")
     if isinstance(directive, Restart):
-        consequence = "A run that is under way is ended; the schedule counts anew from now."
+        consequence = "Its live run is stopped, and its schedule restarts from now."
         return Confirmation(f"Restart {name}?", consequence, command, "Restart")
     if isinstance(directive, ServiceDirective):
-        word = directive.verb.removesuffix("-service").capitalize()
+        verb = directive.verb.removesuffix("-service").capitalize()
         consequence = _SERVICE_STOPS.get(directive.service, "")
-        return Confirmation(f"{word} the {directive.service}?", consequence, command, word)
+        return Confirmation(f"{verb} the {directive.service}?", consequence, command, verb)
     return Confirmation(f"{directive.verb.capitalize()} {name}?", "", command, directive.verb.capitalize())
 
 
 _SERVICE_STOPS = {
-    "bus": "No terminal and no command reaches the engine while it is stopped; tasks run on. keiji system start --bus "
-    "or SIGHUP brings it back.",
-    "scheduler": "No task is started by its schedule while it is stopped. Runs that are under way go on.",
-    "runner": "Nothing can be started while it is stopped. Runs that are under way go on.",
-    "watcher": "Edits of sources go unnoticed while it is stopped.",
+    "bus": "While it is stopped, no terminal or command can reach the engine; tasks keep running. Start it again with "
+    "keiji system start --bus or SIGHUP.",
+    "scheduler": "While it is stopped, scheduled runs do not start. Live runs continue.",
+    "runner": "While it is stopped, no run can start. Live runs continue.",
+    "watcher": "While it is stopped, source changes go unnoticed.",
 }

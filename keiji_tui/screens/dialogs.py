@@ -1,4 +1,4 @@
-"""The base of dialogs, and the small ones: a confirmation, and the reason for a pause."""
+"""The base class of dialogs, and two small ones: a confirmation and the reason for a pause."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MAX_REASON_LENGTH = 200
 
 
 class Modal(ModalScreen[ScreenResultType]):
-    """A dialog that is closed once, however fast its keys are pressed.
+    """A dialog that can be closed only once, however fast its keys are pressed.
 
-    Textual would close the screen below if a dialog is closed a second time.
+    If a dialog were dismissed twice, Textual would also close the screen below.
     """
 
     @on(events.Resize)
@@ -38,13 +38,13 @@ class Modal(ModalScreen[ScreenResultType]):
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
     def paint(self, now: datetime) -> None:
-        """Update the dialog to the store as of ``now``, if it shows any of it."""
+        """Repaint from the store, as of ``now``; by default, a dialog shows nothing of it."""
 
 
 class ConfirmScreen(Modal[bool]):
     """Asks for confirmation, and returns whether it was given.
 
-    The focus is on Cancel; if much is lost, the name has to be typed.
+    The focus is on Cancel; the riskiest actions require the name to be typed.
     """
 
     BINDINGS = bindings(Scope.CONFIRMATION)
@@ -54,12 +54,12 @@ class ConfirmScreen(Modal[bool]):
         self._confirmation = confirmation
 
     def compose(self) -> ComposeResult:
-        asked = self._confirmation
+        confirmation = self._confirmation
         text = Content.assemble(
-            (f"{plain(asked.title)}\n\n", "bold"), asked.consequence, "\n\n",
-            ("On the command line: ", "$text-muted"), (plain(asked.command), "$text-accent"),
+            (f"{plain(confirmation.title)}\n\n", "bold"), confirmation.consequence, "\n\n",
+            ("On the command line: ", "$text-muted"), (plain(confirmation.command), "$text-accent"),
         )  # fmt: skip
-        is_typed = bool(asked.required_text)
+        is_typed = bool(confirmation.required_text)
         with Vertical(classes="dialog -harm" if is_typed else "dialog"):
             yield Static(text)
             if is_typed:
@@ -68,7 +68,9 @@ class ConfirmScreen(Modal[bool]):
                 yield field
             with Horizontal(classes="buttons"):
                 yield Button(_label("" if is_typed else BY_ID["cancel"].key, "Cancel"), id="no", compact=True)
-                yes = Button(_label("" if is_typed else BY_ID["confirm"].key, asked.accept), id="yes", compact=True)
+                yes = Button(
+                    _label("" if is_typed else BY_ID["confirm"].key, confirmation.accept), id="yes", compact=True
+                )
                 yes.disabled = is_typed
                 yield yes
 
@@ -76,7 +78,7 @@ class ConfirmScreen(Modal[bool]):
         self.set_focus(self.query_one(Input if self._confirmation.required_text else "#no"))
 
     def action_answer(self, is_yes: bool) -> None:
-        """Close with an answer; the key for yes has no effect until the required text has been typed."""
+        """Close with an answer; yes has no effect until the required text has been typed."""
         if is_yes and self.query_one("#yes", Button).disabled:
             return
         self.dismiss(is_yes)
@@ -100,19 +102,19 @@ class ConfirmScreen(Modal[bool]):
 
 
 class ReasonScreen(Modal[str | None]):
-    """Asks for the reason of a pause; returns it, which may be empty, or None if the user cancels."""
+    """Asks for the reason for a pause; returns it (possibly empty), or None if the user cancels."""
 
     BINDINGS = bindings(Scope.FORM)
 
     def compose(self) -> ComposeResult:
         text = Content.assemble(
             ("Pause everything?\n\n", "bold"),
-            "Nothing that is due is started until somebody resumes; it is skipped, and not caught up with. ",
-            "What runs goes on; ", (BY_ID["pause-all"].key, "bold $key"), " resumes.",
+            "No scheduled run starts until you resume; runs missed in the meantime are skipped. ",
+            "Live runs continue. Press ", (BY_ID["pause-all"].key, "bold $key"), " to resume.",
         )  # fmt: skip
         with Vertical(classes="dialog"):
             yield Static(text)
-            placeholder = "why? everybody is shown it; may be empty"
+            placeholder = "reason, shown to all users (optional)"
             field = Input(placeholder=placeholder, compact=True, max_length=MAX_REASON_LENGTH)
             field.cursor_blink = False
             yield field

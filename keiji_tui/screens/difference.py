@@ -20,7 +20,7 @@ from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.text_view import TextView
 
-_LONGEST = 1100
+_MAX_LINE_LENGTH = 1100
 _STYLES = {"+": "$text-success", "-": "$text-error", "@": "$text-accent", "\\": "$text-muted"}
 _CHANGES = {
     "added": ("+ new", "$text-success"),
@@ -40,7 +40,7 @@ class DifferenceScreen(LoadingScreen):
     def __init__(self, context: ScreenContext, *, slug: str) -> None:
         super().__init__(context)
         self.slug = slug
-        self._found: Difference | None = None
+        self._difference: Difference | None = None
         self._shown: object = None
 
     def body(self) -> ComposeResult:
@@ -62,16 +62,16 @@ class DifferenceScreen(LoadingScreen):
         return super().is_hidden(action)
 
     async def load(self) -> None:
-        self._found = await self.context.link.difference(self.slug)
+        self._difference = await self.context.link.difference(self.slug)
 
     def paint_body(self, now: datetime) -> None:
-        task, found = self.selected_task, self._found
+        task, difference = self.selected_task, self._difference
         if task is not None:
             self.loader.update((task.build, task.source_changes, task.source_error))
         title = Content.assemble(
             ("difference ", "$text-muted"), (plain(task.name) if task else plain(self.slug), "bold")
         )
-        brief = Content.styled(self._sum(found) if found else "", "$text-muted")
+        brief = Content.styled(self._summary(difference) if difference else "", "$text-muted")
         state = Content.styled(self.loader.status, "$text-warning" if self.loader.error else "$text-muted")
         right = Content("  ").join(part for part in (brief, state) if part)
         self.query_one("#difference-title", AdaptiveLine).set_variants(
@@ -81,54 +81,59 @@ class DifferenceScreen(LoadingScreen):
         line = self.query_one("#difference-error", AdaptiveLine)
         line.set_class(bool(error), "-shown")
         line.set_variants((Content.assemble(("✗ ", "$text-error"), (error, "$text-error")), Content("")))
-        # The lines are built only if the answer is another object; comparing long texts would take too long.
-        as_of = (found, self.loader.has_data, self.loader.status, task is None)
+        # Rebuild the lines only if the answer is a new object; comparing long texts would be too slow.
+        as_of = (difference, self.loader.has_data, self.loader.status, task is None)
         if as_of != self._shown:
             self._shown = as_of
-            lines, parts = self._lines(task, found)
+            lines, parts = self._lines(task, difference)
             self.query_one(TextView).set_lines(lines, parts)
 
-    def _sum(self, found: Difference) -> str:
-        lines = [line for file in found.files for line in file.lines]
+    def _summary(self, difference: Difference) -> str:
+        lines = [line for file in difference.files for line in file.lines]
         added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
-        return f"{format_count(len(found.files), 'file')}, +{added:,} -{removed:,} against {plain(found.build)}"
+        return (
+            f"{format_count(len(difference.files), 'file')}, +{added:,} -{removed:,} against {plain(difference.build)}"
+        )
 
-    def _lines(self, task: TaskView | None, found: Difference | None) -> tuple[list[Content], list[int]]:
+    def _lines(self, task: TaskView | None, difference: Difference | None) -> tuple[list[Content], list[int]]:
         if task is None:
-            return [Content("there is no such task any more")], []
-        if found is None:
+            return [Content("this task no longer exists")], []
+        if difference is None:
             lines = [Content.styled(self.loader.status, "$text-warning" if self.loader.error else "$text-muted")]
             if self.loader.error:
-                lines += [Content(""), Content.assemble((BY_ID["build"].key, "bold $key"), "  builds what is there")]
+                lines += [
+                    Content(""),
+                    Content.assemble((BY_ID["build"].key, "bold $key"), "  build the current sources"),
+                ]
             return lines, []
-        if not found.files:
+        if not difference.files:
             return [
-                Content.styled("Nothing differs.", "bold"),
+                Content.styled("No differences.", "bold"),
                 Content(""),
-                Content(f"The sources are those of the build {plain(found.build)}, which is the active one."),
-                Content.assemble((BY_ID["edit"].key, "bold $key"), "  edits them" if "edit" in BY_ID else ""),
+                Content(f"The sources match the active build, {plain(difference.build)}."),
+                Content.assemble((BY_ID["edit"].key, "bold $key"), "  edit the sources"),
             ], []
-        return _told(found)
+        return _diff_lines(difference)
 
 
-def _told(found: Difference) -> tuple[list[Content], list[int]]:
+def _diff_lines(difference: Difference) -> tuple[list[Content], list[int]]:
     lines: list[Content] = []
     parts: list[int] = []
-    for file in found.files:
+    for file in difference.files:
         if lines:
             lines.append(Content(""))
         parts.append(len(lines))
         lines += _file(file)
-    if found.note:
-        lines += [Content(""), Content.styled(plain(found.note), "$text-warning")]
+    if difference.note:
+        lines += [Content(""), Content.styled(plain(difference.note), "$text-warning")]
     return lines, parts
 
 
 def _file(file: FileDifference) -> list[Content]:
-    word, style = _CHANGES.get(file.change, (file.change, ""))
-    heading = Content.assemble((f"{word} ", style), (plain(file.path), "bold"))
+    label, style = _CHANGES.get(file.change, (file.change, ""))
+    heading = Content.assemble((f"{label} ", style), (plain(file.path), "bold"))
     lines = [heading if not file.note else Content.assemble(heading, (f"  {plain(file.note)}", "$text-warning"))]
     for line in file.lines:
-        sign, text = line[:1], plain(line[1:], _LONGEST)
+        sign, text = line[:1], plain(line[1:], _MAX_LINE_LENGTH)
         lines.append(Content.styled(f"{sign}{text}", _STYLES.get(sign, "$text-muted")))
     return lines

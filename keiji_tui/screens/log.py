@@ -28,7 +28,7 @@ LAST, FAILED = "last", "failed"
 
 
 class LogScreen(BaseScreen):
-    """A log of one task or of several."""
+    """A full-screen log of one or more tasks."""
 
     SCOPES = (Scope.LOG,)
     AUTO_FOCUS = "LogView"
@@ -57,11 +57,11 @@ class LogScreen(BaseScreen):
         self.reconnected()
 
     def reconnected(self) -> None:
-        """Read the log, and follow it."""
+        """Load the log and follow it."""
         start_worker(self, partial(self.log_pane.follow, self.context.link), group="log", exclusive=True)
 
     def go_back(self) -> bool:
-        """Undo one thing in the log; return whether there was one."""
+        """Undo the last step in the log; return whether there was one."""
         return self.log_pane.back()
 
     def paint_body(self, now: datetime) -> None:
@@ -70,7 +70,7 @@ class LogScreen(BaseScreen):
 
 
 class RunLogScreen(LogScreen):
-    """The log of a task, opened at a run; if that failed, at its last error line."""
+    """The log of a task, opened at a run; if the run failed, at its last error line."""
 
     def __init__(self, context: ScreenContext, *, run: Run) -> None:
         super().__init__(context)
@@ -98,9 +98,9 @@ class RunLogScreen(LogScreen):
 
     def paint_body(self, now: datetime) -> None:
         super().paint_body(now)
-        self.query_one("#log-run", AdaptiveLine).set_variants((self._about(now), Content("")))
+        self.query_one("#log-run", AdaptiveLine).set_variants((self._title(now), Content("")))
 
-    def _about(self, now: datetime) -> Content:
+    def _title(self, now: datetime) -> Content:
         run, zone = self._run, self.store.zone
         parts = [("run ", "$text-muted"), (run.run_id[:8], "bold")]
         if run.started_at is not None:
@@ -118,7 +118,7 @@ async def open_run(context: ScreenContext, slug: str, run: str) -> RunLogScreen 
     """Return a screen with the log of a run; None if there is no such run. Raises KeijiError.
 
     Args:
-        run: the beginning of its id, "last" for the last run that started, or "failed" for the last that failed.
+        run: a prefix of the run id, "last" for the last run that started, or "failed" for the last one that failed.
     """
     runs = await context.link.runs(slug, MAX_RUNS)
     if run in (LAST, FAILED):

@@ -1,4 +1,4 @@
-"""The form for a new task: its name, its description, and its schedule, which is explained while it is typed."""
+"""The form for a new task: its name, its description, and its schedule, explained as it is typed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from keiji_tui.screens.instants import instants
 from keiji_tui.state.draft import Draft, Preview, name_error, preview, with_field
 from keiji_tui.text.sanitise import plain
 
-_LABELS = {"name": "name", "description": "for", "schedule": "when"}
-_HOLDERS = {
-    "name": "such as ping_google",
-    "description": "what it does; may be empty",
+_LABELS = {"name": "name", "description": "about", "schedule": "when"}
+_PLACEHOLDERS = {
+    "name": "for example: ping_google",
+    "description": "what the task does (optional)",
     "schedule": "every 10 minutes · Fridays at 22:00 · */5 * * * *",
 }
 _FRAME = 8  # cells of border and padding
 
 
 class NewTaskScreen(Modal[Draft]):
-    """Returns what was typed, so that it is there again the next time; an empty draft once the task is created.
+    """Returns the fields, so that they can be restored next time; an empty draft once the task is created.
 
     Args:
         draft: the initial contents of the fields.
@@ -54,13 +54,13 @@ class NewTaskScreen(Modal[Draft]):
                 for each in fields(Draft):
                     with Horizontal(classes="field", id=f"{each.name}-field"):
                         yield Static(Content.styled(_LABELS[each.name], "$text-muted"), classes="label")
-                        typed = getattr(self.draft, each.name)
-                        field = Input(typed, placeholder=_HOLDERS[each.name], compact=True, id=each.name)
+                        value = getattr(self.draft, each.name)
+                        field = Input(value, placeholder=_PLACEHOLDERS[each.name], compact=True, id=each.name)
                         field.cursor_blink = False
                         yield field
                 yield Static(id="preview")
-                yield Static(id="wrong")
-            with Horizontal(classes="buttons"):  # outside the part that scrolls, so that they are always visible
+                yield Static(id="form-status")
+            with Horizontal(classes="buttons"):  # outside the scrolling part, so that they are always visible
                 yield Button(Content.assemble(("esc", "bold $key"), " Cancel"), id="no", compact=True)
                 yield Button(Content.assemble(("enter", "bold $key"), " Create"), id="yes", compact=True)
 
@@ -71,60 +71,62 @@ class NewTaskScreen(Modal[Draft]):
     def on_resize(self) -> None:
         self._show()
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _show(self) -> None:
         found = preview(self.draft.schedule, self._clock(), self._store.zone)
-        self.query_one("#preview", Static).update(self._previewed(found))
-        self.query_one("#wrong", Static).update(self._noted(is_clear=not found.error))
-        self.query_one("#yes", Button).disabled = bool(found.error or self._wrong_name or self._is_creating)
+        self.query_one("#preview", Static).update(self._preview_text(found))
+        self.query_one("#form-status", Static).update(self._status_text(is_valid=not found.error))
+        self.query_one("#yes", Button).disabled = bool(found.error or self._name_error or self._is_creating)
 
     @property
-    def _wrong_name(self) -> str:
+    def _name_error(self) -> str:
         return name_error(self.draft.name, self._store.tasks.values())
 
-    def _previewed(self, found: Preview) -> Content:
+    def _preview_text(self, found: Preview) -> Content:
         width = max(20, min(int(self.app.size.width * 0.96), 76) - _FRAME)
         lines = [Content.styled(found.description, "bold")] if found.description else []
         if found.interpreted_as:
-            lines.append(Content.assemble(("taken as ", "$text-muted"), (plain(found.interpreted_as), "$text-accent")))
+            lines.append(
+                Content.assemble(("interpreted as ", "$text-muted"), (plain(found.interpreted_as), "$text-accent"))
+            )
         if found.error:
             lines += [Content.styled(plain(line), "$text-warning") for line in found.error.splitlines()]
         lines += instants(found.instants, self._store.zone, self._clock(), width)
         return Content("\n").join(lines)
 
-    def _noted(self, *, is_clear: bool) -> Content:
-        """Return what prevents the creation, or else the equivalent command."""
+    def _status_text(self, *, is_valid: bool) -> Content:
+        """Return why the task cannot be created, or the equivalent command if it can."""
         if self._is_creating:
             return Content.styled("creating and building …", "$text-warning")
         if self._error:
             return Content.styled(f"✗ {self._error}", "$text-error")
-        wrong = self._wrong_name if self.draft.name.strip() else ""
-        if wrong:
-            return Content.styled(plain(wrong), "$text-warning")
+        name_error = self._name_error if self.draft.name.strip() else ""
+        if name_error:
+            return Content.styled(plain(name_error), "$text-warning")
         if not self.draft.name.strip():
-            return Content.styled("it needs a name", "$text-muted")
+            return Content.styled("enter a name", "$text-muted")
         command = plain(self.draft.command())
-        return Content.assemble(("$ ", "$text-muted"), (command, "$text-accent")) if is_clear else Content("")
+        return Content.assemble(("$ ", "$text-muted"), (command, "$text-accent")) if is_valid else Content("")
 
-    # ── what happens ─────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── input ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        clean = "".join(letter for letter in event.value if letter.isprintable())
+    def _input_changed(self, event: Input.Changed) -> None:
+        clean = "".join(character for character in event.value if character.isprintable())
         if clean != event.value:
-            event.input.value = clean  # pasted text must not reach the terminal unfiltered; this leads to another event
+            event.input.value = clean  # strips control characters from pasted text; causes another event
             return
         self.draft = with_field(self.draft, event.input.id or "", event.value)
         self._error = ""
         self._show()
 
     @on(Input.Submitted)
-    def _submitted(self) -> None:
+    def _input_submitted(self) -> None:
         self._submit()
 
     @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
+    def _button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "no":
             self.action_cancel()
         else:
@@ -134,7 +136,7 @@ class NewTaskScreen(Modal[Draft]):
         """Create the task, or move the focus to the field that is invalid."""
         if self._is_creating:
             return
-        if self._wrong_name:
+        if self._name_error:
             self.set_focus(self.query_one("#name", Input))
         elif preview(self.draft.schedule, self._clock(), self._store.zone).error:
             self.set_focus(self.query_one("#schedule", Input))
@@ -144,7 +146,7 @@ class NewTaskScreen(Modal[Draft]):
             self._create(self, self.draft)
 
     def action_cancel(self) -> None:
-        """Close; the draft is kept for the next time."""
+        """Close the form, and keep the draft for next time."""
         self.dismiss(self.draft)
 
     def failed(self, reason: str) -> None:
@@ -155,5 +157,5 @@ class NewTaskScreen(Modal[Draft]):
             self._show()
 
     def succeeded(self) -> None:
-        """Close, because the task exists now."""
+        """Close the form after the task was created."""
         self.dismiss(Draft())

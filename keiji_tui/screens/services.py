@@ -36,11 +36,11 @@ COLUMNS = (
     Column("since", "SINCE", 12, 30, 4),
     Column("detail", "DETAIL", 8, 80, 5),
 )
-_DUTIES = {
-    "bus": "carries directives, state and logs between the engine and everybody else",
+_DESCRIPTIONS = {
+    "bus": "connects terminals and commands to the engine",
     "scheduler": "starts runs when they are due",
-    "runner": "gives runs their processes and records how they end",
-    "watcher": "notices that sources differ from their build",
+    "runner": "starts the processes of runs and records their results",
+    "watcher": "detects changed sources",
 }
 _TROUBLED = (ServiceStatus.FAILED, ServiceStatus.DEGRADED)
 _NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # service logs have neither streams nor runs
@@ -49,7 +49,7 @@ _NO_RUNS = ("log-previous-run", "log-next-run", "log-stream")  # service logs ha
 class ServicesScreen(BaseScreen):
     """The table of services over the log of the selected one, or over the merged logs of all."""
 
-    BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, because they share the key s
+    BINDINGS = bindings(Scope.SERVICE, Scope.EVERYWHERE)  # both, because both use the key s
     SCOPES = (Scope.SERVICE,)
     AUTO_FOCUS = "#services"
 
@@ -62,7 +62,7 @@ class ServicesScreen(BaseScreen):
     def body(self) -> ComposeResult:
         yield AdaptiveLine(id="services-title", classes="title")
         yield Table(COLUMNS, self._cells, id="services")
-        yield Static(id="duty", markup=False)
+        yield Static(id="service-description", markup=False)
         yield self.log_pane
 
     @property
@@ -90,9 +90,9 @@ class ServicesScreen(BaseScreen):
 
     def is_hidden(self, action: Action) -> bool:
         # While the engine is offline, the key starts the engine.
-        is_twice = action.id == "start-service" and self.store.link is LinkState.OFFLINE
-        is_elsewhere = action.id in ("services", "logs", *_NO_RUNS)
-        return is_twice or is_elsewhere or self.log_pane.is_idle(action) or super().is_hidden(action)
+        is_duplicate = action.id == "start-service" and self.store.link is LinkState.OFFLINE
+        is_inapplicable = action.id in ("services", "logs", *_NO_RUNS)
+        return is_duplicate or is_inapplicable or self.log_pane.is_idle(action) or super().is_hidden(action)
 
     def disabled_reason(self, action: Action) -> str:
         if action.id == "start-service" and self.store.link is LinkState.OFFLINE:
@@ -100,11 +100,11 @@ class ServicesScreen(BaseScreen):
         return super().disabled_reason(action)
 
     async def action_start_service(self) -> None:
-        """Start the selected service, or the engine while there is none."""
+        """Start the selected service, or the engine while it is offline."""
         is_offline = self.store.link is LinkState.OFFLINE
         await self.app.run_action("start_engine" if is_offline else "send('start-service')", self.app)
 
-    # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
@@ -114,13 +114,13 @@ class ServicesScreen(BaseScreen):
         title = Content.styled("services", "bold")
         about = (Content.styled(text, "$text-muted") for text in (self._engine(now), ""))
         self.query_one("#services-title", AdaptiveLine).set_variants(*((title, text) for text in about))
-        self.query_one("#duty", Static).update(self._about_selected())
+        self.query_one("#service-description", Static).update(self._about_selected())
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=True)
 
     def _engine(self, now: datetime) -> str:
         engine = self.store.engine
         if engine is None:
-            return "no engine was seen yet"
+            return "no engine connected yet"
         about = f"engine {plain(engine.version)} · pid {engine.pid}"
         if self._is_gone:
             return f"{about} · gone"
@@ -132,11 +132,11 @@ class ServicesScreen(BaseScreen):
 
     def _about_selected(self) -> Content:
         name, view = self.table.selected or "", self.selected_service
-        duty = (f"{plain(name)} {_DUTIES.get(name, '')}".rstrip(), "$text-muted")
+        description = (f"{plain(name)} {_DESCRIPTIONS.get(name, '')}".rstrip(), "$text-muted")
         if view is None or not view.detail:
-            return Content.assemble(duty)
+            return Content.assemble(description)
         style = "$text-error" if view.status in _TROUBLED else "$foreground"
-        return Content.assemble(duty, "\n", (plain(view.detail), style))
+        return Content.assemble(description, "\n", (plain(view.detail), style))
 
     def _cells(self, name: str) -> Mapping[str, Content]:
         view = self.store.services.get(name)
@@ -144,7 +144,7 @@ class ServicesScreen(BaseScreen):
             return {
                 "mark": Content.styled("?", "$text-muted"),
                 "name": Content.styled(plain(name), "bold"),
-                "status": Content.styled("gone" if view else "not seen", "$text-muted"),
+                "status": Content.styled("gone" if view else "unknown", "$text-muted"),
             }
         verb = self.store.pending_of(view)
         zone = self.store.zone
@@ -183,7 +183,7 @@ class ServicesScreen(BaseScreen):
         self.paint(self.now)
 
     def action_toggle_all_logs(self) -> None:
-        """Show the logs of all services, or again that of the selected one."""
+        """Switch between the logs of all services and that of the selected one."""
         self._has_all = not self._has_all
         self._show_log()
 

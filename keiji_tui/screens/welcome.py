@@ -1,4 +1,4 @@
-"""What stands in place of an empty table: why it is empty, and the key or command that goes on."""
+"""The text shown instead of an empty table: why it is empty, and the keys or commands to continue."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keiji_tui.text.sanitise import plain
 
 
 def welcome(store: Store, *, readonly: bool) -> Content | None:
-    """Return what to say where there is nothing to show; None where there is."""
+    """Return the text for a workspace without tasks or without an engine; None if there are tasks."""
     if store.tasks:
         return None
     if store.engine is None and store.link is LinkState.OFFLINE:
@@ -24,7 +24,7 @@ def welcome(store: Store, *, readonly: bool) -> Content | None:
 
 
 def nothing_shown(store: Store) -> Content:
-    """Return what stands in the table where there are tasks and all of them are hidden."""
+    """Return the text for a table whose tasks are all hidden by the filter."""
     listing = store.index
     kind = f"{listing.status.label} " if listing.status is not StatusFilter.ALL else ""
     text = f" with “{plain(listing.text, 40)}”" if listing.text else ""
@@ -41,11 +41,11 @@ def _title(text: str) -> tuple[str, str]:
 def _no_engine(store: Store, *, readonly: bool) -> Content:
     if store.engine_is_running:
         return Content.assemble(
-            _title("The engine does not answer."),
+            _title("The engine is not responding."),
             f"{plain(store.link_reason)}\n\n",
-            (BY_ID["start-engine"].key, "bold $key"), "  starts what is stopped of it\n\n",
-            ("keiji system status", "$text-accent"), ("  shows how it does\n", "$text-muted"),
-            ("keiji system restart", "$text-accent"), (" starts it anew; runs that are under way go on", "$text-muted"),
+            (BY_ID["start-engine"].key, "bold $key"), "  start its stopped services\n\n",
+            ("keiji system status", "$text-accent"), ("  show its status\n", "$text-muted"),
+            ("keiji system restart", "$text-accent"), (" restart it; live runs continue", "$text-muted"),
         )  # fmt: skip
     trouble = store.workspace_error
     if isinstance(trouble, WorkspaceMissing):
@@ -53,35 +53,35 @@ def _no_engine(store: Store, *, readonly: bool) -> Content:
     start = ("", "") if readonly else (f"{BY_ID['start-engine'].key}", "bold $key")
     if trouble is not None:
         return Content.assemble(
-            _title("The settings cannot be used, so no engine can be started."),
+            _title("The engine cannot start because the settings are invalid."),
             *_error(trouble),
-            "Put that right: the file is read again by itself.",
-            *("", "") if readonly else (" Then ", start, " starts the engine."), "\n\n", *_way_out(),
+            "Correct the file; it is reloaded automatically.",
+            *("", "") if readonly else (" Then press ", start, " to start the engine."), "\n\n", *_general_keys(),
         )  # fmt: skip
     return Content.assemble(
         _title("No engine is running."), *_error(store.start_error),
-        "The engine runs your tasks in the background, also after you leave this screen.\n\n",
-        start, "" if readonly else "  starts it\n", *_way_out(),
+        "The engine runs your tasks in the background, even after you quit this terminal.\n\n",
+        start, "" if readonly else "  start the engine\n", *_general_keys(),
         ("On the command line: ", "$text-muted"), ("keiji system start", "$text-accent"),
     )  # fmt: skip
 
 
 def _no_workspace(store: Store, trouble: WorkspaceMissing, *, readonly: bool) -> Content:
     title = plain(trouble.message)
-    make = ("", "") if readonly else (BY_ID["make-workspace"].key, "bold $key")
+    key = ("", "") if readonly else (BY_ID["make-workspace"].key, "bold $key")
     return Content.assemble(
         _title(f"{title[0].upper()}{title[1:]}."), *_error(store.start_error),
-        "A workspace is a folder with your tasks and the settings of their engine.\n\n",
-        make, "" if readonly else "  makes it, and starts the engine\n", *_way_out(),
+        "A workspace is a folder that holds your tasks and the engine settings.\n\n",
+        key, "" if readonly else "  create it and start the engine\n", *_general_keys(),
         ("On the command line: ", "$text-muted"), ("keiji init", "$text-accent"), (", then ", "$text-muted"),
         ("keiji system start", "$text-accent"),
     )  # fmt: skip
 
 
-def _way_out() -> list[Content | tuple[str, str] | str]:
+def _general_keys() -> list[Content | tuple[str, str] | str]:
     return [
-        (f"{BY_ID['help'].key}", "bold $key"), "  shows the keys\n",
-        (f"{BY_ID['quit'].key}", "bold $key"), "  leaves\n\n",
+        (f"{BY_ID['help'].key}", "bold $key"), "  show the keys\n",
+        (f"{BY_ID['quit'].key}", "bold $key"), "  quit\n\n",
     ]  # fmt: skip
 
 
@@ -93,13 +93,13 @@ def _error(error: KeijiError | None) -> list[tuple[str, str]]:
 
 
 def _no_tasks(*, readonly: bool) -> Content:
-    here = ("", "") if readonly else (BY_ID["new-task"].key, "bold $key")
+    key = ("", "") if readonly else (BY_ID["new-task"].key, "bold $key")
     return Content.assemble(
         _title("There are no tasks yet."),
-        here, "" if readonly else "  makes one: what it is called, and when it runs\n\n",
+        key, "" if readonly else "  create a task\n\n",
         "On the command line:\n\n",
         ('keiji task create ping_google --desc="pings google"', "$text-accent"), "\n",
         ("keiji task build ping_google", "$text-accent"), "\n\n",
-        ("The first writes function.py (what) and schedule.py (when) for you to fill in. The second makes it ready "
-         "to run; it appears here at once.", "$text-muted"),
+        ("The first command creates function.py (what to run) and schedule.py (when to run it) for you to fill in. "
+         "The second makes the task ready to run; it then appears here.", "$text-muted"),
     )  # fmt: skip

@@ -1,7 +1,8 @@
-"""The form for a new task: its fields, what its schedule means, and what is wrong with it. Pure."""
+"""The form for a new task: its fields, the preview of its schedule, and its errors. Pure."""
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from keiji import names
 from keiji.errors import InvalidSchedule, KeijiError
 from keiji.formats import format_moment
 from keiji.schedule import ScheduleContext
+from keiji.schedule.daytime import DAYS
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import parse_schedule
 from keiji_engine.bus.protocol import Create
@@ -20,11 +22,14 @@ from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.text.commands import SENDER
 
 PREVIEW_COUNT = 5  # instants
+_ENGLISH_HINT = "write every 10 minutes, every day at 22:00, Fridays at 22:00, or a crontab line: */5 * * * *"
+_DAY = re.compile(rf"(?:(?:every|on) )?\b({'|'.join(DAYS)})\b")
+_TIME = re.compile(r"(\d{1,2})(?:[:.h](\d\d))? ?([ap]m)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The fields of the form as they were typed."""
+    """The fields of the form as typed."""
 
     name: str = ""
     description: str = ""
@@ -62,7 +67,7 @@ class Preview:
 
     Args:
         description: the schedule in English.
-        interpreted_as: the Python expression for a schedule that was typed in English; otherwise "".
+        interpreted_as: the Python expression for a schedule typed in English; otherwise "".
         instants: the next due instants.
         error: why there are none, with a hint.
     """
@@ -84,11 +89,48 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
             for each in islice(anchored.preview(now), PREVIEW_COUNT)
         )
     except InvalidSchedule as error:
-        return Preview(error="\n".join(filter(None, (error.message, error.hint))))
+        return Preview(error=_invalid_schedule_error(schedule.strip(), error))
     expression = parsed.source_form() if is_natural else ""
     if not instants:
         return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone))
     return Preview(parsed.describe(), expression, instants)
+
+
+def _invalid_schedule_error(text: str, error: InvalidSchedule) -> str:
+    """Return why ``text`` is not a schedule, with a suggestion if its meaning can be guessed."""
+    suggestion = suggest_schedule(text)
+    if suggestion:
+        return f"did you mean “{suggestion}”?"
+    if isinstance(error.__cause__, SyntaxError) and "(" not in text:  # the reason would be about Python
+        return f"{text!r} is not a valid schedule\n{_ENGLISH_HINT}"
+    return "\n".join(filter(None, (error.message, error.hint)))
+
+
+def suggest_schedule(text: str) -> str:
+    """Return the schedule that incomplete English such as "22:00" or "5 minutes" probably means; "" if unclear."""
+    phrase = _DAY.sub(r"\1s", " ".join(text.lower().split())).removeprefix("at ")
+    time = _clock_time(phrase)
+    for candidate in [f"every day at {time}"] if time else [f"every {phrase}", phrase, f"{phrase} at 00:00"]:
+        try:
+            schedule = parse_natural(candidate)
+        except InvalidSchedule:
+            continue
+        if schedule is not None:
+            return schedule.describe()
+    return ""
+
+
+def _clock_time(text: str) -> str:
+    """Return a time of day such as "10pm" or "22.00" in the form "22:00"; "" if ``text`` is not one."""
+    match = _TIME.fullmatch(text)
+    if match is None or not (match[2] or match[3]):
+        return ""
+    hour = int(match[1])
+    if match[3]:
+        if not 1 <= hour <= 12:
+            return ""
+        hour = hour % 12 + (12 if match[3] == "pm" else 0)
+    return f"{hour:02}:{match[2] or '00'}"
 
 
 def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
@@ -101,7 +143,7 @@ def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
 
 
 def name_error(name: str, tasks: Iterable[TaskView]) -> str:
-    """Return why a new task cannot have that name; "" if it can."""
+    """Return why ``name`` is not valid for a new task; "" if it is."""
     try:
         slug = names.slug_of(names.validate(name))
         names.ensure_unique(name.strip(), slug, [(task.name, task.slug) for task in tasks])
@@ -111,5 +153,5 @@ def name_error(name: str, tasks: Iterable[TaskView]) -> str:
 
 
 def with_field(draft: Draft, field: str, text: str) -> Draft:
-    """Return the draft with another text in one field."""
+    """Return a copy of the draft with the text of one field replaced."""
     return replace(draft, **{field: text})

@@ -57,7 +57,7 @@ class FilterBar(Horizontal):
     class Closed(FilterInput.Left):
         """The user finished typing, and the line is hidden."""
 
-    def __init__(self, placeholder: str = "letters of a name") -> None:
+    def __init__(self, placeholder: str = "filter by name") -> None:
         super().__init__()
         self._input = FilterInput(placeholder)
 

@@ -89,7 +89,7 @@ def counts_line(store: Store, *, has_hints: bool, readonly: bool = False) -> lis
     Args:
         has_hints: whether the keys of the task list work on the screen.
     """
-    if store.engine is None:  # not known yet; a zero would be wrong
+    if store.engine is None:  # unknown so far; a zero would be wrong
         return [(Content.styled("Tasks –", "$text-muted"), Content(""))]
     counted = store.counts
     pieces: list[tuple[str, str]] = [("Tasks ", "$text-muted"), (str(counted.tasks), "bold")]
@@ -150,33 +150,33 @@ def _glyph_counts(counted: TaskCounts) -> list[tuple[str, str]]:
 
 
 def connection_banner(store: Store, now: datetime, *, readonly: bool) -> list[Sides]:
-    """Return variants of the line below the counts, the longest first; empty while the engine answers and is healthy.
+    """Return variants of the line below the counts, the longest first; empty while the engine responds and is healthy.
 
-    Over stale data, it says how old they are; otherwise, which services are degraded or have failed, and why.
+    If the data are stale, the line shows their age; otherwise the degraded or failed services and the reasons.
     """
     silence = format_elapsed(store.silent_seconds(now)) if store.heard_at else ""
-    heard, ago = (f" – last heard {silence} ago", f" · {silence}") if silence else ("", "")
+    last_update, ago = (f" – last update {silence} ago", f" · {silence}") if silence else ("", "")
     key = BY_ID["start-engine"].key
     if store.link is LinkState.OFFLINE and store.engine_is_running:
         wake = "" if readonly else f"{key} wakes it"
         reason = f": {plain(store.link_reason)}"
-        return _variants("✗ not connected", (f"{reason}{heard}", heard, ago), wake)
+        return _variants("✗ not connected", (f"{reason}{last_update}", last_update, ago), wake)
     if store.link is LinkState.OFFLINE:
         error = f": {plain(store.workspace_error.message)}" if store.workspace_error else ""
         start = "" if readonly or error else f"{key} starts it"
         return [
-            *_variants("✗ engine offline", (f"{error}{heard}", heard, ago), start),
+            *_variants("✗ engine offline", (f"{error}{last_update}", last_update, ago), start),
             *_variants("✗ offline", (ago,), start),
         ]
     if store.link is LinkState.STALE:
-        return _variants(f"! stale {silence}", (" – the engine does not answer", " – no answer"), "")
+        return _variants(f"! stale {silence}", (" – the engine is not responding", " – no response"), "")
     if store.link is LinkState.CONNECTING and store.engine is not None:
-        return _variants("… connecting to the engine", (heard, ago), "")
+        return _variants("… connecting to the engine", (last_update, ago), "")
     return _service_banner(store) if store.is_live else []
 
 
 def _service_banner(store: Store) -> list[Sides]:
-    """Return variants of the line that says which services are in trouble; services with the same reason share it."""
+    """Return variants of the line of degraded and failed services, grouped by reason."""
     names: dict[str, list[str]] = {}
     for view in store.services.values():
         if view.status in _TROUBLED:
@@ -199,10 +199,10 @@ def _variants(state: str, details: Sequence[str], remedy: str) -> list[Sides]:
 
 
 def pause_banner(store: Store, now: datetime, key: str) -> list[Sides]:
-    """Return variants of the line that says that everything is paused, the longest first; empty while it is not.
+    """Return variants of the system pause line, the longest first; empty while the system is not paused.
 
     Args:
-        key: the key that resumes; "" if that is not possible now.
+        key: the key that resumes; "" if resuming is not possible now.
     """
     verb = store.pending_of_all()
     pause = store.pause

@@ -44,10 +44,10 @@ async def test_where_there_is_no_workspace_one_key_makes_it_and_starts_the_engin
     link = without_workspace()
     app = center(link)
     async with running(app, (80, 24)) as pilot:
-        await until(pilot, sees(app, "There is no workspace in /srv/keiji.", "i  makes it", "keiji init"))
+        await until(pilot, sees(app, "There is no workspace in /srv/keiji.", "i  create it", "keiji init"))
         assert "start engine" not in text_of(app)
         await press(pilot, "s")
-        await until(pilot, lambda: said(app) == ["there is no workspace in /srv/keiji – i makes it"])
+        await until(pilot, lambda: said(app) == ["there is no workspace in /srv/keiji – press i to create it"])
         assert not link.starts
         await press(pilot, "i")
         await until(pilot, lambda: (link.makes, link.starts) == (1, 1))
@@ -76,9 +76,9 @@ async def test_a_read_only_terminal_names_the_command_alone() -> None:
     app = center(link, readonly=True)
     async with running(app, (80, 24)) as pilot:
         await until(pilot, sees(app, "There is no workspace", "keiji init, then keiji system start"))
-        assert "makes it" not in text_of(app)
+        assert "create it" not in text_of(app)
         await press(pilot, "i")
-        await until(pilot, lambda: said(app) == ["this is a read-only terminal (--readonly)"])
+        await until(pilot, lambda: said(app) == ["the terminal is read-only (--readonly)"])
         assert not link.makes
 
 
@@ -87,12 +87,12 @@ async def test_settings_that_cannot_be_used_are_shown_with_their_line_until_they
     link.workspace_error = InvalidSettings("/srv/keiji/settings.conf, line 3: TIME_ZONE='Mars/Base'; allowed: a zone")
     app = center(link)
     async with running(app, (80, 24)) as pilot:
-        await until(pilot, sees(app, "settings.conf, line 3: TIME_ZONE='Mars/Base'", "Put that right"))
+        await until(pilot, sees(app, "settings.conf, line 3: TIME_ZONE='Mars/Base'", "Correct the file"))
         await press(pilot, "s")
         await until(pilot, lambda: any("line 3" in text for text in said(app)))
         assert not link.starts
         link.workspace_error = None
-        await until(pilot, sees(app, "No engine is running.", "s  starts it"))
+        await until(pilot, sees(app, "No engine is running.", "s  start the engine"))
 
 
 # ── the workspace on the disk ────────────────────────────────────────────────────────────────────────────────────────
@@ -162,7 +162,7 @@ async def test_at_eighty_columns_it_is_said_in_words() -> None:
     app, link = live()
     async with running(app, (100, 24)) as pilot:
         link.tell(STOPPED)
-        await until(pilot, sees(app, "does not answer – last heard 0s ago – s wakes it"))
+        await until(pilot, sees(app, "does not answer – last update 0s ago – s wakes it"))
 
 
 # ── no tasks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -37,7 +37,7 @@ async def test_the_offer_leads_to_the_difference_and_from_there_it_is_built() ->
         assert directive.restart
         link.differing = NOTHING
         link.happen(TaskChanged(task=task("ping", build="c" * 64)))
-        await until(pilot, sees(app, "Nothing differs."))
+        await until(pilot, sees(app, "No differences."))
         await press(pilot, "escape", "escape")
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
 
@@ -87,7 +87,7 @@ async def test_why_it_cannot_be_compared_is_said_with_what_to_do() -> None:
     link.differing = BuildFailed("the build 3f9a is not there any more", hint="keiji task build ping")
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "d")
-        await until(pilot, sees(app, "the build 3f9a is not there any more", "b  builds what is there"))
+        await until(pilot, sees(app, "the build 3f9a is not there any more", "b  build the current sources"))
         await until(pilot, sees(app, "✗ function.py, line 3: invalid syntax"))
 
 

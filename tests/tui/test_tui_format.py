@@ -196,12 +196,12 @@ def test_a_readonly_terminal_writes_nothing() -> None:
 @pytest.mark.parametrize(
     ("action", "changes", "reason"),
     [
-        ("run", {"is_running": True}, "running already"),
+        ("run", {"is_running": True}, "already running"),
         ("run", {"build": None}, "not built"),
         ("stop", {}, "not running"),
         ("restart", {"is_disabled": True}, "disabled"),
         ("resolve", {}, "no error"),
-        ("dismiss", {}, "no sources differ"),
+        ("dismiss", {}, "no task has changed sources"),
     ],
 )
 def test_a_key_says_why_it_is_not_available(action: str, changes: dict[str, object], reason: str) -> None:
@@ -253,7 +253,7 @@ def test_what_the_engine_says_beyond_what_was_done_is_told() -> None:
     told = requests.success_message(ResumeTask(task="ping"), "ping", done)
     assert told == "ping resumed\neverything is paused, so it does not run yet\n$ keiji task resume ping"
     waits = Done(id="1", lines=("task ping waits for a slot (run 01)",))
-    assert requests.success_message(RunTask(task="ping"), "ping", waits).startswith("ping is to run; it waits\n")
+    assert requests.success_message(RunTask(task="ping"), "ping", waits).startswith("ping is queued to run\n")
 
 
 def test_only_a_delete_has_to_be_typed() -> None:

@@ -79,7 +79,7 @@ async def test_the_same_key_twice_at_once_is_not_two_directives() -> None:
     link.hold.clear()
     async with running(app) as pilot:
         burst(app, "ee")
-        await until(pilot, sees(app, "disable is under way"))
+        await until(pilot, sees(app, "disable is in progress"))
         link.hold.set()
         await until(pilot, lambda: verbs(link) == [Disable])
 
@@ -90,7 +90,7 @@ async def test_disabling_what_runs_asks_first_for_it_ends_the_run() -> None:
         burst(app, "e")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.focused is not None)
         await settle(pilot)
-        assert "Its run that is under way is ended." in text_of(app)
+        assert "Its live run is stopped" in text_of(app)
         burst(app, "n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not link.sent

@@ -58,9 +58,9 @@ async def test_footer_help_palette_and_reasons_name_them() -> None:
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await until(pilot, sees(app, "t f5 "))
         await press(pilot, "escape", "t")
-        await until(pilot, lambda: any("t enables it again" in text for text in said(app)))
+        await until(pilot, lambda: any("press t to enable it" in text for text in said(app)))
         link.die()
-        await until(pilot, sees(app, "v starts it"))
+        await until(pilot, sees(app, "press v to start it"))
         await press(pilot, "v")
         await until(pilot, lambda: link.starts == 1)
 
@@ -83,8 +83,8 @@ async def test_what_is_wrong_with_the_file_is_told_at_the_start() -> None:
         await until(pilot, lambda: said(app))
         [message] = said(app)
         assert message.splitlines() == list(found.errors)
-        assert message.startswith("keys.conf, line 1: there is no key [/b]\n")
-        await until(pilot, sees(app, "there is no key [/b]"))
+        assert message.startswith("keys.conf, line 1: unknown key [/b]\n")
+        await until(pilot, sees(app, "unknown key [/b]"))
 
 
 async def test_the_next_terminal_has_the_usual_keys() -> None:

@@ -1,4 +1,4 @@
-"""The ledger, and what was said of a directive or a build until somebody closes it."""
+"""The ledger, and what was said of a directive or a build until it is closed."""
 
 from __future__ import annotations
 

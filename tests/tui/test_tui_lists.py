@@ -130,14 +130,14 @@ async def test_a_directive_for_all_marked_is_asked_once_and_summed_up() -> None:
         await choose(pilot, app, "b")
         await press(pilot, "x")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-        await until(pilot, sees(app, "Stop 3 marked tasks?", "a, c, [d]", "Left out: b is not running", "and 2 more"))
+        await until(pilot, sees(app, "Stop 3 marked tasks?", "a, c, [d]", "Skipped: b is not running", "and 2 more"))
         await press(pilot, "enter")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not link.sent, "the focus is on Cancel"
         await press(pilot, "x", "y")
         await until(pilot, lambda: said(app))
         assert verbs(link) == [StopRun] * 3
-        assert said(app) == ["stop: 2 tasks done, 1 refused\n✗ c: c [/b] is gone\nleft out: b is not running"]
+        assert said(app) == ["stop: 2 tasks done, 1 failed\n✗ c: c [/b] is gone\nskipped: b is not running"]
         assert len(app.store.marks) == 4, "what is marked stays so, for the next key"
 
 
@@ -169,7 +169,7 @@ async def test_nothing_is_asked_where_nothing_can_be_done() -> None:
         link.die()
         await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
         await press(pilot, "r")
-        await until(pilot, lambda: said(app) == ["the engine is offline – s starts it"])
+        await until(pilot, lambda: said(app) == ["the engine is offline – press s to start it"])
         assert not link.sent
 
 

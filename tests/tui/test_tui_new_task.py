@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
 import pytest
 from piloting import press, running, said, sees, table, text_of, verbs
 from scenes import live, task
@@ -9,10 +12,12 @@ from textual.widgets import Input
 from waiting import until
 
 from keiji.errors import BuildFailed, TaskExists
+from keiji.schedule.parse import parse_schedule
 from keiji_engine.bus.protocol import BuildTask, Create, TaskChanged
 from keiji_engine.bus.views import LinkState
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.new_task import NewTaskScreen
+from keiji_tui.state.draft import preview, suggest_schedule
 
 
 def opened(app: ControlCenter) -> bool:
@@ -51,9 +56,9 @@ async def test_a_task_is_made_built_and_selected() -> None:
 READ = {
     "every(10).seconds": "every 10 seconds",
     'cron("30 2 * * *")': "at 02:30 every day",
-    "every 5 minutes": "every 5 minutes taken as every(5).minutes",
-    "Fri 22:00": 'Fridays at 22:00 taken as on.friday.at("22:00")',
-    "*/5 * * * *": 'every 5 minutes taken as cron("*/5 * * * *")',
+    "every 5 minutes": "every 5 minutes interpreted as every(5).minutes",
+    "Fri 22:00": 'Fridays at 22:00 interpreted as on.friday.at("22:00")',
+    "*/5 * * * *": 'every 5 minutes interpreted as cron("*/5 * * * *")',
 }
 REFUSED = {
     "every(10)": "missing unit",
@@ -68,7 +73,40 @@ REFUSED = {
     ),
     "0 0 30 2 *": 'there is no day "30" in month "2"',
     "": "the schedule is empty",
+    "22:00": "did you mean “every day at 22:00”?",
 }
+SUGGESTIONS = {
+    "22:00": "every day at 22:00",
+    " at 9:30 ": "every day at 09:30",
+    "10pm": "every day at 22:00",
+    "12 am": "every day at 00:00",
+    "22.00": "every day at 22:00",
+    "5 minutes": "every 5 minutes",
+    "5m": "every 5 minutes",
+    "Hour": "every hour",
+    "daily": "every day at 00:00",
+    "friday": "Fridays at 00:00",
+    "every Friday at 22:00": "Fridays at 22:00",
+    "25:00": "",
+    "13pm": "",
+    "22": "",
+    "[/b]": "",
+    "every(10)": "",
+}
+
+
+@pytest.mark.parametrize(("text", "suggestion"), SUGGESTIONS.items())
+def test_incomplete_english_gets_a_suggestion_that_is_a_schedule(text: str, suggestion: str) -> None:
+    assert suggest_schedule(text) == suggestion
+    if suggestion:
+        assert parse_schedule(suggestion).describe() == suggestion
+
+
+@pytest.mark.parametrize("text", ["25:00", "5 lightyears", "[/b]"])
+def test_invalid_english_gets_no_error_about_python(text: str) -> None:
+    error = preview(text, datetime(2026, 11, 24, tzinfo=UTC), ZoneInfo("UTC")).error
+    assert "syntax" not in error
+    assert "every day at 22:00" in error
 
 
 def joined(app: ControlCenter) -> str:
@@ -176,4 +214,4 @@ async def test_without_an_engine_there_is_no_new_task() -> None:
         link.die()
         await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
         await press(pilot, "N")
-        await until(pilot, lambda: said(app) == ["the engine is offline – s starts it"])
+        await until(pilot, lambda: said(app) == ["the engine is offline – press s to start it"])

@@ -21,9 +21,9 @@ async def test_what_is_said_again_takes_the_place_of_what_was_said() -> None:
         await settle(pilot)
         assert said(app) == ["saved", "copied: a"]
         app.base_screen.refuse(BY_ID["stop"], "a is not running")
-        app.base_screen.refuse(BY_ID["run"], "a is running already")
+        app.base_screen.refuse(BY_ID["run"], "a is already running")
         await settle(pilot)
-        assert said(app) == ["saved", "copied: a", "a is running already"]
+        assert said(app) == ["saved", "copied: a", "a is already running"]
 
 
 async def test_escape_takes_messages_away_before_it_does_anything_else() -> None:

@@ -25,7 +25,7 @@ async def test_a_task_is_paused_at_once_and_the_same_key_undoes_it() -> None:
         link.lines = ("paused task ping", "what runs of it goes on")
         link.hold.set()
         await until(pilot, lambda: said(app))
-        assert said(app) == ["ping paused – p resumes it\nwhat runs of it goes on\n$ keiji task pause ping"]
+        assert said(app) == ["ping paused – press p to resume\nwhat runs of it goes on\n$ keiji task pause ping"]
         link.happen(TaskChanged(task=task("ping", pause=Pause(since=NOW, reason="[/b] too slow"))))
         await until(pilot, sees(app, "‖  ping", "paused: [/b] too slow", "paused 1", "p resume"))
         await press(pilot, "p")
@@ -42,7 +42,7 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         assert isinstance(link.sent[0], PauseSystem)
         assert link.sent[0].reason == "q P"
         await until(pilot, lambda: said(app))
-        assert said(app) == ["everything paused – P resumes it\n$ keiji system pause --reason='q P'"]
+        assert said(app) == ["everything paused – press P to resume\n$ keiji system pause --reason='q P'"]
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
         line = "‖ everything is paused since 13:00 by keiji: the disk is being replaced – P resumes"
         await until(pilot, sees(app, line, "every 10s  paused", "running 0s"))

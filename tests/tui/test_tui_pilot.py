@@ -141,7 +141,7 @@ async def test_disable_is_pending_until_the_engine_says_otherwise_and_names_its_
         link.hold.set()
         await until(pilot, lambda: said(app))
         assert verbs(link) == [Disable]
-        assert "e enables it again" in said(app)[0]
+        assert "press e to enable it" in said(app)[0]
         assert "keiji task disable ping" in said(app)[0]
         await until(pilot, lambda: app.store.tasks["ping"].is_disabled)
         await press(pilot, "e")
@@ -189,7 +189,9 @@ async def test_a_key_that_is_not_available_says_why() -> None:
     app, link = live(task("ping", build=None))
     async with running(app) as pilot:
         await press(pilot, "x", "r")
-        await until(pilot, lambda: said(app) == ["ping is not built yet – b builds it"], "the newest refusal alone")
+        await until(
+            pilot, lambda: said(app) == ["ping is not built yet – press b to build it"], "the newest refusal alone"
+        )
         assert not link.sent
 
 
@@ -373,7 +375,7 @@ async def test_the_terminal_survives_the_engine_and_keeps_its_place() -> None:
         await until(pilot, sees(app, "engine offline", "s starts it", "report", "bus ?"))
         await press(pilot, "r")
         await until(pilot, lambda: said(app))
-        assert said(app) == ["the engine is offline – s starts it"]
+        assert said(app) == ["the engine is offline – press s to start it"]
         await press(pilot, "s")
         await until(pilot, lambda: link.starts == 1)
         link.come_back(snapshot(tasks(), boot="boot-2"))
@@ -400,7 +402,7 @@ async def test_without_an_engine_the_key_that_starts_one_is_shown() -> None:
     link = FakeLink(LinkChanged(LinkState.OFFLINE, "no engine is running"))
     app = center(link)
     async with running(app) as pilot:
-        await until(pilot, sees(app, "No engine is running.", "s  starts it"))
+        await until(pilot, sees(app, "No engine is running.", "s  start the engine"))
         await press(pilot, "s")
         await until(pilot, lambda: link.starts == 1)
         link.come_back(snapshot([task("ping")]))

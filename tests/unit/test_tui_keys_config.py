@@ -48,22 +48,22 @@ def test_two_may_change_places() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("togle = e", "there is no action togle; did you mean toggle?"),
-        ("toggle", '"action = key" is needed'),
-        ("toggle =", "toggle needs a key"),
-        ("toggle = pgup", "there is no key pgup; did you mean pageup?"),
-        ("toggle = shift+x", "there is no key shift+x"),
-        ("toggle = ctrl+h", "ctrl+h cannot be bound: a terminal sends the same for backspace"),
-        ("toggle = ^i", "ctrl+i cannot be bound: a terminal sends the same for tab"),
-        ("toggle = ctrl+j", "the same for enter"),
-        ("toggle = ctrl+m", "the same for enter"),
-        ("toggle = ctrl+a", "screen keeps it for itself"),
-        ("toggle = ctrl+b", "tmux keeps it for itself"),
-        ("toggle = ctrl+z", "the terminal keeps it for itself"),
-        ("toggle = r", "toggle = r, which is run (run); e stays"),
-        ("toggle = j", "toggle = j, which is down (down); e stays"),
-        ("toggle = q", "which is quit (quit)"),
-        ("toggle = \x1b[2J", "there is no key"),
+        ("togle = e", "unknown action togle; did you mean toggle?"),
+        ("toggle", 'expected "action = key"'),
+        ("toggle =", "toggle: missing key"),
+        ("toggle = pgup", "unknown key pgup; did you mean pageup?"),
+        ("toggle = shift+x", "unknown key shift+x"),
+        ("toggle = ctrl+h", "ctrl+h cannot be bound: terminals cannot distinguish it from backspace"),
+        ("toggle = ^i", "ctrl+i cannot be bound: terminals cannot distinguish it from tab"),
+        ("toggle = ctrl+j", "distinguish it from enter"),
+        ("toggle = ctrl+m", "distinguish it from enter"),
+        ("toggle = ctrl+a", "reserved by screen"),
+        ("toggle = ctrl+b", "reserved by tmux"),
+        ("toggle = ctrl+z", "reserved by the terminal"),
+        ("toggle = r", "toggle: r is already used by run (run); keeping e"),
+        ("toggle = j", "toggle: j is already used by down (down); keeping e"),
+        ("toggle = q", "already used by quit (quit)"),
+        ("toggle = \x1b[2J", "unknown key"),
     ],
 )
 def test_what_cannot_be_is_told_with_its_line_and_the_usual_key_stays(line: str, reason: str) -> None:
@@ -83,7 +83,7 @@ def test_of_two_that_want_a_key_the_first_gets_it() -> None:
 
 def test_who_only_repeats_what_is_usual_is_not_to_blame() -> None:
     found = parse("run = e\ntoggle = e")
-    assert found.errors == ("keys.conf, line 1: run = e, which is toggle (enable/disable); r stays",)
+    assert found.errors == ("keys.conf, line 1: run: e is already used by toggle (enable/disable); keeping r",)
 
 
 def test_in_a_log_a_key_may_do_something_else_than_in_the_list() -> None:
@@ -96,7 +96,7 @@ def test_a_file_that_is_not_there_or_cannot_be_read_leaves_the_usual_keys(tmp_pa
     (tmp_path / "keys.conf").write_bytes(b"\xff\xfe")
     found = load(tmp_path / "keys.conf")
     assert not found.keys
-    assert "it is not valid UTF-8; the default keys stay" in found.errors[0]
+    assert "not valid UTF-8; using the default keys" in found.errors[0]
     (tmp_path / "keys.conf").unlink()
     (tmp_path / "keys.conf").mkdir()
     assert "Is a directory" in load(tmp_path / "keys.conf").errors[0]
