@@ -179,7 +179,7 @@ async def test_a_failed_build_does_not_push_itself_over_a_question() -> None:
         await until(pilot, lambda: said(app))
         assert isinstance(app.screen, ConfirmScreen)
         assert said(app)[0].startswith("ping: function.py, line 3: invalid syntax")
-        assert said(app)[0].endswith("B shows the output of the build")
+        assert said(app)[0].endswith("press B for the full build output")
 
 
 async def test_a_build_that_went_well_is_told_in_a_line_and_shown_on_demand() -> None:
