@@ -131,7 +131,7 @@ async def test_keys_in_a_log_prompt_wait_until_the_prompt_is_closed() -> None:
         burst(app, "l/slow\nwO")
         pane = app.tasks_screen.log_pane
         await until(pilot, lambda: pane.reader.line_filter.stream is Stream.OUT and pane.pattern == "slow")
-        assert not pane.ask.is_open
+        assert not pane.prompt.is_open
 
 
 async def test_pasted_text_keeps_its_place_among_keys() -> None:
