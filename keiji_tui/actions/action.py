@@ -19,7 +19,7 @@ class Risk(Enum):
     ENDING = "asks y/n if a run is live; press again to undo"
     REASON = "asks for a reason; press again to undo"
     CONFIRM = "asks y/n"
-    TYPED = "asks you to type the name"
+    TYPED = "asks for the name"
 
 
 class Scope(Enum):

@@ -60,7 +60,7 @@ async def test_footer_help_palette_and_reasons_name_them() -> None:
         await press(pilot, "escape", "t")
         await until(pilot, lambda: any("press t to enable it" in text for text in said(app)))
         link.die()
-        await until(pilot, sees(app, "press v to start it"))
+        await until(pilot, sees(app, "v starts it"))
         await press(pilot, "v")
         await until(pilot, lambda: link.starts == 1)
 

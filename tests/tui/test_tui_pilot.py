@@ -464,7 +464,7 @@ async def test_services_can_be_stopped_and_started() -> None:
     async with running(app) as pilot:
         await press(pilot, "4")
         await until(pilot, lambda: isinstance(app.screen, ServicesScreen))
-        await until(pilot, sees(app, "scheduler", "online", "bus carries directives"))
+        await until(pilot, sees(app, "scheduler", "online", "bus connects terminals"))
         await press(pilot, "j")
         await until(pilot, sees(app, "scheduler starts runs when they are due"))
         await press(pilot, "x", "y")
