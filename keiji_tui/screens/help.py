@@ -15,6 +15,7 @@ from keiji_tui.text.sanitise import plain
 
 _KEYS, _FEW_KEYS = 13, 4  # cells; on a narrow screen, long keys shift the text
 _NARROW = 50
+_RARELY_USED = 100  # position of actions that the footer never shows
 _SEVERAL = 3  # actions disabled for the same reason, which is then said once
 _TITLES = {
     Scope.TASK: "The selected task",
@@ -49,7 +50,7 @@ class HelpScreen(TextDialog):
         return all(action.disabled_reason(self._action_context) for action in actions_in(scope))
 
     def _section(self, scope: Scope, width: int) -> list[Content]:
-        actions = actions_in(scope)
+        actions = sorted(actions_in(scope), key=lambda action: action.footer or _RARELY_USED)
         lines = [section(_TITLES[scope])]
         shared = self._shared_reason(actions) if self._is_disabled(scope) else ""
         if shared:

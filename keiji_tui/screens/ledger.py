@@ -35,8 +35,8 @@ COLUMNS = (
     Column("when", "WHEN", 8, 12, 1),
     Column("what", "DIRECTIVE", 12, 48, 2),
     Column("stage", "STAGE", 8, 10, 3),
-    Column("sender", "WHO", 9, 14, 4),
-    Column("said", "WHAT IT SAID", 12, 100, 5),
+    Column("sender", "USER", 6, 20, 5),
+    Column("said", "ANSWER", 12, 100, 4, preferred_width=40, is_shrinkable=True),
     Column("command", "ON THE COMMAND LINE", 24, 60, 6),
 )
 _MARKS = {
@@ -205,7 +205,7 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             "when": Content.styled(self._when(entry.at), "$text-muted"),
             "what": Content.assemble((f"{plain(entry.verb)} ", "bold"), plain(entry.target)),
             "stage": Content.styled(entry.stage, style),
-            "sender": Content.styled(plain(entry.sender), "$text-muted"),
+            "sender": Content.styled(plain(entry.user or entry.sender), "$text-muted"),
             "said": Content.styled(plain(_gist(entry)), "$text-error" if is_bad else ""),
             "command": Content.styled(plain(entry.command), "$text-muted"),
         }

@@ -26,7 +26,7 @@ from keiji_tui.screens.log import RunLogScreen
 from keiji_tui.state import durations, run_history
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.run_history import HistoryRow
-from keiji_tui.text.format import format_clock, format_day_and_clock, format_elapsed, format_until
+from keiji_tui.text.format import format_clock, format_day_and_clock, format_elapsed, format_outcome, format_until
 from keiji_tui.text.sanitise import plain
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.columns import Column
@@ -39,14 +39,14 @@ _MEASURED = 200  # rows that determine the width of columns; describing all of t
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("due", "DUE", 8, 19, 1),
-    Column("began", "STARTED", 8, 19, 4),
+    Column("began", "STARTED", 8, 19, 5),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 3, align_right=True),
     Column("factor", "×USUAL", 6, 6, 6, align_right=True),
     Column("trigger", "BECAUSE", 8, 10, 7),
     Column("cpu", "CPU", 6, 8, 8, align_right=True),
     Column("memory", "MEMORY", 7, 8, 9, align_right=True),
-    Column("reason", "REASON", 16, 120, 5),
+    Column("reason", "REASON", 16, 120, 4, preferred_width=40),
 )
 _FITTED = ("due", "began", "ended", "reason")  # columns that are as wide as their content
 _MARKS = {
@@ -84,7 +84,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         self._note = ""
         self._wanted: dict[str, int] = {}
         self._wanted_on: object = None
-        self._told = ""
+        self._shown_reason = ""
         self._nothing: Content | None = None
 
     def new_sieve(self) -> ListFilter[HistoryRow]:
@@ -202,9 +202,9 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
     def _paint_reason(self) -> None:
         """Show the full reason of the selected run, for which its row may be too narrow."""
         row = self.row
-        text = row.summary(self._until_last(row.run)) if row else ""
-        if text != self._told:
-            self._told = text
+        text = row.summary(self._until_last(row.run)) if row and self._reason(row.run) else ""
+        if text != self._shown_reason:
+            self._shown_reason = text
             shown = self.query_one("#run-reason", Static)
             shown.set_class(bool(text), "-shown")
             shown.update(Content(text))
@@ -266,7 +266,12 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
 
     def _reason(self, run: Run) -> str:
-        return ": ".join(filter(None, (self._until_last(run).strip(), plain(render(run.reason, self.store.zone)))))
+        """Return the reason of an outcome; "" if the result says it already."""
+        reason = plain(render(run.reason, self.store.zone))
+        outcome = format_outcome(run.state, run.exit_code, run.signal)
+        if reason in (f"exit code {run.exit_code}", f"killed by {outcome}"):
+            reason = ""
+        return ": ".join(filter(None, (self._until_last(run).strip(), reason)))
 
 
 def _mark(run: Run) -> Content:

@@ -15,7 +15,7 @@ FIRST_LEFT = 10  # actions with a lower number are on the right
 
 
 class KeyBar(Widget):
-    """The bottom line. What does not fit is left out from the right; the help and the palette have everything."""
+    """The bottom line. Disabled actions are left out first if the space is short, then those used least."""
 
     DEFAULT_CSS = "KeyBar { height: 1; width: 1fr; padding: 0 1; text-wrap: nowrap; }"
 
@@ -37,14 +37,18 @@ class KeyBar(Widget):
 
     def render(self) -> Content:
         width = self.size.width
-        here = [_part(*item) for item in self._shown if item[0].footer >= FIRST_LEFT]
-        always = [_part(*item) for item in self._shown if item[0].footer < FIRST_LEFT]
-        while len(always) > 1 and _needed(here + always) > width:
-            always.pop()
-        while here and _needed(here + always) > width:
-            here.pop()
-        ahead, behind = Content(GAP).join(here), Content(GAP).join(always)
-        return Content.assemble(ahead, " " * (width - ahead.cell_length - behind.cell_length), behind)
+        shown = list(self._shown)
+        while len(shown) > 1 and _needed([_part(*item) for item in shown]) > width:
+            shown.remove(_least_useful(shown))
+        left = Content(GAP).join([_part(*item) for item in shown if item[0].footer >= FIRST_LEFT])
+        right = Content(GAP).join([_part(*item) for item in shown if item[0].footer < FIRST_LEFT])
+        return Content.assemble(left, " " * (width - left.cell_length - right.cell_length), right)
+
+
+def _least_useful(shown: Sequence[tuple[Action, str, bool]]) -> tuple[Action, str, bool]:
+    """Return the item to leave out next: the last disabled one, or else the one with the highest footer number."""
+    disabled = [item for item in shown if not item[2]]
+    return max(enumerate(disabled or shown), key=lambda pair: (pair[1][0].footer, pair[0]))[1]
 
 
 def _needed(parts: Sequence[Content]) -> int:
