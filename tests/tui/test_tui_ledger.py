@@ -29,7 +29,7 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
     async with running(app, (140, 30)) as pilot:
         await press(pilot, "5")
         await until(pilot, lambda: isinstance(app.screen, LedgerScreen))
-        await until(pilot, sees(app, "9 directives", "build report", "refused", "cron [ci]", "lost"))
+        await until(pilot, sees(app, "9 directives", "build report", "refused", "USER", "lost"))
         shown = text_of(app)
         assert "keiji task build report" in shown
         assert "function.py, line 3: invalid syntax" in shown
