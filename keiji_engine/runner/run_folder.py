@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 _ID_SUFFIX = ".id"
@@ -74,5 +73,5 @@ def _create_id(folder: Path) -> None:
     temporary = target.with_name(f"{target.name}.{os.getpid()}")
     # If the parent folder or the temporary file was deleted, the caller tries again.
     with contextlib.suppress(FileNotFoundError):
-        temporary.write_text(secrets.token_hex(_ID_DIGITS // 2), "ascii")
+        temporary.write_text(os.urandom(_ID_DIGITS // 2).hex(), "ascii")
         temporary.replace(target)

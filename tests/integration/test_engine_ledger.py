@@ -22,40 +22,36 @@ def ledger(installation: Installation) -> list[DirectiveView]:
     return list(reversed(installation.ask(p.GetDirectives(limit=100)).directives))
 
 
-def entries(installation: Installation, verb: str) -> list[DirectiveView]:
-    return [entry for entry in ledger(installation) if entry.verb == verb]
+def entries(installation: Installation, verb: str, target: str = "") -> list[DirectiveView]:
+    return [entry for entry in ledger(installation) if (entry.verb, entry.target) == (verb, target)]
 
 
-def test_a_directive_has_the_user_of_the_process_that_sent_it(installation: Installation) -> None:
-    installation.write("ping")
-    installation.start()
-    installation.do(p.BuildTask(task="ping"))
-    [entry] = entries(installation, "build")
+def test_a_directive_has_the_user_of_the_process_that_sent_it(shared: Installation) -> None:
+    shared.build("sent")
+    [entry] = entries(shared, "build", "sent")
     assert (entry.user, entry.sudo_user, entry.sender, entry.stage) == (USER, "", "test", "done")
 
 
 def test_a_directive_has_the_user_who_called_sudo_as_the_client_states(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    shared: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installation.build("ping")
-    installation.start()
+    shared.build("by_sudo")
     monkeypatch.setenv("SUDO_USER", "ann")
-    installation.do(p.Disable(task="ping"))
+    shared.do(p.Disable(task="by_sudo"))
     monkeypatch.delenv("SUDO_USER")
-    installation.do(p.Enable(task="ping"))
-    [disabled], [enabled] = entries(installation, "disable"), entries(installation, "enable")
+    shared.do(p.Enable(task="by_sudo"))
+    [disabled], [enabled] = entries(shared, "disable", "by_sudo"), entries(shared, "enable", "by_sudo")
     assert (disabled.user, disabled.sudo_user) == (USER, "ann")
     assert (enabled.user, enabled.sudo_user) == (USER, "")
 
 
-def test_a_client_cannot_state_another_user(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    installation.build("ping")
-    installation.start()
+def test_a_client_cannot_state_another_user(shared: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared.build("by_mallory")
     for name in ("USER", "LOGNAME", "USERNAME"):
         monkeypatch.setenv(name, "mallory")
     assert getpass.getuser() == "mallory"
-    installation.do(p.Disable(task="ping"))
-    [entry] = entries(installation, "disable")
+    shared.do(p.Disable(task="by_mallory"))
+    [entry] = entries(shared, "disable", "by_mallory")
     assert entry.user == USER
 
 
@@ -64,17 +60,16 @@ def test_a_directive_without_an_engine_has_the_user_of_the_command(
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "ann")
     installation.build("ping")
-    [entry] = entries(installation, "build")
+    [entry] = entries(installation, "build", "ping")
     assert (entry.user, entry.sudo_user) == (USER, "ann")
 
 
-def test_a_refused_directive_is_in_the_ledger_with_its_user(installation: Installation) -> None:
-    installation.start()
+def test_a_refused_directive_is_in_the_ledger_with_its_user(shared: Installation) -> None:
     with pytest.raises(TaskNotFound):
-        installation.do(p.RunTask(task="ping"))
-    [entry] = entries(installation, "run")
-    assert (entry.user, entry.stage, entry.target) == (USER, "refused", "ping")
-    assert "ping" in entry.lines[0]
+        shared.do(p.RunTask(task="unknown"))
+    [entry] = entries(shared, "run", "unknown")
+    assert (entry.user, entry.stage) == (USER, "refused")
+    assert "unknown" in entry.lines[0]
 
 
 def test_start_reload_and_stop_of_the_engine_are_in_the_ledger(installation: Installation) -> None:

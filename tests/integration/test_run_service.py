@@ -19,27 +19,25 @@ def function():
 """
 
 
-def test_the_reason_of_a_stopped_run_has_who_stopped_it_and_that_it_was_killed(installation: Installation) -> None:
-    installation.build("stubborn", IGNORES_SIGTERM, policy="Policy(stop_grace=0.25)")
-    installation.start()
-    installation.do(p.RunTask(task="stubborn"))
-    until(lambda: "begun" in installation.log("stubborn"), "the run ignores SIGTERM")
-    installation.do(p.StopRun(task="stubborn"))
-    [run] = installation.ended("stubborn")
+def test_the_reason_of_a_stopped_run_has_who_stopped_it_and_that_it_was_killed(shared: Installation) -> None:
+    shared.build("stubborn", IGNORES_SIGTERM, policy="Policy(stop_grace=0.25)")
+    shared.do(p.RunTask(task="stubborn"))
+    until(lambda: "begun" in shared.log("stubborn"), "the run ignores SIGTERM")
+    shared.do(p.StopRun(task="stubborn"))
+    [run] = shared.ended("stubborn")
     assert run.state is RunState.STOPPED
     assert run.reason == reason(Code.STOPPED, by="test", killed_after=0.25)
 
 
-def test_overlapping_runs_are_stopped_at_once_while_others_begin(installation: Installation) -> None:
+def test_overlapping_runs_are_stopped_at_once_while_others_begin(shared: Installation) -> None:
     policy = "Policy(stop_grace=0.6, overlap='allow')"
-    installation.build("stubborn", IGNORES_SIGTERM, "every(1).seconds", policy)
-    installation.start()
+    shared.build("stubborn", IGNORES_SIGTERM, "every(1).seconds", policy)
     for _ in range(4):
-        installation.do(p.RunTask(task="stubborn"))
-    until(lambda: installation.log("stubborn").count("begun") >= 5, "the runs ignore SIGTERM")
+        shared.do(p.RunTask(task="stubborn"))
+    until(lambda: shared.log("stubborn").count("begun") >= 5, "the runs ignore SIGTERM")
     before = time.monotonic()
-    installation.do(p.StopRun(task="stubborn"))
+    shared.do(p.StopRun(task="stubborn"))
     assert time.monotonic() - before < 2 * 0.6
-    assert len(installation.ended("stubborn", 5, RunState.STOPPED)) >= 5
-    installation.do(p.Disable(task="stubborn"))
-    assert not [run for run in installation.runs("stubborn") if run.is_live]
+    assert len(shared.ended("stubborn", 5, RunState.STOPPED)) >= 5
+    shared.do(p.Disable(task="stubborn"))
+    assert not [run for run in shared.runs("stubborn") if run.is_live]
