@@ -35,7 +35,7 @@ class DirectiveOutputScreen(TextDialog):
     def text(self, width: int) -> Content:
         entry = self._store.ledger.entries.get(self._directive_id)
         if entry is None:
-            return Content("\n").join([title("nothing is known of it any more"), Content("")])
+            return Content("\n").join([title("this directive is no longer in the ledger"), Content("")])
         what = f"{entry.verb} {plain(entry.target)}".strip()
         heading = Content.assemble((f"{what} ", "bold"), _stage(entry), close_hint())
         return Content("\n").join([heading, Content(""), *_output(entry, width)])
@@ -69,7 +69,7 @@ class BuildOutputScreen(LoadingDialog):
             return Content("\n\n").join([self._heading(entry), Content.styled(status, "$text-muted")])
         key = (BY_ID["build"].key, "bold $key")
         nothing = Content.assemble(
-            ("No build of it is in the ledger.\n\n", ""), key, " builds it, and what is said of that is kept here"
+            ("The ledger contains no build of this task.\n\n", ""), key, " builds it; the output is kept here"
         )
         return Content("\n\n").join([self._heading(entry), nothing])
 
@@ -82,14 +82,14 @@ class BuildOutputScreen(LoadingDialog):
 
 def _stage(entry: Entry, *, built: bool = False) -> Content:
     is_bad = entry.stage in (ledger.REFUSED, ledger.LOST, ledger.UNANSWERED)
-    words = {ledger.REFUSED: "failed", ledger.DONE: "went well"} if built else {}
+    words = {ledger.REFUSED: "failed", ledger.DONE: "succeeded"} if built else {}
     mark = "✗ " if is_bad else ""
     return Content.styled(f"{mark}{words.get(entry.stage, entry.stage)}", "$text-error" if is_bad else "$text-success")
 
 
 def _output(entry: Entry, width: int) -> list[Content]:
     lines: list[Content] = []
-    for number, line in enumerate(entry.lines or ("nothing was said of it",)):
+    for number, line in enumerate(entry.lines or ("no output",)):
         text = plain(line.replace("\t", "    "), _LONGEST)
         indent = len(text) - len(text.lstrip())
         # The first line of a refusal names the file, the line and the error.
@@ -103,7 +103,7 @@ def _output(entry: Entry, width: int) -> list[Content]:
 
 
 def _requested(entry: Entry) -> str:
-    who = f"asked for by {plain(entry.sender)}" if entry.sender else "asked for"
+    who = f"requested by {plain(entry.sender)}" if entry.sender else "requested"
     if entry.completed_at is None:
         return who
     return f"{who}, took {format_measurement(max(0.0, (entry.completed_at - entry.at).total_seconds()))}"

@@ -40,7 +40,7 @@ from keiji_tui.widgets.text_view import TextView
 
 INSTANTS = 10
 _RUNS = 5  # latest runs with a line of their own
-_LABEL = 13
+_LABEL = 14
 _WIDEST = 100  # cells; longer lines are hard to read
 
 
@@ -92,7 +92,7 @@ class DetailScreen(LoadingScreen):
         width = max(12, min(self.query_one(TextView).size.width - 3, _WIDEST))
         # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
-        lines = list(self._lines(task, as_of, width)) if task else [Content("there is no such task any more")]
+        lines = list(self._lines(task, as_of, width)) if task else [Content("this task no longer exists")]
         self.query_one(TextView).set_lines(lines, [number for number, line in enumerate(lines) if not line])
 
     def on_resize(self) -> None:
@@ -104,10 +104,10 @@ class DetailScreen(LoadingScreen):
     def _lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         yield from self._state(task, now, width)
         if task.description:
-            yield from _row("what for", plain(task.description), width)
+            yield from _row("description", plain(task.description), width)
         yield from _section("Schedule")
         yield from _row("when", plain(task.schedule_description) or "none before the first build", width)
-        yield from _row("stored as", plain(task.schedule), width, "$text-muted")
+        yield from _row("stored form", plain(task.schedule), width, "$text-muted")
         yield from _row("zone", self._zone(task), width, "$text-muted")
         yield from _row("policy", plain(task.policy) or "none before the first build", width)
         yield from self._next(task, now, width)
@@ -145,7 +145,7 @@ class DetailScreen(LoadingScreen):
     def _next(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         found = self._upcoming
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
-        yield from _section("Next ten" + (", if it ran" if is_kept_back else ""))
+        yield from _section(f"Next {INSTANTS} runs" + (", if it ran" if is_kept_back else ""))
         if found is None:
             unknown = "none before the first build" if task.build is None else self.loader.status
             yield from hanging(Content("  "), unknown, width, "$text-muted")
@@ -175,7 +175,7 @@ class DetailScreen(LoadingScreen):
             return
         paths = ", ".join(plain(path) for path in task.source_changes[:20])
         more = len(task.source_changes) - 20
-        text = f"◆ differ: {paths}" + (f" and {more} more" if more > 0 else "")
+        text = f"◆ {len(task.source_changes)} changed: {paths}" + (f" and {more} more" if more > 0 else "")
         yield from _row("sources", text, width, "$text-warning")
         yield from _row("error", plain(task.source_error), width, "$text-error")
         keys = f"{BY_ID['difference'].key} shows the difference, {BY_ID['build'].key} builds and restarts"
@@ -183,13 +183,14 @@ class DetailScreen(LoadingScreen):
 
     def _runs(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         if not task.recent:
-            yield from hanging(Content("  "), f"it never ran – {BY_ID['run'].key} runs it now", width, "$text-muted")
+            hint = f" – {BY_ID['run'].key} runs it now" if task.build else ""
+            yield from hanging(Content("  "), f"no runs yet{hint}", width, "$text-muted")
             return
         shown = run_bars(task.recent[-max(1, width - _LABEL - 2) :])
         yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
         usually = durations.median_duration(task.recent)
         if usually is not None:
-            yield from _row("usually", f"{format_measurement(usually)} (the median of those that went well)", width)
+            yield from _row("median", f"{format_measurement(usually)} (successful runs)", width)
         for run in reversed(task.recent[-_RUNS:]):
             yield from self._run(run, usually, now, width)
         yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")

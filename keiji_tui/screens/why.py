@@ -64,7 +64,7 @@ class WhyScreen(LoadingDialog):
     def text(self, width: int) -> Content:
         task = self.store.tasks.get(self.slug)
         if task is None:
-            return Content("\n\n").join([title("why ", self.slug), Content("there is no such task any more")])
+            return Content("\n\n").join([title("why ", self.slug), Content("this task no longer exists")])
         parts = [title("why ", plain(task.name))]
         note = self._staleness() or self._note
         if note:
@@ -95,7 +95,7 @@ class WhyScreen(LoadingDialog):
             return
         zone = zone_of(found.zone, self.store.zone)
         yield section("Next")
-        note = " · ".join(filter(None, (f"by the clocks of {plain(found.zone)}", note)))
+        note = " · ".join(filter(None, (f"in {plain(found.zone)}", note)))
         yield from hanging(Content("  "), note, width, "$text-muted")
         if not found.instants:
             yield Content.styled("  never again", "$text-muted")

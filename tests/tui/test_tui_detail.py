@@ -53,8 +53,8 @@ async def test_a_page_has_all_that_is_known_of_a_task() -> None:
             "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7", "Europe/Berlin, its own",
             "held after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
             "3f9a2c1e00000000", "Sat 11:31, 3d ago; 4 files, imported in 0.043s",
-            "◆ differ: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the difference",
-            "usually    8.5s", "×2.9", "exit 2",
+            "◆ 2 changed: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the difference",
+            "median      8.5s (successful runs)", "×2.9", "exit 2",
             "~/.local/state/keiji/log/tasks/import_orders/import_orders.log", "~/keiji/tasks/import_orders",
         ):  # fmt: skip
             await until(pilot, sees(app, words), words)
@@ -72,7 +72,7 @@ async def test_keys_of_the_task_work_on_its_page() -> None:
         await press(pilot, "escape")
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         link.happen(TaskRemoved(slug="ping"))
-        await until(pilot, sees(app, "there is no such task any more"))
+        await until(pilot, sees(app, "this task no longer exists"))
         await press(pilot, "r")
         await until(pilot, lambda: "no task is selected" in said(app))
 
@@ -86,7 +86,8 @@ async def test_a_task_without_a_build_says_which_key_makes_one() -> None:
     app = center(link)
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")
-        await until(pilot, sees(app, "◌ not built", "none yet – b builds it", "it never ran"))
+        await until(pilot, sees(app, "◌ not built", "none yet – b builds it", "no runs yet"))
+        assert "runs it now" not in text_of(app)
 
 
 async def test_the_page_scrolls_and_keeps_its_place_while_things_change() -> None:
@@ -110,7 +111,7 @@ async def test_the_page_stays_while_the_engine_is_away_and_says_what_is_known_he
     explained(link, kept_back()[0])
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")
-        await until(pilot, sees(app, "Next ten, if it ran", "Sun 29 Nov"))
+        await until(pilot, sees(app, "Next 10 runs, if it ran", "Sun 29 Nov"))
         link.die()
         await until(pilot, sees(app, "as it was", "the engine is offline: nothing runs", "Sun 29 Nov"))
         assert app.base_screen.has_class("stale")
