@@ -18,6 +18,7 @@ from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.screens.base import ScreenContext
+from keiji_tui.screens.failure import failure_lines
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
@@ -102,6 +103,7 @@ class DetailScreen(LoadingScreen):
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        yield from failure_lines(task, now, self.store.zone, width)
         yield from self._state(task, now, width)
         if task.description:
             yield from _row("description", plain(task.description), width)

@@ -16,6 +16,7 @@ from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions.bindings import closing_binding
 from keiji_tui.screens.base import ScreenContext
+from keiji_tui.screens.failure import failure_lines
 from keiji_tui.screens.instants import instants, zone_of
 from keiji_tui.screens.loading import LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
@@ -70,6 +71,7 @@ class WhyScreen(LoadingDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
+        parts += failure_lines(task, self.now, self.store.zone, width)
         for reason in self._reasons if self._reasons is not None else self.store.reasons(task, self.now):
             parts += _reason(reason, task.slug, self.store.zone, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
+import msgspec
 import pytest
 from fake_link import FakeLink
 from piloting import choose, press, running, said, sees, text_of, verbs
-from scenes import PAUSE, before, center, explained, kept_back, live, recent, snapshot, task
+from scenes import NOW, PAUSE, before, center, explained, kept_back, live, recent, snapshot, task
 from waiting import until
 
 from keiji.errors import NotBuilt
+from keiji.reasons import Code, reason
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_engine.bus.protocol import ActiveBuild, Disable, RunTask, TaskChanged, TaskRemoved, Upcoming
 from keiji_tui.screens.detail import DetailScreen
+from keiji_tui.screens.failure import failure_lines
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.state import durations
 from keiji_tui.widgets.text_view import TextView
@@ -156,3 +159,18 @@ def test_there_is_no_usual_before_there_are_three_runs_that_went_well() -> None:
     assert durations.median_duration(recent(1, 2, "x", "x")) is None
     assert durations.median_duration(recent(1, 2, 9, "x")) == 2
     assert durations.median_duration(recent(0, 0, 0)) == 0.001
+
+
+def test_the_failure_comes_first_with_its_reason_and_since_when() -> None:
+    cause = reason(Code.EXCEPTION, type="ValueError", message="boom", file="function.py", line=12)
+    runs = recent(8, "x", "x", ended=before(minutes=21))
+    failing = task("a", is_error=True, recent=(*runs[:-1], msgspec.structs.replace(runs[-1], reason=cause)))
+    lines = [line.plain for line in failure_lines(failing, NOW, UTC, 80)]
+    assert lines[0] == "✗ the last run failed 21m ago: exit 2"
+    assert "ValueError: boom" in lines[1]
+    assert "function.py:12" in lines[1]
+    assert lines[2].strip().startswith("failing since today ")
+    assert lines[2].endswith(", for 2 runs in a row")
+    assert not list(failure_lines(task("a", recent=recent(8, "x", 9)), NOW, UTC, 80))
+    always = failure_lines(task("a", is_error=True, recent=recent("x", "x")), NOW, UTC, 80)
+    assert list(always)[-1].plain.endswith("for at least 2 runs in a row")
