@@ -94,6 +94,7 @@ class _Group:
 
     operations: tuple[Operation, ...]
     outcome: asyncio.Future[Changes]
+    flush: bool
 
 
 class _ActiveFiles(Mapping[str, Mapping[str, str]]):
@@ -174,11 +175,14 @@ class EngineState:
 
     # ── changing ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def apply(self, *operations: Operation) -> Changes:
+    async def apply(self, *operations: Operation, flush: bool = True) -> Changes:
         """Commit operations in one transaction, update the memory, publish; return what changed.
 
         Groups of operations take effect in the order of the calls. A caller that is cancelled does not revoke its
         group.
+
+        Args:
+            flush: whether the changes are on the disk when this returns; see `Database.write`.
 
         Raises:
             OutcomeUnknown: the commit failed. What was stored is read back before the next operation.
@@ -190,7 +194,7 @@ class EngineState:
             raise StorageError("the engine is shutting down")
         outcome: asyncio.Future[Changes] = asyncio.get_running_loop().create_future()
         outcome.add_done_callback(_mark_retrieved)
-        self._groups.append(_Group(operations, outcome))
+        self._groups.append(_Group(operations, outcome, flush))
         self._wakeup.set()
         return await asyncio.shield(outcome)
 
@@ -256,7 +260,9 @@ class EngineState:
 
     async def _commit(self, groups: list[_Group]) -> None:
         try:
-            outcomes = await self._store.write_batch([group.operations for group in groups])
+            outcomes = await self._store.write_batch(
+                [group.operations for group in groups], flush=any(group.flush for group in groups)
+            )
         except Exception as error:  # noqa: BLE001 - whatever it was, the callers must not wait forever
             outcomes = [error] * len(groups)
         changed: dict[str, None] = {}

@@ -81,11 +81,13 @@ class SimulatedStore(AsyncStore):
     async def read(self, query: Query[T]) -> T:
         return self.read_now(query)
 
-    async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+    async def write_batch(
+        self, batch: Sequence[Sequence[Operation]], *, flush: bool = True
+    ) -> list[Changes | Exception]:
         if self.is_killed or self.crash_at is CrashPoint.BEFORE_COMMIT:
             self.is_killed = True
             raise Crash
-        outcomes = self._open_store.write_batch(batch)
+        outcomes = self._open_store.write_batch(batch, flush=flush)
         if self.crash_at is CrashPoint.AFTER_COMMIT:
             self.is_killed = True
             raise Crash

@@ -142,7 +142,9 @@ class Dispatcher:
         is_uncertain = False  # whether it may be in the ledger because of an earlier attempt
         while True:
             try:
-                changes = await self._context.state.apply(partial(_insert, directive, peer, received_at))
+                # A power failure may undo this, but only with all that followed, and no client survives it.
+                insert = partial(_insert, directive, peer, received_at)
+                changes = await self._context.state.apply(insert, flush=False)
             except StorageError as error:
                 if not is_uncertain and not isinstance(error, OutcomeUnknown):
                     raise

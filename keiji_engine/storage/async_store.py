@@ -41,9 +41,11 @@ class AsyncStore:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         return await self._call(lambda store: store.read(query))
 
-    async def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+    async def write_batch(
+        self, batch: Sequence[Sequence[Operation]], *, flush: bool = True
+    ) -> list[Changes | Exception]:
         """Commit groups of operations together; see `Store.write_batch`."""
-        return await self._call(lambda store: store.write_batch(batch))
+        return await self._call(lambda store: store.write_batch(batch, flush=flush))
 
     async def check(self, *, deep: bool = False) -> None:
         """Raise StorageError if the database is certainly not usable, or not ours any more; see `Store.check`."""

@@ -53,6 +53,7 @@ class Database:
     def __init__(self, engine: sa.Engine, name: str, secret: str = "", file: SqliteFile | None = None) -> None:
         self._engine = engine
         self._writing = engine.execution_options(keiji_writes=True)
+        self._writing_without_flush = engine.execution_options(keiji_writes=True, keiji_flushes=False)
         self._name = name
         self._secret = secret
         self._file = file
@@ -144,8 +145,12 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self, *, flush: bool = True) -> Iterator[sa.Connection]:
         """One transaction that may change rows; all of it takes effect, or nothing.
+
+        Args:
+            flush: whether the changes are on the disk when this returns. Otherwise, a power failure (but no crash of a
+                process) may undo them until a later transaction is flushed; it never undoes that one alone.
 
         Raises:
             Unreachable: the transaction could not begin.
@@ -155,7 +160,8 @@ class Database:
         self._check_file()
         with contextlib.ExitStack() as stack:
             with self._translated(Unreachable):
-                connection = stack.enter_context(self._writing.connect())
+                engine = self._writing if flush else self._writing_without_flush
+                connection = stack.enter_context(engine.connect())
                 transaction = connection.begin()
             with self._translated(StorageError):
                 try:
@@ -233,6 +239,10 @@ def _hint(text: str) -> str:
 
 # ── SQLite ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+_FLUSHED = "FULL"  # each commit waits for the disk
+_NOT_FLUSHED = "NORMAL"  # in WAL mode, a commit does not wait; the next flushed one includes it
+_LEVEL = "keiji_synchronous"  # of a connection, in its info
+
 
 def _open_sqlite(path: Path) -> Database:
     engine = sa.create_engine(
@@ -272,14 +282,19 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
     # A claim must be on the disk before its run starts, and a result before its run file is removed.
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {_FLUSHED}")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     # A transaction that reads first fails at its first write if another one wrote in between; IMMEDIATE waits.
-    writes = connection.get_execution_options().get("keiji_writes")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("keiji_writes"):
+        level = _FLUSHED if options.get("keiji_flushes", True) else _NOT_FLUSHED
+        if connection.info.get(_LEVEL, _FLUSHED) != level:
+            connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+            connection.info[_LEVEL] = level
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("keiji_writes") else "BEGIN")
 
 
 @contextlib.contextmanager
@@ -315,7 +330,13 @@ def connect_postgresql(text: str) -> Database:
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
     except ImportError as error:
         raise StorageError(f"{name}: its driver is not installed", hint="pip install 'keiji[postgresql]'") from error
+    sa.event.listen(engine, "begin", _begin_postgresql)
     return Database(engine, name, secret)
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if not connection.get_execution_options().get("keiji_flushes", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _open_postgresql(text: str) -> Database:

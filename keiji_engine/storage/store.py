@@ -105,18 +105,21 @@ class Store:
             raise outcome
         return outcome
 
-    def write_batch(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+    def write_batch(self, batch: Sequence[Sequence[Operation]], *, flush: bool = True) -> list[Changes | Exception]:
         """Commit several groups of operations together; each group takes effect as a whole or not at all.
 
         Returns for each group its changes, or the error for which it had no effect, or `OutcomeUnknown`. If the
         database rejects a statement, each group is committed in a transaction of its own, so that only the faulty one
         fails.
+
+        Args:
+            flush: whether the changes are on the disk when this returns; see `Database.write`.
         """
         if len(batch) == 1:
-            return [self._write_alone(batch[0])]
+            return [self._write_alone(batch[0], flush=flush)]
         outcomes: list[Changes | Exception] = []
         try:
-            with self._database.write() as connection:
+            with self._database.write(flush=flush) as connection:
                 self._installation.claim(connection)
                 for operations in batch:
                     transaction = Transaction(connection, self._ids, self._revisions, self.run_origin)
@@ -138,14 +141,14 @@ class Store:
             return _failures(error, len(batch))
         except StorageError:
             self._revisions.rollback()
-            return self._write_separately(batch)
+            return self._write_separately(batch, flush=flush)
         self._revisions.commit()
         return outcomes
 
-    def _write_separately(self, batch: Sequence[Sequence[Operation]]) -> list[Changes | Exception]:
+    def _write_separately(self, batch: Sequence[Sequence[Operation]], *, flush: bool) -> list[Changes | Exception]:
         outcomes: list[Changes | Exception] = []
         for operations in batch:
-            outcome = self._write_alone(operations)
+            outcome = self._write_alone(operations, flush=flush)
             if isinstance(
                 outcome, Unreachable | ForeignDatabase
             ):  # each further attempt could take until the connection times out
@@ -153,10 +156,10 @@ class Store:
             outcomes.append(outcome)
         return outcomes
 
-    def _write_alone(self, operations: Sequence[Operation]) -> Changes | Exception:
+    def _write_alone(self, operations: Sequence[Operation], *, flush: bool) -> Changes | Exception:
         changes = Changes()
         try:
-            with self._database.write() as connection:
+            with self._database.write(flush=flush) as connection:
                 self._installation.claim(connection)
                 transaction = Transaction(connection, self._ids, self._revisions, self.run_origin)
                 changes = transaction.changes

@@ -15,6 +15,7 @@ from repositories import Repositories
 from keiji.errors import StorageError
 from keiji.paths import Paths
 from keiji.settings import Settings
+from keiji_engine.storage.database import Database
 from keiji_engine.storage.store import Store
 
 
@@ -28,6 +29,17 @@ def test_both_spellings_of_the_scheme_are_accepted(settings: Settings, paths: Pa
         store = Store.open(Settings(db_url=scheme + settings.db_url.removeprefix("postgresql")), paths)
         assert store.read(lambda transaction: transaction.tasks.all()) == []
         store.close()
+
+
+def test_only_a_commit_that_must_not_be_lost_waits_for_the_disk(settings: Settings, paths: Paths) -> None:
+    flushing = Settings(db_url=f"{settings.db_url}&options=-c%20synchronous_commit%3Don")  # the test server does not
+    database = Database.open(flushing, paths)
+    modes = []
+    for flush in (True, False, True):
+        with database.write(flush=flush) as connection:
+            modes.append(connection.exec_driver_sql("SHOW synchronous_commit").scalar())
+    assert modes == ["on", "off", "on"]
+    database.close()
 
 
 def test_the_next_call_works_after_the_server_dropped_every_connection(

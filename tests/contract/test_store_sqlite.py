@@ -41,6 +41,17 @@ def test_every_connection_has_the_safe_modes(settings: Settings, paths: Paths) -
     database.close()
 
 
+def test_only_a_commit_that_must_not_be_lost_waits_for_the_disk(settings: Settings, paths: Paths) -> None:
+    database = Database.open(settings, paths)
+    modes = []
+    for flush in (True, False, False, True):
+        with database.write(flush=flush) as connection:
+            modes.append(connection.exec_driver_sql("PRAGMA synchronous").scalar())
+    full, normal = 2, 1
+    assert modes == [full, normal, normal, full]
+    database.close()
+
+
 def test_the_folder_of_the_database_is_private(paths: Paths) -> None:
     Store.open(Settings(), paths).close()
     assert paths.database.parent.stat().st_mode & 0o777 == 0o700

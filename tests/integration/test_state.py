@@ -100,6 +100,19 @@ def faults() -> Iterator[Faults]:
         sa.event.remove(sa.Engine, event, listener)
 
 
+@pytest.fixture
+def commits_that_flush() -> Iterator[list[bool]]:
+    """Whether each commit on SQLite waits for the disk."""
+    commits: list[bool] = []
+
+    def commit(connection: sa.Connection) -> None:
+        commits.append(connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2)
+
+    sa.event.listen(sa.Engine, "commit", commit)
+    yield commits
+    sa.event.remove(sa.Engine, "commit", commit)
+
+
 @dataclass
 class Harness:
     """A state with a store and a subscriber."""
@@ -714,6 +727,16 @@ async def test_closing_ends_while_the_database_is_away(harness: Harness, faults:
     await harness.state.close()
     with pytest.raises(StorageError, match="the database is away"):
         await call
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+async def test_the_entry_of_a_directive_is_flushed_with_its_first_change(
+    harness: Harness, commits_that_flush: list[bool]
+) -> None:
+    dispatcher = Dispatcher(Context(harness.paths, Settings, harness.state, lambda: NOW), lambda _: None)
+    await dispatcher.perform(p.PauseSystem(reason="moving"), UNKNOWN_PEER)
+    entry, change, reply = commits_that_flush
+    assert (entry, change, reply) == (False, True, True)
 
 
 @pytest.mark.parametrize("fails", ["before", "after"])
