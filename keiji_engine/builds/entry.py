@@ -7,7 +7,7 @@ Every build contains a copy of this file. It imports as little as possible, beca
 import os
 import sys
 
-USAGE = "usage: --run (call the function) or --schedule (show when it is due)"
+USAGE = "usage: {program} --run (call the function) or {program} --schedule (show when it is due)"
 
 
 def run(source: str) -> int:
@@ -178,16 +178,25 @@ def show_schedule(source: str) -> int:
     """Print a description of the schedule in ``source`` and its next five instants; return the exit code."""
     from datetime import UTC, datetime
     from itertools import islice
+    from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from keiji.policy import Policy
+    from keiji.schedule import from_dict
+    from keiji_engine.builds.validate_child import InvalidSources, Validator
 
     zone = _zone(source)
     sys.path.insert(0, source)
-    module = __import__("schedule")
-    policy = getattr(module, "policy", None) or Policy()
+    validator = Validator(Path(source))
+    try:
+        module, _ = validator.import_module("schedule")
+        data, _ = validator.evaluate_schedule(module)
+        policy = Policy.from_dict(validator.read_policy(module))
+    except InvalidSources as error:
+        _print_error(str(error))
+        return 1
     now = datetime.now(UTC)
-    schedule = module.schedule().with_context(policy.schedule_context(anchor=now, zone=zone))
+    schedule = from_dict(data).with_context(policy.schedule_context(anchor=now, zone=zone))
     print(schedule.describe())  # noqa: T201
     for due in islice(schedule.preview(now), 5):
         shown = due.at.astimezone(ZoneInfo(schedule.context.zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
@@ -212,16 +221,20 @@ def _zone(source: str) -> str:
     return find_local_zone().name
 
 
-def main(source: str, arguments: list[str]) -> int:
-    """Run the command line ``arguments`` for the task in ``source``; return the exit code."""
+def main(source: str, arguments: list[str], program: str) -> int:
+    """Run the command line ``arguments`` for the task in ``source``; return the exit code.
+
+    Args:
+        program: what the user has typed before the arguments, for the usage message.
+    """
     if arguments == ["--run"]:
         return run(source)
     if arguments == ["--schedule"]:
         return show_schedule(source)
-    print(USAGE, file=sys.stderr)  # noqa: T201
+    print(USAGE.format(program=program), file=sys.stderr)  # noqa: T201
     return 2
 
 
 if __name__ == "__main__":
     build = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH120
-    sys.exit(main(os.path.join(build, "src"), sys.argv[1:]))  # noqa: PTH118
+    sys.exit(main(os.path.join(build, "src"), sys.argv[1:], sys.argv[0]))  # noqa: PTH118

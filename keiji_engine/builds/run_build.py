@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keiji.errors import KeijiError
+from keiji_engine.builds.entry import USAGE
 from keiji_engine.builds.environment import read_env
 from keiji_engine.builds.switch import source_of
 
@@ -21,6 +22,9 @@ def main(script: str, arguments: Sequence[str]) -> int:
             belongs to no task, and so has no ``.env``.
         arguments: ``--run`` or ``--schedule``.
     """
+    if list(arguments) not in (["--run"], ["--schedule"]):
+        print(USAGE.format(program=script), file=sys.stderr)  # noqa: T201
+        return 2
     folder = Path(os.path.realpath(script)).parent
     source = source_of(Path(os.path.abspath(script)))
     try:

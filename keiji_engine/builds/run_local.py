@@ -26,7 +26,7 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
             command = [sys.executable, *PYTHON_OPTIONS, "-m", __spec__.name, str(folder), *arguments]
             os.execve(sys.executable, command, os.environ | values)
         os.environ.update(values)
-        return entry.main(str(folder), arguments)
+        return entry.main(str(folder), arguments, "python main.py")
     except KeijiError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 1

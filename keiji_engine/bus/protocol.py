@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime
-from typing import Generic, TypeVar, cast, get_args, get_origin
+from functools import cache
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -347,8 +348,14 @@ class Directive(Request[Done], frozen=True, kw_only=True):
     @property
     def options(self) -> dict[str, str | bool]:
         """The fields other than those of `Request` and the target, if their values differ from the defaults."""
-        fields = [field for field in msgspec.structs.fields(self) if field.name not in _COMMON_FIELDS]
-        return {field.name: value for field in fields if (value := getattr(self, field.name)) != field.default}
+        options = ((name, getattr(self, name), default) for name, default in _option_defaults(type(self)))
+        return {name: value for name, value, default in options if value != default}
+
+
+@cache
+def _option_defaults(directive: type[Directive]) -> tuple[tuple[str, Any], ...]:
+    fields = msgspec.structs.fields(directive)
+    return tuple((field.name, field.default) for field in fields if field.name not in _COMMON_FIELDS)
 
 
 _TARGET_FIELDS = ("task", "service", "name")

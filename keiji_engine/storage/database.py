@@ -206,9 +206,13 @@ class Database:
         return text.replace(self._secret, "…") if self._secret else text
 
 
-def insert_unless_known(connection: sa.Connection, table: sa.Table) -> Any:
-    """Return an INSERT that skips rows whose unique key is already in the table."""
-    if connection.dialect.name == "sqlite":
+def insert_unless_known(dialect: str, table: sa.Table) -> Any:
+    """Return an INSERT that skips rows whose unique key is already in the table.
+
+    Args:
+        dialect: the name of the dialect of SQLAlchemy.
+    """
+    if dialect == "sqlite":
         from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
         return sqlite_insert(table).on_conflict_do_nothing()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,6 +15,12 @@ from keiji_engine.storage.rows import StoredDirective, readable, to_directive
 from keiji_engine.storage.tables import directives
 
 ACCEPTED = "accepted"
+
+# Built once: every directive executes them before anything else happens.
+_GET = sa.select(directives).where(directives.c.id == sa.bindparam("directive_id"))
+_COMPLETE = sa.update(directives).where(
+    directives.c.id == sa.bindparam("directive_id"), directives.c.completed_at.is_(None)
+)
 
 
 class DirectiveRepository:
@@ -44,19 +52,19 @@ class DirectiveRepository:
         Returns:
             None if it is new, otherwise the known one.
         """
-        addition = insert_unless_known(self._connection, directives).values(
-            id=directive_id,
-            verb=verb,
-            target=target,
-            sender=sender,
-            stage=ACCEPTED,
-            reply=b"",
-            received_at=received_at,
-            options=dict(options) if options else None,
-            user=user,
-            sudo_user=sudo_user,
-        )
-        if self._connection.scalar(addition.returning(directives.c.id)) is not None:
+        values = {
+            "id": directive_id,
+            "verb": verb,
+            "target": target,
+            "sender": sender,
+            "stage": ACCEPTED,
+            "reply": b"",
+            "received_at": received_at,
+            "options": dict(options) if options else None,
+            "user": user,
+            "sudo_user": sudo_user,
+        }
+        if self._connection.scalar(_insertion(self._connection.dialect.name), values) is not None:
             return None
         known = self.get(directive_id)
         assert known is not None, "the insert found it"
@@ -65,8 +73,8 @@ class DirectiveRepository:
 
     def complete(self, directive_id: str, stage: str, reply: bytes, at: datetime) -> None:
         """Record the outcome of a directive and its encoded reply. A completed directive stays as it is."""
-        pending = sa.and_(directives.c.id == directive_id, directives.c.completed_at.is_(None))
-        self._connection.execute(sa.update(directives).where(pending).values(stage=stage, reply=reply, completed_at=at))
+        values = {"directive_id": directive_id, "stage": stage, "reply": reply, "completed_at": at}
+        self._connection.execute(_COMPLETE, values)
 
     def latest(self, limit: int) -> list[StoredDirective]:
         """Return the directives that were received last, newest first."""
@@ -75,6 +83,10 @@ class DirectiveRepository:
 
     def get(self, directive_id: str) -> StoredDirective | None:
         """Return a directive; None if the ledger does not have it."""
-        query = sa.select(directives).where(directives.c.id == directive_id)
-        row = self._connection.execute(query).mappings().one_or_none()
+        row = self._connection.execute(_GET, {"directive_id": directive_id}).mappings().one_or_none()
         return to_directive(row) if row is not None else None
+
+
+@cache
+def _insertion(dialect: str) -> Any:
+    return insert_unless_known(dialect, directives).returning(directives.c.id)

@@ -24,6 +24,7 @@ _OWNER = "owner"
 _ID_LENGTH = 32  # hexadecimal digits
 _Owner = dict[str, str]
 _SELECT_OWNER = sa.select(system_state.c.value).where(system_state.c.name == _OWNER)
+_LOCK_OWNER = _SELECT_OWNER.with_for_update(read=True)
 
 
 class ForeignDatabase(StorageError):
@@ -49,7 +50,9 @@ class Installation:
         """
         owner = self._owner(connection)
         if owner is None:
-            addition = insert_unless_known(connection, system_state).values(name=_OWNER, value=self._description())
+            addition = insert_unless_known(connection.dialect.name, system_state).values(
+                name=_OWNER, value=self._description()
+            )
             connection.execute(addition)
             owner = self._owner(connection)
         self._check(owner)
@@ -84,7 +87,7 @@ class Installation:
             return True
 
     def _owner(self, connection: sa.Connection) -> _Owner | None:
-        owner: _Owner | None = connection.scalar(_SELECT_OWNER.with_for_update(read=True))
+        owner: _Owner | None = connection.scalar(_LOCK_OWNER)
         return owner
 
     def _check(self, owner: _Owner | None) -> None:

@@ -78,7 +78,7 @@ class RunRepository:
         extended = [(claim, self._extend(claim, owners[claim.task])) for claim in claims if claim.continues]
         done = {id(claim) for claim, run in extended if run is not None}
         claims = [claim for claim in claims if id(claim) not in done]
-        addition = insert_unless_known(self._connection, runs).returning(runs)
+        addition = insert_unless_known(self._connection.dialect.name, runs).returning(runs)
         values = [
             self._row(
                 owners[claim.task].id,

@@ -21,6 +21,7 @@ from keiji_engine.storage.rows import from_pause, readable, to_build, to_task
 from keiji_engine.storage.set_back import next_not_run
 from keiji_engine.storage.tables import builds, is_open, runs, tasks
 
+_UPDATE = sa.update(tasks).where(tasks.c.slug == sa.bindparam("key")).returning(tasks)  # columns: the parameters
 _CLEARED_ERROR: dict[str, Any] = {"is_error": False, "error": None, "failures": 0, "held_at": None}
 
 
@@ -39,7 +40,7 @@ class TaskRepository:
         Raises:
             TaskExists: the name or the slug is taken.
         """
-        addition = insert_unless_known(self._connection, tasks).values(
+        addition = insert_unless_known(self._connection.dialect.name, tasks).values(
             task_id=str(uuid.uuid4()),
             name=name,
             slug=slug,
@@ -84,7 +85,7 @@ class TaskRepository:
             "created_at": build.created_at,
             "activated_at": now,
         }
-        addition = insert_unless_known(self._connection, builds).values(values)
+        addition = insert_unless_known(self._connection.dialect.name, builds).values(values)
         if self._connection.scalar(addition.returning(builds.c.hash)) is None:
             known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
             self._connection.execute(sa.update(builds).where(known).values(activated_at=now))
@@ -224,8 +225,7 @@ class TaskRepository:
         return task
 
     def _update(self, slug: str, **values: Any) -> Task:
-        change = sa.update(tasks).where(tasks.c.slug == slug).values(**values).returning(tasks)
-        row = self._connection.execute(change).mappings().one_or_none()
+        row = self._connection.execute(_UPDATE, {"key": slug, **values}).mappings().one_or_none()
         if row is None:
             raise TaskNotFound.named(slug)
         return self._record(row)

@@ -227,4 +227,8 @@ def test_the_entry_script_imports_few_modules(run: Run) -> None:
 def test_usage_is_printed_to_standard_error(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, entry.__file__, "--unknown"], capture_output=True, text=True, check=False)
 
-    assert (result.returncode, result.stdout, result.stderr) == (2, "", entry.USAGE + os.linesep)
+    assert (result.returncode, result.stdout, result.stderr) == (
+        2,
+        "",
+        entry.USAGE.format(program=entry.__file__) + "\n",
+    )

@@ -108,7 +108,29 @@ def test_main_shows_its_usage(tmp_path: Path) -> None:
     completed = _run_main(tmp_path / "new", "--unknown")
 
     assert completed.returncode == 2
-    assert completed.stderr.startswith("usage: --run")
+    assert completed.stderr.startswith("usage: python main.py --run (call the function) or python main.py --schedule")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error"),
+    [
+        (
+            "every(5).minutes",
+            "schedule.py, line 2: schedule() returned nothing; return every(10).seconds, for example\n",
+        ),
+        ("return every(5)", "schedule.py, line 2: schedule() returned every(5) without a unit"),
+        ("return every(0).minutes", "schedule.py, line 3: every(0)"),
+        ("return 1 / 0", "schedule.py, line 3: ZeroDivisionError: division by zero\n    return 1 / 0\n"),
+    ],
+)
+def test_main_shows_why_a_schedule_is_invalid(tmp_path: Path, schedule: str, error: str) -> None:
+    create_task_folder(tmp_path / "new", "new", "")
+    (tmp_path / "new" / "schedule.py").write_text(f"from keiji import *\ndef schedule():\n    {schedule}\n")
+
+    completed = _run_main(tmp_path / "new", "--schedule")
+
+    assert (completed.returncode, completed.stdout) == (1, "")
+    assert completed.stderr.startswith(error)
 
 
 def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
