@@ -127,7 +127,7 @@ async def _find(_: ControlCenter, press: Press) -> None:
     await press("l", sees="following")
     for key, expression in (("ampersand", "!File|Trace|~~"), ("slash", r"try again \w+")):
         await press(key)
-        await press.fill(expression, "LogAsk Input")
+        await press.fill(expression, "LogPrompt Input")
         await press("enter", sees=expression.removeprefix("!"))
     await press("N", sees="f follows")
 
