@@ -256,3 +256,8 @@ def by_code(code: str) -> type[KeijiError]:
             return candidate
         pending.extend(candidate.__subclasses__())
     return KeijiError
+
+
+def unwritable_output(error: OSError) -> KeijiError:
+    """Return the error for standard output that cannot be written, for example on a full disk."""
+    return KeijiError(f"the output cannot be written: {error.strerror}")

@@ -84,6 +84,7 @@ class Code(StrEnum):
     ENV_INVALID = "env-invalid"
     DETAILS_CHANGED = "details-changed"
     DUE = "due"
+    AFTER_RESUME = "after-resume"
     OVERDUE = "overdue"
     NEVER_DUE = "never-due"
 
@@ -180,6 +181,21 @@ def render(why: Reason | None, zone: tzinfo = UTC) -> str:
     except (LookupError, TypeError, ValueError, ArithmeticError):
         text = _render_unknown(why.code, params)
     return "; ".join(filter(None, (text, render(why.cause, zone))))
+
+
+def describe_result(state: str, why: Reason | None, zone: tzinfo = UTC, *, duration: str = "") -> str:
+    """Return how a run ended: "failed after 2 s: exit code 1", "stopped after 2 s by keiji".
+
+    Args:
+        state: of the run, such as "timed_out".
+        duration: of the run; "" to omit it.
+    """
+    word, text = state.replace("_", " "), render(why, zone)
+    after = f" after {duration}" if duration else ""
+    rest = text.removeprefix(word)
+    if rest != text and not (after and rest.startswith(" after")):  # the reason begins with the state
+        return word + after + rest
+    return word + after + (f": {text}" if text else "")
 
 
 def remedy(why: Reason, task: str) -> str:
@@ -359,6 +375,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
     Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build applies it",
     Code.DUE: "due next at {at} ({schedule})",
+    Code.AFTER_RESUME: "nothing starts before it is resumed ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
 }

@@ -73,7 +73,7 @@ def _zone(value: str) -> str:
     if value in names:
         return value
     matches = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
-    hint = f"; did you mean {matches[0]}?" if matches else ", such as Africa/Nairobi"
+    hint = f"; did you mean {matches[0]!r}?" if matches else ", such as Africa/Nairobi"
     raise ValueError(f"a time zone as Continent/City{hint}")
 
 
@@ -153,7 +153,7 @@ def parse(text: str, origin: str = "settings.conf") -> Settings:
             raise InvalidSettings(f"{origin}, line {number}: expected KEY=value, not {redacted!r}")
         if key not in _PARSERS:
             matches = difflib.get_close_matches(key.upper(), _PARSERS, n=1)
-            hint = f"did you mean {matches[0]}?" if matches else f"expected one of {', '.join(_PARSERS)}"
+            hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {', '.join(_PARSERS)}"
             redacted = _redact_password(key)
             raise InvalidSettings(f"{origin}, line {number}: unknown setting {redacted!r}; {hint}")
         if key in lines:

@@ -6,6 +6,7 @@ click commands themselves, so a new command or option needs no entry here.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -53,6 +54,10 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
         split = _split(arguments, commands.values(), commands)
         if not split.commands and not _HELP.isdisjoint(split.others):
             return ["--help"]
+        if not split.commands and (late := next((word for word in split.others if word in commands), "")):
+            rest = list(arguments)
+            rest.remove(late)
+            raise UsageError(f"{path} takes the command first", hint=f"{path} {shlex.join([late, *rest])}")
         name, flags = _select_command(commands, split, path)
         split.others += flags
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
@@ -69,7 +74,7 @@ def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
 
     known = list(known)
     matches = difflib.get_close_matches(unknown.casefold(), known, n=1, cutoff=cutoff)
-    return f"did you mean {matches[0]}?" if matches else f"one of {', '.join(known)}"
+    return f"did you mean {matches[0]!r}?" if matches else f"one of {', '.join(known)}"
 
 
 def _split(words: Sequence[str], commands: Iterable[click.Command], names: Iterable[str]) -> _SplitArguments:
@@ -126,7 +131,6 @@ def _select_command(commands: Mapping[str, click.Command], split: _SplitArgument
             hint="run one after the other",
         )
     unknown = next((word.partition("=")[0] for word in split.others if word.startswith("--")), "")
-    raise UsageError(
-        f"{path} has no command {unknown}" if unknown else f"{path} requires a command",
-        hint=suggest(unknown, flags, cutoff=0.75),
-    )
+    if unknown:
+        raise UsageError(f"{path} has no command {unknown!r}", hint=suggest(unknown, flags, cutoff=0.75))
+    raise UsageError(f"{path} requires a command", hint=f"one of {', '.join(flags)}")

@@ -16,7 +16,7 @@ from types import FrameType
 
 import click
 
-from keiji import engine_process
+from keiji import engine_process, file_tree
 from keiji.errors import KeijiError
 from keiji.local_zone import find_local_zone
 from keiji.names import slug_of
@@ -24,13 +24,14 @@ from keiji.paths import Paths
 from keiji.settings import template
 from keiji_cli import client, output, services
 from keiji_cli.demo_tasks import TASKS, DemoTask
+from keiji_cli.groups import Command
 
 # Leave the alternate screen, show the cursor, turn off mouse, focus and paste reporting.
 _RESET_TERMINAL = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1004l\x1b[?2004l"
 _TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--plain", is_flag=True, help="Show events as text even on a terminal.")
 @click.option(
     "--seconds", default=15.0, show_default=True, type=click.FloatRange(1), help="Duration of the text output."
@@ -122,13 +123,7 @@ def temporary_workspace() -> Iterator[Paths]:
             with contextlib.suppress(KeijiError):
                 services.kill_engine(paths)
         shutil.rmtree(paths.runtime, ignore_errors=True)
-        _remove(root)
-
-
-def _remove(root: Path) -> None:
-    for folder in (root / "builds").glob("**"):
-        folder.chmod(0o700)  # builds and their folders are read-only
-    shutil.rmtree(root)
+        file_tree.remove(root)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import click
 from keiji import settings
 from keiji.formats import format_measurement
 from keiji.paths import Paths
-from keiji.reasons import render
+from keiji.reasons import describe_result
 from keiji.records import Run
 from keiji.states import RunState
 from keiji_cli import output
@@ -71,9 +71,9 @@ async def _show_runs(client: Client, zone: tzinfo, print_event: _PrintEvent) -> 
 def _describe_run(run: Run, zone: tzinfo) -> str:
     if run.state == RunState.RUNNING:
         return "▶ running" + (f", attempt {run.attempt}" if run.attempt > 1 else "")
-    duration = f" after {format_measurement(run.seconds)}" if run.seconds is not None else ""
-    reason = f": {render(run.reason, zone)}" if run.reason else ""
-    return f"{'✓' if run.state == RunState.SUCCEEDED else '·'} {run.state}{duration}{reason}"
+    duration = format_measurement(run.seconds) if run.seconds is not None else ""
+    mark = "✓" if run.state == RunState.SUCCEEDED else "·"
+    return f"{mark} {describe_result(run.state, run.reason, zone, duration=duration)}"
 
 
 async def _show_output(client: Client, task: str, print_event: _PrintEvent) -> None:

@@ -12,8 +12,21 @@ from keiji.errors import UsageError
 from keiji_cli.arguments import normalize_argv, suggest
 
 
+class Command(click.Command):
+    """A command whose usage errors refer to its own help."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click leaves it empty if the value of an option is missing
+            raise
+
+
 class SuggestingGroup(click.Group):
     """A group that suggests the closest match for an unknown command and lists commands in order of definition."""
+
+    command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)

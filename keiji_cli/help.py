@@ -6,9 +6,10 @@ import click
 
 from keiji.errors import UsageError
 from keiji_cli.arguments import suggest
+from keiji_cli.groups import Command
 
 
-@click.command(name="help")
+@click.command(name="help", cls=Command)
 @click.argument("words", nargs=-1, metavar="[COMMAND]...")
 @click.pass_context
 def show_help(context: click.Context, words: tuple[str, ...]) -> None:

@@ -10,11 +10,12 @@ from keiji import private, workspace
 from keiji.local_zone import find_local_zone
 from keiji.paths import Paths
 from keiji_cli import client, output
+from keiji_cli.groups import Command
 
 _SERVICE_LOGS = ("bus", "repo", "scheduler")
 
 
-@click.command()
+@click.command(cls=Command)
 def init() -> None:
     """Create a workspace and the folders for keiji's state.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from keiji.errors import UsageError
+from keiji.errors import UsageError, unwritable_output
 from keiji_cli.editor import EDITORS, open_in_editor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def show_log(path: Path, *, lines: int, follow: bool, editor: str | None) -> Non
 
     Raises:
         UsageError: ``lines`` is negative.
-        KeijiError: the editor cannot be used.
+        KeijiError: the editor cannot be used, or standard output cannot be written.
     """
     if lines < 0:
         raise UsageError(f"invalid value --lines={lines}", hint="the number of lines must be 0 or more")
@@ -52,8 +52,7 @@ def show_log(path: Path, *, lines: int, follow: bool, editor: str | None) -> Non
     position, text = reader.tail(lines, _MAX_TAIL_BYTES) if lines else (reader.size(), b"")
     if not reader.size() and not follow:
         click.echo(f"nothing has been logged yet to {path}", err=True)
-    stdout.write(text)
-    stdout.flush()
+    _write(stdout, text)
     if follow:
         _follow(reader, position + len(text), stdout)
 
@@ -71,5 +70,14 @@ def _follow(reader: LogReader, position: int, stdout: BinaryIO) -> None:
             if pipe.poll(_POLL_INTERVAL):
                 raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
             continue
+        _write(stdout, text)
+
+
+def _write(stdout: BinaryIO, text: bytes) -> None:
+    try:
         stdout.write(text)
         stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise unwritable_output(error) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 import click
 
 from keiji import __version__
-from keiji.errors import KeijiError, UsageError
+from keiji.errors import KeijiError, UsageError, unwritable_output
 from keiji_cli.groups import CommandReference, LazyGroup
 
 SUCCESS, FAILURE, WRONG_USAGE = 0, 1, 2
@@ -80,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except OSError as error:
-        return _report(KeijiError(str(error)))
+        return _report(unwritable_output(error) if _is_from_echo(error) else KeijiError(str(error)))
     return code if isinstance(code, int) else SUCCESS
 
 
@@ -89,6 +90,11 @@ def _report(error: KeijiError) -> int:
     if error.hint:
         click.echo(error.hint, err=True)
     return error.exit_code
+
+
+def _is_from_echo(error: OSError) -> bool:
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code is click.echo.__code__ for frame, _ in frames)
 
 
 def _report_usage_error(error: click.ClickException) -> int:
@@ -125,7 +131,7 @@ def main() -> NoReturn:
         except BrokenPipeError:  # its reader wants no more
             code = code or FAILURE
         except OSError as error:
-            code = code or _report(KeijiError(f"the output cannot be written: {error.strerror}"))
+            code = code or _report(unwritable_output(error))
     # All files are closed by now. A regular interpreter shutdown takes as long as the command itself.
     os._exit(code)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keiji.formats import format_duration, format_measurement, format_moment
-from keiji.reasons import render
+from keiji.reasons import describe_result, render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _last_result(task: TaskView, zone: tzinfo) -> str:
     if not task.recent:
         return ""
     run = task.recent[-1]
-    return str(run.state) if run.reason is None else f"{run.state}: {render(run.reason, zone)}"
+    return describe_result(run.state, run.reason, zone)
 
 
 def format_size(size: int) -> str:

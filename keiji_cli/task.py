@@ -26,12 +26,14 @@ _NO_TASKS = "there are no tasks yet\nkeiji task create ping_google --desc='pings
 _C = TypeVar("_C", bound=Callable[..., Any])
 
 
-def _validate_name(_: click.Context, __: click.Parameter, name: str | None) -> str | None:
+def _validate_name(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
     """Reject a name that no task can have. The engine checks whether the task exists."""
     if name is None:
         return None
     if not name.strip():
-        raise InvalidName("the name of the task is empty", hint="keiji task list shows all tasks")
+        is_new = context.command is create
+        hint = "for example keiji task create ping_google" if is_new else "keiji task list shows all tasks"
+        raise InvalidName("the name of the task is empty", hint=hint)
     try:
         name.encode()
     except UnicodeEncodeError as error:
@@ -133,7 +135,9 @@ def list_tasks(*, as_json: bool, wide: bool) -> None:
 
 @task.command()
 @task_argument
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of runs.")
+@click.option(
+    "-n", "--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="Maximum number of runs."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 @_wide_option
 def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
@@ -153,7 +157,9 @@ def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
 
 @task.command(name="next")
 @task_argument
-@click.option("--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Number of occurrences.")
+@click.option(
+    "-n", "--count", default=10, show_default=True, type=click.IntRange(1, 1000), help="Number of occurrences."
+)
 @click.option("--from", "after", metavar="TIME", help='Start at this time, not now: "2027-03-28 01:00".')
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
-from keiji import engine_process
+from keiji import engine_process, file_tree
 from keiji.errors import InvalidSettings, KeijiError, UsageError
 from keiji.paths import Paths
 from keiji_cli import client, output, services
@@ -117,8 +116,6 @@ def _has_remote_database(paths: Paths) -> bool:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        for folder in (path, *(entry for entry in path.rglob("*") if entry.is_dir() and not entry.is_symlink())):
-            folder.chmod(0o700)  # builds and their folders are read-only
-        shutil.rmtree(path)
+        file_tree.remove(path)
     else:
         path.unlink(missing_ok=True)

@@ -32,8 +32,8 @@ _CLOCK_TOLERANCE = timedelta(seconds=1)
 _log = logging.getLogger("keiji.engine")
 
 
-class EngineControl:
-    """Implements `keiji_engine.handlers.context.EngineControl`."""
+class RunningEngine:
+    """The running engine, as the handlers control it: implements `EngineControl`."""
 
     def __init__(
         self,

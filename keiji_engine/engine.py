@@ -24,7 +24,7 @@ from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
-from keiji_engine.control import EngineControl
+from keiji_engine.control import RunningEngine
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
@@ -143,7 +143,7 @@ class Engine:
             events,
             clock,
         )
-        self._control = control = EngineControl(
+        self._control = control = RunningEngine(
             paths=paths,
             settings=current_settings,
             state=state,

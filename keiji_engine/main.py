@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from keiji import __version__, engine_process
 from keiji import settings as settings_file
@@ -102,8 +103,14 @@ def _seconds(text: str) -> float:
     return value
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with the message and a hint, as ``keiji`` does."""
+        self.exit(2, f"{self.prog}: {message}\n{self.prog} --help shows the usage\n")
+
+
 def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="keiji-engine",
         description="Runs the tasks of a workspace on time. SIGTERM stops it gracefully (live runs continue), a second "
         "SIGTERM at once; SIGHUP reloads the settings and starts every service that is not running; SIGUSR1 starts the "
@@ -121,7 +128,7 @@ def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
         "engine; as PID 1 of a container, the default is 0",
     )
     parser.add_argument("--detached", action="store_true", help=argparse.SUPPRESS)  # by `keiji system start`
-    parser.add_argument("--version", action="version", version=f"keiji-engine {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"keiji-engine {__version__}")
     return parser
 
 

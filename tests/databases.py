@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +55,16 @@ class SharedDatabase:
 
     settings: Settings
     paths: Paths
-    delete_rows: Callable[[], object]
     database: Database
 
     def store(self) -> Store:
         """Return a new store on the open database."""
         return Store(self.database, self.settings, self.paths)
+
+    def delete_rows(self) -> None:
+        with self.database.write() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
 
 
 @pytest.fixture(scope="session")
@@ -150,18 +152,11 @@ def _shared_databases(
         paths = Paths.under(folder_in_memory / "sqlite")
         paths.database.parent.mkdir(parents=True)
         shutil.copy(request.getfixturevalue("migrated_sqlite"), paths.database)
-
-        def delete_rows() -> None:
-            with closing(sqlite3.connect(paths.database)) as connection:
-                connection.executescript(f"BEGIN; {_EMPTY_TABLES}; COMMIT")
-
-        return _open(Settings(), paths, delete_rows)
+        return _open(Settings(), paths)
 
     def postgresql() -> SharedDatabase:
         url: str = request.getfixturevalue("migrated_postgresql")
-        server: PostgresqlServer = request.getfixturevalue("postgresql_server")
-        paths = Paths.under(folder_in_memory / "postgresql")
-        return _open(Settings(db_url=url), paths, lambda: server.run(_EMPTY_TABLES, database="keiji"))
+        return _open(Settings(db_url=url), Paths.under(folder_in_memory / "postgresql"))
 
     def get(kind: str) -> SharedDatabase:
         if kind not in databases:
@@ -173,8 +168,8 @@ def _shared_databases(
         shared.database.close()
 
 
-def _open(settings: Settings, paths: Paths, delete_rows: Callable[[], object]) -> SharedDatabase:
-    return SharedDatabase(settings, paths, delete_rows, Database.open(settings, paths))
+def _open(settings: Settings, paths: Paths) -> SharedDatabase:
+    return SharedDatabase(settings, paths, Database.open(settings, paths))
 
 
 @pytest.fixture

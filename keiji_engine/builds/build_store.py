@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from keiji import file_lock
+from keiji import file_lock, file_tree
 
 STAGING_PREFIX = ".tmp-"
 DISCARDED_PREFIX = ".old-"
@@ -33,7 +32,7 @@ def staging_folder(builds: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        remove_tree(folder)
+        file_tree.remove(folder, ignore_errors=True)
         os.close(descriptor)
 
 
@@ -60,15 +59,7 @@ def discard(build: Path) -> None:
     """Remove a build. It disappears at once, by a rename, before its files are deleted. Raises FileNotFoundError."""
     discarded = build.with_name(f"{DISCARDED_PREFIX}{build.name}-{secrets.token_hex(4)}")
     build.rename(discarded)
-    remove_tree(discarded)
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder and its contents, even if read-only. `collect_garbage` retries what cannot be removed now."""
-    for subfolder, _, _ in os.walk(folder):
-        with suppress(OSError):
-            os.chmod(subfolder, 0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    file_tree.remove(discarded, ignore_errors=True)  # `collect_garbage` retries what cannot be removed now
 
 
 def _sync_tree(folder: Path) -> None:

@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from keiji import file_lock
+from keiji import file_lock, file_tree
 from keiji.errors import BuildFailed
-from keiji_engine.builds.build_store import DISCARDED_PREFIX, STAGING_PREFIX, discard, remove_tree
+from keiji_engine.builds.build_store import DISCARDED_PREFIX, STAGING_PREFIX, discard
 
 _HASH = re.compile(r"[0-9a-f]{16}")
 # A new task may get the sources of one that was deleted, and a build may be wanted back.
@@ -123,6 +123,6 @@ def _remove_abandoned(folder: Path) -> None:
         return  # already removed, or not a folder
     try:
         if file_lock.try_lock(descriptor):
-            remove_tree(folder)
+            file_tree.remove(folder, ignore_errors=True)
     finally:
         os.close(descriptor)

@@ -24,7 +24,7 @@ def explain(
     now: datetime | None = None,
     obstacles: tuple[Reason, ...] = (),
 ) -> tuple[Reason, ...]:
-    """Return why a task does not run now, the most important reason first, and last when it is due.
+    """Return why a task does not run now, the most important reason first, and last when it is due or is resumed.
 
     Args:
         engine: None if no engine is running.
@@ -81,7 +81,9 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
     if task.source_changes and has_sources:
         yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
-    if task.next_execution_time is not None and now is not None and task.next_execution_time < now - _OVERDUE:
+    if task.next_execution_time is not None and (pause is not None or task.pause is not None):
+        yield reason(Code.AFTER_RESUME, schedule=task.schedule_description)
+    elif task.next_execution_time is not None and now is not None and task.next_execution_time < now - _OVERDUE:
         yield reason(Code.OVERDUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.next_execution_time is not None:
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)

@@ -19,8 +19,10 @@ _OVERDUE = reason(Code.TASK_CHANGED, change="pause")
 
 
 async def pause_task(context: Context, request: PauseTask) -> Done:
-    """Pause a task. A task that is already paused gets the new reason, and keeps the time of its pause."""
+    """Pause a task. One that is already paused gets the reason if there is one, and keeps the time of its pause."""
     async with context.locked_task(request.task) as task:
+        if _is_repeated(task.pause, request):
+            return Done(id=request.id, lines=(f"task {task.name} is already paused",))
         if task.pause is None and context.state.pause is None:
             await close_overdue(context.state, task, RunState.MISSED, _OVERDUE, context.clock())
         pause = _pause(context, task.pause, request)
@@ -33,8 +35,10 @@ async def pause_task(context: Context, request: PauseTask) -> Done:
 
 
 async def pause_system(context: Context, request: PauseSystem) -> Done:
-    """Pause the whole system."""
+    """Pause the whole system. If it is already paused, only the reason is changed, if there is one."""
     async with context.lock(""):
+        if _is_repeated(context.state.pause, request):
+            return Done(id=request.id, lines=("everything is already paused",))
         if context.state.pause is None and context.control is None:
             # A running engine decides about overdue occurrences itself.
             for slug in context.state.due(context.clock()):
@@ -49,6 +53,10 @@ async def pause_system(context: Context, request: PauseSystem) -> Done:
     if live:
         lines.append(f"{live} live run{' continues' if live == 1 else 's continue'}")
     return Done(id=request.id, lines=tuple(lines))
+
+
+def _is_repeated(current: Pause | None, request: PauseTask | PauseSystem) -> bool:
+    return current is not None and names.one_line(request.reason) in ("", current.reason)
 
 
 def _pause(context: Context, current: Pause | None, request: PauseTask | PauseSystem) -> Pause:

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfoNotFoundError
 
 from keiji.formats import format_duration
 from keiji.policy import Leave
-from keiji.reasons import Code, Reason, reason, render
+from keiji.reasons import Code, Reason, describe_result, reason
 from keiji.records import Progress, RunResult
 from keiji.states import FAILURES, RunState
 from keiji_engine.logs.line_format import StreamFormatter, format_line
@@ -326,9 +326,7 @@ class _Shim:
             incomplete = reason(Code.LOG_INCOMPLETE)
             cause = cause.with_cause(incomplete) if cause is not None else incomplete
         duration = format_duration(time.monotonic() - self.monotonic_start)
-        message = f"run {state.replace('_', ' ')} after {duration}" + (
-            f": {render(cause, self.log.zone)}" if cause else ""
-        )
+        message = f"run {describe_result(state, cause, self.log.zone, duration=duration)}"
         level = "ERROR" if state in FAILURES else "INFO"
         self._append(format_line(self._local_time(), level, message, self.spec.run_id))
         return RunResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from keiji.states import NEVER_STARTED, RunState
 from keiji_engine.storage.tables import runs, tasks
 
 
+@cache
 def recent_runs(limit: int) -> sa.Select[Any]:
     """Return a query for the ``limit`` latest ended runs of each task that had a process, oldest first, with its slug.
 

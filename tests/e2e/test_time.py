@@ -79,12 +79,17 @@ def test_an_invalid_schedule_or_policy_is_rejected_with_file_and_line(
 def test_a_pause_is_shown_in_all_views_until_it_is_resumed(ping: Shell) -> None:
     ping("task build ping")
     assert "paused everything: moving house" in ping.run("system", "pause", "--reason", "moving house")
+    assert "everything is already paused" in ping("system pause")
     for output in (ping.notes("task list"), ping("task get ping")):
         assert "all tasks paused since" in output
         assert "by keiji: moving house" in output
     assert " paused " in ping("list")
-    assert "everything is paused since" in ping("task explain ping")
+    reasons = ping("task explain ping")
+    assert "everything is paused since" in reasons
+    assert "nothing starts before it is resumed" in reasons
+    assert "due next" not in reasons
     ping.run("task", "--pause", "--name=ping", "--reason", "a broken disk")
+    assert "task ping is already paused" in ping("task pause ping")
     assert "Paused: since" in ping("task get ping")
     assert ping.task("ping")["pause"]["reason"] == "a broken disk"
     assert " paused " in ping("task list")

@@ -28,8 +28,9 @@ def set_clock(installation: Installation, step: timedelta) -> None:
 
 def assert_views_agree(installation: Installation, slug: str) -> None:
     due = installation.next_due(slug)
-    reasons = installation.ask(p.Explain(task=slug)).reasons
-    assert (next_instant(installation, slug), reasons[-1].params["at"]) == (due, due.isoformat())
+    assert next_instant(installation, slug) == due
+    if installation.task(slug).pause is None:
+        assert installation.ask(p.Explain(task=slug)).reasons[-1].params["at"] == due.isoformat()
     timeline = installation.ask(p.GetTimeline(hours=7 * 24))
     listed = [instant.at for instant in timeline.instants if instant.task == slug]
     listed += [task.next_at for task in timeline.frequent_tasks if task.task == slug]

@@ -156,7 +156,13 @@ def test_two_commands_at_once_are_rejected() -> None:
 def test_a_misspelled_command_is_rejected_with_the_closest_match() -> None:
     with pytest.raises(UsageError) as raised:
         normalize("task --bild --name=ping")
-    assert raised.value.hint == "did you mean --build?"
+    assert raised.value.hint == "did you mean '--build'?"
+
+
+def test_a_command_after_its_options_is_rejected_with_the_right_order() -> None:
+    with pytest.raises(UsageError, match="keiji task takes the command first") as raised:
+        normalize_argv(subcommands(GROUPS["task"]), ["--name=a b", "run"], path="keiji task")
+    assert raised.value.hint == "keiji task run '--name=a b'"
 
 
 def test_a_missing_command_is_rejected_with_all_commands() -> None:

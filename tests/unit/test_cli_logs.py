@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Result, argv, run_command
+from e2e.terminal import run_on_terminal
 
 from keiji.paths import Paths
 from keiji.settings import template
@@ -132,17 +133,24 @@ def test_follow_ends_when_the_pipe_is_closed_even_if_nothing_is_logged_afterward
         assert process.wait(timeout=10) == 1
 
 
-@pytest.mark.parametrize("editor", ["vim", "nano", "code"])
-def test_a_log_opens_in_the_selected_editor(paths: Paths, tmp_path: Path, editor: str) -> None:
+@pytest.mark.parametrize(("editor", "is_refused"), [("vim", True), ("nano", True), ("code", False)])
+def test_a_log_opens_in_the_selected_editor(paths: Paths, tmp_path: Path, editor: str, is_refused: bool) -> None:
     log = paths.task_log("ping")
     write(log, "before")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / editor).write_text(f'#!/bin/sh\necho "$1" > {programs}/opened\n')
     (programs / editor).chmod(0o755)
-    result = keiji(paths, "task", "--logs", "--name", "ping", f"--{editor}", PATH=str(programs))
-    assert result.code == 0, result.stderr
+    words = ("task", "--logs", "--name", "ping", f"--{editor}")
+    code, output = run_on_terminal(argv(*words), os.environ | environment(paths) | {"PATH": str(programs)})
+    assert code == 0, output
     assert (programs / "opened").read_text() == f"{log}\n"
+
+    (programs / "opened").unlink()
+    redirected = keiji(paths, *words, PATH=str(programs))
+    assert redirected.code == (2 if is_refused else 0)
+    assert (f"--{editor} needs a terminal" in redirected.stderr) == is_refused
+    assert (programs / "opened").exists() != is_refused
 
 
 def test_a_missing_editor_is_named_in_the_error(paths: Paths, tmp_path: Path) -> None:
@@ -154,8 +162,8 @@ def test_a_missing_editor_is_named_in_the_error(paths: Paths, tmp_path: Path) ->
 
 def test_a_failing_editor_fails_the_command(paths: Paths, tmp_path: Path) -> None:
     write(paths.task_log("ping"), "before")
-    (tmp_path / "vim").write_text("#!/bin/sh\nexit 3\n")
-    (tmp_path / "vim").chmod(0o755)
-    result = keiji(paths, "task", "logs", "ping", "--vim", PATH=str(tmp_path))
+    (tmp_path / "code").write_text("#!/bin/sh\nexit 3\n")
+    (tmp_path / "code").chmod(0o755)
+    result = keiji(paths, "task", "logs", "ping", "--code", PATH=str(tmp_path))
     assert result.code == 1
     assert "exit code 3" in result.stderr

@@ -46,6 +46,38 @@ def test_a_command_without_a_task_name_is_wrong_usage(tmp_path: Path) -> None:
     assert "NAME" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("system pause", "--reason"), ("task pause ping", "--reason"), ("demo", "--seconds")],
+)
+def test_an_option_without_its_value_is_wrong_usage_with_the_help_of_its_command(
+    tmp_path: Path, command: str, option: str
+) -> None:
+    result = keiji(tmp_path, *command.split(), option)
+    assert result.code == 2
+    assert result.stderr.splitlines() == [
+        f"Option '{option}' requires an argument.",
+        f"keiji {command.removesuffix(' ping')} --help shows the usage",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [("create", "for example keiji task create ping_google"), ("get", "keiji task list shows all tasks")],
+)
+def test_an_empty_name_is_rejected_with_a_hint_for_the_command(tmp_path: Path, command: str, hint: str) -> None:
+    result = keiji(tmp_path, "task", command, "")
+    assert result.code == 2
+    assert result.stderr.splitlines() == ["the name of the task is empty", hint]
+
+
+@pytest.mark.parametrize("command", ["runs", "next"])
+def test_the_number_of_rows_has_a_short_option(tmp_path: Path, command: str) -> None:
+    result = keiji(tmp_path, "task", command, "ping", "-n", "0")
+    assert result.code == 2
+    assert "0 is not in the range" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["", "   ", os.fsdecode(b"\xff\xfe")], ids=["empty", "blank", "not UTF-8"])
 def test_an_impossible_name_is_rejected_with_the_reason(tmp_path: Path, name: str) -> None:
     result = keiji(tmp_path, "task", "get", name)
@@ -158,12 +190,15 @@ def test_a_closed_standard_output_only_loses_the_output(tmp_path: Path, redirect
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device that is always full")
-def test_an_output_that_cannot_be_written_is_an_error() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_cannot_be_written_is_an_error(unbuffered: str) -> None:
+    environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
     with Path("/dev/full").open("wb") as full:
-        process = subprocess.run(argv("--help"), stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        process = subprocess.run(
+            argv("--help"), env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
     assert process.returncode == 1
-    assert "No space left on device" in process.stderr
-    assert "Traceback" not in process.stderr
+    assert process.stderr == "the output cannot be written: No space left on device\n"
 
 
 def test_characters_outside_the_encoding_of_the_terminal_are_escaped(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ PAUSE = Pause(since=NOW, reason="moving house", by="keiji")
 FAILED = reason(Code.EXIT_CODE, exit_code=1, detail="boom")
 WAITS = reason(Code.WAITING_FOR_SLOT, limit=3)
 DUE = reason(Code.DUE, at=NEXT, schedule="every hour")
+AFTER_RESUME = reason(Code.AFTER_RESUME, schedule="every hour")
 
 
 def explained(
@@ -48,7 +49,6 @@ def explained(
         ({}, []),
         ({"build": None, "next_execution_time": None}, [reason(Code.NOT_BUILT)]),
         ({"is_disabled": True, "next_execution_time": None}, [reason(Code.DISABLED)]),
-        ({"pause": PAUSE}, [reason(Code.PAUSED, since=NOW, by="keiji", note="moving house", all=False)]),
         (
             {"held_since": NOW, "failures": 3, "error": FAILED},
             [reason(Code.HELD, since=NOW, failures=3, cause=FAILED)],
@@ -81,8 +81,12 @@ def test_a_service_that_runs_no_tasks_is_not_a_reason() -> None:
     assert explained(services=(*SERVICES[:3], offline)) == [DUE]
 
 
-def test_a_pause_of_the_system_is_a_reason_for_each_task() -> None:
-    assert explained(pause=PAUSE) == [reason(Code.PAUSED, since=NOW, by="keiji", note="moving house", all=True), DUE]
+@pytest.mark.parametrize("next_at", [NEXT, NOW - timedelta(hours=1)])
+def test_a_paused_task_is_due_at_no_instant_before_it_is_resumed(next_at: datetime) -> None:
+    task, now = msgspec.structs.replace(TASK, next_execution_time=next_at), NOW + timedelta(seconds=1)
+    paused, later = reason(Code.PAUSED, since=NOW, by="keiji", note="moving house", all=False), AFTER_RESUME
+    assert explained(msgspec.structs.replace(task, pause=PAUSE), now=now) == [paused, later]
+    assert explained(task, PAUSE, now=now) == [reason(Code.PAUSED, **paused.params | {"all": True}), later]
 
 
 def test_several_reasons_are_given_in_order() -> None:

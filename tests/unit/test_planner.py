@@ -454,6 +454,7 @@ def due_instants(task: Task, seconds: int) -> list[datetime]:
 
 
 @pytest.mark.parametrize("conditions", [Conditions(), Conditions(pause=PAUSE), Conditions(max_parallel=1)])
+@settings(max_examples=40)
 @given(state=tasks_with_runs(), seconds=st.integers(0, 1000))
 def test_a_plan_does_not_depend_on_the_order_of_the_tasks(
     conditions: Conditions, state: tuple[list[Task], list[Run]], seconds: int

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keiji.reasons import (
     Code,
     Reason,
+    describe_result,
     format_moment,
     from_json,
     reason,
@@ -146,6 +147,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.ENV_INVALID, {"detail": "line 1: no key"}, "the .env cannot be used: line 1: no key"),
     (Code.DETAILS_CHANGED, {"variables": "NAME"}, "the .env has been changed (NAME); the next build applies it"),
     (Code.DUE, {"at": TEN, "schedule": "every hour"}, f"due next at {AT_TEN} (every hour)"),
+    (Code.AFTER_RESUME, {"schedule": "every hour"}, "nothing starts before it is resumed (every hour)"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
 ]
 
@@ -304,3 +306,22 @@ def test_texts_read_as_plain_phrases() -> None:
     for code, params, _ in TEXTS:
         text = render(reason(code, **params), NAIROBI)
         assert not re.search(r"[{}]|None|\dT\d|\s\s|\s$|^[A-Z]", text), text
+
+
+@pytest.mark.parametrize(
+    ("state", "why", "duration", "expected"),
+    [
+        ("succeeded", None, "2 s", "succeeded after 2 s"),
+        ("failed", reason(Code.EXIT_CODE, exit_code=1), "", "failed: exit code 1"),
+        ("failed", reason(Code.EXIT_CODE, exit_code=1), "2 s", "failed after 2 s: exit code 1"),
+        ("stopped", reason(Code.STOPPED, by="keiji"), "", "stopped by keiji"),
+        ("stopped", reason(Code.STOPPED, by="keiji"), "2 s", "stopped after 2 s by keiji"),
+        ("stopped", reason(Code.STOPPED), "2 s", "stopped after 2 s"),
+        ("stopped", reason(Code.STOPPED, killed_after=3), "5 s", "stopped after 5 s; killed after another 3 s"),
+        ("stopped", reason(Code.STOPPED, why="disable"), "2 s", "stopped after 2 s: task disabled"),
+        ("timed_out", reason(Code.TIMEOUT, timeout=5), "", "timed out after 5 s"),
+        ("timed_out", reason(Code.TIMEOUT, timeout=5), "5.01 s", "timed out after 5.01 s: timed out after 5 s"),
+    ],
+)
+def test_a_result_does_not_repeat_the_state(state: str, why: Reason | None, duration: str, expected: str) -> None:
+    assert describe_result(state, why, duration=duration) == expected
