@@ -2,7 +2,7 @@
 
 The newest bytes are in ``<slug>.log``; rotated files, the archives, are named ``<slug>.log.<position of the first
 byte>.keiji``. Positions in the stream therefore stay valid across rotation, and no index is needed. Any other file
-beside the log belongs to somebody else, such as logrotate or an editor.
+beside the log belongs to another program, such as logrotate or an editor.
 """
 
 from __future__ import annotations

@@ -177,5 +177,5 @@ class RunningEngine:
 
 
 def _elapsed() -> float:
-    """Return the reading of a clock that nobody can set, in seconds; where there is one, it counts suspended time."""
+    """Return the time of a clock that cannot be set, in seconds; if available, one that includes suspended time."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

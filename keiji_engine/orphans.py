@@ -14,7 +14,7 @@ async def reap_orphans(own: Callable[[], Collection[int]], interval: float = _IN
     """Reap the zombies that nothing has waited for, until cancelled.
 
     Args:
-        own: returns the pids of children whose exit status somebody else will read, however late.
+        own: returns the pids of children whose exit status other code will read, however late.
         interval: seconds for which a child must have been a zombie.
     """
     former: set[int] = set()

@@ -1,4 +1,4 @@
-"""Keeps the files with which clients find the engine in place, whoever deletes them.
+"""Recreates the files with which clients find the engine, if they are deleted.
 
 Programs that clean up /tmp delete them, and so does systemd-logind at the last logout of a user, in /dev/shm.
 """

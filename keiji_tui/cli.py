@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import codecs
 import difflib
 import gc
 import os
@@ -105,11 +104,6 @@ def unusable_terminal(term: str | None) -> str:
     else:
         return ""
     return f"keiji-tui: {reason}\nUse `keiji task get` and `keiji system status` to get the same information as text."
-
-
-def needs_ascii_glyphs(term: str, encoding: str) -> bool:
-    """Return whether the encoding of the terminal, or the font of the Linux console, lacks the usual symbols."""
-    return term == "linux" or codecs.lookup(encoding).name != "utf-8"
 
 
 def load_app() -> type[ControlCenter]:

@@ -119,7 +119,7 @@ def _step(numbers: Sequence[int]) -> int | None:
 
 
 def _is_even(numbers: Sequence[int], size: int) -> bool:
-    """Return whether a series begins at 0 and goes on evenly in the next minute, hour or day."""
+    """Return whether a series starts at 0 and continues at even intervals into the next minute, hour or day."""
     step = _step(numbers)
     return step is not None and numbers[0] == 0 and numbers[-1] + step == size
 

@@ -45,7 +45,7 @@ async def hold_builds(builds: Path) -> AsyncIterator[None]:
 async def collect_unheld(
     builds: Path, in_use: Callable[[], Awaitable[Collection[str]]], *, released: Collection[str] = ()
 ) -> list[str]:
-    """Collect garbage unless somebody holds the builds; return the hashes of the removed builds.
+    """Collect garbage unless another process has locked the builds; return the hashes of the removed builds.
 
     Args:
         in_use: returns what `collect_garbage` needs. It is called while no one can start to hold the builds.

@@ -119,7 +119,7 @@ class CatchUpSelection:
 def backlog_of(task: Task, now: datetime, max_instants: int = MAX_INSTANTS) -> Backlog:
     """Return the backlog at ``now`` of a task that has a schedule and is due.
 
-    If there are more than ``max_instants``, besides the newest ones, only so many are counted.
+    If there are more than ``max_instants``, only that many are counted besides the newest ones.
     """
     assert task.schedule is not None
     assert task.next_at is not None

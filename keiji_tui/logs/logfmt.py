@@ -87,7 +87,7 @@ def moment_of(line: str) -> datetime | None:
 
 
 def unescape(text: str) -> str:
-    """Return the value of what is between the quotes of a quoted string."""
+    """Return the value of a quoted string, given without its quotes."""
     return _ESCAPE.sub(_unescape, text) if "\\" in text else text
 
 

@@ -36,7 +36,7 @@ from keiji_tui.logs.merge import MergedLog
 from keiji_tui.logs.prompt import LogPrompt, PromptKind
 from keiji_tui.logs.reader import LogReader
 from keiji_tui.logs.scrollbar import LogScrollbar
-from keiji_tui.logs.search import Extent, find_after, find_before, last_error, save
+from keiji_tui.logs.search import Extent, find, last_error, save
 from keiji_tui.logs.source import Source, TaskLog, nearest
 from keiji_tui.logs.view import LogView
 from keiji_tui.text.format import format_count
@@ -419,8 +419,7 @@ class LogPane(Vertical):
             self._show_progress("searching", abs(position - reached) / total)
 
         self._show_progress("searching", 0.0)
-        find = find_before if backwards else find_after
-        found = await find(source, self.match_client, what, position, on_progress)
+        found = await find(source, self.match_client, what, position, on_progress, backwards=backwards)
         if found is not None:
             self._jump_to(found, 0.4)
         elif note:

@@ -66,37 +66,24 @@ async def chunks_after(source: Source, begin: int, end: int | None = None) -> As
         reading.cancel()
 
 
-async def find_before(
-    source: Source, match_client: MatchClient, what: Select, position: int, on_progress: OnProgress
+async def find(
+    source: Source, match_client: MatchClient, what: Select, position: int, on_progress: OnProgress, *, backwards: bool
 ) -> int | None:
-    """Return the start of the last matching line before ``position``; None if there is none. Raises KeijiError.
+    """Return the start of the nearest matching line before or after a position; None if there is none.
 
     Args:
         what: the filter and the pattern to find; its text is ignored.
+        backwards: whether to search the lines before ``position``, instead of those from it on.
+
+    Raises:
+        KeijiError: the log cannot be read, or the pattern cannot be matched.
     """
-    async with aclosing(chunks_before(source, position)) as chunks:
+    async with aclosing((chunks_before if backwards else chunks_after)(source, position)) as chunks:
         async for chunk in chunks:
             response = await match_client.request(Select(chunk.text, what.line_filter, what.find))
             if response.selected:
-                return chunk.lines()[response.selected[-1]].position
-            on_progress(chunk.position)
-    return None
-
-
-async def find_after(
-    source: Source, match_client: MatchClient, what: Select, position: int, on_progress: OnProgress
-) -> int | None:
-    """Return the start of the first matching line from ``position`` on; None if there is none. Raises KeijiError.
-
-    Args:
-        what: the filter and the pattern to find; its text is ignored.
-    """
-    async with aclosing(chunks_after(source, position)) as chunks:
-        async for chunk in chunks:
-            response = await match_client.request(Select(chunk.text, what.line_filter, what.find))
-            if response.selected:
-                return chunk.lines()[response.selected[0]].position
-            on_progress(chunk.end)
+                return chunk.lines()[response.selected[-1 if backwards else 0]].position
+            on_progress(chunk.position if backwards else chunk.end)
     return None
 
 

@@ -190,22 +190,22 @@ class DetailScreen(LoadingScreen):
             return
         shown = run_bars(task.recent[-max(1, width - _LABEL - 2) :])
         yield Content.assemble((f"  {'last ' + str(len(task.recent)):{_LABEL - 2}}", "$text-muted"), shown)
-        usually = durations.median_duration(task.recent)
-        if usually is not None:
-            yield from _row("median", f"{format_measurement(usually)} (successful runs)", width)
+        median = durations.median_duration(task.recent)
+        if median is not None:
+            yield from _row("median", f"{format_measurement(median)} (successful runs)", width)
         for run in reversed(task.recent[-_RUNS:]):
-            yield from self._run(run, usually, now, width)
+            yield from self._run(run, median, now, width)
         yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
 
-    def _run(self, run: RecentRun, usually: float | None, now: datetime, width: int) -> Iterator[Content]:
+    def _run(self, run: RecentRun, median: float | None, now: datetime, width: int) -> Iterator[Content]:
         is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)
         took = format_measurement(run.seconds) if run.seconds is not None else ""
-        factor = durations.format_ratio(run.seconds, usually) if run.state is RunState.SUCCEEDED else ""
+        factor = durations.format_ratio(run.seconds, median) if run.state is RunState.SUCCEEDED else ""
         first = Content.assemble(
             (f"  {format_ago(run.finished_at, now, self.store.zone):{_LABEL - 2}}", "$text-muted"),
             (f"{format_outcome(run.state, run.exit_code, run.signal):10} ", "$text-error" if is_bad else ""),
             f"{took:>7} ",
-            (f"{factor:<6}", durations.ratio_colour(run.seconds, usually)),
+            (f"{factor:<6}", durations.ratio_colour(run.seconds, median)),
         )
         yield from hanging(first, plain(render(run.reason, self.store.zone)) if is_bad else "", width, "$text-muted")
 

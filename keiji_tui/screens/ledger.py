@@ -35,8 +35,8 @@ COLUMNS = (
     Column("when", "WHEN", 8, 12, 1),
     Column("what", "DIRECTIVE", 12, 48, 2),
     Column("stage", "STAGE", 8, 10, 3),
-    Column("sender", "USER", 6, 20, 5),
-    Column("said", "ANSWER", 12, 100, 4, preferred_width=40, is_shrinkable=True),
+    Column("user", "USER", 6, 20, 5),
+    Column("answer", "ANSWER", 12, 100, 4, preferred_width=40, is_shrinkable=True),
     Column("command", "ON THE COMMAND LINE", 24, 60, 6),
 )
 _MARKS = {
@@ -47,8 +47,8 @@ _MARKS = {
     ledger.LOST: ("?", "$text-error"),
     ledger.UNANSWERED: ("?", "$text-error"),
 }
-_LONGEST = 10_000  # characters of a command
-_SHARE = 0.4  # of the height of the screen for the selected directive, as in the style sheet
+_MAX_COMMAND_LENGTH = 10_000  # characters of a command
+_MAX_SHARE = 0.4  # of the height of the screen for the selected directive, as in the style sheet
 
 
 class LedgerScreen(ListScreen[Entry], LoadingScreen):
@@ -58,16 +58,16 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     SCOPES = (Scope.LEDGER,)
     AUTO_FOCUS = "#ledger"
     NOUN = "directives"
-    LETTERS = "letters of a directive, its sender or what it said"
+    FILTER_PROMPT = "filter by directive, sender or output"
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
-        self._wanted: dict[str, int] = {}
-        self._wanted_as_of: object = None
+        self._content_widths: dict[str, int] = {}
+        self._widths_key: object = None
         self._rows: dict[str, Entry] = {}
-        self._rows_as_of = -1
+        self._rows_revision = -1
 
-    def new_sieve(self) -> ListFilter[Entry]:
+    def create_filter(self) -> ListFilter[Entry]:
         return ledger.ledger_filter()
 
     def body(self) -> ComposeResult:
@@ -80,8 +80,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     @property
     def rows(self) -> Mapping[str, Entry]:
         known = self.store.ledger
-        if self._rows_as_of != known.revision:
-            self._rows_as_of = known.revision
+        if self._rows_revision != known.revision:
+            self._rows_revision = known.revision
             self._rows = {key: known.entries[key] for key in known.newest_first()}
         return self._rows
 
@@ -90,8 +90,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         """The selected directive."""
         return self.store.ledger.entries.get(self.table.selected or "")
 
-    def copied(self) -> Sequence[str]:
-        return [plain(self.entry.command, _LONGEST)] if self.entry and self.entry.command else ()
+    def copy_lines(self) -> Sequence[str]:
+        return [plain(self.entry.command, _MAX_COMMAND_LENGTH)] if self.entry and self.entry.command else ()
 
     @property
     def selected_task(self) -> TaskView | None:
@@ -99,9 +99,9 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return self.store.find_task(entry.target) if entry is not None and not entry.verb.endswith("-service") else None
 
     def is_hidden(self, action: Action) -> bool:
-        if action.id in ("said", "copy-directive"):
+        if action.id in ("directive-output", "copy-directive"):
             return self.entry is None
-        if action.id == "ledger-kind":
+        if action.id == "ledger-category":
             return not self.rows
         return action.id in ("ledger", "logs") or super().is_hidden(action)
 
@@ -111,55 +111,58 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     def paint_body(self, now: datetime) -> None:
         store = self.store
         self.loader.update(store.engine.boot if store.engine else None)
-        self.put_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.loader.status)
+        self.show_title("#ledger-title", [Content.styled("ledger", "bold")], self._note(), self.loader.status)
         as_of = (store.ledger.revision, now.astimezone(store.zone).date())
-        if self._wanted_as_of != as_of:
-            self._wanted_as_of = as_of
+        if self._widths_key != as_of:
+            self._widths_key = as_of
             rows = [self._cells(key) for key in self.rows]
-            self._wanted = {
+            self._content_widths = {
                 column.id: max((row[column.id].cell_length for row in rows), default=0) for column in COLUMNS[1:]
             }
         self.set_class(not self.rows, "-empty")
         if self.rows and self.focused is None:
             self.set_focus(self.table)  # a hidden table cannot have the focus
         if not self.rows:
-            self.set_text("#ledger-empty", self._nothing())
-        self.put_rows(self._wanted, newest_first=True)
-        self._write_out()
+            self.set_text("#ledger-empty", self._empty_page())
+        self.show_rows(self._content_widths, newest_first=True)
+        self._show_selected()
 
     def _note(self) -> str:
         """Return how many directives there are, and how many of them are in progress."""
-        rows, going = self.rows, sum(entry.is_in_flight for entry in self.rows.values())
-        return (format_count(len(rows), "directive") if rows else "") + (f", {going} under way" if going else "")
+        in_flight = sum(entry.is_in_flight for entry in self.rows.values())
+        count = format_count(len(self.rows), "directive") if self.rows else ""
+        return f"{count}, {in_flight} in progress" if in_flight else count
 
     def on_resize(self) -> None:
-        self._write_out()
+        self._show_selected()
 
     def action_show_output(self) -> None:
         """Show the full output of the selected directive."""
         if self.entry is not None:
             self.app.push_screen(DirectiveOutputScreen(self.store, self.entry.id))
 
-    def _nothing(self) -> Content:
+    def _empty_page(self) -> Content:
         if not self.loader.has_data:
             return Content.styled(self.loader.status, "$text-muted")
-        step, words = ("run", " there runs one") if self.store.tasks else ("new-task", " there makes one")
-        way_on = Content.assemble(
-            (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ", (BY_ID[step].key, "bold $key"), words
-        )
+        if self.context.readonly:
+            hint = Content("")
+        else:
+            action, purpose = ("run", "run one") if self.store.tasks else ("new-task", "create one")
+            keys = ((BY_ID["tasks"].key, "bold $key"), " for the tasks, then ", (BY_ID[action].key, "bold $key"))
+            hint = Content.assemble("Press ", *keys, f" to {purpose}.")
         return Content.assemble(
-            ("Nobody has asked for anything yet.\n\n", "bold"),
-            "What you do with a key, and what others do on the command line, is listed here with its stages.\n\n",
-            "" if self.context.readonly else way_on,
+            ("There are no directives yet.\n\n", "bold"),
+            "What you do with a key, or anyone does on the command line, is listed here with its stage.\n\n",
+            hint,
         )
 
     @on(Table.Activated)
     async def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
-        await self.action_act("said")
+        await self.action_act("directive-output")
 
     @on(Table.Selected)
-    def _write_out(self) -> None:
+    def _show_selected(self) -> None:
         """Show the selected directive in full, for which its row may be too narrow."""
         entry = self.entry
         self.query_one("#ledger-entry").set_class(entry is not None, "-shown")
@@ -168,31 +171,31 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
     def _lines(self, entry: Entry) -> list[Content]:
         width = max(12, self.size.width - 4)
         lines = list(hanging(Content(""), self.stages(entry), width, "$text-muted"))
-        said = [line for text in entry.lines for line in hanging(Content(""), plain(text, 2000), width, "")]
+        output = [line for text in entry.lines for line in hanging(Content(""), plain(text, 2000), width, "")]
         command = list(hanging(Content.styled("$ ", "$text-muted"), plain(entry.command), width, "$text-accent"))
-        room = max(2, int(self.size.height * _SHARE) - len(lines) - len(command))
-        if len(said) > room:
-            left = len(said) - room + 1
-            said = [
-                *said[: room - 1],
+        room = max(2, int(self.size.height * _MAX_SHARE) - len(lines) - len(command))
+        if len(output) > room:
+            left = len(output) - room + 1
+            output = [
+                *output[: room - 1],
                 Content.styled(f"{format_count(left, 'more line')} – enter shows all", "$text-warning"),
             ]
-        lines += said
+        lines += output
         return lines + (command if entry.command else [])
 
     def stages(self, entry: Entry) -> str:
         """Return a sentence about the progress or outcome of a directive."""
-        begun = f"asked {self._at(entry.at)}{_who(entry)}"
+        requested = f"requested {self._at(entry.at)}{_origin(entry)}"
         if entry.completed_at is not None:
             took = format_measurement(max(0.0, (entry.completed_at - entry.at).total_seconds()))
-            return f"{begun}, {entry.stage} after {took}"
+            return f"{requested}, {entry.stage} after {took}"
         words = {
             ledger.SENT: "sent; the engine has not answered yet",
-            ledger.ACCEPTED: "accepted, being carried out",
-            ledger.LOST: "accepted, and lost with the engine that did it",
-            ledger.UNANSWERED: "sent, and nobody answered",
+            ledger.ACCEPTED: "accepted, in progress",
+            ledger.LOST: "accepted, but the engine ended before it was completed",
+            ledger.UNANSWERED: "sent, but the engine did not answer",
         }
-        return f"{begun}, {words.get(entry.stage, entry.stage)}"
+        return f"{requested}, {words.get(entry.stage, entry.stage)}"
 
     def _cells(self, key: str) -> Mapping[str, Content]:
         entry = self.store.ledger.entries.get(key)
@@ -205,8 +208,8 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             "when": Content.styled(self._when(entry.at), "$text-muted"),
             "what": Content.assemble((f"{plain(entry.verb)} ", "bold"), plain(entry.target)),
             "stage": Content.styled(entry.stage, style),
-            "sender": Content.styled(plain(entry.user or entry.sender), "$text-muted"),
-            "said": Content.styled(plain(_gist(entry)), "$text-error" if is_bad else ""),
+            "user": Content.styled(plain(entry.user or entry.sender), "$text-muted"),
+            "answer": Content.styled(plain(_summary_line(entry)), "$text-error" if is_bad else ""),
             "command": Content.styled(plain(entry.command), "$text-muted"),
         }
 
@@ -219,14 +222,14 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
         return format_day_and_clock(moment, self.now, self.store.zone)
 
 
-def _gist(entry: Entry) -> str:
+def _summary_line(entry: Entry) -> str:
     """Return the most informative line: the first, or the last of a successful build, which says when it is due."""
     if not entry.lines:
         return ""
     return entry.lines[-1 if entry.verb == "build" and entry.stage == ledger.DONE else 0]
 
 
-def _who(entry: Entry) -> str:
+def _origin(entry: Entry) -> str:
     """Return the user and the program that sent a directive: " by root (sudo from alice, as claimed) with keiji"."""
     user = f" by {plain(entry.user)}" if entry.user else ""
     claim = f" (sudo from {plain(entry.sudo_user)}, as claimed)" if entry.sudo_user else ""

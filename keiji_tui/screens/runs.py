@@ -39,7 +39,7 @@ _MEASURED = 200  # rows that determine the width of columns; describing all of t
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
     Column("due", "DUE", 8, 19, 1),
-    Column("began", "STARTED", 8, 19, 5),
+    Column("started", "STARTED", 8, 19, 5),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 3, align_right=True),
     Column("factor", "×USUAL", 6, 6, 6, align_right=True),
@@ -48,7 +48,7 @@ COLUMNS = (
     Column("memory", "MEMORY", 7, 8, 9, align_right=True),
     Column("reason", "REASON", 16, 120, 4, preferred_width=40),
 )
-_FITTED = ("due", "began", "ended", "reason")  # columns that are as wide as their content
+_FITTED = ("due", "started", "ended", "reason")  # columns that are as wide as their content
 _MARKS = {
     RunState.SUCCEEDED: ("●", "$text-success"),
     RunState.RUNNING: ("▶", "$text-accent"),
@@ -73,21 +73,21 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
     SCOPES = (Scope.RUN, Scope.TASK)
     AUTO_FOCUS = "#runs"
     NOUN = "rows"
-    LETTERS = "letters of a result, a reason or a run's id"
+    FILTER_PROMPT = "filter by result, reason or run id"
 
     def __init__(self, context: ScreenContext, *, slug: str) -> None:
         super().__init__(context)
         self.slug = slug
         self._limit = FIRST
         self._rows: dict[str, HistoryRow] = {}
-        self._usual: float | None = None
+        self._median: float | None = None
         self._note = ""
-        self._wanted: dict[str, int] = {}
-        self._wanted_on: object = None
+        self._content_widths: dict[str, int] = {}
+        self._widths_key: object = None
         self._shown_reason = ""
-        self._nothing: Content | None = None
+        self._shown_empty_page: Content | None = None
 
-    def new_sieve(self) -> ListFilter[HistoryRow]:
+    def create_filter(self) -> ListFilter[HistoryRow]:
         return run_history.history_filter()
 
     def body(self) -> ComposeResult:
@@ -105,7 +105,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
     def is_hidden(self, action: Action) -> bool:
         if action.id == "run-log":
             return self.row is None
-        if action.id == "runs-kind":
+        if action.id == "runs-category":
             return not self.rows
         return action.id in ("history", "detail") or super().is_hidden(action)
 
@@ -123,11 +123,11 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         """The selected run."""
         return self.row.run if self.row else None
 
-    def copied(self) -> Sequence[str]:
+    def copy_lines(self) -> Sequence[str]:
         return self.row.ids if self.row else ()
 
     @on(Table.Activated)
-    def _row_chosen(self, event: Table.Activated) -> None:
+    def _row_activated(self, event: Table.Activated) -> None:
         event.stop()
         self.action_open_run_log()
 
@@ -148,10 +148,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
 
     def _show_runs(self, runs: Sequence[Run]) -> None:
         self._rows = run_history.history_rows(runs, self.store.zone)
-        self._usual = durations.median_duration(runs)
+        self._median = durations.median_duration(runs)
         is_cut = len(runs) >= self._limit
         self._note = ("the newest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
-        self._wanted_on = None
+        self._widths_key = None
 
     def paint_body(self, now: datetime) -> None:
         task = self.selected_task
@@ -160,25 +160,27 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
             boot = self.store.engine.boot if self.store.engine else ""
             run = (task.run_id, task.running, task.recent[-1:], task.retry_at, task.waiting, task.next_execution_time)
             self.loader.update((boot, run))
-        usual = f"  usually {format_measurement(self._usual)}" if self._usual is not None else ""
+        median = f"  median {format_measurement(self._median)}" if self._median is not None else ""
         title = Content.assemble(("history ", "$text-muted"), (name, "bold"))
-        told = Content.assemble(title, (usual, "$text-muted"))
-        titles = [told, title]
+        with_median = Content.assemble(title, (median, "$text-muted"))
+        titles = [with_median, title]
         if task is not None and task.recent:
-            titles.insert(0, Content.assemble(told, "  ", run_bars(task.recent)))
-        self.put_title("#runs-title", titles, self._note, self.loader.status)
+            titles.insert(0, Content.assemble(with_median, "  ", run_bars(task.recent)))
+        self.show_title("#runs-title", titles, self._note, self.loader.status)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", AdaptiveLine).set_variants((Content.styled(rules, "$text-muted"), Content("")))
         today = now.astimezone(self.store.zone).date()
-        if self._wanted_on != today:
-            self._wanted_on = today
+        if self._widths_key != today:
+            self._widths_key = today
             rows = [self._cells(key) for key in islice(self._rows, _MEASURED)]
-            self._wanted = {column: max((row[column].cell_length for row in rows), default=0) for column in _FITTED}
-        self._paint_nothing(task)
-        self.put_rows(self._wanted, newest_first=True)
+            self._content_widths = {
+                column: max((row[column].cell_length for row in rows), default=0) for column in _FITTED
+            }
+        self._paint_empty_page(task)
+        self.show_rows(self._content_widths, newest_first=True)
         self._paint_reason()
 
-    def _paint_nothing(self, task: TaskView | None) -> None:
+    def _paint_empty_page(self, task: TaskView | None) -> None:
         """Say how to run a task that has never run."""
         is_empty = self.loader.has_data and not self._rows and task is not None
         self.set_class(is_empty, "-empty")
@@ -194,8 +196,8 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         reason = run.disabled_reason(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
-        if self._nothing is None or not text.is_same(self._nothing):
-            self._nothing = text
+        if self._shown_empty_page is None or not text.is_same(self._shown_empty_page):
+            self._shown_empty_page = text
             self.query_one("#runs-empty", Static).update(text)
 
     @on(Table.Selected)
@@ -220,13 +222,13 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         return {
             "mark": _mark(run),
             "due": self._due(run),
-            "began": self._began(run),
+            "started": self._started(run),
             "ended": Content.styled(row.label, bad),
             "took": Content(format_measurement(run.seconds) if run.seconds is not None else since),
             "factor": self._factor(run),
-            "trigger": Content.styled(_because(run), "$text-muted"),
+            "trigger": Content.styled(_format_trigger(run), "$text-muted"),
             "cpu": Content.styled(cpu, "$text-muted"),
-            "memory": Content.styled(_size(run.peak_memory_bytes), "$text-muted"),
+            "memory": Content.styled(_format_size(run.peak_memory_bytes), "$text-muted"),
             "reason": Content.styled(self._reason(run), "$text-muted"),
         }
 
@@ -235,10 +237,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         seconds = run.seconds if run.state is RunState.SUCCEEDED else None
         if run.state is RunState.RUNNING and run.started_at is not None:
             seconds = max(0.0, (self.now - run.started_at).total_seconds())
-            if self._usual is None or seconds < self._usual:
+            if self._median is None or seconds < self._median:
                 return Content("")  # it may still end on time
-        text = durations.format_ratio(seconds, self._usual)
-        return Content.styled(text, durations.ratio_colour(seconds, self._usual))
+        text = durations.format_ratio(seconds, self._median)
+        return Content.styled(text, durations.ratio_colour(seconds, self._median))
 
     def _due(self, run: Run) -> Content:
         """Return when a run was due; for a manual run, when it was requested."""
@@ -246,18 +248,18 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
             return Content(self._at(run.scheduled_for))
         return Content.styled(*_NEVER if run.started_at or run.is_live else (self._at(run.created_at), "$text-muted"))
 
-    def _began(self, run: Run) -> Content:
+    def _started(self, run: Run) -> Content:
         """Return when a run started or will start, with the day if it is not that of the due time."""
         zone, now = self.store.zone, self.now
         if run.state is RunState.QUEUED:
             ahead = format_until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
             return Content.styled(ahead, "$text-muted")
-        began = run.started_at or (run.created_at if run.is_live else None)
-        if began is None:
+        started = run.started_at or (run.created_at if run.is_live else None)
+        if started is None:
             return Content.styled(*_NEVER)
         due = run.scheduled_for
-        is_same_day = due is not None and due.astimezone(zone).date() == began.astimezone(zone).date()
-        return Content(format_clock(began, zone) if is_same_day else self._at(began))
+        is_same_day = due is not None and due.astimezone(zone).date() == started.astimezone(zone).date()
+        return Content(format_clock(started, zone) if is_same_day else self._at(started))
 
     def _at(self, moment: datetime) -> str:
         return format_day_and_clock(moment, self.now, self.store.zone)
@@ -280,11 +282,11 @@ def _mark(run: Run) -> Content:
     return Content.styled(*_MARKS.get(run.state, ("✗", "$text-error") if run.state in FAILURES else _NEVER))
 
 
-def _because(run: Run) -> str:
+def _format_trigger(run: Run) -> str:
     return str(run.trigger) if run.attempt < 2 else f"{run.trigger} {run.attempt - 1}"
 
 
-def _size(count: int | None) -> str:
+def _format_size(count: int | None) -> str:
     if count is None:
         return ""
     return f"{count / 1024**2:.0f} MiB" if count < 1024**3 else f"{count / 1024**3:.1f} GiB"

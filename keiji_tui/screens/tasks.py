@@ -45,11 +45,11 @@ class TasksScreen(BaseScreen):
     def __init__(self, context: ScreenContext, *, task: str | None = None) -> None:
         super().__init__(context)
         self.log_pane = LogPane(id="log-pane")
-        self._asked_for = task
-        self._awaited = ""
+        self._initial_task = task
+        self._awaited_slug = ""
         self._table_height = 0
-        self._shape = -1
-        self._wanted: dict[str, int] = {}
+        self._layout_revision = -1
+        self._content_widths: dict[str, int] = {}
         self._follow_timer: Timer | None = None
         self._selected_at = -SETTLE_SECONDS  # on the monotonic clock
 
@@ -101,7 +101,7 @@ class TasksScreen(BaseScreen):
     def on_resize(self) -> None:
         self.repaint()
 
-    def _share_room(self) -> None:
+    def _resize_table(self) -> None:
         """Make the table as high as its rows, up to three fifths of the screen; the log gets the rest."""
         room = self.size.height - 5
         height = max(4, min(len(self.store.tasks) + 2, room * 3 // 5))
@@ -117,23 +117,23 @@ class TasksScreen(BaseScreen):
             self.query_one("#welcome", Static).update(text)
         elif self.focused is None:
             self.set_focus(self.table)  # a hidden table loses the focus
-        if self._shape != store.layout_revision:
-            self._shape, self._wanted = store.layout_revision, task_row.content_widths(store.tasks.values())
-        listing = store.index
+        if self._layout_revision != store.layout_revision:
+            self._layout_revision = store.layout_revision
+            self._content_widths = task_row.content_widths(store.tasks.values())
+        index = store.index
         self.table.empty_text = nothing_shown(store)
-        self.table.set_rows(
-            store.visible_slugs(), self._wanted, marked=store.marks, sorted_by=(listing.sort.column, listing.descending)
-        )
-        if self._asked_for and store.tasks:
-            slug = next((s for s, task in store.tasks.items() if self._asked_for in (s, task.name)), None)
+        order = (index.sort.column, index.descending)
+        self.table.set_rows(store.visible_slugs(), self._content_widths, marked=store.marks, sorted_by=order)
+        if self._initial_task and store.tasks:
+            slug = next((s for s, task in store.tasks.items() if self._initial_task in (s, task.name)), None)
             if slug is None:
-                self.app.notify(f"there is no task {plain(self._asked_for)}", severity="warning", markup=False)
+                self.app.notify(f"there is no task {plain(self._initial_task)}", severity="warning", markup=False)
             self.table.select(slug or "")
-            self._asked_for = None
-        if self._awaited in store.tasks:
-            self.table.select(self._awaited)
-            self._awaited = ""
-        self._share_room()
+            self._initial_task = None
+        if self._awaited_slug in store.tasks:
+            self.table.select(self._awaited_slug)
+            self._awaited_slug = ""
+        self._resize_table()
         self._paint_offer()
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
@@ -163,7 +163,7 @@ class TasksScreen(BaseScreen):
             _keys(("build", "rebuild")),
         ]
 
-    # ── what happened ────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────
 
     @on(Table.Selected)
     def _row_selected(self, event: Table.Selected) -> None:
@@ -190,7 +190,7 @@ class TasksScreen(BaseScreen):
         self.paint(self.now)
 
     @on(FilterBar.Closed)
-    def _filter_left(self, event: FilterBar.Closed) -> None:
+    def _filter_closed(self, event: FilterBar.Closed) -> None:
         if not event.is_kept:
             self.drop_filter()
         self.set_focus(self.table)
@@ -214,11 +214,11 @@ class TasksScreen(BaseScreen):
         if self.is_ready and self.selected_task is not None:
             start_worker(self, partial(self.log_pane.follow, self.context.link), group="log", exclusive=True)
 
-    # ── what keys do here ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── actions ────────────────────────────────────────────────────────────────────────────────────────────
 
     def await_task(self, slug: str) -> None:
         """Select a task as soon as it exists, and clear the filter, which might hide it."""
-        self._awaited = slug
+        self._awaited_slug = slug
         self.drop_filter()
 
     def reveal(self, slug: str) -> None:
@@ -239,7 +239,7 @@ class TasksScreen(BaseScreen):
         return was_set
 
     def action_next_status(self) -> None:
-        """Show the tasks in the next state of which there are any."""
+        """Show the tasks in the next state that any task is in."""
         self.store.index.next_status(self.store.tasks.values())
         self.repaint()
 

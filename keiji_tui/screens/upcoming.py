@@ -1,4 +1,4 @@
-"""The coming day: every instant of all tasks in order, and in which hours and minutes they pile up."""
+"""The next 24 hours: the due instants of all tasks in order, and the hours with the most instants."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ from keiji_tui.widgets.table import Table
 from keiji_tui.widgets.task_row import COLOURS
 
 HOURS = 24
-AGAIN_SECONDS = 60  # after which it is asked anew, though nothing that is seen here has changed
+RELOAD_SECONDS = 60  # so that new instants at the end of the 24 hours appear
 COLUMNS = (
     Column("state", "", 1, 1, 0),
     Column("at", "WHEN", 8, 24, 1),
     Column("ahead", "", 8, 12, 4),
-    Column("pile", "", 1, 1, 3, is_symbol=True),
+    Column("connector", "", 1, 1, 3, is_symbol=True),
     Column("name", "TASK", 8, 60, 2),
     Column("note", "NOTE", 4, 80, 5),
 )
-_ELSEWHERE = ("upcoming", "logs", "services", "delete", "restart", "stop", "build", "new-task")
-_KEPT_BACK = (TaskState.DISABLED, TaskState.HELD, TaskState.PAUSED)
+_HIDDEN = ("upcoming", "logs", "services", "delete", "restart", "stop", "build", "new-task")
+_INACTIVE = (TaskState.DISABLED, TaskState.HELD, TaskState.PAUSED)
 
 
 class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
@@ -57,27 +57,27 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
     SCOPES = (Scope.TASK, Scope.DAY)
     AUTO_FOCUS = "#upcoming"
     NOUN = "instants"
-    LETTERS = "letters of a task's name"
+    FILTER_PROMPT = "filter by task name"
 
     def __init__(self, context: ScreenContext) -> None:
         super().__init__(context)
         self._timeline: Timeline | None = None
-        self._asked_at = self.now
+        self._loaded_at = self.now
         self._all_rows: dict[str, DueRow] = {}
         self._loads = 0
-        self._rows: dict[str, DueRow] = {}  # those that are not over
+        self._rows: dict[str, DueRow] = {}  # the rows of ``_all_rows`` that are still to come
         self._rows_key: object = None  # what ``_rows`` depends on, besides the time
-        self._rows_until = self.now  # when the next of ``_rows`` is over
+        self._rows_until = self.now  # when the first of ``_rows`` is past
         self._rows_revision = 0
         self._content_widths: dict[str, int] = {}
         self._summary = ""
         self._hours_key: object = None  # what the bars depend on
         self._has_hours = True
 
-    def new_sieve(self) -> ListFilter[DueRow]:
-        return ListFilter(self._letters)
+    def create_filter(self) -> ListFilter[DueRow]:
+        return ListFilter(self._search_text)
 
-    def _letters(self, row: DueRow) -> str:
+    def _search_text(self, row: DueRow) -> str:
         task = self.store.tasks.get(row.slug)
         return f"{task.name if task else ''}\n{row.slug}"
 
@@ -97,14 +97,14 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         row = self._rows.get(self.table.selected or "")
         return self.store.tasks.get(row.slug) if row else None
 
-    def copied(self) -> Sequence[str]:
+    def copy_lines(self) -> Sequence[str]:
         return [plain(self.selected_task.name)] if self.selected_task else ()
 
     def is_hidden(self, action: Action) -> bool:
-        return action.id in _ELSEWHERE or super().is_hidden(action)
+        return action.id in _HIDDEN or super().is_hidden(action)
 
     async def load(self) -> None:
-        self._asked_at = self.now
+        self._loaded_at = self.now
         self._timeline = await self.context.link.timeline()
         self._all_rows = due_rows(self._timeline)
         self._loads += 1
@@ -114,16 +114,16 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         as_of = now if store.is_live else store.heard_at or now
         if not self.loader.is_loading:
             boot = store.engine.boot if store.engine else ""
-            self.loader.update((boot, store.schedule_revision, int(now.timestamp()) // AGAIN_SECONDS))
+            self.loader.update((boot, store.schedule_revision, int(now.timestamp()) // RELOAD_SECONDS))
         self._update_rows(as_of)
         titles = [Content.styled("next 24 hours", "bold"), Content.styled("24 h", "bold")]
-        self.put_title("#upcoming-title", titles, self._summary, self.loader.status)
+        self.show_title("#upcoming-title", titles, self._summary, self.loader.status)
         self.set_class(not self._rows, "-empty")
         if self._rows and self.focused is None:
-            self.set_focus(self.table)  # it cannot have the focus while it is hidden
+            self.set_focus(self.table)  # a hidden table cannot have the focus
         if not self._rows:
-            self.set_text("#upcoming-empty", self._nothing())
-        self.put_rows(self._content_widths)
+            self.set_text("#upcoming-empty", self._empty_page())
+        self.show_rows(self._content_widths)
         self._paint_hours(as_of)
 
     def on_resize(self) -> None:
@@ -167,11 +167,11 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         self._summary = self._summarise()
 
     def _note(self, row: DueRow, task: TaskView) -> str:
-        """Return what is out of the ordinary about an instant."""
+        """Return remarks on an instant: simultaneous ones, why it will not start, and its own note."""
         state = state_of(task)
-        kept = state.label if state in _KEPT_BACK else "paused" if self.store.pause is not None else ""
+        inactive = state.label if state in _INACTIVE else "paused" if self.store.pause is not None else ""
         together = f"{row.simultaneous} at once" if row.connector == "┌" else ""
-        return ", ".join(filter(None, (together, kept, plain(row.note))))
+        return ", ".join(filter(None, (together, inactive, plain(row.note))))
 
     def _cells(self, key: str) -> Mapping[str, Content]:
         row = self._rows.get(key)
@@ -179,7 +179,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         if row is None or task is None:
             return {}
         state = state_of(task)
-        is_off = state in _KEPT_BACK or row.is_skipped or self.store.pause is not None
+        is_off = state in _INACTIVE or row.is_skipped or self.store.pause is not None
         quiet = "$text-disabled" if is_off else "$text-muted"
         now = self.now if self.store.is_live else self.store.heard_at or self.now
         due = task.next_execution_time or row.at if row.is_frequent else row.at
@@ -188,7 +188,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
             "state": Content.styled(state.glyph, COLOURS[state]),
             "at": Content.styled(self._at(row, task), quiet if row.is_frequent or is_off else ""),
             "ahead": Content.styled(ahead if ahead.startswith(("in ", "now")) else "", quiet),
-            "pile": Content.styled(row.connector, "$text-warning"),
+            "connector": Content.styled(row.connector, "$text-warning"),
             "name": Content.styled(plain(task.name), quiet if is_off else "bold"),
             "note": Content.styled(self._note(row, task), "$text-warning" if row.is_skipped else quiet),
         }
@@ -198,7 +198,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
             return abbreviate_schedule(plain(task.schedule_description))
         return format_due_time(row.at, self.now, self.store.zone)
 
-    # ── what is above and in place of them ───────────────────────────────────────────────────────────────────────────
+    # ── the bars, and the empty page ───────────────────────────────────────────────────────────────────────────
 
     def _summarise(self) -> str:
         found = self._timeline
@@ -208,7 +208,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         often = len(self._rows) - instants
         parts = [format_count(instants, "instant")] if instants else []
         parts += [f"{format_count(often, 'task')} due often"] if often else []
-        if parts and found.until < self._asked_at + timedelta(hours=HOURS, minutes=-1):
+        if parts and found.until < self._loaded_at + timedelta(hours=HOURS, minutes=-1):
             parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)
 
@@ -216,8 +216,8 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         """Show a bar for each of the coming hours, whose height is the number of instants, above the hours."""
         zone, width = self.store.zone, self.size.width
         first = now.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-        keys = self.sieve.visible_keys(self._rows)
-        hours_key = (self._rows_revision, self.sieve.text, first, width)
+        keys = self.list_filter.visible_keys(self._rows)
+        hours_key = (self._rows_revision, self.list_filter.text, first, width)
         if hours_key == self._hours_key:
             return
         self._hours_key = hours_key
@@ -228,7 +228,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
             self.query_one("#upcoming-hours").display = bool(hours)
         self.set_text("#upcoming-hours", hours)
 
-    def _nothing(self) -> Content:
+    def _empty_page(self) -> Content:
         if not self.loader.has_data:
             return Content.styled(self.loader.status, "$text-muted")
         return Content.assemble(

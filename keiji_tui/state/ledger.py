@@ -66,7 +66,7 @@ def ledger_filter() -> ListFilter[Entry]:
     return ListFilter[Entry](
         lambda entry: entry.search_text,
         Category("refused or lost", lambda entry: entry.stage in (REFUSED, LOST, UNANSWERED)),
-        Category("under way", lambda entry: entry.is_in_flight),
+        Category("in progress", lambda entry: entry.is_in_flight),
         Category(f"sent by {SENDER}", lambda entry: entry.sender == SENDER),
     )
 

@@ -237,7 +237,7 @@ class _Pen:
 
 
 def _changed_spans(new: list[Cell], old: list[Cell]) -> list[tuple[int, int]]:
-    """Return the changed columns as ranges. Short gaps in the style of what precedes them are included."""
+    """Return the changed columns as ranges; a short unchanged gap in the same style does not split a range."""
     spans: list[tuple[int, int]] = []
     for x, (one, other) in enumerate(zip(new, old, strict=True)):
         if one == other:

@@ -154,7 +154,7 @@ def _progress(task: TaskView, running: str) -> list[str]:
 
 
 def _kept_back(task: TaskView) -> list[Content]:
-    """Return variants of why a task is held or paused, the longest first."""
+    """Return texts that say why a task is held or paused, longest first."""
     if task.held_since is not None:
         failures = "1 failure" if task.failures == 1 else f"{task.failures} failures"
         texts, state = [f"held after {failures}", f"held, {failures}", "held"], TaskState.HELD
@@ -165,7 +165,7 @@ def _kept_back(task: TaskView) -> list[Content]:
 
 
 def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
-    """Return variants of what a queued run waits for, the longest first."""
+    """Return texts that say what a queued run waits for, longest first."""
     reason = plain(format_wait(task.waiting))
     texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:

@@ -142,7 +142,7 @@ async def test_the_history_says_how_far_each_run_was_from_the_median() -> None:
     )  # fmt: skip
     async with running(app, (120, 24)) as pilot:
         await press(pilot, "H")
-        await until(pilot, sees(app, "usually 2.1s", "×USUAL", "×3.0", "×1.0", "×0.5", "×46"))
+        await until(pilot, sees(app, "median 2.1s", "×USUAL", "×3.0", "×1.0", "×0.5", "×46"))
         assert text_of(app).count("×") == 7
 
 

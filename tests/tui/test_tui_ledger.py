@@ -76,7 +76,7 @@ async def test_what_is_done_here_is_sent_at_once_and_then_moves_on() -> None:
             directive=directive.id, verb="disable", target="ping", stage="accepted", sender="keiji-tui"
         )
         link.happen(changed)
-        await until(pilot, sees(app, "accepted, being carried out"))
+        await until(pilot, sees(app, "accepted, in progress"))
         link.lines = ("disabled task ping",)
         link.hold.set()
         await until(pilot, sees(app, "done after", "disabled task ping", "$ keiji task disable ping"))
@@ -104,7 +104,7 @@ async def test_an_empty_ledger_says_how_something_gets_into_it() -> None:
     app, link = live(task("ping"))
     async with running(app) as pilot:
         await press(pilot, "5")
-        await until(pilot, sees(app, "Nobody has asked for anything yet.", "goes to the tasks"))
+        await until(pilot, sees(app, "There are no directives yet.", "for the tasks, then"))
         link.happen(DirectiveChanged(directive="new", verb="run", target="ping", stage="done"))
         await until(pilot, sees(app, "run ping", "1 directive"))
         await until(pilot, lambda: app.focused is table(app))
@@ -144,7 +144,7 @@ async def test_what_nobody_answered_is_marked_so() -> None:
     link.answer = gone
     async with running(app) as pilot:
         await press(pilot, "e", "5")
-        await until(pilot, sees(app, "unanswered", "sent, and nobody answered"))
+        await until(pilot, sees(app, "unanswered", "sent, but the engine did not answer"))
 
 
 # ── what a build said ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -111,10 +111,10 @@ async def test_the_ledger_shows_the_kind_and_the_letters_that_are_asked_for() ->
     link.ledger = ledger()
     async with running(app, (100, 24)) as pilot:
         await press(pilot, "5")
-        await until(pilot, sees(app, "9 directives, 1 under way  / filter", "◐", "accepted"))
+        await until(pilot, sees(app, "9 directives, 1 in progress  / filter", "◐", "accepted"))
         await until(pilot, lambda: app.focused is table(app))
         table(app).select("directive-2")
-        for kind, first in (("2 of 9 refused or lost", 1), ("1 of 9 under way", 0), ("5 of 9 sent by keiji-tui", 0)):
+        for kind, first in (("2 of 9 refused or lost", 1), ("1 of 9 in progress", 0), ("5 of 9 sent by keiji-tui", 0)):
             await press(pilot, "f")
             await until(pilot, sees(app, f"{kind} esc shows all"))
             assert table(app)._keys[0] == f"directive-{first}"
@@ -159,7 +159,7 @@ async def test_an_empty_ledger_fits_a_workspace_without_tasks() -> None:
     async with running(app) as pilot:
         await until(pilot, lambda: not app.store.tasks)
         await press(pilot, "5")
-        await until(pilot, sees(app, "Nobody has asked for anything yet.", "1  goes to the tasks; N there makes one"))
+        await until(pilot, sees(app, "There are no directives yet.", "Press 1 for the tasks, then N to create one."))
         assert "f kind" not in text_of(app)
 
 

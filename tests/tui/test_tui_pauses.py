@@ -22,10 +22,10 @@ async def test_a_task_is_paused_at_once_and_the_same_key_undoes_it() -> None:
     async with running(app) as pilot:
         await press(pilot, "p")
         await until(pilot, sees(app, "pausing …"))
-        link.lines = ("paused task ping", "what runs of it goes on")
+        link.lines = ("paused task ping", "live runs continue")
         link.hold.set()
         await until(pilot, lambda: said(app))
-        assert said(app) == ["ping paused – press p to resume\nwhat runs of it goes on\n$ keiji task pause ping"]
+        assert said(app) == ["ping paused – press p to resume\nlive runs continue\n$ keiji task pause ping"]
         link.happen(TaskChanged(task=task("ping", pause=Pause(since=NOW, reason="[/b] too slow"))))
         await until(pilot, sees(app, "‖  ping", "paused: [/b] too slow", "paused 1", "p resume"))
         await press(pilot, "p")

@@ -19,7 +19,7 @@ from keiji.paths import Paths
 from keiji.settings import template
 from keiji_engine.bus.protocol import RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState
-from keiji_tui.cli import needs_ascii_glyphs, parse_options
+from keiji_tui.cli import parse_options
 from keiji_tui.engine.bus_link import BusLink
 from keiji_tui.state.store import Update
 
@@ -49,14 +49,6 @@ def test_help_and_version_need_no_terminal(capsys: pytest.CaptureFixture[str]) -
             parse_options([option])
         assert ended.value.code == 0
         assert words in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("term", "encoding", "expected"),
-    [("xterm", "UTF-8", False), ("xterm", "utf8", False), ("xterm", "iso8859-1", True), ("linux", "utf-8", True)],
-)
-def test_ascii_glyphs_are_used_where_others_cannot_be_shown(term: str, encoding: str, expected: bool) -> None:
-    assert needs_ascii_glyphs(term, encoding) is expected
 
 
 def test_root_leads_to_another_installation(tmp_path: Path) -> None:

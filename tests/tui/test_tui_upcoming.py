@@ -129,7 +129,7 @@ async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_i
         rows, first = app.base_screen.rows, day().instants[0]
         app.base_screen.paint(NOW)
         assert app.base_screen.rows is rows
-        assert app.base_screen.sieve.visible_keys(rows) is app.base_screen.sieve.visible_keys(rows)
+        assert app.base_screen.list_filter.visible_keys(rows) is app.base_screen.list_filter.visible_keys(rows)
         moments[0] = first.at
         app.base_screen.paint(first.at)
         assert len(app.base_screen.rows) == len(rows) - 1
