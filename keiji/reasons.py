@@ -184,7 +184,7 @@ def render(why: Reason | None, zone: tzinfo = UTC) -> str:
 
 
 def describe_result(state: str, why: Reason | None, zone: tzinfo = UTC, *, duration: str = "") -> str:
-    """Return how a run ended: "failed after 2 s: exit code 1", "stopped after 2 s by keiji".
+    """Return how a run ended: "failed after 2s: exit code 1", "stopped after 2s by keiji".
 
     Args:
         state: of the run, such as "timed_out".

@@ -71,6 +71,7 @@ class LogPane(Vertical):
         self.retry_seconds = 1.0
         self.slugs: tuple[str, ...] = ()
         self.pattern = ""  # highlighted; "" for none
+        self._follow_tasks: tuple[asyncio.Task[None], ...] = ()
         self.source: Source | None = None  # None until there is an engine
         self._titles = [""]  # the names of the tasks, longest form first
         self._error = ""
@@ -107,6 +108,7 @@ class LogPane(Vertical):
         """
         names = {slug: plain(name) for slug, name in tasks.items()}
         if tuple(names) != self.slugs:
+            self._stop_following()
             self._stop_operation()
             self.prompt.close()
             self.pattern, self._note = "", ""
@@ -137,6 +139,8 @@ class LogPane(Vertical):
         while True:
             began = time.monotonic()
             error = await self._follow_until_failure(source)
+            if self.source is not source:
+                return  # another log is shown now
             if time.monotonic() - began > _MAX_RETRY_SECONDS:
                 failures = 0
             if isinstance(error, EngineOffline | TaskNotFound):
@@ -151,14 +155,27 @@ class LogPane(Vertical):
 
     async def _follow_until_failure(self, source: Source) -> Exception | None:
         """Receive events and load lines until one of the two ends; return its error."""
-        tasks = [asyncio.create_task(self.reader.run(source)), asyncio.create_task(self._receive_events(source))]
+        self._stop_following()
+        tasks = (asyncio.create_task(self.reader.run(source)), asyncio.create_task(self._receive_events(source)))
+        self._follow_tasks = tasks
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
-        error = done.pop().exception()
+        ended = done.pop()
+        error = None if ended.cancelled() else ended.exception()
         return error if isinstance(error, Exception) else None
+
+    def _stop_following(self) -> None:
+        """Cancel the tasks that read the current log.
+
+        Cancelling the worker around them is not enough: they would end later, and until then an event of this log that
+        has already arrived would be taken for one of the next log.
+        """
+        for task in self._follow_tasks:
+            task.cancel()
+        self._follow_tasks = ()
 
     async def _receive_events(self, source: Source) -> None:
         count = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from log_scenes import LogLink, is_without_gap, line_with, log_lines, open_log, visible_numbers
-from piloting import log, press, running, sees, text_of
+from piloting import log, press, running, sees, settle, text_of
 from scenes import center, snapshot, task
 from waiting import until
 
@@ -123,6 +123,21 @@ async def test_another_task_shows_only_its_own_log() -> None:
         await until(pilot, sees(app, "line 0004999"))
         await press(pilot, "j")
         await until(pilot, lambda: "line 00" not in text_of(app) and "log b" in text_of(app))
+
+
+async def test_what_has_already_arrived_of_the_former_log_is_not_shown_in_the_next_one() -> None:
+    link = LogLink(log_lines(0, 10))
+    link.tell(snapshot([task("a"), task("b")]), LinkChanged(LinkState.LIVE))
+    app = center(link, task="a")
+    async with running(app) as pilot:
+        await until(pilot, sees(app, "line 0000009", "following"))
+        pane = app.tasks_screen.log_pane
+        link.append(log_lines(10, 11))
+        pane.show({"b": "b"})  # before the event loop delivers the line
+        pane.connect(link)
+        await settle(pilot)
+        assert pane.reader.buffer.size == 0
+        assert not pane.reader.buffer
 
 
 async def test_very_long_lines_can_be_scrolled_past_and_keep_their_time() -> None:

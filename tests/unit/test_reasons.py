@@ -311,16 +311,16 @@ def test_texts_read_as_plain_phrases() -> None:
 @pytest.mark.parametrize(
     ("state", "why", "duration", "expected"),
     [
-        ("succeeded", None, "2 s", "succeeded after 2 s"),
+        ("succeeded", None, "2s", "succeeded after 2s"),
         ("failed", reason(Code.EXIT_CODE, exit_code=1), "", "failed: exit code 1"),
-        ("failed", reason(Code.EXIT_CODE, exit_code=1), "2 s", "failed after 2 s: exit code 1"),
+        ("failed", reason(Code.EXIT_CODE, exit_code=1), "2s", "failed after 2s: exit code 1"),
         ("stopped", reason(Code.STOPPED, by="keiji"), "", "stopped by keiji"),
-        ("stopped", reason(Code.STOPPED, by="keiji"), "2 s", "stopped after 2 s by keiji"),
-        ("stopped", reason(Code.STOPPED), "2 s", "stopped after 2 s"),
-        ("stopped", reason(Code.STOPPED, killed_after=3), "5 s", "stopped after 5 s; killed after another 3 s"),
-        ("stopped", reason(Code.STOPPED, why="disable"), "2 s", "stopped after 2 s: task disabled"),
-        ("timed_out", reason(Code.TIMEOUT, timeout=5), "", "timed out after 5 s"),
-        ("timed_out", reason(Code.TIMEOUT, timeout=5), "5.01 s", "timed out after 5.01 s: timed out after 5 s"),
+        ("stopped", reason(Code.STOPPED, by="keiji"), "2s", "stopped after 2s by keiji"),
+        ("stopped", reason(Code.STOPPED), "2s", "stopped after 2s"),
+        ("stopped", reason(Code.STOPPED, killed_after=3), "5s", "stopped after 5s; killed after another 3s"),
+        ("stopped", reason(Code.STOPPED, why="disable"), "2s", "stopped after 2s: task disabled"),
+        ("timed_out", reason(Code.TIMEOUT, timeout=5), "", "timed out after 5s"),
+        ("timed_out", reason(Code.TIMEOUT, timeout=5), "5.01s", "timed out after 5.01s: timed out after 5s"),
     ],
 )
 def test_a_result_does_not_repeat_the_state(state: str, why: Reason | None, duration: str, expected: str) -> None:
