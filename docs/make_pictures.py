@@ -150,7 +150,7 @@ async def _save_all(paths: Paths) -> None:
     await save_picture(paths, "tasks-80x24", NARROW)
     await save_picture(paths, "tasks-light", (100, 20), theme="keiji-light")
     await save_picture(paths, "help", WIDE, "question_mark", sees="esc closes")
-    await save_picture(paths, "history", (100, 24), "H", sees="usually", task="flaky_upload", ready=_has_failed)
+    await save_picture(paths, "history", (100, 24), "H", sees="median", task="flaky_upload", ready=_has_failed)
     await save_picture(paths, "log", (100, 24), steps=_find, task="flaky_upload", sees="find")
     await save_picture(paths, "new-task", (100, 26), steps=_fill_in_new_task, sees="keiji task create")
     source = paths.source("nightly_backup") / "function.py"
