@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import termios
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -93,8 +94,20 @@ class TerminalDriver(LinuxDriver):
             return
         with self._application.suspend():
             os.killpg(group, signal.SIGSTOP)
-            while os.tcgetpgrp(self.fileno) != group:  # resumed in the background
-                os.killpg(group, signal.SIGSTOP)
+            self._wait_for_foreground()
+
+    def _wait_for_foreground(self) -> None:
+        """Return at once in the foreground; in the background, stop the job, as often as it is resumed there.
+
+        The kernel does both when a program controls the terminal. A check here would be too late if ``fg`` came between
+        the check and the stop.
+        """
+        handler = signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+        try:
+            with suppress(termios.error):  # the shell that could resume the job has ended
+                termios.tcflow(self.fileno, termios.TCOON)
+        finally:
+            signal.signal(signal.SIGTTOU, handler)
 
     def _suspend_on_signal(self, _: int, __: FrameType | None) -> None:
         if self._is_active:
