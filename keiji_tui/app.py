@@ -93,8 +93,6 @@ class ControlCenter(App[None]):
     CSS_PATH = "theme/keiji.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
     NOTIFICATION_TIMEOUT = 4
-    # Half of a narrow screen is too narrow for a message, and half of a wide one is far from where the user reads.
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-middle"), (120, "-wide")]  # noqa: RUF012 - declared so by Textual
 
     def __init__(
         self,

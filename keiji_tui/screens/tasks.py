@@ -44,7 +44,9 @@ class TasksScreen(BaseScreen):
 
     def __init__(self, context: ScreenContext, *, task: str | None = None) -> None:
         super().__init__(context)
-        self.log_pane = LogPane(id="log-pane")
+        # Set here rather than once the screen is mounted, which would compute the styles of all widgets again.
+        self._is_welcoming = True
+        self.log_pane = LogPane(id="log-pane", classes="-hidden")
         self._initial_task = task
         self._awaited_slug = ""
         self._table_height = 0
@@ -55,8 +57,8 @@ class TasksScreen(BaseScreen):
 
     def body(self) -> ComposeResult:
         yield FilterBar()
-        yield Table(task_row.COLUMNS, self._cells, id="tasks")
-        yield Static(id="welcome")
+        yield Table(task_row.COLUMNS, self._cells, id="tasks", classes="-hidden")
+        yield Static(id="welcome", classes="-shown")
         yield AdaptiveLine(id="offer")
         yield self.log_pane
 
@@ -74,12 +76,12 @@ class TasksScreen(BaseScreen):
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        if self.has_class("-welcome"):
+        if self._is_welcoming:
             return ()
         return (Scope.LOG,) if self.log_pane.has_focus_within else self.SCOPES
 
     def footer_actions(self) -> Sequence[Action]:
-        first = [catalog.BY_ID["new-task"]] if self.has_class("-welcome") and self.store.is_live else []
+        first = [catalog.BY_ID["new-task"]] if self._is_welcoming and self.store.is_live else []
         return [*first, *super().footer_actions()]
 
     def is_hidden(self, action: Action) -> bool:
@@ -112,10 +114,8 @@ class TasksScreen(BaseScreen):
     def paint_body(self, now: datetime) -> None:
         store = self.store
         text = welcome(store, readonly=self.context.readonly)
-        self.set_class(text is not None, "-welcome")
-        if text is not None:
-            self.query_one("#welcome", Static).update(text)
-        elif self.focused is None:
+        self._show_welcome(text)
+        if text is None and self.focused is None:
             self.set_focus(self.table)  # a hidden table loses the focus
         if self._layout_revision != store.layout_revision:
             self._layout_revision = store.layout_revision
@@ -136,6 +136,16 @@ class TasksScreen(BaseScreen):
         self._resize_table()
         self._paint_offer()
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
+
+    def _show_welcome(self, text: Content | None) -> None:
+        """Show a text in place of the table and the log, or these if there is none."""
+        static = self.query_one("#welcome", Static)
+        self._is_welcoming = text is not None
+        static.set_class(self._is_welcoming, "-shown")
+        self.table.set_class(self._is_welcoming, "-hidden")
+        self.log_pane.set_class(self._is_welcoming, "-hidden")
+        if text is not None:
+            static.update(text)
 
     def _paint_offer(self) -> None:
         offer = self.store.rebuild_offer(self.table.selected)

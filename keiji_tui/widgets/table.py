@@ -81,8 +81,15 @@ class Table(ScrollView, can_focus=True):
         def control(self) -> Table:
             return self.table
 
-    def __init__(self, columns: Sequence[Column], describe: Callable[[str], Cells], *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        describe: Callable[[str], Cells],
+        *,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
         self._columns = columns
         self._describe = describe
         self._visible_rows = 0
