@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fake_link import FakeLink
 from textual.command import CommandList
-from textual.events import Key
+from textual.drivers.headless_driver import HeadlessDriver
+from textual.events import Key, Resize
+from textual.geometry import Size as Dimensions
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
+from textual.screen import Screen
 from waiting import eventually, until
 
 from keiji_engine.bus.protocol import Directive
@@ -50,6 +54,39 @@ async def settle(pilot: Pilot[None]) -> None:
         await pilot._wait_for_screen()
         await eventually(lambda: not isinstance(app, ControlCenter) or app.key_queue.is_idle or not app.is_running)
     await pilot.app.animator.wait_until_complete()
+
+
+async def resize(pilot: Pilot[None], size: Size) -> None:
+    """Give the terminal another size, and wait until the screens have it.
+
+    The pilot's own way to do so waits until the whole process has been idle for a while.
+    """
+    driver = pilot.app._driver
+    assert isinstance(driver, HeadlessDriver)
+    driver._size = Dimensions(*size)
+    pilot.app.post_message(Resize(Dimensions(*size), Dimensions(*size)))
+    await until(pilot, lambda: all(screen.size == size for screen in pilot.app.screen_stack))
+    await settle(pilot)
+
+
+async def take_picture(pilot: Pilot[None]) -> str:
+    """Return what is on the screen as an SVG, once all has been painted."""
+    app = pilot.app
+    assert isinstance(app, ControlCenter)
+    await until(pilot, lambda: app._paint_timer is None)
+    for screen in filter(_must_paint, app.screen_stack[:-1]):  # a dialog does not cover all of them
+        screen._on_timer_update()
+        await settle(pilot)
+    while _must_paint(screen := app.screen):
+        screen._on_timer_update()
+        await settle(pilot)
+    return app.export_screenshot(title=app.title, simplify=True)
+
+
+def _must_paint(screen: Screen[Any]) -> bool:
+    """Return whether a timer of the screen would paint."""
+    required = screen._layout_required or screen._scroll_required or screen._repaint_required
+    return bool(required or screen._dirty_widgets or screen._callbacks)
 
 
 def table(app: ControlCenter) -> Table:

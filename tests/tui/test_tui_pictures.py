@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import staging as s
 import staging_logs as logs
-from piloting import text_of
+from piloting import resize, take_picture, text_of
 from staging import Stage
 from textual._context import visible_screen_stack
 from textual.pilot import Pilot
@@ -31,6 +32,7 @@ from keiji_tui.screens.palette import Palette
 from keiji_tui.screens.text_dialog import TextDialog
 from keiji_tui.screens.upcoming import UpcomingScreen
 from keiji_tui.theme.ascii_filter import AsciiFilter
+from keiji_tui.theme.themes import DARK
 from keiji_tui.widgets.adaptive_line import AdaptiveLine
 from keiji_tui.widgets.keybar import KeyBar
 
@@ -87,40 +89,54 @@ DETAILS: dict[str, tuple[Callable[[], Stage], str]] = {
     "tasks-ascii": (s.edited, "100x24-ascii"),
 }
 THEMES = {"light": "keiji-light", "nord": "nord", "ansi": "ansi-dark"}
-EVERY = [
-    (f"{name}-{look}", made, look) for name, (made, looks) in (SCREENS | DETAILS).items() for look in looks.split()
-]
+EVERY = [(name, look) for name, (_, looks) in (SCREENS | DETAILS).items() for look in looks.split()]
 
 
-@pytest.fixture(autouse=True)
-def _no_waiting_for_idleness(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a scene waits for is there when it was played; that the whole process is idle costs a third of a second."""
-
-    async def at_once(*_: float) -> None:
-        return
-
-    monkeypatch.setattr("textual.pilot.wait_for_idle", at_once)
-
-
-@pytest.mark.parametrize(("made", "look"), [each[1:] for each in EVERY], ids=[each[0] for each in EVERY])
-def test_picture(
-    snap_compare: Callable[..., bool], monkeypatch: pytest.MonkeyPatch, made: Callable[[], Stage], look: str
-) -> None:
-    size, _, colours = look.partition("-")
-    if colours == "mono":
-        monkeypatch.setenv("NO_COLOR", "1")
+@cache
+def pictures(name: str) -> dict[str, str]:
+    """Return look → picture of a scene, which is played once and then seen in each size and colours."""
+    made, looks = (SCREENS | DETAILS)[name]
     stage = made()
-    if colours == "ascii":
-        stage.app.output_filters = (AsciiFilter("ascii"),)
-    if colours in THEMES:
-        stage.app.theme = THEMES[colours]
+    app, by_look = stage.app, {}
 
-    async def played(pilot: Pilot[None]) -> None:
-        await stage.play(pilot)
-        assert type(stage.app.screen) is stage.shows
-        assert_within_the_screen(stage.app)
+    async def play(pilot: Pilot[None]) -> None:
+        for number, look in enumerate(looks.split()):
+            size, _, colours = look.partition("-")
+            await see(pilot, size_of(size), colours)
+            if number == 0:
+                await stage.play(pilot)
+            assert type(app.screen) is stage.shows
+            by_look[look] = await take_picture(pilot)
+            assert_within_the_screen(app)
+        app.exit()
 
-    assert snap_compare(stage.app, terminal_size=tuple(map(int, size.split("x"))), run_before=played)
+    app.run(headless=True, size=size_of(looks.split()[0].partition("-")[0]), auto_pilot=play)
+    assert app.return_code == 0, name
+    return by_look
+
+
+async def see(pilot: Pilot[None], size: tuple[int, int], colours: str) -> None:
+    """Give the terminal a size and colours."""
+    app = pilot.app
+    assert isinstance(app, ControlCenter)
+    app.theme = THEMES.get(colours, DARK.name)
+    app.output_filters = (AsciiFilter("ascii"),) if colours == "ascii" else ()
+    if app.no_color != (colours == "mono"):
+        app.no_color = colours == "mono"
+        app.refresh_css(animate=False)
+    if app.size != size:
+        await resize(pilot, size)
+    await s.painted(pilot)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    width, height = text.split("x")
+    return int(width), int(height)
+
+
+@pytest.mark.parametrize(("name", "look"), EVERY, ids=["-".join(each) for each in EVERY])
+def test_picture(assert_picture: Callable[[str], None], name: str, look: str) -> None:
+    assert_picture(pictures(name)[look])
 
 
 def assert_within_the_screen(app: ControlCenter) -> None:
@@ -155,4 +171,4 @@ def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
 def test_there_is_no_picture_of_what_is_no_more() -> None:
     folder = Path(__file__).parent / "__snapshots__"
     assert {file.parent.name for file in folder.rglob("*.svg")} == {Path(__file__).stem}
-    assert {file.stem for file in folder.rglob("*.svg")} == {f"test_picture[{name}]" for name, _, _ in EVERY}
+    assert {file.stem for file in folder.rglob("*.svg")} == {f"test_picture[{name}-{look}]" for name, look in EVERY}
