@@ -14,6 +14,7 @@ from textual.geometry import Size as Dimensions
 from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.screen import Screen
+from textual.widgets import Input
 from waiting import eventually, until
 
 from keiji_engine.bus.protocol import Directive
@@ -73,7 +74,10 @@ async def take_picture(pilot: Pilot[None]) -> str:
     """Return what is on the screen as an SVG, once all has been painted."""
     app = pilot.app
     assert isinstance(app, ControlCenter)
+    for field in app.screen.query(Input):
+        field.cursor_blink = False  # or it would be on some pictures and not on others
     await until(pilot, lambda: app._paint_timer is None)
+    await settle(pilot)
     for screen in filter(_must_paint, app.screen_stack[:-1]):  # a dialog does not cover all of them
         screen._on_timer_update()
         await settle(pilot)
