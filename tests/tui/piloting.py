@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -49,12 +50,29 @@ async def press(pilot: Pilot[None], *keys: str) -> None:
 
 
 async def settle(pilot: Pilot[None]) -> None:
-    """Let all that is on the screen deal with what was posted, with what that posted, and with what that did."""
+    """Let the terminal process what was posted, what that posted in turn, and the keys that wait for it.
+
+    The pilot's own way to do so sends a message to each widget and waits for all of them, several times over.
+    """
     app = pilot.app
-    for _ in range(3):
-        await pilot._wait_for_screen()
-        await eventually(lambda: not isinstance(app, ControlCenter) or app.key_queue.is_idle or not app.is_running)
-    await pilot.app.animator.wait_until_complete()
+    await _no_callback_is_ready()
+    await eventually(lambda: not isinstance(app, ControlCenter) or app.key_queue.is_idle or not app.is_running)
+    await _no_callback_is_ready()
+    await app.animator.wait_until_complete()
+    await eventually(lambda: not app.is_running or app.screen._compositor.size == app.size, "a layout in this size")
+    while app.is_running and app.screen_stack and _must_paint(screen := app.screen):
+        screen._on_timer_update()  # as a timer would
+        await _no_callback_is_ready()
+
+
+async def _no_callback_is_ready() -> None:
+    """Wait until all tasks of the event loop wait for a timer, for input or for another thread."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, asyncio.BaseEventLoop)
+    rounds = 0
+    while rounds < 2:  # the first one polls for input
+        await asyncio.sleep(0)
+        rounds = 0 if loop._ready else rounds + 1  # type: ignore[attr-defined]
 
 
 async def resize(pilot: Pilot[None], size: Size) -> None:
@@ -77,13 +95,9 @@ async def take_picture(pilot: Pilot[None]) -> str:
     for field in app.screen.query(Input):
         field.cursor_blink = False  # or it would be on some pictures and not on others
     await until(pilot, lambda: app._paint_timer is None)
-    await settle(pilot)
     for screen in filter(_must_paint, app.screen_stack[:-1]):  # a dialog does not cover all of them
         screen._on_timer_update()
-        await settle(pilot)
-    while _must_paint(screen := app.screen):
-        screen._on_timer_update()
-        await settle(pilot)
+    await settle(pilot)
     return app.export_screenshot(title=app.title, simplify=True)
 
 

@@ -95,8 +95,7 @@ class Person:
     async def press(self, key: str) -> None:
         """Press a key, and wait until it has had its effect."""
         self.send(key)
-        await self._pilot._wait_for_screen()
-        await self.until(lambda: self.app.key_queue.is_idle or not self.app.is_running)
+        await settle(self._pilot)
         assert self.app._exception is None
 
     async def be(self, state: LinkState) -> None:
