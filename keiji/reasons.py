@@ -242,7 +242,7 @@ def _held(params: _Params) -> str:
 
 def _paused(params: _Params) -> str:
     client = f" by {params['by']}" if params.get("by") else ""
-    scope = "everything is paused" if params.get("all") else "paused"
+    scope = "everything has been paused" if params.get("all") else "paused"
     return _append_detail(f"{scope} since {params['since']}{client}", params.get("note"))
 
 
@@ -255,7 +255,7 @@ def _replaced(params: _Params) -> str:
 
 def _catch_up_window(params: _Params) -> str:
     window = format_duration(params["window"])
-    return f"not caught up: due longer ago than the catch_up_window of {window}"
+    return f"not caught up: it was due more than {window} ago (catch_up_window)"
 
 
 def _waiting_for_slot(params: _Params) -> str:
@@ -317,7 +317,7 @@ def _retry_at(params: _Params) -> str:
 _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.TEXT: lambda params: str(params["text"]),
     Code.STILL_RUNNING: "still running since {since}",
-    Code.STARTED_MEANWHILE: "handled late, when another run had started at {at}",
+    Code.STARTED_MEANWHILE: "handled late, after another run had started at {at}",
     Code.PREVIOUS_NOT_STARTED: "the previous run has not started",
     Code.RETRY_PENDING: _retry_pending,
     Code.QUEUE_FULL: lambda params: f"the queue is full ({_count(params['waiting'], 'run')} waiting)",
@@ -326,7 +326,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.RUNNER_STOPPED: "the runner was stopped",
     Code.CATCH_UP_NONE: "not caught up: the policy has catch_up='none'",
     Code.CATCH_UP_WINDOW: _catch_up_window,
-    Code.CATCH_UP_CAP: "not caught up: only the newest {cap} are (catch_up_cap)",
+    Code.CATCH_UP_CAP: "not caught up: limited to the newest {cap} (catch_up_cap)",
     Code.COVERED: "missed; covered by the run due at {due}",
     Code.COVERED_LATER: "missed; covered by a later run",
     Code.COVERED_EARLIER: "missed; covered by an earlier run",
@@ -369,13 +369,13 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.WAITING: "a run that is due has not started",
     Code.RUNNING: _running,
     Code.SOURCES_CHANGED: "the sources differ from the active build: {files}",
-    Code.SOURCES_MISSING: "the sources are not at {path}",
+    Code.SOURCES_MISSING: "the sources are missing from {path}",
     Code.BUILD_MISSING: "the files of the active build {build} are missing",
     Code.INTERPRETER_MISSING: "the interpreter of the active build is missing: {path}",
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
-    Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build applies it",
+    Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build will apply the change",
     Code.DUE: "due next at {at} ({schedule})",
-    Code.AFTER_RESUME: "nothing starts before it is resumed ({schedule})",
+    Code.AFTER_RESUME: "nothing starts until it is resumed ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
 }

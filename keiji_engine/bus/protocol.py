@@ -628,7 +628,7 @@ def _decode(decoder: msgspec.json.Decoder[_M], frames: list[bytes]) -> _M:
             hint="use the keiji that the engine was installed with, or restart the engine after an upgrade",
         )
     if len(body) > MAX_REQUEST_BYTES and decoder is _requests:
-        raise ProtocolError(f"a request may have at most {MAX_REQUEST_BYTES} bytes; this one has {len(body)}")
+        raise ProtocolError(f"a request may be at most {MAX_REQUEST_BYTES} bytes long; this one has {len(body)}")
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:

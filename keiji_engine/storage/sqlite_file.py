@@ -187,8 +187,8 @@ def create(path: Path) -> None:
     saved = sorted(path.parent.glob(f"{path.name}.saved-*Z"))
     if saved:
         raise StorageError(
-            f"the database {path} is missing; it was deleted while an engine used it, which saved its content in "
-            f"{saved[-1].name}",
+            f"the database {path} is missing; it was deleted while an engine was using it; "
+            f"the engine saved its contents in {saved[-1].name}",
             hint=f"mv '{saved[-1]}' '{path}' restores it; remove that copy to begin with an empty database",
         )
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

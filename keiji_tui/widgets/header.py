@@ -214,7 +214,7 @@ def pause_banner(store: Store, now: datetime, key: str) -> list[Sides]:
     right = Content.assemble((key, "bold $key"), " resumes") if key else Content("")
     if verb:
         right = Content("pausing …" if verb == "pause" else "resuming …")
-    whole = ("‖ everything is paused", "bold")
+    whole = ("‖ everything has been paused", "bold")
     ending = Content.assemble(" – ", right) if right else right
     return [
         (Content.assemble(whole, when, by, reason, ending), Content("")),

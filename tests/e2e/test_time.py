@@ -85,8 +85,8 @@ def test_a_pause_is_shown_in_all_views_until_it_is_resumed(ping: Shell) -> None:
         assert "by keiji: moving house" in output
     assert " paused " in ping("list")
     reasons = ping("task explain ping")
-    assert "everything is paused since" in reasons
-    assert "nothing starts before it is resumed" in reasons
+    assert "everything has been paused since" in reasons
+    assert "nothing starts until it is resumed" in reasons
     assert "due next" not in reasons
     ping.run("task", "--pause", "--name=ping", "--reason", "a broken disk")
     assert "task ping is already paused" in ping("task pause ping")

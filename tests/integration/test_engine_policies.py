@@ -97,9 +97,9 @@ def test_system_pause_survives_an_engine_restart_and_gives_its_reason(installati
     installation.start()
     installation.advance(60)
     skipped = in_state(installation, "ping", RunState.SKIPPED)[0]
-    assert render(skipped.reason).startswith("everything is paused since ")
+    assert render(skipped.reason).startswith("everything has been paused since ")
     assert render(skipped.reason).endswith(": moving house")
-    assert "everything is paused since" in explain(installation, "ping")
+    assert "everything has been paused since" in explain(installation, "ping")
     installation.kill()
     installation.start()
     pong = installation.ask(p.Ping())

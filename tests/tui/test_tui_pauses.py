@@ -44,7 +44,7 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         await until(pilot, lambda: said(app))
         assert said(app) == ["everything paused – press P to resume\n$ keiji system pause --reason='q P'"]
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
-        line = "‖ everything is paused since 13:00 by keiji: the disk is being replaced – P resumes"
+        line = "‖ everything has been paused since 13:00 by keiji: the disk is being replaced – P resumes"
         await until(pilot, sees(app, line, "every 10s  paused", "running 0s"))
         await press(pilot, "H")
         await until(pilot, sees(app, line))
