@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keiji.engine_process import EngineInfo
     from keiji.records import Pause, Run
     from keiji_cli.services import ServiceInfo
-    from keiji_engine.bus.views import DueInstant, TaskView
+    from keiji_engine.bus.views import BackfillView, DueInstant, TaskView
 
 
 TASK_KEYS = (
@@ -23,7 +23,11 @@ TASK_KEYS = (
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until", "series", "params",
+)  # fmt: skip
+BACKFILL_KEYS = (
+    "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
+    "next_at", "parallel", "again", "created_at", "created_by", "finished_at", "waiting",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
 UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
@@ -48,6 +52,11 @@ def _task_object(task: TaskView, zone: tzinfo) -> dict[str, Any]:
 def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
     """Return runs as a list of objects with `RUN_KEYS`."""
     return _dump([_select(run, RUN_KEYS, zone, reason=render(run.reason, zone)) for run in runs])
+
+
+def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:
+    """Return backfills as a list of objects with `BACKFILL_KEYS`."""
+    return _dump([_select(each, BACKFILL_KEYS, zone, waiting=render(each.waiting, zone)) for each in backfills])
 
 
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:

@@ -16,6 +16,7 @@ from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
+from keiji_cli.backfill import backfill
 from keiji_cli.groups import OptionSpellingGroup
 from keiji_cli.table import UNLIMITED, Width, output_width
 
@@ -307,6 +308,19 @@ def run(name: str) -> None:
     from keiji_engine.bus.protocol import RunTask
 
     output.print_progress(*client.execute(client.require_workspace(), RunTask(task=name)))
+
+
+@task.command()
+@task_argument
+@click.argument("run_id")
+def rerun(name: str, run_id: str) -> None:
+    """Repeat a run with its parameters and its due time. The history shows the ids of runs."""
+    from keiji_engine.bus.protocol import RerunTask
+
+    output.print_progress(*client.execute(client.require_workspace(), RerunTask(task=name, run=run_id)))
+
+
+task.add_command(backfill)
 
 
 @task.command()
