@@ -24,13 +24,15 @@ class _SplitArguments:
 
     Attributes:
         commands: names of commands that are spelled as options.
-        positionals: values of options that replace a positional argument, such as ``--name``.
+        positionals: options that replace a positional argument, such as ``--name``, with their values.
         others: everything else, including options with their values.
+        words: those of the others that are positional arguments.
     """
 
     commands: list[str] = field(default_factory=list)
-    positionals: list[str] = field(default_factory=list)
+    positionals: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
 
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
@@ -60,8 +62,23 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
             raise UsageError(f"{path} takes the command first", hint=f"{path} {shlex.join([late, *rest])}")
         name, flags = _select_command(commands, split, path)
         split.others += flags
+    if not split.positionals:
+        return [name, *split.others]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
-    return [name, *split.others, *(["--", *split.positionals] if split.positionals else [])]
+    return [name, *_options_and_positionals(commands.get(name), split)]
+
+
+def _options_and_positionals(command: click.Command | None, split: _SplitArguments) -> list[str]:
+    """Return the arguments of a command, with its positional arguments in the order in which it declares them."""
+    arguments = [p for p in command.params if isinstance(p, click.Argument)] if command is not None else []
+    if len(arguments) < 2:
+        return [*split.others, "--", *(value for _, value in split.positionals)]
+    others, words = list(split.others), list(split.words)
+    for word in words:
+        others.remove(word)
+    named = dict(split.positionals)
+    ordered = [named.pop(f"--{each.name}", None) or (words.pop(0) if words else None) for each in arguments]
+    return [*others, "--", *(value for value in ordered if value is not None), *words]
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
@@ -84,6 +101,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
         commands: the commands whose parameters may occur.
         names: names of the commands that may be spelled as options.
     """
+    commands = list(commands)
     parameters = [parameter for command in commands for parameter in command.params]
     positionals = {f"--{p.name}" for p in parameters if isinstance(p, click.Argument) and p.nargs == 1}
     value_counts = {
@@ -93,6 +111,11 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
         for option in p.opts
     }
     command_flags = {f"--{name}": name for name in names}
+    for option in value_counts.keys() & command_flags.keys():
+        # ``--stop`` is a command, but an option with a value if there is ``--backfill``.
+        owners = [command for command in commands if any(option in p.opts for p in command.params)]
+        if not any(f"--{owner.name}" in words for owner in owners):
+            del value_counts[option]
     split = _SplitArguments()
     remaining = iter(words)
     for word in remaining:
@@ -101,7 +124,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
             argument = value if equals else next(remaining, None)
             if argument is None:
                 raise UsageError(f"{option} requires a value", hint=f"for example {option}=ping_google")
-            split.positionals.append(argument)
+            split.positionals.append((option, argument))
         elif word in value_counts:
             # The next words are values even if they look like options or commands.
             split.others += [word, *islice(remaining, value_counts[word])]
@@ -111,6 +134,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
             split.commands.append(command_flags[word])
         else:
             split.others.append(word)
+            split.words += [word] if not word.startswith("-") else []
     return split
 
 
