@@ -30,6 +30,7 @@ from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
+from keiji_engine.handlers.rename import recover as recover_rename
 from keiji_engine.logs.health import LogHealth
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
@@ -159,7 +160,7 @@ class Engine:
         )
         self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
         self._lock = lock
-        self._context = Context(paths, current_settings, state, clock, control)
+        self._context = Context(paths, current_settings, state, clock, control, self._logs.flush)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
         self._retention = Retention(state, current_settings, lambda: [task.slug for task in state.tasks()], clock)
         events.subscribe(p.Event, bus.publish)
@@ -211,6 +212,10 @@ class Engine:
         await self._store.require_owner()
         if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
             _repo_log.warning("%s", warning)
+        try:
+            await recover_rename(self._paths, self._store.read)
+        except OSError as error:
+            _log.error("a rename that was interrupted cannot be completed: %s", error)
         await self._state.load()
         await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())

@@ -344,6 +344,11 @@ class EngineState:
     def _update(self, changes: Changes) -> list[str]:
         """Update the memory from a committed transaction, and publish all but the tasks; return the slugs of those."""
         removed = [slug for slug in changes.removed if self._remove(slug)]
+        for slug, new_slug in changes.renamed.items():
+            if new_slug != slug and slug in self._states:
+                self._states[new_slug] = self._states[slug]  # with its latest runs and its build
+                self._remove(slug)
+                removed.append(slug)
         changed: dict[str, None] = {}
         for slug, task in changes.tasks.items():
             self._set_task(task)

@@ -86,6 +86,7 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable
     from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
+    from keiji_engine.handlers.rename import recover as recover_rename
     from keiji_engine.logs.service_log import LogfmtHandler, log_synchronously
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
@@ -96,6 +97,8 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable
     await store.open(settings, paths)
     state = EngineState(paths, store, EventBus())
     try:
+        if isinstance(request, p.Directive):  # a query holds no lock, so that another command may be at work
+            await recover_rename(paths, store.read)
         await state.load()
         context = Context(paths, lambda: settings, state, clock)
         with log_synchronously(LogfmtHandler(paths, lambda: settings)):

@@ -68,6 +68,24 @@ class TaskRepository:
             raise self._taken(name, slug)
         return self._update(slug, name=name, description=description)
 
+    def rename(self, slug: str, name: str, new_slug: str) -> Task:
+        """Give a task another name and slug; its builds and runs stay.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            TaskExists: another task has that name or slug.
+        """
+        self._locked(slug)
+        others = sa.select(tasks.c.slug).where(
+            sa.or_(tasks.c.name == name, tasks.c.slug == new_slug), tasks.c.slug != slug
+        )
+        if self._connection.scalar(others) is not None:
+            raise self._taken(name, new_slug)
+        change = sa.update(tasks).where(tasks.c.slug == slug).values(name=name, slug=new_slug).returning(tasks)
+        self._changes.tasks.pop(slug, None)
+        self._changes.renamed[slug] = new_slug
+        return self._record(self._connection.execute(change).mappings().one())
+
     def activate(self, slug: str, build: Build, schedule: Schedule, next_at: datetime | None, *, now: datetime) -> Task:
         """Make ``build`` the active one, with its policy, its schedule in context and the next due instant.
 
