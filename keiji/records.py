@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from keiji.policy import Policy
 from keiji.reasons import Reason
 from keiji.schedule import Schedule
-from keiji.states import LIVE, RunState, Trigger
+from keiji.states import LIVE, BackfillState, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,45 @@ class Build:
     created_at: datetime
 
 
+ParamValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What differs in one run from the configuration of its task.
+
+    Args:
+        env: environment variables, in addition to those of the task.
+        timeout: time limit in seconds in place of the policy's; None for the policy's.
+        due: the instant that a manual run covers; None for none.
+    """
+
+    env: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    due: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the overrides as plain JSON data; `from_dict` reverses it."""
+        data: dict[str, Any] = {}
+        if self.env:
+            data["env"] = self.env
+        if self.timeout is not None:
+            data["timeout"] = self.timeout
+        if self.due is not None:
+            data["due"] = self.due.isoformat()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Overrides:
+        """Return what `to_dict` stored. Raises TypeError, ValueError or AttributeError if ``data`` is invalid."""
+        env, timeout, due = data.get("env", {}), data.get("timeout"), data.get("due")
+        return cls(
+            env={str(name): str(value) for name, value in env.items()},
+            timeout=None if timeout is None else float(timeout),
+            due=None if due is None else datetime.fromisoformat(due),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One attempt to execute an occurrence or a manual request; or a record of occurrences that did not run.
@@ -103,6 +144,9 @@ class Run:
             ``scheduled_for`` is the first.
         scheduled_until: the last of several instants.
         log_start, log_end: byte positions in the log of the task.
+        series: 0 for the runs of the schedule and for manual runs. Each rerun and each backfill has a series of its
+            own, so that an instant can run again.
+        params: the parameters of the run, by name.
     """
 
     run_id: str
@@ -125,6 +169,9 @@ class Run:
     build: str | None = None
     count: int = 1
     scheduled_until: datetime | None = None
+    series: int = 0
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    overrides: Overrides | None = None
 
     @property
     def is_live(self) -> bool:
@@ -137,6 +184,51 @@ class Run:
         if self.started_at is None or self.finished_at is None:
             return None
         return max((self.finished_at - self.started_at).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """A request to run each instant of a schedule within a range.
+
+    Args:
+        series: that of its runs.
+        first, last: the first and the last instant of the schedule in the range.
+        schedule: the schedule of the task when the backfill was created, with its context.
+        parallel: maximum number of its runs at a time.
+        again: whether instants that have succeeded run again.
+        next_at: the next instant to run; None if none is left.
+        total: number of instants from ``first`` to ``last``.
+        skipped: number of instants that were passed over because they had succeeded.
+        claimed: number of instants that have a run, of which ``succeeded`` and ``failed`` have ended.
+        created_by: the user or the client program that created it.
+        finished_at: when its last run ended, or when it was stopped.
+    """
+
+    id: int
+    task: str
+    series: int
+    first: datetime
+    last: datetime
+    schedule: Schedule
+    parallel: int = 1
+    again: bool = False
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    overrides: Overrides | None = None
+    state: BackfillState = BackfillState.RUNNING
+    next_at: datetime | None = None
+    total: int = 0
+    skipped: int = 0
+    claimed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    created_at: datetime
+    created_by: str = ""
+    finished_at: datetime | None = None
+
+    @property
+    def open(self) -> int:
+        """The number of its instants whose run has not ended."""
+        return self.claimed - self.succeeded - self.failed
 
 
 @dataclass(frozen=True, slots=True)

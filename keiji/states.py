@@ -33,6 +33,16 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     RETRY = "retry"
+    RERUN = "rerun"
+    BACKFILL = "backfill"  # also of its retries
+
+
+class BackfillState(StrEnum):
+    """The state of a backfill."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DONE = "done"
 
 
 _S = RunState

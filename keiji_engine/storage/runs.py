@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
-from keiji.records import Claim, Run, RunOrigin, RunResult, Task
+from keiji.records import Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
 from keiji.schedule import Interval
 from keiji.states import ENDED, FAILURES, NEVER_STARTED, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
 from keiji_engine.storage.recent import recent_runs
-from keiji_engine.storage.rows import readable, to_run
+from keiji_engine.storage.rows import from_request, readable, to_run
 from keiji_engine.storage.set_back import next_not_run, reach_again
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
@@ -104,7 +104,14 @@ class RunRepository:
         return [*(run for _, run in extended if run is not None), *claimed]
 
     def insert_manual(
-        self, slug: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
+        self,
+        slug: str,
+        now: datetime,
+        *,
+        state: RunState = RunState.STARTING,
+        reason: Reason | None = None,
+        params: Mapping[str, ParamValue] | None = None,
+        overrides: Overrides | None = None,
     ) -> Run:
         """Add a run that was requested, of the active build: STARTING, or QUEUED with a ``reason``.
 
@@ -117,7 +124,14 @@ class RunRepository:
             raise NotBuilt.named(task.name, slug)
         due_at = now if state is RunState.QUEUED else None
         values = self._row(
-            task.id, now, trigger=Trigger.MANUAL, state=state, due_at=due_at, build=task.build, reason=reason
+            task.id,
+            now,
+            trigger=Trigger.MANUAL,
+            state=state,
+            due_at=due_at,
+            build=task.build,
+            reason=reason,
+            **from_request(params or {}, overrides),
         )
         run = self._insert(values, slug)
         if run.is_live:
@@ -292,13 +306,13 @@ class RunRepository:
     def instants_after(self, slug: str, moment: datetime) -> set[datetime]:
         """Return the due instants of a task after ``moment`` that ran, as there are after a clock set-back."""
         own = sa.select(runs.c.scheduled_for).join_from(runs, tasks).where(tasks.c.slug == slug)
-        ahead = own.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        ahead = own.where(runs.c.scheduled_for > moment, runs.c.series == 0, runs.c.state.not_in(NEVER_STARTED))
         return {instant for instant in self._connection.scalars(ahead) if isinstance(instant, datetime)}
 
     def ran_after(self, moment: datetime) -> dict[str, set[datetime]]:
         """Return the due instants after ``moment`` that ran, by task. Reads all runs."""
         ahead = sa.select(tasks.c.slug, runs.c.scheduled_for).join_from(runs, tasks)
-        ahead = ahead.where(runs.c.scheduled_for > moment, runs.c.state.not_in(NEVER_STARTED))
+        ahead = ahead.where(runs.c.scheduled_for > moment, runs.c.series == 0, runs.c.state.not_in(NEVER_STARTED))
         found: dict[str, set[datetime]] = {}
         for slug, instant in self._connection.execute(ahead):
             if isinstance(instant, datetime):
@@ -336,7 +350,10 @@ class RunRepository:
         A backlog that takes several plans thus shares one row.
         """
         before = sa.select(runs).where(
-            runs.c.task_id == task.id, runs.c.scheduled_for < claim.scheduled_for, runs.c.attempt == 1
+            runs.c.task_id == task.id,
+            runs.c.scheduled_for < claim.scheduled_for,
+            runs.c.series == 0,
+            runs.c.attempt == 1,
         )
         latest = before.order_by(runs.c.scheduled_for.desc()).limit(1)
         row = self._connection.execute(latest).mappings().one_or_none()
@@ -356,7 +373,7 @@ class RunRepository:
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {
             "scheduled_for": None, "scheduled_until": None, "count": 1, "due_at": None, "reason": None, "attempt": 1,
-            "retry_of": None, "folder": None, "boot": None,
+            "retry_of": None, "folder": None, "boot": None, "series": 0, "params": None, "overrides": None,
         }  # fmt: skip
         origin = self._origin if values["state"] is RunState.STARTING else {}
         return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **origin, **values}
@@ -369,13 +386,15 @@ class RunRepository:
         values = self._row(
             self._task_id(failed.task),
             failed.finished_at or retry_at,
-            trigger=Trigger.RETRY,
+            trigger=Trigger.BACKFILL if failed.trigger is Trigger.BACKFILL else Trigger.RETRY,
             state=RunState.QUEUED,
             scheduled_for=failed.scheduled_for,
             due_at=retry_at,
             attempt=failed.attempt + 1,
             build=failed.build,
             retry_of=failed.run_id,
+            series=failed.series,
+            **from_request(failed.params, failed.overrides),
         )
         return self._insert(values, failed.task)
 

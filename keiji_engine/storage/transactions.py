@@ -5,7 +5,7 @@ A function that must see one consistent state of the database takes a transactio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from keiji.errors import AlreadyRunning
 from keiji.policy import Overlap
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Run, RunOrigin, Task
+from keiji.records import Overrides, ParamValue, Run, RunOrigin, Task
 from keiji.states import RunState, Trigger
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.directives import DirectiveRepository
@@ -53,7 +53,14 @@ Operation = Callable[[Transaction], object]
 Query = Callable[[Transaction], T]
 
 
-def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run]:
+def request_run(
+    slug: str,
+    now: datetime,
+    max_parallel: int | None,
+    *,
+    params: Mapping[str, ParamValue] | None = None,
+    overrides: Overrides | None = None,
+) -> Query[Run]:
     """Return the operation that adds a manual run. It starts, or waits as an occurrence would by the policy.
 
     While all slots are taken, it waits, too. A run that replaces the live ones waits until the scheduler has stopped
@@ -70,9 +77,11 @@ def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run
         if waits is None and max_parallel is not None and transaction.runs.count_live() >= max_parallel:
             waits = reason(Code.WAITING_FOR_SLOT, limit=max_parallel)
         if waits is None:
-            run = transaction.runs.insert_manual(slug, now)
+            run = transaction.runs.insert_manual(slug, now, params=params, overrides=overrides)
         else:
-            run = transaction.runs.insert_manual(slug, now, state=RunState.QUEUED, reason=waits)
+            run = transaction.runs.insert_manual(
+                slug, now, state=RunState.QUEUED, reason=waits, params=params, overrides=overrides
+            )
         if task.policy.overlap is Overlap.REPLACE:
             for other in own:
                 if other.state is RunState.QUEUED:
