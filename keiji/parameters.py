@@ -159,7 +159,7 @@ def _annotations(function: Callable[..., object]) -> dict[str, Any]:
 
 def _parameter(found: inspect.Parameter, annotation: Any) -> Parameter:
     has_annotation = annotation is not inspect.Parameter.empty
-    plain = _plain_type(annotation) if has_annotation else str
+    plain: Any = _plain_type(annotation) if has_annotation else str
     if isinstance(plain, str):  # an annotation that could not be evaluated
         type_name = plain.lower() if plain in {kind.__name__ for kind in _TYPES} else "unsupported"
     elif isinstance(plain, type) and issubclass(plain, Enum):

@@ -26,15 +26,20 @@ class _SplitArguments:
         commands: names of commands that are spelled as options.
         positionals: values of options that replace a positional argument, such as ``--name``.
         others: everything else, including options with their values.
+        rest: what follows ``--``; None if there is no ``--``.
     """
 
     commands: list[str] = field(default_factory=list)
     positionals: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    rest: list[str] | None = None
 
 
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
     """Return the arguments of a group in the form that click parses: command, options, "--", positional arguments.
+
+    The words after "--" stay together and in order. For a command that takes them as they are (a `RestCommand`),
+    the positional arguments come before "--".
 
     Args:
         commands: the commands of the group, by name.
@@ -60,8 +65,22 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
             raise UsageError(f"{path} takes the command first", hint=f"{path} {shlex.join([late, *rest])}")
         name, flags = _select_command(commands, split, path)
         split.others += flags
+    if getattr(commands.get(name), "takes_rest", False):
+        return [name, *split.others, *split.positionals, *([] if split.rest is None else ["--", *split.rest])]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
-    return [name, *split.others, *(["--", *split.positionals] if split.positionals else [])]
+    last = [*split.positionals, *(split.rest or ())]
+    return [name, *split.others, *(["--", *last] if last or split.rest is not None else [])]
+
+
+def find_separator(command: click.Command, words: Sequence[str]) -> int | None:
+    """Return the index of the "--" that ends the options of a command; None if there is none."""
+    value_counts = _value_counts(command.params)
+    index = 0
+    while index < len(words):
+        if words[index] == "--":
+            return index
+        index += 1 + value_counts.get(words[index], 0)
+    return None
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
@@ -86,12 +105,7 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
     """
     parameters = [parameter for command in commands for parameter in command.params]
     positionals = {f"--{p.name}" for p in parameters if isinstance(p, click.Argument) and p.nargs == 1}
-    value_counts = {
-        option: p.nargs
-        for p in parameters
-        if isinstance(p, click.Option) and not (p.is_flag or p.count)
-        for option in p.opts
-    }
+    value_counts = _value_counts(parameters)
     command_flags = {f"--{name}": name for name in names}
     split = _SplitArguments()
     remaining = iter(words)
@@ -106,12 +120,22 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
             # The next words are values even if they look like options or commands.
             split.others += [word, *islice(remaining, value_counts[word])]
         elif word == "--":
-            split.others += [word, *remaining]
+            split.rest = list(remaining)
         elif word in command_flags:
             split.commands.append(command_flags[word])
         else:
             split.others.append(word)
     return split
+
+
+def _value_counts(parameters: Iterable[click.Parameter]) -> dict[str, int]:
+    """Return how many words follow each option that takes values."""
+    return {
+        option: parameter.nargs
+        for parameter in parameters
+        if isinstance(parameter, click.Option) and not (parameter.is_flag or parameter.count)
+        for option in parameter.opts
+    }
 
 
 def _select_command(commands: Mapping[str, click.Command], split: _SplitArguments, path: str) -> tuple[str, list[str]]:

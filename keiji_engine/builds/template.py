@@ -6,21 +6,49 @@ import re
 import secrets
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from keiji.errors import KeijiError, TaskExists
 from keiji_engine.builds.environment import quote, read_env
+from keiji_engine.builds.task_file import FILE as TASK_FILE
+from keiji_engine.builds.task_file import format_task_file
 
 _SCHEDULE = re.compile(r"^    return .+$", re.MULTILINE)  # the first match is the active schedule, others are comments
+_DETAILS = ("NAME", "DESCRIPTION")  # they are in task.toml; earlier versions kept them in .env
 SOURCES = ("function.py", "schedule.py", "main.py")
 
 
-def create_task_folder(target: Path, name: str, description: str, *, schedule: str = "", force: bool = False) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTask:
+    """What a new task consists of.
+
+    Args:
+        command: argv of a command task; () for others.
+        shell: the line of a command task that a shell executes; "" for others.
+        schedule: for a Python task, the source code of its schedule, as returned by `Schedule.source_form`, or "" for
+            that of the template; for a command task, the schedule as it was entered.
+        cwd: working folder of a command; "" for the task's own.
+    """
+
+    name: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    shell: str = ""
+    schedule: str = ""
+    cwd: str = ""
+
+    @property
+    def is_command(self) -> bool:
+        return bool(self.command or self.shell)
+
+
+def create_task_folder(target: Path, task: NewTask, *, force: bool = False) -> None:
     """Create the folder ``target`` of a new task.
 
     Args:
-        schedule: source code of its schedule, as returned by `Schedule.source_form`; "" for that of the template.
         force: overwrite existing files of the template; other files, and other values in ``.env``, are kept.
 
     Raises:
@@ -33,28 +61,35 @@ def create_task_folder(target: Path, name: str, description: str, *, schedule: s
             raise TaskExists(f"{target} already exists", hint="--force replaces its sources with the template")
         other_values = read_env(target) if target.is_dir() else {}
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_files(target, _contents(name, description, schedule, other_values))
+        _write_files(target, _contents(task, other_values))
     except OSError as error:
         raise KeijiError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _contents(name: str, description: str, schedule: str, other_values: dict[str, str]) -> dict[str, str]:
+def _contents(task: NewTask, other_values: dict[str, str]) -> dict[str, str]:
     template = files("task_template")
-    contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
-    if schedule:
-        contents["schedule.py"] = _SCHEDULE.sub(lambda _: f"    return {schedule}", contents["schedule.py"], count=1)
-    return contents | {".env": _env(name, description, other_values)}
+    contents: dict[str, str] = {}
+    if not task.is_command:
+        contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
+        if task.schedule:
+            replaced = _SCHEDULE.sub(lambda _: f"    return {task.schedule}", contents["schedule.py"], count=1)
+            contents["schedule.py"] = replaced
+    contents[TASK_FILE] = format_task_file(
+        name=task.name,
+        description=task.description,
+        tags=task.tags,
+        command=task.command,
+        shell=task.shell,
+        schedule=task.schedule if task.is_command else "",
+        cwd=task.cwd,
+    )
+    return contents | {".env": _env(other_values)}
 
 
-def _env(name: str, description: str, other_values: dict[str, str]) -> str:
+def _env(other_values: dict[str, str]) -> str:
     text = files("task_template").joinpath(".env").read_text(encoding="utf-8")
-    own_values = {"NAME": name, "DESCRIPTION": description}
-    lines = []
-    for line in text.splitlines():
-        key = line.partition("=")[0]
-        lines.append(f"{key}={quote(own_values[key])}" if key in own_values else line)
-    lines += [f"{key}={quote(value)}" for key, value in other_values.items() if key not in own_values]
-    return "\n".join(lines) + "\n"
+    kept = {key: value for key, value in other_values.items() if key not in _DETAILS}
+    return text + "".join(f"{key}={quote(value)}\n" for key, value in kept.items())
 
 
 def _write_files(target: Path, contents: dict[str, str]) -> None:

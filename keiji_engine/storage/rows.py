@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from keiji.errors import KeijiError, StorageError
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Backfill, Build, Overrides, ParamValue, Pause, Run, Task
+from keiji.records import Backfill, Build, Execution, Overrides, ParamValue, Pause, Run, Task
 from keiji.schedule import EPOCH, from_dict
 from keiji_engine.storage.tables import Unreadable
 
@@ -23,8 +23,6 @@ _PLAIN_TASK_COLUMNS = tuple({field.name for field in fields(Task)} - {"schedule"
 _PLAIN_RUN_COLUMNS = tuple({field.name for field in fields(Run)} - {"task", "params", "overrides"})
 _COMPOSED_BACKFILL_COLUMNS = {"task", "schedule", "params", "overrides"}
 _PLAIN_BACKFILL_COLUMNS = tuple({field.name for field in fields(Backfill)} - _COMPOSED_BACKFILL_COLUMNS)
-    {field.name for field in fields(Backfill)} - {"task", "schedule", "params", "overrides"}
-)
 _UNREADABLE = (KeijiError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _SUBSTITUTES = {"created_at": EPOCH}  # of values that are never NULL
 _MAX_SHOWN = 80  # characters of an unreadable value
@@ -116,6 +114,7 @@ def to_build(row: RowMapping) -> Build:
             policy=Policy.from_dict(_object("policy", row)),
             import_seconds=row["import_seconds"],
             created_at=_readable("created_at", row),
+            execution=Execution() if row["execution"] is None else Execution.from_dict(_object("execution", row)),
         )
     except _UNREADABLE as error:
         raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error
