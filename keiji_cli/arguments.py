@@ -38,8 +38,8 @@ class _SplitArguments:
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
     """Return the arguments of a group in the form that click parses: command, options, "--", positional arguments.
 
-    The words after "--" stay together and in order. For a command that takes them as they are (a `RestCommand`),
-    the positional arguments come before "--".
+    The words after "--" stay together and in order. A command that takes them as they are (a `RestCommand`) converts
+    its positional argument itself: for it, there is nothing else after "--".
 
     Args:
         commands: the commands of the group, by name.
@@ -65,22 +65,24 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
             raise UsageError(f"{path} takes the command first", hint=f"{path} {shlex.join([late, *rest])}")
         name, flags = _select_command(commands, split, path)
         split.others += flags
-    if getattr(commands.get(name), "takes_rest", False):
-        return [name, *split.others, *split.positionals, *([] if split.rest is None else ["--", *split.rest])]
+    command = commands.get(name)
+    if command is not None and getattr(command, "takes_rest", False):
+        option = next(f"--{p.name}" for p in command.params if isinstance(p, click.Argument))
+        named = [f"{option}={value}" for value in split.positionals]
+        return [name, *split.others, *named, *([] if split.rest is None else ["--", *split.rest])]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
     last = [*split.positionals, *(split.rest or ())]
     return [name, *split.others, *(["--", *last] if last or split.rest is not None else [])]
 
 
-def find_separator(command: click.Command, words: Sequence[str]) -> int | None:
-    """Return the index of the "--" that ends the options of a command; None if there is none."""
-    value_counts = _value_counts(command.params)
-    index = 0
-    while index < len(words):
-        if words[index] == "--":
-            return index
-        index += 1 + value_counts.get(words[index], 0)
-    return None
+def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
+
+    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
+    """
+    split = _split(words, [command], ())
+    own = [*split.others, *(["--", *split.positionals] if split.positionals else [])]
+    return own, None if split.rest is None else tuple(split.rest)
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

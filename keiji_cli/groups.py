@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from keiji.errors import UsageError
-from keiji_cli.arguments import find_separator, normalize_argv, suggest
+from keiji_cli.arguments import normalize_argv, split_rest, suggest
 
 
 class Command(click.Command):
@@ -39,13 +39,12 @@ class RestCommand(Command):
         self.rest_metavar = rest_metavar
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        separator = find_separator(self, args)
-        ctx.params["rest"] = tuple(args[separator + 1 :]) if separator is not None else None
-        own = args if separator is None else args[:separator]
+        own, rest = split_rest(self, args)
+        ctx.params["rest"] = rest
         try:
             return super().parse_args(ctx, own)
         except click.UsageError as error:
-            if separator is None and "unexpected extra argument" in error.message:
+            if rest is None and "unexpected extra argument" in error.message:
                 raise UsageError(
                     error.message.rstrip("."), hint=f"{ctx.command_path}: {self.rest_metavar} comes after --"
                 ) from error

@@ -102,7 +102,7 @@ def create(
     force: bool,
     rest: tuple[str, ...] | None,
 ) -> None:
-    """Create a task in its own folder: a Python task from the template, or one that runs the command after --.
+    """Create a task: from the template, or with the command after --.
 
     The words after -- are executed as they are, without a shell.
     """
@@ -357,7 +357,10 @@ def restart(name: str) -> None:
 @click.option("--timeout", metavar="DURATION", help="Time limit of this run only, such as 5m.")
 @click.option("--due", metavar="TIME", help='The scheduled time that the run covers: "2026-11-01 03:00".')
 def run(name: str, *, env: tuple[str, ...], timeout: str | None, due: str | None, rest: tuple[str, ...] | None) -> None:
-    """Run a task now, regardless of its schedule. Its parameters come after --."""
+    """Run a task now, regardless of its schedule.
+
+    The parameters of the task come after --, for example: keiji task run report -- day=2026-11-01
+    """
     from keiji_engine.bus.protocol import RunTask
 
     paths = client.require_workspace()

@@ -6,11 +6,10 @@ from keiji_engine.builds.environment import child_environment, read_env
 from keiji_engine.builds.snapshot import changed_paths, hash_sources
 from keiji_engine.builds.switch import activate
 from keiji_engine.builds.task_file import read_details, read_task_file
-from keiji_engine.builds.template import NewTask, create_task_folder
+from keiji_engine.builds.template import create_task_folder
 from keiji_engine.builds.validate import check_syntax
 
 __all__ = [
-    "NewTask",
     "activate",
     "build_task",
     "changed_paths",

@@ -100,7 +100,7 @@ async def _build(
         files = await _run_in_thread(snapshot.copy_sources, source, staged / "src")
         try:
             task_file = await _run_in_thread(read_task_file, staged / "src") or TaskFile()
-            variables = {"KEIJI_TASK": task_file.name or source.name}
+            variables = {"KEIJI_TASK": source.name}
             environment = child_environment(source, inherited, variables, defaults=task_file.env)
         except KeijiError as error:
             raise BuildFailed(error.message, hint=error.hint) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -20,35 +20,26 @@ _DETAILS = ("NAME", "DESCRIPTION")  # they are in task.toml; earlier versions ke
 SOURCES = ("function.py", "schedule.py", "main.py")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewTask:
-    """What a new task consists of.
-
-    Args:
-        command: argv of a command task; () for others.
-        shell: the line of a command task that a shell executes; "" for others.
-        schedule: for a Python task, the source code of its schedule, as returned by `Schedule.source_form`, or "" for
-            that of the template; for a command task, the schedule as it was entered.
-        cwd: working folder of a command; "" for the task's own.
-    """
-
-    name: str
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    shell: str = ""
-    schedule: str = ""
-    cwd: str = ""
-
-    @property
-    def is_command(self) -> bool:
-        return bool(self.command or self.shell)
-
-
-def create_task_folder(target: Path, task: NewTask, *, force: bool = False) -> None:
+def create_task_folder(
+    target: Path,
+    name: str,
+    description: str,
+    *,
+    schedule: str = "",
+    tags: Sequence[str] = (),
+    command: Sequence[str] = (),
+    shell: str = "",
+    cwd: str = "",
+    force: bool = False,
+) -> None:
     """Create the folder ``target`` of a new task.
 
     Args:
+        schedule: for a Python task, the source code of its schedule, as returned by `Schedule.source_form`, or "" for
+            that of the template; for a command task, the schedule as it was entered.
+        command: argv of a command task; empty for others.
+        shell: the line of a command task that a shell executes; "" for others.
+        cwd: working folder of a command; "" for the task's own.
         force: overwrite existing files of the template; other files, and other values in ``.env``, are kept.
 
     Raises:
@@ -60,30 +51,31 @@ def create_task_folder(target: Path, task: NewTask, *, force: bool = False) -> N
         if not is_empty and not force:
             raise TaskExists(f"{target} already exists", hint="--force replaces its sources with the template")
         other_values = read_env(target) if target.is_dir() else {}
+        is_command = bool(command or shell)
+        contents = {} if is_command else _template(schedule)
+        contents[TASK_FILE] = format_task_file(
+            name=name,
+            description=description,
+            tags=tags,
+            command=command,
+            shell=shell,
+            schedule=schedule if is_command else "",
+            cwd=cwd,
+        )
+        contents[".env"] = _env(other_values)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_files(target, _contents(task, other_values))
+        _write_files(target, contents)
     except OSError as error:
         raise KeijiError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _contents(task: NewTask, other_values: dict[str, str]) -> dict[str, str]:
+def _template(schedule: str) -> dict[str, str]:
+    """Return the sources of a Python task, by file."""
     template = files("task_template")
-    contents: dict[str, str] = {}
-    if not task.is_command:
-        contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
-        if task.schedule:
-            replaced = _SCHEDULE.sub(lambda _: f"    return {task.schedule}", contents["schedule.py"], count=1)
-            contents["schedule.py"] = replaced
-    contents[TASK_FILE] = format_task_file(
-        name=task.name,
-        description=task.description,
-        tags=task.tags,
-        command=task.command,
-        shell=task.shell,
-        schedule=task.schedule if task.is_command else "",
-        cwd=task.cwd,
-    )
-    return contents | {".env": _env(other_values)}
+    contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
+    if schedule:
+        contents["schedule.py"] = _SCHEDULE.sub(lambda _: f"    return {schedule}", contents["schedule.py"], count=1)
+    return contents
 
 
 def _env(other_values: dict[str, str]) -> str:

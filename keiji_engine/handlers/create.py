@@ -20,7 +20,12 @@ async def create(context: Context, request: Create) -> Done:
     name = names.validate(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
-    task = _new_task(request, name, description)
+    _check_command(request)
+    is_command = bool(request.command or request.shell)
+    schedule = request.schedule.strip()
+    if schedule:
+        parsed = parse_schedule(schedule)
+        schedule = schedule if is_command else parsed.source_form()
     source = context.paths.source(slug)
     if not await asyncio.to_thread(context.paths.tasks.is_dir):
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
@@ -35,7 +40,18 @@ async def create(context: Context, request: Create) -> Done:
         if not request.force and await asyncio.to_thread(source.exists):
             hint = f"keiji task build {slug} uses it as it is; --force replaces it"
             raise TaskExists(f"{source} already exists", hint=hint)
-        await asyncio.to_thread(builds.create_task_folder, source, task, force=request.force)
+        await asyncio.to_thread(
+            builds.create_task_folder,
+            source,
+            name,
+            description,
+            schedule=schedule,
+            tags=tuple(dict.fromkeys(filter(None, map(names.one_line, request.tags)))),
+            command=request.command,
+            shell=request.shell,
+            cwd=request.cwd,
+            force=request.force,
+        )
         if known is None:
             now = context.clock()
             await context.state.apply(lambda transaction: transaction.tasks.create(name, slug, description, now))
@@ -44,16 +60,16 @@ async def create(context: Context, request: Create) -> Done:
                 lambda transaction: transaction.tasks.update_details(slug, name=name, description=description)
             )
     lines = [f"creating task {name}", f"sourcePath: {source}"]
-    program = task.command[0] if task.command else ""
+    program = request.command[0] if request.command else ""
     if program.startswith("./") and not await asyncio.to_thread((source / program).exists):
         lines.append(f"put {program[2:]} into that folder before you build the task")
-    if task.is_command and not task.schedule:
+    if is_command and not schedule:
         lines.append("set its schedule in task.toml before you build it")
     return Done(id=request.id, lines=(*lines, "ok"))
 
 
-def _new_task(request: Create, name: str, description: str) -> builds.NewTask:
-    """Return what is to be created. Raises InvalidSchedule, UsageError."""
+def _check_command(request: Create) -> None:
+    """Check that the options fit together. Raises UsageError."""
     is_command = bool(request.command or request.shell)
     if request.command and request.shell:
         raise UsageError("a task has either a command or a shell line, not both")
@@ -65,14 +81,3 @@ def _new_task(request: Create, name: str, description: str) -> builds.NewTask:
         raise UsageError(f"the working folder {request.cwd!r} is not an absolute path")
     if any("\0" in word for word in (*request.command, request.shell, request.cwd)):
         raise UsageError("the command contains a null character")
-    schedule = request.schedule.strip()
-    parsed = parse_schedule(schedule) if schedule else None
-    return builds.NewTask(
-        name=name,
-        description=description,
-        tags=tuple(dict.fromkeys(filter(None, map(names.one_line, request.tags)))),
-        command=request.command,
-        shell=request.shell,
-        schedule=schedule if is_command or parsed is None else parsed.source_form(),
-        cwd=request.cwd,
-    )
