@@ -45,9 +45,7 @@ class RestCommand(Command):
             return super().parse_args(ctx, own)
         except click.UsageError as error:
             if rest is None and "unexpected extra argument" in error.message:
-                raise UsageError(
-                    error.message.rstrip("."), hint=f"{ctx.command_path}: {self.rest_metavar} comes after --"
-                ) from error
+                raise UsageError(error.message.rstrip("."), hint=f"put {self.rest_metavar} after --") from error
             raise
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:

@@ -90,7 +90,14 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
 
 def format_params(params: Mapping[str, object]) -> str:
     """Return the parameters of a run as they are typed: "day=2026-11-01 name='two words'"."""
-    return shlex.join(f"{name}={value}" for name, value in params.items())
+    return " ".join(_quote_word(f"{name}={value}") for name, value in params.items())
+
+
+def _quote_word(word: str) -> str:
+    """Quote a word for a shell, on one line and without control characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$" + repr(word) if "'" not in word else "$'" + repr(word + '"')[1:-2] + "'"
 
 
 def _format_pause(pause: Pause | None, zone: tzinfo) -> str:
