@@ -31,7 +31,7 @@ MAX_BYTES = 64 * 1024
 DEFAULT_SHELL = ("/bin/sh",)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _RESERVED_PREFIX = "KEIJI_"
-_KEYS = (
+KEYS = (
     "name", "description", "tags", "command", "shell", "shell_program", "schedule", "cwd", "stdin", "ok_exit_codes",
     "params", "env", "policy",
 )  # fmt: skip
@@ -174,7 +174,7 @@ class _Parser:
         return InvalidTaskFile(f"{FILE}, line {line}: {problem}" if line else f"{FILE}: {problem}", hint=hint)
 
     def parse(self) -> TaskFile:
-        self._check_keys("", self.data, _KEYS)
+        self._check_keys("", self.data, KEYS)
         kind, argv = self._command()
         return TaskFile(
             name=self._name(),
