@@ -100,9 +100,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= _MAX_DRAIN:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a number of seconds from 0 to {_MAX_DRAIN}, or a duration such as 5m"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 5m, from 0 to 7 days")
     return value
 
 
