@@ -5,7 +5,8 @@ Every task imports this package, so it depends on the standard library only.
 
 from keiji.policy import Policy, Retry
 from keiji.progress import progress
+from keiji.run_context import CurrentRun, current_run
 from keiji.schedule import cron, every, on, once
 
-__all__ = ["Policy", "Retry", "cron", "every", "on", "once", "progress"]
+__all__ = ["CurrentRun", "Policy", "Retry", "cron", "current_run", "every", "on", "once", "progress"]
 __version__ = "0.1.0"

@@ -46,6 +46,13 @@ class InvalidName(KeijiError, ValueError):
     exit_code = 2
 
 
+class InvalidTaskFile(KeijiError, ValueError):
+    """The task.toml is invalid."""
+
+    code = "invalid-task-file"
+    exit_code = 2
+
+
 class InvalidSettings(KeijiError, ValueError):
     """The settings are invalid."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
+from keiji.parameters import Parameter
 from keiji.policy import Policy
 from keiji.reasons import Reason
 from keiji.schedule import Schedule
@@ -71,6 +73,59 @@ class Progress:
     is_failing: bool = False
 
 
+class TaskKind(StrEnum):
+    """What a run of a task executes: a Python function, a command, or a line for a shell."""
+
+    PYTHON = "python"
+    COMMAND = "command"
+    SHELL = "shell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a build is executed, apart from its schedule and its policy.
+
+    Args:
+        program: path of the program of a command when the task was built; relative if it is a file of the build. ""
+            for a Python task.
+        cwd: working folder; "" for the task's own.
+        stdin: text that the run reads from standard input.
+        ok_exit_codes: the exit codes that count as success.
+        env: environment variables. Those of ``.env`` take precedence.
+        parameters: the parameters that a run can be started with.
+    """
+
+    kind: TaskKind = TaskKind.PYTHON
+    program: str = ""
+    cwd: str = ""
+    stdin: str = ""
+    ok_exit_codes: tuple[int, ...] = (0,)
+    env: dict[str, str] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        default = Execution()
+        data["parameters"] = [parameter.to_dict() for parameter in self.parameters]
+        return {name: value for name, value in data.items() if value and value != getattr(default, name)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Execution:
+        """Return what `to_dict` stored. Raises LookupError, TypeError or ValueError if ``data`` is invalid."""
+        return cls(
+            kind=TaskKind(data.get("kind", TaskKind.PYTHON)),
+            program=str(data.get("program", "")),
+            cwd=str(data.get("cwd", "")),
+            stdin=str(data.get("stdin", "")),
+            ok_exit_codes=tuple(int(code) for code in data.get("ok_exit_codes", (0,))),
+            env={str(name): str(value) for name, value in dict(data.get("env", {})).items()},
+            parameters=tuple(Parameter.from_dict(each) for each in data.get("parameters", ())),
+            tags=tuple(str(tag) for tag in data.get("tags", ())),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """An immutable copy of a task, ready to run.
@@ -79,8 +134,10 @@ class Build:
         hash: hash of the inputs; also the name of the build folder.
         command: argv that runs it in its folder: the interpreter and its options, ``entry.py``, ``--run``. Builds of
             earlier versions have an absolute path in place of ``entry.py``; see `keiji_engine.builds.command_of`.
+            That of a command task is the command as in task.toml.
         files: path → sha256 of each source file at the time of the copy.
         import_seconds: import time of the task's module during validation.
+        execution: how it is executed.
     """
 
     hash: str
@@ -90,6 +147,7 @@ class Build:
     policy: Policy
     import_seconds: float
     created_at: datetime
+    execution: Execution = field(default_factory=Execution)
 
 
 ParamValue = str | int | float | bool | None
@@ -147,6 +205,8 @@ class Run:
         series: 0 for the runs of the schedule and for manual runs. Each rerun and each backfill has a series of its
             own, so that an instant can run again.
         params: the parameters of the run, by name.
+        covers: number of instants that a run covers which catches up: ``scheduled_for`` and those that were coalesced.
+        covers_from: the first of them; None if there is only one.
     """
 
     run_id: str
@@ -172,6 +232,8 @@ class Run:
     series: int = 0
     params: dict[str, ParamValue] = field(default_factory=dict)
     overrides: Overrides | None = None
+    covers_from: datetime | None = None
+    covers: int = 1
 
     @property
     def is_live(self) -> bool:

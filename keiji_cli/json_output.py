@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 TASK_KEYS = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
     "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-    "policy", "pause", "held_since", "waiting",
+    "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags",
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until", "series", "params",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+    "series", "params", "overrides", "covers", "covers_from",
 )  # fmt: skip
 BACKFILL_KEYS = (
     "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
@@ -46,12 +47,18 @@ def _task_object(task: TaskView, zone: tzinfo) -> dict[str, Any]:
         error_text=render(task.error, zone),
         waiting=render(task.waiting, zone),
         pause=_pause_object(task.pause, zone),
+        parameters=[parameter.to_dict() for parameter in task.parameters],
     )
 
 
 def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
     """Return runs as a list of objects with `RUN_KEYS`."""
-    return _dump([_select(run, RUN_KEYS, zone, reason=render(run.reason, zone)) for run in runs])
+    return _dump([_run_object(run, zone) for run in runs])
+
+
+def _run_object(run: Run, zone: tzinfo) -> dict[str, Any]:
+    overrides = run.overrides.to_dict() if run.overrides is not None else {}
+    return _select(run, RUN_KEYS, zone, reason=render(run.reason, zone), overrides=overrides)
 
 
 def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:

@@ -13,11 +13,12 @@ import click
 
 from keiji import engine_process
 from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
+from keiji.formats import parse_duration
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.backfill import backfill
-from keiji_cli.groups import OptionSpellingGroup
+from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
 
 if TYPE_CHECKING:
@@ -47,6 +48,29 @@ def task_argument(command: _C) -> _C:
     return click.argument("name", callback=_validate_name)(command)
 
 
+def _require_utf8(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``words``. Raises UsageError for one that cannot be sent, since it is not valid UTF-8."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{word!r} is not valid UTF-8") from error
+    return words
+
+
+def _assignments(words: tuple[str, ...], what: str, example: str) -> dict[str, str]:
+    """Return NAME=VALUE words as a mapping. Raises UsageError; ``what`` they are is part of its message."""
+    values: dict[str, str] = {}
+    for word in _require_utf8(words):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{word!r} is not {what}", hint=f"expected NAME=VALUE, for example {example}")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        values[name] = value
+    return values
+
+
 def _wide_option(command: _C) -> _C:
     return click.option("--wide", is_flag=True, help="Show all columns, even if they exceed the terminal.")(command)
 
@@ -60,16 +84,43 @@ def task() -> None:
     """Create, build, inspect and control tasks."""
 
 
-@task.command()
+@task.command(cls=RestCommand, rest_metavar="COMMAND [ARGS]…")
 @task_argument
-@click.option("--desc", default="", help="Description of the task.")
+@click.option("--desc", "--description", default="", help="Description of the task.")
 @click.option("--schedule", default="", help="For example 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
-@click.option("--force", is_flag=True, help="Replace existing sources with the template.")
-def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
-    """Create a task from the template, in its own folder."""
+@click.option("--shell", default="", metavar="LINE", help="Run this line in a shell, instead of a command after --.")
+@click.option("--cwd", default="", metavar="FOLDER", help="Working folder of the command.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the task; repeat the option for several.")
+@click.option("--force", is_flag=True, help="Replace existing sources.")
+def create(
+    name: str,
+    *,
+    desc: str,
+    schedule: str,
+    shell: str,
+    cwd: str,
+    tags: tuple[str, ...],
+    force: bool,
+    rest: tuple[str, ...] | None,
+) -> None:
+    """Create a task: from the template, or with the command after --.
+
+    The words after -- are executed as they are, without a shell.
+    """
     from keiji_engine.bus.protocol import Create
 
-    request = Create(name=name, description=desc, schedule=schedule, force=force)
+    if rest == ():
+        raise UsageError("there is no command after --", hint=f"keiji task create {name} -- ./backup.sh --full")
+    request = Create(
+        name=name,
+        description=desc,
+        schedule=schedule,
+        force=force,
+        command=_require_utf8(rest or ()),
+        shell=shell,
+        cwd=str(Path(cwd).expanduser().absolute()) if cwd else "",
+        tags=tags,
+    )
     output.print_progress(*client.execute(client.require_workspace(), request))
 
 
@@ -171,7 +222,7 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
-    start = _parse_time(after, client.load_settings(paths)) if after is not None else None
+    start = _parse_time(after, client.load_settings(paths), "--from") if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
     zone = ZoneInfo(reply.zone)
     if as_json:
@@ -185,13 +236,13 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
         click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}", err=True)
 
 
-def _parse_time(text: str, settings: Settings) -> datetime:
+def _parse_time(text: str, settings: Settings, option: str) -> datetime:
     """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
     from keiji.schedule.once import parse_moment
     from keiji.schedule.walltime import instant_of
 
     try:
-        time = parse_moment(text, "--from")
+        time = parse_moment(text, option)
     except InvalidSchedule as error:
         hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
         raise UsageError(error.message, hint=hint) from error
@@ -311,13 +362,34 @@ def restart(name: str) -> None:
     output.print_progress(*client.execute(client.require_workspace(), Restart(task=name)))
 
 
-@task.command()
+@task.command(cls=RestCommand, rest_metavar="NAME=VALUE…")
 @task_argument
-def run(name: str) -> None:
-    """Run a task now, regardless of its schedule."""
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set an environment variable for this run only.")
+@click.option("--timeout", metavar="DURATION", help="Time limit of this run only, such as 5m.")
+@click.option("--due", metavar="TIME", help='The scheduled time that the run covers: "2026-11-01 03:00".')
+def run(name: str, *, env: tuple[str, ...], timeout: str | None, due: str | None, rest: tuple[str, ...] | None) -> None:
+    """Run a task now, regardless of its schedule.
+
+    The parameters of the task come after --, for example: keiji task run report -- day=2026-11-01
+    """
     from keiji_engine.bus.protocol import RunTask
 
-    output.print_progress(*client.execute(client.require_workspace(), RunTask(task=name)))
+    paths = client.require_workspace()
+    request = RunTask(
+        task=name,
+        params=_assignments(rest or (), "a parameter", f"keiji task run {slug_of(name)} -- day=2026-11-01"),
+        env=_assignments(env, "an environment variable", "--env LEVEL=debug"),
+        timeout=_parse_timeout(timeout) if timeout is not None else None,
+        due=_parse_time(due, client.load_settings(paths), "--due") if due is not None else None,
+    )
+    output.print_progress(*client.execute(paths, request))
+
+
+def _parse_timeout(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--timeout {text}: {error}") from error
 
 
 @task.command()

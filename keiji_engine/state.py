@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keiji import names
 from keiji.errors import BackfillNotFound, KeijiError, RunNotFound, StorageError
+from keiji.parameters import Parameter
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Backfill, Build, Pause, Progress, Run, RunOrigin, Task
+from keiji.records import Backfill, Build, Execution, Pause, Progress, Run, RunOrigin, Task
 from keiji.states import NEVER_STARTED, OPEN, BackfillState, RunState, Trigger
+from keiji_engine.builds.command import describe_command
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView, backfill_view
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
@@ -59,6 +61,10 @@ class _Texts(NamedTuple):
     log_path: str
     source_path: str
     executable: str
+    command: str
+    kind: str
+    parameters: tuple[Parameter, ...]
+    tags: tuple[str, ...]
 
 
 @dataclass
@@ -80,7 +86,7 @@ class _TaskState:
             task.schedule is known.schedule and task.policy is known.policy and task.build == known.build
         )
         if self._texts is None or not is_known:
-            self._texts, self._texts_of = _texts(task, paths), task
+            self._texts, self._texts_of = _texts(task, self.build, paths), task
         return self._texts
 
     def add_recent(self, run: Run) -> None:
@@ -584,11 +590,17 @@ def _recent(run: Run) -> RecentRun:
         exit_code=run.exit_code,
         signal=run.signal,
         reason=run.reason,
+        params=params_of(run),
     )
 
 
-def _texts(task: Task, paths: Paths) -> _Texts:
-    schedule = task.schedule
+def params_of(run: Run) -> dict[str, str]:
+    """Return the parameters of a run as text."""
+    return {name: str(value) for name, value in run.params.items()}
+
+
+def _texts(task: Task, build: Build | None, paths: Paths) -> _Texts:
+    schedule, execution = task.schedule, build.execution if build is not None else Execution()
     return _Texts(
         schedule=schedule.compact_form() if schedule else "",
         schedule_description=schedule.describe() if schedule else "",
@@ -596,6 +608,10 @@ def _texts(task: Task, paths: Paths) -> _Texts:
         log_path=str(paths.task_log(task.slug)),
         source_path=str(paths.source(task.slug)),
         executable=str(paths.link(task.slug)) if task.build else "",
+        command=describe_command(build, paths.builds / build.hash) if build is not None else "",
+        kind=str(execution.kind) if build is not None else "",
+        parameters=execution.parameters,
+        tags=execution.tags,
     )
 
 
@@ -619,6 +635,11 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         log_path=texts.log_path,
         source_path=texts.source_path,
         executable=texts.executable,
+        command=texts.command,
+        kind=texts.kind,
+        parameters=texts.parameters,
+        tags=texts.tags,
+        params=params_of(live) if live is not None else {},
         is_running=live is not None,
         is_queued=queued is not None,
         is_error=task.is_error,

@@ -6,6 +6,7 @@ have different versions.
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from datetime import datetime
@@ -386,19 +387,33 @@ class Directive(Request[Done], frozen=True, kw_only=True):
 
     @property
     def options(self) -> dict[str, str | bool]:
-        """The fields other than those of `Request` and the target, if their values differ from the defaults."""
+        """The fields other than those of `Request` and the target, if their values differ from the defaults.
+
+        Values other than flags are text, as on a command line. Of environment variables, which may be secrets, only
+        the names are included.
+        """
         options = ((name, getattr(self, name), default) for name, default in _option_defaults(type(self)))
-        return {name: _option(value) for name, value, default in options if value != default}
+        return {name: _option_text(name, value) for name, value, default in options if value != default}
 
 
 @cache
 def _option_defaults(directive: type[Directive]) -> tuple[tuple[str, Any], ...]:
     fields = msgspec.structs.fields(directive)
-    return tuple((field.name, field.default) for field in fields if field.name not in _COMMON_FIELDS)
+    return tuple(
+        (field.name, {} if field.default_factory is dict else field.default)
+        for field in fields
+        if field.name not in _COMMON_FIELDS
+    )
 
 
-def _option(value: Any) -> str | bool:
-    return value if isinstance(value, str | bool) else str(value)
+def _option_text(name: str, value: Any) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, tuple):
+        return shlex.join(value)
+    if isinstance(value, dict):
+        return shlex.join(value if name == "env" else (f"{key}={each}" for key, each in value.items()))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 _TARGET_FIELDS = ("task", "service", "name")
@@ -417,12 +432,19 @@ class Create(Directive, frozen=True, kw_only=True, tag="create"):
     Args:
         force: replace existing sources with the template.
         schedule: the schedule as in a schedule.py, such as ``every(5).minutes``; "" for the template's.
+        command: argv of a command task; empty for others.
+        shell: the line of a command task that a shell executes; "" for others.
+        cwd: absolute path of the working folder of a command; "" for the task's own.
     """
 
     name: str
     description: str = ""
     force: bool = False
     schedule: str = ""
+    command: tuple[str, ...] = ()
+    shell: str = ""
+    cwd: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
@@ -432,7 +454,19 @@ class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
 
 
 class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
-    """Run a task now, regardless of its schedule."""
+    """Run a task now, regardless of its schedule.
+
+    Args:
+        params: the parameters, by name, as text.
+        env: environment variables of this run.
+        timeout: time limit of this run in seconds; None for that of the policy.
+        due: the scheduled time that the run covers; None for none.
+    """
+
+    params: dict[str, str] = {}
+    env: dict[str, str] = {}
+    timeout: float | None = None
+    due: datetime | None = None
 
 
 class RerunTask(TaskDirective, frozen=True, kw_only=True, tag="rerun"):

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from keiji.parameters import Parameter
 from keiji.reasons import Reason
 from keiji.records import Backfill, Pause, Progress
 from keiji.states import BackfillState, RunState
@@ -77,6 +78,7 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exit_code: int | None = None
     signal: int | None = None
     reason: Reason | None = None
+    params: dict[str, str] = {}
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -101,6 +103,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         progress: the progress that the live run reports; None if it reports none.
         source_changes: paths in the task's folder that differ from the active build.
         source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
+        kind: what it executes: "python", "command" or "shell"; "" before the first build.
+        command: the command of a command task, quoted for a shell, with the path of its program; otherwise "".
+        parameters: the parameters that a run can be started with.
+        params: the parameters of the live run, as text.
         recent: the latest finished runs, oldest first, at most 20, without occurrences that started no process.
     """
 
@@ -140,6 +146,11 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held_since: datetime | None = None
     progress: Progress | None = None
     broken: Reason | None = None
+    kind: str = ""
+    command: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    tags: tuple[str, ...] = ()
+    params: dict[str, str] = {}
 
 
 class BackfillView(msgspec.Struct, frozen=True, kw_only=True):

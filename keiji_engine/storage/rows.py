@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from keiji.errors import KeijiError, StorageError
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Backfill, Build, Overrides, ParamValue, Pause, Run, Task
+from keiji.records import Backfill, Build, Execution, Overrides, ParamValue, Pause, Run, Task
 from keiji.schedule import EPOCH, from_dict
 from keiji_engine.storage.tables import Unreadable
 
@@ -114,6 +114,7 @@ def to_build(row: RowMapping) -> Build:
             policy=Policy.from_dict(_object("policy", row)),
             import_seconds=row["import_seconds"],
             created_at=_readable("created_at", row),
+            execution=Execution() if row["execution"] is None else Execution.from_dict(_object("execution", row)),
         )
     except _UNREADABLE as error:
         raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
-from keiji.reasons import Reason
+from keiji.reasons import Code, Reason
 from keiji.records import Backfill, Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
 from keiji.schedule import Interval
 from keiji.states import ENDED, FAILURES, NEVER_STARTED, OPEN, RunState, Trigger, transition
@@ -25,6 +25,9 @@ from keiji_engine.storage.set_back import next_not_run, reach_again
 from keiji_engine.storage.tables import is_open, runs, tasks
 from keiji_engine.storage.tasks import TaskRepository
 
+_COVERED_BY_LATER = frozenset({Code.COVERED_LATER, Code.REPLACED})
+_COVERED_BY_EARLIER = frozenset({Code.COVERED_EARLIER})
+_MAX_COVERED_ROWS = 2_000  # of the instants that one run covers; a row may stand for many instants
 _WITH_SLUG = sa.select(runs, tasks.c.slug).join_from(runs, tasks)
 _MAX_EXAMINED = 500  # instants of a backfill per transaction
 
@@ -79,6 +82,7 @@ class RunRepository:
         if not claims:
             return []
         following = {claim.task: claim.next_at for claim in claims}
+        coalesced = {claim.task for claim in claims if claim.state is RunState.COALESCED}
         if ahead_until is not None:
             claims, following = self._reach_again(claims, owners, following, ahead_until)
         extended = [(claim, self._extend(claim, owners[claim.task])) for claim in claims if claim.continues]
@@ -105,6 +109,7 @@ class RunRepository:
         claimed = sorted((to_run(row, slugs[row["task_id"]]) for row in rows), key=lambda run: run.run_id)
         for run in claimed:
             self._changes.runs[run.run_id] = run
+        claimed = [self._with_coverage(run, owners[run.task]) if _may_cover(run, coalesced) else run for run in claimed]
         started = {run.task for run in claimed if run.is_live}
         self._tasks.advance(owners, following, started, now)
         return [*(run for _, run in extended if run is not None), *claimed]
@@ -451,6 +456,23 @@ class RunRepository:
             following[slug] = next_not_run(self._connection, task.id, task.schedule, following[slug])
         return prepared, following
 
+    def _with_coverage(self, run: Run, task: Task) -> Run:
+        """Record which instants a run covers: its own, and those next to it that were coalesced into it.
+
+        The rows of the others may be of earlier plans: a long backlog takes several.
+        """
+        own = sa.and_(runs.c.task_id == task.id, runs.c.series == 0, runs.c.attempt == 1)
+        others = sa.select(runs.c.scheduled_for, runs.c.state, runs.c.reason, runs.c.count).where(own)
+        earlier = others.where(runs.c.scheduled_for < run.scheduled_for).order_by(runs.c.scheduled_for.desc())
+        later = others.where(runs.c.scheduled_for > run.scheduled_for).order_by(runs.c.scheduled_for)
+        first, count = run.scheduled_for, 1
+        for query, codes in ((earlier, _COVERED_BY_LATER), (later, _COVERED_BY_EARLIER)):
+            for instant, state, why, instants in self._connection.execute(query.limit(_MAX_COVERED_ROWS)):
+                if state is not RunState.COALESCED or not _is_covered(why, run, codes):
+                    break
+                first, count = min(first or instant, instant), count + instants
+        return self._update(run, covers=count, covers_from=first) if count > 1 else run
+
     def _extend(self, claim: Claim, task: Task) -> Run | None:
         """Add the instants of a claim to the row that accounts for those just before; None if there is no such row.
 
@@ -492,6 +514,7 @@ class RunRepository:
         defaults = {
             "scheduled_for": None, "scheduled_until": None, "count": 1, "due_at": None, "reason": None, "attempt": 1,
             "retry_of": None, "folder": None, "boot": None, "series": 0, "params": None, "overrides": None,
+            "covers": 1, "covers_from": None,
         }  # fmt: skip
         origin = self._origin if values["state"] is RunState.STARTING else {}
         return {"run_id": self._ids.new(now), "task_id": owner, "created_at": now, **defaults, **origin, **values}
@@ -512,6 +535,8 @@ class RunRepository:
             build=failed.build,
             retry_of=failed.run_id,
             series=failed.series,
+            covers=failed.covers,
+            covers_from=failed.covers_from,
             **from_request(failed.params, failed.overrides),
         )
         return self._insert(values, failed.task)
@@ -556,3 +581,22 @@ def _instants_from(backfill: Backfill) -> Iterator[datetime]:
         if instant > backfill.last:
             return
         yield instant
+
+
+def _may_cover(run: Run, coalesced: Collection[str]) -> bool:
+    """Return whether a run may cover other instants. ``coalesced`` are the tasks that have some in the same plan."""
+    is_caught_up = run.reason is not None and run.reason.code == Code.CAUGHT_UP
+    return run.state not in ENDED and (run.task in coalesced or is_caught_up)
+
+
+def _is_covered(why: Reason | None, run: Run, codes: Collection[str]) -> bool:
+    """Return whether the reason of a coalesced row says that ``run`` covers its instants.
+
+    Args:
+        codes: the codes that mean the run next to them.
+    """
+    if why is None or run.scheduled_for is None:
+        return False
+    if why.code == Code.COVERED:
+        return why.params.get("due") == run.scheduled_for.isoformat()
+    return why.code in codes

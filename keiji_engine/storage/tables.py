@@ -178,6 +178,7 @@ builds = sa.Table(
     sa.Column("import_seconds", sa.Double, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("activated_at", Moment, nullable=False),  # when it last became active
+    sa.Column("execution", Json),
 )
 
 runs = sa.Table(
@@ -209,6 +210,8 @@ runs = sa.Table(
     sa.Column("series", sa.Integer, nullable=False, server_default="0"),
     sa.Column("params", Json),
     sa.Column("overrides", Json),
+    sa.Column("covers_from", Moment),
+    sa.Column("covers", sa.Integer, nullable=False, server_default="1"),
     sa.UniqueConstraint("task_id", "scheduled_for", "series", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),

@@ -102,11 +102,14 @@ class TaskRepository:
             "import_seconds": build.import_seconds,
             "created_at": build.created_at,
             "activated_at": now,
+            "execution": build.execution.to_dict(),
         }
         addition = insert_unless_known(self._connection.dialect.name, builds).values(values)
         if self._connection.scalar(addition.returning(builds.c.hash)) is None:
             known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
-            self._connection.execute(sa.update(builds).where(known).values(activated_at=now))
+            self._connection.execute(
+                sa.update(builds).where(known).values(activated_at=now, execution=values["execution"])
+            )
         changed = self._update(
             slug,
             build=build.hash,

@@ -11,9 +11,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import behaviours
 from installation import EVERY_HOUR, EVERY_MINUTE, EVERY_SECOND, Installation, until
 
 from keiji import engine_process
+from keiji.policy import Policy
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import ENDED, BackfillState, RunState
@@ -45,32 +47,41 @@ def release(installation: Installation, slug: str) -> None:
 
 
 def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(shared: Installation) -> None:
-    shared.build("short", RECORDS_ITS_ID.format(wait=UNTIL_RELEASED, code=7))
-    shared.build("long", RECORDS_ITS_ID.format(wait="time.sleep(60)", code=0))
-    for slug in ("long", "short"):
-        shared.do(p.RunTask(task=slug))
-    for slug in ("long", "short"):
-        until(lambda slug=slug: "started" in shared.log(slug))
+    short, long = behaviours.records_its_id(until_released=True, code=7), behaviours.SLEEPS
+    for kind in behaviours.KINDS:
+        behaviours.build(shared, kind, f"short_{kind}", short)
+        behaviours.build(shared, kind, f"limited_{kind}", long, policy=Policy(timeout=2))
+        behaviours.build(shared, kind, f"long_{kind}", long)
+    for name in ("long", "short", "limited"):  # the last ones must not reach their limit before the engine is killed
+        for kind in behaviours.KINDS:
+            shared.do(p.RunTask(task=f"{name}_{kind}"))
+        for kind in behaviours.KINDS:
+            until(lambda slug=f"{name}_{kind}": "started" in shared.log(slug))
     shared.kill()
-    released_at = datetime.now(UTC)
-    release(shared, "short")
-    until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in shared.run_files()))
+    killed_at = datetime.now(UTC)
+    for kind in behaviours.KINDS:
+        release(shared, f"short_{kind}")
+    until(lambda: sum(file.read_bytes().count(b"\n") >= 2 for file in shared.run_files()) == 4)
     ended_by = datetime.now(UTC)
     shared.start()
 
-    [run] = shared.ended("short")
-    assert (run.state, run.exit_code) == (RunState.FAILED, 7)
-    assert run.finished_at is not None
-    assert released_at < run.finished_at < ended_by, "recorded by the shim, not when the engine found it"
-    text = shared.log("short").encode()
-    assert run.log_start is not None
-    assert b'msg="started"' in text[run.log_start : run.log_end]
-    assert b'msg="ended"' in text[run.log_start : run.log_end]
+    for kind in behaviours.KINDS:
+        [limited] = shared.ended(f"limited_{kind}")
+        assert limited.state is RunState.TIMED_OUT
+        [run] = shared.ended(f"short_{kind}")
+        assert (run.state, run.exit_code) == (RunState.FAILED, 7)
+        for each in (limited, run):
+            assert each.finished_at is not None
+            assert killed_at < each.finished_at < ended_by, "recorded by the shim, not when the engine found it"
+        text = shared.log(f"short_{kind}").encode()
+        assert run.log_start is not None
+        assert b'msg="started"' in text[run.log_start : run.log_end]
+        assert b'msg="ended"' in text[run.log_start : run.log_end]
 
-    assert shared.task("long").is_running
-    shared.do(p.StopRun(task="long"))
-    [run] = shared.ended("long")
-    assert run.state == RunState.STOPPED
+        assert shared.task(f"long_{kind}").is_running
+        shared.do(p.StopRun(task=f"long_{kind}"))
+        [run] = shared.ended(f"long_{kind}")
+        assert run.state == RunState.STOPPED
     until(lambda: not shared.run_files())
 
 
@@ -79,8 +90,9 @@ def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_account
 ) -> None:
     draw = random.Random(seed)
     names = [f"task{number}" for number in range(3)]
-    for name in names:
-        installation.build(name, RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_SECOND)
+    for number, name in enumerate(names):
+        kind = behaviours.KINDS[number % len(behaviours.KINDS)]
+        behaviours.build(installation, kind, name, behaviours.records_its_id(), schedule=EVERY_SECOND)
     for _ in range(KILLS):
         installation.start()
         # The worst instants are close to when all tasks are due: between the claim, the launch, and their records.

@@ -34,7 +34,7 @@ def normalize(line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("option_spelling", "expected"),
     [
-        ("task --create --name=ping --desc=pings", "task create --desc=pings -- ping"),
+        ("task --create --name=ping --desc=pings", "task create --desc=pings --name=ping"),
         ("task --name=ping --build", "task build -- ping"),
         ("task --name ping --build", "task build -- ping"),
         ("task --name=ping --build --restart", "task build --restart -- ping"),
@@ -45,7 +45,7 @@ def normalize(line: str) -> list[str]:
         ("task --build ping", "task build ping"),
         ("task --logs --name ping --vim", "task logs --vim -- ping"),
         ("task --logs --name ping -n 5 --follow", "task logs -n 5 --follow -- ping"),
-        ("task --create --name ping --force", "task create --force -- ping"),
+        ("task --create --name ping --force", "task create --force --name=ping"),
         ("system --start", "system start"),
         ("system --start --bus", "system start --bus"),
         ("system --logs --scheduler", "system logs --scheduler"),
@@ -54,6 +54,9 @@ def normalize(line: str) -> list[str]:
         ("task --build --help", "task build --help"),
         ("task --help", "task --help"),
         ("task build --name=ping --restart", "task build --restart -- ping"),
+        ("task --create --name=b -- ./x --force --name=y", "task create --name=b -- ./x --force --name=y"),
+        ("task create b --cwd / -- -- --desc", "task create b --cwd / -- -- --desc"),
+        ("task --name=b --run -- day=1 --stop", "task run --name=b -- day=1 --stop"),
     ],
 )
 def test_option_spelling_is_converted_to_words(option_spelling: str, expected: str) -> None:
@@ -156,7 +159,7 @@ def test_several_arguments_keep_the_order_in_which_the_command_declares_them(lin
 
 def test_the_value_of_an_option_is_not_mistaken_for_a_command() -> None:
     assert normalize("task --create --name --delete --desc --build") == [
-        "task", "create", "--desc", "--build", "--", "--delete",
+        "task", "create", "--desc", "--build", "--name=--delete",
     ]  # fmt: skip
 
 
