@@ -87,6 +87,7 @@ class Code(StrEnum):
     AFTER_RESUME = "after-resume"
     OVERDUE = "overdue"
     NEVER_DUE = "never-due"
+    DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +379,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.AFTER_RESUME: "nothing starts before it is resumed ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
     Code.NEVER_DUE: "never due again ({schedule})",
+    Code.DEFAULTS: "from [defaults] in keiji.toml: {names}",
 }
 
 _REMEDIES: dict[str, str] = {

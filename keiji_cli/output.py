@@ -73,6 +73,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Tags": ", ".join(task.tags),
         "Runs": task.schedule_description,
         "Policy": task.policy,
+        "From keiji.toml": ", ".join(task.defaults),
         "Paused": _format_pause(task.pause, zone),
         "Held": _format_hold(task, zone),
         "Sources": task.source_path,

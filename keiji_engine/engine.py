@@ -22,6 +22,7 @@ from keiji.paths import Paths
 from keiji.reasons import Reason
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
+from keiji_engine.builds.workspace_file import Defaults, read_defaults
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import RunningEngine
@@ -207,6 +208,7 @@ class Engine:
             loop.add_signal_handler(number, self._interrupt)
         for number in (signal.SIGHUP, signal.SIGUSR1):
             loop.add_signal_handler(number, lambda: None)  # these have to wait until everything is loaded
+        self._state.defaults = await asyncio.to_thread(read_defaults, self._paths.workspace)
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._store.require_owner()
@@ -289,6 +291,7 @@ class Engine:
         outcome, failure = "settings read again", None
         try:
             loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
+            defaults = await asyncio.to_thread(read_defaults, self._paths.workspace)
         except InvalidSettings as error:
             outcome, failure = f"the settings are unchanged: {error.message}", error
             _scheduler_log.error("%s", outcome)
@@ -300,7 +303,7 @@ class Engine:
                 )
                 _repo_log.error("%s", outcome)
                 loaded = replace(loaded, db_url=self._settings.db_url)
-            await self._apply_settings(loaded)
+            await self._apply_settings(loaded, defaults)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
         await record_lifecycle(self._context, "engine-reload", outcome, failure)
@@ -310,8 +313,9 @@ class Engine:
         if not self._control.stopping.is_set():
             await self._supervisor.start_all(["bus"])
 
-    async def _apply_settings(self, loaded: Settings) -> None:
+    async def _apply_settings(self, loaded: Settings, defaults: Defaults) -> None:
         self._settings = loaded
+        self._state.set_defaults(defaults)
         _scheduler_log.info("settings read, time zone %s", loaded.time_zone)
         await move_to_zone(self._state, loaded, self._clock())
 

@@ -24,7 +24,9 @@ def explain(
     now: datetime | None = None,
     obstacles: tuple[Reason, ...] = (),
 ) -> tuple[Reason, ...]:
-    """Return why a task does not run now, the most important reason first, and last when it is due or is resumed.
+    """Return why a task does not run now, the most important reason first, then when it is due or is resumed.
+
+    The last one names what comes from the defaults of the workspace.
 
     Args:
         engine: None if no engine is running.
@@ -89,6 +91,8 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.build and not task.is_disabled:
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)
+    if task.defaults:
+        yield reason(Code.DEFAULTS, names=", ".join(task.defaults))
 
 
 def _suspension(task: TaskView) -> str:

@@ -89,6 +89,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         schedule_description: the schedule in English.
         type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
         policy: the policy in English.
+        defaults: what comes from ``[defaults]`` in keiji.toml: options of the policy, and variables such as "env.LANG".
         overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
         zone: the task's own time zone; "" if it uses the workspace's.
         running_since: when the live run started; None if there is none.
@@ -151,6 +152,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parameters: tuple[Parameter, ...] = ()
     tags: tuple[str, ...] = ()
     params: dict[str, str] = {}
+    defaults: tuple[str, ...] = ()
 
 
 class BackfillView(msgspec.Struct, frozen=True, kw_only=True):

@@ -149,6 +149,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.DUE, {"at": TEN, "schedule": "every hour"}, f"due next at {AT_TEN} (every hour)"),
     (Code.AFTER_RESUME, {"schedule": "every hour"}, "nothing starts before it is resumed (every hour)"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
+    (Code.DEFAULTS, {"names": "timeout, env.LANG"}, "from [defaults] in keiji.toml: timeout, env.LANG"),
 ]
 
 
