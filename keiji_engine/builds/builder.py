@@ -25,7 +25,7 @@ from keiji.errors import BuildFailed, KeijiError
 from keiji.formats import format_moment
 from keiji.policy import Policy
 from keiji.records import Build
-from keiji.schedule import Once, from_dict
+from keiji.schedule import Once, Several, from_dict
 from keiji_engine.builds import build_store, snapshot
 from keiji_engine.builds.environment import child_environment
 from keiji_engine.builds.validate import PYTHON_OPTIONS, TIMEOUT, ValidationResult, validate
@@ -131,17 +131,18 @@ async def _build(
 
 
 def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[datetime]:
-    """Return the next five instants. Raises BuildFailed if there are none, since the task would never run."""
+    """Return the next five instants. Raises BuildFailed if a schedule has none, since it would never be due."""
     schedule = result.schedule.with_context(result.policy.schedule_context(anchor=now, zone=zone))
-    instants = list(islice(schedule.upcoming(now), 5))
-    if not instants:
+    for each in schedule.schedules if isinstance(schedule, Several) else (schedule,):
+        if not each.has_instants or each.next_after(now) is not None:
+            continue
         location = f"schedule.py, line {result.line}" if result.line else "schedule.py"
-        if isinstance(schedule, Once):
-            reason = f"is in the past (it is now {format_moment(now, ZoneInfo(schedule.context.zone))})"
+        if isinstance(each, Once):
+            reason = f"is in the past (it is now {format_moment(now, ZoneInfo(each.context.zone))})"
         else:
             reason = "is never due" + (" between not_before and until" if result.policy.until else "")
-        raise BuildFailed(f"{location}: {schedule.source_form()} {reason}, so the task would never run")
-    return instants
+        raise BuildFailed(f"{location}: {each.source_form()} {reason}, so the task would never run")
+    return list(islice(schedule.upcoming(now), 5))
 
 
 def command_of(build: Build, builds: Path) -> tuple[str, ...]:

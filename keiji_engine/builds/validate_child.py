@@ -120,7 +120,7 @@ class Validator:
     def evaluate_schedule(self, module: ModuleType) -> tuple[dict[str, Any], int | None]:
         """Call ``schedule()``; return the schedule as data and the line at which ``schedule()`` starts."""
         from keiji.errors import InvalidSchedule
-        from keiji.schedule import OnDays, Schedule, every, from_dict
+        from keiji.schedule import from_dict, to_schedule
 
         function = self.require_function(module, "schedule", "def schedule(): return every(10).seconds")
         line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
@@ -130,17 +130,11 @@ class Validator:
             raise error_at("schedule.py", self.author_line(error), "schedule() raised SystemExit") from error
         except BaseException as error:
             raise self.error_in_sources(error, "schedule.py") from error
-        if isinstance(value, every):
-            returned = f"every({value.interval}) without a unit; use every({value.interval}).seconds, for example"
-            raise error_at("schedule.py", line, f"schedule() returned {returned}")
-        if isinstance(value, OnDays):
-            days = ".and_.".join(value.days)
-            returned = f'on.{days} without a time; use on.{days}.at("22:00"), for example'
-            raise error_at("schedule.py", line, f"schedule() returned {returned}")
-        if not isinstance(value, Schedule):
-            returned = "nothing" if value is None else repr(value)[:80]
-            reason = f"schedule() returned {returned}; return every(10).seconds, for example"
-            raise error_at("schedule.py", line, reason)
+        try:
+            schedule = to_schedule(value)
+        except InvalidSchedule as error:
+            raise error_at("schedule.py", line, f"schedule() returned {error}") from error
+        data = schedule.to_dict()
         data = value.to_dict()
         try:
             stored = from_dict(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Reason
 from keiji.records import Claim, Run, RunOrigin, RunResult, Task
-from keiji.schedule import Interval
 from keiji.states import ENDED, FAILURES, NEVER_STARTED, RunState, Trigger, transition
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
@@ -322,8 +321,7 @@ class RunRepository:
         for slug, own in by_task.items():
             task = owners[slug]
             own.sort(key=lambda claim: claim.scheduled_for)
-            step = task.schedule.step if isinstance(task.schedule, Interval) else timedelta()
-            if own[0].scheduled_for - step > ahead_until or task.schedule is None:
+            if task.schedule is None or own[0].scheduled_for - task.schedule.anchored_step > ahead_until:
                 prepared += own
                 continue
             prepared += reach_again(self._connection, task, own)
