@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from keiji.reasons import render
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from keiji.engine_process import EngineInfo
     from keiji.records import Pause, Run
+    from keiji.schedule import Schedule
     from keiji_cli.services import ServiceInfo
     from keiji_engine.bus.views import DueInstant, TaskView
 
@@ -26,6 +29,7 @@ RUN_KEYS = (
     "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
+WHEN_KEYS = ("at", "note", "is_skipped")
 UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
 
 
@@ -53,6 +57,19 @@ def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:
     """Return due instants as a list of objects with `UPCOMING_KEYS`."""
     return _dump([_select(instant, UPCOMING_KEYS, zone) for instant in instants])
+
+
+def format_when(schedule: Schedule, instants: Iterable[DueInstant], zone: ZoneInfo) -> str:
+    """Return an object with a schedule, its description, its events and its next instants."""
+    return _dump(
+        {
+            "schedule": schedule.source_form(),
+            "description": schedule.describe(),
+            "zone": zone.key,
+            "events": [event.describe() for event in schedule.events],
+            "instants": [_select(instant, WHEN_KEYS, zone) for instant in instants],
+        }
+    )
 
 
 def format_status(

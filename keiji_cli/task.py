@@ -6,21 +6,19 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
 from keiji import engine_process
-from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
+from keiji.errors import InvalidName, KeijiError, UsageError
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.groups import OptionSpellingGroup
 from keiji_cli.table import UNLIMITED, Width, output_width
-
-if TYPE_CHECKING:
-    from keiji.settings import Settings
+from keiji_cli.when import parse_time
 
 _NO_TASKS = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' creates one"
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -170,7 +168,7 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
-    start = _parse_time(after, client.load_settings(paths)) if after is not None else None
+    start = parse_time(after, client.load_settings(paths).zone) if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
     zone = ZoneInfo(reply.zone)
     if as_json:
@@ -182,19 +180,6 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC), output_width()))
     if reply.blocked_reason is not None:
         click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}", err=True)
-
-
-def _parse_time(text: str, settings: Settings) -> datetime:
-    """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
-    from keiji.schedule.once import parse_moment
-    from keiji.schedule.walltime import instant_of
-
-    try:
-        time = parse_moment(text, "--from")
-    except InvalidSchedule as error:
-        hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
-        raise UsageError(error.message, hint=hint) from error
-    return time if time.tzinfo is not None else instant_of(time, settings.zone)
 
 
 @task.command()

@@ -19,7 +19,7 @@ def write_schedule(keiji: Shell, task: str, schedule: str, policy: str) -> None:
 
 @pytest.fixture
 def ping(keiji: Shell) -> Shell:
-    keiji("task create ping")
+    keiji("task create ping --schedule=hourly")
     return keiji
 
 
