@@ -49,7 +49,7 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
         "Description": task.description,
         "Schedule": task.schedule,
         "LastExecutionTime": format_time(task.last_execution_time, zone),
-        "NextExecutionTime": format_time(task.next_execution_time, zone),
+        "NextExecutionTime": _format_next_execution(task, zone),
         "LogPath": task.log_path,
         "Slug": task.slug,
         "Type": task.type,
@@ -61,6 +61,13 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
         "ErrorTxt": render(task.error, zone),
     }
     return "\n".join(["TaskModel:", *(f"{name}: {_format_value(value)}" for name, value in fields.items())])
+
+
+def _format_next_execution(task: TaskView, zone: tzinfo) -> str:
+    """Return the next due instant of a task, or what it waits for: "at start"."""
+    if task.next_execution_time is None and not task.is_disabled:
+        return task.next_event or format_time(None, zone)
+    return format_time(task.next_execution_time, zone)
 
 
 def format_task_details(task: TaskView, zone: tzinfo) -> str:
@@ -210,7 +217,7 @@ def format_tasks_table(
         (
             task.name,
             states[index],
-            due[index] if _will_run(task, states[index], now, is_paused=is_paused) else "-",
+            _format_next(task, due[index], now) if _will_run(task, states[index], is_paused=is_paused) else "-",
             task.schedule_description,
             _last_result(task, zone),
         )
@@ -246,11 +253,17 @@ def _task_state(task: TaskView, *, is_online: bool, is_paused: bool) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _will_run(task: TaskView, state: str, now: datetime, *, is_paused: bool) -> bool:
-    """Return whether the next due instant of a task is in the future, and nothing keeps the task from running then."""
-    if state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None:
-        return False  # a live run says nothing about the next one
-    return task.next_execution_time is not None and task.next_execution_time > now
+def _will_run(task: TaskView, state: str, *, is_paused: bool) -> bool:
+    """Return whether nothing keeps a task from running when it is due."""
+    # A live run says nothing about the next one.
+    return not (state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None)
+
+
+def _format_next(task: TaskView, due: str, now: datetime) -> str:
+    """Return when or on what event a task runs next; "-" if that is nothing, or has passed."""
+    if task.next_execution_time is None:
+        return task.next_event or "-"
+    return due if task.next_execution_time > now else "-"
 
 
 def _last_result(task: TaskView, zone: tzinfo) -> str:

@@ -165,6 +165,7 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 
     Notes show the effects of daylight saving time and of the policy of the task.
     """
+    from keiji_engine.bus.explain import event_reason
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
@@ -174,8 +175,11 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
     if as_json:
         click.echo(json_output.format_upcoming(reply.instants, zone))
         return
+    for event in reply.events:
+        click.echo(render(event_reason(event)))
     if not reply.instants:
-        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
+        if not reply.events:
+            click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
         return
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC), output_width()))
     if reply.blocked_reason is not None:

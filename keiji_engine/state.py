@@ -54,6 +54,7 @@ class _Texts(NamedTuple):
 
     schedule: str
     schedule_description: str
+    events: tuple[str, ...]
     policy: str
     log_path: str
     source_path: str
@@ -544,6 +545,7 @@ def _texts(task: Task, paths: Paths) -> _Texts:
     return _Texts(
         schedule=schedule.compact_form() if schedule else "",
         schedule_description=schedule.describe() if schedule else "",
+        events=tuple(event.describe() for event in schedule.events) if schedule else (),
         policy=task.policy.describe(),
         log_path=str(paths.task_log(task.slug)),
         source_path=str(paths.source(task.slug)),
@@ -592,4 +594,5 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         held_since=task.held_at,
         progress=state.progress,
         broken=task.broken,
+        events=texts.events,
     )

@@ -183,7 +183,10 @@ def to_schedule(value: object) -> Schedule:
         InvalidSchedule: ``value`` is not a schedule, or not complete; the message continues "schedule() returned …".
     """
     if isinstance(value, list | tuple):
-        return combine(map(to_schedule, value))
+        try:
+            return combine(map(to_schedule, value))
+        except InvalidSchedule as error:
+            raise InvalidSchedule(f"an invalid list: {error.message}", hint=error.hint) from error
     if isinstance(value, every):
         raise InvalidSchedule(
             f"every({value.interval}) without a unit; use every({value.interval}).seconds, for example"

@@ -135,7 +135,6 @@ class Validator:
         except InvalidSchedule as error:
             raise error_at("schedule.py", line, f"schedule() returned {error}") from error
         data = schedule.to_dict()
-        data = value.to_dict()
         try:
             stored = from_dict(data)
         except InvalidSchedule as error:

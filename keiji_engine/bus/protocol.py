@@ -97,12 +97,14 @@ class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
     Args:
         zone: the time zone of the task's schedule.
         blocked_reason: why nothing will run at these instants, for example a pause; None if runs are not blocked.
+        events: the events that also run the task; see `TaskView`.
     """
 
     task: str
     zone: str
     instants: tuple[DueInstant, ...]
     blocked_reason: Reason | None = None
+    events: tuple[str, ...] = ()
 
 
 class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):

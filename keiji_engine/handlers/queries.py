@@ -79,6 +79,7 @@ async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
         zone=task.policy.tz or context.settings().time_zone,
         instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
         blocked_reason=_held_back(context, task),
+        events=tuple(event.describe() for event in task.schedule.events),
     )
 
 

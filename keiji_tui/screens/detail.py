@@ -12,6 +12,7 @@ from keiji.errors import NotBuilt
 from keiji.formats import format_duration, format_measurement
 from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import ActiveBuild, Upcoming
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.action import Action, Scope
@@ -152,8 +153,10 @@ class DetailScreen(LoadingScreen):
             unknown = "none before the first build" if task.build is None else self.loader.status
             yield from hanging(Content("  "), unknown, width, "$text-muted")
             return
-        if not found.instants:
+        if not found.instants and not found.events:
             yield Content.styled("  never again", "$text-muted")
+        for event in found.events:
+            yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
         ahead = tuple(instant for instant in found.instants if instant.at > now) or found.instants
         yield from instants(ahead, zone_of(found.zone, self.store.zone), now, width)
 

@@ -12,6 +12,7 @@ from textual.content import Content
 
 from keiji.errors import KeijiError
 from keiji.reasons import Reason, remedy, render
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions.bindings import closing_binding
@@ -99,8 +100,10 @@ class WhyScreen(LoadingDialog):
         yield section("Next")
         note = " · ".join(filter(None, (f"in {plain(found.zone)}", note)))
         yield from hanging(Content("  "), note, width, "$text-muted")
-        if not found.instants:
+        if not found.instants and not found.events:
             yield Content.styled("  never again", "$text-muted")
+        for event in found.events:
+            yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
         yield from instants(found.instants, zone, self.now, width)
 
 

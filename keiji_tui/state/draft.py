@@ -91,7 +91,7 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     except InvalidSchedule as error:
         return Preview(error=_invalid_schedule_error(schedule.strip(), error))
     expression = parsed.source_form() if is_natural else ""
-    if not instants:
+    if not instants and parsed.has_instants:
         return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone))
     return Preview(parsed.describe(), expression, instants)
 

@@ -125,7 +125,7 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if not store.is_scheduler_up():
         return Content.styled("scheduler off", "$text-warning")
     if task.next_execution_time is None:
-        return Content.styled("never", "$text-disabled")
+        return Content.styled(plain(task.next_event) or "never", "$text-muted" if task.events else "$text-disabled")
     return Content(format_until(task.next_execution_time, now, store.zone))
 
 
