@@ -47,15 +47,26 @@ def scan(patterns: Iterable[str]) -> dict[str, str]:
     return files
 
 
+def _path(pattern: str) -> Path:
+    return Path(os.path.expanduser(pattern))  # noqa: PTH111 - Path.expanduser fails without a home folder
+
+
 def _expanded(pattern: str) -> str:
-    """Return a pattern with ``~`` expanded; a folder stands for the files in it."""
-    path = Path(pattern).expanduser()
-    return str(path / "*") if path.is_dir() else str(path)
+    """Return a pattern with ``~`` expanded; a folder stands for the files in it. A path that exists is no pattern."""
+    path = _path(pattern)
+    if path.is_dir():
+        return f"{glob.escape(str(path))}/*"
+    return glob.escape(str(path)) if path.exists() else str(path)
 
 
 def folder_of(pattern: str) -> Folder:
     """Return the folder to watch for a pattern: the part of its path before the first wildcard."""
-    *parents, _ = Path(_expanded(pattern)).parts
+    path = _path(pattern)
+    if path.is_dir():
+        return Folder(str(path), False)
+    if path.exists():
+        return Folder(str(path.parent), False)
+    *parents, _ = path.parts
     fixed = []
     for part in parents:
         if _WILDCARDS & set(part):

@@ -89,7 +89,7 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.build and not task.is_disabled and not task.events:
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)
-    if not task.is_disabled:
+    if task.build and not task.is_disabled:
         yield from map(event_reason, task.events)
 
 
