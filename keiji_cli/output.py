@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keiji.formats import format_duration, format_measurement, format_moment
+from keiji.formats import format_duration, format_measurement, format_moment, zone_of
 from keiji.reasons import describe_result, render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
@@ -74,6 +74,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
     """Return the details that the task model lacks, one per line; details that do not apply are omitted."""
     details = {
         "Runs": task.schedule_description,
+        "Zone": f"{task.zone}, its own" if task.zone else "",
         "Policy": task.policy,
         "Paused": _format_pause(task.pause, zone),
         "Held": _format_hold(task, zone),
@@ -123,8 +124,8 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
 
     A manual run is due when it is requested.
     """
-    due_zone, due = _format_times([run.scheduled_for or run.created_at for run in runs], zone)
-    start_zone, started = _format_times([run.started_at for run in runs], zone)
+    due_zone, due = _format_times([(run.scheduled_for or run.created_at).astimezone(zone) for run in runs])
+    start_zone, started = _format_times([run.started_at and run.started_at.astimezone(zone) for run in runs])
     rows = [
         (
             due[index],
@@ -146,13 +147,12 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
     return format_table(columns, rows, width)
 
 
-def _format_times(values: Iterable[datetime | None], zone: tzinfo) -> tuple[str, list[str]]:
-    """Return times for a column of a table, and the time zone for its header, such as " (EAT)".
+def _format_times(local: Sequence[datetime | None]) -> tuple[str, list[str]]:
+    """Return local times for a column of a table, and their time zone for its header, such as " (EAT)".
 
-    If the times have different abbreviations, as those around a daylight saving transition do, each shows its own and
-    the header shows none. A missing time is "".
+    If the times have different abbreviations, as those around a daylight saving transition or of tasks with their own
+    time zones do, each shows its own and the header shows none. A missing time is "".
     """
-    local = [value.astimezone(zone) if value is not None else None for value in values]
     abbreviations = {value.tzname() for value in local if value is not None}
     if len(abbreviations) > 1:
         return "", [f"{value:%Y-%m-%d %H:%M:%S %Z}" if value is not None else "" for value in local]
@@ -170,7 +170,7 @@ def _format_reason(run: Run, zone: tzinfo) -> str:
 
 def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: datetime, width: Width = UNLIMITED) -> str:
     """Return a table with one row per due instant: its time, the time until then, a note."""
-    due_zone, due = _format_times([instant.at for instant in instants], zone)
+    due_zone, due = _format_times([instant.at.astimezone(zone) for instant in instants])
     rows = [
         (
             f"{instant.at.astimezone(zone):%a}",
@@ -212,14 +212,17 @@ def format_tasks_table(
         is_paused: whether all tasks are paused.
     """
     states = [_task_state(task, is_online=is_online, is_paused=is_paused) for task in tasks]
-    next_zone, due = _format_times([task.next_execution_time for task in tasks], zone)
+    zones = [zone_of(task.zone, zone) for task in tasks]
+    next_zone, due = _format_times(
+        [task.next_execution_time and task.next_execution_time.astimezone(zones[n]) for n, task in enumerate(tasks)]
+    )
     rows = [
         (
             task.name,
             states[index],
             _format_next(task, due[index], now) if _will_run(task, states[index], is_paused=is_paused) else "-",
             task.schedule_description,
-            _last_result(task, zone),
+            _last_result(task, zones[index]),
         )
         for index, task in enumerate(tasks)
     ]

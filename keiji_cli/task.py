@@ -13,6 +13,7 @@ import click
 
 from keiji import engine_process
 from keiji.errors import InvalidName, KeijiError, UsageError
+from keiji.formats import zone_of
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
@@ -94,12 +95,14 @@ def get(name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
     elif name is not None:
-        click.echo(f"{output.format_task_model(tasks[0], zone)}\n\n{output.format_task_details(tasks[0], zone)}")
+        own = zone_of(tasks[0].zone, zone)
+        click.echo(f"{output.format_task_model(tasks[0], own)}\n\n{output.format_task_details(tasks[0], own)}")
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone))
     elif tasks:
         for each in tasks:
-            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, zone)}\n")
+            own = zone_of(each.zone, zone)
+            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, own)}\n")
         click.echo(output.SEPARATOR)
     else:
         click.echo(_NO_TASKS, err=True)
@@ -148,7 +151,7 @@ def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
-        click.echo(output.format_runs_table(reply.runs, zone, _width(wide)))
+        click.echo(output.format_runs_table(reply.runs, zone_of(reply.zone, zone), _width(wide)))
     else:
         click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now", err=True)
 
@@ -190,12 +193,15 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 @task_argument
 def explain(name: str) -> None:
     """Explain why a task does not run now, and how to fix it."""
+    from keiji_engine.bus.protocol import Explain
+
     paths = client.require_workspace()
     zone = client.display_zone(paths)
-    slug, reasons = client.explain_task(paths, name)
-    for reason in reasons:
+    reply = client.ask(paths, Explain(task=name))
+    zone = zone_of(reply.zone, zone)
+    for reason in reply.reasons:
         click.echo(render(reason, zone))
-        if command := remedy(reason, slug):
+        if command := remedy(reason, reply.task):
             click.echo(f"    {command}")
 
 

@@ -86,9 +86,10 @@ class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
 
 
 class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
-    """The runs of a task, newest first."""
+    """The runs of a task, newest first. ``zone`` is the task's own time zone; "" if it uses the workspace's."""
 
     runs: tuple[Run, ...]
+    zone: str = ""
 
 
 class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
@@ -155,10 +156,11 @@ class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
 
 
 class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
-    """Why a task is not running now, the blocking reasons first."""
+    """Why a task is not running now, the blocking reasons first. ``zone`` is the task's own time zone, or ""."""
 
     task: str
     reasons: tuple[Reason, ...]
+    zone: str = ""
 
 
 class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):

@@ -126,7 +126,7 @@ def _next(context: Context, slug: str) -> str:
     task = context.state.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} enables it"
-    zone = context.settings().zone
+    zone = context.zone(task)
     upcoming = [
         f"{at.astimezone(zone):%a} {format_moment(at, zone)}"
         for at in islice(task.schedule.upcoming(context.clock()), 3)

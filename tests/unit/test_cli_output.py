@@ -207,6 +207,40 @@ def test_times_on_both_sides_of_a_dst_transition_show_their_own_offset() -> None
     assert "02:30:00 CET" in second
 
 
+def test_the_list_shows_the_next_run_of_a_task_with_its_own_zone_in_that_zone() -> None:
+    own = msgspec.structs.replace(TASK, is_disabled=False, zone="America/New_York")
+    other = msgspec.structs.replace(TASK, is_disabled=False, name="other")
+    now = MOMENT - timedelta(hours=1)
+    table = output.format_tasks_table([own, other], NAIROBI, now, is_online=True, is_paused=False)
+    header, first, second = table.splitlines()
+    assert "NEXT  " in header
+    assert "2026-11-27 14:00:00 EST" in first
+    assert "2026-11-27 22:00:00 EAT" in second
+    alone = output.format_tasks_table([own], NAIROBI, now, is_online=True, is_paused=False)
+    assert "NEXT (EST)" in alone
+    assert "Zone: America/New_York, its own" in output.format_task_details(own, NAIROBI).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("events", "label"),
+    [
+        (("manual",), "manual"),
+        (("at start",), "at start"),
+        (("on change of /data/in/*.csv",), "on change"),
+        (("at start", "on change of /data"), "on event"),
+    ],
+)
+def test_the_next_run_of_a_task_that_waits_for_an_event_is_the_event(events: tuple[str, ...], label: str) -> None:
+    task = msgspec.structs.replace(TASK, is_disabled=False, next_execution_time=None, events=events)
+    table = output.format_tasks_table([task], NAIROBI, MOMENT, is_online=True, is_paused=False)
+    assert f"  {label}  " in table.splitlines()[1]
+    paused = output.format_tasks_table([task], NAIROBI, MOMENT, is_online=True, is_paused=True)
+    assert "  -  " in paused.splitlines()[1]
+    assert f"NextExecutionTime: {label}" in output.format_task_model(task, NAIROBI).splitlines()
+    disabled = msgspec.structs.replace(task, is_disabled=True)
+    assert "NextExecutionTime: N/A" in output.format_task_model(disabled, NAIROBI).splitlines()
+
+
 @pytest.mark.parametrize(
     ("changes", "is_online", "is_paused", "state", "shows_next"),
     [
