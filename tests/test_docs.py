@@ -54,7 +54,7 @@ def test_protocol_page_names_every_message() -> None:
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:
-    schedules, policy = blocks("time.md", "python")
+    schedules, events, policy = blocks("time.md", "python")
     names: dict[str, object] = {}
     exec(policy, names)
     lines = schedules.splitlines()
@@ -64,6 +64,15 @@ def test_schedule_and_policy_examples_are_valid() -> None:
     for schedule in map(to_schedule, examples):
         context = Policy().schedule_context(anchor=EPOCH, zone="Africa/Nairobi")
         assert schedule.with_context(context).next_after(EPOCH) is not None
+
+
+def test_event_examples_are_valid() -> None:
+    names: dict[str, object] = {}
+    first, *lines = blocks("time.md", "python")[1].splitlines()
+    exec(first, names)
+    examples = [to_schedule(eval(line, names)) for line in lines[1:]]
+    assert len(examples) == 4
+    assert all(example.events for example in examples)
 
 
 def test_texts_of_schedules_mean_what_the_table_says() -> None:
