@@ -54,7 +54,7 @@ def test_protocol_page_names_every_message() -> None:
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:
-    schedules, events, policy = blocks("time.md", "python")
+    schedules, _, policy = blocks("time.md", "python")
     names: dict[str, object] = {}
     exec(policy, names)
     lines = schedules.splitlines()

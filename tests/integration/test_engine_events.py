@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,16 @@ def test_a_change_of_files_runs_a_task_and_changes_during_a_run_lead_to_one_more
     assert render(newest.reason).endswith(f"{tmp_path}/d.csv")
 
 
+def test_an_instant_of_several_schedules_is_one_occurrence(shared_ahead: Installation) -> None:
+    shared_ahead.build("ping", DO_NOTHING, "[every(1).minutes, every(2).minutes]")
+    first = shared_ahead.next_due("ping")
+    for number in range(2):
+        shared_ahead.advance_to(first + number * timedelta(minutes=1))
+        shared_ahead.ended("ping", number + 1)
+    assert [run.scheduled_for for run in shared_ahead.runs("ping")] == [first, first + timedelta(minutes=1)]
+    assert shared_ahead.next_due("ping") == first + timedelta(minutes=2)
+
+
 def test_what_waits_for_an_event_says_so_everywhere(shared: Installation, tmp_path: Path) -> None:
     pattern = f"{tmp_path}/*.csv"
     for slug, schedule, label, events in (
@@ -99,6 +110,15 @@ def test_what_waits_for_an_event_says_so_everywhere(shared: Installation, tmp_pa
         explained = [render(each) for each in shared.ask(p.Explain(task=slug)).reasons]
         manual = ["manual: runs only when you start it"]
         assert explained == (manual if slug == "manual" else [f"runs on event: {event}" for event in events])
+
+
+def test_replies_about_a_task_name_its_own_time_zone(shared: Installation) -> None:
+    shared.build("own", DO_NOTHING, "[at_start, every(1).hours]", "Policy(tz='America/New_York')")
+    shared.build("other", DO_NOTHING)
+    for slug, zone in (("own", "America/New_York"), ("other", "")):
+        replies = (shared.ask(p.GetRuns(task=slug)), shared.ask(p.Explain(task=slug)), shared.task(slug))
+        assert [reply.zone for reply in replies] == [zone] * 3
+        assert shared.ask(p.GetUpcoming(task=slug)).zone == (zone or "Africa/Nairobi")
 
 
 @pytest.mark.skipif(not Path("/proc/1/stat").exists(), reason="only Linux has /proc")
