@@ -67,6 +67,8 @@ OPEN = frozenset(state for state, successors in TRANSITIONS.items() if successor
 ENDED = frozenset(TRANSITIONS) - OPEN
 LIVE = frozenset({_S.STARTING, _S.RUNNING})  # with a process, or about to get one
 FAILURES = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
+# A user asked for these runs: they start even if the task is paused, held or disabled.
+REQUESTED = frozenset({Trigger.MANUAL, Trigger.RERUN})
 NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # ended without a process
 
 

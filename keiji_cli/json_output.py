@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from keiji.engine_process import EngineInfo
     from keiji.records import Pause, Run
     from keiji_cli.services import ServiceInfo
-    from keiji_engine.bus.views import DueInstant, TaskView
+    from keiji_engine.bus.views import BackfillView, DueInstant, TaskView
 
 
 TASK_KEYS = (
@@ -23,8 +23,12 @@ TASK_KEYS = (
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
-    "params", "overrides", "covers", "covers_from",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until", "series", "params",
+    "overrides", "covers", "covers_from",
+)  # fmt: skip
+BACKFILL_KEYS = (
+    "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
+    "next_at", "parallel", "again", "created_at", "created_by", "finished_at", "waiting",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
 UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
@@ -55,6 +59,11 @@ def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
 def _run_object(run: Run, zone: tzinfo) -> dict[str, Any]:
     overrides = run.overrides.to_dict() if run.overrides is not None else {}
     return _select(run, RUN_KEYS, zone, reason=render(run.reason, zone), overrides=overrides)
+
+
+def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:
+    """Return backfills as a list of objects with `BACKFILL_KEYS`."""
+    return _dump([_select(each, BACKFILL_KEYS, zone, waiting=render(each.waiting, zone)) for each in backfills])
 
 
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:

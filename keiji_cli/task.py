@@ -17,6 +17,7 @@ from keiji.formats import parse_duration
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
+from keiji_cli.backfill import backfill
 from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
 
@@ -379,6 +380,19 @@ def _parse_timeout(text: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise UsageError(f"--timeout {text}: {error}") from error
+
+
+@task.command()
+@task_argument
+@click.argument("run_id")
+def rerun(name: str, run_id: str) -> None:
+    """Repeat a run with its parameters and its due time. The history shows the ids of runs."""
+    from keiji_engine.bus.protocol import RerunTask
+
+    output.print_progress(*client.execute(client.require_workspace(), RerunTask(task=name, run=run_id)))
+
+
+task.add_command(backfill)
 
 
 @task.command()

@@ -35,7 +35,7 @@ from keiji_engine.runner import progress
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 from keiji_engine.state import EngineState
-from keiji_engine.storage.transactions import Transaction, request_run
+from keiji_engine.storage.transactions import Transaction, request_rerun, request_run
 
 RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
 MAX_RETRY_INTERVAL = 2.0  # less than state.SOUND_AFTER: in between, the database must not seem sound
@@ -167,6 +167,13 @@ class RunService:
         limit = self._settings().max_parallel_runs or None
         request = request_run(task.slug, self._clock(), limit, params=params, overrides=overrides)
         return (await self._state.apply(request)).run
+
+    async def request_rerun(self, task: Task, run_id: str) -> Run:
+        """Repeat a run, as `request` starts a manual one; see `request_rerun`. Raises RunNotFound."""
+        if self.is_draining:
+            raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
+        limit = self._settings().max_parallel_runs or None
+        return (await self._state.apply(request_rerun(task.slug, run_id, self._clock(), limit))).run
 
     async def _launch_claimed(self) -> None:
         while True:

@@ -19,6 +19,8 @@ from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.reasons import Reason
 from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.views import (
+    BackfillInstant,
+    BackfillView,
     DirectiveView,
     DueInstant,
     EngineView,
@@ -144,6 +146,27 @@ class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
     task: str
     build: str
     files: tuple[FileDifference, ...]
+    note: str = ""
+
+
+class Backfills(Reply, frozen=True, kw_only=True, tag="backfills"):
+    """Backfills, newest first."""
+
+    backfills: tuple[BackfillView, ...]
+
+
+class BackfillPlan(Reply, frozen=True, kw_only=True, tag="backfill-plan"):
+    """What a backfill of a range would run.
+
+    Args:
+        zone: the time zone of the task's schedule.
+        instants: every instant of the schedule in the range, in order.
+        note: what is left out of the requested range; "" if nothing is.
+    """
+
+    task: str
+    zone: str
+    instants: tuple[BackfillInstant, ...]
     note: str = ""
 
 
@@ -315,6 +338,22 @@ class GetDifference(Request[Difference], frozen=True, kw_only=True, tag="get-dif
     task: str
 
 
+class GetBackfills(Request[Backfills], frozen=True, kw_only=True, tag="get-backfills"):
+    """Get the latest backfills of a task or of all tasks, or the one with the id ``backfill``."""
+
+    task: str | None = None
+    backfill: int | None = None
+    limit: int = 50
+
+
+class PlanBackfill(Request[BackfillPlan], frozen=True, kw_only=True, tag="plan-backfill"):
+    """Get what a backfill would run, without creating it; see `BackfillTask`."""
+
+    task: str
+    begin: str
+    end: str
+
+
 class GetDirectives(Request[Directives], frozen=True, kw_only=True, tag="get-directives"):
     """Get the latest directives from the ledger."""
 
@@ -430,6 +469,40 @@ class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
     due: datetime | None = None
 
 
+class RerunTask(TaskDirective, frozen=True, kw_only=True, tag="rerun"):
+    """Repeat the run with the id ``run``: with its due instant, parameters and overrides."""
+
+    run: str
+
+
+class BackfillTask(TaskDirective, frozen=True, kw_only=True, tag="backfill"):
+    """Run each instant of a task's schedule in a range, beside the schedule itself.
+
+    Args:
+        begin, end: the range, inclusive: a date such as "2026-11-01", which covers the whole day, or a time. Without a
+            UTC offset, they are in the time zone of the task's schedule.
+        parallel: maximum number of runs at a time.
+        again: whether instants that have succeeded run again.
+    """
+
+    begin: str
+    end: str
+    parallel: int = 1
+    again: bool = False
+
+
+class StopBackfill(TaskDirective, frozen=True, kw_only=True, tag="stop-backfill"):
+    """Stop the backfill with the id ``backfill``: it starts nothing more; live runs continue."""
+
+    backfill: int
+
+
+class ResumeBackfill(TaskDirective, frozen=True, kw_only=True, tag="resume-backfill"):
+    """Continue the stopped backfill with the id ``backfill``."""
+
+    backfill: int
+
+
 class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
     """Stop the live run of a task and cancel a pending retry."""
 
@@ -521,6 +594,12 @@ class RunChanged(Event, frozen=True, kw_only=True, tag="run-changed"):
     run: Run
 
 
+class BackfillChanged(Event, frozen=True, kw_only=True, tag="backfill-changed"):
+    """A backfill was created, has made progress, was stopped or resumed, or is done."""
+
+    backfill: BackfillView
+
+
 class EngineChanged(Event, frozen=True, kw_only=True, tag="engine-changed"):
     """The state of the engine as a whole changed, for example because the system was paused."""
 
@@ -556,7 +635,8 @@ class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
 
 
 AnyEvent = (
-    TaskChanged | TaskRemoved | RunChanged | EngineChanged | ServiceChanged | DirectiveChanged | EngineStopping
+    TaskChanged | TaskRemoved | RunChanged | BackfillChanged | EngineChanged | ServiceChanged | DirectiveChanged
+    | EngineStopping
 )  # fmt: skip
 
 
@@ -608,12 +688,14 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 AnyRequest = (
     Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
-    | GetDirectives | GetDirective | Create | BuildTask | RunTask | StopRun | Restart | Enable | Disable | Resolve
+    | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create | BuildTask | RunTask | RerunTask
+    | BackfillTask | StopBackfill | ResumeBackfill | StopRun | Restart | Enable | Disable | Resolve
     | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
     | Shutdown
 )  # fmt: skip
 AnyReply = (
-    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives
+    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives | Backfills
+    | BackfillPlan
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Subscribed | LogChunk

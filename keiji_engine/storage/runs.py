@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Code, Reason
-from keiji.records import Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
+from keiji.records import Backfill, Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
 from keiji.schedule import Interval
-from keiji.states import ENDED, FAILURES, NEVER_STARTED, RunState, Trigger, transition
+from keiji.states import ENDED, FAILURES, NEVER_STARTED, OPEN, RunState, Trigger, transition
+from keiji_engine.storage.backfills import BackfillRepository
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
 from keiji_engine.storage.ids import RunIds
@@ -27,6 +29,7 @@ _COVERED_BY_LATER = frozenset({Code.COVERED_LATER, Code.REPLACED})
 _COVERED_BY_EARLIER = frozenset({Code.COVERED_EARLIER})
 _MAX_COVERED_ROWS = 2_000  # of the instants that one run covers; a row may stand for many instants
 _WITH_SLUG = sa.select(runs, tasks.c.slug).join_from(runs, tasks)
+_MAX_EXAMINED = 500  # instants of a backfill per transaction
 
 
 class RunRepository:
@@ -38,12 +41,15 @@ class RunRepository:
         changes: Changes,
         ids: RunIds,
         task_rows: TaskRepository,
+        backfill_rows: BackfillRepository,
+        *,
         origin: RunOrigin | None = None,
     ) -> None:
         self._connection = connection
         self._changes = changes
         self._ids = ids
         self._tasks = task_rows
+        self._backfills = backfill_rows
         self._origin = {"folder": origin.folder or None, "boot": origin.boot or None} if origin is not None else {}
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +149,87 @@ class RunRepository:
             self._tasks.advance({slug: task}, {}, [slug], now)
         return run
 
+    def insert_rerun(
+        self, run_id: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
+    ) -> Run:
+        """Add a run that repeats another one: with its due instant, parameters and overrides, in a series of its own.
+
+        It is of the active build: STARTING, or QUEUED with a ``reason``.
+
+        Raises:
+            RunNotFound: there is no such run.
+            NotBuilt: the task has no build.
+        """
+        repeated = self.get(run_id)
+        task = self._task(repeated.task)
+        if task.build is None:
+            raise NotBuilt.named(task.name, task.slug)
+        values = self._row(
+            task.id,
+            now,
+            trigger=Trigger.RERUN,
+            state=state,
+            scheduled_for=repeated.scheduled_for,
+            due_at=now if state is RunState.QUEUED else None,
+            build=task.build,
+            reason=reason,
+            series=self._tasks.next_series(task.slug),
+            covers=repeated.covers,
+            covers_from=repeated.covers_from,
+            **from_request(repeated.params, repeated.overrides),
+        )
+        run = self._insert(values, task.slug)
+        if run.is_live:
+            self._tasks.advance({task.slug: task}, {}, [task.slug], now)
+        return run
+
+    def claim_backfill(self, backfill_id: int, count: int, now: datetime) -> list[Run]:
+        """Start the next instants of a running backfill, at most ``count``, and move it on; return their runs.
+
+        Instants that have succeeded are skipped unless the backfill runs them again. The backfill does not move beyond
+        an instant with an open run in another series, so that an instant never has two runs at a time.
+        """
+        backfill = self._backfills.lock_running(backfill_id)
+        if backfill is None or backfill.next_at is None:
+            return []
+        task = self._task(backfill.task)
+        if task.build is None:
+            return []
+        instants = list(islice(_instants_from(backfill), _MAX_EXAMINED + 1))
+        following = instants.pop() if len(instants) > _MAX_EXAMINED else None
+        succeeded, started = self._succeeded_and_open(task.id, instants[0], instants[-1])
+        chosen: list[datetime] = []
+        skipped = 0
+        for instant in instants:
+            if instant in succeeded and not backfill.again:
+                skipped += 1
+            elif len(chosen) == count or instant in started:
+                following = instant
+                break
+            else:
+                chosen.append(instant)
+        values = [
+            self._row(
+                task.id,
+                now,
+                trigger=Trigger.BACKFILL,
+                state=RunState.STARTING,
+                scheduled_for=instant,
+                build=task.build,
+                series=backfill.series,
+                **from_request(backfill.params, backfill.overrides),
+            )
+            for instant in chosen
+        ]
+        # After a database was replaced with a backup, runs may be there that the backfill has not counted.
+        addition = insert_unless_known(self._connection.dialect.name, runs).returning(runs)
+        rows = self._connection.execute(addition, values).mappings().all() if values else []
+        claimed = [self._record(to_run(row, task.slug)) for row in rows]
+        skipped += len(chosen) - len(claimed)
+        if claimed or skipped or following is None:
+            self._backfills.advance(backfill, following, claimed=len(claimed), skipped=skipped, now=now)
+        return claimed
+
     def start_queued(self, run_id: str, now: datetime) -> Run:
         """Take a queued run out of the queue. It gets the build that is active now.
 
@@ -183,7 +270,9 @@ class RunRepository:
             raise IllegalTransition(f"{len(started) - result.rowcount} of {len(started)} runs are not queued any more")
         for run in started:
             self._record(run)
-        self._tasks.advance(owners, {}, {run.task for run in started}, now)
+        # A backfill does not count as the latest run of the schedule, which decides how a backlog is caught up.
+        regular = {run.task for run in started if run.trigger is not Trigger.BACKFILL}
+        self._tasks.advance(owners, {}, regular, now)
 
     def skip_queued(self, run_id: str, reason: Reason, now: datetime) -> Run:
         """End a queued run as skipped. Raises RunNotFound, IllegalTransition as `start_queued` does."""
@@ -194,16 +283,28 @@ class RunRepository:
         """Stop every queued run of a task and return them. Raises TaskNotFound."""
         self._task_id(slug)
         queued = _WITH_SLUG.where(tasks.c.slug == slug, runs.c.state == RunState.QUEUED)
+        return self._cancel(queued, reason, now)
+
+    def cancel_queued_backfills(self, slug: str, reason: Reason, now: datetime) -> list[Run]:
+        """Stop the queued runs of a task that belong to a backfill, and return them."""
+        own = sa.and_(tasks.c.slug == slug, runs.c.trigger == Trigger.BACKFILL)
+        return self._cancel(_WITH_SLUG.where(own, runs.c.state == RunState.QUEUED), reason, now)
+
+    def _cancel(self, queued: sa.Select[Any], reason: Reason, now: datetime) -> list[Run]:
         rows = self._connection.execute(queued.order_by(runs.c.run_id).with_for_update(of=runs)).mappings().all()
-        return [
+        cancelled = [
             self._update(
-                to_run(row, slug),
+                to_run(row, row["slug"]),
                 state=transition(row["state"], RunState.STOPPED),
                 finished_at=now,
                 reason=reason,
             )
             for row in rows
         ]
+        for run in cancelled:
+            if run.trigger is Trigger.BACKFILL:
+                self._backfills.count_end(run, now)
+        return cancelled
 
     def shorten_waits(self, now: datetime, seen: datetime) -> list[Run]:
         """After the clock was set back from ``seen`` to ``now``, keep the remaining wait of each queued run as it was.
@@ -259,7 +360,11 @@ class RunRepository:
             log_end=result.log_end,
         )
         retry = self._add_retry(run, retry_at) if retry_at is not None else None
-        if run.state in FAILURES and retry is None:
+        if run.trigger is Trigger.BACKFILL:
+            # The schedule is not to blame for past instants: they neither fail nor hold the task.
+            if retry is None:
+                self._backfills.count_end(run, result.finished_at)
+        elif run.state in FAILURES and retry is None:
             self._tasks.count_failure(self._task(run.task), run.reason, result.finished_at)
         elif run.state is RunState.SUCCEEDED and self._tasks.has_failures(run.task):
             # A hold and its reason stay until they are resolved: a successful manual run does not end a hold.
@@ -323,6 +428,10 @@ class RunRepository:
             if isinstance(instant, datetime):
                 found.setdefault(slug, set()).add(instant)
         return found
+
+    def succeeded_instants(self, slug: str, first: datetime, last: datetime) -> set[datetime]:
+        """Return the instants of a task from ``first`` to ``last`` that have succeeded in any series."""
+        return self._succeeded_and_open(self._task_id(slug), first, last)[0]
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -391,6 +500,17 @@ class RunRepository:
             scheduled_until=claim.scheduled_until or claim.scheduled_for,
             reason=claim.reason,
         )
+
+    def _succeeded_and_open(self, owner: int, first: datetime, last: datetime) -> tuple[set[datetime], set[datetime]]:
+        """Return the instants from ``first`` to ``last`` that have succeeded, and those with an open run."""
+        relevant = runs.c.state.in_([RunState.SUCCEEDED, *OPEN])
+        query = sa.select(runs.c.scheduled_for, runs.c.state).where(
+            runs.c.task_id == owner, runs.c.scheduled_for.between(first, last), relevant
+        )
+        found: tuple[set[datetime], set[datetime]] = set(), set()
+        for instant, state in self._connection.execute(query):
+            found[state is not RunState.SUCCEEDED].add(instant)
+        return found
 
     def _row(self, owner: int, now: datetime, **values: Any) -> dict[str, Any]:
         defaults = {
@@ -472,3 +592,13 @@ def _is_covered(why: Reason | None, run: Run, codes: Collection[str]) -> bool:
     if why.code == Code.COVERED:
         return why.params.get("due") == run.scheduled_for.isoformat()
     return why.code in codes
+
+
+def _instants_from(backfill: Backfill) -> Iterator[datetime]:
+    """Yield the instants that a backfill has not reached yet, in order. There must be one."""
+    assert backfill.next_at is not None
+    yield backfill.next_at
+    for instant in backfill.schedule.upcoming(backfill.next_at):
+        if instant > backfill.last:
+            return
+        yield instant

@@ -160,6 +160,14 @@ class TaskRepository:
         """Clear a task's error and end a hold. Raises TaskNotFound."""
         return self._update(slug, **_CLEARED_ERROR)
 
+    def next_series(self, slug: str) -> int:
+        """Return a number for a series of runs that the task has not used. Raises TaskNotFound."""
+        change = sa.update(tasks).where(tasks.c.slug == slug).values(last_series=tasks.c.last_series + 1)
+        series: int | None = self._connection.scalar(change.returning(tasks.c.last_series))
+        if series is None:
+            raise TaskNotFound.named(slug)
+        return series
+
     def set_pause(self, slug: str, pause: Pause | None) -> Task:
         """Pause a task, or resume it. Raises TaskNotFound."""
         return self._update(slug, pause=from_pause(pause))

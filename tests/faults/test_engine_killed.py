@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import behaviours
-from installation import EVERY_MINUTE, EVERY_SECOND, Installation, until
+from installation import EVERY_HOUR, EVERY_MINUTE, EVERY_SECOND, Installation, until
 
 from keiji import engine_process
 from keiji.policy import Policy
 from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import ENDED, RunState
+from keiji.states import ENDED, BackfillState, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
-from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_engine.bus.views import BackfillView, LinkChanged, LinkState
 
 # For more kills: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
 KILLS = 3 * int(os.environ.get("KEIJI_EXAMPLES", "1"))
@@ -116,6 +116,42 @@ def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_account
         assert set(ran) <= {run.run_id for run in runs}
         assert {run.state for run in runs} <= ENDED
         assert_accounted_for(runs)
+
+
+def test_a_backfill_runs_each_instant_once_although_the_engine_is_killed_at_random_instants(
+    shared: Installation, seed: int
+) -> None:
+    draw, count = random.Random(seed), 5 * KILLS
+    policy = "Policy(overlap='allow', retry=Retry(tries=2))"
+    shared.build("report", RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_HOUR, policy)
+    begin = (datetime.now(UTC) - timedelta(hours=count + 1)).replace(minute=0, second=0, microsecond=0)
+    end = begin + timedelta(hours=count) - timedelta(seconds=1)
+    ran = shared.paths.work / "report" / "ran"
+
+    def run_ids() -> list[str]:
+        return ran.read_text().split() if ran.exists() else []
+
+    shared.do(p.BackfillTask(task="report", begin=begin.isoformat(), end=end.isoformat(), parallel=2))
+    for number in range(KILLS):
+        # The worst instants are those around a claim, a launch, a result and their records, which follow each other.
+        until(lambda number=number: len(run_ids()) >= 4 * number)
+        time.sleep(draw.uniform(0, 0.1))
+        shared.kill()
+        shared.start()
+
+    def backfill() -> BackfillView:
+        return shared.ask(p.GetBackfills(task="report")).backfills[0]
+
+    until(lambda: backfill().state is BackfillState.DONE)
+    runs = [run for run in shared.runs("report") if run.series > 0]
+    instants = [run.scheduled_for for run in runs if run.attempt == 1]
+    assert len(instants) == len(set(instants)) == count == backfill().total
+    assert min(filter(None, instants)) >= begin
+    assert max(filter(None, instants)) <= end
+    assert max(Counter(run_ids()).values()) == 1
+    assert {run.run_id for run in runs if run.state is RunState.SUCCEEDED} <= set(run_ids())
+    assert set(run_ids()) <= {run.run_id for run in runs}
+    assert backfill().succeeded == sum(run.state is RunState.SUCCEEDED for run in runs)
 
 
 def assert_accounted_for(runs: Sequence[Run]) -> None:

@@ -131,7 +131,7 @@ def test_runs_as_json_have_the_documented_keys() -> None:
     assert list(run) == [
         "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
         "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
-        "params", "overrides", "covers", "covers_from",
+        "series", "params", "overrides", "covers", "covers_from",
     ]  # fmt: skip
     assert (run["trigger"], run["state"], run["exit_code"]) == ("schedule", "failed", 2)
     assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
