@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
 
 MAX_VALUE = 500  # characters of a value in an error message
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _MAX_DAYS_WITH_HOURS = 100
+_SECONDS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_DURATION = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?) *{unit} *)?" for unit in _SECONDS), re.ASCII)
+_NUMBER = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
 
 
 def format_duration(seconds: float, *, decimals: int = 3) -> str:
@@ -32,6 +36,21 @@ def format_duration(seconds: float, *, decimals: int = 3) -> str:
             minor = rest // minor_size if is_exact else 0
             return f"{value}{unit} {minor:02}{minor_unit}" if minor else f"{value}{unit}"
     return "0s"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds in a duration: "30m", "1h30m", "1.5h", "2d 4h", or a number of seconds: "90".
+
+    Raises:
+        ValueError: it is not a duration; the message says what is expected.
+    """
+    stripped = text.strip()
+    if _NUMBER.fullmatch(stripped):
+        return float(stripped)
+    match = _DURATION.fullmatch(stripped)
+    if not stripped or match is None:
+        raise ValueError('expected a duration, such as "30m" or "1h30m", or a number of seconds')
+    return sum(float(value) * _SECONDS[unit] for unit, value in match.groupdict().items() if value is not None)
 
 
 def format_measurement(seconds: float) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from keiji.formats import format_duration, format_measurement, format_moment, zone_of
+from keiji.parameters import signature
 from keiji.reasons import describe_result, render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
@@ -73,6 +75,9 @@ def _format_next_execution(task: TaskView, zone: tzinfo) -> str:
 def format_task_details(task: TaskView, zone: tzinfo) -> str:
     """Return the details that the task model lacks, one per line; details that do not apply are omitted."""
     details = {
+        "Command": task.command,
+        "Parameters": signature(task.slug, task.parameters) if task.parameters else "",
+        "Tags": ", ".join(task.tags),
         "Runs": task.schedule_description,
         "Zone": f"{task.zone}, its own" if task.zone else "",
         "Policy": task.policy,
@@ -81,12 +86,26 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Sources": task.source_path,
         "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
         "Running since": format_moment(task.running_since, zone) if task.running_since else "",
+        "Running with": format_params(task.params),
+        "Last run with": format_params(task.recent[-1].params) if task.recent else "",
         "Next retry": format_moment(task.retry_at, zone) if task.retry_at else "",
         "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
     return "\n".join(f"{name}: {value}" for name, value in details.items() if value)
+
+
+def format_params(params: Mapping[str, object]) -> str:
+    """Return the parameters of a run as they are typed: "day=2026-11-01 name='two words'"."""
+    return " ".join(_quote_word(f"{name}={value}") for name, value in params.items())
+
+
+def _quote_word(word: str) -> str:
+    """Quote a word for a shell, on one line and without control characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$" + repr(word) if "'" not in word else "$'" + repr(word + '"')[1:-2] + "'"
 
 
 def _format_pause(pause: Pause | None, zone: tzinfo) -> str:
@@ -117,16 +136,18 @@ _RUN_COLUMNS = (
     Column("DUE"), Column("STARTED", rank=3), Column("TRIGGER", rank=4), Column("STATE"), Column("DURATION"),
     Column("ATTEMPT", rank=5), Column("RUN", rank=6), Column("REASON", min_width=32),
 )  # fmt: skip
+_PARAMS_COLUMN = Column("PARAMETERS", rank=1, min_width=16)
 
 
 def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITED) -> str:
     """Return a table with one row per run: when it was due and started, trigger, result, duration, reason.
 
-    A manual run is due when it is requested.
+    A manual run is due when it is requested, unless it covers another time. The parameters are a column if there are
+    any.
     """
-    due_zone, due = _format_times([(run.scheduled_for or run.created_at).astimezone(zone) for run in runs])
+    due_zone, due = _format_times([_due_of(run).astimezone(zone) for run in runs])
     start_zone, started = _format_times([run.started_at and run.started_at.astimezone(zone) for run in runs])
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             due[index],
             started[index],
@@ -139,12 +160,20 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
         )
         for index, run in enumerate(runs)
     ]
-    columns = (
+    columns: tuple[Column, ...] = (
         _RUN_COLUMNS[0]._replace(title=f"DUE{due_zone}"),
         _RUN_COLUMNS[1]._replace(title=f"STARTED{start_zone}"),
         *_RUN_COLUMNS[2:],
     )
+    if any(run.params for run in runs):
+        columns = (*columns[:-1], _PARAMS_COLUMN, columns[-1])
+        rows = [(*row[:-1], format_params(run.params), row[-1]) for row, run in zip(rows, runs, strict=True)]
     return format_table(columns, rows, width)
+
+
+def _due_of(run: Run) -> datetime:
+    due = run.overrides.due if run.overrides is not None else None
+    return run.scheduled_for or due or run.created_at
 
 
 def _format_times(local: Sequence[datetime | None]) -> tuple[str, list[str]]:

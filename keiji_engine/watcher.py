@@ -20,8 +20,10 @@ from pathlib import Path
 from watchfiles import Change, watch
 from watchfiles.main import FileChange
 
-from keiji.errors import BuildFailed
+from keiji.errors import BuildFailed, InvalidTaskFile
 from keiji_engine.builds.snapshot import CachedDigest, changed_paths, hash_sources, is_source, is_unchanged
+from keiji_engine.builds.task_file import FILE as TASK_FILE
+from keiji_engine.builds.task_file import read_task_file
 from keiji_engine.builds.validate import check_syntax
 from keiji_engine.file_events import PendingCheck, folder_id, iterate_in_thread
 
@@ -231,7 +233,9 @@ def _compare(source: Path, build_files: dict[str, str], cache: dict[str, CachedD
         # edited continuously, report the last result; the next event triggers another check.
         for _ in range(_COMPARE_ATTEMPTS):
             changes = changed_paths(build_files, files)
-            error = check_syntax(source, python, [path for path in changes if path in files])
+            error = _check_task_file(source, changes) or check_syntax(
+                source, python, [path for path in changes if path in files]
+            )
             checked_files, files = files, hash_sources(source, cache)
             if checked_files == files:
                 break
@@ -239,3 +243,14 @@ def _compare(source: Path, build_files: dict[str, str], cache: dict[str, CachedD
         # The changes are unknown: report all files.
         return SourceState(source.name, tuple(sorted(build_files)), failure.message)
     return SourceState(source.name, changes, error)
+
+
+def _check_task_file(source: Path, changes: Iterable[str]) -> str:
+    """Return why a changed task.toml is invalid; "" if it is valid or not changed."""
+    if TASK_FILE not in changes:
+        return ""
+    try:
+        read_task_file(source)
+    except InvalidTaskFile as error:
+        return error.message
+    return ""

@@ -150,10 +150,9 @@ async def _source(context: Context, wanted: str) -> Path:
 
 
 async def _record(context: Context, source: Path) -> Task:
-    """Record the name and description in the .env of a folder; return its task. Raises InvalidName, TaskExists."""
-    values = await asyncio.to_thread(builds.read_env, source)
-    name = names.validate(values.get("NAME") or source.name)
-    description = names.one_line(values.get("DESCRIPTION", ""))
+    """Record the name and description of a folder; return its task. Raises InvalidName, InvalidTaskFile, TaskExists."""
+    details = await asyncio.to_thread(builds.read_details, source)
+    name, description = names.validate(details.name or source.name), details.description
     names.ensure_unique(name, source.name, context.state.names(but=source.name))
     known = context.state.task(source.name)
     if known is None:

@@ -53,7 +53,8 @@ def _release(connection: sa.Connection, task: Task, first: datetime, last: datet
     if task.schedule.anchored_step:
         first = first - task.schedule.anchored_step + _TICK  # it counted from another moment before
     ends = sa.func.coalesce(runs.c.scheduled_until, runs.c.scheduled_for)
-    unstarted = sa.and_(runs.c.task_id == task.id, runs.c.state.in_(NEVER_STARTED), runs.c.attempt == 1)
+    own = sa.and_(runs.c.task_id == task.id, runs.c.series == 0, runs.c.attempt == 1)
+    unstarted = sa.and_(own, runs.c.state.in_(NEVER_STARTED))
     affected = sa.select(runs).where(unstarted, runs.c.scheduled_for <= last, ends >= first)
     for row in connection.execute(affected).mappings().all():
         connection.execute(sa.delete(runs).where(runs.c.run_id == row["run_id"]))
@@ -106,5 +107,8 @@ def _without_ran(connection: sa.Connection, task: Task, claim: Claim) -> Claim |
 
 def _ran(task_id: int) -> sa.Select[tuple[datetime]]:
     return sa.select(runs.c.scheduled_for).where(
-        runs.c.task_id == task_id, runs.c.state.not_in(NEVER_STARTED), runs.c.attempt == 1
+        runs.c.task_id == task_id,
+        runs.c.series == 0,
+        runs.c.state.not_in(NEVER_STARTED),
+        runs.c.attempt == 1,
     )

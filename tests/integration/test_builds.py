@@ -493,7 +493,7 @@ async def test_the_link_to_the_active_build_runs_it(source: Path, builds: Path, 
     assert schedule.stdout.splitlines()[0] == "every 10 seconds"
     assert len(schedule.stdout.splitlines()) == 6
     assert (usage.returncode, usage.stdout) == (2, "")
-    assert usage.stderr.startswith(f"usage: {link} --run (call the function) or {link} --schedule")
+    assert usage.stderr.startswith(f"usage: {link} --run [NAME=VALUE…] (run the task) or {link} --schedule")
     assert [path.name for path in link.parent.iterdir()] == [link.name]
 
 

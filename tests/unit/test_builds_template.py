@@ -12,20 +12,31 @@ import pytest
 
 import keiji
 from keiji.errors import KeijiError, TaskExists
+from keiji.records import TaskKind
 from keiji.schedule import to_schedule
-from keiji_engine.builds import create_task_folder, read_env
+from keiji_engine.builds import create_task_folder, read_details, read_env, read_task_file
+from keiji_engine.builds.task_file import TaskDetails
 
-NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", "a" * 100]
+NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id`", "a" * 100]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_task_has_four_files_and_its_name_in_the_env_file(tmp_path: Path, name: str) -> None:
+def test_a_new_task_has_five_files_and_its_name_in_task_toml(tmp_path: Path, name: str) -> None:
     target = tmp_path / "tasks" / "new"
 
     create_task_folder(target, name, "first\nsecond 'x'")
 
-    assert sorted(file.name for file in target.iterdir()) == [".env", "function.py", "main.py", "schedule.py"]
-    assert read_env(target) == {"NAME": name, "DESCRIPTION": "first\nsecond 'x'"}
+    assert sorted(file.name for file in target.iterdir()) == [
+        ".env",
+        "function.py",
+        "main.py",
+        "schedule.py",
+        "task.toml",
+    ]
+    task_file = read_task_file(target)
+    assert task_file is not None
+    assert (task_file.name, task_file.description, task_file.kind) == (name, "first second 'x'", TaskKind.PYTHON)
+    assert read_env(target) == {}
     assert (target / ".env").stat().st_mode & 0o077 == 0, "it may contain secrets"
     assert [file.name for file in target.parent.iterdir()] == ["new"]
 
@@ -47,13 +58,14 @@ def test_force_replaces_the_sources_and_keeps_secrets_and_other_files(tmp_path: 
     (target / "function.py").write_text("mine")
     (target / "extra.py").write_text("mine, too")
     with (target / ".env").open("a") as env:
-        env.write("TOKEN='s3 # cret'\n")
+        env.write("NAME=old\nTOKEN='s3 # cret'\n")
 
     create_task_folder(target, "New", "new description", force=True)
 
     assert (target / "function.py").read_text() == original
     assert (target / "extra.py").read_text() == "mine, too"
-    assert read_env(target) == {"NAME": "New", "DESCRIPTION": "new description", "TOKEN": "s3 # cret"}
+    assert read_details(target) == TaskDetails("New", "new description", "task.toml")
+    assert read_env(target) == {"TOKEN": "s3 # cret"}
 
 
 def test_a_file_with_the_name_of_the_folder_is_not_modified(tmp_path: Path) -> None:
@@ -110,7 +122,9 @@ def test_main_shows_its_usage(tmp_path: Path) -> None:
     completed = _run_main(tmp_path / "new", "--unknown")
 
     assert completed.returncode == 2
-    assert completed.stderr.startswith("usage: python main.py --run (call the function) or python main.py --schedule")
+    assert completed.stderr.startswith(
+        "usage: python main.py --run [NAME=VALUE…] (run the task) or python main.py --schedule"
+    )
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_tasks_as_json_have_the_documented_keys_and_times_in_the_zone_of_the_wor
     assert list(task) == [
         "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
         "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-        "policy", "pause", "held_since", "waiting", "events", "zone",
+        "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
     ]  # fmt: skip
     assert task["next_execution_time"] == "2026-11-27T22:00:00+03:00"
     assert task["last_execution_time"] is None
@@ -131,6 +131,7 @@ def test_runs_as_json_have_the_documented_keys() -> None:
     assert list(run) == [
         "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
         "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+        "series", "params", "overrides", "covers", "covers_from",
     ]  # fmt: skip
     assert (run["trigger"], run["state"], run["exit_code"]) == ("schedule", "failed", 2)
     assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
