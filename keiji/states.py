@@ -35,6 +35,8 @@ class Trigger(StrEnum):
     RETRY = "retry"
     RERUN = "rerun"
     BACKFILL = "backfill"  # also of its retries
+    AT_START = "at_start"
+    ON_CHANGE = "on_change"
 
 
 class BackfillState(StrEnum):

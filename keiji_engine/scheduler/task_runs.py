@@ -145,7 +145,7 @@ class TaskRuns:
         return self._queued[max(found)[1]] if found else None
 
     def _replacing(self, only_manual: bool) -> list[list[_Entry]]:
-        triggers = (Trigger.MANUAL,) if only_manual else (Trigger.MANUAL, Trigger.SCHEDULE)
+        triggers = [Trigger.MANUAL] if only_manual else [trigger for trigger in Trigger if trigger is not Trigger.RETRY]
         return [self._order[trigger] for trigger in triggers]
 
     def startable_at(self, *, only_manual: bool, in_turn: bool) -> tuple[datetime, Run] | None:

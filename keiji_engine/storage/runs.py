@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Code, Reason
 from keiji.records import Backfill, Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
-from keiji.schedule import Interval
 from keiji.states import ENDED, FAILURES, NEVER_STARTED, OPEN, RunState, Trigger, transition
 from keiji_engine.storage.backfills import BackfillRepository
 from keiji_engine.storage.changes import Changes
@@ -229,6 +228,31 @@ class RunRepository:
         if claimed or skipped or following is None:
             self._backfills.advance(backfill, following, claimed=len(claimed), skipped=skipped, now=now)
         return claimed
+
+    def insert_event(
+        self,
+        slug: str,
+        trigger: Trigger,
+        now: datetime,
+        *,
+        state: RunState,
+        reason: Reason | None = None,
+        due_at: datetime | None = None,
+    ) -> Run:
+        """Add a run for an event, of the active build: STARTING, QUEUED until ``due_at``, or SKIPPED for a ``reason``.
+
+        Raises TaskNotFound.
+        """
+        task = self._task(slug)
+        finished_at = now if state in NEVER_STARTED else None
+        run = self._insert(
+            self._row(task.id, now, trigger=trigger, state=state, reason=reason, due_at=due_at, build=task.build)
+            | {"finished_at": finished_at},
+            slug,
+        )
+        if run.is_live:
+            self._tasks.advance({slug: task}, {}, [slug], now)
+        return run
 
     def start_queued(self, run_id: str, now: datetime) -> Run:
         """Take a queued run out of the queue. It gets the build that is active now.
@@ -450,8 +474,7 @@ class RunRepository:
         for slug, own in by_task.items():
             task = owners[slug]
             own.sort(key=lambda claim: claim.scheduled_for)
-            step = task.schedule.step if isinstance(task.schedule, Interval) else timedelta()
-            if own[0].scheduled_for - step > ahead_until or task.schedule is None:
+            if task.schedule is None or own[0].scheduled_for - task.schedule.anchored_step > ahead_until:
                 prepared += own
                 continue
             prepared += reach_again(self._connection, task, own)
