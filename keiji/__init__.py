@@ -9,7 +9,17 @@ from keiji.run_context import CurrentRun, current_run
 from keiji.schedule import at_start, cron, every, manual, on, on_change, once
 
 __all__ = [
-    "CurrentRun", "Policy", "Retry", "at_start", "cron", "current_run", "every", "manual", "on", "on_change", "once",
+    "CurrentRun",
+    "Policy",
+    "Retry",
+    "at_start",
+    "cron",
+    "current_run",
+    "every",
+    "manual",
+    "on",
+    "on_change",
+    "once",
     "progress",
-]  # fmt: skip
+]
 __version__ = "0.1.0"

@@ -33,10 +33,10 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     RETRY = "retry"
-    RERUN = "rerun"
-    BACKFILL = "backfill"  # also of its retries
     AT_START = "at_start"
     ON_CHANGE = "on_change"
+    RERUN = "rerun"
+    BACKFILL = "backfill"  # also of its retries
 
 
 class BackfillState(StrEnum):

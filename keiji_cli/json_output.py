@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TASK_KEYS = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
     "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-    "policy", "pause", "held_since", "waiting", "events", "zone", "kind", "command", "parameters", "tags",
+    "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",

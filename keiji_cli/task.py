@@ -223,7 +223,7 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
-    start = parse_time(after, client.load_settings(paths).zone) if after is not None else None
+    start = parse_time(after, client.load_settings(paths).zone, "--from") if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
     zone = ZoneInfo(reply.zone)
     if as_json:

@@ -48,7 +48,7 @@ def when(schedule: tuple[str, ...], count: int, after: str | None, zone: str | N
 
     parsed = _parse(parse_schedule, " ".join(schedule))
     place = find_zone(zone)
-    start = parse_time(after, place) if after is not None else datetime.now(UTC)
+    start = parse_time(after, place, "--from") if after is not None else datetime.now(UTC)
     anchored = parsed.with_context(ScheduleContext(anchor=start, zone=place.key))
     instants = [
         DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
@@ -96,7 +96,7 @@ def find_zone(name: str | None) -> ZoneInfo:
         return ZoneInfo(find_local_zone().name)
 
 
-def parse_time(text: str, zone: ZoneInfo, option: str = "--from") -> datetime:
+def parse_time(text: str, zone: ZoneInfo, option: str) -> datetime:
     """Return a time that the user entered as ``option``; without a UTC offset it is in ``zone``. Raises UsageError."""
     from keiji.schedule.once import parse_moment
     from keiji.schedule.walltime import instant_of

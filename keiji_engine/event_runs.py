@@ -141,10 +141,10 @@ def add_event_run(
     if pause is not None:
         return add(state=RunState.SKIPPED, reason=paused(pause, is_global=task.pause is None))
     own = transaction.runs.open([task.slug])
-    queued = [run for run in own if run.state is RunState.QUEUED]
+    queued = [run for run in own if run.state is RunState.QUEUED and run.trigger is not Trigger.BACKFILL]
     if any(run.trigger is trigger for run in queued):
         return None
-    waits, start = _waits_for(task, own), task.start_time(now)
+    waits, start = _waits_for(task, [run for run in own if run.is_live], queued), task.start_time(now)
     if start > now:
         waits = reason(Code.JITTER, at=start)
     elif waits is None and max_parallel is not None and transaction.runs.count_live() >= max_parallel:
@@ -160,15 +160,14 @@ def add_event_run(
     return run
 
 
-def _waits_for(task: Task, own: Sequence[Run]) -> Reason | None:
+def _waits_for(task: Task, live: Sequence[Run], queued: Sequence[Run]) -> Reason | None:
     """Return why a run for an event waits for other open runs of its task; None if it does not."""
-    live = [run for run in own if run.is_live]
     if task.policy.overlap is Overlap.ALLOW:
         limit = task.policy.max_parallel
         return reason(Code.PARALLEL_LIMIT, live=len(live), limit=limit) if limit and len(live) >= limit else None
     if task.policy.overlap is Overlap.REPLACE:
         return reason(Code.WAITING_FOR_PREVIOUS) if live else None
-    return reason(Code.WAITING_FOR_PREVIOUS) if own else None
+    return reason(Code.WAITING_FOR_PREVIOUS) if live or queued else None
 
 
 # ── when a task is built, enabled, disabled or deleted ───────────────────────────────────────────────────────────────

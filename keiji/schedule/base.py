@@ -161,6 +161,11 @@ class Schedule(ABC):
         """The shortest interval that is counted from the anchor of the context; zero if there is none."""
         return timedelta()
 
+    @property
+    def anchored_period(self) -> timedelta:
+        """The time by which the anchor can be moved without a change to later instants; zero if it does not matter."""
+        return timedelta()
+
     def with_context(self, context: ScheduleContext) -> Self:
         """Return this schedule with another context."""
         return replace(self, context=context)

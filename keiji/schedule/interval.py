@@ -46,6 +46,10 @@ class Interval(Schedule):
     def anchored_step(self) -> timedelta:
         return self.step
 
+    @property
+    def anchored_period(self) -> timedelta:
+        return self.step
+
     def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         anchor, step = self.context.anchor, self.step
         number = max((instant - anchor) // step, 0)

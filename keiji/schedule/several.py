@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from math import lcm
 from typing import Any, ClassVar, Self
 
 from keiji.errors import InvalidSchedule
@@ -58,6 +59,12 @@ class Several(Schedule):
     @property
     def anchored_step(self) -> timedelta:
         return min(filter(None, (each.anchored_step for each in self.schedules)), default=timedelta())
+
+    @property
+    def anchored_period(self) -> timedelta:
+        steps = [each.anchored_step // timedelta(seconds=1) for each in self.schedules if each.anchored_step]
+        period = lcm(*steps) if steps else 0
+        return timedelta(seconds=min(period, timedelta.max // timedelta(seconds=1)))
 
     def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         merged = heapq.merge(*(each._occurrences_after(instant) for each in self.schedules), key=_instant)

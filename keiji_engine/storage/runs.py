@@ -148,6 +148,31 @@ class RunRepository:
             self._tasks.advance({slug: task}, {}, [slug], now)
         return run
 
+    def insert_event(
+        self,
+        slug: str,
+        trigger: Trigger,
+        now: datetime,
+        *,
+        state: RunState,
+        reason: Reason | None = None,
+        due_at: datetime | None = None,
+    ) -> Run:
+        """Add a run for an event, of the active build: STARTING, QUEUED until ``due_at``, or SKIPPED for a ``reason``.
+
+        Raises TaskNotFound.
+        """
+        task = self._task(slug)
+        finished_at = now if state in NEVER_STARTED else None
+        run = self._insert(
+            self._row(task.id, now, trigger=trigger, state=state, reason=reason, due_at=due_at, build=task.build)
+            | {"finished_at": finished_at},
+            slug,
+        )
+        if run.is_live:
+            self._tasks.advance({slug: task}, {}, [slug], now)
+        return run
+
     def insert_rerun(
         self, run_id: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
     ) -> Run:
@@ -228,31 +253,6 @@ class RunRepository:
         if claimed or skipped or following is None:
             self._backfills.advance(backfill, following, claimed=len(claimed), skipped=skipped, now=now)
         return claimed
-
-    def insert_event(
-        self,
-        slug: str,
-        trigger: Trigger,
-        now: datetime,
-        *,
-        state: RunState,
-        reason: Reason | None = None,
-        due_at: datetime | None = None,
-    ) -> Run:
-        """Add a run for an event, of the active build: STARTING, QUEUED until ``due_at``, or SKIPPED for a ``reason``.
-
-        Raises TaskNotFound.
-        """
-        task = self._task(slug)
-        finished_at = now if state in NEVER_STARTED else None
-        run = self._insert(
-            self._row(task.id, now, trigger=trigger, state=state, reason=reason, due_at=due_at, build=task.build)
-            | {"finished_at": finished_at},
-            slug,
-        )
-        if run.is_live:
-            self._tasks.advance({slug: task}, {}, [slug], now)
-        return run
 
     def start_queued(self, run_id: str, now: datetime) -> Run:
         """Take a queued run out of the queue. It gets the build that is active now.

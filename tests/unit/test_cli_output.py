@@ -90,7 +90,7 @@ def test_tasks_as_json_have_the_documented_keys_and_times_in_the_zone_of_the_wor
     assert list(task) == [
         "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
         "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-        "policy", "pause", "held_since", "waiting", "events", "zone", "kind", "command", "parameters", "tags",
+        "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
     ]  # fmt: skip
     assert task["next_execution_time"] == "2026-11-27T22:00:00+03:00"
     assert task["last_execution_time"] is None
