@@ -68,6 +68,16 @@ def quote(value: object) -> str:
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}…"
 
 
+def zone_of(name: str, otherwise: tzinfo) -> tzinfo:
+    """Return a task's own time zone, or ``otherwise`` if it has none ("") or one that this machine does not know."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # deferred: every task imports this module
+
+    try:
+        return ZoneInfo(name) if name else otherwise
+    except (ZoneInfoNotFoundError, ValueError):
+        return otherwise
+
+
 def format_moment(moment: datetime, zone: tzinfo) -> str:
     """Return an instant in ``zone``: "2026-11-24 10:00:00 EAT"."""
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"

@@ -33,6 +33,8 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     RETRY = "retry"
+    AT_START = "at_start"
+    ON_CHANGE = "on_change"
     RERUN = "rerun"
     BACKFILL = "backfill"  # also of its retries
 

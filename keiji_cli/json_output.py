@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from keiji.reasons import render
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from keiji.engine_process import EngineInfo
     from keiji.records import Pause, Run
+    from keiji.schedule import Schedule
     from keiji_cli.services import ServiceInfo
     from keiji_engine.bus.views import BackfillView, DueInstant, TaskView
 
@@ -19,18 +22,19 @@ if TYPE_CHECKING:
 TASK_KEYS = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
     "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-    "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags",
+    "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
-    "series", "params", "overrides", "covers", "covers_from",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until", "series", "params",
+    "overrides", "covers", "covers_from",
 )  # fmt: skip
 BACKFILL_KEYS = (
     "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
     "next_at", "parallel", "again", "created_at", "created_by", "finished_at", "waiting",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
+WHEN_KEYS = ("at", "note", "is_skipped")
 UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
 
 
@@ -69,6 +73,19 @@ def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:
     """Return due instants as a list of objects with `UPCOMING_KEYS`."""
     return _dump([_select(instant, UPCOMING_KEYS, zone) for instant in instants])
+
+
+def format_when(schedule: Schedule, instants: Iterable[DueInstant], zone: ZoneInfo) -> str:
+    """Return an object with a schedule, its description, its events and its next instants."""
+    return _dump(
+        {
+            "schedule": schedule.source_form(),
+            "description": schedule.describe(),
+            "zone": zone.key,
+            "events": [event.describe() for event in schedule.events],
+            "instants": [_select(instant, WHEN_KEYS, zone) for instant in instants],
+        }
+    )
 
 
 def format_status(

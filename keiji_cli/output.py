@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keiji.formats import format_duration, format_measurement, format_moment
+from keiji.formats import format_duration, format_measurement, format_moment, zone_of
 from keiji.parameters import signature
 from keiji.reasons import describe_result, render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
@@ -51,7 +51,7 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
         "Description": task.description,
         "Schedule": task.schedule,
         "LastExecutionTime": format_time(task.last_execution_time, zone),
-        "NextExecutionTime": format_time(task.next_execution_time, zone),
+        "NextExecutionTime": _format_next_execution(task, zone),
         "LogPath": task.log_path,
         "Slug": task.slug,
         "Type": task.type,
@@ -65,6 +65,13 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
     return "\n".join(["TaskModel:", *(f"{name}: {_format_value(value)}" for name, value in fields.items())])
 
 
+def _format_next_execution(task: TaskView, zone: tzinfo) -> str:
+    """Return the next due instant of a task, or what it waits for: "at start"."""
+    if task.next_execution_time is None and not task.is_disabled:
+        return task.next_event or format_time(None, zone)
+    return format_time(task.next_execution_time, zone)
+
+
 def format_task_details(task: TaskView, zone: tzinfo) -> str:
     """Return the details that the task model lacks, one per line; details that do not apply are omitted."""
     details = {
@@ -72,6 +79,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Parameters": signature(task.slug, task.parameters) if task.parameters else "",
         "Tags": ", ".join(task.tags),
         "Runs": task.schedule_description,
+        "Zone": f"{task.zone}, its own" if task.zone else "",
         "Policy": task.policy,
         "From keiji.toml": ", ".join(task.defaults),
         "Paused": _format_pause(task.pause, zone),
@@ -138,8 +146,8 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
     A manual run is due when it is requested, unless it covers another time. The parameters are a column if there are
     any.
     """
-    due_zone, due = _format_times([_due_of(run) for run in runs], zone)
-    start_zone, started = _format_times([run.started_at for run in runs], zone)
+    due_zone, due = _format_times([_due_of(run).astimezone(zone) for run in runs])
+    start_zone, started = _format_times([run.started_at and run.started_at.astimezone(zone) for run in runs])
     rows: list[tuple[str, ...]] = [
         (
             due[index],
@@ -169,13 +177,12 @@ def _due_of(run: Run) -> datetime:
     return run.scheduled_for or due or run.created_at
 
 
-def _format_times(values: Iterable[datetime | None], zone: tzinfo) -> tuple[str, list[str]]:
-    """Return times for a column of a table, and the time zone for its header, such as " (EAT)".
+def _format_times(local: Sequence[datetime | None]) -> tuple[str, list[str]]:
+    """Return local times for a column of a table, and their time zone for its header, such as " (EAT)".
 
-    If the times have different abbreviations, as those around a daylight saving transition do, each shows its own and
-    the header shows none. A missing time is "".
+    If the times have different abbreviations, as those around a daylight saving transition or of tasks with their own
+    time zones do, each shows its own and the header shows none. A missing time is "".
     """
-    local = [value.astimezone(zone) if value is not None else None for value in values]
     abbreviations = {value.tzname() for value in local if value is not None}
     if len(abbreviations) > 1:
         return "", [f"{value:%Y-%m-%d %H:%M:%S %Z}" if value is not None else "" for value in local]
@@ -193,7 +200,7 @@ def _format_reason(run: Run, zone: tzinfo) -> str:
 
 def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: datetime, width: Width = UNLIMITED) -> str:
     """Return a table with one row per due instant: its time, the time until then, a note."""
-    due_zone, due = _format_times([instant.at for instant in instants], zone)
+    due_zone, due = _format_times([instant.at.astimezone(zone) for instant in instants])
     rows = [
         (
             f"{instant.at.astimezone(zone):%a}",
@@ -235,14 +242,17 @@ def format_tasks_table(
         is_paused: whether all tasks are paused.
     """
     states = [_task_state(task, is_online=is_online, is_paused=is_paused) for task in tasks]
-    next_zone, due = _format_times([task.next_execution_time for task in tasks], zone)
+    zones = [zone_of(task.zone, zone) for task in tasks]
+    next_zone, due = _format_times(
+        [task.next_execution_time and task.next_execution_time.astimezone(zones[n]) for n, task in enumerate(tasks)]
+    )
     rows = [
         (
             task.name,
             states[index],
-            due[index] if _will_run(task, states[index], now, is_paused=is_paused) else "-",
+            _format_next(task, due[index], now) if _will_run(task, states[index], is_paused=is_paused) else "-",
             task.schedule_description,
-            _last_result(task, zone),
+            _last_result(task, zones[index]),
         )
         for index, task in enumerate(tasks)
     ]
@@ -276,11 +286,17 @@ def _task_state(task: TaskView, *, is_online: bool, is_paused: bool) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _will_run(task: TaskView, state: str, now: datetime, *, is_paused: bool) -> bool:
-    """Return whether the next due instant of a task is in the future, and nothing keeps the task from running then."""
-    if state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None:
-        return False  # a live run says nothing about the next one
-    return task.next_execution_time is not None and task.next_execution_time > now
+def _will_run(task: TaskView, state: str, *, is_paused: bool) -> bool:
+    """Return whether nothing keeps a task from running when it is due."""
+    # A live run says nothing about the next one.
+    return not (state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None)
+
+
+def _format_next(task: TaskView, due: str, now: datetime) -> str:
+    """Return when or on what event a task runs next; "-" if that is nothing, or has passed."""
+    if task.next_execution_time is None:
+        return task.next_event or "-"
+    return due if task.next_execution_time > now else "-"
 
 
 def _last_result(task: TaskView, zone: tzinfo) -> str:

@@ -6,23 +6,21 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
 from keiji import engine_process
-from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
-from keiji.formats import parse_duration
+from keiji.errors import InvalidName, KeijiError, UsageError
+from keiji.formats import parse_duration, zone_of
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.backfill import backfill
 from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
-
-if TYPE_CHECKING:
-    from keiji.settings import Settings
+from keiji_cli.when import parse_time
 
 _NO_TASKS = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' creates one"
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -148,12 +146,14 @@ def get(name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
     elif name is not None:
-        click.echo(f"{output.format_task_model(tasks[0], zone)}\n\n{output.format_task_details(tasks[0], zone)}")
+        own = zone_of(tasks[0].zone, zone)
+        click.echo(f"{output.format_task_model(tasks[0], own)}\n\n{output.format_task_details(tasks[0], own)}")
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone))
     elif tasks:
         for each in tasks:
-            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, zone)}\n")
+            own = zone_of(each.zone, zone)
+            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, own)}\n")
         click.echo(output.SEPARATOR)
     else:
         click.echo(_NO_TASKS, err=True)
@@ -202,7 +202,7 @@ def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
-        click.echo(output.format_runs_table(reply.runs, zone, _width(wide)))
+        click.echo(output.format_runs_table(reply.runs, zone_of(reply.zone, zone), _width(wide)))
     else:
         click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now", err=True)
 
@@ -219,46 +219,40 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 
     Notes show the effects of daylight saving time and of the policy of the task.
     """
+    from keiji_engine.bus.explain import event_reason
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
-    start = _parse_time(after, client.load_settings(paths), "--from") if after is not None else None
+    start = parse_time(after, client.load_settings(paths).zone, "--from") if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
     zone = ZoneInfo(reply.zone)
     if as_json:
         click.echo(json_output.format_upcoming(reply.instants, zone))
         return
+    for event in reply.events:
+        click.echo(render(event_reason(event)))
     if not reply.instants:
-        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
+        if not reply.events:
+            click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
         return
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC), output_width()))
     if reply.blocked_reason is not None:
         click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}", err=True)
 
 
-def _parse_time(text: str, settings: Settings, option: str) -> datetime:
-    """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
-    from keiji.schedule.once import parse_moment
-    from keiji.schedule.walltime import instant_of
-
-    try:
-        time = parse_moment(text, option)
-    except InvalidSchedule as error:
-        hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
-        raise UsageError(error.message, hint=hint) from error
-    return time if time.tzinfo is not None else instant_of(time, settings.zone)
-
-
 @task.command()
 @task_argument
 def explain(name: str) -> None:
     """Explain why a task does not run now, and how to fix it."""
+    from keiji_engine.bus.protocol import Explain
+
     paths = client.require_workspace()
     zone = client.display_zone(paths)
-    slug, reasons = client.explain_task(paths, name)
-    for reason in reasons:
+    reply = client.ask(paths, Explain(task=name))
+    zone = zone_of(reply.zone, zone)
+    for reason in reply.reasons:
         click.echo(render(reason, zone))
-        if command := remedy(reason, slug):
+        if command := remedy(reason, reply.task):
             click.echo(f"    {command}")
 
 
@@ -380,7 +374,7 @@ def run(name: str, *, env: tuple[str, ...], timeout: str | None, due: str | None
         params=_assignments(rest or (), "a parameter", f"keiji task run {slug_of(name)} -- day=2026-11-01"),
         env=_assignments(env, "an environment variable", "--env LEVEL=debug"),
         timeout=_parse_timeout(timeout) if timeout is not None else None,
-        due=_parse_time(due, client.load_settings(paths), "--due") if due is not None else None,
+        due=parse_time(due, client.load_settings(paths).zone, "--due") if due is not None else None,
     )
     output.print_progress(*client.execute(paths, request))
 

@@ -424,5 +424,6 @@ def log_schedule(task: Task, settings: Settings) -> None:
     if isinstance(task.schedule, Interval):
         log_task(task.slug, f"task {task.name} interval: {task.schedule.interval} ({task.schedule.describe()})")
     else:
-        local = task.next_at.astimezone(settings.zone)
+        zone = ZoneInfo(task.policy.tz) if task.policy.tz else settings.zone
+        local = task.next_at.astimezone(zone)
         log_task(task.slug, f"Task Next Execution Time: {local:%Y-%m-%d %H:%M:%S %z %Z}")

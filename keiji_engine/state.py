@@ -59,6 +59,7 @@ class _Texts(NamedTuple):
     defaults: tuple[str, ...]
     schedule: str
     schedule_description: str
+    events: tuple[str, ...]
     policy: str
     log_path: str
     source_path: str
@@ -624,6 +625,7 @@ def _texts(task: Task, build: Build | None, paths: Paths, defaults: Defaults) ->
         defaults=tuple(inherited),
         schedule=schedule.compact_form() if schedule else "",
         schedule_description=schedule.describe() if schedule else "",
+        events=tuple(event.describe() for event in schedule.events) if schedule else (),
         policy=task.policy.describe(),
         log_path=str(paths.task_log(task.slug)),
         source_path=str(paths.source(task.slug)),
@@ -682,4 +684,5 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths, defaults: Defaults) -
         held_since=task.held_at,
         progress=state.progress,
         broken=task.broken,
+        events=texts.events,
     )

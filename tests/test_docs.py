@@ -20,7 +20,8 @@ from keiji.policy import Policy
 from keiji.reasons import Code, Reason, render
 from keiji.records import Run
 from keiji.run_context import run_variables
-from keiji.schedule import EPOCH, Schedule
+from keiji.schedule import EPOCH, to_schedule
+from keiji.schedule.parse import parse_schedule
 from keiji.settings import template
 from keiji.states import TRANSITIONS, RunState, Trigger
 from keiji_engine.builds.task_file import KEYS as TASK_FILE_KEYS
@@ -67,17 +68,36 @@ def test_example_of_defaults_is_valid() -> None:
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:
-    schedules, policy = blocks("time.md", "python")
+    schedules, _, policy = blocks("time.md", "python")
     names: dict[str, object] = {}
     exec(policy, names)
     lines = schedules.splitlines()
     exec(lines[0], names)
     examples = [eval(line, names) for line in lines[2:]]
-    assert len(examples) == 10
-    assert all(isinstance(schedule, Schedule) for schedule in examples)
-    for schedule in examples:
+    assert len(examples) == 11
+    for schedule in map(to_schedule, examples):
         context = Policy().schedule_context(anchor=EPOCH, zone="Africa/Nairobi")
         assert schedule.with_context(context).next_after(EPOCH) is not None
+
+
+def test_event_examples_are_valid() -> None:
+    names: dict[str, object] = {}
+    first, *lines = blocks("time.md", "python")[1].splitlines()
+    exec(first, names)
+    examples = [to_schedule(eval(line, names)) for line in lines[1:]]
+    assert len(examples) == 4
+    assert all(example.events for example in examples)
+
+
+def test_texts_of_schedules_mean_what_the_table_says() -> None:
+    section = (DOCS / "time.md").read_text().partition("### As text")[2].partition("\n\n`keiji when`")[0]
+    rows = re.findall(r"^\| (`.*`) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) > 10
+    for texts, expressions in rows:
+        forms = [parse_schedule(each).source_form() for each in re.findall("`(.+?)`", expressions)]
+        for number, text in enumerate(re.findall("`(.+?)`", texts)):
+            form = parse_schedule(text).source_form()
+            assert form in forms or (number > 0 and "…" in expressions), text
 
 
 def test_time_page_names_every_field_of_a_policy() -> None:

@@ -19,7 +19,7 @@ from keiji.parameters import Parameter
 from keiji.policy import Policy
 from keiji.records import TaskKind
 from keiji.schedule import Schedule
-from keiji.schedule.parse import parse_schedule
+from keiji.schedule.parse import parse_trigger
 from keiji_engine.builds.environment import read_env
 from keiji_engine.builds.snapshot import read_regular_file
 from keiji_engine.builds.toml_reader import TomlReader, key_lines, syntax_error
@@ -201,11 +201,8 @@ class _Parser(TomlReader):
     def _schedule(self) -> Schedule | None:
         if "schedule" not in self.data:
             return None
-        value = self.data["schedule"]
-        if not isinstance(value, str):
-            raise self.error("schedule", f'schedule = {quote(value)}: expected text, such as schedule = "0 3 * * *"')
         try:
-            return parse_schedule(value)
+            return parse_trigger(self.data["schedule"])
         except InvalidSchedule as error:
             raise self.error("schedule", f"schedule: {error.message}", error.hint) from error
 
@@ -249,7 +246,7 @@ def format_task_file(
 ) -> str:
     """Return the text of a task.toml; empty values other than ``description`` and ``tags`` are left out.
 
-    A command task without a schedule gets an example of one, as a comment.
+    A command task without a schedule, which runs only when it is started, gets an example of one as a comment.
     """
     lines = [
         f"name = {_toml_text(name)}",

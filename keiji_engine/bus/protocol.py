@@ -89,9 +89,10 @@ class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
 
 
 class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
-    """The runs of a task, newest first."""
+    """The runs of a task, newest first. ``zone`` is the task's own time zone; "" if it uses the workspace's."""
 
     runs: tuple[Run, ...]
+    zone: str = ""
 
 
 class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
@@ -100,12 +101,14 @@ class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
     Args:
         zone: the time zone of the task's schedule.
         blocked_reason: why nothing will run at these instants, for example a pause; None if runs are not blocked.
+        events: the events that also run the task; see `TaskView`.
     """
 
     task: str
     zone: str
     instants: tuple[DueInstant, ...]
     blocked_reason: Reason | None = None
+    events: tuple[str, ...] = ()
 
 
 class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
@@ -177,10 +180,11 @@ class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
 
 
 class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
-    """Why a task is not running now, the blocking reasons first."""
+    """Why a task is not running now, the blocking reasons first. ``zone`` is the task's own time zone, or ""."""
 
     task: str
     reasons: tuple[Reason, ...]
+    zone: str = ""
 
 
 class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):

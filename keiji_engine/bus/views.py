@@ -87,7 +87,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Args:
         schedule: the compact form of the schedule, such as "units:seconds,interval:10"; "" before the first build.
         schedule_description: the schedule in English.
-        type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
+        type: "HMS", "DayTime", "Cron", "Once", "Manual", "AtStart", "OnChange", or "List"; "" before the first build.
+        events: the events that run the task, in English, such as "at start"; ("manual",) if nothing does.
         policy: the policy in English.
         defaults: what comes from ``[defaults]`` in keiji.toml: options of the policy, and variables such as "env.LANG".
         overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
@@ -147,12 +148,20 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held_since: datetime | None = None
     progress: Progress | None = None
     broken: Reason | None = None
+    events: tuple[str, ...] = ()
     kind: str = ""
     command: str = ""
     parameters: tuple[Parameter, ...] = ()
     tags: tuple[str, ...] = ()
     params: dict[str, str] = {}
     defaults: tuple[str, ...] = ()
+
+    @property
+    def next_event(self) -> str:
+        """A short name of what the task waits for other than an instant: "at start"; "" if that is nothing."""
+        if len(self.events) > 1:
+            return "on event"
+        return self.events[0].partition(" of ")[0] if self.events else ""
 
 
 class BackfillView(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,18 +13,21 @@ from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
 from keiji.formats import format_moment
 from keiji.policy import Policy
-from keiji.reasons import Code, reason
+from keiji.reasons import Code, reason, render
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import BuildTask, Done
+from keiji_engine.event_runs import begin, current_files
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import restart_schedule
 from keiji_engine.own_loop import run_in_own_loop
 from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule
 from keiji_engine.scheduler_service import close_overdue, log_schedule
+from keiji_engine.storage.transactions import Transaction
 
 
 async def build(context: Context, request: BuildTask) -> Done:
@@ -74,12 +77,14 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
         task = await close_overdue(context.state, task, RunState.MISSED, overdue, now)
     policy = new_build.policy.with_defaults(context.state.defaults.policy)
     schedule, next_at = _reschedule(context, task, new_build, policy, now)
-    slug = task.slug
-    await context.state.apply(
-        lambda transaction: transaction.tasks.activate(
-            slug, new_build, schedule, next_at, now=context.clock(), policy=policy
-        )
-    )
+    slug, former = task.slug, None if task.is_disabled else task.schedule
+    files = await asyncio.to_thread(current_files, schedule)
+
+    def switch(transaction: Transaction) -> None:
+        active = transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock(), policy=policy)
+        begin(transaction, active, former, files)
+
+    await context.state.apply(switch)
     task = context.state.find(slug)
     paths = context.paths
     link = paths.link(slug)
@@ -125,12 +130,15 @@ def _next(context: Context, slug: str) -> str:
     task = context.state.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} enables it"
-    zone = context.settings().zone
+    zone = context.zone(task)
     upcoming = [
         f"{at.astimezone(zone):%a} {format_moment(at, zone)}"
         for at in islice(task.schedule.upcoming(context.clock()), 3)
     ]
-    return f"next: {', '.join(upcoming)}" if upcoming else "the task is never due again"
+    events = [render(event_reason(event.describe())) for event in task.schedule.events]
+    if not events and not upcoming:
+        return "the task is never due again"
+    return "; ".join(filter(None, (f"next: {', '.join(upcoming)}" if upcoming else "", *events)))
 
 
 async def _source(context: Context, wanted: str) -> Path:

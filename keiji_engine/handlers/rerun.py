@@ -8,10 +8,14 @@ from keiji.reasons import render
 from keiji.states import OPEN
 from keiji_engine.bus.protocol import Done, RerunTask
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.run import check_parameters
 
 
 async def rerun(context: Context, request: RerunTask) -> Done:
-    """Repeat a run. Raises RunNotFound, NotBuilt, TaskBroken, AlreadyRunning, EngineOffline, ServiceOffline."""
+    """Repeat a run. Raises RunNotFound, NotBuilt, TaskBroken, AlreadyRunning, EngineOffline, ServiceOffline.
+
+    UsageError is raised if the task does not have its parameters any more.
+    """
     async with context.locked_task(request.task) as task:
         context.check_readable(task)
         repeated = await context.state.read(lambda transaction: transaction.runs.get(request.run))
@@ -25,6 +29,7 @@ async def rerun(context: Context, request: RerunTask) -> Done:
                 f"run {repeated.run_id} stands for {repeated.count} occurrences, none of which ran",
                 hint=f"keiji task backfill {task.slug} --from … --to … runs each of them",
             )
+        check_parameters(task, context.state.build(task.slug), repeated.params)
         started = await context.require_runs().request_rerun(task, repeated.run_id)
     zone = context.settings().zone
     due = f", due {format_moment(started.scheduled_for, zone)}" if started.scheduled_for is not None else ""

@@ -28,7 +28,7 @@ async def run(context: Context, request: RunTask) -> Done:
     if started.is_live:
         lines = [f"running task {task.name} (run {started.run_id})"]
     else:
-        lines = [f"task {task.name}: {render(started.reason, context.settings().zone)} (run {started.run_id})"]
+        lines = [f"task {task.name}: {render(started.reason, context.zone(task))} (run {started.run_id})"]
     if task.is_disabled:
         lines.append("it is disabled: this is the only run until it is enabled")
     elif task.pause is not None or context.state.pause is not None:

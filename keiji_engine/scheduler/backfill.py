@@ -10,7 +10,7 @@ from itertools import takewhile
 from keiji.policy import Overlap
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Backfill, Run, Task
-from keiji.schedule import Interval, Schedule
+from keiji.schedule import Schedule
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler.reasons import held, paused
 from keiji_engine.scheduler.task_runs import TaskRuns, due_of
@@ -53,12 +53,15 @@ def reach_back(schedule: Schedule, begin: datetime) -> Schedule:
     """Return the schedule such that it has instants from ``begin``.
 
     An interval is counted from the moment at which its task was built or restarted. Its instants before that are those
-    on the same grid.
+    on the same grid, and so are those of several intervals, unless they have no common period within datetime's range.
     """
-    if not isinstance(schedule, Interval) or begin > schedule.context.anchor:
+    period = schedule.anchored_period
+    if not period or begin > schedule.context.anchor:
         return schedule
-    steps = (schedule.context.anchor - begin) // schedule.step + 1
-    anchor = schedule.context.anchor - steps * schedule.step
+    try:
+        anchor = schedule.context.anchor - ((schedule.context.anchor - begin) // period + 1) * period
+    except OverflowError:
+        return schedule
     return schedule.with_context(replace(schedule.context, anchor=anchor))
 
 

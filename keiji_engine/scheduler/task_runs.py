@@ -13,6 +13,8 @@ from keiji.states import REQUESTED, RunState, Trigger
 from keiji_engine.scheduler.backlog import LATE_AFTER
 
 _Entry = tuple[datetime, str]  # when a run may start, and its id
+# The orders whose runs replace live ones, unlike retries. A rerun is ordered as a manual run.
+_REPLACING = (Trigger.SCHEDULE, Trigger.MANUAL, Trigger.AT_START, Trigger.ON_CHANGE)
 
 
 def due_of(run: Run) -> datetime:
@@ -43,9 +45,7 @@ class TaskRuns:
         self.live: dict[str, Run] = {}
         self.backfill_queue: dict[str, Run] = {}
         self._queued: dict[str, Run] = {}
-        self._order: dict[Trigger, list[_Entry]] = {
-            trigger: [] for trigger in (Trigger.SCHEDULE, Trigger.MANUAL, Trigger.RETRY)
-        }
+        self._order: dict[Trigger, list[_Entry]] = {trigger: [] for trigger in (*_REPLACING, Trigger.RETRY)}
         self._caught_up = 0
         for run in runs:
             self.put(run)
@@ -145,7 +145,7 @@ class TaskRuns:
         return self._queued[max(found)[1]] if found else None
 
     def _replacing(self, only_manual: bool) -> list[list[_Entry]]:
-        triggers = (Trigger.MANUAL,) if only_manual else (Trigger.MANUAL, Trigger.SCHEDULE)
+        triggers = (Trigger.MANUAL,) if only_manual else _REPLACING
         return [self._order[trigger] for trigger in triggers]
 
     def startable_at(self, *, only_manual: bool, in_turn: bool) -> tuple[datetime, Run] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound, TaskNotFound
 from keiji.reasons import Code, Reason
 from keiji.records import Backfill, Claim, Overrides, ParamValue, Run, RunOrigin, RunResult, Task
-from keiji.schedule import Interval
 from keiji.states import ENDED, FAILURES, NEVER_STARTED, OPEN, RunState, Trigger, transition
 from keiji_engine.storage.backfills import BackfillRepository
 from keiji_engine.storage.changes import Changes
@@ -149,6 +148,31 @@ class RunRepository:
             self._tasks.advance({slug: task}, {}, [slug], now)
         return run
 
+    def insert_event(
+        self,
+        slug: str,
+        trigger: Trigger,
+        now: datetime,
+        *,
+        state: RunState,
+        reason: Reason | None = None,
+        due_at: datetime | None = None,
+    ) -> Run:
+        """Add a run for an event, of the active build: STARTING, QUEUED until ``due_at``, or SKIPPED for a ``reason``.
+
+        Raises TaskNotFound.
+        """
+        task = self._task(slug)
+        finished_at = now if state in NEVER_STARTED else None
+        run = self._insert(
+            self._row(task.id, now, trigger=trigger, state=state, reason=reason, due_at=due_at, build=task.build)
+            | {"finished_at": finished_at},
+            slug,
+        )
+        if run.is_live:
+            self._tasks.advance({slug: task}, {}, [slug], now)
+        return run
+
     def insert_rerun(
         self, run_id: str, now: datetime, *, state: RunState = RunState.STARTING, reason: Reason | None = None
     ) -> Run:
@@ -174,6 +198,8 @@ class RunRepository:
             build=task.build,
             reason=reason,
             series=self._tasks.next_series(task.slug),
+            covers=repeated.covers,
+            covers_from=repeated.covers_from,
             **from_request(repeated.params, repeated.overrides),
         )
         run = self._insert(values, task.slug)
@@ -448,8 +474,7 @@ class RunRepository:
         for slug, own in by_task.items():
             task = owners[slug]
             own.sort(key=lambda claim: claim.scheduled_for)
-            step = task.schedule.step if isinstance(task.schedule, Interval) else timedelta()
-            if own[0].scheduled_for - step > ahead_until or task.schedule is None:
+            if task.schedule is None or own[0].scheduled_for - task.schedule.anchored_step > ahead_until:
                 prepared += own
                 continue
             prepared += reach_again(self._connection, task, own)
@@ -573,16 +598,6 @@ class RunRepository:
         return owner
 
 
-def _instants_from(backfill: Backfill) -> Iterator[datetime]:
-    """Yield the instants that a backfill has not reached yet, in order. There must be one."""
-    assert backfill.next_at is not None
-    yield backfill.next_at
-    for instant in backfill.schedule.upcoming(backfill.next_at):
-        if instant > backfill.last:
-            return
-        yield instant
-
-
 def _may_cover(run: Run, coalesced: Collection[str]) -> bool:
     """Return whether a run may cover other instants. ``coalesced`` are the tasks that have some in the same plan."""
     is_caught_up = run.reason is not None and run.reason.code == Code.CAUGHT_UP
@@ -600,3 +615,13 @@ def _is_covered(why: Reason | None, run: Run, codes: Collection[str]) -> bool:
     if why.code == Code.COVERED:
         return why.params.get("due") == run.scheduled_for.isoformat()
     return why.code in codes
+
+
+def _instants_from(backfill: Backfill) -> Iterator[datetime]:
+    """Yield the instants that a backfill has not reached yet, in order. There must be one."""
+    assert backfill.next_at is not None
+    yield backfill.next_at
+    for instant in backfill.schedule.upcoming(backfill.next_at):
+        if instant > backfill.last:
+            return
+        yield instant

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+import keiji
 from keiji.errors import KeijiError, TaskExists
 from keiji.records import TaskKind
+from keiji.schedule import to_schedule
 from keiji_engine.builds import create_task_folder, read_details, read_env, read_task_file
 from keiji_engine.builds.task_file import TaskDetails
 
@@ -150,11 +152,17 @@ def test_main_shows_why_a_schedule_is_invalid(tmp_path: Path, schedule: str, err
 def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
     create_task_folder(tmp_path / "new", "new", "")
     schedule = tmp_path / "new" / "schedule.py"
-    text = schedule.read_text().replace("    return every(10).seconds\n", "")
+    text = schedule.read_text()
+    assert _run_main(tmp_path / "new", "--schedule").stdout == "manual\n"
+    text = text.replace("    return manual\n", "")
+    examples = re.findall("    # (return .+)\n", text)
+    assert len(examples) > 5
+    for example in examples:
+        to_schedule(eval(example.removeprefix("return "), vars(keiji)))  # raises if it is none
     for example in ('return on.friday.at("10:00PM")', "policy = Policy("):
         assert f"# {example}" in text
         text = text.replace(f"# {example}", example)
-    schedule.write_text(f"from keiji import on, Policy, Retry\n{text}")
+    schedule.write_text(text)
 
     assert _run_main(tmp_path / "new", "--schedule").stdout.startswith("Fridays at 22:00\n")
 
