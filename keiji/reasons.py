@@ -91,6 +91,7 @@ class Code(StrEnum):
     ON_EVENT = "on-event"
     MANUAL = "manual"
     NEVER_DUE = "never-due"
+    DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,6 +387,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.ON_EVENT: "runs on event: {event}",
     Code.MANUAL: "manual: runs only when you start it",
     Code.NEVER_DUE: "never due again ({schedule})",
+    Code.DEFAULTS: "from [defaults] in keiji.toml: {names}",
 }
 
 _REMEDIES: dict[str, str] = {
