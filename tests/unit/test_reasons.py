@@ -144,6 +144,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     ),
     (Code.SOURCES_MISSING, {"path": "/w/tasks/ping"}, "the sources are not at /w/tasks/ping"),
     (Code.BUILD_MISSING, {"build": "1f"}, "the files of the active build 1f are missing"),
+    (Code.PROGRAM_MISSING, {"detail": "x does not exist"}, "the command cannot be executed: x does not exist"),
     (Code.INTERPRETER_MISSING, {"path": "/bin/py"}, "the interpreter of the active build is missing: /bin/py"),
     (Code.ENV_INVALID, {"detail": "line 1: no key"}, "the .env cannot be used: line 1: no key"),
     (Code.DETAILS_CHANGED, {"variables": "NAME"}, "the .env has been changed (NAME); the next build applies it"),
