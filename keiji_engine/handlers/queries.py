@@ -113,7 +113,8 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
         now=context.clock(),
         obstacles=obstacles,
     )
-    return p.Explained(id=request.id, task=view.slug, reasons=found, zone=view.zone)
+    reasons = (*found, *running_backfills(context, view.slug))
+    return p.Explained(id=request.id, task=view.slug, reasons=reasons, zone=view.zone)
 
 
 def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:
