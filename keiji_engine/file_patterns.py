@@ -27,22 +27,22 @@ class Folder(NamedTuple):
     is_recursive: bool
 
 
-def scan(patterns: Iterable[str]) -> dict[str, str]:
+def scan(patterns: Iterable[str], limit: int = MAX_FILES) -> dict[str, str]:
     """Return the files that match the patterns, each with its modification time, size and inode.
 
     Raises:
-        TooManyFiles: there are more than `MAX_FILES`.
+        TooManyFiles: there are more than ``limit``.
     """
     files: dict[str, str] = {}
     for pattern in patterns:
-        for path in islice(glob.iglob(_expanded(pattern), recursive=True), 2 * MAX_FILES):  # noqa: PTH207 - Path.glob needs a root
+        for path in islice(glob.iglob(_expanded(pattern), recursive=True), 2 * limit):  # noqa: PTH207 - Path.glob needs a root
             try:
                 status = os.stat(path)  # noqa: PTH116 - there may be thousands
             except OSError:
                 continue  # removed since it was found, or a broken link
             if stat.S_ISREG(status.st_mode):
                 files[path] = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
-        if len(files) > MAX_FILES:
+        if len(files) > limit:
             raise TooManyFiles
     return files
 
