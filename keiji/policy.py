@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
-from keiji.formats import format_duration, quote
+from keiji.formats import format_duration, parse_duration, quote
 from keiji.schedule.base import DstFold, DstGap, ScheduleContext
 from keiji.schedule.once import format_moment, parse_moment
 
@@ -50,12 +51,19 @@ def _number(
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         noun = f"a number of {unit}" if unit else "a number"
-        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected {noun} from {minimum:g} to {maximum:,.0f}")
+        expected = f"{noun} from {minimum:g} to {maximum:,.0f}" + (', or a duration such as "1h30m"' if unit else "")
+        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected {expected}")
     return float(value)
 
 
 def _seconds(owner: str, name: str, value: Any, *, minimum: float = 0, maximum: float = MAX_SECONDS) -> float:
-    return _number(owner, name, value, minimum=minimum, maximum=maximum, unit="seconds")
+    seconds = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            seconds = parse_duration(value)
+            if not minimum <= seconds <= maximum:
+                seconds = value  # the message shows what the author wrote
+    return _number(owner, name, seconds, minimum=minimum, maximum=maximum, unit="seconds")
 
 
 def _count(owner: str, name: str, value: Any, *, minimum: int, maximum: int) -> int:
@@ -117,7 +125,7 @@ def _zone(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a failed run is retried.
+    """When a failed run is retried. A duration is a number of seconds, or text such as "30s" or "1h30m".
 
     Args:
         tries: total number of attempts, including the first; 1 means no retry.
@@ -168,9 +176,16 @@ class Retry:
         return ", ".join(parts)
 
 
+class _Given:
+    """Remembers which options were set: a value that equals the default may have been set to override another one."""
+
+    __slots__ = ("_given",)
+    _given: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How the engine runs a task, beyond its schedule.
+class Policy(_Given):
+    """How the engine runs a task, beyond its schedule. A duration is a number of seconds, or text such as "1h30m".
 
     Args:
         timeout: seconds after which a run is stopped and counts as timed out; None for no limit.
@@ -220,7 +235,10 @@ class Policy:
 
     def __new__(cls, *values: Any, **options: Any) -> Self:
         _reject_unknown(cls, values, options)
-        return object.__new__(cls)
+        policy = object.__new__(cls)
+        positional = (f.name for f in fields(cls)[: len(values)])
+        object.__setattr__(policy, "_given", frozenset((*positional, *options)))
+        return policy
 
     def __post_init__(self) -> None:
         validated: dict[str, Any] = {
@@ -257,6 +275,19 @@ class Policy:
         for name, value in validated.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the options that were set, even if to the default; of a copy, those that differ from it."""
+        given: frozenset[str] | None = getattr(self, "_given", None)
+        return frozenset(_non_default_values(self)) if given is None else given
+
+    def with_defaults(self, defaults: Policy) -> Policy:
+        """Return this policy with the options that only ``defaults`` sets."""
+        own, others = self.given, defaults.given - self.given
+        if not others:
+            return self
+        return Policy(**{name: getattr(self if name in own else defaults, name) for name in own | others})
+
     def schedule_context(self, *, anchor: datetime, zone: str) -> ScheduleContext:
         """Return the schedule context that results from this policy.
 
@@ -275,8 +306,9 @@ class Policy:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
-        return {name: _to_json(value) for name, value in _non_default_values(self).items()}
+        """Return the values that were set, or differ from the defaults, as plain JSON data; `from_dict` reverses it."""
+        names = self.given | _non_default_values(self).keys()
+        return {f.name: _to_json(getattr(self, f.name)) for f in fields(self) if f.name in names}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:

@@ -46,6 +46,7 @@ class Code(StrEnum):
     CAUGHT_UP = "caught-up"
     JITTER = "jitter"
     STAGGERED = "staggered"
+    FILES_CHANGED = "files-changed"
     WAITING_FOR_PREVIOUS = "waiting-for-previous"
     WAITING_FOR_SLOT = "waiting-for-slot"
     PARALLEL_LIMIT = "parallel-limit"
@@ -81,12 +82,17 @@ class Code(StrEnum):
     SOURCES_MISSING = "sources-missing"
     BUILD_MISSING = "build-missing"
     INTERPRETER_MISSING = "interpreter-missing"
+    PROGRAM_MISSING = "program-missing"
     ENV_INVALID = "env-invalid"
     DETAILS_CHANGED = "details-changed"
     DUE = "due"
     AFTER_RESUME = "after-resume"
     OVERDUE = "overdue"
+    ON_EVENT = "on-event"
+    MANUAL = "manual"
     NEVER_DUE = "never-due"
+    BACKFILL = "backfill"
+    DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +341,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.CAUGHT_UP: lambda params: f"caught up, {format_duration(params['late'])} after it was due",
     Code.JITTER: "starts at {at} (jitter)",
     Code.STAGGERED: "starts at {at} (catch-up is staggered)",
+    Code.FILES_CHANGED: "changed: {files}",
     Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",
     Code.WAITING_FOR_SLOT: _waiting_for_slot,
     Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
@@ -372,12 +379,17 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.SOURCES_MISSING: "the sources are missing from {path}",
     Code.BUILD_MISSING: "the files of the active build {build} are missing",
     Code.INTERPRETER_MISSING: "the interpreter of the active build is missing: {path}",
+    Code.PROGRAM_MISSING: "the command cannot be executed: {detail}",
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
     Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build will apply the change",
     Code.DUE: "due next at {at} ({schedule})",
     Code.AFTER_RESUME: "nothing starts until it is resumed ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
+    Code.ON_EVENT: "runs on event: {event}",
+    Code.MANUAL: "manual: runs only when you start it",
     Code.NEVER_DUE: "never due again ({schedule})",
+    Code.BACKFILL: "backfill {backfill} is running: {done} of {total} instants are done",
+    Code.DEFAULTS: "from [defaults] in keiji.toml: {names}",
 }
 
 _REMEDIES: dict[str, str] = {
@@ -395,5 +407,6 @@ _REMEDIES: dict[str, str] = {
     Code.INTERPRETER_MISSING: "keiji task build {task}",
     Code.ENV_INVALID: "correct it; the next run reads it",
     Code.DETAILS_CHANGED: "keiji task build {task}",
+    Code.MANUAL: "keiji task run {task}",
     Code.NEVER_DUE: "keiji task run {task} runs it once; or change its schedule.py",
 }

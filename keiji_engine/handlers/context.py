@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo
 
 from keiji.errors import EngineOffline, ServiceOffline, TaskBroken
 from keiji.paths import Paths
@@ -49,13 +50,18 @@ class EngineControl(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The state, the settings and, if one runs, the engine (otherwise ``control`` is None)."""
+    """The state, the settings and, if one runs, the engine (otherwise ``control`` is None).
+
+    Args:
+        flush_logs: writes what was logged so far, for at most the given seconds; None if it is written at once.
+    """
 
     paths: Paths
     settings: Callable[[], Settings]
     state: EngineState
     clock: Callable[[], datetime]
     control: EngineControl | None = None
+    flush_logs: Callable[[float], object] | None = None
     _task_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _build_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
@@ -73,6 +79,10 @@ class Context:
         slug = self.state.find(name).slug
         async with self.lock(slug):
             yield self.state.find(slug)
+
+    def zone(self, task: Task) -> ZoneInfo:
+        """Return the time zone of a task: its own, or that of the workspace."""
+        return ZoneInfo(task.policy.tz) if task.policy.tz else self.settings().zone
 
     def check_readable(self, task: Task) -> None:
         """Check that everything about a task could be read from the database. Raises TaskBroken."""

@@ -14,6 +14,7 @@ from keiji.records import Build, Task
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.explain import explain as explain_view
+from keiji_engine.handlers.backfill import running_backfills
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.obstacles import find_obstacles
 from keiji_engine.handlers.timeline import due_instant
@@ -59,6 +60,7 @@ async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
     return p.Runs(
         id=request.id,
         runs=tuple(await context.state.read(lambda transaction: transaction.runs.latest(task.slug, limit))),
+        zone=task.policy.tz or "",
     )
 
 
@@ -79,6 +81,7 @@ async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
         zone=task.policy.tz or context.settings().time_zone,
         instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
         blocked_reason=_held_back(context, task),
+        events=tuple(event.describe() for event in task.schedule.events),
     )
 
 
@@ -110,7 +113,8 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
         now=context.clock(),
         obstacles=obstacles,
     )
-    return p.Explained(id=request.id, task=view.slug, reasons=found)
+    reasons = (*found, *running_backfills(context, view.slug))
+    return p.Explained(id=request.id, task=view.slug, reasons=reasons, zone=view.zone)
 
 
 def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:

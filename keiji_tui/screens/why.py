@@ -11,13 +11,15 @@ from datetime import tzinfo
 from textual.content import Content
 
 from keiji.errors import KeijiError
+from keiji.formats import zone_of
 from keiji.reasons import Reason, remedy, render
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions.bindings import closing_binding
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.failure import failure_lines
-from keiji_tui.screens.instants import instants, zone_of
+from keiji_tui.screens.instants import instants
 from keiji_tui.screens.loading import LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
 from keiji_tui.state.task_state import is_overdue
@@ -71,9 +73,10 @@ class WhyScreen(LoadingDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
-        parts += failure_lines(task, self.now, self.store.zone, width)
+        own = zone_of(task.zone, self.store.zone)
+        parts += failure_lines(task, self.now, own, width)
         for reason in self._reasons if self._reasons is not None else self.store.reasons(task, self.now):
-            parts += _reason(reason, task.slug, self.store.zone, width)
+            parts += _reason(reason, task.slug, own, width)
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         parts += self._next("would be, if it ran" if is_kept_back else "", width)
         parts.append(section("Schedule"))
@@ -99,9 +102,12 @@ class WhyScreen(LoadingDialog):
         yield section("Next")
         note = " · ".join(filter(None, (f"in {plain(found.zone)}", note)))
         yield from hanging(Content("  "), note, width, "$text-muted")
-        if not found.instants:
+        if not found.instants and not found.events:
             yield Content.styled("  never again", "$text-muted")
-        yield from instants(found.instants, zone, self.now, width)
+        for event in found.events:
+            yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
+        is_own = found.zone != self.store.zone.key
+        yield from instants(found.instants, zone, self.now, width, with_zone=is_own)
 
 
 def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:
