@@ -98,7 +98,7 @@ async def test_the_difference_stays_while_the_engine_is_away() -> None:
         await press(pilot, "d")
         await until(pilot, sees(app, "~ edited function.py"))
         link.tell(LinkChanged(LinkState.STALE, "late"))
-        await until(pilot, sees(app, "as it was", "~ edited function.py"))
+        await until(pilot, sees(app, "last known state", "~ edited function.py"))
         link.die()
         await until(pilot, sees(app, "engine offline", "~ edited function.py"))
         await press(pilot, "b")
