@@ -157,7 +157,7 @@ async def _save_all(paths: Paths) -> None:
     source.write_text(source.read_text().replace("range(1, 6)", "range(1, 9)").replace("of 5 parts", "of 8 parts"))
     await save_picture(paths, "rebuild", ready=_has_ended)
     await save_picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
-    await save_picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
+    await save_picture(paths, "detail", (100, 50), "enter", sees="Files", ready=_has_ended)
     (paths.source("old_cleanup") / "function.py").write_text(_FAILING)
     await asyncio.to_thread(client.execute, paths, RunTask(task="weekly report"))
     await save_picture(paths, "ledger", (100, 24), steps=_fail_build, task="old_cleanup", sees="never closed")

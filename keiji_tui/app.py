@@ -180,6 +180,13 @@ class ControlCenter(App[None]):
         else:
             self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
 
+    def action_copy_selection(self) -> None:
+        """Copy the text that was selected with the mouse."""
+        if text := self.screen.get_selected_text():
+            self.copy_to_clipboard(text)
+        else:
+            self.notify("no text is selected; drag over it with the mouse", severity="warning", timeout=3, markup=False)
+
     async def _copy_to_clipboard(self, text: str, send: Callable[[str], None]) -> None:
         self.notify(await self._terminal_clipboard.copy(text, send), timeout=3, markup=False)
 

@@ -64,8 +64,8 @@ class LogPane(Vertical):
     LogPane > Horizontal { height: 1fr; min-height: 1; }
     """
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self.match_client = MatchClient()
         self.reader = LogReader(self.match_client, self._reader_changed)
         self.retry_seconds = 1.0

@@ -191,6 +191,28 @@ def ping_log() -> LogSlice:
     )
 
 
+def failed_log(view: TaskView) -> LogSlice:
+    """Return a log that ends with the traceback of the last run of a task."""
+    return logged(
+        (1262.1, "INFO", "fetching orders since 91738"),
+        (1261.4, "WARN", "slow answer: 3.2s"),
+        (1260.2, "ERROR", "Traceback (most recent call last):"),
+        (1260.2, "ERROR", r"  File \"/x/builds/import_orders/3f9a2c1e00000000/src/function.py\", line 41, in function"),
+        (1260.2, "ERROR", "    raise ShopError(f'page {page}: {answer.status_code}')"),
+        (1260.2, "ERROR", "ShopError: page 7: 503"),
+        (1260.1, "ERROR", "run failed after 3.4s: ShopError: page 7: 503 (function.py:41)"),
+        slug=view.slug,
+        run=view.recent[-1].run_id,
+    )
+
+
+def shop_error(view: TaskView) -> TaskView:
+    """Return a task whose last run failed with the exception of `failed_log`."""
+    cause = reason(Code.EXCEPTION, type="ShopError", message="page 7: 503", file="function.py", line=41)
+    last = msgspec.structs.replace(view.recent[-1], reason=cause, exit_code=1)
+    return msgspec.structs.replace(view, recent=(*view.recent[:-1], last))
+
+
 def history() -> tuple[Run, ...]:
     """Return the runs of a task, newest first."""
 

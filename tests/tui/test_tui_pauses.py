@@ -109,7 +109,7 @@ async def test_why_is_told_from_what_is_known_while_the_engine_is_away() -> None
         await press(pilot, "w")
         await until(pilot, sees(app, "Sun 29 Nov 2026"))
         link.tell(LinkChanged(LinkState.STALE, "late"))
-        await until(pilot, sees(app, "! the engine does not answer", "not known while the engine does not answer"))
+        await until(pilot, sees(app, "! the engine is not responding", "unavailable while the engine"))
         assert "nothing runs" not in text_of(app)
         link.die()
         await until(pilot, sees(app, "! the engine is offline", "• the engine is offline: nothing runs"))

@@ -508,9 +508,17 @@ async def test_help_is_about_the_focus_and_says_what_is_not_possible_now() -> No
     async with running(app, (120, 60)) as pilot:
         await press(pilot, "question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        await until(pilot, sees(app, "The selected task", "not now: ping_google is not running"))
+        await until(pilot, sees(app, "The selected task", "x     stop", "enter  show all details of the task"))
+        assert "not now" not in text_of(app), "until such a key is selected"
+        await press(pilot, "right", "down")
+        await until(pilot, sees(app, "e  enable, or disable and stop live runs (asks y/n if"))
+        await press(pilot, "left")
+        await until(pilot, sees(app, "not now: ping_google is not running"))
+        y, line = next((y, line) for y, line in enumerate(text_of(app).splitlines()) if "go to changed" in line)
+        await pilot.click(offset=(line.index("go to changed"), y))
+        await until(pilot, sees(app, "u  select the task with changed sources"))
         await press(pilot, "escape", "tab", "question_mark")
-        await until(pilot, sees(app, "Logs", "stop following"))
+        await until(pilot, sees(app, "Logs", "f G   follow"))
 
 
 async def test_the_palette_offers_every_action_of_the_screen() -> None:

@@ -160,4 +160,4 @@ async def test_what_was_known_stays_while_the_engine_is_away() -> None:
     app = center(FakeLink(LinkChanged(LinkState.OFFLINE, "no engine is running")))
     async with running(app) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "not known while the engine does not answer"))
+        await until(pilot, sees(app, "unavailable while the engine is not responding"))
