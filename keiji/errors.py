@@ -46,6 +46,13 @@ class InvalidName(KeijiError, ValueError):
     exit_code = 2
 
 
+class InvalidTaskFile(KeijiError, ValueError):
+    """The task.toml is invalid."""
+
+    code = "invalid-task-file"
+    exit_code = 2
+
+
 class InvalidSettings(KeijiError, ValueError):
     """The settings are invalid."""
 
@@ -158,6 +165,32 @@ class AlreadyRunning(KeijiError):
             f"keiji task stop {slug} cancels the queued runs",
         )
         return cls(message, hint=hint, params={"task": slug, "limit": limit})
+
+
+class BackfillNotFound(KeijiError, LookupError):
+    """The backfill does not exist."""
+
+    code = "backfill-not-found"
+    exit_code = 4
+
+    @classmethod
+    def with_id(cls, backfill: int) -> Self:
+        """Return the error for an unknown id."""
+        hint = "keiji task backfill --list lists the backfills"
+        return cls(f"there is no backfill {backfill}", hint=hint, params={"backfill": backfill})
+
+
+class BackfillRunning(KeijiError):
+    """The task has a backfill that is running."""
+
+    code = "backfill-running"
+
+    @classmethod
+    def named(cls, slug: str, backfill: int) -> Self:
+        """Return the error for a second backfill of a task."""
+        message = f"{slug} already has a running backfill ({backfill})"
+        hint = f"wait until it is done, or stop it: keiji task backfill --stop {backfill}"
+        return cls(message, hint=hint, params={"task": slug, "backfill": backfill})
 
 
 class BuildFailed(KeijiError):

@@ -1,4 +1,4 @@
-"""The machine: tells one boot from another."""
+"""The machine: tells one boot from another, and one start of a container from another."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 _LINUX_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FIRST_PROCESS = Path("/proc/1/stat")
+_START_TIME = 19  # its position among the fields after the name of the process, see proc(5)
 
 
 @functools.cache
@@ -21,6 +23,19 @@ def boot_id() -> str:
         return _LINUX_BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def start_id() -> str:
+    """Return an id that changes whenever the machine boots or the container starts; "" if the system has none.
+
+    A container has the boot id of its host; its starts differ in the start time of its first process.
+    """
+    boot = boot_id()
+    try:
+        started = _FIRST_PROCESS.read_text().rpartition(")")[2].split()[_START_TIME]
+    except (OSError, IndexError):  # not Linux, or the processes of other users are hidden
+        started = ""
+    return f"{boot}/{started}" if boot else ""
 
 
 def has_rebooted_since(boot: str | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Self, TypeVar
 
 from keiji.errors import InvalidPolicy, InvalidSchedule
-from keiji.formats import format_duration, quote
+from keiji.formats import format_duration, parse_duration, quote
 from keiji.schedule.base import DstFold, DstGap, ScheduleContext
 from keiji.schedule.once import format_moment, parse_moment
 
@@ -50,12 +51,19 @@ def _number(
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         noun = f"a number of {unit}" if unit else "a number"
-        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected {noun} from {minimum:g} to {maximum:,.0f}")
+        expected = f"{noun} from {minimum:g} to {maximum:,.0f}" + (', or a duration such as "1h30m"' if unit else "")
+        raise InvalidPolicy(f"{owner}({name}={quote(value)}): expected {expected}")
     return float(value)
 
 
 def _seconds(owner: str, name: str, value: Any, *, minimum: float = 0, maximum: float = MAX_SECONDS) -> float:
-    return _number(owner, name, value, minimum=minimum, maximum=maximum, unit="seconds")
+    seconds = value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            seconds = parse_duration(value)
+            if not minimum <= seconds <= maximum:
+                seconds = value  # the message shows what the author wrote
+    return _number(owner, name, seconds, minimum=minimum, maximum=maximum, unit="seconds")
 
 
 def _count(owner: str, name: str, value: Any, *, minimum: int, maximum: int) -> int:
@@ -117,7 +125,7 @@ def _zone(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """When a failed run is retried.
+    """When a failed run is retried. A duration is a number of seconds, or text such as "30s" or "1h30m".
 
     Args:
         tries: total number of attempts, including the first; 1 means no retry.
@@ -170,7 +178,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the engine runs a task, beyond its schedule.
+    """How the engine runs a task, beyond its schedule. A duration is a number of seconds, or text such as "1h30m".
 
     Args:
         timeout: seconds after which a run is stopped and counts as timed out; None for no limit.

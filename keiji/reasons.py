@@ -46,6 +46,7 @@ class Code(StrEnum):
     CAUGHT_UP = "caught-up"
     JITTER = "jitter"
     STAGGERED = "staggered"
+    FILES_CHANGED = "files-changed"
     WAITING_FOR_PREVIOUS = "waiting-for-previous"
     WAITING_FOR_SLOT = "waiting-for-slot"
     PARALLEL_LIMIT = "parallel-limit"
@@ -86,6 +87,8 @@ class Code(StrEnum):
     DUE = "due"
     AFTER_RESUME = "after-resume"
     OVERDUE = "overdue"
+    ON_EVENT = "on-event"
+    MANUAL = "manual"
     NEVER_DUE = "never-due"
 
 
@@ -335,6 +338,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.CAUGHT_UP: lambda params: f"caught up, {format_duration(params['late'])} after it was due",
     Code.JITTER: "starts at {at} (jitter)",
     Code.STAGGERED: "starts at {at} (catch-up is staggered)",
+    Code.FILES_CHANGED: "changed: {files}",
     Code.WAITING_FOR_PREVIOUS: "waiting for the previous run",
     Code.WAITING_FOR_SLOT: _waiting_for_slot,
     Code.PARALLEL_LIMIT: "{live} of {limit} runs are live (max_parallel)",
@@ -377,6 +381,8 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.DUE: "due next at {at} ({schedule})",
     Code.AFTER_RESUME: "nothing starts until it is resumed ({schedule})",
     Code.OVERDUE: "overdue since {at} ({schedule})",
+    Code.ON_EVENT: "runs on event: {event}",
+    Code.MANUAL: "manual: runs only when you start it",
     Code.NEVER_DUE: "never due again ({schedule})",
 }
 
@@ -395,5 +401,6 @@ _REMEDIES: dict[str, str] = {
     Code.INTERPRETER_MISSING: "keiji task build {task}",
     Code.ENV_INVALID: "correct it; the next run reads it",
     Code.DETAILS_CHANGED: "keiji task build {task}",
+    Code.MANUAL: "keiji task run {task}",
     Code.NEVER_DUE: "keiji task run {task} runs it once; or change its schedule.py",
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
+from keiji.parameters import Parameter
 from keiji.policy import Policy
 from keiji.reasons import Reason
 from keiji.schedule import Schedule
-from keiji.states import LIVE, RunState, Trigger
+from keiji.states import LIVE, BackfillState, RunState, Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,59 @@ class Progress:
     is_failing: bool = False
 
 
+class TaskKind(StrEnum):
+    """What a run of a task executes: a Python function, a command, or a line for a shell."""
+
+    PYTHON = "python"
+    COMMAND = "command"
+    SHELL = "shell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How a build is executed, apart from its schedule and its policy.
+
+    Args:
+        program: path of the program of a command when the task was built; relative if it is a file of the build. ""
+            for a Python task.
+        cwd: working folder; "" for the task's own.
+        stdin: text that the run reads from standard input.
+        ok_exit_codes: the exit codes that count as success.
+        env: environment variables. Those of ``.env`` take precedence.
+        parameters: the parameters that a run can be started with.
+    """
+
+    kind: TaskKind = TaskKind.PYTHON
+    program: str = ""
+    cwd: str = ""
+    stdin: str = ""
+    ok_exit_codes: tuple[int, ...] = (0,)
+    env: dict[str, str] = field(default_factory=dict)
+    parameters: tuple[Parameter, ...] = ()
+    tags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        default = Execution()
+        data["parameters"] = [parameter.to_dict() for parameter in self.parameters]
+        return {name: value for name, value in data.items() if value and value != getattr(default, name)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Execution:
+        """Return what `to_dict` stored. Raises LookupError, TypeError or ValueError if ``data`` is invalid."""
+        return cls(
+            kind=TaskKind(data.get("kind", TaskKind.PYTHON)),
+            program=str(data.get("program", "")),
+            cwd=str(data.get("cwd", "")),
+            stdin=str(data.get("stdin", "")),
+            ok_exit_codes=tuple(int(code) for code in data.get("ok_exit_codes", (0,))),
+            env={str(name): str(value) for name, value in dict(data.get("env", {})).items()},
+            parameters=tuple(Parameter.from_dict(each) for each in data.get("parameters", ())),
+            tags=tuple(str(tag) for tag in data.get("tags", ())),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """An immutable copy of a task, ready to run.
@@ -77,8 +134,10 @@ class Build:
         hash: hash of the inputs; also the name of the build folder.
         command: argv that runs it in its folder: the interpreter and its options, ``entry.py``, ``--run``. Builds of
             earlier versions have an absolute path in place of ``entry.py``; see `keiji_engine.builds.command_of`.
+            That of a command task is the command as in task.toml.
         files: path → sha256 of each source file at the time of the copy.
         import_seconds: import time of the task's module during validation.
+        execution: how it is executed.
     """
 
     hash: str
@@ -88,6 +147,46 @@ class Build:
     policy: Policy
     import_seconds: float
     created_at: datetime
+    execution: Execution = field(default_factory=Execution)
+
+
+ParamValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """What differs in one run from the configuration of its task.
+
+    Args:
+        env: environment variables, in addition to those of the task.
+        timeout: time limit in seconds in place of the policy's; None for the policy's.
+        due: the instant that a manual run covers; None for none.
+    """
+
+    env: dict[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    due: datetime | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the overrides as plain JSON data; `from_dict` reverses it."""
+        data: dict[str, Any] = {}
+        if self.env:
+            data["env"] = self.env
+        if self.timeout is not None:
+            data["timeout"] = self.timeout
+        if self.due is not None:
+            data["due"] = self.due.isoformat()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Overrides:
+        """Return what `to_dict` stored. Raises TypeError, ValueError or AttributeError if ``data`` is invalid."""
+        env, timeout, due = data.get("env", {}), data.get("timeout"), data.get("due")
+        return cls(
+            env={str(name): str(value) for name, value in env.items()},
+            timeout=None if timeout is None else float(timeout),
+            due=None if due is None else datetime.fromisoformat(due),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +202,11 @@ class Run:
             ``scheduled_for`` is the first.
         scheduled_until: the last of several instants.
         log_start, log_end: byte positions in the log of the task.
+        series: 0 for the runs of the schedule and for manual runs. Each rerun and each backfill has a series of its
+            own, so that an instant can run again.
+        params: the parameters of the run, by name.
+        covers: number of instants that a run covers which catches up: ``scheduled_for`` and those that were coalesced.
+        covers_from: the first of them; None if there is only one.
     """
 
     run_id: str
@@ -125,6 +229,11 @@ class Run:
     build: str | None = None
     count: int = 1
     scheduled_until: datetime | None = None
+    series: int = 0
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    overrides: Overrides | None = None
+    covers_from: datetime | None = None
+    covers: int = 1
 
     @property
     def is_live(self) -> bool:
@@ -137,6 +246,51 @@ class Run:
         if self.started_at is None or self.finished_at is None:
             return None
         return max((self.finished_at - self.started_at).total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfill:
+    """A request to run each instant of a schedule within a range.
+
+    Args:
+        series: that of its runs.
+        first, last: the first and the last instant of the schedule in the range.
+        schedule: the schedule of the task when the backfill was created, with its context.
+        parallel: maximum number of its runs at a time.
+        again: whether instants that have succeeded run again.
+        next_at: the next instant to run; None if none is left.
+        total: number of instants from ``first`` to ``last``.
+        skipped: number of instants that were passed over because they had succeeded.
+        claimed: number of instants that have a run, of which ``succeeded`` and ``failed`` have ended.
+        created_by: the user or the client program that created it.
+        finished_at: when its last run ended, or when it was stopped.
+    """
+
+    id: int
+    task: str
+    series: int
+    first: datetime
+    last: datetime
+    schedule: Schedule
+    parallel: int = 1
+    again: bool = False
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    overrides: Overrides | None = None
+    state: BackfillState = BackfillState.RUNNING
+    next_at: datetime | None = None
+    total: int = 0
+    skipped: int = 0
+    claimed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    created_at: datetime
+    created_by: str = ""
+    finished_at: datetime | None = None
+
+    @property
+    def open(self) -> int:
+        """The number of its instants whose run has not ended."""
+        return self.claimed - self.succeeded - self.failed
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def _db_url(value: str) -> str:
     raise ValueError("default, or postgresql://user:password@host:port/database")
 
 
-def _zone(value: str) -> str:
+def parse_zone(value: str) -> str:
+    """Return the name of a time zone. Raises ValueError, with what is expected as its message, if there is none."""
     if value in listed_zones():
         return value
     names = available_timezones()
@@ -107,7 +108,7 @@ def _count(unit: str, maximum: int = _UNLIMITED) -> Callable[[str], int]:
 
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "DB_URL": _db_url,
-    "TIME_ZONE": _zone,
+    "TIME_ZONE": parse_zone,
     "ROTATE_LOGS": _boolean,
     "LOG_MAX_SIZE": _count("bytes"),
     "MAX_PARALLEL_RUNS": _count("runs", 100_000),

@@ -33,6 +33,18 @@ class Trigger(StrEnum):
     SCHEDULE = "schedule"
     MANUAL = "manual"
     RETRY = "retry"
+    AT_START = "at_start"
+    ON_CHANGE = "on_change"
+    RERUN = "rerun"
+    BACKFILL = "backfill"  # also of its retries
+
+
+class BackfillState(StrEnum):
+    """The state of a backfill."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    DONE = "done"
 
 
 _S = RunState
@@ -57,6 +69,8 @@ OPEN = frozenset(state for state, successors in TRANSITIONS.items() if successor
 ENDED = frozenset(TRANSITIONS) - OPEN
 LIVE = frozenset({_S.STARTING, _S.RUNNING})  # with a process, or about to get one
 FAILURES = frozenset({_S.FAILED, _S.TIMED_OUT, _S.LOST})
+# A user asked for these runs: they start even if the task is paused, held or disabled.
+REQUESTED = frozenset({Trigger.MANUAL, Trigger.RERUN})
 NEVER_STARTED = frozenset({_S.SKIPPED, _S.MISSED, _S.COALESCED})  # ended without a process
 
 

@@ -19,6 +19,12 @@ version = "0"
 requires-python = ">=3.11"
 dependencies = []
 """
+_GITIGNORE = """\
+# Secrets, and what programs write.
+.env
+__pycache__/
+*.py[co]
+"""
 
 
 def validate(paths: Paths) -> None:
@@ -47,7 +53,11 @@ def create(paths: Paths) -> list[Path]:
     """
     paths.check_owner()
     folders = [folder for folder in (paths.tasks, *paths.tasks.parents) if not folder.exists()]
-    texts = {paths.settings: settings.template(find_local_zone().name), paths.workspace / "pyproject.toml": _PYPROJECT}
+    texts = {
+        paths.settings: settings.template(find_local_zone().name),
+        paths.workspace / "pyproject.toml": _PYPROJECT,
+        paths.workspace / ".gitignore": _GITIGNORE,
+    }
     files: list[Path] = []
     try:
         with private.private_umask():  # settings.conf may contain a password, and sources are executed

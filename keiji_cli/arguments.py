@@ -24,17 +24,24 @@ class _SplitArguments:
 
     Attributes:
         commands: names of commands that are spelled as options.
-        positionals: values of options that replace a positional argument, such as ``--name``.
+        positionals: options that replace a positional argument, such as ``--name``, with their values.
         others: everything else, including options with their values.
+        rest: what follows ``--``; None if there is no ``--``.
+        words: those of the others that are positional arguments.
     """
 
     commands: list[str] = field(default_factory=list)
-    positionals: list[str] = field(default_factory=list)
+    positionals: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    rest: list[str] | None = None
+    words: list[str] = field(default_factory=list)
 
 
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
     """Return the arguments of a group in the form that click parses: command, options, "--", positional arguments.
+
+    The words after "--" stay together and in order. A command that takes them as they are (a `RestCommand`) converts
+    its positional argument itself: for it, there is nothing else after "--".
 
     Args:
         commands: the commands of the group, by name.
@@ -60,8 +67,37 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
             raise UsageError(f"{path} takes the command first", hint=f"{path} {shlex.join([late, *rest])}")
         name, flags = _select_command(commands, split, path)
         split.others += flags
+    command = commands.get(name)
+    rest = [] if split.rest is None else ["--", *split.rest]
+    if command is not None and getattr(command, "takes_rest", False):
+        return [name, *split.others, *(f"{option}={value}" for option, value in split.positionals), *rest]
+    if not split.positionals:
+        return [name, *split.others, *rest]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
-    return [name, *split.others, *(["--", *split.positionals] if split.positionals else [])]
+    return [name, *_options_and_positionals(command, split), *(split.rest or ())]
+
+
+def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
+
+    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
+    """
+    split = _split(words, [command], ())
+    own = [*split.others, *(["--", *(value for _, value in split.positionals)] if split.positionals else [])]
+    return own, None if split.rest is None else tuple(split.rest)
+
+
+def _options_and_positionals(command: click.Command | None, split: _SplitArguments) -> list[str]:
+    """Return the arguments of a command, with its positional arguments in the order in which it declares them."""
+    arguments = [p for p in command.params if isinstance(p, click.Argument)] if command is not None else []
+    if len(arguments) < 2:
+        return [*split.others, "--", *(value for _, value in split.positionals)]
+    others, words = list(split.others), list(split.words)
+    for word in words:
+        others.remove(word)
+    named = dict(split.positionals)
+    ordered = [named.pop(f"--{each.name}", None) or (words.pop(0) if words else None) for each in arguments]
+    return [*others, "--", *(value for value in ordered if value is not None), *words]
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
@@ -84,15 +120,16 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
         commands: the commands whose parameters may occur.
         names: names of the commands that may be spelled as options.
     """
+    commands = list(commands)
     parameters = [parameter for command in commands for parameter in command.params]
     positionals = {f"--{p.name}" for p in parameters if isinstance(p, click.Argument) and p.nargs == 1}
-    value_counts = {
-        option: p.nargs
-        for p in parameters
-        if isinstance(p, click.Option) and not (p.is_flag or p.count)
-        for option in p.opts
-    }
+    value_counts = _value_counts(parameters)
     command_flags = {f"--{name}": name for name in names}
+    for option in value_counts.keys() & command_flags.keys():
+        # ``--stop`` is a command, but an option with a value if there is ``--backfill``.
+        owners = [command for command in commands if any(option in p.opts for p in command.params)]
+        if not any(f"--{owner.name}" in words for owner in owners):
+            del value_counts[option]
     split = _SplitArguments()
     remaining = iter(words)
     for word in remaining:
@@ -101,17 +138,28 @@ def _split(words: Sequence[str], commands: Iterable[click.Command], names: Itera
             argument = value if equals else next(remaining, None)
             if argument is None:
                 raise UsageError(f"{option} requires a value", hint=f"for example {option}=ping_google")
-            split.positionals.append(argument)
+            split.positionals.append((option, argument))
         elif word in value_counts:
             # The next words are values even if they look like options or commands.
             split.others += [word, *islice(remaining, value_counts[word])]
         elif word == "--":
-            split.others += [word, *remaining]
+            split.rest = list(remaining)
         elif word in command_flags:
             split.commands.append(command_flags[word])
         else:
             split.others.append(word)
+            split.words += [word] if not word.startswith("-") else []
     return split
+
+
+def _value_counts(parameters: Iterable[click.Parameter]) -> dict[str, int]:
+    """Return how many words follow each option that takes values."""
+    return {
+        option: parameter.nargs
+        for parameter in parameters
+        if isinstance(parameter, click.Option) and not (parameter.is_flag or parameter.count)
+        for option in parameter.opts
+    }
 
 
 def _select_command(commands: Mapping[str, click.Command], split: _SplitArguments, path: str) -> tuple[str, list[str]]:

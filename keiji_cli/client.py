@@ -12,7 +12,6 @@ from keiji.paths import Paths
 from keiji.settings import Settings, load
 
 if TYPE_CHECKING:
-    from keiji.reasons import Reason
     from keiji.records import Pause
     from keiji_engine.bus.protocol import Directive, R, Request
     from keiji_engine.bus.views import TaskView
@@ -72,14 +71,6 @@ def ask(paths: Paths, request: Request[R]) -> R:
 def execute(paths: Paths, directive: Directive) -> tuple[str, ...]:
     """Execute a directive and return its output for the user. Raises KeijiError."""
     return ask(paths, directive).lines
-
-
-def explain_task(paths: Paths, name: str) -> tuple[str, tuple[Reason, ...]]:
-    """Return the slug of a task and the reasons why it does not run now. Raises TaskNotFound or another KeijiError."""
-    from keiji_engine.bus.protocol import Explain
-
-    reply = ask(paths, Explain(task=name))
-    return reply.task, reply.reasons
 
 
 def get_tasks(paths: Paths, name: str | None = None) -> tuple[TaskView, ...]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from keiji.errors import UsageError
-from keiji_cli.arguments import normalize_argv, suggest
+from keiji_cli.arguments import normalize_argv, split_rest, suggest
 
 
 class Command(click.Command):
@@ -21,6 +21,35 @@ class Command(click.Command):
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click leaves it empty if the value of an option is missing
             raise
+
+
+class RestCommand(Command):
+    """A command with words after ``--``, in the order in which they were typed.
+
+    They are the parameter ``rest`` of its function; None if there is no ``--``.
+
+    Args:
+        rest_metavar: what they are, in the usage line.
+    """
+
+    takes_rest = True
+
+    def __init__(self, *, rest_metavar: str = "WORDS", **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.rest_metavar = rest_metavar
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own, rest = split_rest(self, args)
+        ctx.params["rest"] = rest
+        try:
+            return super().parse_args(ctx, own)
+        except click.UsageError as error:
+            if rest is None and "unexpected extra argument" in error.message:
+                raise UsageError(error.message.rstrip("."), hint=f"put {self.rest_metavar} after --") from error
+            raise
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), f"[-- {self.rest_metavar}]"]
 
 
 class SuggestingGroup(click.Group):

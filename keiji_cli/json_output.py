@@ -10,22 +10,31 @@ from typing import TYPE_CHECKING, Any
 from keiji.reasons import render
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from keiji.engine_process import EngineInfo
     from keiji.records import Pause, Run
+    from keiji.schedule import Schedule
     from keiji_cli.services import ServiceInfo
-    from keiji_engine.bus.views import DueInstant, TaskView
+    from keiji_engine.bus.views import BackfillView, DueInstant, TaskView
 
 
 TASK_KEYS = (
     "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
     "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-    "policy", "pause", "held_since", "waiting",
+    "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
 )  # fmt: skip
 RUN_KEYS = (
     "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
-    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+    "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until", "series", "params",
+    "overrides", "covers", "covers_from",
+)  # fmt: skip
+BACKFILL_KEYS = (
+    "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
+    "next_at", "parallel", "again", "created_at", "created_by", "finished_at", "waiting",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
+WHEN_KEYS = ("at", "note", "is_skipped")
 UPCOMING_KEYS = ("at", "starts_at", "note", "is_skipped")
 
 
@@ -42,17 +51,41 @@ def _task_object(task: TaskView, zone: tzinfo) -> dict[str, Any]:
         error_text=render(task.error, zone),
         waiting=render(task.waiting, zone),
         pause=_pause_object(task.pause, zone),
+        parameters=[parameter.to_dict() for parameter in task.parameters],
     )
 
 
 def format_runs(runs: Iterable[Run], zone: tzinfo) -> str:
     """Return runs as a list of objects with `RUN_KEYS`."""
-    return _dump([_select(run, RUN_KEYS, zone, reason=render(run.reason, zone)) for run in runs])
+    return _dump([_run_object(run, zone) for run in runs])
+
+
+def _run_object(run: Run, zone: tzinfo) -> dict[str, Any]:
+    overrides = run.overrides.to_dict() if run.overrides is not None else {}
+    return _select(run, RUN_KEYS, zone, reason=render(run.reason, zone), overrides=overrides)
+
+
+def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:
+    """Return backfills as a list of objects with `BACKFILL_KEYS`."""
+    return _dump([_select(each, BACKFILL_KEYS, zone, waiting=render(each.waiting, zone)) for each in backfills])
 
 
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:
     """Return due instants as a list of objects with `UPCOMING_KEYS`."""
     return _dump([_select(instant, UPCOMING_KEYS, zone) for instant in instants])
+
+
+def format_when(schedule: Schedule, instants: Iterable[DueInstant], zone: ZoneInfo) -> str:
+    """Return an object with a schedule, its description, its events and its next instants."""
+    return _dump(
+        {
+            "schedule": schedule.source_form(),
+            "description": schedule.describe(),
+            "zone": zone.key,
+            "events": [event.describe() for event in schedule.events],
+            "instants": [_select(instant, WHEN_KEYS, zone) for instant in instants],
+        }
+    )
 
 
 def format_status(

@@ -60,6 +60,7 @@ keiji = LazyGroup(
             "keiji_cli.task", "show_logs", "Show the log of a task: output and results of its runs."
         ),
         "status": CommandReference("keiji_cli.system", "status", "Show the status of the services."),
+        "when": CommandReference("keiji_cli.when", "when", "Describe a schedule and list its next instants."),
         "db": CommandReference("keiji_cli.db", "db", "Manage the database."),
         "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
         "help": CommandReference("keiji_cli.help", "show_help", "Show the help of a command."),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keiji.formats import format_duration, format_measurement, format_moment
+from keiji.formats import format_duration, format_measurement, format_moment, zone_of
+from keiji.parameters import signature
 from keiji.reasons import describe_result, render
 from keiji_cli.table import UNLIMITED, Column, Width, format_table
 
@@ -49,7 +51,7 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
         "Description": task.description,
         "Schedule": task.schedule,
         "LastExecutionTime": format_time(task.last_execution_time, zone),
-        "NextExecutionTime": format_time(task.next_execution_time, zone),
+        "NextExecutionTime": _format_next_execution(task, zone),
         "LogPath": task.log_path,
         "Slug": task.slug,
         "Type": task.type,
@@ -63,22 +65,47 @@ def format_task_model(task: TaskView, zone: tzinfo) -> str:
     return "\n".join(["TaskModel:", *(f"{name}: {_format_value(value)}" for name, value in fields.items())])
 
 
+def _format_next_execution(task: TaskView, zone: tzinfo) -> str:
+    """Return the next due instant of a task, or what it waits for: "at start"."""
+    if task.next_execution_time is None and not task.is_disabled:
+        return task.next_event or format_time(None, zone)
+    return format_time(task.next_execution_time, zone)
+
+
 def format_task_details(task: TaskView, zone: tzinfo) -> str:
     """Return the details that the task model lacks, one per line; details that do not apply are omitted."""
     details = {
+        "Command": task.command,
+        "Parameters": signature(task.slug, task.parameters) if task.parameters else "",
+        "Tags": ", ".join(task.tags),
         "Runs": task.schedule_description,
+        "Zone": f"{task.zone}, its own" if task.zone else "",
         "Policy": task.policy,
         "Paused": _format_pause(task.pause, zone),
         "Held": _format_hold(task, zone),
         "Sources": task.source_path,
         "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
         "Running since": format_moment(task.running_since, zone) if task.running_since else "",
+        "Running with": format_params(task.params),
+        "Last run with": format_params(task.recent[-1].params) if task.recent else "",
         "Next retry": format_moment(task.retry_at, zone) if task.retry_at else "",
         "Waiting": render(task.waiting, zone),
         "Sources differ from the build": ", ".join(task.source_changes),
         "Sources cannot be built": task.source_error,
     }
     return "\n".join(f"{name}: {value}" for name, value in details.items() if value)
+
+
+def format_params(params: Mapping[str, object]) -> str:
+    """Return the parameters of a run as they are typed: "day=2026-11-01 name='two words'"."""
+    return " ".join(_quote_word(f"{name}={value}") for name, value in params.items())
+
+
+def _quote_word(word: str) -> str:
+    """Quote a word for a shell, on one line and without control characters."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$" + repr(word) if "'" not in word else "$'" + repr(word + '"')[1:-2] + "'"
 
 
 def _format_pause(pause: Pause | None, zone: tzinfo) -> str:
@@ -109,16 +136,18 @@ _RUN_COLUMNS = (
     Column("DUE"), Column("STARTED", rank=3), Column("TRIGGER", rank=4), Column("STATE"), Column("DURATION"),
     Column("ATTEMPT", rank=5), Column("RUN", rank=6), Column("REASON", min_width=32),
 )  # fmt: skip
+_PARAMS_COLUMN = Column("PARAMETERS", rank=1, min_width=16)
 
 
 def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITED) -> str:
     """Return a table with one row per run: when it was due and started, trigger, result, duration, reason.
 
-    A manual run is due when it is requested.
+    A manual run is due when it is requested, unless it covers another time. The parameters are a column if there are
+    any.
     """
-    due_zone, due = _format_times([run.scheduled_for or run.created_at for run in runs], zone)
-    start_zone, started = _format_times([run.started_at for run in runs], zone)
-    rows = [
+    due_zone, due = _format_times([_due_of(run).astimezone(zone) for run in runs])
+    start_zone, started = _format_times([run.started_at and run.started_at.astimezone(zone) for run in runs])
+    rows: list[tuple[str, ...]] = [
         (
             due[index],
             started[index],
@@ -131,21 +160,28 @@ def format_runs_table(runs: Sequence[Run], zone: tzinfo, width: Width = UNLIMITE
         )
         for index, run in enumerate(runs)
     ]
-    columns = (
+    columns: tuple[Column, ...] = (
         _RUN_COLUMNS[0]._replace(title=f"DUE{due_zone}"),
         _RUN_COLUMNS[1]._replace(title=f"STARTED{start_zone}"),
         *_RUN_COLUMNS[2:],
     )
+    if any(run.params for run in runs):
+        columns = (*columns[:-1], _PARAMS_COLUMN, columns[-1])
+        rows = [(*row[:-1], format_params(run.params), row[-1]) for row, run in zip(rows, runs, strict=True)]
     return format_table(columns, rows, width)
 
 
-def _format_times(values: Iterable[datetime | None], zone: tzinfo) -> tuple[str, list[str]]:
-    """Return times for a column of a table, and the time zone for its header, such as " (EAT)".
+def _due_of(run: Run) -> datetime:
+    due = run.overrides.due if run.overrides is not None else None
+    return run.scheduled_for or due or run.created_at
 
-    If the times have different abbreviations, as those around a daylight saving transition do, each shows its own and
-    the header shows none. A missing time is "".
+
+def _format_times(local: Sequence[datetime | None]) -> tuple[str, list[str]]:
+    """Return local times for a column of a table, and their time zone for its header, such as " (EAT)".
+
+    If the times have different abbreviations, as those around a daylight saving transition or of tasks with their own
+    time zones do, each shows its own and the header shows none. A missing time is "".
     """
-    local = [value.astimezone(zone) if value is not None else None for value in values]
     abbreviations = {value.tzname() for value in local if value is not None}
     if len(abbreviations) > 1:
         return "", [f"{value:%Y-%m-%d %H:%M:%S %Z}" if value is not None else "" for value in local]
@@ -163,7 +199,7 @@ def _format_reason(run: Run, zone: tzinfo) -> str:
 
 def format_upcoming_table(instants: Sequence[DueInstant], zone: tzinfo, now: datetime, width: Width = UNLIMITED) -> str:
     """Return a table with one row per due instant: its time, the time until then, a note."""
-    due_zone, due = _format_times([instant.at for instant in instants], zone)
+    due_zone, due = _format_times([instant.at.astimezone(zone) for instant in instants])
     rows = [
         (
             f"{instant.at.astimezone(zone):%a}",
@@ -205,14 +241,17 @@ def format_tasks_table(
         is_paused: whether all tasks are paused.
     """
     states = [_task_state(task, is_online=is_online, is_paused=is_paused) for task in tasks]
-    next_zone, due = _format_times([task.next_execution_time for task in tasks], zone)
+    zones = [zone_of(task.zone, zone) for task in tasks]
+    next_zone, due = _format_times(
+        [task.next_execution_time and task.next_execution_time.astimezone(zones[n]) for n, task in enumerate(tasks)]
+    )
     rows = [
         (
             task.name,
             states[index],
-            due[index] if _will_run(task, states[index], now, is_paused=is_paused) else "-",
+            _format_next(task, due[index], now) if _will_run(task, states[index], is_paused=is_paused) else "-",
             task.schedule_description,
-            _last_result(task, zone),
+            _last_result(task, zones[index]),
         )
         for index, task in enumerate(tasks)
     ]
@@ -246,11 +285,17 @@ def _task_state(task: TaskView, *, is_online: bool, is_paused: bool) -> str:
     return "failing" if task.is_error else "waiting"
 
 
-def _will_run(task: TaskView, state: str, now: datetime, *, is_paused: bool) -> bool:
-    """Return whether the next due instant of a task is in the future, and nothing keeps the task from running then."""
-    if state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None:
-        return False  # a live run says nothing about the next one
-    return task.next_execution_time is not None and task.next_execution_time > now
+def _will_run(task: TaskView, state: str, *, is_paused: bool) -> bool:
+    """Return whether nothing keeps a task from running when it is due."""
+    # A live run says nothing about the next one.
+    return not (state in {"disabled", "not built", "held", "paused"} or is_paused or task.pause is not None)
+
+
+def _format_next(task: TaskView, due: str, now: datetime) -> str:
+    """Return when or on what event a task runs next; "-" if that is nothing, or has passed."""
+    if task.next_execution_time is None:
+        return task.next_event or "-"
+    return due if task.next_execution_time > now else "-"
 
 
 def _last_result(task: TaskView, zone: tzinfo) -> str:

@@ -6,21 +6,21 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
 
 from keiji import engine_process
-from keiji.errors import InvalidName, InvalidSchedule, KeijiError, UsageError
+from keiji.errors import InvalidName, KeijiError, UsageError
+from keiji.formats import parse_duration, zone_of
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
-from keiji_cli.groups import OptionSpellingGroup
+from keiji_cli.backfill import backfill
+from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
-
-if TYPE_CHECKING:
-    from keiji.settings import Settings
+from keiji_cli.when import parse_time
 
 _NO_TASKS = "there are no tasks yet\nkeiji task create ping_google --desc='pings google' creates one"
 _C = TypeVar("_C", bound=Callable[..., Any])
@@ -46,6 +46,29 @@ def task_argument(command: _C) -> _C:
     return click.argument("name", callback=_validate_name)(command)
 
 
+def _require_utf8(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``words``. Raises UsageError for one that cannot be sent, since it is not valid UTF-8."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{word!r} is not valid UTF-8") from error
+    return words
+
+
+def _assignments(words: tuple[str, ...], what: str, example: str) -> dict[str, str]:
+    """Return NAME=VALUE words as a mapping. Raises UsageError; ``what`` they are is part of its message."""
+    values: dict[str, str] = {}
+    for word in _require_utf8(words):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{word!r} is not {what}", hint=f"expected NAME=VALUE, for example {example}")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        values[name] = value
+    return values
+
+
 def _wide_option(command: _C) -> _C:
     return click.option("--wide", is_flag=True, help="Show all columns, even if they exceed the terminal.")(command)
 
@@ -59,16 +82,43 @@ def task() -> None:
     """Create, build, inspect and control tasks."""
 
 
-@task.command()
+@task.command(cls=RestCommand, rest_metavar="COMMAND [ARGS]…")
 @task_argument
-@click.option("--desc", default="", help="Description of the task.")
+@click.option("--desc", "--description", default="", help="Description of the task.")
 @click.option("--schedule", default="", help="For example 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
-@click.option("--force", is_flag=True, help="Replace existing sources with the template.")
-def create(name: str, desc: str, schedule: str, *, force: bool) -> None:
-    """Create a task from the template, in its own folder."""
+@click.option("--shell", default="", metavar="LINE", help="Run this line in a shell, instead of a command after --.")
+@click.option("--cwd", default="", metavar="FOLDER", help="Working folder of the command.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the task; repeat the option for several.")
+@click.option("--force", is_flag=True, help="Replace existing sources.")
+def create(
+    name: str,
+    *,
+    desc: str,
+    schedule: str,
+    shell: str,
+    cwd: str,
+    tags: tuple[str, ...],
+    force: bool,
+    rest: tuple[str, ...] | None,
+) -> None:
+    """Create a task: from the template, or with the command after --.
+
+    The words after -- are executed as they are, without a shell.
+    """
     from keiji_engine.bus.protocol import Create
 
-    request = Create(name=name, description=desc, schedule=schedule, force=force)
+    if rest == ():
+        raise UsageError("there is no command after --", hint=f"keiji task create {name} -- ./backup.sh --full")
+    request = Create(
+        name=name,
+        description=desc,
+        schedule=schedule,
+        force=force,
+        command=_require_utf8(rest or ()),
+        shell=shell,
+        cwd=str(Path(cwd).expanduser().absolute()) if cwd else "",
+        tags=tags,
+    )
     output.print_progress(*client.execute(client.require_workspace(), request))
 
 
@@ -96,12 +146,14 @@ def get(name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
     elif name is not None:
-        click.echo(f"{output.format_task_model(tasks[0], zone)}\n\n{output.format_task_details(tasks[0], zone)}")
+        own = zone_of(tasks[0].zone, zone)
+        click.echo(f"{output.format_task_model(tasks[0], own)}\n\n{output.format_task_details(tasks[0], own)}")
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone))
     elif tasks:
         for each in tasks:
-            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, zone)}\n")
+            own = zone_of(each.zone, zone)
+            click.echo(f"{output.SEPARATOR}\n{output.format_task_model(each, own)}\n")
         click.echo(output.SEPARATOR)
     else:
         click.echo(_NO_TASKS, err=True)
@@ -150,7 +202,7 @@ def runs(name: str, limit: int, *, as_json: bool, wide: bool) -> None:
     if as_json:
         click.echo(json_output.format_runs(reply.runs, zone))
     elif reply.runs:
-        click.echo(output.format_runs_table(reply.runs, zone, _width(wide)))
+        click.echo(output.format_runs_table(reply.runs, zone_of(reply.zone, zone), _width(wide)))
     else:
         click.echo(f"{name} has not run yet\nkeiji task run {name} runs it now", err=True)
 
@@ -167,46 +219,40 @@ def show_next(name: str, count: int, after: str | None, *, as_json: bool) -> Non
 
     Notes show the effects of daylight saving time and of the policy of the task.
     """
+    from keiji_engine.bus.explain import event_reason
     from keiji_engine.bus.protocol import GetUpcoming
 
     paths = client.require_workspace()
-    start = _parse_time(after, client.load_settings(paths)) if after is not None else None
+    start = parse_time(after, client.load_settings(paths).zone, "--from") if after is not None else None
     reply = client.ask(paths, GetUpcoming(task=name, count=count, after=start))
     zone = ZoneInfo(reply.zone)
     if as_json:
         click.echo(json_output.format_upcoming(reply.instants, zone))
         return
+    for event in reply.events:
+        click.echo(render(event_reason(event)))
     if not reply.instants:
-        click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
+        if not reply.events:
+            click.echo(f"{reply.task} is never due {'after that time' if start else 'again'}", err=True)
         return
     click.echo(output.format_upcoming_table(reply.instants, zone, datetime.now(UTC), output_width()))
     if reply.blocked_reason is not None:
         click.echo(f"none of these will run as things stand: {render(reply.blocked_reason, zone)}", err=True)
 
 
-def _parse_time(text: str, settings: Settings) -> datetime:
-    """Return a time that the user entered; without a UTC offset it is in the time zone of the workspace."""
-    from keiji.schedule.once import parse_moment
-    from keiji.schedule.walltime import instant_of
-
-    try:
-        time = parse_moment(text, "--from")
-    except InvalidSchedule as error:
-        hint = 'for example "2027-03-28", "2027-03-28 01:00" or "2027-03-28T01:00+02:00"'
-        raise UsageError(error.message, hint=hint) from error
-    return time if time.tzinfo is not None else instant_of(time, settings.zone)
-
-
 @task.command()
 @task_argument
 def explain(name: str) -> None:
     """Explain why a task does not run now, and how to fix it."""
+    from keiji_engine.bus.protocol import Explain
+
     paths = client.require_workspace()
     zone = client.display_zone(paths)
-    slug, reasons = client.explain_task(paths, name)
-    for reason in reasons:
+    reply = client.ask(paths, Explain(task=name))
+    zone = zone_of(reply.zone, zone)
+    for reason in reply.reasons:
         click.echo(render(reason, zone))
-        if command := remedy(reason, slug):
+        if command := remedy(reason, reply.task):
             click.echo(f"    {command}")
 
 
@@ -300,13 +346,47 @@ def restart(name: str) -> None:
     output.print_progress(*client.execute(client.require_workspace(), Restart(task=name)))
 
 
-@task.command()
+@task.command(cls=RestCommand, rest_metavar="NAME=VALUE…")
 @task_argument
-def run(name: str) -> None:
-    """Run a task now, regardless of its schedule."""
+@click.option("--env", multiple=True, metavar="NAME=VALUE", help="Set an environment variable for this run only.")
+@click.option("--timeout", metavar="DURATION", help="Time limit of this run only, such as 5m.")
+@click.option("--due", metavar="TIME", help='The scheduled time that the run covers: "2026-11-01 03:00".')
+def run(name: str, *, env: tuple[str, ...], timeout: str | None, due: str | None, rest: tuple[str, ...] | None) -> None:
+    """Run a task now, regardless of its schedule.
+
+    The parameters of the task come after --, for example: keiji task run report -- day=2026-11-01
+    """
     from keiji_engine.bus.protocol import RunTask
 
-    output.print_progress(*client.execute(client.require_workspace(), RunTask(task=name)))
+    paths = client.require_workspace()
+    request = RunTask(
+        task=name,
+        params=_assignments(rest or (), "a parameter", f"keiji task run {slug_of(name)} -- day=2026-11-01"),
+        env=_assignments(env, "an environment variable", "--env LEVEL=debug"),
+        timeout=_parse_timeout(timeout) if timeout is not None else None,
+        due=parse_time(due, client.load_settings(paths).zone, "--due") if due is not None else None,
+    )
+    output.print_progress(*client.execute(paths, request))
+
+
+def _parse_timeout(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise UsageError(f"--timeout {text}: {error}") from error
+
+
+@task.command()
+@task_argument
+@click.argument("run_id")
+def rerun(name: str, run_id: str) -> None:
+    """Repeat a run with its parameters and its due time. The history shows the ids of runs."""
+    from keiji_engine.bus.protocol import RerunTask
+
+    output.print_progress(*client.execute(client.require_workspace(), RerunTask(task=name, run=run_id)))
+
+
+task.add_command(backfill)
 
 
 @task.command()

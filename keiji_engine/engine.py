@@ -25,6 +25,7 @@ from keiji_engine.background import BackgroundTasks
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import RunningEngine
+from keiji_engine.event_service import EventService
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
@@ -120,16 +121,26 @@ class Engine:
             clock=clock,
             on_log_incomplete=self._log_health.report_incomplete,
         )
+
+        def conditions() -> Conditions:
+            limit = self._settings.max_parallel_runs or None
+            return Conditions(can_run=runs.is_online, pause=state.pause, max_parallel=limit)
+
         scheduler = SchedulerService(
             state,
             stop_run=runs.request_stop,
-            conditions=lambda: Conditions(
-                can_run=runs.is_online, pause=state.pause, max_parallel=self._settings.max_parallel_runs or None
-            ),
+            conditions=conditions,
             on_set_back=self._set_back,
             on_set_forward=self._set_forward,
             clock=clock,
         )
+        triggers = EventService(state, events=events, conditions=conditions, clock=clock)
+
+        async def schedule(ready: Callable[[], None]) -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(triggers.serve())
+                group.create_task(scheduler.serve(ready))
+
         watcher = Watcher(paths.tasks, state.active_files, state.set_sources)
         bus = BusServer(
             paths,
@@ -139,7 +150,7 @@ class Engine:
         )
         # The bus and the runner start first, so that what the scheduler does is published and carried out.
         self._supervisor = ServiceSupervisor(
-            {"bus": bus.serve, "runner": runs.serve, "scheduler": scheduler.serve, "watcher": watcher.serve},
+            {"bus": bus.serve, "runner": runs.serve, "scheduler": schedule, "watcher": watcher.serve},
             events,
             clock,
         )

@@ -17,6 +17,7 @@ from typing import NoReturn
 from keiji import __version__, engine_process
 from keiji import settings as settings_file
 from keiji.errors import KeijiError
+from keiji.formats import parse_duration
 from keiji.paths import Paths
 
 _MAX_DESCRIPTORS = 65_536  # more would only cost memory: some libraries reserve space for every possible descriptor
@@ -95,11 +96,11 @@ def _restrict_umask() -> None:
 
 def _seconds(text: str) -> float:
     try:
-        value = float(text)
+        value = parse_duration(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= _MAX_DRAIN:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to {_MAX_DRAIN}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration such as 5m, from 0 to 7 days")
     return value
 
 
@@ -123,9 +124,9 @@ def _parser(services: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--drain",
         type=_seconds,
-        metavar="SECONDS",
-        help="when stopped, wait up to SECONDS for the live runs, then stop them, instead of leaving them to the next "
-        "engine; as PID 1 of a container, the default is 0",
+        metavar="DURATION",
+        help="when stopped, wait up to DURATION (such as 5m) for the live runs, then stop them, instead of leaving "
+        "them to the next engine; as PID 1 of a container, the default is 0",
     )
     parser.add_argument("--detached", action="store_true", help=argparse.SUPPRESS)  # by `keiji system start`
     parser.add_argument("-V", "--version", action="version", version=f"keiji-engine {__version__}")

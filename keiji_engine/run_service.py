@@ -11,27 +11,31 @@ import contextlib
 import logging
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from keiji.errors import IllegalTransition, KeijiError, NotBuilt, RunNotFound, ServiceOffline, StorageError
 from keiji.formats import format_duration
+from keiji.parameters import find_problem, signature
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason, render
-from keiji.records import Build, Progress, Run, RunResult, Task
+from keiji.records import Build, Overrides, ParamValue, Progress, Run, RunResult, Task, TaskKind
+from keiji.run_context import run_variables
 from keiji.settings import Settings
 from keiji.states import FAILURES, RunState
 from keiji_engine import builds
+from keiji_engine.builds import command
 from keiji_engine.events import Committed, EventBus
 from keiji_engine.logs.service_log import log_task
 from keiji_engine.runner import progress
 from keiji_engine.runner.runner import Runner, RunStarted
 from keiji_engine.runner.spec import RunSpec
 from keiji_engine.state import EngineState
-from keiji_engine.storage.transactions import Transaction, request_run
+from keiji_engine.storage.transactions import Transaction, request_rerun, request_run
 
 RETRY_INTERVAL = 1.0  # seconds until the second attempt to record an event; each further interval is longer
 MAX_RETRY_INTERVAL = 2.0  # less than state.SOUND_AFTER: in between, the database must not seem sound
@@ -154,12 +158,22 @@ class RunService:
 
     # ── starting ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def request(self, task: Task) -> Run:
+    async def request(
+        self, task: Task, params: Mapping[str, ParamValue] | None = None, overrides: Overrides | None = None
+    ) -> Run:
         """Start a manual run, or queue it as its policy says, or while all slots are taken; see `request_run`."""
         if self.is_draining:
             raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
         limit = self._settings().max_parallel_runs or None
-        return (await self._state.apply(request_run(task.slug, self._clock(), limit))).run
+        request = request_run(task.slug, self._clock(), limit, params=params, overrides=overrides)
+        return (await self._state.apply(request)).run
+
+    async def request_rerun(self, task: Task, run_id: str) -> Run:
+        """Repeat a run, as `request` starts a manual one; see `request_rerun`. Raises RunNotFound."""
+        if self.is_draining:
+            raise KeijiError("the engine is shutting down", hint="keiji system start starts it again")
+        limit = self._settings().max_parallel_runs or None
+        return (await self._state.apply(request_rerun(task.slug, run_id, self._clock(), limit))).run
 
     async def _launch_claimed(self) -> None:
         while True:
@@ -200,25 +214,51 @@ class RunService:
     def _spec(self, run: Run, task: Task | None, build: Build | None) -> RunSpec:
         if task is None or build is None:
             raise NotBuilt.named(run.task, run.task)
-        command = builds.command_of(build, self._paths.builds)
-        if not Path(command[-2]).exists():
+        settings, execution, overrides = self._settings(), build.execution, run.overrides or Overrides()
+        folder = self._paths.builds / build.hash
+        is_python = execution.kind is TaskKind.PYTHON
+        given = {name: str(value) for name, value in run.params.items()}
+        if problem := find_problem(execution.parameters, given):  # it was built again since the run was requested
+            raise KeijiError(f"{problem}; {signature(task.name, execution.parameters)}")
+        values = given if is_python else command.all_values(execution.parameters, given)
+        environment = builds.child_environment(
+            self._paths.source(task.slug),
+            os.environ,
+            run_variables(
+                run,
+                task=task.name,
+                build=folder / command.SOURCES,
+                params=values,
+                zone=ZoneInfo(task.policy.tz) if task.policy.tz else settings.zone,
+            ),
+            defaults=execution.env,
+            overrides=overrides.env,
+        )
+        directory = command.working_folder(execution, self._paths.work / task.slug, environment)
+        if is_python:
+            argv = builds.command_of(build, self._paths.builds)
+            if not Path(argv[-2]).exists():
+                raise NotBuilt.missing(task.slug, build.hash)
+        elif not (folder / command.SOURCES).is_dir():
             raise NotBuilt.missing(task.slug, build.hash)
-        settings = self._settings()
+        else:
+            argv = command.command_argv(build, folder, cwd=directory, environment=environment, values=values)
         return RunSpec(
             run_id=run.run_id,
             task=task.slug,
-            command=command,
-            environment=builds.child_environment(
-                self._paths.source(task.slug), os.environ, {"KEIJI_TASK": task.name, "KEIJI_RUN_ID": run.run_id}
-            ),
-            directory=str(self._paths.work / task.slug),
+            command=argv,
+            environment=environment,
+            directory=str(directory),
+            create_directory=not execution.cwd,
+            stdin=execution.stdin,
+            ok_exit_codes=execution.ok_exit_codes,
             log_path=str(self._paths.task_log(task.slug)),
             log_limit=settings.log_limit,
             zone=settings.time_zone,
-            timeout=task.policy.timeout,
+            timeout=task.policy.timeout if overrides.timeout is None else overrides.timeout,
             stop_grace=task.policy.stop_grace,
             leave=task.policy.leave,
-            reports_failure=True,
+            reports_failure=is_python,
         )
 
     # ── recording ────────────────────────────────────────────────────────────────────────────────────────────────

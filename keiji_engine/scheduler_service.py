@@ -21,8 +21,9 @@ from keiji.reasons import Reason
 from keiji.records import Claim, Task
 from keiji.schedule import Interval
 from keiji.settings import Settings
-from keiji.states import OPEN, RunState, Trigger
+from keiji.states import OPEN, REQUESTED, RunState
 from keiji_engine.logs.service_log import log_task
+from keiji_engine.scheduler.backfill import BackfillStep, RunningBackfill, plan_backfills
 from keiji_engine.scheduler.backlog import LATE_AFTER, close_backlog
 from keiji_engine.scheduler.clock_changes import (
     SET_BACK,
@@ -49,6 +50,8 @@ class State(Protocol):
     """What the scheduler needs of `EngineState`."""
 
     def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView: ...
+
+    def running_backfills(self) -> tuple[tuple[RunningBackfill, ...], int, int]: ...
 
     async def apply(self, *operations: Operation) -> Changes: ...
 
@@ -104,9 +107,26 @@ class SchedulerService:
         now = self._clock()
         conditions = self._conditions()
         decided = plan(self._state.scheduler_view(now, conditions), now, conditions)
-        if decided and await self._apply(decided, now):
+        has_changed = bool(decided) and await self._apply(decided, now)
+        retry_at, has_started = await self._advance_backfills(now, conditions)
+        if has_changed or has_started:
             return 0.0
-        return self._wait_for(decided.wake_at, is_stuck=bool(decided))
+        wake_at = min(filter(None, (decided.wake_at, retry_at)), default=None)
+        return self._wait_for(wake_at, is_stuck=bool(decided))
+
+    async def _advance_backfills(self, now: datetime, conditions: Conditions) -> tuple[datetime | None, bool]:
+        """Start what backfills may start now; return when one of their retries is due, and whether anything changed."""
+        states, live, revision = self._state.running_backfills()
+        steps, wake_at = plan_backfills(states, live, now, conditions)
+        if not steps:
+            return wake_at, False
+        try:
+            execute = partial(execute_backfills, steps=steps, revision=revision, now=now)
+            return wake_at, bool(await self._state.apply(execute))
+        except KeijiError as error:
+            names = ", ".join(step.task.name for step in steps)
+            _log.error("the backfill of %s could not be recorded, trying again: %s", names, error.message)
+            return wake_at, False
 
     async def _apply(self, decided: Plan, now: datetime) -> bool:
         """Apply a plan; return whether anything changed."""
@@ -176,9 +196,21 @@ def execute_plan(transaction: Transaction, *, plan: Plan, now: datetime) -> None
         if run.task in tasks:
             transaction.runs.skip_queued(run.run_id, reason, now)
     starting = [
-        run for run in plan.start if run.task in tasks and (run.task not in held_back or run.trigger is Trigger.MANUAL)
+        run for run in plan.start if run.task in tasks and (run.task not in held_back or run.trigger in REQUESTED)
     ]
     transaction.runs.start_all_queued(starting, tasks, now)
+
+
+def execute_backfills(transaction: Transaction, *, steps: Sequence[BackfillStep], revision: int, now: datetime) -> None:
+    """Record what backfills start, except for tasks that have changed since ``revision``."""
+    pause = transaction.system.pause()
+    for step in steps:
+        task = step.task
+        if transaction.revisions.has_changed(task.slug, revision) or is_held_back(task, pause):
+            continue
+        transaction.runs.start_all_queued(step.start, {task.slug: task}, now)
+        if step.count:
+            transaction.runs.claim_backfill(step.backfill.id, step.count, now)
 
 
 # ── rescheduling ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -376,5 +408,6 @@ def log_schedule(task: Task, settings: Settings) -> None:
     if isinstance(task.schedule, Interval):
         log_task(task.slug, f"task {task.name} interval: {task.schedule.interval} ({task.schedule.describe()})")
     else:
-        local = task.next_at.astimezone(settings.zone)
+        zone = ZoneInfo(task.policy.tz) if task.policy.tz else settings.zone
+        local = task.next_at.astimezone(zone)
         log_task(task.slug, f"Task Next Execution Time: {local:%Y-%m-%d %H:%M:%S %z %Z}")

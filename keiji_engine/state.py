@@ -18,15 +18,18 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from keiji import names
-from keiji.errors import KeijiError, RunNotFound, StorageError
+from keiji.errors import BackfillNotFound, KeijiError, RunNotFound, StorageError
+from keiji.parameters import Parameter
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Build, Pause, Progress, Run, RunOrigin, Task
-from keiji.states import NEVER_STARTED, OPEN, RunState, Trigger
+from keiji.records import Backfill, Build, Execution, Pause, Progress, Run, RunOrigin, Task
+from keiji.states import NEVER_STARTED, OPEN, BackfillState, RunState, Trigger
+from keiji_engine.builds.command import describe_command
 from keiji_engine.bus import protocol as p
-from keiji_engine.bus.views import RecentRun, TaskView
+from keiji_engine.bus.views import RecentRun, TaskView, backfill_view
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
 from keiji_engine.scheduler.agenda import Agenda
+from keiji_engine.scheduler.backfill import RunningBackfill
 from keiji_engine.scheduler.model import Conditions, SchedulerView
 from keiji_engine.scheduler.task_runs import TaskRuns
 from keiji_engine.storage.async_store import AsyncStore
@@ -54,10 +57,15 @@ class _Texts(NamedTuple):
 
     schedule: str
     schedule_description: str
+    events: tuple[str, ...]
     policy: str
     log_path: str
     source_path: str
     executable: str
+    command: str
+    kind: str
+    parameters: tuple[Parameter, ...]
+    tags: tuple[str, ...]
 
 
 @dataclass
@@ -79,7 +87,7 @@ class _TaskState:
             task.schedule is known.schedule and task.policy is known.policy and task.build == known.build
         )
         if self._texts is None or not is_known:
-            self._texts, self._texts_of = _texts(task, paths), task
+            self._texts, self._texts_of = _texts(task, self.build, paths), task
         return self._texts
 
     def add_recent(self, run: Run) -> None:
@@ -132,6 +140,7 @@ class EngineState:
         self._reporting: set[str] = set()  # slugs of the tasks with progress
         self._revision = 0  # of the database that memory agrees with
         self._pause: Pause | None = None
+        self._backfills: dict[int, Backfill] = {}  # those that are running, by id
         self._groups: deque[_Group] = deque()
         self._wakeup = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
@@ -145,7 +154,7 @@ class EngineState:
 
     async def load(self) -> None:
         """Read everything from the database, and begin to accept operations. Nothing is published."""
-        self._revision, tasks, recent, active, self._pause, open_runs = await self._store.read(
+        self._revision, tasks, recent, active, self._pause, open_runs, backfills = await self._store.read(
             lambda tx: (
                 tx.revisions.current,
                 tx.tasks.all(),
@@ -153,6 +162,7 @@ class EngineState:
                 tx.tasks.active_builds(),
                 tx.system.pause(),
                 tx.runs.open(),
+                tx.backfills.running(),
             )
         )
         tasks = [_with_build(task, active.get(task.slug)) for task in tasks]
@@ -164,6 +174,7 @@ class EngineState:
             if run.task in self._states:
                 self._agenda.set_run(run)
         self._agenda.set_pause(self._pause)
+        self._backfills = {backfill.id: backfill for backfill in backfills if backfill.task in self._states}
         self._writer = asyncio.create_task(self._write_groups(), name="state writer")
 
     async def close(self) -> None:
@@ -351,6 +362,9 @@ class EngineState:
         for run in runs:
             self._set_run(run)
             changed[run.task] = None
+        backfills = [backfill for backfill in changes.backfills.values() if backfill.task in self._states]
+        for backfill in backfills:
+            self._set_backfill(backfill)
         if changes.pause_changed:
             self._pause = changes.pause
             self._agenda.set_pause(changes.pause)
@@ -360,6 +374,8 @@ class EngineState:
             self._events.publish(p.TaskRemoved(slug=slug))
         for run in runs:
             self._events.publish(p.RunChanged(run=run))
+        for backfill in backfills:
+            self._events.publish(p.BackfillChanged(backfill=backfill_view(backfill)))
         return list(changed)
 
     def _set_task(self, task: Task) -> None:
@@ -381,7 +397,14 @@ class EngineState:
         if _had_process(run):
             state.add_recent(run)
 
+    def _set_backfill(self, backfill: Backfill) -> None:
+        if backfill.state is BackfillState.RUNNING:
+            self._backfills[backfill.id] = backfill
+        else:
+            self._backfills.pop(backfill.id, None)
+
     def _remove(self, slug: str) -> bool:
+        self._backfills = {number: each for number, each in self._backfills.items() if each.task != slug}
         self._agenda.remove_task(slug)
         self._reporting.discard(slug)
         return self._states.pop(slug, None) is not None
@@ -397,7 +420,10 @@ class EngineState:
         slugs = self._uncertain_slugs
         if self._is_unknown:
             slugs = self._states.keys() | {task.slug for task in await self._store.read(lambda tx: tx.tasks.all())}
-        stored = await self._store.read(partial(_stored, slugs=slugs, open_ids=self._open_ids(slugs)))
+        running = [number for number, backfill in self._backfills.items() if backfill.task in slugs]
+        stored = await self._store.read(
+            partial(_stored, slugs=slugs, open_ids=self._open_ids(slugs), running_backfills=running)
+        )
         self._revision = stored.revision
         changes = Changes(pause=stored.pause, pause_changed=stored.pause != self._pause)
         for slug in sorted(slugs & self._states.keys()):
@@ -414,6 +440,11 @@ class EngineState:
         for run_id, run in stored.runs.items():
             if run.task not in known or self._agenda.run(run_id) != run:
                 changes.runs[run_id] = run
+        changes.backfills = {
+            number: backfill
+            for number, backfill in stored.backfills.items()
+            if backfill.task not in known or self._backfills.get(number) != backfill
+        }
         self._is_uncertain = self._is_unknown = False
         self._uncertain_slugs = set()
         if changes:
@@ -473,6 +504,18 @@ class EngineState:
         """Return what matters to the scheduler."""
         return replace(self._agenda.view(now, conditions), revision=self._revision)
 
+    def running_backfills(self) -> tuple[tuple[RunningBackfill, ...], int, int]:
+        """Return the running backfills, the number of live runs of all tasks, and the revision of the state."""
+        running = tuple(
+            RunningBackfill(backfill, self._states[backfill.task].task, self._agenda.runs(backfill.task))
+            for backfill in self._backfills.values()
+        )
+        return running, len(self._agenda.live), self._revision
+
+    def backfills(self, slug: str) -> list[Backfill]:
+        """Return the running backfills of a task: one, or none."""
+        return [backfill for backfill in self._backfills.values() if backfill.task == slug]
+
     def live_run(self, slug: str) -> Run | None:
         """Return a live run of a task: one that has a process, or is about to have one."""
         return self._agenda.runs(slug).first_live
@@ -488,23 +531,30 @@ class EngineState:
         )
 
 
-def _stored(transaction: Transaction, *, slugs: Collection[str], open_ids: Collection[str]) -> Changes:
+def _stored(
+    transaction: Transaction, *, slugs: Collection[str], open_ids: Collection[str], running_backfills: Collection[int]
+) -> Changes:
     """Return what the database has about some tasks, their open runs, and the pause of the system.
 
     Args:
         open_ids: runs that are open in memory, and may have ended in the database.
+        running_backfills: likewise.
     """
     builds = transaction.tasks.active_builds(slugs)
     stored = Changes(
         tasks={task.slug: _with_build(task, builds.get(task.slug)) for task in transaction.tasks.all(slugs)},
         builds=builds,
         runs={run.run_id: run for run in transaction.runs.open(slugs)},
+        backfills={each.id: each for each in transaction.backfills.running() if each.task in slugs},
         pause=transaction.system.pause(),
         revision=transaction.revisions.current,
     )
     for run_id in sorted(set(open_ids) - stored.runs.keys()):
         with suppress(RunNotFound):
             stored.runs[run_id] = transaction.runs.get(run_id)
+    for number in sorted(set(running_backfills) - stored.backfills.keys()):
+        with suppress(BackfillNotFound):
+            stored.backfills[number] = transaction.backfills.get(number)
     return stored
 
 
@@ -536,18 +586,29 @@ def _recent(run: Run) -> RecentRun:
         exit_code=run.exit_code,
         signal=run.signal,
         reason=run.reason,
+        params=params_of(run),
     )
 
 
-def _texts(task: Task, paths: Paths) -> _Texts:
-    schedule = task.schedule
+def params_of(run: Run) -> dict[str, str]:
+    """Return the parameters of a run as text."""
+    return {name: str(value) for name, value in run.params.items()}
+
+
+def _texts(task: Task, build: Build | None, paths: Paths) -> _Texts:
+    schedule, execution = task.schedule, build.execution if build is not None else Execution()
     return _Texts(
         schedule=schedule.compact_form() if schedule else "",
         schedule_description=schedule.describe() if schedule else "",
+        events=tuple(event.describe() for event in schedule.events) if schedule else (),
         policy=task.policy.describe(),
         log_path=str(paths.task_log(task.slug)),
         source_path=str(paths.source(task.slug)),
         executable=str(paths.link(task.slug)) if task.build else "",
+        command=describe_command(build, paths.builds / build.hash) if build is not None else "",
+        kind=str(execution.kind) if build is not None else "",
+        parameters=execution.parameters,
+        tags=execution.tags,
     )
 
 
@@ -571,6 +632,11 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         log_path=texts.log_path,
         source_path=texts.source_path,
         executable=texts.executable,
+        command=texts.command,
+        kind=texts.kind,
+        parameters=texts.parameters,
+        tags=texts.tags,
+        params=params_of(live) if live is not None else {},
         is_running=live is not None,
         is_queued=queued is not None,
         is_error=task.is_error,
@@ -592,4 +658,5 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         held_since=task.held_at,
         progress=state.progress,
         broken=task.broken,
+        events=texts.events,
     )

@@ -12,8 +12,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,12 @@ from pathlib import Path
 from watchfiles import Change, watch
 from watchfiles.main import FileChange
 
-from keiji.errors import BuildFailed
+from keiji.errors import BuildFailed, InvalidTaskFile
 from keiji_engine.builds.snapshot import CachedDigest, changed_paths, hash_sources, is_source, is_unchanged
+from keiji_engine.builds.task_file import FILE as TASK_FILE
+from keiji_engine.builds.task_file import read_task_file
 from keiji_engine.builds.validate import check_syntax
+from keiji_engine.file_events import PendingCheck, folder_id, iterate_in_thread
 
 RECHECK_BATCH = 300  # tasks per periodic recheck
 _COMPARE_ATTEMPTS = 3
@@ -41,14 +43,6 @@ class SourceState:
     slug: str
     changes: tuple[str, ...] = ()
     error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PendingCheck:
-    """A check that is due at ``due``, in event loop time; the first event arrived at ``since``."""
-
-    since: float
-    due: float
 
 
 class Watcher:
@@ -132,17 +126,17 @@ class Watcher:
     async def _watch_events(self) -> None:
         """Watch the folder of tasks, and whenever it is created or replaced, the new one."""
         while True:
-            folder_id = await asyncio.to_thread(_folder_id, self._tasks)
-            if folder_id is not None:
+            found = await asyncio.to_thread(folder_id, self._tasks)
+            if found is not None:
                 try:
-                    await self._watch_folder(folder_id)
+                    await self._watch_folder(found)
                 except OSError:
                     # The folder was removed, or the limit of inotify watches is reached. Check all tasks instead.
                     self._check_soon(self._active_files())
             await asyncio.sleep(self._poll_interval)
 
-    async def _watch_folder(self, folder_id: tuple[int, int]) -> None:
-        """Schedule checks for file system events until the path refers to another folder than ``folder_id``."""
+    async def _watch_folder(self, watched: tuple[int, int]) -> None:
+        """Schedule checks for file system events until the path refers to another folder than ``watched``."""
         self._roots = (
             self._tasks,
             await asyncio.to_thread(self._tasks.resolve),
@@ -159,13 +153,13 @@ class Watcher:
             ignore_permission_denied=True,
         )
         is_first = True
-        async with aclosing(_iterate_in_thread(events, stop)) as batches:
+        async with aclosing(iterate_in_thread(events, stop)) as batches:
             async for batch in batches:
                 if is_first:
                     self._check_soon(self._active_files())  # changes before the watch started cause no event
                     is_first = False
                 self._schedule_checks(batch)
-                if await asyncio.to_thread(_folder_id, self._tasks) != folder_id:
+                if await asyncio.to_thread(folder_id, self._tasks) != watched:
                     self._check_soon(self._active_files())
                     return
 
@@ -186,8 +180,9 @@ class Watcher:
         active = self._active_files()
         for slug in {self._relative_parts(path)[0] for _, path in changes}:
             if slug in active:
-                since = self._pending[slug].since if slug in self._pending else now
-                self._pending[slug] = PendingCheck(since, min(now + self._debounce, since + self._max_delay))
+                self._pending[slug] = PendingCheck.after(
+                    self._pending.get(slug), now, debounce=self._debounce, max_delay=self._max_delay
+                )
                 self._wakeup.set()
 
     async def _run_pending_checks(self) -> None:
@@ -226,23 +221,6 @@ class Watcher:
             self._on_change(state)
 
 
-async def _iterate_in_thread(
-    events: Generator[set[FileChange], None, None], stop: threading.Event
-) -> AsyncGenerator[set[FileChange], None]:
-    """Yield the items of ``events``, which blocks, from a thread.
-
-    `watchfiles.awatch` does the same but imports anyio, which takes a tenth of the engine's start-up time.
-    """
-    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1, "watch")
-    try:
-        while (changes := await loop.run_in_executor(thread, next, events, None)) is not None:
-            yield changes
-    finally:
-        stop.set()  # takes effect after the current interval; there is no need to wait for it
-        thread.submit(events.close)
-        thread.shutdown(wait=False)
-
-
 def _modified(tasks: Path, caches: Mapping[str, dict[str, CachedDigest]]) -> list[str]:
     """Return the slugs whose sources have changed since their last check."""
     return [slug for slug, cache in caches.items() if not is_unchanged(tasks / slug, cache)]
@@ -255,7 +233,9 @@ def _compare(source: Path, build_files: dict[str, str], cache: dict[str, CachedD
         # edited continuously, report the last result; the next event triggers another check.
         for _ in range(_COMPARE_ATTEMPTS):
             changes = changed_paths(build_files, files)
-            error = check_syntax(source, python, [path for path in changes if path in files])
+            error = _check_task_file(source, changes) or check_syntax(
+                source, python, [path for path in changes if path in files]
+            )
             checked_files, files = files, hash_sources(source, cache)
             if checked_files == files:
                 break
@@ -265,10 +245,12 @@ def _compare(source: Path, build_files: dict[str, str], cache: dict[str, CachedD
     return SourceState(source.name, changes, error)
 
 
-def _folder_id(folder: Path) -> tuple[int, int] | None:
-    """Return device and inode of a folder; None if it does not exist."""
+def _check_task_file(source: Path, changes: Iterable[str]) -> str:
+    """Return why a changed task.toml is invalid; "" if it is valid or not changed."""
+    if TASK_FILE not in changes:
+        return ""
     try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+        read_task_file(source)
+    except InvalidTaskFile as error:
+        return error.message
+    return ""

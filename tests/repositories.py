@@ -8,6 +8,7 @@ from typing import Any, cast
 from keiji.paths import Paths
 from keiji.settings import Settings
 from keiji_engine.storage import schema
+from keiji_engine.storage.backfills import BackfillRepository
 from keiji_engine.storage.database import Database
 from keiji_engine.storage.directives import DirectiveRepository
 from keiji_engine.storage.history import HistoryRepository
@@ -30,6 +31,7 @@ class Repositories:
         self.close = store.close
         self.tasks = cast(TaskRepository, _Repository(store, lambda transaction: transaction.tasks))
         self.runs = cast(RunRepository, _Repository(store, lambda transaction: transaction.runs))
+        self.backfills = cast(BackfillRepository, _Repository(store, lambda transaction: transaction.backfills))
         self.history = cast(HistoryRepository, _Repository(store, lambda transaction: transaction.history))
         self.directives = cast(DirectiveRepository, _Repository(store, lambda transaction: transaction.directives))
         self.system = cast(SystemStateRepository, _Repository(store, lambda transaction: transaction.system))

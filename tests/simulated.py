@@ -19,19 +19,20 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from keiji.errors import AlreadyRunning
+from keiji.errors import AlreadyRunning, BackfillRunning, UsageError
 from keiji.paths import Paths
 from keiji.policy import Policy, Retry
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Build, Run, RunResult
 from keiji.schedule import Interval, Schedule, cron, every, on, once
 from keiji.settings import Settings
-from keiji.states import RunState
+from keiji.states import OPEN, BackfillState, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import DueInstant
 from keiji_engine.events import Committed, EventBus
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import HANDLERS
+from keiji_engine.scheduler.backfill import plan_backfills
 from keiji_engine.scheduler.clock_changes import SET_BACK
 from keiji_engine.scheduler.model import Conditions
 from keiji_engine.scheduler_service import (
@@ -160,6 +161,8 @@ class Simulation:
         schedule: returns the schedule of a task by its number; by default, one of many kinds is drawn.
         policy: returns the policy of a task; by default, one is drawn.
         durations: seconds that runs take; one is drawn for each run.
+        backfills: whether backfills are among the disturbances.
+        disturbance_days: mean time between two disturbances.
     """
 
     def __init__(
@@ -173,7 +176,11 @@ class Simulation:
         schedule: Callable[[int], Schedule] | None = None,
         policy: Callable[[], Policy] | None = None,
         durations: Sequence[float] = DURATIONS,
+        backfills: bool = False,
+        disturbance_days: float = 1.5,
     ) -> None:
+        self.disturbance_days = disturbance_days
+        self.has_backfills = backfills
         self.begin = begin
         self.durations = durations
         self.random = random.Random(seed)
@@ -186,7 +193,7 @@ class Simulation:
         self.ends: list[tuple[datetime, str, RunState]] = []  # when and how each live run ends, as a heap
         self.live: dict[str, Run] = {}
         self.stopped: set[str] = set()  # live runs that were asked to stop
-        self.launched: Counter[tuple[str, datetime | str, int]] = Counter()
+        self.launched: Counter[tuple[str, datetime | str, int, int]] = Counter()  # task, instant, series, attempt
         self.started_at: dict[tuple[str, datetime], datetime] = {}
         self.events: Counter[str] = Counter()  # number of each kind of disturbance
         self.crash_at: CrashPoint | None = None
@@ -341,6 +348,9 @@ class Simulation:
         view = self._state.scheduler_view(self.now, self._conditions())
         following = [*moments, *(end for end, _, _ in self.ends[:1])]
         following += [view.next_at] if view.next_at else []
+        backfills, live, _ = self._state.running_backfills()
+        _, retry_at = plan_backfills(backfills, live, self.now, self._conditions())
+        following += [retry_at] if retry_at else []
         self.now = max(min(following), self.now + _TICK)
 
     @contextlib.contextmanager
@@ -393,8 +403,8 @@ class Simulation:
                 self.store.is_killed = self.store.crash_at is CrashPoint.LAUNCHING
 
     def _launch(self, run: Run) -> None:
-        self.launched[run.task, run.scheduled_for or run.run_id, run.attempt] += 1
-        if run.scheduled_for is not None:
+        self.launched[run.task, run.scheduled_for or run.run_id, run.series, run.attempt] += 1
+        if run.scheduled_for is not None and run.series == 0:
             self.started_at.setdefault((run.task, run.scheduled_for), self.now)
             self.expected[run.task].started.add(run.scheduled_for)
         seconds = self.random.choice(self.durations)
@@ -432,7 +442,7 @@ class Simulation:
         for expected in self.expected.values():
             expected.advance(seen)
         for run in self._state.open_runs():  # a queued run will start, even if its instant is ahead again
-            if run.scheduled_for is not None:
+            if run.scheduled_for is not None and run.series == 0:
                 self.expected[run.task].started.add(run.scheduled_for)
         before = {task.slug: task for task in self._state.tasks()}
         await change
@@ -457,16 +467,19 @@ class Simulation:
                 continue
             expected.advance(seen)
             # The engine may have been killed just after later instants.
-            expected.due |= {run.scheduled_for for run in self.rows(slug) if run.scheduled_for} - expected.stale
+            rows = [run for run in self.rows(slug) if run.series == 0]
+            expected.due |= {run.scheduled_for for run in rows if run.scheduled_for} - expected.stale
             expected.undo_set_back()
 
     # ── disturbances ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _draw_disturbance_time(self) -> datetime:
-        return self.now + timedelta(seconds=self.random.expovariate(1 / (1.5 * 86400)))
+        return self.now + timedelta(days=self.random.expovariate(1 / self.disturbance_days))
 
     async def _disturb(self) -> None:
         kinds = [self._stop_and_start, self._crash_soon, self._crash_soon, self._suspend, self._set_clock]
+        if self.has_backfills:
+            kinds += [self._control_backfills] * 8 + [self._crash_soon] * 4
         await self.random.choice([*kinds, *[self._directive] * 5, self._run_manually])()
 
     async def _stop_and_start(self) -> None:
@@ -532,6 +545,33 @@ class Simulation:
             expected.schedule, expected.since = self._state.find(slug).schedule, self.now
             expected.former = None
 
+    async def _control_backfills(self) -> None:
+        """Create a backfill, or stop one, or resume it."""
+        known = self.store.read_now(lambda tx: tx.backfills.latest(1000))
+        running = {each.task: each for each in known if each.state is BackfillState.RUNNING}
+        stopped = [each for each in known if each.state is BackfillState.STOPPED and each.task not in running]
+        directive: p.Directive
+        if running and self.random.random() < 0.3:
+            chosen = self.random.choice(list(running.values()))
+            directive = p.StopBackfill(task=chosen.task, backfill=chosen.id)
+        elif stopped and self.random.random() < 0.5:
+            chosen = self.random.choice(stopped)
+            directive = p.ResumeBackfill(task=chosen.task, backfill=chosen.id)
+        else:
+            slug = self.random.choice(list(self.expected))
+            policy = self._state.find(slug).policy
+            begin = self.now - timedelta(days=self.random.randrange(1, 40))
+            directive = p.BackfillTask(
+                task=slug,
+                begin=begin.isoformat(),
+                end=(begin + timedelta(days=self.random.randrange(1, 40))).isoformat(),
+                parallel=self.random.choice([1, 2]) if policy.overlap == "allow" and policy.max_parallel != 1 else 1,
+                again=self.random.random() < 0.5,
+            )
+        with contextlib.suppress(UsageError, BackfillRunning):  # no instants in the range; a second one
+            await HANDLERS[type(directive)](self.context, directive)
+            self.events[directive.verb] += 1
+
     # ── previews ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _take_preview(self) -> None:
@@ -552,7 +592,9 @@ class Simulation:
         happened = {
             run.scheduled_for
             for run in self.rows(slug, 200)
-            if run.attempt == 1 and run.scheduled_for is not None and since < run.scheduled_for <= until
+            if (run.series, run.attempt) == (0, 1)
+            and run.scheduled_for is not None
+            and since < run.scheduled_for <= until
         } - self.known_ahead
         happened -= self.expected[slug].stale - previewed.keys()
         assert happened == previewed.keys(), (
@@ -575,7 +617,7 @@ class Simulation:
         assert max(self.launched.values(), default=0) <= 1, "an attempt was launched twice"
         total = 0
         for slug, expected in self.expected.items():
-            rows = [run for run in self.rows(slug) if run.scheduled_for is not None and run.attempt == 1]
+            rows = [run for run in self.rows(slug) if run.scheduled_for and (run.series, run.attempt) == (0, 1)]
             stale = expected.stale - expected.due
             rows = [run for run in rows if run.scheduled_for not in stale]
             instants = [run.scheduled_for for run in rows if run.scheduled_for is not None]
@@ -586,6 +628,34 @@ class Simulation:
             assert count == len(expected.due), f"{slug}: {len(expected.due)} instants were due, {count} have rows"
             total += count
         return total
+
+    def check_backfills(self) -> Counter[BackfillState]:
+        """Compare each backfill with its rows and with its schedule; return the number of backfills by state."""
+        assert max(self.launched.values(), default=0) <= 1, "an attempt was launched twice"
+        counts: Counter[BackfillState] = Counter()
+        for backfill in self.store.read_now(lambda tx: tx.backfills.latest(10**6)):
+            counts[backfill.state] += 1
+            own = [run for run in self.rows(backfill.task) if run.series == backfill.series]
+            instants = sorted(run.scheduled_for for run in own if run.scheduled_for and run.attempt == 1)
+            expected = [backfill.first]
+            while expected[-1] < backfill.last:
+                following = backfill.schedule.next_after(expected[-1])
+                assert following is not None
+                expected.append(following)
+            assert len(expected) == backfill.total
+            reached = [instant for instant in expected if backfill.next_at is None or instant < backfill.next_at]
+            assert len(set(instants)) == len(instants) == backfill.claimed, "an instant has two runs, or none"
+            assert set(instants) <= set(reached)
+            assert len(instants) + backfill.skipped == len(reached), "an instant is forgotten"
+            skipped = set(reached) - set(instants)
+            succeeded = {run.scheduled_for for run in self.rows(backfill.task) if run.state is RunState.SUCCEEDED}
+            assert skipped <= succeeded, "an instant was skipped that has not succeeded"
+            assert not (skipped and backfill.again)
+            last = {run.scheduled_for: run for run in sorted(own, key=lambda run: run.attempt)}
+            assert backfill.open == sum(run.state in OPEN for run in last.values())
+            assert backfill.succeeded == sum(run.state is RunState.SUCCEEDED for run in last.values())
+            assert (backfill.state is BackfillState.DONE) <= (backfill.next_at is None and backfill.open == 0)
+        return counts
 
     async def close(self) -> None:
         """End the engine, and close the database."""

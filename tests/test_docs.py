@@ -9,16 +9,23 @@ import select
 import subprocess
 import sys
 from dataclasses import fields
+from datetime import UTC, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from installation import TIMEOUT, Installation
 
+from keiji.parameters import convert_arguments, parameters_of, signature
 from keiji.policy import Policy
 from keiji.reasons import Code, Reason, render
-from keiji.schedule import EPOCH, Schedule
+from keiji.records import Run
+from keiji.run_context import run_variables
+from keiji.schedule import EPOCH, to_schedule
+from keiji.schedule.parse import parse_schedule
 from keiji.settings import template
-from keiji.states import TRANSITIONS, RunState
+from keiji.states import TRANSITIONS, RunState, Trigger
+from keiji_engine.builds.task_file import KEYS as TASK_FILE_KEYS
+from keiji_engine.builds.task_file import parse_task_file
 from keiji_engine.bus import protocol as p
 from keiji_tui.actions.action import Risk, key_label
 from keiji_tui.actions.catalog import ACTIONS
@@ -53,23 +60,72 @@ def test_protocol_page_names_every_message() -> None:
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:
-    schedules, policy = blocks("time.md", "python")
+    schedules, _, policy = blocks("time.md", "python")
     names: dict[str, object] = {}
     exec(policy, names)
     lines = schedules.splitlines()
     exec(lines[0], names)
     examples = [eval(line, names) for line in lines[2:]]
-    assert len(examples) == 10
-    assert all(isinstance(schedule, Schedule) for schedule in examples)
-    for schedule in examples:
+    assert len(examples) == 11
+    for schedule in map(to_schedule, examples):
         context = Policy().schedule_context(anchor=EPOCH, zone="Africa/Nairobi")
         assert schedule.with_context(context).next_after(EPOCH) is not None
+
+
+def test_event_examples_are_valid() -> None:
+    names: dict[str, object] = {}
+    first, *lines = blocks("time.md", "python")[1].splitlines()
+    exec(first, names)
+    examples = [to_schedule(eval(line, names)) for line in lines[1:]]
+    assert len(examples) == 4
+    assert all(example.events for example in examples)
+
+
+def test_texts_of_schedules_mean_what_the_table_says() -> None:
+    section = (DOCS / "time.md").read_text().partition("### As text")[2].partition("\n\n`keiji when`")[0]
+    rows = re.findall(r"^\| (`.*`) \| (.*) \|$", section, re.MULTILINE)
+    assert len(rows) > 10
+    for texts, expressions in rows:
+        forms = [parse_schedule(each).source_form() for each in re.findall("`(.+?)`", expressions)]
+        for number, text in enumerate(re.findall("`(.+?)`", texts)):
+            form = parse_schedule(text).source_form()
+            assert form in forms or (number > 0 and "…" in expressions), text
 
 
 def test_time_page_names_every_field_of_a_policy() -> None:
     text = (DOCS / "time.md").read_text()
     for field in fields(Policy):
         assert f"`{field.name}" in text, field.name
+
+
+def test_tasks_page_has_a_valid_task_file_with_every_key() -> None:
+    [example] = blocks("tasks.md", "toml")
+    task_file = parse_task_file(example)
+    assert task_file.argv[0] == "./backup.sh"
+    assert task_file.policy is not None
+    text = (DOCS / "tasks.md").read_text()
+    for key in TASK_FILE_KEYS:
+        assert f"| `{key}` |" in text or f"| `[{key}]` |" in text or f"`{key}`, `" in text or f"`, `{key}`" in text, key
+
+
+def test_tasks_page_names_every_variable_of_a_run_and_its_functions_work() -> None:
+    moment = EPOCH + timedelta(days=1)
+    run = Run(
+        run_id="1", task="a", trigger=Trigger.MANUAL, state=RunState.STARTING, created_at=moment, scheduled_for=moment,
+        covers=2, covers_from=EPOCH,
+    )  # fmt: skip
+    variables = run_variables(run, task="a", build=Path("/b"), params={"day": "x"}, zone=UTC)
+    text = (DOCS / "tasks.md").read_text()
+    assert set(re.findall(r"^\| `(KEIJI_\w+)` \|", text, re.MULTILINE)) == set(variables)
+    names: dict[str, Any] = {}
+    with_parameters, with_run = blocks("tasks.md", "python")
+    exec(with_parameters, names)
+    assert signature("function", parameters_of(names["function"])) == (
+        "function(day: date = 2026-11-01, dry_run: bool = False)"
+    )
+    names["function"](**convert_arguments(names["function"], {"day": "2026-11-02", "dry_run": "yes"}))
+    exec(with_run, names)
+    names["function"]()
 
 
 def modules(package: str) -> set[str]:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from keiji.schedule.event import Event
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -142,6 +145,26 @@ class Schedule(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """Return the schedule as plain JSON data; `from_dict` reverses it."""
+
+    @property
+    def has_instants(self) -> bool:
+        """Whether the schedule has due instants; False for an event."""
+        return True
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """The events that also trigger the task."""
+        return ()
+
+    @property
+    def anchored_step(self) -> timedelta:
+        """The shortest interval that is counted from the anchor of the context; zero if there is none."""
+        return timedelta()
+
+    @property
+    def anchored_period(self) -> timedelta:
+        """The time by which the anchor can be moved without a change to later instants; zero if it does not matter."""
+        return timedelta()
 
     def with_context(self, context: ScheduleContext) -> Self:
         """Return this schedule with another context."""

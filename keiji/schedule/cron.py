@@ -140,7 +140,7 @@ def _validate(expression: str) -> None:
     if expression.startswith("@") and expression.lower() not in NICKNAMES:
         reason = f"unknown nickname; expected one of {', '.join(NICKNAMES)}"
         if expression.lower() == "@reboot":
-            reason = "not supported: a reboot has no scheduled time"
+            reason = "use at_start: a reboot is an event, not a schedule"
         raise InvalidSchedule(f'cron("{expression}"): {reason}')
     fields = _cronsim_fields(expression)
     try:

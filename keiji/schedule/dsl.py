@@ -1,4 +1,6 @@
-"""The functions for task authors: ``every(10).seconds``, ``on.friday.at("10:00PM")``, ``cron("…")``, ``once("…")``."""
+"""The names for task authors: ``every(10).seconds``, ``on.friday.at("10:00PM")``, ``cron("…")``, ``once("…")``, and
+the events ``manual``, ``at_start`` and ``on_change("…")``.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ from typing import NoReturn
 
 from keiji.errors import InvalidSchedule
 from keiji.formats import quote
+from keiji.schedule.base import Schedule
 from keiji.schedule.cron import Cron
 from keiji.schedule.daytime import DAYS, GROUPS, DayTime
+from keiji.schedule.event import AtStart, Manual, OnChange
 from keiji.schedule.interval import UNITS, Interval, validate_interval
 from keiji.schedule.once import Once, parse_moment
+from keiji.schedule.several import combine
 
 
 def _reject_dunder(name: str) -> None:
@@ -153,6 +158,48 @@ def once(moment: str | datetime) -> Once:
         InvalidSchedule: ``moment`` is not a date and time.
     """
     return Once(parse_moment(moment, "once"))
+
+
+manual = Manual()
+at_start = AtStart()
+
+
+def on_change(pattern: str) -> OnChange:
+    """Return the event that files are created or changed: ``on_change("/data/in/*.csv")``.
+
+    Args:
+        pattern: an absolute path; ``*``, ``?``, ``[…]`` and ``**`` are wildcards. A folder stands for its files.
+
+    Raises:
+        InvalidSchedule: ``pattern`` is not such a path.
+    """
+    return OnChange(pattern)
+
+
+def to_schedule(value: object) -> Schedule:
+    """Return what a ``schedule()`` function returned as one schedule; it may be a list.
+
+    Raises:
+        InvalidSchedule: ``value`` is not a schedule, or not complete; the message continues "schedule() returned …".
+    """
+    if isinstance(value, list | tuple):
+        try:
+            return combine(map(to_schedule, value))
+        except InvalidSchedule as error:
+            raise InvalidSchedule(f"an invalid list: {error.message}", hint=error.hint) from error
+    if isinstance(value, every):
+        raise InvalidSchedule(
+            f"every({value.interval}) without a unit; use every({value.interval}).seconds, for example"
+        )
+    if isinstance(value, OnDays):
+        days = ".and_.".join(value.days)
+        raise InvalidSchedule(f'on.{days} without a time; use on.{days}.at("22:00"), for example')
+    if value is on_change:
+        raise InvalidSchedule('on_change without a path; use on_change("/data/in/*.csv"), for example')
+    if not isinstance(value, Schedule):
+        returned = "nothing" if value is None else quote(value)[:80]
+        raise InvalidSchedule(f"{returned}; return every(10).seconds, for example")
+    return value
 
 
 _TIME = re.compile(r"\s*(\d{1,2}):(\d{2})(?::(\d{2}))?\s*(?:([AaPp])\.?[Mm]\.?)?\s*", re.ASCII)

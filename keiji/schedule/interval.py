@@ -42,6 +42,14 @@ class Interval(Schedule):
         """The time between two occurrences."""
         return timedelta(seconds=self.interval * UNITS[self.units])
 
+    @property
+    def anchored_step(self) -> timedelta:
+        return self.step
+
+    @property
+    def anchored_period(self) -> timedelta:
+        return self.step
+
     def _occurrences_after(self, instant: datetime) -> Iterator[Occurrence]:
         anchor, step = self.context.anchor, self.step
         number = max((instant - anchor) // step, 0)

@@ -2,39 +2,46 @@
 
 Text from a form or a command line is untrusted data. It is parsed as a Python expression in which only the functions of
 `dsl` with literal arguments are allowed; anything else is rejected before anything is called. English text and crontab
-lines are handled by `natural`.
+lines are handled by `natural`. Several schedules are a list in Python, or texts separated by semicolons.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from keiji.errors import InvalidSchedule
+from keiji.formats import quote
 from keiji.schedule.base import Schedule
-from keiji.schedule.dsl import On, OnDays, cron, every, on, once
+from keiji.schedule.dsl import On, OnDays, at_start, cron, every, manual, on, on_change, once
 from keiji.schedule.interval import UNITS
-from keiji.schedule.natural import parse_natural
+from keiji.schedule.natural import correct, parse_natural
+from keiji.schedule.several import combine
 
 MAX_LENGTH = 500
 EXAMPLES = ("every(10).seconds", 'on.friday.at("22:00")', 'cron("*/5 9-17 * * mon-fri")', 'once("2027-01-01 00:00")')
+_TRIGGER_HINT = (
+    'write for example "every 10 minutes", "0 3 * * *", "manual", or a list: ["at start", "every day at 22:00"]'
+)
 _FIELDS = frozenset({"interval", "selected"})
 _HINT = f"for example: {', '.join(EXAMPLES[:2])}"
-_FUNCTIONS: dict[str, Callable[..., Any]] = {"every": every, "cron": cron, "once": once}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {"every": every, "cron": cron, "once": once, "on_change": on_change}
+_VALUES: dict[str, object] = {"on": on, "manual": manual, "at_start": at_start}
 _COMMON_TERMS = {
-    "minutely": "every minute",
-    "hourly": "every hour",
-    "daily": "every day at 00:00",
-    "weekly": "Sundays at 00:00",
     "fortnightly": "every 2 weeks",
     "biweekly": "every 2 weeks",
-    "monthly": "@monthly",
-    "yearly": "@yearly",
-    "annually": "@annually",
+    "nightly": "every day at 02:00",
+    "quarterly": "0 0 1 */3 *",
+    "reboot": "at start",
+    "boot": "at start",
+    "startup": "at start",
+    "never": "manual",
 }
+_PART = re.compile(r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^;])+""")  # up to a semicolon outside quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +51,37 @@ class _At:
     days: OnDays
 
 
+def parse_trigger(value: object) -> Schedule:
+    """Return the schedule or event that a value of a configuration file names.
+
+    Args:
+        value: one text as `parse_schedule` reads it, or a list of them.
+
+    Raises:
+        InvalidSchedule: ``value`` is neither; the message says which element of a list is wrong.
+    """
+    if isinstance(value, str):
+        return parse_schedule(value)
+    if not isinstance(value, list | tuple):
+        raise InvalidSchedule(f"expected text or a list of texts, not {quote(value)}", hint=_TRIGGER_HINT)
+    schedules = []
+    for number, each in enumerate(value, 1):
+        if not isinstance(each, str):
+            raise InvalidSchedule(
+                f"schedule {number} of {len(value)}: expected text, not {quote(each)}", hint=_TRIGGER_HINT
+            )
+        try:
+            schedules.append(parse_schedule(each))
+        except InvalidSchedule as error:
+            message = f"schedule {number} of {len(value)}: {error.message}" if len(value) > 1 else error.message
+            raise InvalidSchedule(message, hint=error.hint) from error
+    return combine(schedules)
+
+
 def parse_schedule(text: str) -> Schedule:
     """Return the schedule in ``text``: an expression as in schedule.py, plain English, or a crontab line.
+
+    Several of them are separated by semicolons, or are a list in Python.
 
     Raises:
         InvalidSchedule: ``text`` is not a valid schedule; the message is the same as for a schedule.py.
@@ -55,9 +91,14 @@ def parse_schedule(text: str) -> Schedule:
         raise InvalidSchedule("the schedule is empty", hint=_HINT)
     if len(text) > MAX_LENGTH:
         raise InvalidSchedule(f"the schedule has {len(text)} characters; at most {MAX_LENGTH} are allowed")
+    parts = [part for part in map(str.strip, _PART.findall(text)) if part]
+    if len(parts) > 1:
+        return combine(map(parse_schedule, parts))
     natural = parse_natural(text)
-    if natural is not None:
-        return natural
+    return natural if natural is not None else _parse_expression(text)
+
+
+def _parse_expression(text: str) -> Schedule:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # syntax warnings would be printed over the terminal interface
@@ -65,10 +106,23 @@ def parse_schedule(text: str) -> Schedule:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise InvalidSchedule(f"{_shorten(text)!r} is not a valid schedule: {reason}", hint=_HINT) from error
-    value = _evaluate(tree.body)
+    if isinstance(tree.body, ast.List | ast.Tuple):
+        return combine(map(_element, tree.body.elts))
+    return _complete(tree.body)
+
+
+def _element(node: ast.expr) -> Schedule:
+    """Return the schedule that an element of a list is; it may also be text."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return parse_schedule(node.value)
+    return _complete(node)
+
+
+def _complete(node: ast.expr) -> Schedule:
+    value = _evaluate(node)
     if isinstance(value, Schedule):
         return value
-    raise InvalidSchedule(_explain_incomplete(value, _source(tree)), hint=_HINT)
+    raise InvalidSchedule(_explain_incomplete(value, _source(node)), hint=_HINT)
 
 
 def _explain_incomplete(value: object, source: str) -> str:
@@ -92,15 +146,16 @@ def _evaluate(node: ast.expr) -> object:
 
 
 def _name(name: str) -> object:
-    if name == "on":
-        return on
+    if name in _VALUES:
+        return _VALUES[name]
     if name in _FUNCTIONS:
         raise InvalidSchedule(f"{name}: missing argument in parentheses", hint=_HINT)
     import difflib  # only needed for an invalid schedule
 
-    matches = difflib.get_close_matches(name, _FUNCTIONS, n=1)
-    suggestion = _COMMON_TERMS.get(name.lower(), matches[0] if matches else "")
-    advice = f"did you mean {suggestion!r}?" if suggestion else "expected every, on, cron or once"
+    matches = difflib.get_close_matches(name, (*_FUNCTIONS, "manual", "at_start"), n=1)
+    suggestion = _COMMON_TERMS.get(name.lower()) or correct(name) or (matches[0] if matches else "")
+    names = ", ".join((*_VALUES, *_FUNCTIONS))
+    advice = f"did you mean {suggestion!r}?" if suggestion else f"expected one of {names}"
     raise InvalidSchedule(f"unknown schedule {_shorten(name)!r}; {advice}", hint=_HINT)
 
 

@@ -9,8 +9,10 @@ from keiji.errors import InvalidSchedule
 from keiji.schedule.base import Schedule, ScheduleContext
 from keiji.schedule.cron import Cron
 from keiji.schedule.daytime import DayTime
+from keiji.schedule.event import AtStart, Manual, OnChange
 from keiji.schedule.interval import Interval
 from keiji.schedule.once import Once
+from keiji.schedule.several import Several
 
 
 def from_dict(data: dict[str, Any]) -> Schedule:
@@ -32,6 +34,13 @@ def from_dict(data: dict[str, Any]) -> Schedule:
             return Cron(data["expression"], context=context)
         if data["type"] == Once.type:
             return Once(datetime.fromisoformat(data["moment"]), context=context)
+        if data["type"] == Several.type:
+            return Several(tuple(map(from_dict, data["schedules"])), context=context)
+        if data["type"] == OnChange.type:
+            return OnChange(data["pattern"], context=context)
+        for event in (Manual, AtStart):
+            if data["type"] == event.type:
+                return event(context=context)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidSchedule(f"stored schedule {data!r} is invalid: {error}") from error
     raise InvalidSchedule(f"stored schedule {data!r} has a type that this version does not know")

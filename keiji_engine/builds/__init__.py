@@ -5,6 +5,7 @@ from keiji_engine.builds.collect import collect_garbage, collect_unheld, hold_bu
 from keiji_engine.builds.environment import child_environment, read_env
 from keiji_engine.builds.snapshot import changed_paths, hash_sources
 from keiji_engine.builds.switch import activate
+from keiji_engine.builds.task_file import read_details, read_task_file
 from keiji_engine.builds.template import create_task_folder
 from keiji_engine.builds.validate import check_syntax
 
@@ -21,5 +22,7 @@ __all__ = [
     "hash_sources",
     "hold_builds",
     "load_build",
+    "read_details",
     "read_env",
+    "read_task_file",
 ]

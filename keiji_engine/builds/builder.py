@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -24,17 +25,19 @@ from zoneinfo import ZoneInfo
 from keiji.errors import BuildFailed, KeijiError
 from keiji.formats import format_moment
 from keiji.policy import Policy
-from keiji.records import Build
-from keiji.schedule import Once, from_dict
-from keiji_engine.builds import build_store, snapshot
+from keiji.records import Build, Execution, TaskKind
+from keiji.schedule import Once, Schedule, Several, from_dict
+from keiji_engine.builds import build_store, command, snapshot
 from keiji_engine.builds.environment import child_environment
-from keiji_engine.builds.validate import PYTHON_OPTIONS, TIMEOUT, ValidationResult, validate
+from keiji_engine.builds.task_file import FILE as TASK_FILE
+from keiji_engine.builds.task_file import TaskFile, read_task_file
+from keiji_engine.builds.validate import PYTHON_OPTIONS, TIMEOUT, Parts, ValidationResult, validate
 
 MANIFEST_FORMAT = 2
 ENTRY = "entry.py"
 _ENTRY = Path(__file__).with_name(ENTRY)
 _MANIFEST = "manifest.json"
-_REQUIRED_FILES = ("function.py", "schedule.py")
+_FUNCTION, _SCHEDULE = "function.py", "schedule.py"
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -90,68 +93,171 @@ async def _build(
     inherited: Mapping[str, str],
     timeout: float,
 ) -> tuple[Build, list[datetime]]:
-    try:
-        environment = child_environment(source, inherited, {"KEIJI_TASK": source.name})
-    except KeijiError as error:
-        raise BuildFailed(str(error)) from error
     with build_store.staging_folder(builds) as staging:
         staged, scratch = staging / "build", staging / "scratch"
         for folder in (staged, scratch):
             folder.mkdir()
         files = await _run_in_thread(snapshot.copy_sources, source, staged / "src")
-        for name in _REQUIRED_FILES:
-            if name not in files:
-                hint = f"a task needs {' and '.join(_REQUIRED_FILES)}"
-                raise BuildFailed(f"{name}: the file is missing in {source}", hint=hint)
-        interpreter = await _run_in_thread(_describe_interpreter, python)
-        entry = _ENTRY.read_text(encoding="utf-8")
+        try:
+            task_file = await _run_in_thread(read_task_file, staged / "src") or TaskFile()
+            variables = {"KEIJI_TASK": source.name}
+            environment = child_environment(source, inherited, variables, defaults=task_file.env)
+        except KeijiError as error:
+            raise BuildFailed(error.message, hint=error.hint) from error
+        parts = _parts_of(task_file, files, source)
+        if task_file.kind is TaskKind.PYTHON:
+            interpreter = await _run_in_thread(_describe_interpreter, python)
+            entry = _ENTRY.read_text(encoding="utf-8")
+            argv: tuple[str, ...] = (python, *PYTHON_OPTIONS, "-u", ENTRY, "--run")
+        else:
+            interpreter, entry, argv = python, "", task_file.argv
         target = builds / snapshot.build_hash(files, interpreter, entry)
         existing = await _run_in_thread(_find_reusable, target)
-        result = await validate(
-            python,
-            (target if existing else staged) / "src",
-            scratch=scratch,
-            environment=environment,
-            is_new=not existing,
-            timeout=timeout,
-        )
-        upcoming = _upcoming(result, now, zone)
+        sources = (target if existing else staged) / "src"
+        if parts.function or parts.schedule_file:
+            result = await validate(
+                python,
+                sources,
+                scratch=scratch,
+                environment=environment,
+                is_new=not existing,
+                timeout=timeout,
+                parts=parts,
+            )
+        else:
+            result = ValidationResult()
+            await _run_in_thread(_make_read_only, staged / "src")
+        schedule = task_file.schedule or result.schedule
+        assert schedule is not None, "the validation has found a schedule, or rejected the sources"
+        policy = task_file.policy or result.policy or Policy()
+        location = task_file.at("schedule") if task_file.schedule else _in_schedule_file(result.line)
+        upcoming = _upcoming(schedule, policy, now, zone, location)
         built = Build(
             hash=target.name,
-            command=(python, *PYTHON_OPTIONS, "-u", ENTRY, "--run"),
+            command=argv,
             files=files,
-            schedule=result.schedule,
-            policy=result.policy,
+            schedule=schedule,
+            policy=policy,
             import_seconds=result.import_seconds,
             created_at=existing.created_at if existing else now,
+            execution=await _run_in_thread(_execution_of, task_file, result, sources, environment),
         )
         if not existing:
-            await _run_in_thread(_publish, staged, target, built, interpreter, entry)
+            await _run_in_thread(_publish, staged, target, built, interpreter, entry, python=python)
     return built, upcoming
 
 
-def _upcoming(result: ValidationResult, now: datetime, zone: str) -> list[datetime]:
-    """Return the next five instants. Raises BuildFailed if there are none, since the task would never run."""
-    schedule = result.schedule.with_context(result.policy.schedule_context(anchor=now, zone=zone))
-    instants = list(islice(schedule.upcoming(now), 5))
-    if not instants:
-        location = f"schedule.py, line {result.line}" if result.line else "schedule.py"
-        if isinstance(schedule, Once):
-            reason = f"is in the past (it is now {format_moment(now, ZoneInfo(schedule.context.zone))})"
+def _parts_of(task_file: TaskFile, files: Collection[str], source: Path) -> Parts:
+    """Return what there is to validate. Raises BuildFailed if a file is missing."""
+    is_python = task_file.kind is TaskKind.PYTHON
+    if is_python and _FUNCTION not in files:
+        hint = f"a task needs {_FUNCTION}, or command or shell in {TASK_FILE}"
+        raise BuildFailed(f"{_FUNCTION}: the file is missing in {source}", hint=hint)
+    if task_file.schedule is None and _SCHEDULE not in files:
+        if not is_python:
+            hint = 'for example schedule = "0 3 * * *"'
+            raise BuildFailed(f"{TASK_FILE}: schedule is missing", hint=hint)
+        hint = f"a task needs {_SCHEDULE}, or schedule in {TASK_FILE}"
+        raise BuildFailed(f"{_SCHEDULE}: the file is missing in {source}", hint=hint)
+    policy = task_file.lines.get("policy") if task_file.policy is not None else None
+    schedule = task_file.lines.get("schedule")
+    return Parts(function=is_python, schedule_file=_SCHEDULE in files, schedule=schedule, policy=policy)
+
+
+def _execution_of(
+    task_file: TaskFile, result: ValidationResult, sources: Path, environment: Mapping[str, str]
+) -> Execution:
+    """Return how the build is executed. Raises BuildFailed if its program or its working folder does not exist."""
+    execution = Execution(
+        kind=task_file.kind,
+        cwd=task_file.cwd,
+        stdin=task_file.stdin,
+        ok_exit_codes=task_file.ok_exit_codes,
+        env=task_file.env,
+        parameters=task_file.parameters or result.parameters,
+        tags=task_file.tags,
+    )
+    cwd = command.working_folder(execution, sources, environment)
+    if execution.cwd and not cwd.is_dir():
+        reason = "is not a folder" if cwd.exists() else "does not exist"
+        raise BuildFailed(f"{task_file.at('cwd')}: {cwd} {reason}")
+    if task_file.kind is TaskKind.PYTHON:
+        return execution
+    is_shell = task_file.kind is TaskKind.SHELL
+    key = "command" if not is_shell else "shell_program" if "shell_program" in task_file.lines else "shell"
+    argv = task_file.argv
+    if not is_shell:
+        argv = command.insert_parameters(argv, execution.parameters, command.all_values(execution.parameters, {}))
+    program = argv[0]
+    if "/" in program and not program.startswith(("/", "./")) and not execution.cwd:
+        hint = f"for a program in the task's folder, write ./{program}; or set cwd"
+        raise BuildFailed(
+            f"{task_file.at(key)}: {program} is relative to the working folder, which is empty", hint=hint
+        )
+    try:
+        found = command.find_program(program, sources, cwd, environment)
+    except command.ProgramNotFound as error:
+        raise BuildFailed(f"{task_file.at(key)}: {error.message}", hint=error.hint) from error
+    return replace(execution, program=program if program.startswith("./") else str(found))
+
+
+def _make_read_only(sources: Path) -> None:
+    for folder, _, _ in os.walk(sources):
+        os.chmod(folder, 0o555)
+
+
+def _in_schedule_file(line: int | None) -> str:
+    return f"{_SCHEDULE}, line {line}" if line else _SCHEDULE
+
+
+def _upcoming(schedule: Schedule, policy: Policy, now: datetime, zone: str, location: str) -> list[datetime]:
+    """Return the next five instants. Raises BuildFailed if a schedule has none, since it would never be due.
+
+    Args:
+        location: where the schedule is set.
+    """
+    schedule = schedule.with_context(policy.schedule_context(anchor=now, zone=zone))
+    for each in schedule.schedules if isinstance(schedule, Several) else (schedule,):
+        if not each.has_instants or each.next_after(now) is not None:
+            continue
+        if isinstance(each, Once):
+            reason = f"is in the past (it is now {format_moment(now, ZoneInfo(each.context.zone))})"
         else:
-            reason = "is never due" + (" between not_before and until" if result.policy.until else "")
-        raise BuildFailed(f"{location}: {schedule.source_form()} {reason}, so the task would never run")
-    return instants
+            reason = "is never due" + (" between not_before and until" if policy.until else "")
+        raise BuildFailed(f"{location}: {each.source_form()} {reason}, so the task would never run")
+    return list(islice(schedule.upcoming(now), 5))
 
 
 def command_of(build: Build, builds: Path) -> tuple[str, ...]:
-    """Return argv that runs a build in the folder of builds, wherever that folder was when the build was created."""
+    """Return argv that runs the build of a Python task in the folder of builds.
+
+    That folder may have moved since the build was created.
+    """
     *interpreter, _, argument = build.command
     return (*interpreter, str(builds / build.hash / ENTRY), argument)
 
 
 def load_build(folder: Path) -> Build:
     """Load the build in ``folder``. Raises BuildFailed if it is missing, or any of its files was modified."""
+    build, artifacts = _read_manifest(folder)
+    try:
+        files = snapshot.hash_sources(folder / "src")
+        modified = snapshot.changed_paths(build.files, files)
+        modified += snapshot.changed_paths(artifacts, _artifacts(folder, files))
+    except OSError as error:
+        raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
+    if modified:
+        raise BuildFailed(f"the build {folder.name} was modified: {', '.join(modified)}")
+    return build
+
+
+def read_manifest(folder: Path) -> Build:
+    """Return the build that the manifest in ``folder`` describes. Raises BuildFailed if it cannot be read."""
+    return _read_manifest(folder)[0]
+
+
+def _read_manifest(folder: Path) -> tuple[Build, dict[str, str]]:
+    """Return a build, and the hashes of its files other than the sources. Raises BuildFailed."""
     try:
         data = json.loads((folder / _MANIFEST).read_bytes())
         artifacts = dict(data["artifacts"])
@@ -163,18 +269,11 @@ def load_build(folder: Path) -> Build:
             policy=Policy.from_dict(data["policy"]),
             import_seconds=data["import_seconds"],
             created_at=datetime.fromisoformat(data["created_at"]),
+            execution=Execution.from_dict(data.get("execution", {})),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
-    try:
-        files = snapshot.hash_sources(folder / "src")
-        modified = snapshot.changed_paths(build.files, files)
-        modified += snapshot.changed_paths(artifacts, _artifacts(folder, files))
-    except OSError as error:
-        raise BuildFailed(f"the build {folder.name} cannot be read: {error}") from error
-    if modified:
-        raise BuildFailed(f"the build {folder.name} was modified: {', '.join(modified)}")
-    return build
+    return build, artifacts
 
 
 def _artifacts(folder: Path, files: Collection[str]) -> dict[str, str]:
@@ -195,14 +294,20 @@ def _find_reusable(target: Path) -> Build | None:
     return existing
 
 
-def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: str) -> None:
-    """Add the entry script, the start script and the manifest to the staged sources, and move the build into place."""
+def _publish(staged: Path, target: Path, build: Build, interpreter: str, entry: str, *, python: str) -> None:
+    """Add the entry script, the start script and the manifest to the staged sources, and move the build into place.
+
+    Args:
+        entry: "" for a command task, which needs none.
+        python: the interpreter that the start script uses.
+    """
     modified = snapshot.changed_paths(build.files, snapshot.hash_sources(staged / "src"))
     if modified:
         hint = "builds are read-only; write to the working folder of the run instead"
         raise BuildFailed(f"importing the task modified its own files: {', '.join(modified)}", hint=hint)
-    _write(staged / ENTRY, entry, 0o444)
-    _write(staged / "task", _start_script(build.command[0]), 0o555)
+    if entry:
+        _write(staged / ENTRY, entry, 0o444)
+    _write(staged / "task", _start_script(python), 0o555)
     manifest = _manifest(build, interpreter, _artifacts(staged, build.files))
     _write(staged / _MANIFEST, json.dumps(manifest, indent=2) + "\n", 0o444)
     if build_store.publish(staged, target):
@@ -231,13 +336,14 @@ def _manifest(build: Build, interpreter: str, artifacts: Mapping[str, str]) -> d
         "policy": build.policy.to_dict(),
         "import_seconds": build.import_seconds,
         "created_at": build.created_at.isoformat(),
+        "execution": build.execution.to_dict(),
     }
 
 
 def _start_script(python: str) -> str:
     return f"""\
 #!/bin/sh
-# Runs this build manually: --run calls the function, --schedule shows when it is due.
+# Runs this build manually: --run runs the task, --schedule shows when it is due.
 exec {shlex.quote(python)} -I -B -X utf8 -m keiji_engine.builds.run_build "$0" "$@"
 """
 

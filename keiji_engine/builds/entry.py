@@ -7,11 +7,14 @@ Every build contains a copy of this file. It imports as little as possible, beca
 import os
 import sys
 
-USAGE = "usage: {program} --run (call the function) or {program} --schedule (show when it is due)"
+USAGE = "usage: {program} --run [NAME=VALUE…] (run the task) or {program} --schedule (show when it is due)"
+PARAMETERS_VARIABLE = "KEIJI_PARAMS"
 
 
 def run(source: str) -> int:
     """Call ``function()`` of ``function.py`` in ``source`` and return the exit code.
+
+    The parameters in ``KEIJI_PARAMS``, if any, become its keyword arguments; one that is invalid gives exit code 2.
 
     An awaitable that the function returns is awaited. An integer that it returns (or that the awaitable gives) is the
     exit code, as with `sys.exit`: modulo 256, except that only 0 gives 0. An exception, returned or raised, gives exit
@@ -21,10 +24,12 @@ def run(source: str) -> int:
     argument. ``KeyboardInterrupt`` propagates, so that Python ends the process by SIGINT.
     """
     report_fd = _report_fd()
+    arguments_of = _read_parameters()  # type: ignore[no-untyped-call]
     sys.path.insert(0, source)
     sys.argv = [os.path.join(source, "function.py")]  # noqa: PTH118 - importing pathlib takes a third of the start-up time
     try:
-        result = __import__("function").function()
+        function = __import__("function").function
+        result = function(**arguments_of(function)) if arguments_of is not None else function()
         if _is_awaitable(result):
             result = _await(result)
     except KeyboardInterrupt:
@@ -49,6 +54,27 @@ def run(source: str) -> int:
         return _exit_code(result.__index__())
     except Exception:  # noqa: BLE001 - it is no integer; other types may define any attribute
         return 0
+
+
+def _read_parameters():  # type: ignore[no-untyped-def]  # importing the type would cost start-up time
+    """Return a function that gives the keyword arguments of a function; None if the run has no parameters."""
+    text = os.environ.get(PARAMETERS_VARIABLE, "{}")
+    if text == "{}":
+        return None
+    import json
+
+    from keiji.parameters import convert_arguments  # before the sources are on the path, which could shadow it
+
+    values = {name: str(value) for name, value in json.loads(text).items()}
+
+    def arguments_of(function):  # type: ignore[no-untyped-def]
+        try:
+            return convert_arguments(function, values)
+        except ValueError as error:
+            print(f"function(): {error}", file=sys.stderr)  # noqa: T201
+            sys.exit(2)
+
+    return arguments_of
 
 
 def _exit_code(number: int) -> int:
@@ -181,22 +207,31 @@ def show_schedule(source: str) -> int:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
+    from keiji.errors import KeijiError
     from keiji.policy import Policy
     from keiji.schedule import from_dict
+    from keiji_engine.builds.task_file import TaskFile, read_task_file
     from keiji_engine.builds.validate_child import InvalidSources, Validator
 
     zone = _zone(source)
     sys.path.insert(0, source)
     validator = Validator(Path(source))
     try:
-        module, _ = validator.import_module("schedule")
-        data, _ = validator.evaluate_schedule(module)
-        policy = Policy.from_dict(validator.read_policy(module))
-    except InvalidSources as error:
+        task_file = read_task_file(Path(source)) or TaskFile()
+        schedule, policy = task_file.schedule, task_file.policy
+        if schedule is None or Path(source, "schedule.py").exists():
+            module, _ = validator.import_module("schedule")
+            validator.reject_second(module, "schedule", task_file.lines.get("schedule"))
+            validator.reject_second(module, "policy", task_file.lines.get("policy"))
+            if schedule is None:
+                schedule = from_dict(validator.evaluate_schedule(module)[0])
+            if policy is None:
+                policy = Policy.from_dict(validator.read_policy(module) or {})
+    except (InvalidSources, KeijiError) as error:
         _print_error(str(error))
         return 1
     now = datetime.now(UTC)
-    schedule = from_dict(data).with_context(policy.schedule_context(anchor=now, zone=zone))
+    schedule = schedule.with_context((policy or Policy()).schedule_context(anchor=now, zone=zone))
     print(schedule.describe())  # noqa: T201
     for due in islice(schedule.preview(now), 5):
         shown = due.at.astimezone(ZoneInfo(schedule.context.zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
@@ -227,7 +262,11 @@ def main(source: str, arguments: list[str], program: str) -> int:
     Args:
         program: what the user has typed before the arguments, for the usage message.
     """
-    if arguments == ["--run"]:
+    if arguments[:1] == ["--run"] and all("=" in word[1:] for word in arguments[1:]):
+        if arguments[1:]:
+            import json
+
+            os.environ[PARAMETERS_VARIABLE] = json.dumps(dict(word.split("=", 1) for word in arguments[1:]))
         return run(source)
     if arguments == ["--schedule"]:
         return show_schedule(source)

@@ -1,4 +1,4 @@
-"""The environment of a run: a few of the engine's variables plus the task's own ``.env``.
+"""The environment of a run: a few of the engine's variables plus those of ``task.toml`` and of ``.env``.
 
 The ``.env`` is read when a run starts, so editing it requires no rebuild. Its values may be secrets: no message
 contains one.
@@ -112,21 +112,32 @@ def quote(value: str) -> str:
     return '"' + "".join(escapes.get(character, character) for character in value) + '"'
 
 
-def child_environment(folder: Path, inherited: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+def child_environment(
+    folder: Path,
+    inherited: Mapping[str, str],
+    extra: Mapping[str, str],
+    *,
+    defaults: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Return the complete environment of a run.
 
     Args:
         folder: the task's folder; its ``.env`` is read now.
         inherited: the engine's environment; only a few of its variables are passed on.
         extra: variables set by keiji, such as ``KEIJI_RUN_ID``; they override all others.
+        defaults: the variables in task.toml; those of ``.env`` override them.
+        overrides: the variables of this run only; they override those of ``.env``.
 
     Raises:
         KeijiError: the ``.env`` cannot be read.
     """
     passed_on = {key: value for key, value in inherited.items() if key in _INHERITED or key.startswith("LC_")}
+    own = dict(defaults or {})
+    _check_size(own, f"{folder.name}/task.toml")
     values = read_env(folder)
     _check_size(values, f"{folder.name}/.env")
-    return passed_on | values | dict(extra)
+    return passed_on | own | values | dict(overrides or {}) | dict(extra)
 
 
 def _check_size(values: Mapping[str, str], origin: str) -> None:

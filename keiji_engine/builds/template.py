@@ -5,22 +5,41 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
 from keiji.errors import KeijiError, TaskExists
 from keiji_engine.builds.environment import quote, read_env
+from keiji_engine.builds.task_file import FILE as TASK_FILE
+from keiji_engine.builds.task_file import format_task_file
 
 _SCHEDULE = re.compile(r"^    return .+$", re.MULTILINE)  # the first match is the active schedule, others are comments
+_DETAILS = ("NAME", "DESCRIPTION")  # they are in task.toml; earlier versions kept them in .env
 SOURCES = ("function.py", "schedule.py", "main.py")
 
 
-def create_task_folder(target: Path, name: str, description: str, *, schedule: str = "", force: bool = False) -> None:
+def create_task_folder(
+    target: Path,
+    name: str,
+    description: str,
+    *,
+    schedule: str = "",
+    tags: Sequence[str] = (),
+    command: Sequence[str] = (),
+    shell: str = "",
+    cwd: str = "",
+    force: bool = False,
+) -> None:
     """Create the folder ``target`` of a new task.
 
     Args:
-        schedule: source code of its schedule, as returned by `Schedule.source_form`; "" for that of the template.
+        schedule: for a Python task, the source code of its schedule, as returned by `Schedule.source_form`, or "" for
+            that of the template; for a command task, the schedule as it was entered.
+        command: argv of a command task; empty for others.
+        shell: the line of a command task that a shell executes; "" for others.
+        cwd: working folder of a command; "" for the task's own.
         force: overwrite existing files of the template; other files, and other values in ``.env``, are kept.
 
     Raises:
@@ -32,29 +51,37 @@ def create_task_folder(target: Path, name: str, description: str, *, schedule: s
         if not is_empty and not force:
             raise TaskExists(f"{target} already exists", hint="--force replaces its sources with the template")
         other_values = read_env(target) if target.is_dir() else {}
+        is_command = bool(command or shell)
+        contents = {} if is_command else _template(schedule)
+        contents[TASK_FILE] = format_task_file(
+            name=name,
+            description=description,
+            tags=tags,
+            command=command,
+            shell=shell,
+            schedule=schedule if is_command else "",
+            cwd=cwd,
+        )
+        contents[".env"] = _env(other_values)
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_files(target, _contents(name, description, schedule, other_values))
+        _write_files(target, contents)
     except OSError as error:
         raise KeijiError(f"{target} cannot be written: {error.strerror or error}") from error
 
 
-def _contents(name: str, description: str, schedule: str, other_values: dict[str, str]) -> dict[str, str]:
+def _template(schedule: str) -> dict[str, str]:
+    """Return the sources of a Python task, by file."""
     template = files("task_template")
     contents = {file: template.joinpath(file).read_text(encoding="utf-8") for file in SOURCES}
     if schedule:
         contents["schedule.py"] = _SCHEDULE.sub(lambda _: f"    return {schedule}", contents["schedule.py"], count=1)
-    return contents | {".env": _env(name, description, other_values)}
+    return contents
 
 
-def _env(name: str, description: str, other_values: dict[str, str]) -> str:
+def _env(other_values: dict[str, str]) -> str:
     text = files("task_template").joinpath(".env").read_text(encoding="utf-8")
-    own_values = {"NAME": name, "DESCRIPTION": description}
-    lines = []
-    for line in text.splitlines():
-        key = line.partition("=")[0]
-        lines.append(f"{key}={quote(own_values[key])}" if key in own_values else line)
-    lines += [f"{key}={quote(value)}" for key, value in other_values.items() if key not in own_values]
-    return "\n".join(lines) + "\n"
+    kept = {key: value for key, value in other_values.items() if key not in _DETAILS}
+    return text + "".join(f"{key}={quote(value)}\n" for key, value in kept.items())
 
 
 def _write_files(target: Path, contents: dict[str, str]) -> None:

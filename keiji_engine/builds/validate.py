@@ -11,12 +11,13 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from keiji.errors import BuildFailed
 from keiji.formats import format_duration
+from keiji.parameters import Parameter
 from keiji.policy import Policy
 from keiji.schedule import Schedule, from_dict
 
@@ -37,15 +38,34 @@ class ValidationResult:
     """The result of validating valid sources.
 
     Args:
-        schedule: without anchor and zone.
+        schedule: without anchor and zone; None if schedule.py has none.
+        policy: None if schedule.py has none.
         import_seconds: how long the import of ``function.py`` took.
         line: line in ``schedule.py`` at which ``schedule()`` starts, if known.
+        parameters: those of ``function()``.
     """
 
-    schedule: Schedule
-    policy: Policy
-    import_seconds: float
-    line: int | None
+    schedule: Schedule | None = None
+    policy: Policy | None = None
+    import_seconds: float = 0.0
+    line: int | None = None
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What there is to validate.
+
+    Args:
+        function: whether the task has a function.py to run.
+        schedule_file: whether there is a schedule.py.
+        schedule, policy: the line of task.toml on which they are set; None if they are not.
+    """
+
+    function: bool
+    schedule_file: bool
+    schedule: int | None = None
+    policy: int | None = None
 
 
 async def validate(
@@ -56,6 +76,7 @@ async def validate(
     environment: Mapping[str, str],
     is_new: bool,
     timeout: float,
+    parts: Parts,
 ) -> ValidationResult:
     """Validate the sources in ``source``, and compile them if the build ``is_new``. Never calls ``function()``.
 
@@ -69,7 +90,8 @@ async def validate(
         BuildFailed: the sources are invalid. The first line of the message has file, line and reason.
     """
     with tempfile.TemporaryFile() as report, tempfile.TemporaryFile() as crash, tempfile.TemporaryFile() as output:
-        options = (str(report.fileno()), str(crash.fileno()), str(timeout), "new" if is_new else "existing")
+        state = "new" if is_new else "existing"
+        options = (str(report.fileno()), str(crash.fileno()), str(timeout), state, json.dumps(asdict(parts)))
         command = (python, *PYTHON_OPTIONS, str(VALIDATE_CHILD), str(source), *options)
         try:
             process = subprocess.Popen(  # noqa: ASYNC220 - returns as soon as the program is started
@@ -120,8 +142,14 @@ def _read_text(file: IO[bytes]) -> str:
 
 
 def _result(passed: dict[str, Any]) -> ValidationResult:
-    policy = Policy.from_dict(passed["policy"])
-    return ValidationResult(from_dict(passed["schedule"]), policy, passed["import_seconds"], passed["line"])
+    schedule, policy = passed["schedule"], passed["policy"]
+    return ValidationResult(
+        schedule=None if schedule is None else from_dict(schedule),
+        policy=None if policy is None else Policy.from_dict(policy),
+        import_seconds=passed["import_seconds"],
+        line=passed["line"],
+        parameters=tuple(map(Parameter.from_dict, passed["parameters"])),
+    )
 
 
 def _author_location(trace: str, source: Path) -> str:

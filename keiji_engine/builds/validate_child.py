@@ -7,6 +7,7 @@ output of the sources cannot be mistaken for a report: ``{"stage": …}`` before
 
 from __future__ import annotations
 
+import ast
 import faulthandler
 import inspect
 import json
@@ -120,7 +121,7 @@ class Validator:
     def evaluate_schedule(self, module: ModuleType) -> tuple[dict[str, Any], int | None]:
         """Call ``schedule()``; return the schedule as data and the line at which ``schedule()`` starts."""
         from keiji.errors import InvalidSchedule
-        from keiji.schedule import OnDays, Schedule, every, from_dict
+        from keiji.schedule import from_dict, to_schedule
 
         function = self.require_function(module, "schedule", "def schedule(): return every(10).seconds")
         line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
@@ -130,18 +131,11 @@ class Validator:
             raise error_at("schedule.py", self.author_line(error), "schedule() raised SystemExit") from error
         except BaseException as error:
             raise self.error_in_sources(error, "schedule.py") from error
-        if isinstance(value, every):
-            returned = f"every({value.interval}) without a unit; use every({value.interval}).seconds, for example"
-            raise error_at("schedule.py", line, f"schedule() returned {returned}")
-        if isinstance(value, OnDays):
-            days = ".and_.".join(value.days)
-            returned = f'on.{days} without a time; use on.{days}.at("22:00"), for example'
-            raise error_at("schedule.py", line, f"schedule() returned {returned}")
-        if not isinstance(value, Schedule):
-            returned = "nothing" if value is None else repr(value)[:80]
-            reason = f"schedule() returned {returned}; return every(10).seconds, for example"
-            raise error_at("schedule.py", line, reason)
-        data = value.to_dict()
+        try:
+            schedule = to_schedule(value)
+        except InvalidSchedule as error:
+            raise error_at("schedule.py", line, f"schedule() returned {error}") from error
+        data = schedule.to_dict()
         try:
             stored = from_dict(data)
         except InvalidSchedule as error:
@@ -149,16 +143,24 @@ class Validator:
             raise error_at("schedule.py", line, reason) from error
         return stored.to_dict(), line
 
-    def read_policy(self, module: ModuleType) -> dict[str, Any]:
-        """Return the ``policy`` of ``schedule.py`` as data, or the default policy if there is none."""
+    def read_policy(self, module: ModuleType) -> dict[str, Any] | None:
+        """Return the ``policy`` of ``schedule.py`` as data, or None if there is none."""
         from keiji.policy import Policy
 
         policy = getattr(module, "policy", None)
         if policy is None:
-            policy = Policy()
+            return None
         if not isinstance(policy, Policy):
             raise error_at("schedule.py", None, f"policy must be a keiji.Policy, not {policy!r:.80}")
         return policy.to_dict()
+
+    def reject_second(self, module: ModuleType, name: str, first_line: int | None) -> None:
+        """Reject a ``schedule`` or a ``policy`` in schedule.py that is in task.toml, too, on ``first_line``."""
+        if first_line is not None and getattr(module, name, None) is not None:
+            line = line_of((self.source / "schedule.py").read_bytes(), name)
+            text = "schedule()" if name == "schedule" else name
+            reason = f"{text} is set here, and {name} on line {first_line} of task.toml; remove one of them"
+            raise error_at("schedule.py", line, reason)
 
     def error_in_sources(self, error: BaseException, file: str) -> InvalidSources:
         """Return the error located at the innermost frame inside the sources, or in ``file`` if there is none."""
@@ -190,6 +192,21 @@ class Validator:
         """Return the path of ``file`` relative to the sources; "" if it is not a source."""
         root = f"{self.source}{os.sep}"
         return file[len(root) :] if file.startswith(root) else ""
+
+
+def line_of(source: bytes, name: str) -> int | None:
+    """Return the line of the last top-level statement that defines, assigns or imports ``name``."""
+    found = None
+    for statement in ast.parse(source).body:
+        names = {getattr(statement, "name", None)}
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            names = {alias.asname or alias.name for alias in statement.names}
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+            names = {target.id for target in targets if isinstance(target, ast.Name)}
+        if name in names:
+            found = statement.lineno
+    return found
 
 
 def required_parameters(function: Any) -> list[str]:
@@ -237,8 +254,13 @@ class Report:
         os.write(self.descriptor, json.dumps(fields).encode() + b"\n")
 
 
-def validate(validator: Validator, report: Report, *, is_new: bool) -> None:
-    """Run all steps and report the result. Raises InvalidSources."""
+def validate(validator: Validator, report: Report, *, is_new: bool, parts: dict[str, Any]) -> None:
+    """Run all steps and report the result. Raises InvalidSources.
+
+    Args:
+        parts: "function" and "schedule_file", whether there is a function.py and a schedule.py to validate;
+            "schedule" and "policy", on which line of task.toml they are set, or None.
+    """
     validator.reject_shadowing()
     if is_new:
         report.write(stage="compiling the sources")
@@ -248,15 +270,27 @@ def validate(validator: Validator, report: Report, *, is_new: bool) -> None:
     except ImportError as error:
         raise InvalidSources(f"keiji is not installed for the interpreter {sys.executable}: {error}") from error
     sys.path.insert(0, str(validator.source))
-    report.write(stage="importing function.py")
-    module, import_seconds = validator.import_module("function")
-    validator.require_function(module, "function", "def function() -> None: …")
-    report.write(stage="importing schedule.py")
-    module, _ = validator.import_module("schedule")
-    report.write(stage="calling schedule()")
-    schedule, line = validator.evaluate_schedule(module)
-    policy = validator.read_policy(module)
-    report.write(passed={"schedule": schedule, "policy": policy, "import_seconds": import_seconds, "line": line})
+    passed: dict[str, Any] = {
+        "schedule": None, "policy": None, "import_seconds": 0.0, "line": None, "parameters": [],
+    }  # fmt: skip
+    if parts["function"]:
+        from keiji.parameters import parameters_of
+
+        report.write(stage="importing function.py")
+        module, passed["import_seconds"] = validator.import_module("function")
+        function = validator.require_function(module, "function", "def function() -> None: …")
+        passed["parameters"] = [parameter.to_dict() for parameter in parameters_of(function)]
+    if parts["schedule_file"]:
+        report.write(stage="importing schedule.py")
+        module, _ = validator.import_module("schedule")
+        validator.reject_second(module, "schedule", parts["schedule"])
+        validator.reject_second(module, "policy", parts["policy"])
+        if parts["schedule"] is None:
+            report.write(stage="calling schedule()")
+            passed["schedule"], passed["line"] = validator.evaluate_schedule(module)
+        if parts["policy"] is None:
+            passed["policy"] = validator.read_policy(module)
+    report.write(passed=passed)
 
 
 def _set_resource_limits(timeout: float) -> None:
@@ -274,9 +308,9 @@ def main(arguments: list[str]) -> NoReturn:
 
     Args:
         arguments: the sources, the file descriptors of the report and of the crash trace, the timeout in seconds,
-            and "new" if the sources are to be compiled, else "existing".
+            "new" if the sources are to be compiled, else "existing", and the parts to validate as JSON.
     """
-    source, report_descriptor, crash_descriptor, timeout, state = arguments
+    source, report_descriptor, crash_descriptor, timeout, state, parts = arguments
     _set_resource_limits(float(timeout))
     # faulthandler works without the interpreter: a hang or a crash in C code still gets the line of the author's code,
     # and the timeout applies even if the parent process has died.
@@ -284,7 +318,7 @@ def main(arguments: list[str]) -> NoReturn:
     faulthandler.dump_traceback_later(float(timeout), exit=True, file=int(crash_descriptor))
     report = Report(int(report_descriptor))
     try:
-        validate(Validator(Path(source)), report, is_new=state == "new")
+        validate(Validator(Path(source)), report, is_new=state == "new", parts=json.loads(parts))
     except InvalidSources as error:
         report.write(failed=str(error))
     for stream in (sys.stdout, sys.stderr):

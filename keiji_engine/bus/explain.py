@@ -87,8 +87,15 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.OVERDUE, at=task.next_execution_time, schedule=task.schedule_description)
     elif task.next_execution_time is not None:
         yield reason(Code.DUE, at=task.next_execution_time, schedule=task.schedule_description)
-    elif task.build and not task.is_disabled:
+    elif task.build and not task.is_disabled and not task.events:
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)
+    if task.build and not task.is_disabled:
+        yield from map(event_reason, task.events)
+
+
+def event_reason(event: str) -> Reason:
+    """Return the reason why a task has no due instant: it waits for an event, of which ``event`` is the description."""
+    return reason(Code.MANUAL) if event == "manual" else reason(Code.ON_EVENT, event=event)
 
 
 def _suspension(task: TaskView) -> str:

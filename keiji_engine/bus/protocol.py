@@ -6,6 +6,7 @@ have different versions.
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from datetime import datetime
@@ -18,6 +19,8 @@ from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.reasons import Reason
 from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.views import (
+    BackfillInstant,
+    BackfillView,
     DirectiveView,
     DueInstant,
     EngineView,
@@ -86,9 +89,10 @@ class Tasks(Reply, frozen=True, kw_only=True, tag="tasks"):
 
 
 class Runs(Reply, frozen=True, kw_only=True, tag="runs"):
-    """The runs of a task, newest first."""
+    """The runs of a task, newest first. ``zone`` is the task's own time zone; "" if it uses the workspace's."""
 
     runs: tuple[Run, ...]
+    zone: str = ""
 
 
 class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
@@ -97,12 +101,14 @@ class Upcoming(Reply, frozen=True, kw_only=True, tag="upcoming"):
     Args:
         zone: the time zone of the task's schedule.
         blocked_reason: why nothing will run at these instants, for example a pause; None if runs are not blocked.
+        events: the events that also run the task; see `TaskView`.
     """
 
     task: str
     zone: str
     instants: tuple[DueInstant, ...]
     blocked_reason: Reason | None = None
+    events: tuple[str, ...] = ()
 
 
 class Timeline(Reply, frozen=True, kw_only=True, tag="timeline"):
@@ -146,6 +152,27 @@ class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
     note: str = ""
 
 
+class Backfills(Reply, frozen=True, kw_only=True, tag="backfills"):
+    """Backfills, newest first."""
+
+    backfills: tuple[BackfillView, ...]
+
+
+class BackfillPlan(Reply, frozen=True, kw_only=True, tag="backfill-plan"):
+    """What a backfill of a range would run.
+
+    Args:
+        zone: the time zone of the task's schedule.
+        instants: every instant of the schedule in the range, in order.
+        note: what is left out of the requested range; "" if nothing is.
+    """
+
+    task: str
+    zone: str
+    instants: tuple[BackfillInstant, ...]
+    note: str = ""
+
+
 class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
     """Directives from the ledger, newest first."""
 
@@ -153,10 +180,11 @@ class Directives(Reply, frozen=True, kw_only=True, tag="directives"):
 
 
 class Explained(Reply, frozen=True, kw_only=True, tag="explained"):
-    """Why a task is not running now, the blocking reasons first."""
+    """Why a task is not running now, the blocking reasons first. ``zone`` is the task's own time zone, or ""."""
 
     task: str
     reasons: tuple[Reason, ...]
+    zone: str = ""
 
 
 class LogSlice(Reply, frozen=True, kw_only=True, tag="log-slice"):
@@ -314,6 +342,22 @@ class GetDifference(Request[Difference], frozen=True, kw_only=True, tag="get-dif
     task: str
 
 
+class GetBackfills(Request[Backfills], frozen=True, kw_only=True, tag="get-backfills"):
+    """Get the latest backfills of a task or of all tasks, or the one with the id ``backfill``."""
+
+    task: str | None = None
+    backfill: int | None = None
+    limit: int = 50
+
+
+class PlanBackfill(Request[BackfillPlan], frozen=True, kw_only=True, tag="plan-backfill"):
+    """Get what a backfill would run, without creating it; see `BackfillTask`."""
+
+    task: str
+    begin: str
+    end: str
+
+
 class GetDirectives(Request[Directives], frozen=True, kw_only=True, tag="get-directives"):
     """Get the latest directives from the ledger."""
 
@@ -347,15 +391,33 @@ class Directive(Request[Done], frozen=True, kw_only=True):
 
     @property
     def options(self) -> dict[str, str | bool]:
-        """The fields other than those of `Request` and the target, if their values differ from the defaults."""
+        """The fields other than those of `Request` and the target, if their values differ from the defaults.
+
+        Values other than flags are text, as on a command line. Of environment variables, which may be secrets, only
+        the names are included.
+        """
         options = ((name, getattr(self, name), default) for name, default in _option_defaults(type(self)))
-        return {name: value for name, value, default in options if value != default}
+        return {name: _option_text(name, value) for name, value, default in options if value != default}
 
 
 @cache
 def _option_defaults(directive: type[Directive]) -> tuple[tuple[str, Any], ...]:
     fields = msgspec.structs.fields(directive)
-    return tuple((field.name, field.default) for field in fields if field.name not in _COMMON_FIELDS)
+    return tuple(
+        (field.name, {} if field.default_factory is dict else field.default)
+        for field in fields
+        if field.name not in _COMMON_FIELDS
+    )
+
+
+def _option_text(name: str, value: Any) -> str | bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, tuple):
+        return shlex.join(value)
+    if isinstance(value, dict):
+        return shlex.join(value if name == "env" else (f"{key}={each}" for key, each in value.items()))
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 _TARGET_FIELDS = ("task", "service", "name")
@@ -374,12 +436,19 @@ class Create(Directive, frozen=True, kw_only=True, tag="create"):
     Args:
         force: replace existing sources with the template.
         schedule: the schedule as in a schedule.py, such as ``every(5).minutes``; "" for the template's.
+        command: argv of a command task; empty for others.
+        shell: the line of a command task that a shell executes; "" for others.
+        cwd: absolute path of the working folder of a command; "" for the task's own.
     """
 
     name: str
     description: str = ""
     force: bool = False
     schedule: str = ""
+    command: tuple[str, ...] = ()
+    shell: str = ""
+    cwd: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
@@ -389,7 +458,53 @@ class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
 
 
 class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
-    """Run a task now, regardless of its schedule."""
+    """Run a task now, regardless of its schedule.
+
+    Args:
+        params: the parameters, by name, as text.
+        env: environment variables of this run.
+        timeout: time limit of this run in seconds; None for that of the policy.
+        due: the scheduled time that the run covers; None for none.
+    """
+
+    params: dict[str, str] = {}
+    env: dict[str, str] = {}
+    timeout: float | None = None
+    due: datetime | None = None
+
+
+class RerunTask(TaskDirective, frozen=True, kw_only=True, tag="rerun"):
+    """Repeat the run with the id ``run``: with its due instant, parameters and overrides."""
+
+    run: str
+
+
+class BackfillTask(TaskDirective, frozen=True, kw_only=True, tag="backfill"):
+    """Run each instant of a task's schedule in a range, beside the schedule itself.
+
+    Args:
+        begin, end: the range, inclusive: a date such as "2026-11-01", which covers the whole day, or a time. Without a
+            UTC offset, they are in the time zone of the task's schedule.
+        parallel: maximum number of runs at a time.
+        again: whether instants that have succeeded run again.
+    """
+
+    begin: str
+    end: str
+    parallel: int = 1
+    again: bool = False
+
+
+class StopBackfill(TaskDirective, frozen=True, kw_only=True, tag="stop-backfill"):
+    """Stop the backfill with the id ``backfill``: it starts nothing more; live runs continue."""
+
+    backfill: int
+
+
+class ResumeBackfill(TaskDirective, frozen=True, kw_only=True, tag="resume-backfill"):
+    """Continue the stopped backfill with the id ``backfill``."""
+
+    backfill: int
 
 
 class StopRun(TaskDirective, frozen=True, kw_only=True, tag="stop"):
@@ -483,6 +598,12 @@ class RunChanged(Event, frozen=True, kw_only=True, tag="run-changed"):
     run: Run
 
 
+class BackfillChanged(Event, frozen=True, kw_only=True, tag="backfill-changed"):
+    """A backfill was created, has made progress, was stopped or resumed, or is done."""
+
+    backfill: BackfillView
+
+
 class EngineChanged(Event, frozen=True, kw_only=True, tag="engine-changed"):
     """The state of the engine as a whole changed, for example because the system was paused."""
 
@@ -518,7 +639,8 @@ class EngineStopping(Event, frozen=True, kw_only=True, tag="engine-stopping"):
 
 
 AnyEvent = (
-    TaskChanged | TaskRemoved | RunChanged | EngineChanged | ServiceChanged | DirectiveChanged | EngineStopping
+    TaskChanged | TaskRemoved | RunChanged | BackfillChanged | EngineChanged | ServiceChanged | DirectiveChanged
+    | EngineStopping
 )  # fmt: skip
 
 
@@ -570,12 +692,14 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 AnyRequest = (
     Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
-    | GetDirectives | GetDirective | Create | BuildTask | RunTask | StopRun | Restart | Enable | Disable | Resolve
+    | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create | BuildTask | RunTask | RerunTask
+    | BackfillTask | StopBackfill | ResumeBackfill | StopRun | Restart | Enable | Disable | Resolve
     | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
     | Shutdown
 )  # fmt: skip
 AnyReply = (
-    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives
+    Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives | Backfills
+    | BackfillPlan
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Subscribed | LogChunk

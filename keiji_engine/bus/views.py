@@ -8,9 +8,10 @@ from enum import StrEnum
 
 import msgspec
 
+from keiji.parameters import Parameter
 from keiji.reasons import Reason
-from keiji.records import Pause, Progress
-from keiji.states import RunState
+from keiji.records import Backfill, Pause, Progress
+from keiji.states import BackfillState, RunState
 
 
 class ServiceStatus(StrEnum):
@@ -77,6 +78,7 @@ class RecentRun(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     exit_code: int | None = None
     signal: int | None = None
     reason: Reason | None = None
+    params: dict[str, str] = {}
 
 
 class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -85,7 +87,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     Args:
         schedule: the compact form of the schedule, such as "units:seconds,interval:10"; "" before the first build.
         schedule_description: the schedule in English.
-        type: "HMS", "DayTime", "Cron" or "Once"; "" before the first build.
+        type: "HMS", "DayTime", "Cron", "Once", "Manual", "AtStart", "OnChange", or "List"; "" before the first build.
+        events: the events that run the task, in English, such as "at start"; ("manual",) if nothing does.
         policy: the policy in English.
         overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
         zone: the task's own time zone; "" if it uses the workspace's.
@@ -101,6 +104,10 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         progress: the progress that the live run reports; None if it reports none.
         source_changes: paths in the task's folder that differ from the active build.
         source_error: why the changed sources cannot be built, such as "function.py, line 3: invalid syntax".
+        kind: what it executes: "python", "command" or "shell"; "" before the first build.
+        command: the command of a command task, quoted for a shell, with the path of its program; otherwise "".
+        parameters: the parameters that a run can be started with.
+        params: the parameters of the live run, as text.
         recent: the latest finished runs, oldest first, at most 20, without occurrences that started no process.
     """
 
@@ -140,6 +147,97 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     held_since: datetime | None = None
     progress: Progress | None = None
     broken: Reason | None = None
+    events: tuple[str, ...] = ()
+    kind: str = ""
+    command: str = ""
+    parameters: tuple[Parameter, ...] = ()
+    tags: tuple[str, ...] = ()
+    params: dict[str, str] = {}
+
+    @property
+    def next_event(self) -> str:
+        """A short name of what the task waits for other than an instant: "at start"; "" if that is nothing."""
+        if len(self.events) > 1:
+            return "on event"
+        return self.events[0].partition(" of ")[0] if self.events else ""
+
+
+class BackfillView(msgspec.Struct, frozen=True, kw_only=True):
+    """A backfill: it runs each instant of a task's schedule from ``first`` to ``last``.
+
+    Args:
+        id: identifies it in directives.
+        task: the slug of the task.
+        zone: the time zone of the schedule.
+        schedule: the schedule in English, as of when the backfill was created.
+        parallel: maximum number of its runs at a time.
+        again: whether instants that have succeeded run again.
+        next_at: the next instant to run; None if none is left.
+        total: number of instants in the range.
+        skipped: number of instants that had succeeded already.
+        succeeded, failed: number of instants whose last attempt ended like this; a stopped or lost run has failed.
+        open: number of instants in progress: live, or waiting for a retry.
+        created_by: the client program that created it.
+        finished_at: when it was done, or was stopped.
+        waiting: why it starts nothing now; None if it does, or if it does not run. Only in replies.
+    """
+
+    id: int
+    task: str
+    zone: str
+    schedule: str
+    first: datetime
+    last: datetime
+    parallel: int
+    again: bool
+    state: BackfillState
+    next_at: datetime | None
+    total: int
+    skipped: int
+    succeeded: int
+    failed: int
+    open: int
+    created_at: datetime
+    created_by: str
+    finished_at: datetime | None = None
+    waiting: Reason | None = None
+
+    @property
+    def done(self) -> int:
+        """The number of instants that need no run any more."""
+        return self.skipped + self.succeeded + self.failed
+
+
+def backfill_view(backfill: Backfill, waiting: Reason | None = None) -> BackfillView:
+    """Return a backfill as clients see it."""
+    return BackfillView(
+        id=backfill.id,
+        task=backfill.task,
+        zone=backfill.schedule.context.zone,
+        schedule=backfill.schedule.describe(),
+        first=backfill.first,
+        last=backfill.last,
+        parallel=backfill.parallel,
+        again=backfill.again,
+        state=backfill.state,
+        next_at=backfill.next_at,
+        total=backfill.total,
+        skipped=backfill.skipped,
+        succeeded=backfill.succeeded,
+        failed=backfill.failed,
+        open=backfill.open,
+        created_at=backfill.created_at,
+        created_by=backfill.created_by,
+        finished_at=backfill.finished_at,
+        waiting=waiting,
+    )
+
+
+class BackfillInstant(msgspec.Struct, frozen=True, kw_only=True):
+    """An instant in the range of a backfill; ``has_succeeded`` if a run for it has."""
+
+    at: datetime
+    has_succeeded: bool = False
 
 
 class DueInstant(msgspec.Struct, frozen=True, kw_only=True):

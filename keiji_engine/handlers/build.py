@@ -12,18 +12,21 @@ from pathlib import Path
 from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
 from keiji.formats import format_moment
-from keiji.reasons import Code, reason
+from keiji.reasons import Code, reason, render
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import BuildTask, Done
+from keiji_engine.event_runs import begin, current_files
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import restart_schedule
 from keiji_engine.own_loop import run_in_own_loop
 from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule
 from keiji_engine.scheduler_service import close_overdue, log_schedule
+from keiji_engine.storage.transactions import Transaction
 
 
 async def build(context: Context, request: BuildTask) -> Done:
@@ -72,10 +75,14 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
         overdue = reason(Code.TASK_CHANGED, change="schedule")
         task = await close_overdue(context.state, task, RunState.MISSED, overdue, now)
     schedule, next_at = _reschedule(context, task, new_build, now)
-    slug = task.slug
-    await context.state.apply(
-        lambda transaction: transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
-    )
+    slug, former = task.slug, None if task.is_disabled else task.schedule
+    files = await asyncio.to_thread(current_files, schedule)
+
+    def switch(transaction: Transaction) -> None:
+        active = transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
+        begin(transaction, active, former, files)
+
+    await context.state.apply(switch)
     task = context.state.find(slug)
     paths = context.paths
     link = paths.link(slug)
@@ -119,12 +126,15 @@ def _next(context: Context, slug: str) -> str:
     task = context.state.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} enables it"
-    zone = context.settings().zone
+    zone = context.zone(task)
     upcoming = [
         f"{at.astimezone(zone):%a} {format_moment(at, zone)}"
         for at in islice(task.schedule.upcoming(context.clock()), 3)
     ]
-    return f"next: {', '.join(upcoming)}" if upcoming else "the task is never due again"
+    events = [render(event_reason(event.describe())) for event in task.schedule.events]
+    if not events and not upcoming:
+        return "the task is never due again"
+    return "; ".join(filter(None, (f"next: {', '.join(upcoming)}" if upcoming else "", *events)))
 
 
 async def _source(context: Context, wanted: str) -> Path:
@@ -140,10 +150,9 @@ async def _source(context: Context, wanted: str) -> Path:
 
 
 async def _record(context: Context, source: Path) -> Task:
-    """Record the name and description in the .env of a folder; return its task. Raises InvalidName, TaskExists."""
-    values = await asyncio.to_thread(builds.read_env, source)
-    name = names.validate(values.get("NAME") or source.name)
-    description = names.one_line(values.get("DESCRIPTION", ""))
+    """Record the name and description of a folder; return its task. Raises InvalidName, InvalidTaskFile, TaskExists."""
+    details = await asyncio.to_thread(builds.read_details, source)
+    name, description = names.validate(details.name or source.name), details.description
     names.ensure_unique(name, source.name, context.state.names(but=source.name))
     known = context.state.task(source.name)
     if known is None:

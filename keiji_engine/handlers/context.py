@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+from zoneinfo import ZoneInfo
 
 from keiji.errors import EngineOffline, ServiceOffline, TaskBroken
 from keiji.paths import Paths
@@ -73,6 +74,10 @@ class Context:
         slug = self.state.find(name).slug
         async with self.lock(slug):
             yield self.state.find(slug)
+
+    def zone(self, task: Task) -> ZoneInfo:
+        """Return the time zone of a task: its own, or that of the workspace."""
+        return ZoneInfo(task.policy.tz) if task.policy.tz else self.settings().zone
 
     def check_readable(self, task: Task) -> None:
         """Check that everything about a task could be read from the database. Raises TaskBroken."""

@@ -1,11 +1,11 @@
-"""create: a new task from the template."""
+"""create: a new task, from the template or with a command."""
 
 from __future__ import annotations
 
 import asyncio
 
 from keiji import names
-from keiji.errors import TaskExists, WorkspaceMissing
+from keiji.errors import TaskExists, UsageError, WorkspaceMissing
 from keiji.schedule.parse import parse_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
@@ -13,11 +13,19 @@ from keiji_engine.handlers.context import Context
 
 
 async def create(context: Context, request: Create) -> Done:
-    """Write the sources of a task and record it. Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing."""
+    """Write the sources of a task and record it.
+
+    Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing, and UsageError for options that do not fit.
+    """
     name = names.validate(request.name)
     slug = names.slug_of(name)
     description = names.one_line(request.description)
-    schedule = parse_schedule(request.schedule).source_form() if request.schedule.strip() else ""
+    _check_command(request)
+    is_command = bool(request.command or request.shell)
+    schedule = request.schedule.strip()
+    if schedule:
+        parsed = parse_schedule(schedule)
+        schedule = schedule if is_command else parsed.source_form()
     source = context.paths.source(slug)
     if not await asyncio.to_thread(context.paths.tasks.is_dir):
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
@@ -33,7 +41,16 @@ async def create(context: Context, request: Create) -> Done:
             hint = f"keiji task build {slug} uses it as it is; --force replaces it"
             raise TaskExists(f"{source} already exists", hint=hint)
         await asyncio.to_thread(
-            builds.create_task_folder, source, name, description, schedule=schedule, force=request.force
+            builds.create_task_folder,
+            source,
+            name,
+            description,
+            schedule=schedule,
+            tags=tuple(dict.fromkeys(filter(None, map(names.one_line, request.tags)))),
+            command=request.command,
+            shell=request.shell,
+            cwd=request.cwd,
+            force=request.force,
         )
         if known is None:
             now = context.clock()
@@ -42,4 +59,25 @@ async def create(context: Context, request: Create) -> Done:
             await context.state.apply(
                 lambda transaction: transaction.tasks.update_details(slug, name=name, description=description)
             )
-    return Done(id=request.id, lines=(f"creating task {name}", f"sourcePath: {source}", "ok"))
+    lines = [f"creating task {name}", f"sourcePath: {source}"]
+    program = request.command[0] if request.command else ""
+    if program.startswith("./") and not await asyncio.to_thread((source / program).exists):
+        lines.append(f"put {program[2:]} into that folder before you build the task")
+    if is_command and not schedule:
+        lines.append("set its schedule in task.toml before you build it")
+    return Done(id=request.id, lines=(*lines, "ok"))
+
+
+def _check_command(request: Create) -> None:
+    """Check that the options fit together. Raises UsageError."""
+    is_command = bool(request.command or request.shell)
+    if request.command and request.shell:
+        raise UsageError("a task has either a command or a shell line, not both")
+    if request.command and not request.command[0].strip():
+        raise UsageError("the command is empty", hint="for example: keiji task create backup -- ./backup.sh --full")
+    if request.cwd and not is_command:
+        raise UsageError("a working folder was given without a command", hint="put the command after --")
+    if request.cwd and not request.cwd.startswith(("/", "~")):
+        raise UsageError(f"the working folder {request.cwd!r} is not an absolute path")
+    if any("\0" in word for word in (*request.command, request.shell, request.cwd)):
+        raise UsageError("the command contains a null character")

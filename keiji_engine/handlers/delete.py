@@ -8,6 +8,7 @@ import shutil
 from keiji.paths import Paths
 from keiji.reasons import Code, reason
 from keiji_engine.bus.protocol import Delete, Done
+from keiji_engine.event_runs import forget
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 
@@ -20,7 +21,9 @@ async def delete(context: Context, request: Delete) -> Done:
         await context.state.apply(lambda transaction: transaction.tasks.disable(task.slug))
         await context.stop_runs(task, reason(Code.STOPPED, why="delete"))
         own = await context.state.read(lambda transaction: transaction.tasks.builds_of(task.slug))
-        await context.state.apply(lambda transaction: transaction.tasks.delete(task.slug))
+        await context.state.apply(
+            lambda transaction: transaction.tasks.delete(task.slug), lambda transaction: forget(transaction, task)
+        )
         has_source = await asyncio.to_thread(_remove_files, context.paths, task.slug)
         await collect_builds(context, released=own)  # except those of other tasks with the same sources
         lines = [f"deleted task {task.name}"]

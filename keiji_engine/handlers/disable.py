@@ -6,6 +6,7 @@ from keiji.errors import EngineOffline, ServiceOffline
 from keiji.reasons import Code, reason
 from keiji.states import RunState
 from keiji_engine.bus.protocol import Disable, Done
+from keiji_engine.event_runs import forget
 from keiji_engine.handlers.context import Context
 from keiji_engine.logs.service_log import log_task
 from keiji_engine.scheduler_service import close_overdue
@@ -18,7 +19,9 @@ async def disable(context: Context, request: Disable) -> Done:
             return Done(id=request.id, lines=(f"task {task.name} is already disabled",))
         overdue = reason(Code.TASK_CHANGED, change="disable")
         await close_overdue(context.state, task, RunState.MISSED, overdue, context.clock())
-        await context.state.apply(lambda transaction: transaction.tasks.disable(task.slug))
+        await context.state.apply(
+            lambda transaction: transaction.tasks.disable(task.slug), lambda transaction: forget(transaction, task)
+        )
         lines = [f"disabled task {task.name}"]
         try:
             if await context.stop_runs(task, reason(Code.STOPPED, why="disable")):

@@ -19,6 +19,7 @@ from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import Peer
 from keiji_engine.handlers import queries, services
+from keiji_engine.handlers.backfill import backfill, get_backfills, plan_backfill, resume_backfill, stop_backfill
 from keiji_engine.handlers.build import build
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.create import create
@@ -29,6 +30,7 @@ from keiji_engine.handlers.enable import enable
 from keiji_engine.handlers.ledger import LOST, get_directives, lines_of
 from keiji_engine.handlers.pause import pause_system, pause_task
 from keiji_engine.handlers.repeated_queries import RepeatedQueries
+from keiji_engine.handlers.rerun import rerun
 from keiji_engine.handlers.resolve import resolve
 from keiji_engine.handlers.restart import restart
 from keiji_engine.handlers.resume import resume_system, resume_task
@@ -51,10 +53,16 @@ HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.GetBuild: get_build,
     p.GetDifference: get_difference,
     p.GetDirectives: get_directives,
+    p.GetBackfills: get_backfills,
+    p.PlanBackfill: plan_backfill,
     p.ReadLog: queries.read_log,
     p.Create: create,
     p.BuildTask: build,
     p.RunTask: run,
+    p.RerunTask: rerun,
+    p.BackfillTask: backfill,
+    p.StopBackfill: stop_backfill,
+    p.ResumeBackfill: resume_backfill,
     p.StopRun: stop,
     p.Restart: restart,
     p.Enable: enable,

@@ -11,8 +11,9 @@ from keiji import names
 from keiji.errors import KeijiError
 from keiji.paths import Paths
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Build, Task
+from keiji.records import Build, Task, TaskKind
 from keiji_engine import builds
+from keiji_engine.builds import command
 
 
 def find_obstacles(task: Task, build: Build | None, paths: Paths) -> tuple[Reason, ...]:
@@ -33,6 +34,9 @@ def find_obstacles(task: Task, build: Build | None, paths: Paths) -> tuple[Reaso
 def _find_problem(build: Build | None, paths: Paths) -> Reason | None:
     if build is None:
         return None
+    if build.execution.kind is not TaskKind.PYTHON:
+        is_missing = not (paths.builds / build.hash / command.SOURCES).is_dir()
+        return reason(Code.BUILD_MISSING, build=build.hash) if is_missing else None
     interpreter, entry = Path(build.command[0]), Path(builds.command_of(build, paths.builds)[-2])
     if not entry.is_file():
         return reason(Code.BUILD_MISSING, build=build.hash)
@@ -44,11 +48,16 @@ def _find_problem(build: Build | None, paths: Paths) -> Reason | None:
 def _check_env(task: Task, source: Path) -> Iterator[Reason]:
     try:
         builds.child_environment(source, {}, {})
-        values = builds.read_env(source)
     except KeijiError as error:
         yield reason(Code.ENV_INVALID, detail=error.message)
         return
-    name, description = values.get("NAME") or task.slug, names.one_line(values.get("DESCRIPTION", ""))
+    try:
+        details = builds.read_details(source)
+    except KeijiError:
+        return  # the watcher reports an invalid task.toml
+    if details.file != ".env":
+        return  # task.toml is a source: the watcher reports that it differs from that of the build
+    name, description = details.name or task.slug, details.description
     with suppress(KeijiError):  # an invalid name is another one, too, and the next build says why it is invalid
         name = names.validate(name)
     changed = [

@@ -59,6 +59,7 @@ async def get_runs(context: Context, request: p.GetRuns) -> p.Runs:
     return p.Runs(
         id=request.id,
         runs=tuple(await context.state.read(lambda transaction: transaction.runs.latest(task.slug, limit))),
+        zone=task.policy.tz or "",
     )
 
 
@@ -79,6 +80,7 @@ async def get_upcoming(context: Context, request: p.GetUpcoming) -> p.Upcoming:
         zone=task.policy.tz or context.settings().time_zone,
         instants=tuple(due_instant(task, due) for due in islice(instants, min(max(request.count, 0), MAX_INSTANTS))),
         blocked_reason=_held_back(context, task),
+        events=tuple(event.describe() for event in task.schedule.events),
     )
 
 
@@ -110,7 +112,7 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
         now=context.clock(),
         obstacles=obstacles,
     )
-    return p.Explained(id=request.id, task=view.slug, reasons=found)
+    return p.Explained(id=request.id, task=view.slug, reasons=found, zone=view.zone)
 
 
 def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ async def resolve(context: Context, request: Resolve) -> Done:
         if not task.is_error and task.held_at is None:
             return Done(id=request.id, lines=(f"task {task.name} has no error",))
         settings = context.settings()
-        lines = [": ".join(filter(None, (f"resolved task {task.name}", render(task.error, settings.zone))))]
+        lines = [": ".join(filter(None, (f"resolved task {task.name}", render(task.error, context.zone(task)))))]
         if task.held_at is not None:
             # Overdue instants are skipped: otherwise the task would run at once.
             await close_overdue(context.state, task, RunState.SKIPPED, held(task), context.clock())

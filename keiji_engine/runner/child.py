@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from keiji.standard_input import open_text
 from keiji_engine.runner import prctl, process_tree
 from keiji_engine.runner.process_tree import Process
 from keiji_engine.runner.spec import RunSpec
@@ -53,12 +54,15 @@ class Child:
         try:
             os.chdir(spec.directory)
         except FileNotFoundError:
+            if not spec.create_directory:
+                raise
             Path(spec.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
             os.chdir(spec.directory)
+        stdin = open_text(spec.stdin) if spec.stdin else None
         error_fd, error_write_fd = os.pipe()  # closed by a successful exec
         shim = os.getpid()
         # Not posix_spawn, which cannot make the process die with its parent.
-        # Standard input is /dev/null, as for the launcher.
+        # Without a text, standard input is /dev/null, as for the launcher.
         try:
             pid = os.fork()
         except OSError:
@@ -66,8 +70,10 @@ class Child:
             os.close(error_write_fd)
             raise
         if pid == 0:
-            _execute(spec, shim, (stdout, stderr), inherited, error_write_fd)
+            _execute(spec, shim, (stdin, stdout, stderr), inherited, error_write_fd)
         os.close(error_write_fd)
+        if stdin is not None:
+            os.close(stdin)
         error = os.read(error_fd, _MAX_ERROR_BYTES)
         os.close(error_fd)
         if not error:
@@ -162,16 +168,23 @@ class Child:
         self.peak_memory_bytes = max(self.peak_memory_bytes, usage.ru_maxrss * _MAXRSS_UNIT)
 
 
-def _execute(spec: RunSpec, shim: int, output: tuple[int, int], inherited: int | None, error_write_fd: int) -> NoReturn:
-    """Become the main process of the run. Runs in the forked process."""
+def _execute(
+    spec: RunSpec, shim: int, streams: tuple[int | None, int, int], inherited: int | None, error_write_fd: int
+) -> NoReturn:
+    """Become the main process of the run. Runs in the forked process.
+
+    Args:
+        streams: its standard input (None for that of this process), standard output and standard error.
+    """
     try:
         prctl.die_with_parent()
         if os.getppid() != shim:
             os._exit(1)  # the shim died before the call above
         os.setpgid(0, 0)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # handlers are reset by execve
-        os.dup2(output[0], 1)
-        os.dup2(output[1], 2)
+        for number, stream in enumerate(streams):
+            if stream is not None:
+                os.dup2(stream, number)
         if inherited is not None:
             os.set_inheritable(inherited, True)
         os.execve(spec.command[0], spec.command, spec.environment)

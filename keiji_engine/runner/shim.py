@@ -321,7 +321,7 @@ class _Shim:
         finished_at = datetime.now(UTC)
         state = RunState.FAILED
         if code is not None:
-            state = self.end_state or (RunState.SUCCEEDED if code == 0 else RunState.FAILED)
+            state = self.end_state or (RunState.SUCCEEDED if self._is_success(code) else RunState.FAILED)
         if self.unlogged_bytes:
             incomplete = reason(Code.LOG_INCOMPLETE)
             cause = cause.with_cause(incomplete) if cause is not None else incomplete
@@ -343,6 +343,9 @@ class _Shim:
             log_end=self.log_end,
         )
 
+    def _is_success(self, code: int) -> bool:
+        return code in self.spec.ok_exit_codes
+
     def _exit_reason(self, code: int, report: bytes, last_line: str) -> Reason | None:
         """Return why the run ended; None for a success.
 
@@ -355,10 +358,10 @@ class _Shim:
             return reason(Code.TIMEOUT, timeout=self.spec.timeout, killed_after=self.killed_after)
         if self.end_state is RunState.STOPPED:
             return reason(Code.STOPPED, killed_after=self.killed_after)
-        if code == 0:
+        if self._is_success(code):
             return None
         detail = failure.truncate(last_line)
-        if code > 0:
+        if code >= 0:
             return failure.parse_report(report, code) or reason(Code.EXIT_CODE, exit_code=code, detail=detail)
         return reason(Code.SIGNAL, signal=-code, detail=detail)
 
@@ -384,6 +387,10 @@ def _read_report(descriptor: int | None) -> bytes:
 
 
 def _last_line(output: bytes) -> str:
-    """Return the last line that is not blank, without escape sequences."""
-    lines = output.decode("utf-8", "replace").split("\n")
-    return next((text for line in reversed(lines) if (text := failure.strip_controls(line))), "")
+    """Return the last line with a letter or a digit, without escape sequences; or else the last with any text.
+
+    Many programs end a message with a line of punctuation, such as a marker below the place of an error.
+    """
+    lines = [failure.strip_controls(line) for line in output.decode("utf-8", "replace").split("\n")]
+    lines = [line for line in lines if line]
+    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), lines[-1] if lines else "")

@@ -14,7 +14,10 @@ class RunSpec:
         task: slug of the task.
         command: argv; its first element is an absolute path.
         environment: the complete environment of the child.
-        directory: working directory of the child; created if it does not exist.
+        directory: working directory of the child.
+        create_directory: whether that is created if it does not exist.
+        stdin: text that the child reads from standard input; "" for none, which is /dev/null.
+        ok_exit_codes: the exit codes that count as success.
         log_path: log file of the task.
         log_limit: size in bytes at which the log is rotated; None to never rotate it.
         zone: name of the time zone of the times in the log.
@@ -36,9 +39,13 @@ class RunSpec:
     stop_grace: float
     leave: str
     reports_failure: bool
+    create_directory: bool = True
+    stdin: str = ""
+    ok_exit_codes: tuple[int, ...] = (0,)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunSpec:
         """Return the spec with the fields in ``data``. Raises KeyError or TypeError if one is missing or invalid."""
         values = {name: data[name] for name in cls.__slots__}
-        return cls(**(values | {"command": tuple(values["command"])}))
+        sequences = {name: tuple(values[name]) for name in ("command", "ok_exit_codes")}
+        return cls(**(values | sequences))

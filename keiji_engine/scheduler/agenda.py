@@ -97,7 +97,7 @@ class Agenda:
         runs = self._runs.get(task.slug)
         if runs is not None and runs.waiting:
             is_held = is_held_back(task, self._pause)
-            if task.policy.overlap is Overlap.REPLACE and runs.live:
+            if task.policy.overlap is Overlap.REPLACE and runs.regular_live:
                 replaces_at = runs.replacement_at(only_manual=is_held)
             if has_room(task, runs):
                 in_turn = task.policy.overlap is not Overlap.ALLOW

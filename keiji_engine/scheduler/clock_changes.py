@@ -9,7 +9,7 @@ from typing import Any
 
 from keiji.policy import Policy
 from keiji.records import Task
-from keiji.schedule import Interval, Schedule
+from keiji.schedule import Schedule
 from keiji_engine.scheduler.backlog import LATE_AFTER
 
 # NTP corrects clocks in small steps, also backwards; a larger step back is a set-back.
@@ -154,7 +154,7 @@ def set_back_tasks(tasks: Iterable[Task], zone: str, now: datetime) -> Iterator[
         if task.schedule is None or task.is_disabled:
             continue
         schedule, next_at = task.schedule, task.schedule.next_after(now)
-        if isinstance(schedule, Interval):
+        if schedule.anchored_step:
             # An interval that started after ``now`` would wait for as long as the clock was set back.
             if schedule.context.anchor <= now and not _is_due_earlier(next_at, task.next_at):
                 continue

@@ -147,7 +147,7 @@ class _Planner:
         if overlap is Overlap.REPLACE and not is_last:
             self.claims.append(replace(claim, state=RunState.COALESCED, reason=reason(Code.REPLACED)))
             return after
-        if overlap is Overlap.SKIP and ahead:
+        if overlap is Overlap.SKIP and ahead.is_occupied:
             self.claims.append(replace(claim, state=RunState.SKIPPED, reason=occupied(ahead, task, instant)))
             return after
         start = task.start_time(instant)
@@ -206,7 +206,7 @@ class _Planner:
         ahead = self.runs(task)
         waiting = ahead.waiting + self.queued[task.slug]
         if task.policy.overlap in {Overlap.QUEUE, Overlap.ALLOW} and waiting >= task.policy.queue:
-            cause = occupied(ahead, task, claim.scheduled_for) if ahead.live else None
+            cause = occupied(ahead, task, claim.scheduled_for) if ahead.regular_live else None
             full = reason(Code.QUEUE_FULL, cause=cause, waiting=waiting)
             self.claims.append(replace(claim, state=RunState.SKIPPED, reason=full))
             return
@@ -231,7 +231,7 @@ class _Planner:
             if overlap is Overlap.REPLACE and not self._skips(runs):
                 newest = runs.replacement(self.now, only_manual=is_held)
                 if newest is not None:
-                    self.stop |= dict.fromkeys(runs.live, replaced_by(newest))
+                    self.stop |= dict.fromkeys(runs.regular_live, replaced_by(newest))
             in_turn = overlap is not Overlap.ALLOW
             capacity = min(self._capacity(task, runs), max_starts)
             for run in runs.startable(self.now, capacity, only_manual=is_held, in_turn=in_turn):

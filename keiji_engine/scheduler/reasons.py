@@ -6,14 +6,18 @@ from datetime import datetime
 
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Pause, Run, Task
-from keiji.states import Trigger
+from keiji.states import REQUESTED
 from keiji_engine.scheduler.task_runs import TaskRuns
 
 
 def occupied(runs: TaskRuns, task: Task, instant: datetime) -> Reason:
-    """Return why no run for ``instant`` starts: one of the open runs of its task, of which there is at least one."""
-    live = runs.first_live
-    if live is not None:
+    """Return why no run for ``instant`` starts: one of the open runs of its task, of which there is at least one.
+
+    A run of a backfill is no reason.
+    """
+    regular = runs.regular_live
+    if regular:
+        live = regular[min(regular)]
         since = live.started_at or live.created_at
         if since <= instant:
             return reason(Code.STILL_RUNNING, since=since)
@@ -27,7 +31,7 @@ def occupied(runs: TaskRuns, task: Task, instant: datetime) -> Reason:
 
 def replaced_by(run: Run) -> Reason:
     """Return why another run of the same task is replaced by a queued one."""
-    if run.trigger is Trigger.MANUAL:
+    if run.trigger in REQUESTED:
         return reason(Code.REPLACED, due=run.created_at, manual=True)
     return reason(Code.REPLACED, due=run.due_at or run.created_at)
 

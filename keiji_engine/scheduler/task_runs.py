@@ -9,10 +9,12 @@ from datetime import datetime
 from itertools import islice
 
 from keiji.records import Run
-from keiji.states import RunState, Trigger
+from keiji.states import REQUESTED, RunState, Trigger
 from keiji_engine.scheduler.backlog import LATE_AFTER
 
 _Entry = tuple[datetime, str]  # when a run may start, and its id
+# The orders whose runs replace live ones, unlike retries. A rerun is ordered as a manual run.
+_REPLACING = (Trigger.SCHEDULE, Trigger.MANUAL, Trigger.AT_START, Trigger.ON_CHANGE)
 
 
 def due_of(run: Run) -> datetime:
@@ -29,17 +31,21 @@ def is_caught_up(run: Run) -> bool:
 class TaskRuns:
     """The runs of a task that have not ended.
 
+    The queue has no runs of backfills: they wait apart, since a backfill must not delay occurrences.
+
     Args:
         runs: the first of them.
 
     Attributes:
         live: by id, the runs that have a process, or are about to have one.
+        backfill_queue: by id, the runs of backfills that wait for a retry.
     """
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self.live: dict[str, Run] = {}
+        self.backfill_queue: dict[str, Run] = {}
         self._queued: dict[str, Run] = {}
-        self._order: dict[Trigger, list[_Entry]] = {trigger: [] for trigger in Trigger}
+        self._order: dict[Trigger, list[_Entry]] = {trigger: [] for trigger in (*_REPLACING, Trigger.RETRY)}
         self._caught_up = 0
         for run in runs:
             self.put(run)
@@ -47,39 +53,55 @@ class TaskRuns:
     __hash__ = None  # type: ignore[assignment]
 
     def __len__(self) -> int:
-        return len(self.live) + len(self._queued)
+        return len(self.live) + len(self._queued) + len(self.backfill_queue)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TaskRuns) and list(self) == list(other)
 
     def __iter__(self) -> Iterator[Run]:
         """Yield the runs, oldest first."""
-        return iter(sorted((*self.live.values(), *self._queued.values()), key=lambda run: run.run_id))
+        runs = (*self.live.values(), *self._queued.values(), *self.backfill_queue.values())
+        return iter(sorted(runs, key=lambda run: run.run_id))
 
     def get(self, run_id: str) -> Run | None:
         """Return one of the runs; None if it is not among them."""
-        return self.live.get(run_id) or self._queued.get(run_id)
+        return self.live.get(run_id) or self._queued.get(run_id) or self.backfill_queue.get(run_id)
 
     def put(self, run: Run) -> None:
         """Add an open run, or replace the record of it."""
         self.remove(run.run_id)
         self._caught_up += is_caught_up(run)
-        if run.state is RunState.QUEUED:
-            self._queued[run.run_id] = run
-            bisect.insort(self._order[run.trigger], (due_of(run), run.run_id))
-        else:
+        if run.state is not RunState.QUEUED:
             self.live[run.run_id] = run
+        elif run.trigger is Trigger.BACKFILL:
+            self.backfill_queue[run.run_id] = run
+        else:
+            self._queued[run.run_id] = run
+            bisect.insort(self._order_of(run), (due_of(run), run.run_id))
 
     def remove(self, run_id: str) -> None:
         """Remove a run; do nothing if it is not among them."""
-        run = self.live.pop(run_id, None)
+        run = self.live.pop(run_id, None) or self.backfill_queue.pop(run_id, None)
         if run is None:
             run = self._queued.pop(run_id, None)
             if run is None:
                 return
-            order = self._order[run.trigger]
+            order = self._order_of(run)
             del order[bisect.bisect_left(order, (due_of(run), run_id))]
         self._caught_up -= is_caught_up(run)
+
+    def _order_of(self, run: Run) -> list[_Entry]:
+        return self._order[Trigger.MANUAL if run.trigger in REQUESTED else run.trigger]
+
+    @property
+    def regular_live(self) -> dict[str, Run]:
+        """The live runs that belong to no backfill, by id."""
+        return {run_id: run for run_id, run in self.live.items() if run.trigger is not Trigger.BACKFILL}
+
+    @property
+    def is_occupied(self) -> bool:
+        """Whether there are runs that belong to no backfill."""
+        return bool(self._queued or self.regular_live)
 
     @property
     def first_live(self) -> Run | None:
@@ -93,7 +115,7 @@ class TaskRuns:
 
     @property
     def waiting(self) -> int:
-        """The number of queued runs."""
+        """The number of queued runs; without those of backfills."""
         return len(self._queued)
 
     @property
@@ -123,7 +145,7 @@ class TaskRuns:
         return self._queued[max(found)[1]] if found else None
 
     def _replacing(self, only_manual: bool) -> list[list[_Entry]]:
-        triggers = (Trigger.MANUAL,) if only_manual else (Trigger.MANUAL, Trigger.SCHEDULE)
+        triggers = (Trigger.MANUAL,) if only_manual else _REPLACING
         return [self._order[trigger] for trigger in triggers]
 
     def startable_at(self, *, only_manual: bool, in_turn: bool) -> tuple[datetime, Run] | None:

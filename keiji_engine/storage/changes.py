@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keiji.records import Build, Pause, Run, Task
+from keiji.records import Backfill, Build, Pause, Run, Task
 from keiji_engine.storage.rows import StoredDirective
 
 
@@ -16,6 +16,7 @@ class Changes:
         tasks: by slug.
         builds: newly activated builds, by slug of the task.
         runs: by id, in the order of the changes.
+        backfills: by id.
         removed: slugs of deleted tasks; a task that was created under such a slug afterwards is in `tasks`.
         pause: the pause of the whole system, if `pause_changed`.
         directives: by id, including a directive that `DirectiveRepository.insert` found to be known already.
@@ -26,6 +27,7 @@ class Changes:
     tasks: dict[str, Task] = field(default_factory=dict)
     builds: dict[str, Build] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
+    backfills: dict[int, Backfill] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     pause: Pause | None = None
     pause_changed: bool = False
@@ -43,12 +45,16 @@ class Changes:
         self.tasks.pop(slug, None)
         self.builds.pop(slug, None)
         self.runs = {run_id: run for run_id, run in self.runs.items() if run.task != slug}
+        self.backfills = {number: backfill for number, backfill in self.backfills.items() if backfill.task != slug}
         self.removed.append(slug)
 
     def slugs(self) -> set[str]:
         """Return the slugs of all affected tasks."""
-        return {*self.tasks, *self.builds, *self.removed, *(run.task for run in self.runs.values())}
+        runs, backfills = self.runs.values(), self.backfills.values()
+        owners = {*(run.task for run in runs), *(backfill.task for backfill in backfills)}
+        return {*self.tasks, *self.builds, *self.removed, *owners}
 
     def __bool__(self) -> bool:
-        """Whether tasks, builds, runs or the pause changed: what is in memory, and what the scheduler decides on."""
-        return bool(self.tasks or self.builds or self.runs or self.removed or self.pause_changed)
+        """Whether anything changed that is in memory, and that the scheduler decides on."""
+        changed = self.tasks or self.builds or self.runs or self.backfills or self.removed
+        return bool(changed or self.pause_changed)

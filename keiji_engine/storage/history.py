@@ -9,11 +9,11 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from keiji.schedule import EPOCH
-from keiji.states import OPEN
+from keiji.states import OPEN, BackfillState
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.ids import moment_of, prefix_of
 from keiji_engine.storage.recent import had_process
-from keiji_engine.storage.tables import directives, runs, tasks
+from keiji_engine.storage.tables import backfills, directives, runs, tasks
 
 
 class HistoryRepository:
@@ -24,9 +24,9 @@ class HistoryRepository:
         self._changes = changes
 
     def prune_before(self, moment: datetime, limit: int) -> int:
-        """Remove runs created and directives received before ``moment``; return the number of rows removed.
+        """Remove runs created, directives received and backfills done before ``moment``; return the number of rows.
 
-        Open runs and directives in progress stay.
+        Open runs, directives in progress and stopped backfills, which can be resumed, stay.
 
         Args:
             limit: maximum number of runs, and of directives, to remove.
@@ -40,6 +40,10 @@ class HistoryRepository:
         )
         gone = sa.delete(directives).where(directives.c.id.in_(completed.limit(limit)))
         removed += self._connection.execute(gone).rowcount
+        ended = sa.select(backfills.c.id).where(
+            backfills.c.finished_at < moment, backfills.c.state == BackfillState.DONE
+        )
+        removed += self._connection.execute(sa.delete(backfills).where(backfills.c.id.in_(ended.limit(limit)))).rowcount
         self._changes.pruned += removed
         return removed
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -13,14 +13,16 @@ from sqlalchemy import RowMapping
 from keiji.errors import KeijiError, StorageError
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Build, Pause, Run, Task
+from keiji.records import Backfill, Build, Execution, Overrides, ParamValue, Pause, Run, Task
 from keiji.schedule import EPOCH, from_dict
 from keiji_engine.storage.tables import Unreadable
 
 R = TypeVar("R")
 
 _PLAIN_TASK_COLUMNS = tuple({field.name for field in fields(Task)} - {"schedule", "policy", "pause", "broken"})
-_PLAIN_RUN_COLUMNS = tuple({field.name for field in fields(Run)} - {"task"})
+_PLAIN_RUN_COLUMNS = tuple({field.name for field in fields(Run)} - {"task", "params", "overrides"})
+_COMPOSED_BACKFILL_COLUMNS = {"task", "schedule", "params", "overrides"}
+_PLAIN_BACKFILL_COLUMNS = tuple({field.name for field in fields(Backfill)} - _COMPOSED_BACKFILL_COLUMNS)
 _UNREADABLE = (KeijiError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 _SUBSTITUTES = {"created_at": EPOCH}  # of values that are never NULL
 _MAX_SHOWN = 80  # characters of an unreadable value
@@ -112,6 +114,7 @@ def to_build(row: RowMapping) -> Build:
             policy=Policy.from_dict(_object("policy", row)),
             import_seconds=row["import_seconds"],
             created_at=_readable("created_at", row),
+            execution=Execution() if row["execution"] is None else Execution.from_dict(_object("execution", row)),
         )
     except _UNREADABLE as error:
         raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error
@@ -123,7 +126,23 @@ def to_run(row: RowMapping, slug: str) -> Run:
     for name, value in values.items():
         if isinstance(value, Unreadable):
             raise UnreadableRow(f"the record of the run {row['run_id']} cannot be read: {_describe(name, value)}")
-    return Run(task=slug, **values)
+    try:
+        return Run(task=slug, params=_params(row), overrides=_overrides(row), **values)
+    except _UNREADABLE as error:
+        raise UnreadableRow(f"the record of the run {row['run_id']} cannot be read: {_text(error)}") from None
+
+
+def to_backfill(row: RowMapping, slug: str) -> Backfill:
+    """Return a backfill. Raises UnreadableRow."""
+    values: dict[str, Any] = {name: row[name] for name in _PLAIN_BACKFILL_COLUMNS}
+    for name, value in values.items():
+        if isinstance(value, Unreadable):
+            raise UnreadableRow(f"the record of the backfill {row['id']} cannot be read: {_describe(name, value)}")
+    try:
+        schedule = from_dict(_object("schedule", row))
+        return Backfill(task=slug, schedule=schedule, params=_params(row), overrides=_overrides(row), **values)
+    except _UNREADABLE as error:
+        raise UnreadableRow(f"the record of the backfill {row['id']} cannot be read: {_text(error)}") from None
 
 
 def to_directive(row: RowMapping) -> StoredDirective:
@@ -144,6 +163,19 @@ def readable(rows: Iterable[RowMapping], convert: Callable[[RowMapping], R]) -> 
             _log.error("%s", error.message)
         else:
             yield converted
+
+
+def from_request(params: Mapping[str, ParamValue], overrides: Overrides | None) -> dict[str, dict[str, Any] | None]:
+    """Return the columns of the parameters and overrides of a run or backfill; NULL in place of empty ones."""
+    return {"params": dict(params) or None, "overrides": (overrides.to_dict() or None) if overrides else None}
+
+
+def _params(row: RowMapping) -> dict[str, ParamValue]:
+    return {} if row["params"] is None else _object("params", row)
+
+
+def _overrides(row: RowMapping) -> Overrides | None:
+    return None if row["overrides"] is None else Overrides.from_dict(_object("overrides", row))
 
 
 def _readable(name: str, row: RowMapping) -> Any:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from keiji.errors import StorageError
 
-REVISIONS = ("2026.11", "2026.11.2")  # oldest first; each is a file in migrations/versions
+REVISIONS = ("2026.11", "2026.11.2", "2026.11.3", "2026.11.4")  # oldest first; each is a file in migrations/versions
 HEAD = REVISIONS[-1]
 # The last revision before the migrations became one. Its tables differ in a few names and columns.
 FORMER_HEAD = "0003"
@@ -48,8 +48,8 @@ def is_current(connection: sa.Connection) -> bool:
     return found == HEAD
 
 
-def migrate(connection: sa.Connection) -> None:
-    """Apply what is missing, in the transaction of ``connection``: all of it takes effect, or nothing."""
+def migrate(connection: sa.Connection, target: str = HEAD) -> None:
+    """Apply the migrations up to ``target``, in the transaction of ``connection``: all take effect, or none."""
     if revision(connection) == FORMER_HEAD:
         for statement in _FROM_FORMER_HEAD:
             connection.exec_driver_sql(statement)
@@ -60,4 +60,4 @@ def migrate(connection: sa.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, target)

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keiji.records import Claim, Task
-from keiji.schedule import Interval, Schedule
+from keiji.schedule import Schedule
 from keiji.states import NEVER_STARTED
 from keiji_engine.storage.tables import runs
 
@@ -50,10 +50,11 @@ def reach_again(connection: sa.Connection, task: Task, claims: Sequence[Claim]) 
 def _release(connection: sa.Connection, task: Task, first: datetime, last: datetime) -> None:
     """Remove the instants from ``first`` to ``last`` from the rows that account for them without a run."""
     assert task.schedule is not None
-    if isinstance(task.schedule, Interval):
-        first = first - task.schedule.step + _TICK  # it counted from another moment before
+    if task.schedule.anchored_step:
+        first = first - task.schedule.anchored_step + _TICK  # it counted from another moment before
     ends = sa.func.coalesce(runs.c.scheduled_until, runs.c.scheduled_for)
-    unstarted = sa.and_(runs.c.task_id == task.id, runs.c.state.in_(NEVER_STARTED), runs.c.attempt == 1)
+    own = sa.and_(runs.c.task_id == task.id, runs.c.series == 0, runs.c.attempt == 1)
+    unstarted = sa.and_(own, runs.c.state.in_(NEVER_STARTED))
     affected = sa.select(runs).where(unstarted, runs.c.scheduled_for <= last, ends >= first)
     for row in connection.execute(affected).mappings().all():
         connection.execute(sa.delete(runs).where(runs.c.run_id == row["run_id"]))
@@ -106,5 +107,8 @@ def _without_ran(connection: sa.Connection, task: Task, claim: Claim) -> Claim |
 
 def _ran(task_id: int) -> sa.Select[tuple[datetime]]:
     return sa.select(runs.c.scheduled_for).where(
-        runs.c.task_id == task_id, runs.c.state.not_in(NEVER_STARTED), runs.c.attempt == 1
+        runs.c.task_id == task_id,
+        runs.c.series == 0,
+        runs.c.state.not_in(NEVER_STARTED),
+        runs.c.attempt == 1,
     )

@@ -32,6 +32,12 @@ _MOVE_ON = f"""
     UPDATE main.tasks SET next_at = (SELECT next_at FROM former.tasks AS theirs WHERE theirs.id = main.tasks.id)
     WHERE id IN ({_SHARED} AND theirs.schedule = mine.schedule AND theirs.next_at > mine.next_at)
 """
+_KEEP_SERIES = f"""
+    UPDATE main.tasks SET last_series = (
+        SELECT max(last_series, main.tasks.last_series) FROM former.tasks AS theirs WHERE theirs.id = main.tasks.id
+    )
+    WHERE id IN ({_SHARED})
+"""
 
 
 class Unreachable(StorageError):
@@ -139,6 +145,7 @@ class SqliteFile:
             connection.execute("BEGIN IMMEDIATE")
             added = connection.execute(_ADD_RUNS.format(columns=columns)).rowcount
             connection.execute(_MOVE_ON)
+            connection.execute(_KEEP_SERIES)
             connection.execute("COMMIT")
         return added
 

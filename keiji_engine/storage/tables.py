@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from keiji.reasons import Reason, from_json, to_json
-from keiji.states import OPEN, RunState, Trigger
+from keiji.states import OPEN, BackfillState, RunState, Trigger
 
 
 class Moment(sa.types.TypeDecorator[datetime]):
@@ -158,6 +158,7 @@ tasks = sa.Table(
     sa.Column("pause", Json),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("held_at", Moment),
+    sa.Column("last_series", sa.Integer, nullable=False, server_default="0"),  # of the series of its runs
 )
 
 
@@ -177,6 +178,7 @@ builds = sa.Table(
     sa.Column("import_seconds", sa.Double, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("activated_at", Moment, nullable=False),  # when it last became active
+    sa.Column("execution", Json),
 )
 
 runs = sa.Table(
@@ -205,10 +207,41 @@ runs = sa.Table(
     sa.Column("scheduled_until", Moment),
     sa.Column("folder", sa.String(32)),  # where it was claimed, see RunOrigin
     sa.Column("boot", sa.String(36)),
-    sa.UniqueConstraint("task_id", "scheduled_for", "attempt"),
+    sa.Column("series", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("params", Json),
+    sa.Column("overrides", Json),
+    sa.Column("covers_from", Moment),
+    sa.Column("covers", sa.Integer, nullable=False, server_default="1"),
+    sa.UniqueConstraint("task_id", "scheduled_for", "series", "attempt"),
     sa.Index("runs_by_creation", "task_id", "created_at", "run_id"),
     sa.Index("runs_by_end", "task_id", "finished_at", "run_id"),
     sa.Index("runs_open", "run_id"),  # partial: the rows that is_open() finds
+)
+
+backfills = sa.Table(
+    "backfills",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    _task_column(),
+    sa.Column("series", sa.Integer, nullable=False),
+    sa.Column("first", Moment, nullable=False),
+    sa.Column("last", Moment, nullable=False),
+    sa.Column("schedule", Json, nullable=False),
+    sa.Column("parallel", sa.Integer, nullable=False),
+    sa.Column("again", sa.Boolean, nullable=False),
+    sa.Column("params", Json),
+    sa.Column("overrides", Json),
+    sa.Column("state", Choice(BackfillState), nullable=False),
+    sa.Column("next_at", Moment),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("skipped", sa.Integer, nullable=False),
+    sa.Column("claimed", sa.Integer, nullable=False),
+    sa.Column("succeeded", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("created_by", Text, nullable=False),
+    sa.Column("finished_at", Moment),
+    sa.UniqueConstraint("task_id", "series"),
 )
 
 system_state = sa.Table(  # facts about the whole system, such as its pause

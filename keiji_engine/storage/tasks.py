@@ -84,11 +84,14 @@ class TaskRepository:
             "import_seconds": build.import_seconds,
             "created_at": build.created_at,
             "activated_at": now,
+            "execution": build.execution.to_dict(),
         }
         addition = insert_unless_known(self._connection.dialect.name, builds).values(values)
         if self._connection.scalar(addition.returning(builds.c.hash)) is None:
             known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
-            self._connection.execute(sa.update(builds).where(known).values(activated_at=now))
+            self._connection.execute(
+                sa.update(builds).where(known).values(activated_at=now, execution=values["execution"])
+            )
         changed = self._update(
             slug,
             build=build.hash,
@@ -156,6 +159,14 @@ class TaskRepository:
     def resolve(self, slug: str) -> Task:
         """Clear a task's error and end a hold. Raises TaskNotFound."""
         return self._update(slug, **_CLEARED_ERROR)
+
+    def next_series(self, slug: str) -> int:
+        """Return a number for a series of runs that the task has not used. Raises TaskNotFound."""
+        change = sa.update(tasks).where(tasks.c.slug == slug).values(last_series=tasks.c.last_series + 1)
+        series: int | None = self._connection.scalar(change.returning(tasks.c.last_series))
+        if series is None:
+            raise TaskNotFound.named(slug)
+        return series
 
     def set_pause(self, slug: str, pause: Pause | None) -> Task:
         """Pause a task, or resume it. Raises TaskNotFound."""

@@ -5,17 +5,18 @@ A function that must see one consistent state of the database takes a transactio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from keiji.errors import AlreadyRunning
+from keiji.errors import AlreadyRunning, RunNotFound
 from keiji.policy import Overlap
 from keiji.reasons import Code, Reason, reason
-from keiji.records import Run, RunOrigin, Task
-from keiji.states import RunState, Trigger
+from keiji.records import Overrides, ParamValue, Run, RunOrigin, Task
+from keiji.states import REQUESTED, RunState, Trigger
+from keiji_engine.storage.backfills import BackfillRepository
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.directives import DirectiveRepository
 from keiji_engine.storage.history import HistoryRepository
@@ -42,7 +43,8 @@ class Transaction:
         self.changes = Changes()
         self.revisions = revisions
         self.tasks = TaskRepository(connection, self.changes)
-        self.runs = RunRepository(connection, self.changes, ids, self.tasks, origin)
+        self.backfills = BackfillRepository(connection, self.changes, self.tasks)
+        self.runs = RunRepository(connection, self.changes, ids, self.tasks, self.backfills, origin=origin)
         self.history = HistoryRepository(connection, self.changes)
         self.directives = DirectiveRepository(connection, self.changes)
         self.system = SystemStateRepository(connection, self.changes)
@@ -53,7 +55,14 @@ Operation = Callable[[Transaction], object]
 Query = Callable[[Transaction], T]
 
 
-def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run]:
+def request_run(
+    slug: str,
+    now: datetime,
+    max_parallel: int | None,
+    *,
+    params: Mapping[str, ParamValue] | None = None,
+    overrides: Overrides | None = None,
+) -> Query[Run]:
     """Return the operation that adds a manual run. It starts, or waits as an occurrence would by the policy.
 
     While all slots are taken, it waits, too. A run that replaces the live ones waits until the scheduler has stopped
@@ -63,19 +72,42 @@ def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run
         NotBuilt: it has no build.
     """
 
+    def insert(transaction: Transaction, state: RunState, waits: Reason | None) -> Run:
+        return transaction.runs.insert_manual(slug, now, state=state, reason=waits, params=params, overrides=overrides)
+
+    return _request(slug, now, max_parallel, insert)
+
+
+def request_rerun(slug: str, run_id: str, now: datetime, max_parallel: int | None) -> Query[Run]:
+    """Return the operation that repeats a run, as `request_run` does with a manual run. It raises also:
+
+    RunNotFound: the task has no such run.
+    """
+
+    def insert(transaction: Transaction, state: RunState, waits: Reason | None) -> Run:
+        if transaction.runs.get(run_id).task != slug:
+            raise RunNotFound.with_id(run_id)
+        return transaction.runs.insert_rerun(run_id, now, state=state, reason=waits)
+
+    return _request(slug, now, max_parallel, insert)
+
+
+def _request(
+    slug: str,
+    now: datetime,
+    max_parallel: int | None,
+    insert: Callable[[Transaction, RunState, Reason | None], Run],
+) -> Query[Run]:
     def request(transaction: Transaction) -> Run:
         task = transaction.tasks.get(slug)
         own = transaction.runs.open([slug])
         waits = _waits_for_task(task, own)
         if waits is None and max_parallel is not None and transaction.runs.count_live() >= max_parallel:
             waits = reason(Code.WAITING_FOR_SLOT, limit=max_parallel)
-        if waits is None:
-            run = transaction.runs.insert_manual(slug, now)
-        else:
-            run = transaction.runs.insert_manual(slug, now, state=RunState.QUEUED, reason=waits)
+        run = insert(transaction, RunState.STARTING if waits is None else RunState.QUEUED, waits)
         if task.policy.overlap is Overlap.REPLACE:
             for other in own:
-                if other.state is RunState.QUEUED:
+                if other.state is RunState.QUEUED and other.trigger is not Trigger.BACKFILL:
                     transaction.runs.skip_queued(other.run_id, reason(Code.REPLACED, due=now, manual=True), now)
         return run
 
@@ -85,14 +117,15 @@ def request_run(slug: str, now: datetime, max_parallel: int | None) -> Query[Run
 def _waits_for_task(task: Task, own: Sequence[Run]) -> Reason | None:
     """Return why a manual run waits for other open runs of its task; None if it does not. Raises AlreadyRunning."""
     policy, live = task.policy, [run for run in own if run.is_live]
-    queued = [run for run in own if run.state is RunState.QUEUED]
+    queued = [run for run in own if run.state is RunState.QUEUED and run.trigger is not Trigger.BACKFILL]
     if policy.overlap is Overlap.SKIP:
-        if live:
-            raise AlreadyRunning.once(task.slug, live[0].run_id)
-        manual = [run for run in queued if run.trigger is Trigger.MANUAL]
-        if manual:
-            raise AlreadyRunning.waiting(task.slug, manual[0].run_id)
-        return None
+        regular = [run for run in live if run.trigger is not Trigger.BACKFILL]
+        if regular:
+            raise AlreadyRunning.once(task.slug, regular[0].run_id)
+        requested = [run for run in queued if run.trigger in REQUESTED]
+        if requested:
+            raise AlreadyRunning.waiting(task.slug, requested[0].run_id)
+        return reason(Code.WAITING_FOR_PREVIOUS) if live else None
     if policy.overlap is Overlap.REPLACE:
         return reason(Code.WAITING_FOR_PREVIOUS) if live else None
     if policy.overlap is Overlap.ALLOW:

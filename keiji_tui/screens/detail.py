@@ -10,9 +10,10 @@ from textual.containers import Horizontal
 from textual.content import Content
 
 from keiji.errors import NotBuilt
-from keiji.formats import format_duration, format_measurement
+from keiji.formats import format_duration, format_measurement, zone_of
 from keiji.reasons import Reason, remedy, render
 from keiji.states import RunState
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import ActiveBuild, Upcoming
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.action import Action, Scope
@@ -21,7 +22,7 @@ from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.logs.chunk import Line
 from keiji_tui.screens.base import WIDE, ScreenContext
 from keiji_tui.screens.failure import failure_lines, load_failed_output
-from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while, zone_of
+from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
@@ -121,7 +122,8 @@ class DetailScreen(LoadingScreen):
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _left_lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
-        failure = list(failure_lines(task, now, self.store.zone, width, self._failed_output))
+        own = zone_of(task.zone, self.store.zone)
+        failure = list(failure_lines(task, now, own, width, self._failed_output))
         yield from [*failure, Content("")] if failure else ()
         yield from self._state(task, now, width)
         if task.description:
@@ -146,17 +148,18 @@ class DetailScreen(LoadingScreen):
             )
 
     def _state(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
-        state = state_of(task)
+        state, zone = state_of(task), zone_of(task.zone, self.store.zone)
         word = state.label
         if task.running_since is not None:
             word += f" for {format_elapsed((now - task.running_since).total_seconds())}"
             word += f", {task.running} at once" if task.running > 1 else ""
         if state is TaskState.IDLE and task.next_execution_time is not None:
-            word += f", due {format_until(task.next_execution_time, now, self.store.zone)}"
+            due = format_until(task.next_execution_time, now, zone, with_zone=bool(task.zone))
+            word += f", due {due}"
         yield Content.styled(f"{state.glyph} {word}", f"bold {COLOURS[state]}")
         known = self._reasons if self._reasons is not None and self.store.is_live else self.store.reasons(task, now)
         for reason in known:
-            yield from hanging(Content("  • "), plain(render(reason, self.store.zone)), width, "")
+            yield from hanging(Content("  • "), plain(render(reason, zone)), width, "")
             if command := remedy(reason, task.slug):
                 yield from hanging(Content.styled("    $ ", "$text-muted"), plain(command), width, "$text-accent")
 
@@ -173,10 +176,13 @@ class DetailScreen(LoadingScreen):
             unknown = UNBUILT if task.build is None else self.loader.status
             yield from hanging(Content("  "), unknown, width, "$text-muted")
             return
-        if not found.instants:
+        if not found.instants and not found.events:
             yield Content.styled(NOT_DUE_AGAIN, "$text-muted")
+        for event in found.events:
+            yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
         ahead = tuple(instant for instant in found.instants if instant.at > now) or found.instants
-        yield from instants(ahead, zone_of(found.zone, self.store.zone), now, width)
+        zone, is_own = zone_of(found.zone, self.store.zone), found.zone != self.store.zone.key
+        yield from instants(ahead, zone, now, width, with_zone=is_own)
 
     def _built(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         build = self._build

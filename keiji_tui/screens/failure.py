@@ -56,7 +56,9 @@ def failure_lines(
     if len(failed) > 1:
         count = format_count(len(failed), "run")
         at_least = "at least " if len(failed) == len(task.recent) else ""
-        since = f"failing since {format_calendar(first.finished_at, now, zone)}, for {at_least}{count} in a row"
+        start = format_calendar(first.finished_at, now, zone)
+        start += f" {first.finished_at.astimezone(zone):%Z}" if task.zone else ""
+        since = f"failing since {start}, for {at_least}{count} in a row"
         yield from hanging(Content("  "), since, width, "$text-muted")
     for line in output:
         message = Content.styled(plain_message(line), _COLOURS.get(line_kind(line), ""))

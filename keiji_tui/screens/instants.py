@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime, tzinfo
 
 from textual.content import Content
 
@@ -18,8 +17,14 @@ NOT_DUE_AGAIN = "  no more due times"
 _SOON = 3600  # seconds; how far ahead a time is is shown only below this
 
 
-def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: int) -> Iterator[Content]:
-    """Yield a line per due time in ``zone``; a long note takes several lines."""
+def instants(
+    found: Iterable[DueInstant], zone: tzinfo, now: datetime, width: int, *, with_zone: bool = False
+) -> Iterator[Content]:
+    """Yield a line per due time in ``zone``; a long note takes several lines.
+
+    Args:
+        with_zone: whether each time names the zone even if it is always the same.
+    """
     found = tuple(found)
     local = [instant.at.astimezone(zone) for instant in found]
     has_seconds = any(moment.second for moment in local)
@@ -28,7 +33,7 @@ def instants(found: Iterable[DueInstant], zone: ZoneInfo, now: datetime, width: 
     for moment, instant in zip(local, found, strict=True):
         day = f"{moment:%a} {moment.day:2} {moment:%b}" + (f" {moment.year}" if has_year else "")
         at = f"  {day} {moment:%H:%M:%S}" if has_seconds else f"  {day} {moment:%H:%M}"
-        at += f" {moment:%Z}".ljust(5) if has_change else ""
+        at += f" {moment:%Z}".ljust(5) if has_change or with_zone else ""
         is_soon = (instant.at - now).total_seconds() < _SOON and not instant.is_skipped
         ahead = f"{format_until(instant.at, now, zone):10}" if is_soon else ""
         style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
@@ -46,11 +51,3 @@ def no_runs_while(task: TaskView, *, is_all_paused: bool) -> str:
     )
     state = next((text for applies, text in states if applies), "")
     return f" (no runs while {state})" if state else ""
-
-
-def zone_of(name: str, otherwise: ZoneInfo) -> ZoneInfo:
-    """Return a time zone by its name, or ``otherwise`` if it is unknown."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
-        return otherwise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import islice
 
 from textual import on
@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from keiji.formats import format_measurement
+from keiji.formats import format_measurement, zone_of
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import FAILURES, RunState
@@ -38,8 +38,8 @@ _ENOUGH = 100
 _MEASURED = 200  # rows that determine the width of columns; describing all of them would take too long
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
-    Column("due", "DUE", 8, 19, 1),
-    Column("started", "STARTED", 8, 19, 5),
+    Column("due", "DUE", 8, 24, 1),
+    Column("started", "STARTED", 8, 24, 5),
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 3, align_right=True),
     Column("factor", "×USUAL", 6, 6, 6, align_right=True),
@@ -140,14 +140,14 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
 
     async def load(self) -> None:
         runs = await self.context.link.runs(self.slug, self._limit)
-        if len(runs) >= self._limit < MOST and len(run_history.history_rows(runs, self.store.zone)) < _ENOUGH:
+        if len(runs) >= self._limit < MOST and len(run_history.history_rows(runs, self._zone)) < _ENOUGH:
             # Few rows are left once they are folded, as for a task on hold.
             self._limit = MOST
             runs = await self.context.link.runs(self.slug, self._limit)
         self._show_runs(runs)
 
     def _show_runs(self, runs: Sequence[Run]) -> None:
-        self._rows = run_history.history_rows(runs, self.store.zone)
+        self._rows = run_history.history_rows(runs, self._zone)
         self._median = durations.median_duration(runs)
         is_cut = len(runs) >= self._limit
         self._note = ("the newest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
@@ -169,7 +169,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         self.show_title("#runs-title", titles, self._note, self.loader.status)
         rules = " · ".join(filter(None, (plain(task.schedule_description), plain(task.policy)))) if task else ""
         self.query_one("#runs-policy", AdaptiveLine).set_variants((Content.styled(rules, "$text-muted"), Content("")))
-        today = now.astimezone(self.store.zone).date()
+        today = now.astimezone(self._zone).date()
         if self._widths_key != today:
             self._widths_key = today
             rows = [self._cells(key) for key in islice(self._rows, _MEASURED)]
@@ -192,7 +192,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         due = ""
         is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
         if task.next_execution_time is not None and not is_kept_back:
-            due = f"It is due {format_until(task.next_execution_time, self.now, self.store.zone)}.\n\n"
+            due = f"It is due {self._until(task)}.\n\n"
         reason = run.disabled_reason(self.action_context)
         how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
         text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
@@ -232,6 +232,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
             "reason": Content.styled(self._reason(run), "$text-muted"),
         }
 
+    def _until(self, task: TaskView) -> str:
+        assert task.next_execution_time is not None
+        return format_until(task.next_execution_time, self.now, self._zone, with_zone=self._has_own_zone)
+
     def _factor(self, run: Run) -> Content:
         """Return the duration of a run relative to the median of successful runs; a live run once it is longer."""
         seconds = run.seconds if run.state is RunState.SUCCEEDED else None
@@ -250,26 +254,41 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
 
     def _started(self, run: Run) -> Content:
         """Return when a run started or will start, with the day if it is not that of the due time."""
-        zone, now = self.store.zone, self.now
+        zone, now = self._zone, self.now
         if run.state is RunState.QUEUED:
-            ahead = format_until(run.due_at, now, zone) if run.due_at is not None and run.due_at > now else "waits"
+            ahead = "waits"
+            if run.due_at is not None and run.due_at > now:
+                ahead = format_until(run.due_at, now, zone, with_zone=self._has_own_zone)
             return Content.styled(ahead, "$text-muted")
         started = run.started_at or (run.created_at if run.is_live else None)
         if started is None:
             return Content.styled(*_NEVER)
         due = run.scheduled_for
         is_same_day = due is not None and due.astimezone(zone).date() == started.astimezone(zone).date()
-        return Content(format_clock(started, zone) if is_same_day else self._at(started))
+        shown = self._at(started)
+        if is_same_day:
+            shown = format_clock(started, zone) + (f" {started.astimezone(zone):%Z}" if self._has_own_zone else "")
+        return Content(shown)
+
+    @property
+    def _zone(self) -> tzinfo:
+        """The time zone of the task."""
+        task = self.selected_task
+        return zone_of(task.zone if task is not None else "", self.store.zone)
+
+    @property
+    def _has_own_zone(self) -> bool:
+        return self.selected_task is not None and bool(self.selected_task.zone)
 
     def _at(self, moment: datetime) -> str:
-        return format_day_and_clock(moment, self.now, self.store.zone)
+        return format_day_and_clock(moment, self.now, self._zone, with_zone=self._has_own_zone)
 
     def _until_last(self, run: Run) -> str:
         return f" until {self._at(run.scheduled_until)}" if run.scheduled_until else ""
 
     def _reason(self, run: Run) -> str:
         """Return the reason of an outcome; "" if the result says it already."""
-        reason = plain(render(run.reason, self.store.zone))
+        reason = plain(render(run.reason, self._zone))
         outcome = format_outcome(run.state, run.exit_code, run.signal)
         if reason in (f"exit code {run.exit_code}", f"killed by {outcome}"):
             reason = ""

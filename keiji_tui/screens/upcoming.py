@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
+from keiji.formats import zone_of
 from keiji_engine.bus.protocol import Timeline
 from keiji_engine.bus.views import TaskView
 from keiji_tui.actions.action import Action, Scope
@@ -171,7 +172,13 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         state = state_of(task)
         inactive = state.label if state in _INACTIVE else "paused" if self.store.pause is not None else ""
         together = f"{row.simultaneous} at once" if row.connector == "┌" else ""
-        return ", ".join(filter(None, (together, inactive, plain(row.note))))
+        own = ""
+        if (
+            task.zone and not row.is_frequent and not row.is_skipped
+        ):  # the column shows the time in the zone of the workspace
+            local = row.at.astimezone(zone_of(task.zone, self.store.zone))
+            own = f"{local:%H:%M} {local:%Z}"
+        return ", ".join(filter(None, (together, inactive, own, plain(row.note))))
 
     def _cells(self, key: str) -> Mapping[str, Content]:
         row = self._rows.get(key)

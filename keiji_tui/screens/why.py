@@ -11,14 +11,16 @@ from datetime import tzinfo
 from textual.content import Content
 
 from keiji.errors import KeijiError
+from keiji.formats import zone_of
 from keiji.reasons import Reason, remedy, render
+from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions.bindings import closing_binding
 from keiji_tui.logs.chunk import Line
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.failure import failure_lines, load_failed_output
-from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while, zone_of
+from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while
 from keiji_tui.screens.loading import LOADING, UNAVAILABLE, LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
 from keiji_tui.state.task_state import is_overdue
@@ -74,10 +76,11 @@ class WhyScreen(LoadingDialog):
         if note:
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
-        failure = list(failure_lines(task, self.now, self.store.zone, width, self._failed_output))
+        own = zone_of(task.zone, self.store.zone)
+        failure = list(failure_lines(task, self.now, own, width, self._failed_output))
         parts += [*failure, Content("")] if failure else []
         for reason in self._reasons if self._reasons is not None else self.store.reasons(task, self.now):
-            parts += _reason(reason, task.slug, self.store.zone, width)
+            parts += _reason(reason, task.slug, own, width)
         parts += self._next(no_runs_while(task, is_all_paused=self.store.pause is not None), width)
         parts.append(section("Schedule"))
         parts += hanging(Content("  "), plain(task.schedule_description) or UNBUILT, width, "")
@@ -100,9 +103,12 @@ class WhyScreen(LoadingDialog):
         if found is None:
             yield from hanging(Content("  "), self._no_upcoming, width, "$text-muted")
             return
-        if not found.instants:
+        if not found.instants and not found.events:
             yield Content.styled(NOT_DUE_AGAIN, "$text-muted")
-        yield from instants(found.instants, zone_of(found.zone, self.store.zone), self.now, width)
+        for event in found.events:
+            yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
+        own, is_own = zone_of(found.zone, self.store.zone), found.zone != self.store.zone.key
+        yield from instants(found.instants, own, self.now, width, with_zone=is_own)
 
 
 def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:

@@ -38,11 +38,11 @@ class Draft:
     @property
     def schedule_source(self) -> str:
         """The schedule as a Python expression; as it was typed if it is invalid."""
+        typed = self.schedule.strip()
         try:
-            natural = parse_natural(self.schedule.strip())
+            return typed if _is_python(typed) else parse_schedule(typed).source_form()
         except InvalidSchedule:
-            natural = None
-        return natural.source_form() if natural is not None else self.schedule.strip()
+            return typed
 
     def directive(self) -> Create:
         """Return the directive that creates the task."""
@@ -82,7 +82,6 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     """Return the meaning of a schedule for a task that is created ``now``."""
     try:
         parsed = parse_schedule(schedule)
-        is_natural = parse_natural(schedule.strip()) is not None
         anchored = parsed.with_context(ScheduleContext(anchor=now, zone=zone.key))
         instants = tuple(
             DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
@@ -90,10 +89,15 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
         )
     except InvalidSchedule as error:
         return Preview(error=_invalid_schedule_error(schedule.strip(), error))
-    expression = parsed.source_form() if is_natural else ""
-    if not instants:
+    source = parsed.source_form()
+    expression = source if source != schedule.strip() and not _is_python(schedule) else ""
+    if not instants and parsed.has_instants:
         return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone))
     return Preview(parsed.describe(), expression, instants)
+
+
+def _is_python(schedule: str) -> bool:
+    return "(" in schedule  # neither English nor a crontab line
 
 
 def _invalid_schedule_error(text: str, error: InvalidSchedule) -> str:

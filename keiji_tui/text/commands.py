@@ -16,6 +16,7 @@ from keiji_engine.bus.protocol import (
     PauseSystem,
     PauseTask,
     ResumeSystem,
+    RunTask,
     ServiceDirective,
     Shutdown,
 )
@@ -24,6 +25,12 @@ SENDER = "keiji-tui"
 
 _BY_VERB: dict[str, type[Directive]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyRequest) if issubclass(kind, Directive)
+}
+
+# The options that consist of several values, which the ledger has as one text.
+_COMPOSED: dict[type[Directive], dict[str, type]] = {
+    Create: {"command": tuple, "tags": tuple},
+    RunTask: {"params": dict, "env": dict},
 }
 
 
@@ -40,10 +47,27 @@ def command_line(directive: Directive) -> str:
     if isinstance(directive, BuildTask) and directive.restart:
         words.append("--restart")
     if isinstance(directive, Create):
-        options = {"desc": directive.description, "schedule": directive.schedule}
+        options = {
+            "desc": directive.description,
+            "schedule": directive.schedule,
+            "shell": directive.shell,
+            "cwd": directive.cwd,
+        }
         words += [f"--{name}={shlex.quote(value)}" for name, value in options.items() if value]
+        words += [f"--tag={shlex.quote(tag)}" for tag in directive.tags]
         words += ["--force"] if directive.force else []
+        words += ["--", *map(shlex.quote, directive.command)] if directive.command else []
+    if isinstance(directive, RunTask):
+        words += _run_options(directive)
     return " ".join(words + _reason(directive))
+
+
+def _run_options(directive: RunTask) -> list[str]:
+    words = [f"--env={name}={shlex.quote(value)}" for name, value in directive.env.items()]
+    words += [f"--timeout={directive.timeout:g}"] if directive.timeout is not None else []
+    words += [f"--due={directive.due.isoformat()}"] if directive.due is not None else []
+    params = [shlex.quote(f"{name}={value}") for name, value in directive.params.items()]
+    return [*words, *(["--", *params] if params else [])]
 
 
 def recorded_command(verb: str, target: str, options: Mapping[str, str | bool]) -> str:
@@ -53,9 +77,20 @@ def recorded_command(verb: str, target: str, options: Mapping[str, str | bool]) 
         return ""
     name = next((field for field in ("task", "service", "name") if field in kind.__struct_fields__), "")
     try:
-        return command_line(msgspec.convert({**options, **({name: target} if name else {})}, kind))
-    except msgspec.ValidationError:  # recorded by another version of keiji
+        typed = {key: _from_text(kind, key, value) for key, value in options.items()}
+        return command_line(msgspec.convert({**typed, **({name: target} if name else {})}, kind, strict=False))
+    except (msgspec.ValidationError, ValueError):  # recorded by another version of keiji
         return ""
+
+
+def _from_text(kind: type[Directive], name: str, value: str | bool) -> object:
+    """Return the value of an option that the ledger has as text. Of environment variables, it has only the names."""
+    if not isinstance(value, str) or name not in _COMPOSED.get(kind, {}):
+        return value
+    words = shlex.split(value)
+    if _COMPOSED[kind][name] is tuple:
+        return words
+    return dict.fromkeys(words, "…") if name == "env" else dict(word.split("=", 1) for word in words)
 
 
 def _reason(directive: Directive) -> list[str]:

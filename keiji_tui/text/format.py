@@ -56,9 +56,10 @@ def format_since(moment: datetime, now: datetime, zone: tzinfo) -> str:
     return format_calendar(moment, now, zone).removeprefix("today ")
 
 
-def format_day_and_clock(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return the time with seconds, after the day unless that is today: "13:31:57", "Fri 13:31:57"."""
-    return f"{_format_day(moment, now, zone)} {format_clock(moment, zone)}".strip()
+def format_day_and_clock(moment: datetime, now: datetime, zone: tzinfo, *, with_zone: bool = False) -> str:
+    """Return the time with seconds, after the day unless that is today: "13:31:57", "Fri 13:31:57", "13:31:57 EST"."""
+    time = f"{_format_day(moment, now, zone)} {format_clock(moment, zone)}".strip()
+    return f"{time} {moment.astimezone(zone):%Z}" if with_zone else time
 
 
 def format_due_time(moment: datetime, now: datetime, zone: tzinfo) -> str:
@@ -68,8 +69,12 @@ def format_due_time(moment: datetime, now: datetime, zone: tzinfo) -> str:
     return time if local.date() == now.astimezone(zone).date() else f"{local:%a} {time}"
 
 
-def format_until(moment: datetime, now: datetime, zone: tzinfo) -> str:
-    """Return when ``moment`` comes: "in 4s", "in 1m 12s", "in 12m", then as `format_calendar`."""
+def format_until(moment: datetime, now: datetime, zone: tzinfo, *, with_zone: bool = False) -> str:
+    """Return when ``moment`` comes: "in 4s", "in 1m 12s", "in 12m", then as `format_calendar`: "Fri 22:00 EST".
+
+    Args:
+        with_zone: whether a time names its zone, since that is not the one of the workspace.
+    """
     seconds = (moment - now).total_seconds()
     if seconds <= 0:
         return "now"
@@ -77,7 +82,8 @@ def format_until(moment: datetime, now: datetime, zone: tzinfo) -> str:
         return f"in {format_duration(max(1, round(seconds)))}"
     if seconds < _HOUR:
         return f"in {format_duration(round(seconds / _MINUTE) * _MINUTE)}"
-    return format_calendar(moment, now, zone)
+    time = format_calendar(moment, now, zone)
+    return f"{time} {moment.astimezone(zone):%Z}" if with_zone else time
 
 
 def format_age(moment: datetime, now: datetime, zone: tzinfo) -> str:

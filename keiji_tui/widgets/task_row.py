@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.cells import cell_len
 from textual.content import Content
 
-from keiji.formats import format_measurement
+from keiji.formats import format_measurement, zone_of
 from keiji.states import RunState
 from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.requests import progress_label
@@ -121,12 +121,17 @@ def _next(task: TaskView, state: TaskState, store: Store, now: datetime) -> Cell
     if state is TaskState.QUEUED:
         return _waiting(task, store, now)
     if task.retry_at is not None:
-        return Content.styled(f"retry {format_until(task.retry_at, now, store.zone)}", COLOURS[TaskState.RETRYING])
+        return Content.styled(f"retry {_until(task.retry_at, task, store, now)}", COLOURS[TaskState.RETRYING])
     if not store.is_scheduler_up():
         return Content.styled("scheduler off", "$text-warning")
     if task.next_execution_time is None:
-        return Content.styled("never", "$text-disabled")
-    return Content(format_until(task.next_execution_time, now, store.zone))
+        return Content.styled(plain(task.next_event) or "never", "$text-muted" if task.events else "$text-disabled")
+    return Content(_until(task.next_execution_time, task, store, now))
+
+
+def _until(moment: datetime, task: TaskView, store: Store, now: datetime) -> str:
+    """Return when ``moment`` comes, in the time zone of a task; its own one is named."""
+    return format_until(moment, now, zone_of(task.zone, store.zone), with_zone=bool(task.zone))
 
 
 def _running(task: TaskView, now: datetime) -> list[str]:
@@ -169,7 +174,7 @@ def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
     reason = plain(format_wait(task.waiting))
     texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:
-        when = format_until(task.waiting_until, now, store.zone)
+        when = _until(task.waiting_until, task, store, now)
         texts = [f"waits: {reason}, {when}", f"{reason} {when}", f"waits {when}", *texts]
     return [Content.styled(text, COLOURS[TaskState.QUEUED]) for text in texts]
 

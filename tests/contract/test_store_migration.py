@@ -1,4 +1,7 @@
-"""A database at revision 0003, the last one before the migrations became one: it is altered, and its rows are read."""
+"""Databases at the heads of earlier versions: they are altered, and their rows are read.
+
+Revision 0003 is the last one before the migrations became one.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from keiji.reasons import text_reason
 from keiji.records import Pause
 from keiji.settings import Settings
 from keiji.states import RunState, Trigger
+from keiji_engine.storage import schema
 from keiji_engine.storage.rows import StoredDirective
 from keiji_engine.storage.store import Store
 
@@ -112,9 +116,9 @@ ROWS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 PAUSE = Pause(since=at(0), reason="moving", by="keiji")
 
 
-@pytest.fixture
-def former(kind: str, empty: Settings, paths: Paths) -> Settings:
-    """Settings that name a database at revision 0003."""
+@pytest.fixture(params=["0003", "2026.11.2"])
+def former(request: pytest.FixtureRequest, kind: str, empty: Settings, paths: Paths) -> Settings:
+    """Settings that name a database at a former head, with rows."""
     statements = SCHEMA_0003.format_map(TYPES[kind])
     if kind == "sqlite":
         paths.database.parent.mkdir(parents=True)
@@ -123,11 +127,18 @@ def former(kind: str, empty: Settings, paths: Paths) -> Settings:
             for statement, values in ROWS:
                 connection.execute(f"{statement} ({', '.join('?' * len(values))})", values)
         connection.close()
-        return empty
-    with psycopg.connect(empty.db_url) as session:
-        session.execute(statements.encode())
-        for statement, values in ROWS:
-            session.execute(f"{statement} ({', '.join(['%s'] * len(values))})".encode(), values)
+        url = f"sqlite:///{paths.database}"
+    else:
+        with psycopg.connect(empty.db_url) as session:
+            session.execute(statements.encode())
+            for statement, values in ROWS:
+                session.execute(f"{statement} ({', '.join(['%s'] * len(values))})".encode(), values)
+        url = empty.db_url.replace("postgresql:", "postgresql+psycopg:")
+    if request.param != schema.FORMER_HEAD:
+        engine = sa.create_engine(url)
+        with engine.begin() as connection:
+            schema.migrate(connection, request.param)
+        engine.dispose()
     return empty
 
 
@@ -168,6 +179,14 @@ def test_plain_text_reasons_of_the_former_head_become_text_reasons(store: Reposi
     assert store.runs.recent(5)["ping"] == [failed]
 
 
+def test_runs_of_the_former_head_are_in_the_series_of_the_schedule(store: Repositories) -> None:
+    assert [(run.series, run.params, run.overrides) for run in store.runs.latest("ping", 5)] == [(0, {}, None)] * 2
+    # The failed run has this instant: it is not claimed again.
+    assert store.runs.claim([claim_of("ping", 10)], at(20)) == []
+    store.tasks.delete("ping")  # with its runs, which refer to it
+    assert store.runs.open() == []
+
+
 def test_directives_of_the_former_head_are_read(store: Repositories) -> None:
     assert store.directives.latest(5) == [
         StoredDirective("d1", "build", "ping", "keiji", "done", b"\x00{}", at(0), at(11), {"restart": True}, "", "")
@@ -188,7 +207,7 @@ def test_a_database_of_the_former_head_is_written_as_a_new_one(store: Repositori
 
 def test_a_migration_of_the_former_head_that_fails_changes_nothing(kind: str, former: Settings, paths: Paths) -> None:
     def fail(connection: sa.Connection, cursor: object, statement: str, *rest: object) -> None:
-        if "sudo_user" in statement:
+        if "CREATE TABLE backfills" in statement:
             raise sa.exc.OperationalError(statement, None, Exception("the disk is full"))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", fail)

@@ -10,6 +10,7 @@ from repositories import Repositories
 
 from keiji.errors import IllegalTransition, NotBuilt, RunNotFound
 from keiji.reasons import Code, reason, text_reason
+from keiji.records import Overrides, RunResult
 from keiji.states import RunState, Trigger
 
 
@@ -256,3 +257,17 @@ def test_run_ids_sort_by_creation_even_if_the_clock_is_set_back(store: Repositor
     ids = [store.runs.insert_manual("ping", now=at(-n)).run_id for n in range(5)]
     assert ids == sorted(ids)
     assert {len(run_id) for run_id in ids} == {26}
+
+
+def test_params_and_overrides_are_kept_with_the_run_and_its_retries(store: Repositories) -> None:
+    built_task(store)
+    params = {"day": "2026-11-01", "n": 41, "dry": True}
+    overrides = Overrides(env={"PGHOST": "db1"}, timeout=2.5, due=at(-3600))
+    run = store.runs.insert_manual("ping", at(1), params=params, overrides=overrides)
+    assert (run.series, run.params, run.overrides) == (0, params, overrides)
+    assert store.runs.get(run.run_id) == run
+    _, retry = store.runs.finish(RunResult(run_id=run.run_id, state=RunState.FAILED, finished_at=at(2)), retry_at=at(3))
+    assert retry is not None
+    assert (retry.params, retry.overrides, retry.attempt) == (params, overrides, 2)
+    plain = store.runs.insert_manual("ping", at(5))
+    assert (plain.params, plain.overrides) == ({}, None)

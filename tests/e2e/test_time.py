@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -19,13 +20,16 @@ def write_schedule(keiji: Shell, task: str, schedule: str, policy: str) -> None:
 
 @pytest.fixture
 def ping(keiji: Shell) -> Shell:
-    keiji("task create ping")
+    keiji("task create ping --schedule=hourly")
     return keiji
 
 
 def test_upcoming_occurrences_show_the_effects_of_daylight_saving_time(ping: Shell) -> None:
     write_schedule(ping, "ping", GAP, 'tz="America/New_York"')
-    ping("task build ping")
+    for command in ("task build ping", "task explain ping", "list", "task get ping"):
+        output = ping(command)
+        assert re.search(r"02:30:00 E[SD]T|NEXT \(E[SD]T\)|02:30:00 -0[45]00", output), output
+    assert "Zone: America/New_York, its own" in ping("task get ping")
     header, saturday, sunday, _ = ping("task next ping --count 3 --from 2027-03-13").splitlines()
     assert header.split() == ["DAY", "DUE", "FROM", "NOW", "NOTE"]
     assert saturday.startswith("Sat  2027-03-13 02:30:00 EST  in ")

@@ -1,4 +1,4 @@
-"""The engine as PID 1 of a container: it reaps orphans, and it ends its runs within the time that Docker grants."""
+"""The engine as PID 1 of a container: orphans are reaped, runs end in time, and a start is one of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from installation import TIMEOUT, Installation, until
 
 from keiji.reasons import Code
-from keiji.states import RunState
+from keiji.states import RunState, Trigger
 from keiji_engine.bus import protocol as p
 
 MAX_GRACE = 0.3
@@ -97,3 +97,15 @@ def test_as_pid_1_the_engine_reaps_orphans_and_kills_runs_that_ignore_the_end(in
     assert run.reason is not None
     assert (run.reason.code, run.reason.params["why"]) == (Code.STOPPED, "shutdown")
     assert MAX_GRACE <= float(run.reason.params["killed_after"]) < 10
+
+
+@pytest.mark.skipif(not _can_unshare(), reason="needs the permission to create a PID namespace with unshare")
+def test_each_start_of_a_container_runs_the_tasks_with_at_start_once(installation: Installation) -> None:
+    installation.build("ping", schedule="at_start")
+    for starts in (1, 2):
+        with engine_as_pid_1(installation) as (process, pid):
+            installation.ended("ping", starts)
+            installation.do(p.RestartService(service="scheduler"))
+            os.kill(pid, signal.SIGTERM)
+            assert process.wait(TIMEOUT) == 0
+        assert [run.trigger for run in installation.runs("ping")] == [Trigger.AT_START] * starts

@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from installation import EVERY_MINUTE, EVERY_SECOND, Installation, until
+import behaviours
+from installation import EVERY_HOUR, EVERY_MINUTE, EVERY_SECOND, Installation, until
 
 from keiji import engine_process
+from keiji.policy import Policy
 from keiji.reasons import render
 from keiji.records import Run
-from keiji.states import ENDED, RunState
+from keiji.states import ENDED, BackfillState, RunState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.client import Client
-from keiji_engine.bus.views import LinkChanged, LinkState
+from keiji_engine.bus.views import BackfillView, LinkChanged, LinkState
 
 # For more kills: KEIJI_EXAMPLES=50 python -m pytest tests/faults/test_engine_killed.py -o timeout=0
 KILLS = 3 * int(os.environ.get("KEIJI_EXAMPLES", "1"))
@@ -45,32 +47,41 @@ def release(installation: Installation, slug: str) -> None:
 
 
 def test_runs_outlive_the_engine_and_the_next_one_records_or_stops_them(shared: Installation) -> None:
-    shared.build("short", RECORDS_ITS_ID.format(wait=UNTIL_RELEASED, code=7))
-    shared.build("long", RECORDS_ITS_ID.format(wait="time.sleep(60)", code=0))
-    for slug in ("long", "short"):
-        shared.do(p.RunTask(task=slug))
-    for slug in ("long", "short"):
-        until(lambda slug=slug: "started" in shared.log(slug))
+    short, long = behaviours.records_its_id(until_released=True, code=7), behaviours.SLEEPS
+    for kind in behaviours.KINDS:
+        behaviours.build(shared, kind, f"short_{kind}", short)
+        behaviours.build(shared, kind, f"limited_{kind}", long, policy=Policy(timeout=2))
+        behaviours.build(shared, kind, f"long_{kind}", long)
+    for name in ("long", "short", "limited"):  # the last ones must not reach their limit before the engine is killed
+        for kind in behaviours.KINDS:
+            shared.do(p.RunTask(task=f"{name}_{kind}"))
+        for kind in behaviours.KINDS:
+            until(lambda slug=f"{name}_{kind}": "started" in shared.log(slug))
     shared.kill()
-    released_at = datetime.now(UTC)
-    release(shared, "short")
-    until(lambda: any(file.read_bytes().count(b"\n") >= 2 for file in shared.run_files()))
+    killed_at = datetime.now(UTC)
+    for kind in behaviours.KINDS:
+        release(shared, f"short_{kind}")
+    until(lambda: sum(file.read_bytes().count(b"\n") >= 2 for file in shared.run_files()) == 4)
     ended_by = datetime.now(UTC)
     shared.start()
 
-    [run] = shared.ended("short")
-    assert (run.state, run.exit_code) == (RunState.FAILED, 7)
-    assert run.finished_at is not None
-    assert released_at < run.finished_at < ended_by, "recorded by the shim, not when the engine found it"
-    text = shared.log("short").encode()
-    assert run.log_start is not None
-    assert b'msg="started"' in text[run.log_start : run.log_end]
-    assert b'msg="ended"' in text[run.log_start : run.log_end]
+    for kind in behaviours.KINDS:
+        [limited] = shared.ended(f"limited_{kind}")
+        assert limited.state is RunState.TIMED_OUT
+        [run] = shared.ended(f"short_{kind}")
+        assert (run.state, run.exit_code) == (RunState.FAILED, 7)
+        for each in (limited, run):
+            assert each.finished_at is not None
+            assert killed_at < each.finished_at < ended_by, "recorded by the shim, not when the engine found it"
+        text = shared.log(f"short_{kind}").encode()
+        assert run.log_start is not None
+        assert b'msg="started"' in text[run.log_start : run.log_end]
+        assert b'msg="ended"' in text[run.log_start : run.log_end]
 
-    assert shared.task("long").is_running
-    shared.do(p.StopRun(task="long"))
-    [run] = shared.ended("long")
-    assert run.state == RunState.STOPPED
+        assert shared.task(f"long_{kind}").is_running
+        shared.do(p.StopRun(task=f"long_{kind}"))
+        [run] = shared.ended(f"long_{kind}")
+        assert run.state == RunState.STOPPED
     until(lambda: not shared.run_files())
 
 
@@ -79,8 +90,9 @@ def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_account
 ) -> None:
     draw = random.Random(seed)
     names = [f"task{number}" for number in range(3)]
-    for name in names:
-        installation.build(name, RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_SECOND)
+    for number, name in enumerate(names):
+        kind = behaviours.KINDS[number % len(behaviours.KINDS)]
+        behaviours.build(installation, kind, name, behaviours.records_its_id(), schedule=EVERY_SECOND)
     for _ in range(KILLS):
         installation.start()
         # The worst instants are close to when all tasks are due: between the claim, the launch, and their records.
@@ -104,6 +116,42 @@ def test_after_kills_at_random_instants_no_instant_ran_twice_and_all_are_account
         assert set(ran) <= {run.run_id for run in runs}
         assert {run.state for run in runs} <= ENDED
         assert_accounted_for(runs)
+
+
+def test_a_backfill_runs_each_instant_once_although_the_engine_is_killed_at_random_instants(
+    shared: Installation, seed: int
+) -> None:
+    draw, count = random.Random(seed), 5 * KILLS
+    policy = "Policy(overlap='allow', retry=Retry(tries=2))"
+    shared.build("report", RECORDS_ITS_ID.format(wait="pass", code=0), EVERY_HOUR, policy)
+    begin = (datetime.now(UTC) - timedelta(hours=count + 1)).replace(minute=0, second=0, microsecond=0)
+    end = begin + timedelta(hours=count) - timedelta(seconds=1)
+    ran = shared.paths.work / "report" / "ran"
+
+    def run_ids() -> list[str]:
+        return ran.read_text().split() if ran.exists() else []
+
+    shared.do(p.BackfillTask(task="report", begin=begin.isoformat(), end=end.isoformat(), parallel=2))
+    for number in range(KILLS):
+        # The worst instants are those around a claim, a launch, a result and their records, which follow each other.
+        until(lambda number=number: len(run_ids()) >= 4 * number)
+        time.sleep(draw.uniform(0, 0.1))
+        shared.kill()
+        shared.start()
+
+    def backfill() -> BackfillView:
+        return shared.ask(p.GetBackfills(task="report")).backfills[0]
+
+    until(lambda: backfill().state is BackfillState.DONE)
+    runs = [run for run in shared.runs("report") if run.series > 0]
+    instants = [run.scheduled_for for run in runs if run.attempt == 1]
+    assert len(instants) == len(set(instants)) == count == backfill().total
+    assert min(filter(None, instants)) >= begin
+    assert max(filter(None, instants)) <= end
+    assert max(Counter(run_ids()).values()) == 1
+    assert {run.run_id for run in runs if run.state is RunState.SUCCEEDED} <= set(run_ids())
+    assert set(run_ids()) <= {run.run_id for run in runs}
+    assert backfill().succeeded == sum(run.state is RunState.SUCCEEDED for run in runs)
 
 
 def assert_accounted_for(runs: Sequence[Run]) -> None:

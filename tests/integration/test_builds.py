@@ -40,7 +40,7 @@ ENVIRONMENT = {"PATH": os.environ["PATH"]}
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "tasks" / "ping é 'x'"
-    create_task_folder(folder, "ping", "")
+    create_task_folder(folder, "ping", "", schedule="every(10).seconds")
     return folder
 
 
@@ -80,7 +80,7 @@ def _write_function(source: Path, *lines: str, before: str = "") -> None:
 def new_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Build, list[datetime]]:
     """Sources, builds, build and next instants of a new task with a secret. The tests that share it only read."""
     root = tmp_path_factory.mktemp("new")
-    create_task_folder(root / "new", "new", "")
+    create_task_folder(root / "new", "new", "", schedule="every(10).seconds")
     (root / "new" / ".env").write_text("TOKEN=hunter2\n")
     builds = root / "builds"
     return root / "new", builds, *asyncio.run(build_task(root / "new", builds, python=sys.executable, now=NOW))
@@ -493,7 +493,7 @@ async def test_the_link_to_the_active_build_runs_it(source: Path, builds: Path, 
     assert schedule.stdout.splitlines()[0] == "every 10 seconds"
     assert len(schedule.stdout.splitlines()) == 6
     assert (usage.returncode, usage.stdout) == (2, "")
-    assert usage.stderr.startswith(f"usage: {link} --run (call the function) or {link} --schedule")
+    assert usage.stderr.startswith(f"usage: {link} --run [NAME=VALUE…] (run the task) or {link} --schedule")
     assert [path.name for path in link.parent.iterdir()] == [link.name]
 
 

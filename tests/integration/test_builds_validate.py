@@ -22,7 +22,7 @@ EVERY = "from keiji import every, on\ndef schedule():\n    return "
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "計時 'x'"
-    create_task_folder(folder, "ping", "")
+    create_task_folder(folder, "ping", "", schedule="every(10).seconds")
     return folder
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import behaviours
 import pytest
 from installation import EVERY_HOUR, EVERY_MINUTE, FAILS, SLEEPS, Installation, until
 
 from keiji.errors import AlreadyRunning
+from keiji.policy import Policy
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import RunState
@@ -47,23 +49,33 @@ def overlapped(first: Run, second: Run) -> bool:
 
 def test_overlap_policy_skips_queues_replaces_or_allows_a_second_run(shared_ahead: Installation) -> None:
     policies = ("skip", "queue", "replace", "allow")
-    for overlap in policies:
-        shared_ahead.build(overlap, RUNS_UNTIL_RELEASED, EVERY_MINUTE, f"Policy(overlap={overlap!r}, max_parallel=2)")
-    shared_ahead.advance_to(max(shared_ahead.next_due(overlap) for overlap in policies))
-    for overlap in policies:
-        in_state(shared_ahead, overlap, RunState.RUNNING)
+    slugs = [f"{kind}_{overlap}" for kind in behaviours.KINDS for overlap in policies]
+    for slug in slugs:
+        kind, overlap = slug.split("_")
+        policy = Policy(overlap=overlap, max_parallel=2)
+        behaviours.build(shared_ahead, kind, slug, behaviours.RUNS_UNTIL_RELEASED, schedule=EVERY_MINUTE, policy=policy)
+    shared_ahead.advance_to(max(shared_ahead.next_due(slug) for slug in slugs))
+    for slug in slugs:
+        in_state(shared_ahead, slug, RunState.RUNNING)
     shared_ahead.advance(60)
-    assert "still running since" in render(in_state(shared_ahead, "skip", RunState.SKIPPED)[0].reason)
-    stopped = in_state(shared_ahead, "replace", RunState.STOPPED)[0]
-    assert render(stopped.reason).startswith("replaced by the run due at")
-    in_state(shared_ahead, "replace", RunState.RUNNING)
-    in_state(shared_ahead, "allow", RunState.RUNNING, 2)
+    for kind in behaviours.KINDS:
+        assert "still running since" in render(in_state(shared_ahead, f"{kind}_skip", RunState.SKIPPED)[0].reason)
+        stopped = in_state(shared_ahead, f"{kind}_replace", RunState.STOPPED)[0]
+        assert render(stopped.reason).startswith("replaced by the run due at")
+        in_state(shared_ahead, f"{kind}_replace", RunState.RUNNING)
+        in_state(shared_ahead, f"{kind}_allow", RunState.RUNNING, 2)
     shared_ahead.advance(60)
-    assert render(in_state(shared_ahead, "allow", RunState.QUEUED)[0].reason) == "2 of 2 runs are live (max_parallel)"
-    assert shared_ahead.task("allow").running == 2
-    queued = in_state(shared_ahead, "queue", RunState.QUEUED)[0]
-    release(shared_ahead, "queue")
-    one, two = shared_ahead.ended("queue", 2)[:2]
+    for kind in behaviours.KINDS:
+        queued = in_state(shared_ahead, f"{kind}_allow", RunState.QUEUED)[0]
+        assert render(queued.reason) == "2 of 2 runs are live (max_parallel)"
+        assert shared_ahead.task(f"{kind}_allow").running == 2
+        _check_queue(shared_ahead, f"{kind}_queue")
+
+
+def _check_queue(shared_ahead: Installation, slug: str) -> None:
+    queued = in_state(shared_ahead, slug, RunState.QUEUED)[0]
+    release(shared_ahead, slug)
+    one, two = shared_ahead.ended(slug, 2)[:2]
     assert two.run_id == queued.run_id
     assert not overlapped(one, two)
     assert one.scheduled_for is not None

@@ -190,7 +190,7 @@ async def test_the_folder_of_tasks_may_be_created_later(tmp_path: Path, folders:
     elsewhere = folders.tasks.rename(tmp_path / "elsewhere")
     async with running(folders.watcher()):
         missing = await folders.next_report()
-        assert missing.changes == ("function.py", "main.py", "schedule.py")
+        assert missing.changes == ("function.py", "main.py", "schedule.py", "task.toml")
         assert missing.error == f"the folder {folders.source} does not exist"
 
         elsewhere.rename(folders.tasks)

@@ -40,6 +40,29 @@ async def test_every_instant_is_accounted_for_despite_crashes_suspends_and_clock
         await simulation.close()
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_backfills_run_each_instant_once_beside_the_schedule_despite_everything(
+    tmp_path: Path, seed: int
+) -> None:
+    print(f"KEIJI_SEED={seed}")  # noqa: T201 - pytest shows it if the test fails
+    simulation = Simulation(
+        tmp_path,
+        tasks=5,
+        seed=seed,
+        limit=3,
+        begin=datetime(2026, 3, 5, tzinfo=UTC),
+        backfills=True,
+        disturbance_days=0.3,
+    )
+    try:
+        await simulation.run(simulation.begin + timedelta(days=15))
+        simulation.check()
+        assert simulation.check_backfills()
+        assert any(series > 0 for _, _, series, _ in simulation.launched)
+    finally:
+        await simulation.close()
+
+
 async def test_a_task_that_is_weeks_behind_does_not_delay_the_others(tmp_path: Path) -> None:
     schedules = (cron("* * * * * *"), every(3).hours, every(5).hours)
     simulation = Simulation(
@@ -50,7 +73,7 @@ async def test_a_task_that_is_weeks_behind_does_not_delay_the_others(tmp_path: P
         # All are three weeks behind, but only the first one has a million instants to count.
         simulation.now = BEGIN + timedelta(days=21, hours=3)
         await simulation.scheduler.step()
-        started = {slug for slug, instant, _ in simulation.launched if isinstance(instant, datetime)}
+        started = {slug for slug, instant, _, _ in simulation.launched if isinstance(instant, datetime)}
         assert started == {"task0001", "task0002"}
         behind = simulation.state.task("task0000") if simulation.state else None
         assert behind is not None

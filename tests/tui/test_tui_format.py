@@ -150,6 +150,7 @@ def test_a_sparkline_shows_long_and_failed_runs() -> None:
 
 def test_a_schedule_is_abbreviated() -> None:
     assert format.abbreviate_schedule("every 10 seconds") == "every 10s"
+    assert format.abbreviate_schedule("at start; every day at 22:00") == "at start; daily 22:00"
     assert format.abbreviate_schedule("every 3 hours") == "every 3h"
     assert format.abbreviate_schedule("Fridays at 22:00") == "Fri 22:00"
     assert format.abbreviate_schedule("every day at 22:00") == "daily 22:00"

@@ -58,6 +58,9 @@ READ = {
     'cron("30 2 * * *")': "at 02:30 every day",
     "every 5 minutes": "every 5 minutes interpreted as every(5).minutes",
     "Fri 22:00": 'Fridays at 22:00 interpreted as on.friday.at("22:00")',
+    "manual": "manual",
+    "at start; every 5m": "at start; every 5 minutes interpreted as [at_start, every(5).minutes]",
+    "[at_start, every(5).minutes]": "at start; every 5 minutes",
     "*/5 * * * *": 'every 5 minutes interpreted as cron("*/5 * * * *")',
 }
 REFUSED = {

@@ -11,7 +11,7 @@ from planning import at, make_agenda, make_run, make_task, make_task_with_policy
 
 from keiji.policy import Policy
 from keiji.records import Pause, Run, Task
-from keiji.states import RunState, Trigger
+from keiji.states import REQUESTED, RunState, Trigger
 from keiji_engine.scheduler.agenda import MAX_BEHIND, MAX_DUE
 from keiji_engine.scheduler.model import Conditions, is_held_back
 from keiji_engine.scheduler.planner import plan
@@ -61,15 +61,16 @@ conditions = st.builds(
 
 
 def ready(task: Task, own: list[Run], pause: Pause | None, seconds: int) -> list[Run]:
-    """Return the queued runs of a task that may start, found by looking at all of them."""
-    live, waiting = [run for run in own if run.is_live], [run for run in own if not run.is_live]
+    """Return the queued runs of a task that the planner may start, found by looking at all of them."""
+    live = [run for run in own if run.is_live]
+    waiting = [run for run in own if not run.is_live and run.trigger is not Trigger.BACKFILL]
     limit = len(own) if task.policy.overlap == "allow" else 1
     if task.policy.overlap == "allow" and task.policy.max_parallel is not None:
         limit = task.policy.max_parallel
     due = [run for run in waiting if run.due_at is not None and run.due_at <= at(seconds)]
     is_blocked = task.policy.overlap != "allow" and any(run.attempt > 1 and run not in due for run in waiting)
     if is_blocked or is_held_back(task, pause):
-        due = [run for run in due if run.trigger is Trigger.MANUAL]
+        due = [run for run in due if run.trigger in REQUESTED]
     in_order = sorted(due, key=lambda run: (run.due_at, run.run_id))
     return in_order[: max(limit - len(live), 0)]
 

@@ -10,20 +10,33 @@ from pathlib import Path
 
 import pytest
 
+import keiji
 from keiji.errors import KeijiError, TaskExists
-from keiji_engine.builds import create_task_folder, read_env
+from keiji.records import TaskKind
+from keiji.schedule import to_schedule
+from keiji_engine.builds import create_task_folder, read_details, read_env, read_task_file
+from keiji_engine.builds.task_file import TaskDetails
 
-NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id` \\", "a" * 100]
+NAMES = ["ping_google", 'it\'s [x] "y" #1 = 50%', "計時 é", "$(id) `id`", "a" * 100]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_new_task_has_four_files_and_its_name_in_the_env_file(tmp_path: Path, name: str) -> None:
+def test_a_new_task_has_five_files_and_its_name_in_task_toml(tmp_path: Path, name: str) -> None:
     target = tmp_path / "tasks" / "new"
 
     create_task_folder(target, name, "first\nsecond 'x'")
 
-    assert sorted(file.name for file in target.iterdir()) == [".env", "function.py", "main.py", "schedule.py"]
-    assert read_env(target) == {"NAME": name, "DESCRIPTION": "first\nsecond 'x'"}
+    assert sorted(file.name for file in target.iterdir()) == [
+        ".env",
+        "function.py",
+        "main.py",
+        "schedule.py",
+        "task.toml",
+    ]
+    task_file = read_task_file(target)
+    assert task_file is not None
+    assert (task_file.name, task_file.description, task_file.kind) == (name, "first second 'x'", TaskKind.PYTHON)
+    assert read_env(target) == {}
     assert (target / ".env").stat().st_mode & 0o077 == 0, "it may contain secrets"
     assert [file.name for file in target.parent.iterdir()] == ["new"]
 
@@ -45,13 +58,14 @@ def test_force_replaces_the_sources_and_keeps_secrets_and_other_files(tmp_path: 
     (target / "function.py").write_text("mine")
     (target / "extra.py").write_text("mine, too")
     with (target / ".env").open("a") as env:
-        env.write("TOKEN='s3 # cret'\n")
+        env.write("NAME=old\nTOKEN='s3 # cret'\n")
 
     create_task_folder(target, "New", "new description", force=True)
 
     assert (target / "function.py").read_text() == original
     assert (target / "extra.py").read_text() == "mine, too"
-    assert read_env(target) == {"NAME": "New", "DESCRIPTION": "new description", "TOKEN": "s3 # cret"}
+    assert read_details(target) == TaskDetails("New", "new description", "task.toml")
+    assert read_env(target) == {"TOKEN": "s3 # cret"}
 
 
 def test_a_file_with_the_name_of_the_folder_is_not_modified(tmp_path: Path) -> None:
@@ -108,7 +122,9 @@ def test_main_shows_its_usage(tmp_path: Path) -> None:
     completed = _run_main(tmp_path / "new", "--unknown")
 
     assert completed.returncode == 2
-    assert completed.stderr.startswith("usage: python main.py --run (call the function) or python main.py --schedule")
+    assert completed.stderr.startswith(
+        "usage: python main.py --run [NAME=VALUE…] (run the task) or python main.py --schedule"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,11 +152,17 @@ def test_main_shows_why_a_schedule_is_invalid(tmp_path: Path, schedule: str, err
 def test_the_commented_examples_of_the_template_work(tmp_path: Path) -> None:
     create_task_folder(tmp_path / "new", "new", "")
     schedule = tmp_path / "new" / "schedule.py"
-    text = schedule.read_text().replace("    return every(10).seconds\n", "")
+    text = schedule.read_text()
+    assert _run_main(tmp_path / "new", "--schedule").stdout == "manual\n"
+    text = text.replace("    return manual\n", "")
+    examples = re.findall("    # (return .+)\n", text)
+    assert len(examples) > 5
+    for example in examples:
+        to_schedule(eval(example.removeprefix("return "), vars(keiji)))  # raises if it is none
     for example in ('return on.friday.at("10:00PM")', "policy = Policy("):
         assert f"# {example}" in text
         text = text.replace(f"# {example}", example)
-    schedule.write_text(f"from keiji import on, Policy, Retry\n{text}")
+    schedule.write_text(text)
 
     assert _run_main(tmp_path / "new", "--schedule").stdout.startswith("Fridays at 22:00\n")
 

@@ -90,7 +90,7 @@ def test_tasks_as_json_have_the_documented_keys_and_times_in_the_zone_of_the_wor
     assert list(task) == [
         "id", "task_id", "name", "description", "schedule", "type", "last_execution_time", "next_execution_time",
         "log_path", "slug", "executable", "is_running", "is_queued", "is_error", "is_disabled", "error_text", "build",
-        "policy", "pause", "held_since", "waiting",
+        "policy", "pause", "held_since", "waiting", "kind", "command", "parameters", "tags", "events", "zone",
     ]  # fmt: skip
     assert task["next_execution_time"] == "2026-11-27T22:00:00+03:00"
     assert task["last_execution_time"] is None
@@ -131,6 +131,7 @@ def test_runs_as_json_have_the_documented_keys() -> None:
     assert list(run) == [
         "run_id", "task", "trigger", "scheduled_for", "started_at", "finished_at", "state", "reason", "exit_code",
         "signal", "attempt", "cpu_seconds", "peak_memory_bytes", "build", "count", "scheduled_until",
+        "series", "params", "overrides", "covers", "covers_from",
     ]  # fmt: skip
     assert (run["trigger"], run["state"], run["exit_code"]) == ("schedule", "failed", 2)
     assert run["finished_at"] == "2026-11-27T22:00:01.500000+03:00"
@@ -205,6 +206,40 @@ def test_times_on_both_sides_of_a_dst_transition_show_their_own_offset() -> None
     assert header.split()[:2] == ["DAY", "DUE"]
     assert "02:30:00 CEST" in first
     assert "02:30:00 CET" in second
+
+
+def test_the_list_shows_the_next_run_of_a_task_with_its_own_zone_in_that_zone() -> None:
+    own = msgspec.structs.replace(TASK, is_disabled=False, zone="America/New_York")
+    other = msgspec.structs.replace(TASK, is_disabled=False, name="other")
+    now = MOMENT - timedelta(hours=1)
+    table = output.format_tasks_table([own, other], NAIROBI, now, is_online=True, is_paused=False)
+    header, first, second = table.splitlines()
+    assert "NEXT  " in header
+    assert "2026-11-27 14:00:00 EST" in first
+    assert "2026-11-27 22:00:00 EAT" in second
+    alone = output.format_tasks_table([own], NAIROBI, now, is_online=True, is_paused=False)
+    assert "NEXT (EST)" in alone
+    assert "Zone: America/New_York, its own" in output.format_task_details(own, NAIROBI).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("events", "label"),
+    [
+        (("manual",), "manual"),
+        (("at start",), "at start"),
+        (("on change of /data/in/*.csv",), "on change"),
+        (("at start", "on change of /data"), "on event"),
+    ],
+)
+def test_the_next_run_of_a_task_that_waits_for_an_event_is_the_event(events: tuple[str, ...], label: str) -> None:
+    task = msgspec.structs.replace(TASK, is_disabled=False, next_execution_time=None, events=events)
+    table = output.format_tasks_table([task], NAIROBI, MOMENT, is_online=True, is_paused=False)
+    assert f"  {label}  " in table.splitlines()[1]
+    paused = output.format_tasks_table([task], NAIROBI, MOMENT, is_online=True, is_paused=True)
+    assert "  -  " in paused.splitlines()[1]
+    assert f"NextExecutionTime: {label}" in output.format_task_model(task, NAIROBI).splitlines()
+    disabled = msgspec.structs.replace(task, is_disabled=True)
+    assert "NextExecutionTime: N/A" in output.format_task_model(disabled, NAIROBI).splitlines()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from planning import START, at, make_task
 
 from keiji.policy import Policy
 from keiji.records import Task
-from keiji.schedule import Schedule, ScheduleContext, every, on
+from keiji.schedule import Schedule, ScheduleContext, at_start, combine, every, on
 from keiji_engine.scheduler.clock_changes import (
     ClockRecord,
     FormerPlace,
@@ -68,6 +68,18 @@ def test_after_a_set_back_a_time_of_day_is_due_again() -> None:
     assert task.next_at is not None
     following = NINE.next_after(task.next_at)
     assert set_back(replace(task, next_at=following), START) == (START, task.next_at)
+
+
+def test_after_a_set_back_a_list_with_an_interval_counts_from_now() -> None:
+    context = ScheduleContext(anchor=START, zone=NAIROBI)
+    hours, days = every(1).hours, on.day.at("9:00")
+    with_interval = combine([hours, days, at_start]).with_context(context)
+    task = replace(make_task(), schedule=with_interval, next_at=with_interval.next_after(at(7200)))
+    assert set_back(task, at(3)) == (at(3), min(at(3603), days.with_context(context).next_after(at(3)) or at(3603)))
+    without = combine([days, at_start]).with_context(context)
+    task = replace(make_task(), schedule=without, next_at=without.next_after(at(3)))
+    assert set_back(task, at(3)) is None
+    assert set_back(replace(task, schedule=at_start, next_at=None), at(3)) is None
 
 
 def test_a_set_back_does_not_affect_a_task_that_is_due_as_early_as_before() -> None:

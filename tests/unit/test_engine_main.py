@@ -21,7 +21,14 @@ def test_the_version_is_printed(option: str, capsys: pytest.CaptureFixture[str])
     [
         (["--root"], "argument --root: expected one argument"),
         (["--unknown"], "unrecognized arguments: --unknown"),
-        (["--drain", "-1"], "argument --drain: '-1' is not a number of seconds from 0 to 604800"),
+        (
+            ["--drain", "-1"],
+            "argument --drain: '-1' is not a duration such as 5m, from 0 to 7 days",
+        ),
+        (
+            ["--drain", "8d"],
+            "argument --drain: '8d' is not a duration such as 5m, from 0 to 7 days",
+        ),
     ],
 )
 def test_wrong_usage_has_a_reason_and_a_hint(

@@ -124,6 +124,20 @@ def test_a_retry_that_suspends_the_schedule_says_so(overlap: str, more: dict[str
     assert explained(soon)[0] == reason(Code.RETRY_AT, at=NEXT)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"next_execution_time": None, "events": ("manual",)}, [reason(Code.MANUAL)]),
+        ({"next_execution_time": None, "events": ("at start",)}, [reason(Code.ON_EVENT, event="at start")]),
+        ({"events": ("at start",)}, [DUE, reason(Code.ON_EVENT, event="at start")]),
+        ({"next_execution_time": None, "events": ("manual",), "is_disabled": True}, [reason(Code.DISABLED)]),
+        ({"next_execution_time": None, "events": ("at start",), "build": None}, [reason(Code.NOT_BUILT)]),
+    ],
+)
+def test_a_task_that_waits_for_an_event_says_so(changes: dict[str, Any], expected: list[Reason]) -> None:
+    assert explained(msgspec.structs.replace(TASK, **changes)) == expected
+
+
 def test_a_task_that_is_never_due_again_says_so() -> None:
     task = msgspec.structs.replace(TASK, next_execution_time=None, schedule_description="once at 2026-01-01 00:00")
     assert explained(task) == [reason(Code.NEVER_DUE, schedule="once at 2026-01-01 00:00")]

@@ -6,8 +6,32 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from keiji.formats import MAX_VALUE, format_duration, format_measurement, format_moment, quote
+from keiji.formats import MAX_VALUE, format_duration, format_measurement, format_moment, parse_duration, quote
+
+
+@given(st.integers(0, 365 * 86400))
+def test_a_duration_that_is_shown_exactly_is_parsed_again(seconds: int) -> None:
+    text = format_duration(seconds)
+    parsed = parse_duration(text)
+    assert format_duration(parsed) == text
+    assert parsed == seconds or seconds >= 3600, "above an hour, seconds are not shown"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30m", 1800), ("1h30m", 5400), ("1h 30m", 5400), ("1.5h", 5400), (" 90 ", 90), ("0.5", 0.5), ("2w", 1209600)],
+)
+def test_a_duration_is_parsed(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", " ", "m", "30x", "-5", "30m1h", "1h-5m", "١h", "inf", "1e3"])
+def test_text_that_is_not_a_duration_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,10 @@ def test_a_fraction_of_the_jitter_is_added_to_each_delay() -> None:
         ({"catch_up_cap": 1001}, "Policy(catch_up_cap=1001): expected a whole number from 1 to 1000"),
         ({"catch_up_window": 0}, "Policy(catch_up_window=0): expected a number of seconds from 1 to 3,162,240,000"),
         ({"hold_after": -1}, "Policy(hold_after=-1): expected a whole number from 0 to 1000"),
-        ({"jitter": "1"}, "Policy(jitter='1'): expected a number of seconds from 0 to 31,622,400"),
+        (
+            {"jitter": "1x"},
+            "Policy(jitter='1x'): expected a number of seconds from 0 to 31,622,400, or a duration such as",
+        ),
         ({"dst_gap": "before"}, "Policy(dst_gap='before'): expected one of 'after', 'skip'"),
         ({"dst_fold": "frst"}, "Policy(dst_fold='frst'): did you mean 'first'?"),
         ({"until": "soon"}, "Policy(until='soon'): expected a date and time, such as \"2027-01-01 00:00\""),
@@ -288,7 +291,7 @@ def test_a_number_of_tries_out_of_range_is_rejected(tries: object) -> None:
         Retry(tries=tries)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("number", [-1, math.inf, math.nan, "1", None, True, 10**400, MAX_SECONDS + 1])
+@pytest.mark.parametrize("number", [-1, math.inf, math.nan, "1x", "366d1h", None, True, 10**400, MAX_SECONDS + 1])
 def test_a_number_of_seconds_out_of_range_is_rejected(number: object) -> None:
     for name, build in (
         ("Retry(delay", lambda: Retry(delay=number)),  # type: ignore[arg-type]

@@ -66,6 +66,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.CAUGHT_UP, {"late": timedelta(days=3, hours=5)}, "caught up, 3d 05h after it was due"),
     (Code.JITTER, {"at": TEN}, f"starts at {AT_TEN} (jitter)"),
     (Code.STAGGERED, {"at": TEN}, f"starts at {AT_TEN} (catch-up is staggered)"),
+    (Code.FILES_CHANGED, {"files": "/in/a.csv, /in/b.csv"}, "changed: /in/a.csv, /in/b.csv"),
     (Code.WAITING_FOR_PREVIOUS, {}, "waiting for the previous run"),
     (Code.WAITING_FOR_SLOT, {"limit": 1}, "waiting for a slot: 1 run is live (MAX_PARALLEL_RUNS)"),
     (Code.WAITING_FOR_SLOT, {"limit": 5}, "waiting for a slot: 5 runs are live (MAX_PARALLEL_RUNS)"),
@@ -152,6 +153,8 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     ),
     (Code.DUE, {"at": TEN, "schedule": "every hour"}, f"due next at {AT_TEN} (every hour)"),
     (Code.AFTER_RESUME, {"schedule": "every hour"}, "nothing starts until it is resumed (every hour)"),
+    (Code.ON_EVENT, {"event": "at start"}, "runs on event: at start"),
+    (Code.MANUAL, {}, "manual: runs only when you start it"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
 ]
 
@@ -297,6 +300,7 @@ def test_reading_a_stored_reason_does_not_raise(text: str) -> None:
         (reason(Code.INTERPRETER_MISSING, path="/bin/py"), "keiji task build ping"),
         (reason(Code.ENV_INVALID, detail="line 1: no key"), "correct it; the next run reads it"),
         (reason(Code.DETAILS_CHANGED, variables="NAME"), "keiji task build ping"),
+        (reason(Code.MANUAL), "keiji task run ping"),
         (reason(Code.NEVER_DUE, schedule="once"), "keiji task run ping runs it once; or change its schedule.py"),
         (reason(Code.STILL_RUNNING, since=TEN), ""),
         (text_reason("the disk is full"), ""),

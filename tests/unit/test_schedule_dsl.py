@@ -166,7 +166,7 @@ REJECTED = {
     'cron("0 0 1 13 *")': f'cron("0 0 1 13 *"): invalid month "13"; allowed: 1-12, jan-dec{SYNTAX}',
     'cron("0 0 * * x")': f'cron("0 0 * * x"): invalid day-of-week "x"; allowed: 0-7, sun-sat{SYNTAX}',
     "cron(5)": 'cron(5): expected text, such as cron("*/5 9-17 * * mon-fri")',
-    'cron("@reboot")': 'cron("@reboot"): not supported: a reboot has no scheduled time',
+    'cron("@reboot")': 'cron("@reboot"): use at_start: a reboot is an event, not a schedule',
     'cron("@noon")': (
         'cron("@noon"): unknown nickname; expected one of '
         "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly"

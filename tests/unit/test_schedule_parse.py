@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from keiji.errors import InvalidSchedule
-from keiji.schedule import Schedule, cron, every, on, once
+from keiji.schedule import Schedule, at_start, combine, cron, every, manual, on, on_change, once, to_schedule
 from keiji.schedule.cron import Cron
-from keiji.schedule.natural import parse_natural
-from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule
+from keiji.schedule.parse import EXAMPLES, MAX_LENGTH, parse_schedule, parse_trigger
 from keiji_engine.builds import create_task_folder
 from keiji_tui.text.format import abbreviate_schedule
 
@@ -25,6 +24,19 @@ EXPRESSIONS: dict[str, Schedule] = {
     'cron("@daily")': cron("@daily"),
     'once("2027-01-01 00:00")': once("2027-01-01 00:00"),
     'once("2027-01-01T00:00:00+03:00")': once("2027-01-01T00:00:00+03:00"),
+    "manual": manual,
+    "at_start": at_start,
+    'on_change("/data/in//*.csv")': on_change("/data/in/*.csv"),
+    'on_change("/data/a;b/it\'s \\"x\\"/*")': on_change('/data/a;b/it\'s "x"/*'),
+    "[every(10).minutes, at_start]": combine([every(10).minutes, at_start]),
+    '(on.friday.at("22:00"), on_change("~/in/*"))': combine([on.friday.at("22:00"), on_change("~/in/*")]),
+}
+LISTS = {
+    '[every(10).minutes, "0 9 1-7 * 1"]': '[every(10).minutes, cron("0 9 1-7 * 1")]',
+    "every 10 minutes; Fridays at 22:00": '[every(10).minutes, on.friday.at("22:00")]',
+    "at start; every 10 minutes; every 10m; ": "[at_start, every(10).minutes]",
+    "every 10 minutes; every(10).minutes": "every(10).minutes",
+    'at start; on change of "/a;b"': '[at_start, on_change("/a;b")]',
 }
 NATURAL = {
     "every 5 minutes": "every(5).minutes",
@@ -50,6 +62,34 @@ NATURAL = {
     "@daily": 'cron("@daily")',
     "daily 22:00": 'on.day.at("22:00")',
     "daily at 22:00": 'on.day.at("22:00")',
+    "daily at 10pm": 'on.day.at("22:00")',
+    "daily at noon and midnight": 'on.day.at("00:00", "12:00")',
+    "on friday at 22:00": 'on.friday.at("22:00")',
+    "every Friday at 9:00 PM": 'on.friday.at("21:00")',
+    "weekly on Monday at 9:00": 'on.monday.at("09:00")',
+    "every weekday at 9:00": 'on.weekdays.at("09:00")',
+    "Monday to Wednesday at 9:00": 'on.monday.and_.tuesday.and_.wednesday.at("09:00")',
+    "Sat-Mon at 9:00": 'on.monday.and_.saturday.and_.sunday.at("09:00")',
+    "hourly": 'cron("@hourly")',
+    "daily": 'on.day.at("00:00")',
+    "Weekly": 'on.sunday.at("00:00")',
+    "monthly": 'cron("@monthly")',
+    "yearly": 'cron("@yearly")',
+    "every hour at :05": 'cron("5 * * * *")',
+    "hourly at :05": 'cron("5 * * * *")',
+    "every 2 hours at :05 and :35": 'cron("5,35 */2 * * *")',
+    "first Monday at 9:00": 'cron("0 9 * * 1#1")',
+    "the second Sunday of the month at 9:00:30": 'cron("30 0 9 * * 0#2")',
+    "last Friday of every month at 22:00": 'cron("0 22 * * 5L")',
+    "last day of the month": 'cron("0 0 L * *")',
+    "last day of the month at 22:00": 'cron("0 22 L * *")',
+    "last weekday of the month at noon": 'cron("0 12 LW * *")',
+    "1st and 15th of the month at 6:00": 'cron("0 6 1,15 * *")',
+    "monthly on the 3rd at 4:00": 'cron("0 4 3 * *")',
+    "manually": "manual",
+    "at start": "at_start",
+    "@reboot": "at_start",
+    "on change of /data/in/my file.csv": 'on_change("/data/in/my file.csv")',
 }
 HINTS = {
     "every 5 minutes at noon": "write every 10 minutes",
@@ -57,7 +97,10 @@ HINTS = {
     "every minutes": "write every 10 minutes",
     "every five minutes": "write every 10 minutes",
     "at 02:30 every day": "a crontab line: 0 22 * * fri",
-    "on friday at 22:00": 'on.friday.at("22:00")',
+    "evry 5 minuts": "did you mean 'every 5 minutes'?",
+    "frist Monday at 9:00": "did you mean 'first monday at 9:00'?",
+    "every 7 hours at :05": "a crontab line",
+    "first weekday of the month": "15th of the month",
     "daily at five": "every day at 22:00",
     "once at noon": 'once("2027-01-01 00:00")',
 }
@@ -65,7 +108,22 @@ REJECTED = {
     "* * * *": "expected five fields",
     "61 * * * *": "minute",
     "*/5 * * * * /usr/bin/job": "day-of-week",
-    "@reboot": "a reboot has no scheduled time",
+    'cron("@reboot")': "use at_start",
+    "every hour at :75": "minute",
+    "32nd of the month": "day-of-month",
+    "Fridays": "missing time",
+    "dayly": "did you mean 'daily'?",
+    "at_strat": "did you mean 'at_start'?",
+    "on_change": "missing argument in parentheses",
+    "on_change(5)": "expected a path",
+    'on_change("in/*.csv")': "expected an absolute path",
+    'on_change("/data/../etc")': 'expected a path without ".."',
+    "on change of in/*.csv": "expected an absolute path",
+    "[]": "the list of schedules is empty",
+    "[every(5)]": "missing unit",
+    "[[every(5).days]]": "is not a schedule",
+    "hourly; manual": "manual cannot be combined",
+    "every(5).days; 1": "1 is not a schedule",
     "every 0 minutes": "at least 1",
     "Fri 25:00": "expected a time of day",
     "0 0 * * import(os)": "is not a valid schedule",
@@ -86,7 +144,6 @@ REJECTED = {
     "every(5).__class__": "unknown attribute .__class__",
     "every(5).days.context": "unknown attribute .context",
     "every(5).days.describe()": "unknown attribute .describe",
-    "every(5).days; 1": "is not a valid schedule",
     "every(10).": "is not a valid schedule",
     "on": "missing day",
     "on.friday": "missing time",
@@ -101,7 +158,7 @@ REJECTED = {
     "once(5)": "expected a date and time",
     "1": "is not a schedule",
     "(lambda: 1)()": "is not a schedule",
-    "open('/etc/passwd')": "unknown schedule 'open'; expected every, on, cron or once",
+    "open('/etc/passwd')": "unknown schedule 'open'; expected one of on, manual",
     "__import__('os').system('touch pwned')": "unknown schedule '__import__'",
     "[].__class__.__base__.__subclasses__()": "is not a schedule",
     "every(5).days if 1 else 2": "is not a schedule",
@@ -124,10 +181,40 @@ def test_english_and_crontab_lines_are_parsed(text: str, source: str) -> None:
     assert parse_schedule(text).source_form() == source
 
 
+@pytest.mark.parametrize(("text", "source"), LISTS.items())
+def test_several_schedules_are_parsed(text: str, source: str) -> None:
+    assert parse_schedule(text).source_form() == source
+    assert parse_schedule(parse_schedule(text).source_form()) == parse_schedule(text)
+
+
+def test_a_value_of_a_configuration_file_is_a_text_or_a_list_of_texts() -> None:
+    assert parse_trigger("0 3 * * *") == cron("0 3 * * *")
+    assert parse_trigger(["hourly"]) == cron("@hourly")
+    assert parse_trigger(["hourly", "at start", "hourly"]) == combine([cron("@hourly"), at_start])
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (5, "expected text or a list of texts, not 5"),
+        (None, "expected text or a list of texts, not None"),
+        ([], "the list of schedules is empty"),
+        (["hourly", 5], "schedule 2 of 2: expected text, not 5"),
+        (["hourly", "every 5 eons"], "schedule 2 of 2: unknown schedule 'every 5 eons'"),
+        (["hourly", "manual"], "manual cannot be combined"),
+        ([f"every {number} minutes" for number in range(1, 52)], "at most 50 are allowed"),
+    ],
+)
+def test_another_value_of_a_configuration_file_is_rejected(value: object, reason: str) -> None:
+    with pytest.raises(InvalidSchedule) as caught:
+        parse_trigger(value)
+    assert reason in caught.value.message
+
+
 @pytest.mark.parametrize("schedule", [schedule for schedule in EXPRESSIONS.values() if not isinstance(schedule, Cron)])
 def test_a_description_is_parsed_back(schedule: Schedule) -> None:
-    assert parse_natural(schedule.describe()) == schedule
-    assert parse_natural(abbreviate_schedule(schedule.describe())) == schedule
+    assert parse_schedule(schedule.describe()) == schedule
+    assert parse_schedule(abbreviate_schedule(schedule.describe())) == schedule
 
 
 @pytest.mark.parametrize(("text", "hint"), HINTS.items())
@@ -149,7 +236,7 @@ def test_anything_else_is_rejected_with_an_explanation(
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["hourly", "daily", "Weekly", "fortnightly", "monthly", "yearly"])
+@pytest.mark.parametrize("text", ["hourley", "fortnightly", "biweekly", "nightly", "quarterly", "reboot", "never"])
 def test_the_suggestion_for_a_common_term_is_a_valid_schedule(text: str) -> None:
     with pytest.raises(InvalidSchedule) as caught:
         parse_schedule(text)
@@ -174,4 +261,4 @@ def test_a_task_created_with_a_schedule_has_it(text: str, tmp_path: Path, monkey
     exec(compile(source, "schedule.py", "exec"), names)
     function = names["schedule"]
     assert callable(function)
-    assert function() == schedule
+    assert to_schedule(function()) == schedule

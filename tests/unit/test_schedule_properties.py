@@ -15,8 +15,21 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from keiji import every, on
-from keiji.schedule import DAYS, UNITS, Cron, DayTime, DstFold, DstGap, Interval, Once, Schedule, ScheduleContext
+from keiji import at_start, every, manual, on, on_change
+from keiji.schedule import (
+    DAYS,
+    UNITS,
+    Cron,
+    DayTime,
+    DstFold,
+    DstGap,
+    Interval,
+    Once,
+    Schedule,
+    ScheduleContext,
+    Several,
+    combine,
+)
 from keiji.schedule.walltime import occurrences
 
 PSEUDO_ZONES = ("posix/", "right/", "Factory", "localtime", "posixrules")
@@ -88,7 +101,9 @@ def cases(draw: st.DrawFn, *kinds: type[Schedule]) -> tuple[Schedule, datetime]:
     moment += draw(st.sampled_from([timedelta(0), TICK, -TICK]))
     once = (quarters | st.timedeltas(timedelta(0), timedelta(days=40))).map(lambda later: Once(near + later))
     every_kind = {Interval: intervals, DayTime: day_times(near), Cron: crons, Once: once | st.builds(Once, moments)}
-    schedule = draw(st.one_of([every_kind[kind] for kind in kinds or every_kind]))
+    each = st.one_of(list(every_kind.values()))
+    several = st.lists(each, min_size=2, max_size=4, unique=True).map(lambda found: Several(tuple(found)))
+    schedule = draw(st.one_of([{**every_kind, Several: several}[kind] for kind in kinds or (*every_kind, Several)]))
     bounds = st.just(None) if draw(st.integers(0, 3)) else st.none() | days_from(moment)
     return schedule.with_context(
         ScheduleContext(
@@ -277,6 +292,55 @@ def test_an_interval_of_days_ignores_daylight_saving() -> None:
     anchor = datetime(2026, 3, 7, 6, 30, tzinfo=UTC)
     schedule = every(1).days.with_context(ScheduleContext(anchor=anchor, zone="America/New_York"))
     assert first_instants(schedule, anchor, 2) == [anchor + timedelta(days=1), anchor + timedelta(days=2)]
+
+
+# ── several schedules, and events ────────────────────────────────────────────────────────────────────────────────────
+
+
+@property_test(cases(Several))
+def test_several_schedules_are_due_whenever_one_of_them_is_and_once_at_an_instant(
+    case: tuple[Several, datetime],
+) -> None:
+    schedule, moment = case
+    instants = first_instants(schedule, moment, 30)
+    last = instants[-1] if instants else moment
+    due = {
+        instant
+        for each in schedule.schedules
+        for instant in takewhile(lambda instant: instant <= last, each.upcoming(moment))
+    }
+    assert instants == sorted(due)
+    following = [each.next_after(last) for each in schedule.schedules]
+    assert schedule.next_after(last) == min(filter(None, following), default=None)
+
+
+@property_test(cases(Several))
+def test_a_list_of_schedules_previews_every_note_of_each_of_them(case: tuple[Several, datetime]) -> None:
+    schedule, moment = case
+    end = moment + timedelta(hours=3)
+    previewed = list(takewhile(lambda each: each.at <= end, islice(schedule.preview(moment), 500)))
+    assume(len(previewed) < 500)
+    notes = {(each.at, each.is_skipped, note) for each in previewed for note in each.note.split(", ")}
+    for own in schedule.schedules:
+        for each in takewhile(lambda each: each.at <= end, own.preview(moment)):
+            assert any((each.at, each.is_skipped, part) in notes for part in (each.note, "")) or not each.note
+            assert not each.note or (each.at, each.is_skipped, each.note) in notes
+
+
+@pytest.mark.parametrize("event", [manual, at_start, on_change("/data/*.csv")])
+def test_an_event_is_never_due(event: Schedule) -> None:
+    assert (event.next_after(BEGIN), list(event.preview(BEGIN)), event.has_instants) == (None, [], False)
+    assert event.events == (event,)
+
+
+def test_a_list_combines_schedules_with_events() -> None:
+    schedule = combine([every(2).hours, at_start, every(3).minutes, combine([at_start, on.day.at("9:00")])])
+    assert schedule.source_form() == '[every(2).hours, at_start, every(3).minutes, on.day.at("09:00")]'
+    assert (schedule.events, schedule.has_instants) == ((at_start,), True)
+    assert schedule.anchored_step == timedelta(minutes=3)
+    assert combine([at_start, on_change("/data")]).anchored_step == timedelta()
+    assert not combine([at_start, on_change("/data")]).has_instants
+    assert combine([at_start, at_start]) == at_start
 
 
 # ── running time and limits ──────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from keiji import cron, every, on, once
@@ -24,15 +24,21 @@ from keiji.schedule import (
     Once,
     Schedule,
     ScheduleContext,
+    Several,
+    at_start,
     from_dict,
+    manual,
+    on_change,
+    to_schedule,
 )
+from keiji.schedule.parse import MAX_LENGTH, parse_schedule
 
 SECONDS = st.datetimes(datetime(1970, 1, 1), datetime(2037, 12, 31)).map(lambda moment: moment.replace(microsecond=0))
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 LINES = ["*/5 9-17 * * mon-fri", "0 0 L * 5L", "30 2 1,15 jan-mar 1#2", "*/20 * * * * *", "@daily", "@Hourly"]
 
 instants = st.datetimes(datetime(1970, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC))
-schedules = (
+single = (
     st.builds(Interval, st.integers(1, 5000), st.sampled_from(sorted(UNITS)))
     | st.builds(
         DayTime,
@@ -42,7 +48,11 @@ schedules = (
     | st.builds(Cron, st.sampled_from(LINES))
     | st.builds(Once, SECONDS | instants | st.datetimes(datetime(1990, 1, 1), datetime(9000, 12, 31)))
     | st.builds(lambda moment, offset: Once(moment.replace(tzinfo=offset)), SECONDS, OFFSETS)
+    | st.just(at_start)
+    | st.builds(lambda parts: on_change("/" + "/".join(parts)), st.lists(st.text("ab*?[]'\"\\\\; {}é", min_size=1)))
 )
+several = st.lists(single, min_size=2, max_size=4, unique=True).map(lambda schedules: Several(tuple(schedules)))
+schedules = single | several | st.just(manual)
 contexts = st.builds(
     ScheduleContext,
     anchor=st.just(EPOCH) | instants,
@@ -56,7 +66,14 @@ contexts = st.builds(
 
 @given(schedules)
 def test_the_source_form_of_a_schedule_evaluates_to_the_same_schedule(schedule: Schedule) -> None:
-    assert eval(schedule.source_form(), {"every": every, "on": on, "cron": cron, "once": once}) == schedule
+    names = {"every": every, "on": on, "cron": cron, "once": once, "manual": manual, "at_start": at_start}
+    assert to_schedule(eval(schedule.source_form(), {**names, "on_change": on_change})) == schedule
+
+
+@given(several)
+def test_the_source_form_of_a_list_is_parsed_back(schedule: Schedule) -> None:
+    assume(len(schedule.source_form()) < MAX_LENGTH)
+    assert parse_schedule(schedule.source_form()) == schedule
 
 
 @given(schedules, contexts)
@@ -117,6 +134,9 @@ def test_data_of_the_first_version_is_read() -> None:
         {"type": "Cron", "expression": "* * * *", "context": {}},
         {"type": "Once", "moment": "soon", "context": {}},
         {"type": "Once", "context": {}},
+        {"type": "OnChange", "pattern": "in/*", "context": {}},
+        {"type": "List", "schedules": [], "context": {}},
+        {"type": "List", "schedules": [{"type": "Tides"}, {"type": "Manual"}], "context": {}},
     ],
 )
 def test_invalid_stored_data_is_rejected_with_the_data(data: object) -> None:

@@ -14,6 +14,7 @@ from keiji.errors import KeijiError, StorageError
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Run, Task
 from keiji.states import RunState
+from keiji_engine.scheduler.backfill import RunningBackfill
 from keiji_engine.scheduler.model import Conditions, SchedulerView
 from keiji_engine.scheduler_service import MAX_WAIT, SchedulerService
 from keiji_engine.storage.changes import Changes
@@ -41,6 +42,9 @@ class MemoryState:
     def scheduler_view(self, now: datetime, conditions: Conditions) -> SchedulerView:
         view = make_agenda([self.task], self.open_runs).view(now, conditions)
         return replace(view, next_at=min(filter(None, (view.next_at, self.next_at)), default=None))
+
+    def running_backfills(self) -> tuple[tuple[RunningBackfill, ...], int, int]:
+        return (), 0, 0
 
     async def apply(self, *operations: Operation) -> Changes:
         if self.error is not None:
