@@ -167,7 +167,7 @@ async def _save_all(paths: Paths) -> None:
     for name, schedule in _DAILY.items():
         for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
             await asyncio.to_thread(client.execute, paths, directive)
-    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
+    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="frequent task")
 
 
 def main() -> None:
