@@ -96,6 +96,7 @@ async def save_picture(
     async with app.run_test(size=size) as pilot:
         press = Press(app, pilot.press)
         await until(lambda: (ready or _has_history)(app), name)
+        await until(lambda: app.tasks_screen.table.selected == task, task)
         await press(*keys)
         if steps is not None:
             await steps(app, press)
