@@ -437,8 +437,8 @@ class ControlCenter(App[None]):
         start_worker(self, self._start_engine, group="directives")
 
     async def _start_engine(self) -> None:
-        verb = "waking" if self.store.engine_is_running else "starting"
-        self.notify(f"{verb} the engine …\n$ keiji system start", timeout=3, markup=False)
+        what = "the services of the engine" if self.store.engine_is_running else "the engine"
+        self.notify(f"starting {what} …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._sender.start_engine()
         except KeijiError as error:
