@@ -26,7 +26,7 @@ from keiji.errors import BuildFailed, KeijiError
 from keiji.formats import format_moment
 from keiji.policy import Policy
 from keiji.records import Build, Execution, TaskKind
-from keiji.schedule import Once, Schedule, Several, from_dict
+from keiji.schedule import Manual, Once, Schedule, Several, from_dict, manual
 from keiji_engine.builds import build_store, command, snapshot
 from keiji_engine.builds.environment import child_environment
 from keiji_engine.builds.task_file import FILE as TASK_FILE
@@ -127,8 +127,7 @@ async def _build(
         else:
             result = ValidationResult()
             await _run_in_thread(_make_read_only, staged / "src")
-        schedule = task_file.schedule or result.schedule
-        assert schedule is not None, "the validation has found a schedule, or rejected the sources"
+        schedule = task_file.schedule or result.schedule or manual  # a command may be without
         policy = task_file.policy or result.policy or Policy()
         location = task_file.at("schedule") if task_file.schedule else _in_schedule_file(result.line)
         upcoming = _upcoming(schedule, policy, now, zone, location)
@@ -153,15 +152,15 @@ def _parts_of(task_file: TaskFile, files: Collection[str], source: Path) -> Part
     if is_python and _FUNCTION not in files:
         hint = f"a task needs {_FUNCTION}, or command or shell in {TASK_FILE}"
         raise BuildFailed(f"{_FUNCTION}: the file is missing in {source}", hint=hint)
-    if task_file.schedule is None and _SCHEDULE not in files:
-        if not is_python:
-            hint = 'for example schedule = "0 3 * * *"'
-            raise BuildFailed(f"{TASK_FILE}: schedule is missing", hint=hint)
+    if is_python and task_file.schedule is None and _SCHEDULE not in files:
         hint = f"a task needs {_SCHEDULE}, or schedule in {TASK_FILE}"
         raise BuildFailed(f"{_SCHEDULE}: the file is missing in {source}", hint=hint)
     policy = task_file.lines.get("policy") if task_file.policy is not None else None
     schedule = task_file.lines.get("schedule")
-    return Parts(function=is_python, schedule_file=_SCHEDULE in files, schedule=schedule, policy=policy)
+    is_manual = isinstance(task_file.schedule, Manual)
+    return Parts(
+        function=is_python, schedule_file=_SCHEDULE in files, schedule=schedule, policy=policy, is_manual=is_manual
+    )
 
 
 def _execution_of(

@@ -376,7 +376,7 @@ def format_task_file(
 ) -> str:
     """Return the text of a task.toml; empty values other than ``description`` and ``tags`` are left out.
 
-    A command task without a schedule gets an example of one, as a comment.
+    A command task without a schedule, which runs only when it is started, gets an example of one as a comment.
     """
     lines = [
         f"name = {_toml_text(name)}",

@@ -64,7 +64,7 @@ async def create(context: Context, request: Create) -> Done:
     if program.startswith("./") and not await asyncio.to_thread((source / program).exists):
         lines.append(f"put {program[2:]} into that folder before you build the task")
     if is_command and not schedule:
-        lines.append("set its schedule in task.toml before you build it")
+        lines.append("it runs only when you start it, unless you set a schedule in task.toml")
     return Done(id=request.id, lines=(*lines, "ok"))
 
 

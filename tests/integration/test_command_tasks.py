@@ -109,6 +109,14 @@ def test_parameters_of_a_function_are_converted_and_checked(shared: Installation
     run = run_and_wait(shared, p.RunTask(task="rep", params={"day": "2026-11-01", "n": "41"}))
     assert run.state is RunState.SUCCEEDED
     assert "datetime.date(2026, 11, 1) 41 {'day': '2026-11-01', 'n': '41'}" in shared.log("rep")
+    shared.build("must", "def function(n: int):\n    print('n is', n)\n", "manual")
+    with pytest.raises(UsageError, match="n must be given") as caught:
+        shared.do(p.RunTask(task="must"))
+    assert caught.value.hint == "must(n: int)"
+    run_and_wait(shared, p.RunTask(task="must", params={"n": "5"}))
+    assert "n is 5" in shared.log("must")
+    with pytest.raises(BuildFailed, match=r"function\(\) is called without arguments but requires n"):
+        shared.build("must", "def function(n: int):\n    pass\n")
     for params, problem in (({"dya": "1"}, "unknown parameter 'dya'"), ({"n": "x"}, "n=x: expected a whole number")):
         with pytest.raises(UsageError, match=problem) as caught:
             shared.do(p.RunTask(task="rep", params=params))
