@@ -26,15 +26,15 @@ class _SplitArguments:
         commands: names of commands that are spelled as options.
         positionals: options that replace a positional argument, such as ``--name``, with their values.
         others: everything else, including options with their values.
-        rest: what follows ``--``; None if there is no ``--``.
         words: those of the others that are positional arguments.
+        rest: what follows ``--``; None if there is no ``--``.
     """
 
     commands: list[str] = field(default_factory=list)
     positionals: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    rest: list[str] | None = None
     words: list[str] = field(default_factory=list)
+    rest: list[str] | None = None
 
 
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
@@ -68,23 +68,13 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
         name, flags = _select_command(commands, split, path)
         split.others += flags
     command = commands.get(name)
-    rest = [] if split.rest is None else ["--", *split.rest]
+    after = [] if split.rest is None else ["--", *split.rest]
     if command is not None and getattr(command, "takes_rest", False):
-        return [name, *split.others, *(f"{option}={value}" for option, value in split.positionals), *rest]
+        return [name, *split.others, *(f"{option}={value}" for option, value in split.positionals), *after]
     if not split.positionals:
-        return [name, *split.others, *rest]
+        return [name, *split.others, *after]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
     return [name, *_options_and_positionals(command, split), *(split.rest or ())]
-
-
-def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
-    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
-
-    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
-    """
-    split = _split(words, [command], ())
-    own = [*split.others, *(["--", *(value for _, value in split.positionals)] if split.positionals else [])]
-    return own, None if split.rest is None else tuple(split.rest)
 
 
 def _options_and_positionals(command: click.Command | None, split: _SplitArguments) -> list[str]:
@@ -98,6 +88,16 @@ def _options_and_positionals(command: click.Command | None, split: _SplitArgumen
     named = dict(split.positionals)
     ordered = [named.pop(f"--{each.name}", None) or (words.pop(0) if words else None) for each in arguments]
     return [*others, "--", *(value for value in ordered if value is not None), *words]
+
+
+def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
+
+    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
+    """
+    split = _split(words, [command], ())
+    own = [*split.others, *(["--", *(value for _, value in split.positionals)] if split.positionals else [])]
+    return own, None if split.rest is None else tuple(split.rest)
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -330,6 +330,16 @@ def delete(name: str, *, yes: bool) -> None:
 
 @task.command()
 @task_argument
+@click.argument("new_name")
+def rename(name: str, new_name: str) -> None:
+    """Give a task another name. Its history, logs and builds are kept."""
+    from keiji_engine.bus.protocol import RenameTask
+
+    output.print_progress(*client.execute(client.require_workspace(), RenameTask(task=name, new_name=new_name)))
+
+
+@task.command()
+@task_argument
 def resolve(name: str) -> None:
     """Clear the error of a task; a held task runs again."""
     from keiji_engine.bus.protocol import Resolve

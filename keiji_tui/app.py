@@ -548,12 +548,12 @@ class ControlCenter(App[None]):
             self.tasks_screen.open_log()
 
     def action_edit(self) -> None:
-        """Edit the function of the selected task."""
+        """Edit the function of the selected task, or the command of a command task."""
         task = self._selected_task
         if task is None:
             return
         try:
-            self._edit(self, Path(task.source_path) / "function.py")
+            self._edit(self, Path(task.source_path) / ("function.py" if task.kind in {"", "python"} else "task.toml"))
         except KeijiError as error:
             self.notify_error(error)
 

@@ -26,6 +26,7 @@ from keiji.settings import template
 from keiji.states import TRANSITIONS, RunState, Trigger
 from keiji_engine.builds.task_file import KEYS as TASK_FILE_KEYS
 from keiji_engine.builds.task_file import parse_task_file
+from keiji_engine.builds.workspace_file import parse_defaults
 from keiji_engine.bus import protocol as p
 from keiji_tui.actions.action import Risk, key_label
 from keiji_tui.actions.catalog import ACTIONS
@@ -57,6 +58,13 @@ def test_protocol_page_names_every_message() -> None:
     text = (DOCS / "protocol.md").read_text()
     for message in (*get_args(p.AnyRequest), *get_args(p.AnyReply), *get_args(p.AnyBroadcast), *get_args(p.AnyEvent)):
         assert f"`{p.tag_of(message)}`" in text, message
+
+
+def test_example_of_defaults_is_valid() -> None:
+    [example] = blocks("time.md", "toml")
+    defaults = parse_defaults(example)
+    assert defaults.policy.given == {"tz", "timeout", "retry"}
+    assert defaults.env == {"PGHOST": "db1"}
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:

@@ -537,6 +537,12 @@ class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
     """Resume a paused task."""
 
 
+class RenameTask(TaskDirective, frozen=True, kw_only=True, tag="rename"):
+    """Give a task another name. Its history, logs and builds stay; its slug and its folder follow the name."""
+
+    new_name: str
+
+
 class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
     """Delete a task's record, history, logs and builds, but not its sources."""
 
@@ -694,8 +700,8 @@ AnyRequest = (
     Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
     | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create | BuildTask | RunTask | RerunTask
     | BackfillTask | StopBackfill | ResumeBackfill | StopRun | Restart | Enable | Disable | Resolve
-    | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
-    | Shutdown
+    | PauseTask | ResumeTask | RenameTask | Delete | StartService | StopService | RestartService | PauseSystem
+    | ResumeSystem | Shutdown
 )  # fmt: skip
 AnyReply = (
     Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives | Backfills

@@ -194,8 +194,10 @@ class DetailScreen(LoadingScreen):
             return
         zone = self.store.zone
         made = f"{format_calendar(build.created_at, now, zone)}, {format_ago(build.created_at, now, zone)}"
-        took = format_duration(max(build.import_seconds, 0.001))
-        yield from _row("built", f"{made}; {format_count(build.files, 'file')}, imported in {took}", width)
+        imported = (
+            f", imported in {format_duration(max(build.import_seconds, 0.001))}" if task.kind in {"", "python"} else ""
+        )
+        yield from _row("built", f"{made}; {format_count(build.files, 'file')}{imported}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
         if not task.source_changes:

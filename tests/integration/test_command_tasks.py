@@ -166,6 +166,23 @@ def test_a_run_on_schedule_knows_the_instant_that_its_row_has(shared_ahead: Inst
     assert "KEIJI_DUE_FROM" not in variables(shared_ahead, runs[0])
 
 
+def test_reruns_and_backfills_know_the_instants_that_they_cover(shared: Installation) -> None:
+    folder = shared.paths.source("past")
+    add_script(folder)
+    write_command(folder, command=["./show", "{n}"], schedule="0 */12 * * *", params={"n": 1})
+    shared.do(p.BuildTask(task="past"))
+    due = datetime(2026, 11, 1, tzinfo=NAIROBI)
+    original = run_and_wait(shared, p.RunTask(task="past", params={"n": "7"}, due=due))
+    shared.do(p.RerunTask(task="past", run=original.run_id))
+    shared.ended("past", 2)
+    shared.do(p.BackfillTask(task="past", begin="2026-11-02", end="2026-11-02"))
+    _, repeated, *filled = shared.ended("past", 4)
+    assert shown(shared, repeated)["argv"] == ["7"]
+    assert [variables(shared, run)["KEIJI_TRIGGER"] for run in (repeated, *filled)] == ["rerun", "backfill", "backfill"]
+    dues = [variables(shared, run)["KEIJI_DUE"] for run in (repeated, *filled)]
+    assert dues == ["2026-11-01T00:00:00+03:00", "2026-11-02T00:00:00+03:00", "2026-11-02T12:00:00+03:00"]
+
+
 @pytest.mark.parametrize(
     ("keys", "error"),
     [
@@ -228,6 +245,8 @@ def test_a_program_that_is_missing_when_the_run_starts_is_its_reason(shared: Ins
     write_command(shared.paths.source("gone"), command=[str(tool)], cwd=str(tmp_path))
     shared.do(p.BuildTask(task="gone"))
     tool.unlink()
+    reasons = shared.ask(p.Explain(task="gone")).reasons
+    assert f"the command cannot be executed: {tool} does not exist" in map(render, reasons)
     shared.do(p.RunTask(task="gone"))
     [run] = shared.wait_for_runs("gone", 1, lambda run: run.finished_at)
     assert (run.state, render(run.reason)) == (RunState.FAILED, f"could not be started: {tool} does not exist")

@@ -97,6 +97,8 @@ def test_main_runs_the_task_with_the_values_of_its_env(tmp_path: Path) -> None:
     (target / "function.py").write_text("import os\ndef function():\n    print(os.environ['TOKEN'])\n    return 3\n")
     with (target / ".env").open("a") as env:
         env.write("TOKEN=secret\n")
+    with (target / "task.toml").open("a") as task_file:
+        task_file.write("[env]\nTOKEN = 'overridden by .env'\n")
     edited = _run_main(target, "--run")
 
     assert (untouched.returncode, untouched.stdout, untouched.stderr) == (0, "hello from keiji\n", "")
