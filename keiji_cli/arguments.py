@@ -100,6 +100,29 @@ def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str],
     return own, None if split.rest is None else tuple(split.rest)
 
 
+def require_utf8(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``words``. Raises UsageError for one that cannot be sent, since it is not valid UTF-8."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{word!r} is not valid UTF-8") from error
+    return words
+
+
+def parse_assignments(words: tuple[str, ...], what: str, example: str) -> dict[str, str]:
+    """Return NAME=VALUE words as a mapping. Raises UsageError; ``what`` they are is part of its message."""
+    values: dict[str, str] = {}
+    for word in require_utf8(words):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{word!r} is not {what}", hint=f"expected NAME=VALUE, for example {example}")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        values[name] = value
+    return values
+
+
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """Return a hint with the closest match in ``known``, or with all of them if none is close.
 

@@ -113,7 +113,7 @@ class EventService:
         if not self._is_serving:
             return
         changes = event.changes
-        for slug in {*changes.tasks, *changes.removed}:
+        for slug in {*changes.tasks, *changes.removed, *changes.renamed}:
             self._update(slug)
         if changes.pause_changed:
             for slug in list(self._watched):

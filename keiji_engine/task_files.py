@@ -7,9 +7,11 @@ that a rename which is interrupted at any point is completed or undone by the ne
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
+import stat
 import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from keiji.errors import KeijiError
 from keiji.paths import Paths
 from keiji_engine.builds.environment import parse_env, quote
 
+CONFIGURATION = "task.toml"
 _ENV_NAME = re.compile(r"^((?:export[ \t]+)?NAME[ \t]*=[ \t]*)[^\n]*$", re.MULTILINE)
 _TOML_NAME = re.compile(r"^([ \t]*name[ \t]*=[ \t]*)[^\n]*$", re.MULTILINE)
 _TOML_TABLE = re.compile(r"^[ \t]*\[", re.MULTILINE)
@@ -96,6 +99,15 @@ def _move(paths: Paths, rename: Rename, *, replaces_any_name: bool) -> None:
         _change_name(source, rename)
 
 
+def configuration_digest(paths: Paths, slug: str) -> str | None:
+    """Return the digest of a task's task.toml, as `hash_sources` has it; None if there is none."""
+    with contextlib.suppress(OSError):
+        path = paths.source(slug) / CONFIGURATION
+        is_executable = bool(path.stat().st_mode & stat.S_IXUSR)
+        return hashlib.sha256(path.read_bytes()).hexdigest() + ("+x" if is_executable else "")
+    return None
+
+
 def _folders(paths: Paths, rename: Rename) -> list[tuple[Path, Path]]:
     """Return what moves, and where to."""
     old, new = rename.old_slug, rename.new_slug
@@ -121,8 +133,8 @@ def _rename_logs(folder: Path, rename: Rename) -> None:
 def _name_in(source: Path) -> str | None:
     """Return the name in the sources; None if they have none, or it cannot be read."""
     try:
-        if (source / "task.toml").is_file():
-            name = tomllib.loads((source / "task.toml").read_text(encoding="utf-8")).get("name")
+        if (source / CONFIGURATION).is_file():
+            name = tomllib.loads((source / CONFIGURATION).read_text(encoding="utf-8")).get("name")
             return name if isinstance(name, str) else None
         return parse_env((source / ".env").read_text(encoding="utf-8")).get("NAME")
     except (OSError, ValueError, KeijiError):
@@ -131,7 +143,7 @@ def _name_in(source: Path) -> str | None:
 
 def _change_name(source: Path, rename: Rename) -> None:
     """Change the name in task.toml, or in ``.env`` if there is no task.toml."""
-    configuration = source / "task.toml"
+    configuration = source / CONFIGURATION
     if configuration.is_file():
         text = configuration.read_text(encoding="utf-8")
         table = _TOML_TABLE.search(text)

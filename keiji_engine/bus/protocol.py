@@ -487,12 +487,14 @@ class BackfillTask(TaskDirective, frozen=True, kw_only=True, tag="backfill"):
             UTC offset, they are in the time zone of the task's schedule.
         parallel: maximum number of runs at a time.
         again: whether instants that have succeeded run again.
+        params: the parameters of each run, by name, as text.
     """
 
     begin: str
     end: str
     parallel: int = 1
     again: bool = False
+    params: dict[str, str] = {}
 
 
 class StopBackfill(TaskDirective, frozen=True, kw_only=True, tag="stop-backfill"):

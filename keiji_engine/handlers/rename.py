@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from keiji import names
-from keiji.errors import AlreadyRunning, KeijiError, StorageError, TaskExists
+from keiji.errors import AlreadyRunning, BuildFailed, KeijiError, StorageError, TaskExists
 from keiji.paths import Paths
-from keiji.records import Run, Task
+from keiji.records import Build, Run, Task
 from keiji_engine import builds, task_files
 from keiji_engine.bus.protocol import Done, RenameTask
 from keiji_engine.handlers.context import Context
@@ -46,7 +47,7 @@ async def rename(context: Context, request: RenameTask) -> Done:
         await _check(context, task, change)
         if context.flush_logs is not None:
             await asyncio.to_thread(context.flush_logs, _FLUSH_LIMIT)
-        await _apply(context, change)
+        await _apply(context, change, await asyncio.to_thread(_current_build, context, task))
     log_task(slug, f"task {change.old_name} renamed to {name}")
     if context.control is not None:
         context.control.recheck_sources(slug)
@@ -64,12 +65,29 @@ async def _check(context: Context, task: Task, change: Rename) -> None:
     await asyncio.to_thread(builds.read_env, context.paths.source(task.slug))
 
 
-async def _apply(context: Context, change: Rename) -> None:
-    """Rename in the database and on the disk: both, or neither."""
+def _current_build(context: Context, task: Task) -> Build | None:
+    """Return the active build of a task if its task.toml is that of the sources."""
+    build = context.state.build(task.slug)
+    if build is None or task_files.CONFIGURATION not in build.files:
+        return None
+    with contextlib.suppress(BuildFailed):
+        sources = builds.hash_sources(context.paths.source(task.slug))
+        if sources.get(task_files.CONFIGURATION) == build.files[task_files.CONFIGURATION]:
+            return build
+    return None
+
+
+async def _apply(context: Context, change: Rename, build: Build | None) -> None:
+    """Rename in the database and on the disk: both, or neither.
+
+    Args:
+        build: a build that has the same task.toml as the sources, which the new name does not change; None if there is
+            none.
+    """
     paths = context.paths
     try:
         await asyncio.to_thread(task_files.begin, paths, change)
-        await context.state.apply(partial(_rename, change=change, paths=paths))
+        await context.state.apply(partial(_rename, change=change, paths=paths, build=build))
         await asyncio.to_thread(task_files.end, paths)
     except (KeijiError, OSError) as error:
         while True:
@@ -89,7 +107,7 @@ async def _apply(context: Context, change: Rename) -> None:
         ) from error
 
 
-def _rename(transaction: Transaction, *, change: Rename, paths: Paths) -> None:
+def _rename(transaction: Transaction, *, change: Rename, paths: Paths, build: Build | None) -> None:
     """Rename a task in the database, and its files before that is committed.
 
     Nothing else can change the task in between, so that no run starts with a part of its files. The moves have no
@@ -102,6 +120,11 @@ def _rename(transaction: Transaction, *, change: Rename, paths: Paths) -> None:
         if backfill.task == change.new_slug:
             transaction.changes.backfills[backfill.id] = backfill
     task_files.move(paths, change)
+    if build is not None:
+        # The name in task.toml is no change that needs a build.
+        digest = task_files.configuration_digest(paths, change.new_slug)
+        files = build.files | ({task_files.CONFIGURATION: digest} if digest is not None else {})
+        transaction.tasks.set_build_files(change.new_slug, replace(build, files=files))
 
 
 def _check_idle(runs: Sequence[Run], task: Task) -> None:

@@ -144,6 +144,12 @@ class TaskRepository:
         """Disable a task: it has no next due instant. Raises TaskNotFound."""
         return self._update(slug, is_disabled=True, next_at=None)
 
+    def set_build_files(self, slug: str, build: Build) -> None:
+        """Record the files of a task's active build again. Raises TaskNotFound."""
+        known = sa.and_(builds.c.task_id == self._locked(slug).id, builds.c.hash == build.hash)
+        self._connection.execute(sa.update(builds).where(known).values(files=build.files))
+        self._changes.builds[slug] = build
+
     def set_policy(self, slug: str, policy: Policy) -> Task:
         """Set the policy of a task, for other defaults of the workspace. Raises TaskNotFound."""
         return self._update(slug, policy=policy.to_dict())

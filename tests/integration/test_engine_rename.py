@@ -77,6 +77,24 @@ def test_a_renamed_task_keeps_its_history_its_logs_and_its_schedule(shared: Inst
     assert (shared.task("New_name").name, len(shared.runs("New_name"))) == ("New  name", 2)
 
 
+def test_the_name_in_task_toml_changes_and_needs_no_build(installation: Installation) -> None:
+    installation.do(p.Create(name="old", command=("/bin/echo", "hello"), tags=("db",)))
+    installation.do(p.BuildTask(task="old"))
+    installation.start()
+    installation.do(p.RenameTask(task="old", new_name='the "new" one'))
+    view = installation.task('the "new" one')
+    text = (installation.paths.source(view.slug) / "task.toml").read_text()
+    assert text.startswith('name = "the \\"new\\" one"\n')
+    assert 'tags = ["db"]' in text
+    installation.do(p.RunTask(task=view.slug))
+    assert installation.ended(view.slug)[0].state is RunState.SUCCEEDED
+    reasons = [why.code for why in installation.ask(p.Explain(task=view.slug)).reasons]
+    assert "sources-changed" not in reasons
+    assert installation.ask(p.GetDifference(task=view.slug)).files == ()
+    installation.do(p.BuildTask(task=view.slug))
+    assert installation.task(view.slug).name == 'the "new" one'
+
+
 def test_a_backfill_continues_under_the_new_name(shared: Installation) -> None:
     shared.build("old", PRINTS, EVERY_HOUR)
     shared.do(p.PauseTask(task="old"))
@@ -126,7 +144,7 @@ def test_a_rename_that_is_killed_at_any_point_is_completed_or_undone(installatio
     points = range(1, int(calls) + 1)
     assert len(points) > 8
     for point in random.Random(seed).sample(points, min(KILLS, len(points))):
-        assert rename(point)[0] == -9
+        assert rename(point)[0] in (-9, 0)  # the first one may have had more calls
         # Whatever comes next completes or undoes it.
         slug = next(task.slug for task in installation.ask(p.GetTasks()).tasks)
         installation.do(p.PauseTask(task=slug))
