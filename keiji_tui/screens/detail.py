@@ -99,6 +99,8 @@ class DetailScreen(LoadingScreen):
         )
         is_wide = self.size.width >= WIDE
         self.set_class(is_wide, "-beside")
+        if self.focused is None:
+            self.set_focus(self.query_one("#detail", TextView))  # a hidden column loses the focus
         width = max(12, min(self.size.width // (2 if is_wide else 1) - 3, _WIDEST))
         # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
