@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from keiji.errors import InvalidTaskFile
 from keiji.policy import Overlap, Policy, Retry
 from keiji.records import TaskKind
-from keiji_engine.builds.task_file import format_task_file, key_lines, parse_task_file
+from keiji_engine.builds.task_file import format_task_file, parse_task_file
+from keiji_engine.builds.toml_reader import key_lines
 
 COMPLETE = '''\
 name = "backup"
