@@ -154,6 +154,15 @@ async def plan_backfill(context: Context, request: p.PlanBackfill) -> p.Backfill
     )
 
 
+def running_backfills(context: Context, slug: str) -> list[Reason]:
+    """Return the running backfills of a task, with what they wait for, as reasons."""
+    found = []
+    for each in context.state.backfills(slug):
+        view = _view(context, each)
+        found.append(reason(Code.BACKFILL, backfill=view.id, done=view.done, total=view.total, cause=view.waiting))
+    return found
+
+
 def _resolve(context: Context, task: Task, begin: str, end: str) -> _Range:
     """Return the instants in a range as the user entered it. Called in a thread: there may be many."""
     context.check_readable(task)

@@ -149,6 +149,8 @@ def test_a_backfill_waits_while_the_task_is_paused_and_says_so(shared: Installat
     waiting = backfill_of(shared, "report").waiting
     assert waiting is not None
     assert waiting.code == Code.PAUSED
+    explained = command(shared, "explain", "report").stdout
+    assert "is running: 0 of 1 instants are done; paused" in explained
     assert shared.runs("report") == []
     shared.do(p.ResumeTask(task="report"))
     until(lambda: backfill_of(shared, "report").state is BackfillState.DONE)
