@@ -96,6 +96,7 @@ async def save_picture(
     async with app.run_test(size=size) as pilot:
         press = Press(app, pilot.press)
         await until(lambda: (ready or _has_history)(app), name)
+        await until(lambda: app.tasks_screen.table.selected == task, task)
         await press(*keys)
         if steps is not None:
             await steps(app, press)
@@ -157,7 +158,7 @@ async def _save_all(paths: Paths) -> None:
     source.write_text(source.read_text().replace("range(1, 6)", "range(1, 9)").replace("of 5 parts", "of 8 parts"))
     await save_picture(paths, "rebuild", ready=_has_ended)
     await save_picture(paths, "difference", (100, 18), "d", sees="1 file", ready=_has_ended)
-    await save_picture(paths, "detail", (100, 50), "enter", sees="Places", ready=_has_ended)
+    await save_picture(paths, "detail", (100, 50), "enter", sees="Files", ready=_has_ended)
     (paths.source("old_cleanup") / "function.py").write_text(_FAILING)
     await asyncio.to_thread(client.execute, paths, RunTask(task="weekly report"))
     await save_picture(paths, "ledger", (100, 24), steps=_fail_build, task="old_cleanup", sees="never closed")
@@ -167,7 +168,7 @@ async def _save_all(paths: Paths) -> None:
     for name, schedule in _DAILY.items():
         for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
             await asyncio.to_thread(client.execute, paths, directive)
-    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
+    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="frequent task")
 
 
 def main() -> None:

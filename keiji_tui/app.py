@@ -180,6 +180,13 @@ class ControlCenter(App[None]):
         else:
             self.notify("nothing to copy", severity="warning", timeout=3, markup=False)
 
+    def action_copy_selection(self) -> None:
+        """Copy the text that was selected with the mouse."""
+        if text := self.screen.get_selected_text():
+            self.copy_to_clipboard(text)
+        else:
+            self.notify("no text is selected; drag over it with the mouse", severity="warning", timeout=3, markup=False)
+
     async def _copy_to_clipboard(self, text: str, send: Callable[[str], None]) -> None:
         self.notify(await self._terminal_clipboard.copy(text, send), timeout=3, markup=False)
 
@@ -430,8 +437,8 @@ class ControlCenter(App[None]):
         start_worker(self, self._start_engine, group="directives")
 
     async def _start_engine(self) -> None:
-        verb = "waking" if self.store.engine_is_running else "starting"
-        self.notify(f"{verb} the engine …\n$ keiji system start", timeout=3, markup=False)
+        what = "the services of the engine" if self.store.engine_is_running else "the engine"
+        self.notify(f"starting {what} …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._sender.start_engine()
         except KeijiError as error:

@@ -36,6 +36,7 @@ class Scope(Enum):
     DAY = "next 24 hours"
     SERVICE = "service"
     DIALOG = "text in a dialog"
+    HELP = "help"
     CONFIRMATION = "confirmation"
     FORM = "form"
     FILTER = "filter line"

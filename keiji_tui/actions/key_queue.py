@@ -51,15 +51,8 @@ class KeyQueue:
         return not self._queue and not self._is_waiting
 
     async def put(self, event: Typed) -> None:
-        """Handle an event, now or once those before it have taken effect.
-
-        A terminal sends the same for alt with a letter as for escape followed by that letter. No key with alt is
-        bound, so it is escape that was meant.
-        """
-        if isinstance(event, events.Key) and event.key.startswith("alt+") and event.character:
-            self._queue += [events.Key("escape", "\x1b"), events.Key(event.character, event.character)]
-        else:
-            self._queue.append(event)
+        """Handle an event, now or once those before it have taken effect."""
+        self._queue.append(event)
         if not self._is_waiting:
             await self._next()
         elif not self._has_limit:  # nothing waits for ever, whatever became of the nodes that were asked

@@ -64,8 +64,8 @@ class LogPane(Vertical):
     LogPane > Horizontal { height: 1fr; min-height: 1; }
     """
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self.match_client = MatchClient()
         self.reader = LogReader(self.match_client, self._reader_changed)
         self.retry_seconds = 1.0
@@ -643,7 +643,7 @@ class LogPane(Vertical):
         names = [Content.assemble((kind, "$text-muted"), (title, "bold")) for title in self._titles]
         buffer = self.reader.buffer
         is_empty = not buffer.size and buffer.end is not None
-        empty = "  nothing printed yet" if is_empty and self.slugs and not self._error else ""
+        empty = "  no output yet" if is_empty and self.slugs and not self._error else ""
         filters = list(self._filter_parts())
         lefts = [*(Content.assemble(name, *filters, (empty, "$text-disabled")) for name in names), names[-1]]
         self._title_line.set_variants(*((left, right) for right in self._status() for left in lefts))

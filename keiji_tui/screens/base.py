@@ -25,6 +25,7 @@ from keiji_tui.widgets.header import connection_banner, counts_line, engine_line
 from keiji_tui.widgets.keybar import KeyBar
 from keiji_tui.widgets.too_small import TooSmall, is_too_small
 
+WIDE = 160  # columns from which screens show two panes side by side
 NOT_NOW = "not now"  # ends the title of a message that says why an action is disabled
 
 

@@ -1,4 +1,4 @@
-"""All details of one task on one page; the keys for tasks work here."""
+"""All details of one task on one page, in two columns if it is wide; the keys for tasks work here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from textual.app import ComposeResult
+from textual.containers import Horizontal
 from textual.content import Content
 
 from keiji.errors import NotBuilt
@@ -18,9 +19,10 @@ from keiji_engine.bus.views import RecentRun, TaskView
 from keiji_tui.actions.action import Action, Scope
 from keiji_tui.actions.bindings import bindings
 from keiji_tui.actions.catalog import BY_ID
-from keiji_tui.screens.base import ScreenContext
-from keiji_tui.screens.failure import failure_lines
-from keiji_tui.screens.instants import instants
+from keiji_tui.logs.chunk import Line
+from keiji_tui.screens.base import WIDE, ScreenContext
+from keiji_tui.screens.failure import failure_lines, load_failed_output
+from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.text_dialog import hanging, section
 from keiji_tui.state import durations
@@ -59,10 +61,13 @@ class DetailScreen(LoadingScreen):
         self._reasons: tuple[Reason, ...] | None = None
         self._upcoming: Upcoming | None = None
         self._build: ActiveBuild | None = None
+        self._failed_output: tuple[Line, ...] = ()
 
     def body(self) -> ComposeResult:
         yield AdaptiveLine(id="detail-title", classes="title")
-        yield TextView(id="detail")
+        with Horizontal(id="detail-columns"):
+            yield TextView(id="detail")
+            yield TextView(id="detail-right")
 
     @property
     def selected_task(self) -> TaskView | None:
@@ -74,6 +79,7 @@ class DetailScreen(LoadingScreen):
     async def load(self) -> None:
         link = self.context.link
         self._reasons = await link.explain(self.slug)
+        self._failed_output = await load_failed_output(link, self.selected_task)
         try:
             self._upcoming = await link.upcoming(self.slug, INSTANTS)
             self._build = await link.active_build(self.slug)
@@ -91,35 +97,53 @@ class DetailScreen(LoadingScreen):
         self.query_one("#detail-title", AdaptiveLine).set_variants(
             (Content.assemble(("task ", "$text-muted"), (name, "bold")), state)
         )
-        width = max(12, min(self.query_one(TextView).size.width - 3, _WIDEST))
+        is_wide = self.size.width >= WIDE
+        self.set_class(is_wide, "-beside")
+        if self.focused is None:
+            self.set_focus(self.query_one("#detail", TextView))  # a hidden column loses the focus
+        width = max(12, min(self.size.width // (2 if is_wide else 1) - 3, _WIDEST))
         # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
-        lines = list(self._lines(task, as_of, width)) if task else [Content("this task no longer exists")]
-        self.query_one(TextView).set_lines(lines, [number for number, line in enumerate(lines) if not line])
+        left, right = [Content("this task no longer exists")], []
+        if task is not None:
+            left, right = list(self._left_lines(task, as_of, width)), list(self._right_lines(task, as_of, width))
+        columns = (left, right[1:]) if is_wide else ([*left, *right], [])  # a column has no blank line at its top
+        for name, lines in zip(("#detail", "#detail-right"), columns, strict=True):
+            self.query_one(name, TextView).set_lines(lines, [number for number, line in enumerate(lines) if not line])
 
     def on_resize(self) -> None:
         if self.is_ready:
             self.paint_body(self.now)
 
+    def action_other_pane(self) -> None:
+        """Move the focus to the other column, if there are two."""
+        right = self.query_one("#detail-right", TextView)
+        if right.display:
+            self.set_focus(self.query_one("#detail", TextView) if self.focused is right else right)
+
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
-        yield from failure_lines(task, now, zone_of(task.zone, self.store.zone), width)
+    def _left_lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
+        own = zone_of(task.zone, self.store.zone)
+        failure = list(failure_lines(task, now, own, width, self._failed_output))
+        yield from [*failure, Content("")] if failure else ()
         yield from self._state(task, now, width)
         if task.description:
             yield from _row("description", plain(task.description), width)
-        yield from _section("Schedule")
-        yield from _row("when", plain(task.schedule_description) or "none before the first build", width)
-        yield from _row("stored form", plain(task.schedule), width, "$text-muted")
-        yield from _row("zone", self._zone(task), width, "$text-muted")
-        yield from _row("policy", plain(task.policy) or "none before the first build", width)
         yield from self._next(task, now, width)
+        yield from _section("Schedule")
+        yield from _row("when", plain(task.schedule_description) or UNBUILT, width)
+        yield from _row("stored form", plain(task.schedule), width, "$text-muted")
+        yield from _row("time zone", self._zone(task), width, "$text-muted")
+        yield from _row("policy", plain(task.policy) or UNBUILT, width)
+
+    def _right_lines(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         yield from _section("Build and sources")
         yield from self._built(task, now, width)
         yield from self._sources(task, width)
         yield from _section("Runs")
         yield from self._runs(task, now, width)
-        yield from _section("Places")
+        yield from _section("Files")
         for label, path in (("log", task.log_path), ("executable", task.executable), ("sources", task.source_path)):
             yield from _row(
                 label, plain(abbreviate_path(path, self.context.home)) if path else "", width, "$text-muted"
@@ -143,19 +167,19 @@ class DetailScreen(LoadingScreen):
 
     def _zone(self, task: TaskView) -> str:
         if task.zone:
-            return f"{plain(task.zone)}, its own"
-        return f"{plain(self.store.engine.time_zone)}, the workspace's" if self.store.engine else ""
+            return f"{plain(task.zone)} (set by the task)"
+        return f"{plain(self.store.engine.time_zone)} (workspace default)" if self.store.engine else ""
 
     def _next(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         found = self._upcoming
-        is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
-        yield from _section(f"Next {INSTANTS} runs" + (", if it ran" if is_kept_back else ""))
+        no_runs = no_runs_while(task, is_all_paused=self.store.pause is not None)
+        yield from _section(f"Next due times{no_runs}")
         if found is None:
-            unknown = "none before the first build" if task.build is None else self.loader.status
+            unknown = UNBUILT if task.build is None else self.loader.status
             yield from hanging(Content("  "), unknown, width, "$text-muted")
             return
         if not found.instants and not found.events:
-            yield Content.styled("  never again", "$text-muted")
+            yield Content.styled(NOT_DUE_AGAIN, "$text-muted")
         for event in found.events:
             yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
         ahead = tuple(instant for instant in found.instants if instant.at > now) or found.instants
@@ -165,7 +189,7 @@ class DetailScreen(LoadingScreen):
     def _built(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         build = self._build
         if task.build is None:
-            yield from _row("build", f"none yet – {BY_ID['build'].key} builds it", width, "$text-warning")
+            yield from _row("build", f"not built yet – press {BY_ID['build'].key} to build it", width, "$text-warning")
             return
         yield from _row("build", plain(task.build), width)
         if build is None or build.hash != task.build:
@@ -179,7 +203,7 @@ class DetailScreen(LoadingScreen):
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
         if not task.source_changes:
-            text, style = ("as in the build", "$text-muted") if task.build else ("", "")
+            text, style = ("unchanged since the build", "$text-muted") if task.build else ("", "")
             yield from _row("sources", text, width, style)
             return
         paths = ", ".join(plain(path) for path in task.source_changes[:20])
@@ -187,12 +211,12 @@ class DetailScreen(LoadingScreen):
         text = f"◆ {len(task.source_changes)} changed: {paths}" + (f" and {more} more" if more > 0 else "")
         yield from _row("sources", text, width, "$text-warning")
         yield from _row("error", plain(task.source_error), width, "$text-error")
-        keys = f"{BY_ID['difference'].key} shows the difference, {BY_ID['build'].key} builds and restarts"
+        keys = f"{BY_ID['difference'].key} shows the differences, {BY_ID['build'].key} builds and restarts"
         yield from _row("", keys, width, "$text-muted")
 
     def _runs(self, task: TaskView, now: datetime, width: int) -> Iterator[Content]:
         if not task.recent:
-            hint = f" – {BY_ID['run'].key} runs it now" if task.build else ""
+            hint = f" – press {BY_ID['run'].key} to run it now" if task.build else ""
             yield from hanging(Content("  "), f"no runs yet{hint}", width, "$text-muted")
             return
         shown = run_bars(task.recent[-max(1, width - _LABEL - 2) :])
@@ -202,7 +226,7 @@ class DetailScreen(LoadingScreen):
             yield from _row("median", f"{format_measurement(median)} (successful runs)", width)
         for run in reversed(task.recent[-_RUNS:]):
             yield from self._run(run, median, now, width)
-        yield from _row("", f"{BY_ID['history'].key} shows the whole history", width, "$text-muted")
+        yield from _row("", f"{BY_ID['history'].key} shows the full history", width, "$text-muted")
 
     def _run(self, run: RecentRun, median: float | None, now: datetime, width: int) -> Iterator[Content]:
         is_bad = run.state not in (RunState.SUCCEEDED, RunState.STOPPED)

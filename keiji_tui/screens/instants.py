@@ -7,11 +7,13 @@ from datetime import datetime, tzinfo
 
 from textual.content import Content
 
-from keiji_engine.bus.views import DueInstant
+from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.screens.text_dialog import hanging
 from keiji_tui.text.format import format_until
 from keiji_tui.text.sanitise import plain
 
+UNBUILT = "unknown until the first build"
+NOT_DUE_AGAIN = "  no more due times"
 _SOON = 3600  # seconds; how far ahead a time is is shown only below this
 
 
@@ -37,3 +39,15 @@ def instants(
         style, noted = ("$text-disabled", "$text-warning") if instant.is_skipped else ("", "$text-muted")
         first = Content.assemble((f"{at}  ", style), (ahead, "$text-muted"))
         yield from hanging(first, plain(instant.note), width, noted)
+
+
+def no_runs_while(task: TaskView, *, is_all_paused: bool) -> str:
+    """Return what keeps a task from running at its due times, as the end of a heading; "" if nothing does."""
+    states = (
+        (task.is_disabled, "disabled"),
+        (task.held_since, "held"),
+        (task.pause, "paused"),
+        (is_all_paused, "everything is paused"),
+    )
+    state = next((text for applies, text in states if applies), "")
+    return f" (no runs while {state})" if state else ""

@@ -17,6 +17,9 @@ from keiji_tui.screens.text_dialog import TextDialog
 from keiji_tui.state.store import Store
 from keiji_tui.text.sanitise import plain
 
+LOADING = "loading …"
+UNAVAILABLE = "unavailable while the engine is not responding"
+
 
 class Loader:
     """Loads the data of one screen in a worker of that screen.
@@ -81,8 +84,8 @@ class Loader:
         if self.error:
             return self.error
         if not self._store.is_live:
-            return "as it was" if self.has_data else "not known while the engine does not answer"
-        return "" if self.has_data else "asking …"
+            return "last known state" if self.has_data else UNAVAILABLE
+        return "" if self.has_data else LOADING
 
 
 class LoadingScreen(BaseScreen):

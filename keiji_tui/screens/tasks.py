@@ -1,4 +1,4 @@
-"""The list of tasks, and the log of the selected one."""
+"""The list of tasks, and the log of the selected one: below the list, or beside it on a wide screen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
+from textual.containers import Container
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
@@ -21,7 +22,7 @@ from keiji_tui.actions.bulk import BULK_ACTIONS
 from keiji_tui.background import start_worker
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
-from keiji_tui.screens.base import BaseScreen, ScreenContext
+from keiji_tui.screens.base import WIDE, BaseScreen, ScreenContext
 from keiji_tui.screens.welcome import nothing_shown, welcome
 from keiji_tui.state.task_index import Sort
 from keiji_tui.text.format import format_names
@@ -33,10 +34,11 @@ from keiji_tui.widgets.table import Cells, Table
 
 SETTLE_SECONDS = 0.15  # a selection that changes sooner does not subscribe to a log
 _AT_ONCE = 0.001
+_MIN_LOG_WIDTH = 64  # cells, of a log beside the list
 
 
 class TasksScreen(BaseScreen):
-    """The table of tasks over the log of the selected one."""
+    """The table of tasks and the log of the selected one."""
 
     BINDINGS = bindings(Scope.TASK, Scope.TASKS)
     SCOPES = (Scope.TASK, Scope.TASKS)
@@ -44,12 +46,12 @@ class TasksScreen(BaseScreen):
 
     def __init__(self, context: ScreenContext, *, task: str | None = None) -> None:
         super().__init__(context)
-        # Set here rather than once the screen is mounted, which would compute the styles of all widgets again.
         self._is_welcoming = True
-        self.log_pane = LogPane(id="log-pane", classes="-hidden")
+        self.log_pane = LogPane(id="log-pane")
         self._initial_task = task
         self._awaited_slug = ""
         self._table_height = 0
+        self._list_width = 0  # of the list beside the log; 0 if the log is below it
         self._layout_revision = -1
         self._content_widths: dict[str, int] = {}
         self._follow_timer: Timer | None = None
@@ -57,10 +59,13 @@ class TasksScreen(BaseScreen):
 
     def body(self) -> ComposeResult:
         yield FilterBar()
-        yield Table(task_row.COLUMNS, self._cells, id="tasks", classes="-hidden")
-        yield Static(id="welcome", classes="-shown")
-        yield AdaptiveLine(id="offer")
-        yield self.log_pane
+        yield Static(id="welcome")
+        with Container(id="panes") as panes:
+            panes.display = False
+            with Container(id="list"):
+                yield Table(task_row.COLUMNS, self._cells, id="tasks")
+                yield AdaptiveLine(id="offer")
+            yield self.log_pane
 
     @property
     def table(self) -> Table:
@@ -103,13 +108,21 @@ class TasksScreen(BaseScreen):
     def on_resize(self) -> None:
         self.repaint()
 
-    def _resize_table(self) -> None:
-        """Make the table as high as its rows, up to three fifths of the screen; the log gets the rest."""
-        room = self.size.height - 5
-        height = max(4, min(len(self.store.tasks) + 2, room * 3 // 5))
-        if self._table_height != height:
-            self._table_height = height
-            self.table.styles.height = height
+    def _lay_out_panes(self) -> None:
+        """Put the log beside the list on a wide screen, and otherwise below it.
+
+        Beside it, the list is as wide as its content, up to three fifths of the screen. Above it, the table is as high
+        as its rows, up to three fifths of the screen. The log gets the rest.
+        """
+        wide, height = self.size.width, 0
+        width = min(self.table.content_width, max(wide * 3 // 5, WIDE - _MIN_LOG_WIDTH)) if wide >= WIDE else 0
+        if not width:
+            height = max(4, min(len(self.store.tasks) + 2, (self.size.height - 5) * 3 // 5))
+        if (self._list_width, self._table_height) != (width, height):
+            self._list_width, self._table_height = width, height
+            self.set_class(bool(width), "-beside")
+            self.query_one("#list").styles.width = width or "1fr"
+            self.table.styles.height = height or "1fr"
 
     def paint_body(self, now: datetime) -> None:
         store = self.store
@@ -133,17 +146,16 @@ class TasksScreen(BaseScreen):
         if self._awaited_slug in store.tasks:
             self.table.select(self._awaited_slug)
             self._awaited_slug = ""
-        self._resize_table()
+        self._lay_out_panes()
         self._paint_offer()
         self.log_pane.set_clock(store.zone, now.astimezone(store.zone).date(), is_live=store.is_live)
 
     def _show_welcome(self, text: Content | None) -> None:
         """Show a text in place of the table and the log, or these if there is none."""
-        static = self.query_one("#welcome", Static)
         self._is_welcoming = text is not None
-        static.set_class(self._is_welcoming, "-shown")
-        self.table.set_class(self._is_welcoming, "-hidden")
-        self.log_pane.set_class(self._is_welcoming, "-hidden")
+        static = self.query_one("#welcome", Static)
+        static.display = self._is_welcoming
+        self.query_one("#panes").display = not self._is_welcoming
         if text is not None:
             static.update(text)
 
@@ -162,7 +174,7 @@ class TasksScreen(BaseScreen):
 
     def _offer_keys(self, offer: TaskView) -> list[Content]:
         if offer.slug != self.table.selected:
-            return [_keys(("offered", "go to it"))]
+            return [_keys(("offered", "go to the task"))]
         if self.store.pending_of(offer) == "build":
             return [Content.styled("building …", "$text-warning")]
         if offer.source_error:  # such as a syntax error, or a folder that does not exist: a build would fail

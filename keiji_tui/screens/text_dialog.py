@@ -41,10 +41,15 @@ class TextDialog(Modal[None]):
         """Update the text if it has changed; the scroll position stays."""
         if not self.query("#page"):
             return  # not composed yet; `on_mount` calls this again
-        text = self.text(max(_MIN_WIDTH, min(int(self.app.size.width * _SHARE), _WIDTH) - _FRAME))
+        text = self.text(self.text_width)
         if self._shown is None or not text.is_same(self._shown):
             self._shown = text
             self.query_one("#page", Static).update(text)
+
+    @property
+    def text_width(self) -> int:
+        """The width of a line in cells."""
+        return max(_MIN_WIDTH, min(int(self.app.size.width * _SHARE), _WIDTH) - _FRAME)
 
     @abstractmethod
     def text(self, width: int) -> Content:

@@ -17,10 +17,11 @@ from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import Upcoming
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions.bindings import closing_binding
+from keiji_tui.logs.chunk import Line
 from keiji_tui.screens.base import ScreenContext
-from keiji_tui.screens.failure import failure_lines
-from keiji_tui.screens.instants import instants
-from keiji_tui.screens.loading import LoadingDialog
+from keiji_tui.screens.failure import failure_lines, load_failed_output
+from keiji_tui.screens.instants import NOT_DUE_AGAIN, UNBUILT, instants, no_runs_while
+from keiji_tui.screens.loading import LOADING, UNAVAILABLE, LoadingDialog
 from keiji_tui.screens.text_dialog import hanging, section, title
 from keiji_tui.state.task_state import is_overdue
 from keiji_tui.text.format import format_elapsed
@@ -39,14 +40,15 @@ class WhyScreen(LoadingDialog):
         self.slug = slug
         self._reasons: tuple[Reason, ...] | None = None
         self._upcoming: Upcoming | None = None
+        self._failed_output: tuple[Line, ...] = ()
         self._note = ""
-        self._no_upcoming = "asking …"
+        self._no_upcoming = LOADING
 
     def load_key(self) -> object:
         store = self.store
         if not store.is_live:
             self._reasons = self._upcoming = None
-            self._no_upcoming = "not known while the engine does not answer"
+            self._no_upcoming = UNAVAILABLE
         task = store.tasks.get(self.slug)
         is_late = task is not None and is_overdue(task, self.now)
         return (task, store.engine, tuple(store.services.values()), is_late)
@@ -61,6 +63,7 @@ class WhyScreen(LoadingDialog):
             self._upcoming = await link.upcoming(self.slug, INSTANTS)
         except KeijiError as error:
             self._upcoming, self._no_upcoming = None, plain(error.message)
+        self._failed_output = await load_failed_output(link, self.store.tasks.get(self.slug))
 
     # ── what is shown ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,40 +77,38 @@ class WhyScreen(LoadingDialog):
             parts += hanging(Content.styled("! ", "$text-warning"), note, width, "$text-warning")
         parts.append(Content(""))
         own = zone_of(task.zone, self.store.zone)
-        parts += failure_lines(task, self.now, own, width)
+        failure = list(failure_lines(task, self.now, own, width, self._failed_output))
+        parts += [*failure, Content("")] if failure else []
         for reason in self._reasons if self._reasons is not None else self.store.reasons(task, self.now):
             parts += _reason(reason, task.slug, own, width)
-        is_kept_back = task.is_disabled or task.held_since or task.pause or self.store.pause
-        parts += self._next("would be, if it ran" if is_kept_back else "", width)
+        parts += self._next(no_runs_while(task, is_all_paused=self.store.pause is not None), width)
         parts.append(section("Schedule"))
-        parts += hanging(Content("  "), plain(task.schedule_description) or "none before the first build", width, "")
+        parts += hanging(Content("  "), plain(task.schedule_description) or UNBUILT, width, "")
         parts.append(section("Policy"))
-        parts += hanging(Content("  "), plain(task.policy) or "none before the first build", width, "")
+        parts += hanging(Content("  "), plain(task.policy) or UNBUILT, width, "")
         return Content("\n").join(parts)
 
     def _staleness(self) -> str:
         store = self.store
         if store.is_live or store.heard_at is None:
             return ""
-        what = "is offline" if store.link is LinkState.OFFLINE and not store.engine_is_running else "does not answer"
-        return f"the engine {what}; this is what was known {format_elapsed(store.silent_seconds(self.now))} ago"
+        is_gone = store.link is LinkState.OFFLINE and not store.engine_is_running
+        what = "is offline" if is_gone else "is not responding"
+        return f"the engine {what}; this is the state of {format_elapsed(store.silent_seconds(self.now))} ago"
 
-    def _next(self, note: str, width: int) -> Iterator[Content]:
+    def _next(self, no_runs: str, width: int) -> Iterator[Content]:
         found = self._upcoming
+        zone = f" in {plain(found.zone)}" if found else ""
+        yield section(f"Next due times{zone}{no_runs}")
         if found is None:
-            yield section("Next")
             yield from hanging(Content("  "), self._no_upcoming, width, "$text-muted")
             return
-        zone = zone_of(found.zone, self.store.zone)
-        yield section("Next")
-        note = " · ".join(filter(None, (f"in {plain(found.zone)}", note)))
-        yield from hanging(Content("  "), note, width, "$text-muted")
         if not found.instants and not found.events:
-            yield Content.styled("  never again", "$text-muted")
+            yield Content.styled(NOT_DUE_AGAIN, "$text-muted")
         for event in found.events:
             yield from hanging(Content("  "), plain(render(event_reason(event))), width, "$text-muted")
-        is_own = found.zone != self.store.zone.key
-        yield from instants(found.instants, zone, self.now, width, with_zone=is_own)
+        own, is_own = zone_of(found.zone, self.store.zone), found.zone != self.store.zone.key
+        yield from instants(found.instants, own, self.now, width, with_zone=is_own)
 
 
 def _reason(reason: Reason, slug: str, zone: tzinfo, width: int) -> Iterator[Content]:

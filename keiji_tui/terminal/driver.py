@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import shutil
 import signal
 import sys
 import termios
+from codecs import getincrementaldecoder
+from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
 from typing import Any
@@ -18,12 +21,15 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 
 from keiji_tui.terminal.clipboard import wrap_for_multiplexer
+from keiji_tui.terminal.input_parser import InputParser
 from keiji_tui.terminal.output import TerminalOutput
 from keiji_tui.terminal.screen_buffer import ScreenBuffer
 from keiji_tui.terminal.terminfo import TerminalInfo
 
 _CLIPBOARD = "\x1b]52;"  # OSC 52
 _REPLY_TIMEOUT = 2.0  # seconds
+_POLL_SECONDS = 0.1  # how soon escape counts as a key of its own, and the input thread ends
+_READ_BYTES = 4096
 
 
 class TerminalDriver(LinuxDriver):
@@ -75,6 +81,27 @@ class TerminalDriver(LinuxDriver):
     def close(self) -> None:
         super().close()
         self._output.close()
+
+    def run_input_thread(self) -> None:
+        parser = InputParser()
+        decoder = getincrementaldecoder("utf-8")(errors="replace")
+        with selectors.SelectSelector() as selector:
+            selector.register(self.fileno, selectors.EVENT_READ)
+            while not self.exit_event.is_set():
+                if selector.select(_POLL_SECONDS):
+                    try:
+                        data = os.read(self.fileno, _READ_BYTES)
+                    except OSError:
+                        return  # the terminal has hung up, which also ends the program, with a signal
+                    if text := decoder.decode(data):
+                        self._process_all(parser.feed(text))
+                    elif not data:
+                        self.exit_event.wait(_POLL_SECONDS)
+                self._process_all(parser.tick())
+
+    def _process_all(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self.process_message(message)
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, events.CursorPosition):

@@ -26,6 +26,7 @@ Cell = Content | Sequence[Content]  # of several variants, the first one that fi
 Cells = Mapping[str, Cell]
 Painted = tuple[Content, str] | None  # the content of a line and the name of its style; None if it is blank
 _HEADER = 1
+_EDGES = 2  # cells: the mark before a row, and the blank after it
 
 
 class Table(ScrollView, can_focus=True):
@@ -81,15 +82,8 @@ class Table(ScrollView, can_focus=True):
         def control(self) -> Table:
             return self.table
 
-    def __init__(
-        self,
-        columns: Sequence[Column],
-        describe: Callable[[str], Cells],
-        *,
-        id: str | None = None,
-        classes: str | None = None,
-    ) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, columns: Sequence[Column], describe: Callable[[str], Cells], *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._columns = columns
         self._describe = describe
         self._visible_rows = 0
@@ -181,9 +175,11 @@ class Table(ScrollView, can_focus=True):
         key = self._keys[index] if 0 <= index < len(self._keys) else None
         if key == self.selected:
             return
-        self.selected = key
+        before, self.selected = self.selected, key
         self._reveal()
-        self.refresh()
+        for changed in (before, key):
+            if changed is not None and changed in self._index_of:
+                self.refresh_line(self._index_of[changed] + _HEADER)
         self.post_message(self.Selected(self, key))
 
     def _reveal(self) -> None:
@@ -238,9 +234,15 @@ class Table(ScrollView, can_focus=True):
         if before < 1 or 0 <= self._index_of.get(self.selected or "", 0) - self.scroll_offset.y < before:
             self._reveal()
 
+    @property
+    def content_width(self) -> int:
+        """The width at which no cell is cut off."""
+        widths = [column.full_width(self._content_widths) for column in self._columns]
+        return sum(width + GAP for width in widths if width) - GAP + _EDGES + self.scrollbar_size_vertical
+
     def _lay_out(self) -> None:
         self._layout = fit_columns(
-            self._columns, self._content_widths, max(1, self.scrollable_content_region.width - 2)
+            self._columns, self._content_widths, max(1, self.scrollable_content_region.width - _EDGES)
         )
         self._painted.clear()
         self._rendered.clear()

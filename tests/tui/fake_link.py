@@ -99,6 +99,10 @@ class FakeLink:
         if part.task in self._followers:
             self._followers[part.task].put_nowait(part)
 
+    def keep(self, part: LogSlice) -> None:
+        """Let this be the log of its task."""
+        self._logs[part.task] = [part]
+
     # ── what the terminal asks ───────────────────────────────────────────────────────────────────────────────────────
 
     async def updates(self) -> AsyncIterator[Update]:

@@ -22,6 +22,7 @@ from keiji_engine.bus.protocol import Directive
 from keiji_engine.bus.views import LinkState
 from keiji_tui.app import ControlCenter
 from keiji_tui.logs.view import LogView
+from keiji_tui.screens.tasks import TasksScreen
 from keiji_tui.widgets.table import Table
 
 Size = tuple[int, int]
@@ -33,8 +34,14 @@ async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[P
         await until(pilot, lambda: app.store.link is not LinkState.CONNECTING, "the link told something")
         if app.store.tasks:
             await until(pilot, lambda: table(app).selected, "a task is selected")
-            await until(pilot, lambda: table(app).size.height == app.tasks_screen._table_height, "the room is shared")
+            await until(pilot, lambda: _is_laid_out(app.tasks_screen), "the table has its size")
         yield pilot
+
+
+def _is_laid_out(screen: TasksScreen) -> bool:
+    rows = screen.table.size.height - 1
+    is_as_high_as_its_rows = screen._table_height > 0
+    return rows == screen.table._visible_rows and (not is_as_high_as_its_rows or rows == screen._table_height - 1)
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:

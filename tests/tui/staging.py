@@ -14,7 +14,22 @@ import msgspec
 from answers import FAILURE, daily, day, differing, ledger
 from fake_link import FakeLink
 from piloting import log, press, settle
-from scenes import NOW, PAUSE, before, center, explained, kept_back, live, recent, services, snapshot, task, tasks
+from scenes import (
+    NOW,
+    PAUSE,
+    before,
+    center,
+    explained,
+    failed_log,
+    kept_back,
+    live,
+    recent,
+    services,
+    shop_error,
+    snapshot,
+    task,
+    tasks,
+)  # fmt: skip
 from textual.command import CommandList
 from textual.pilot import Pilot
 from textual.screen import Screen
@@ -220,9 +235,10 @@ def new_task(schedule: str) -> Callable[[], Stage]:
 
 
 def why() -> Stage:
-    held = kept_back()[1]
-    app, link = playing(*kept_back(), task=held.slug)
+    held = shop_error(kept_back()[1])
+    app, link = playing(held, *(view for view in kept_back() if view.slug != held.slug), task=held.slug)
     explained(link, held)
+    link.keep(failed_log(held))
     return stage(app, "w", shows=WhyScreen)
 
 
@@ -247,7 +263,7 @@ def failing() -> TaskView:
         schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
-        policy="overlap skip, catch up latest, held after 3 failures",
+        policy="overlap: skip · catch-up: latest · hold after 3 failures",
         description="brings orders in from the shop",
         source_changes=("function.py",),
         build="3f9a2c1e00000000",
@@ -262,8 +278,9 @@ def failing() -> TaskView:
 
 
 def detail() -> Stage:
-    app, link = playing(failing())
+    app, link = playing(shop_error(failing()))
     explained(link, kept_back()[1])
+    link.keep(failed_log(failing()))
     link.build = answers.build(failing().build or "")
     return stage(app, "enter", shows=DetailScreen)
 

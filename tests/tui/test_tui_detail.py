@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from fake_link import FakeLink
 from piloting import choose, press, running, said, sees, text_of, verbs
-from scenes import NOW, PAUSE, before, center, explained, kept_back, live, recent, snapshot, task
+from scenes import NOW, PAUSE, before, center, explained, failed_log, kept_back, live, recent, snapshot, task
 from waiting import until
 
 from keiji.errors import NotBuilt
@@ -16,6 +16,8 @@ from keiji.reasons import Code, reason
 from keiji.records import Run
 from keiji.states import RunState, Trigger
 from keiji_engine.bus.protocol import ActiveBuild, Disable, RunTask, TaskChanged, TaskRemoved, Upcoming
+from keiji_tui.logs.chunk import Chunk
+from keiji_tui.logs.run_output import lines_of_run
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.failure import failure_lines
 from keiji_tui.screens.runs import RunsScreen
@@ -29,7 +31,7 @@ def whole() -> task:  # type: ignore[valid-type]
         schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
-        policy="overlap skip, catch up latest, held after 3 failures",
+        policy="overlap: skip · catch-up: latest · hold after 3 failures",
         description="brings [b]orders[/b] in",
         source_changes=("function.py", "schedule.py"),
         source_error="function.py, line 3: invalid syntax",
@@ -53,10 +55,11 @@ async def test_a_page_has_all_that_is_known_of_a_task() -> None:
         await until(pilot, lambda: isinstance(app.screen, DetailScreen))
         for words in (
             "✗ failing", "held since", "$ keiji task resolve import_orders",
-            "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7", "Europe/Berlin, its own",
-            "held after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
+            "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7",
+            "Europe/Berlin (set by the task)",
+            "hold after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
             "3f9a2c1e00000000", "Sat 11:31, 3d ago; 4 files, imported in 0.043s",
-            "◆ 2 changed: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the difference",
+            "◆ 2 changed: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the differences",
             "median      8.5s (successful runs)", "×2.9", "exit 2",
             "~/.local/state/keiji/log/tasks/import_orders/import_orders.log", "~/keiji/tasks/import_orders",
         ):  # fmt: skip
@@ -89,8 +92,8 @@ async def test_a_task_without_a_build_says_which_key_makes_one() -> None:
     app = center(link)
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")
-        await until(pilot, sees(app, "◌ not built", "none yet – b builds it", "no runs yet"))
-        assert "runs it now" not in text_of(app)
+        await until(pilot, sees(app, "◌ not built", "not built yet – press b to build it", "no runs yet"))
+        assert "to run it now" not in text_of(app)
 
 
 async def test_the_page_scrolls_and_keeps_its_place_while_things_change() -> None:
@@ -114,14 +117,14 @@ async def test_the_page_stays_while_the_engine_is_away_and_says_what_is_known_he
     explained(link, kept_back()[0])
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")
-        await until(pilot, sees(app, "Next 10 runs, if it ran", "Sun 29 Nov"))
+        await until(pilot, sees(app, "Next due times (no runs while everything is paused)", "Sun 29 Nov"))
         link.die()
-        await until(pilot, sees(app, "as it was", "the engine is offline: nothing runs", "Sun 29 Nov"))
+        await until(pilot, sees(app, "last known state", "the engine is offline: nothing runs", "Sun 29 Nov"))
         assert app.base_screen.has_class("stale")
         await press(pilot, "escape")
         await choose(pilot, app, "ping")
         await press(pilot, "enter")
-        await until(pilot, sees(app, "not known while the engine does not answer", "overlap skip"))
+        await until(pilot, sees(app, "unavailable while the engine is not responding", "overlap: skip"))
 
 
 # ── how far from the usual ───────────────────────────────────────────────────────────────────────────────────────────
@@ -172,5 +175,13 @@ def test_the_failure_comes_first_with_its_reason_and_since_when() -> None:
     assert lines[2].strip().startswith("failing since today ")
     assert lines[2].endswith(", for 2 runs in a row")
     assert not list(failure_lines(task("a", recent=recent(8, "x", 9)), NOW, UTC, 80))
+    output = lines_of_run(Chunk(0, 9999, failed_log(failing).text), failing.recent[-1].run_id)
+    lines = [line.plain for line in failure_lines(failing, NOW, UTC, 40, output)]
+    assert lines[-3:] == [
+        "  │   function.py:41, in function",
+        "  │     raise ShopError(f'page {page}: …",
+        "  │ ShopError: page 7: 503",
+    ]
+    assert not lines_of_run(Chunk(0, 9999, failed_log(failing).text), "another")
     always = failure_lines(task("a", is_error=True, recent=recent("x", "x")), NOW, UTC, 80)
     assert list(always)[-1].plain.endswith("for at least 2 runs in a row")

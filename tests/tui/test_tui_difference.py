@@ -30,6 +30,13 @@ async def test_the_offer_leads_to_the_difference_and_from_there_it_is_built() ->
         assert "5 files, +3 -4 against 3f9a2c1e" in text_of(app)
         for words in ("logo.png  binary", "- removed old/[b]helper[/b].py", "prod.env  not shown: it may hold secrets"):
             assert words in text_of(app)
+        rows = text_of(app).splitlines()
+        first = next(y for y, row in enumerate(rows) if "def function" in row)
+        await pilot.mouse_down(offset=(rows[first].index("def"), first))
+        await pilot.hover(offset=(rows[first + 1].index("Pinging"), first + 1))
+        await pilot.mouse_up(offset=(rows[first + 1].index("Pinging"), first + 1))
+        await press(pilot, "y")
+        await until(pilot, lambda: app.clipboard == 'def function():\n-    print("P')
         await press(pilot, "b")
         await until(pilot, lambda: link.sent)
         directive = link.sent[0]
@@ -98,7 +105,7 @@ async def test_the_difference_stays_while_the_engine_is_away() -> None:
         await press(pilot, "d")
         await until(pilot, sees(app, "~ edited function.py"))
         link.tell(LinkChanged(LinkState.STALE, "late"))
-        await until(pilot, sees(app, "as it was", "~ edited function.py"))
+        await until(pilot, sees(app, "last known state", "~ edited function.py"))
         link.die()
         await until(pilot, sees(app, "engine offline", "~ edited function.py"))
         await press(pilot, "b")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from piloting import log, press, running, said, sees, settle, table, text_of, verbs
 from scenes import live, task
 from textual import events
@@ -19,6 +21,7 @@ from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.why import WhyScreen
+from keiji_tui.terminal.input_parser import InputParser
 
 KEYS = {"\n": "enter", "\x1b": "escape", "\t": "tab"}
 
@@ -90,7 +93,7 @@ async def test_disabling_what_runs_asks_first_for_it_ends_the_run() -> None:
         burst(app, "e")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.focused is not None)
         await settle(pilot)
-        assert "Its live run is stopped" in text_of(app)
+        assert "This stops its live run" in text_of(app)
         burst(app, "n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not link.sent
@@ -141,16 +144,40 @@ async def test_pasted_text_keeps_its_place_among_keys() -> None:
         await until(pilot, lambda: app.store.name_filter == "repor" and app.focused is table(app))
 
 
-async def test_alt_with_a_letter_is_escape_and_the_letter() -> None:
+def parsed(text: str) -> list[str]:
+    """Return the keys in one packet from a terminal."""
+    parser = InputParser()
+    messages = [*parser.feed(text), *parser.feed("")]
+    return [message.key for message in messages if isinstance(message, events.Key)]
+
+
+@given(st.characters(max_codepoint=0x4FF, categories=("L", "N", "P", "S", "Zs")).filter(lambda sign: sign not in "[O"))
+@example("1")
+@example("\r")
+@example("\t")
+@example("b")
+def test_escape_and_another_key_in_one_packet_are_both_keys(sign: str) -> None:
+    assert parsed(f"\x1b{sign}") == ["escape", *parsed(sign)]
+    assert parsed(f"\x1b{sign}\x1b[A{sign}") == ["escape", *parsed(sign), "up", *parsed(sign)]
+
+
+def test_only_escape_that_begins_no_sequence_is_a_key() -> None:
+    assert parsed("\x1b[A\x1bOP\x1b[1;5C\x1b\x7fq") == ["up", "f1", "ctrl+right", "ctrl+w", "q"]
+    assert parsed("\x1b[") == ["escape", "left_square_bracket"]
+    assert parsed("\x1bO") == ["escape", "O"]
+    assert parsed("\x1b\x1b[B") == ["escape", "down"]
+
+
+async def test_keys_of_one_packet_from_a_terminal_act_in_order() -> None:
     app, _ = live(task="ping_google")
     async with running(app) as pilot:
-        burst(app, "/ping")
-        send(app, events.Key("alt+shift+h", "H"))
+        send(app, *InputParser().feed("/ping\x1bH"))
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
         assert app.store.name_filter == ""
-        send(app, events.Key("alt+w", "w"))
-        await until(pilot, lambda: isinstance(app.screen, WhyScreen))
+        send(app, *InputParser().feed("\x1bNname\x1b/re\x1b?"))
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         assert app.base_screen is app.tasks_screen
+        assert app.store.name_filter == ""
 
 
 async def test_a_letter_of_another_alphabet_gives_a_hint_and_other_unbound_keys_do_not() -> None:

@@ -40,7 +40,7 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
             pilot,
             sees(
                 app,
-                "by deploy (sudo from ada, as claimed) with keiji-tui, done after 0.01s",
+                "by deploy (sudo from ada, as claimed) via keiji-tui, done after 0.01s",
                 "$ keiji system restart --scheduler",
             ),
         )
@@ -104,7 +104,7 @@ async def test_an_empty_ledger_says_how_something_gets_into_it() -> None:
     app, link = live(task("ping"))
     async with running(app) as pilot:
         await press(pilot, "5")
-        await until(pilot, sees(app, "There are no directives yet.", "for the tasks, then"))
+        await until(pilot, sees(app, "There are no directives yet.", "to show the tasks, then"))
         link.happen(DirectiveChanged(directive="new", verb="run", target="ping", stage="done"))
         await until(pilot, sees(app, "run ping", "1 directive"))
         await until(pilot, lambda: app.focused is table(app))
@@ -116,9 +116,9 @@ async def test_the_ledger_stays_while_the_engine_is_away_and_is_asked_for_again(
         await press(pilot, "5")
         await until(pilot, sees(app, "9 directives"))
         link.tell(LinkChanged(LinkState.STALE, "late"))
-        await until(pilot, sees(app, "as it was", "build report"))
+        await until(pilot, sees(app, "last known state", "build report"))
         link.die()
-        await until(pilot, sees(app, "engine offline", "as it was", "build report"))
+        await until(pilot, sees(app, "engine offline", "last known state", "build report"))
         assert app.base_screen.has_class("stale")
         link.ledger = (
             DirectiveView(id="newer", verb="run", target="x", sender="y", stage="done", received_at=NOW),
@@ -132,7 +132,7 @@ async def test_without_an_engine_ever_the_ledger_says_that_it_is_not_known() -> 
     app = center(FakeLink(LinkChanged(LinkState.OFFLINE, "no engine is running")))
     async with running(app) as pilot:
         await press(pilot, "5")
-        await until(pilot, sees(app, "not known while the engine does not answer"))
+        await until(pilot, sees(app, "unavailable while the engine is not responding"))
 
 
 async def test_what_nobody_answered_is_marked_so() -> None:
@@ -202,10 +202,10 @@ async def test_a_build_from_before_is_taken_from_the_ledger() -> None:
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
         await choose(pilot, app, "backup")
         await press(pilot, "B")
-        await until(pilot, sees(app, "The ledger contains no build of this task.", "b builds it"))
+        await until(pilot, sees(app, "The ledger contains no build of this task.", "Press b to build it"))
         await press(pilot, "escape")
         link.die()
         await until(pilot, sees(app, "engine offline"))
         await press(pilot, "B")
-        await until(pilot, sees(app, "not known while the engine does not answer"))
+        await until(pilot, sees(app, "unavailable while the engine is not responding"))
         assert not verbs(link)

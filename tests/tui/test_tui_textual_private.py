@@ -22,6 +22,7 @@ USED = {
     ("screens.palette", "_gather_commands"): "a search result for a removed widget would end the app,",
     ("screens.palette", "_watch__list_visible"): "so these methods first check",
     ("screens.palette", "_watch__show_busy"): "that the widget still exists",
+    ("terminal.input_parser", "_sequence_to_key_events"): "makes two keys of escape and a key in one packet",
     ("widgets.table", "_get_style"): "paints one line of content in the styles of a widget",
     ("widgets.text_view", "_get_style"): "the same",
 }

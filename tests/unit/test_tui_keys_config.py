@@ -61,7 +61,7 @@ def test_two_may_change_places() -> None:
         ("toggle = ctrl+b", "reserved by tmux"),
         ("toggle = ctrl+z", "reserved by the terminal"),
         ("toggle = r", "toggle: r is already used by run (run); keeping e"),
-        ("toggle = j", "toggle: j is already used by down (down); keeping e"),
+        ("toggle = j", "toggle: j is already used by down (row down); keeping e"),
         ("toggle = q", "already used by quit (quit)"),
         ("toggle = \x1b[2J", "unknown key"),
     ],
