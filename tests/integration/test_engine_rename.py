@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -134,6 +135,27 @@ def test_a_rename_is_refused_if_it_is_not_safe(shared: Installation) -> None:
         shared.do(p.RenameTask(task="busy", new_name="mine"))
     assert len(shared.runs("busy")) == 1
     assert not (shared.paths.data / "rename.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("task.toml", '"name" = "old"\n'),  # a second key would not be valid
+        ("task.toml", 'name = "old"\nschedule =\n'),
+        (".env", "NAME='two\nlines'\n"),
+    ],
+)
+def test_a_name_that_cannot_be_changed_in_the_sources_is_an_error(
+    installation: Installation, file: str, text: str
+) -> None:
+    installation.build("old", PRINTS)
+    path = installation.paths.source("old") / file
+    path.write_text(text)
+    with pytest.raises(KeijiError, match=rf"the name in old/{re.escape(file)} cannot be changed to 'new'"):
+        installation.do(p.RenameTask(task="old", new_name="new"))
+    assert path.read_text() == text
+    assert installation.task("old").name == "old"
+    assert not (installation.paths.data / "rename.json").exists()
 
 
 def test_a_rename_that_is_killed_at_any_point_is_completed_or_undone(installation: Installation, seed: int) -> None:
