@@ -91,6 +91,7 @@ class Code(StrEnum):
     ON_EVENT = "on-event"
     MANUAL = "manual"
     NEVER_DUE = "never-due"
+    BACKFILL = "backfill"
     DEFAULTS = "defaults"
 
 
@@ -387,6 +388,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.ON_EVENT: "runs on event: {event}",
     Code.MANUAL: "manual: runs only when you start it",
     Code.NEVER_DUE: "never due again ({schedule})",
+    Code.BACKFILL: "backfill {backfill} is running: {done} of {total} instants are done",
     Code.DEFAULTS: "from [defaults] in keiji.toml: {names}",
 }
 

@@ -141,19 +141,52 @@ def _name_in(source: Path) -> str | None:
         return None
 
 
+def check_name(paths: Paths, rename: Rename) -> None:
+    """Check that the name in the sources can be changed. Raises KeijiError or OSError."""
+    _renamed(paths.source(rename.old_slug), rename)
+
+
 def _change_name(source: Path, rename: Rename) -> None:
-    """Change the name in task.toml, or in ``.env`` if there is no task.toml."""
-    configuration = source / CONFIGURATION
-    if configuration.is_file():
-        text = configuration.read_text(encoding="utf-8")
-        table = _TOML_TABLE.search(text)
-        top, rest = (text[: table.start()], text[table.start() :]) if table is not None else (text, "")
-        _write(configuration, _with_name(top, _TOML_NAME, json.dumps(rename.new_name, ensure_ascii=False)) + rest)
-        return
-    env = source / ".env"
-    text = env.read_text(encoding="utf-8") if env.is_file() else ""
-    if _ENV_NAME.search(text) is not None or rename.new_name != rename.new_slug:
-        _write(env, _with_name(text, _ENV_NAME, quote(rename.new_name), "NAME="))
+    changed = _renamed(source, rename)
+    if changed is not None:
+        _write(*changed)
+
+
+def _renamed(source: Path, rename: Rename) -> tuple[Path, str] | None:
+    """Return the file that has the name of a task, and its text with the new name; None if there is nothing to change.
+
+    The name is in task.toml, or in ``.env`` if there is no task.toml.
+    """
+    configuration, env = source / CONFIGURATION, source / ".env"
+    try:
+        if configuration.is_file():
+            text = configuration.read_text(encoding="utf-8")
+            table = _TOML_TABLE.search(text)
+            top, rest = (text[: table.start()], text[table.start() :]) if table is not None else (text, "")
+            changed = _with_name(top, _TOML_NAME, json.dumps(rename.new_name, ensure_ascii=False)) + rest
+            found = tomllib.loads(changed).get("name")
+            path = configuration
+        else:
+            text = env.read_text(encoding="utf-8") if env.is_file() else ""
+            if _ENV_NAME.search(text) is None and rename.new_name == rename.new_slug:
+                return None  # the name of the folder applies
+            changed = _with_name(text, _ENV_NAME, quote(rename.new_name), "NAME=")
+            found = parse_env(changed).get("NAME")
+            path = env
+    except (ValueError, KeijiError) as error:
+        raise _unchangeable(source, rename) from error
+    if found != rename.new_name:
+        raise _unchangeable(source, rename)
+    return path, changed
+
+
+def _unchangeable(source: Path, rename: Rename) -> KeijiError:
+    file = CONFIGURATION if (source / CONFIGURATION).is_file() else ".env"
+    key = "name" if file == CONFIGURATION else "NAME"
+    return KeijiError(
+        f"the name in {source.name}/{file} cannot be changed to {rename.new_name!r}",
+        hint=f"correct the file; {key} has to be on a line of its own",
+    )
 
 
 def _with_name(text: str, pattern: re.Pattern[str], value: str, key: str = "name = ") -> str:

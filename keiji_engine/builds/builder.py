@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -50,6 +51,7 @@ async def build_task(
     now: datetime,
     zone: str = "UTC",
     inherited: Mapping[str, str] = os.environ,
+    defaults: Mapping[str, str] = MappingProxyType({}),
     timeout: float = TIMEOUT,
 ) -> tuple[Build, list[datetime]]:
     """Build the task in ``source``; return the build and the next five instants of its schedule after ``now``.
@@ -62,6 +64,7 @@ async def build_task(
         python: absolute path of an interpreter for which keiji is installed.
         zone: time zone for the times of day in the schedule.
         inherited: the engine's environment; only a few of its variables are passed on.
+        defaults: the environment variables of all tasks in the workspace.
         timeout: time limit of the validation in seconds.
 
     Raises:
@@ -75,6 +78,7 @@ async def build_task(
             now=now,
             zone=zone,
             inherited=inherited,
+            defaults=defaults,
             timeout=timeout,
         )
     except OSError as error:
@@ -91,6 +95,7 @@ async def _build(
     now: datetime,
     zone: str,
     inherited: Mapping[str, str],
+    defaults: Mapping[str, str],
     timeout: float,
 ) -> tuple[Build, list[datetime]]:
     with build_store.staging_folder(builds) as staging:
@@ -101,7 +106,7 @@ async def _build(
         try:
             task_file = await _run_in_thread(read_task_file, staged / "src") or TaskFile()
             variables = {"KEIJI_TASK": source.name}
-            environment = child_environment(source, inherited, variables, defaults=task_file.env)
+            environment = child_environment(source, inherited, variables, defaults={**defaults, **task_file.env})
         except KeijiError as error:
             raise BuildFailed(error.message, hint=error.hint) from error
         parts = _parts_of(task_file, files, source)

@@ -11,6 +11,7 @@ from keiji_engine.builds import entry
 from keiji_engine.builds.environment import read_env
 from keiji_engine.builds.task_file import read_task_file
 from keiji_engine.builds.validate import PYTHON_OPTIONS
+from keiji_engine.builds.workspace_file import read_defaults
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
@@ -21,7 +22,8 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     """
     try:
         task_file = read_task_file(folder)
-        values = (task_file.env if task_file is not None else {}) | read_env(folder)
+        defaults = read_defaults(folder.parent.parent).env
+        values = defaults | (task_file.env if task_file is not None else {}) | read_env(folder)
         arguments = sys.argv[1:] if arguments is None else arguments
         if any(key.startswith("PYTHON") and os.environ.get(key) != value for key, value in values.items()):
             # The interpreter reads these only when it starts.

@@ -58,6 +58,7 @@ async def _build(context: Context, source: Path, known: Task | None) -> Build:
                 python=sys.executable,
                 now=context.clock(),
                 zone=context.settings().time_zone,
+                defaults=context.state.defaults.env,
             )
         )
     except BuildFailed as error:

@@ -62,7 +62,7 @@ async def _check(context: Context, task: Task, change: Rename) -> None:
     if blocking is not None:
         raise TaskExists(f"{blocking} already exists", hint="move it away, or choose another name")
     # A name that cannot be written into the sources would come back with the next build.
-    await asyncio.to_thread(builds.read_env, context.paths.source(task.slug))
+    await asyncio.to_thread(task_files.check_name, context.paths, change)
 
 
 def _current_build(context: Context, task: Task) -> Build | None:

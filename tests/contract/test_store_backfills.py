@@ -108,6 +108,20 @@ def test_a_cancelled_retry_counts_as_failed(store: Repositories) -> None:
     assert (done.state, done.failed, done.open) == (BackfillState.DONE, 1, 0)
 
 
+def test_only_the_queued_runs_of_backfills_are_cancelled_for_a_new_one(store: Repositories) -> None:
+    built_task(store)
+    failed = store.runs.insert_manual("ping", at(1))
+    _, regular = store.runs.finish(result_of(failed, RunState.FAILED, 2), retry_at=at(2000))
+    backfill = created(store, 10, 20)
+    [run] = store.runs.claim_backfill(backfill.id, 1, NOW)
+    store.runs.finish(result_of(run, RunState.FAILED, 1001), retry_at=at(2000))
+    store.backfills.stop(backfill.id, NOW)
+    [cancelled] = store.runs.cancel_queued_backfills("ping", reason(Code.STOPPED), NOW)
+    assert (cancelled.state, cancelled.series, cancelled.attempt) == (RunState.STOPPED, backfill.series, 2)
+    assert store.runs.open() == [regular]
+    assert (store.backfills.get(backfill.id).failed, store.backfills.get(backfill.id).open) == (1, 0)
+
+
 def test_the_same_end_counts_once(store: Repositories) -> None:
     built_task(store)
     backfill = created(store)

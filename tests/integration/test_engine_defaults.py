@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import pytest
 from command_line import run_command
@@ -11,7 +13,7 @@ from installation import Installation, until
 from keiji.errors import InvalidSettings
 from keiji_engine.bus import protocol as p
 
-PRINTS = "import os\ndef function():\n    print('values', os.environ.get('A'), os.environ.get('B'))\n"
+PRINTS = "import os\nos.environ['A']\ndef function():\n    print('values', os.environ.get('A'), os.environ.get('B'))\n"
 DAILY = "on.day.at('06:00')"
 
 
@@ -40,6 +42,11 @@ def test_defaults_apply_to_tasks_that_set_nothing_else(installation: Installatio
     assert "From keiji.toml: overlap, timeout, env.A, env.B" in shown
     explained = run_command("task", "explain", "plain", environment=installation.environment).stdout
     assert "from [defaults] in keiji.toml: overlap, timeout, env.A, env.B" in explained
+    by_hand = subprocess.run(
+        [sys.executable, "-m", "keiji_engine.builds.run_local", installation.paths.source("own"), "--run"],
+        env=installation.environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "values one three" in by_hand.stdout
     installation.start()
     for slug, values in (("plain", "values one two"), ("own", "values one three")):
         installation.do(p.RunTask(task=slug))

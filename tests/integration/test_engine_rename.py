@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from command_line import run_command
 from installation import EVERY_HOUR, SLEEPS, Installation, until
 
-from keiji.errors import AlreadyRunning, InvalidName, TaskExists, TaskNotFound
+from keiji.errors import AlreadyRunning, InvalidName, KeijiError, TaskExists, TaskNotFound
 from keiji.paths import Paths
 from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
+from keiji_engine.bus.client import Client
 
 PRINTS = "import os\ndef function():\n    print('as', os.environ['KEIJI_TASK'])\n"
 # All of them: KEIJI_EXAMPLES=10 python -m pytest tests/integration/test_engine_rename.py -o timeout=0
-KILLS = 2 * int(os.environ.get("KEIJI_EXAMPLES", "1"))
+KILLS = int(os.environ.get("KEIJI_EXAMPLES", "1"))
 DAILY = "on.day.at('06:00')"
 
 # Kills itself at the given call that changes a name, and prints how many there were.
@@ -39,6 +44,16 @@ sys.addaudithook(count)
 facade.ask(Paths.from_environment(), p.RenameTask(task="old", new_name="new name"))
 print(calls)
 """
+
+
+def kill_at(event: str, path: str) -> None:
+    """Kill this process when it is about to do something with a path that ends like this."""
+
+    def hook(name: str, arguments: tuple[object, ...]) -> None:
+        if name == event and str(arguments[0]).endswith(path):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
 
 
 def names_in(paths: Paths) -> set[str]:
@@ -122,6 +137,27 @@ def test_a_rename_is_refused_if_it_is_not_safe(shared: Installation) -> None:
     assert not (shared.paths.data / "rename.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("task.toml", '"name" = "old"\n'),  # a second key would not be valid
+        ("task.toml", 'name = "old"\nschedule =\n'),
+        (".env", "NAME='two\nlines'\n"),
+    ],
+)
+def test_a_name_that_cannot_be_changed_in_the_sources_is_an_error(
+    installation: Installation, file: str, text: str
+) -> None:
+    installation.build("old", PRINTS)
+    path = installation.paths.source("old") / file
+    path.write_text(text)
+    with pytest.raises(KeijiError, match=rf"the name in old/{re.escape(file)} cannot be changed to 'new'"):
+        installation.do(p.RenameTask(task="old", new_name="new"))
+    assert path.read_text() == text
+    assert installation.task("old").name == "old"
+    assert not (installation.paths.data / "rename.json").exists()
+
+
 def test_a_rename_that_is_killed_at_any_point_is_completed_or_undone(installation: Installation, seed: int) -> None:
     paths = installation.paths
     installation.build("old", PRINTS)
@@ -156,5 +192,38 @@ def test_a_rename_that_is_killed_at_any_point_is_completed_or_undone(installatio
         assert paths.task_log(slug).with_name(f"{slug}.log.000000000000100.keiji").exists()
         if slug != "old":
             installation.do(p.RenameTask(task=slug, new_name="old"))
-    installation.start()  # the engine recovers as a command does
-    assert installation.task("old").pause is not None
+
+
+@pytest.mark.parametrize(
+    ("event", "path", "outcome"),
+    [
+        ("os.rename", "/logs/tasks/old", "old"),  # nothing is moved yet
+        ("os.rename", "/workspace/tasks/old", "old"),  # all but the sources are moved; nothing is committed
+        ("os.remove", "/rename.json", "new"),  # it is committed
+    ],
+)
+def test_the_next_engine_completes_or_undoes_a_rename_of_one_that_was_killed(
+    installation: Installation, event: str, path: str, outcome: str
+) -> None:
+    installation.build("old", PRINTS)
+    installation.start(prepare=partial(kill_at, event, path))
+    installation.do(p.RunTask(task="old"))
+    [run] = installation.ended("old")
+
+    async def rename() -> None:
+        async with Client(installation.paths, "test") as client:
+            await client.execute(p.RenameTask(task="old", new_name="new"), timeout=5)
+
+    with pytest.raises(KeijiError):
+        asyncio.run(rename())
+    assert installation.engine is not None
+    installation.engine.join(10)
+    assert installation.engine.exitcode == -signal.SIGKILL
+    installation.engine = None
+    assert (installation.paths.data / "rename.json").exists()
+    installation.start()
+    assert names_in(installation.paths) == {outcome}
+    assert [each.run_id for each in installation.runs(outcome)] == [run.run_id]
+    assert "as old" in installation.log(outcome)
+    installation.do(p.RunTask(task=outcome))
+    assert len(installation.ended(outcome, 2)) == 2

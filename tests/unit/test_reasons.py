@@ -153,6 +153,11 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.ON_EVENT, {"event": "at start"}, "runs on event: at start"),
     (Code.MANUAL, {}, "manual: runs only when you start it"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
+    (
+        Code.BACKFILL,
+        {"backfill": 3, "done": 2, "total": 7},
+        "backfill 3 is running: 2 of 7 instants are done",
+    ),
     (Code.DEFAULTS, {"names": "timeout, env.LANG"}, "from [defaults] in keiji.toml: timeout, env.LANG"),
 ]
 
