@@ -103,7 +103,8 @@ async def stop_backfill(context: Context, request: p.StopBackfill) -> p.Done:
     lines = [f"stopped backfill {stopped.id} of task {task.name}; {_count(left)} left"]
     own = [run for run in context.state.open_runs(task.slug) if run.series == stopped.series]
     if live := sum(run.is_live for run in own):
-        lines.append(f"{live} live run{' continues' if live == 1 else 's continue'}; keiji task stop {task.slug}")
+        runs, them = ("run continues", "it") if live == 1 else ("runs continue", "them")
+        lines.append(f"{live} live {runs}; keiji task stop {task.slug} stops {them}")
     if retries := sum(not run.is_live for run in own):
         lines.append(f"{retries} {'retry waits' if retries == 1 else 'retries wait'} until it is resumed")
     lines.append(f"keiji task backfill --resume {stopped.id} continues it")

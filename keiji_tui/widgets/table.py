@@ -95,6 +95,7 @@ class Table(ScrollView, can_focus=True):
         self._painted: dict[int, tuple[Content, str]] = {}  # by line below the titles
         self._rendered: dict[str, Content] = {}  # rows rendered since the last call of `repaint`
         self._assembled: dict[str, tuple[Cells, bool, Content]] = {}  # the last cells of each painted row, and its line
+        self._strips: dict[tuple[str, str], tuple[Content, Strip]] = {}  # (key, style) → the last painted line of a row
         self._marked: Collection[str] = ()
         self._sorted: tuple[str, bool] = ("", False)
         self.selected: str | None = None
@@ -155,6 +156,7 @@ class Table(ScrollView, can_focus=True):
                 self.refresh_line(top + y + _HEADER)
         if len(self._assembled) > 2 * len(self._rendered):
             self._assembled = {key: row for key, row in self._assembled.items() if key in self._rendered}
+            self._strips = {each: strip for each, strip in self._strips.items() if each[0] in self._rendered}
 
     def _expected(self, index: int) -> Painted:
         """Return the content and the style that the line of row ``index`` should have."""
@@ -244,16 +246,16 @@ class Table(ScrollView, can_focus=True):
         self._layout = fit_columns(
             self._columns, self._content_widths, max(1, self.scrollable_content_region.width - _EDGES)
         )
-        self._painted.clear()
-        self._rendered.clear()
-        self._assembled.clear()
+        self._clear_caches()
         self.refresh()
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self._painted.clear()
-        self._rendered.clear()
-        self._assembled.clear()
+        self._clear_caches()
+
+    def _clear_caches(self) -> None:
+        for cache in (self._painted, self._rendered, self._assembled, self._strips):
+            cache.clear()
 
     def _row(self, key: str) -> Content:
         """Return the line of a row. To assemble one costs more than to find that its cells are the same as before."""
@@ -289,13 +291,21 @@ class Table(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         if y < _HEADER:
-            expected: Painted = (self._titles(), "title")
-        else:
-            expected = self._expected(self.scroll_offset.y + y - _HEADER)
-            self._painted[y - _HEADER] = expected if expected is not None else _BLANK
+            return self._strip(self._titles(), "title", width)
+        index = self.scroll_offset.y + y - _HEADER
+        expected = self._expected(index)
+        self._painted[y - _HEADER] = expected if expected is not None else _BLANK
         if expected is None:
             return Strip.blank(width, self.rich_style)
         content, name = expected
+        if index >= len(self._keys):
+            return self._strip(content, name, width)
+        known = self._strips.get((self._keys[index], name))
+        if known is None or known[0] is not content or known[1].cell_length != width:
+            known = self._strips[self._keys[index], name] = (content, self._strip(content, name, width))
+        return known[1]
+
+    def _strip(self, content: Content, name: str, width: int) -> Strip:
         style = self.get_visual_style(f"table--{name}")
         if self.get_component_styles(f"table--{name}").text_style.reverse:
             style += _REVERSE  # which Textual leaves out of visual styles

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from command_line import Result, run_command
-from installation import EVERY_HOUR, FAILS, Installation, until
+from installation import EVERY_HOUR, EVERY_MINUTE, FAILS, Installation, until
 
 from keiji.errors import BackfillNotFound, BackfillRunning, RunNotFound, UsageError
 from keiji.reasons import Code
@@ -124,6 +124,39 @@ def test_a_stopped_backfill_continues_where_it_was_stopped(shared: Installation)
     shared.build("other")
     with pytest.raises(BackfillNotFound):
         shared.do(p.StopBackfill(task="other", backfill=number))
+
+
+def test_an_occurrence_waits_for_the_live_run_of_a_backfill_and_goes_first(shared_ahead: Installation) -> None:
+    shared_ahead.build("minutely", RUNS_UNTIL_RELEASED, EVERY_MINUTE)
+    now = shared_ahead.clock()
+    shared_ahead.do(
+        p.BackfillTask(
+            task="minutely",
+            begin=(now - timedelta(minutes=3)).isoformat(),
+            end=(now - timedelta(seconds=1)).isoformat(),
+        )
+    )
+    [first] = shared_ahead.wait_for_runs("minutely", 1, lambda run: run.state is RunState.RUNNING)
+    shared_ahead.advance_to(shared_ahead.next_due("minutely"))
+    [waiting] = shared_ahead.wait_for_runs("minutely", 1, lambda run: run.trigger is Trigger.SCHEDULE)
+    assert (first.trigger, waiting.state) == (Trigger.BACKFILL, RunState.QUEUED)
+    release(shared_ahead, "minutely")
+    runs = shared_ahead.ended("minutely", 3)
+    in_order = sorted(runs, key=lambda run: (run.started_at is None, run.started_at))
+    assert [run.trigger for run in in_order] == [Trigger.BACKFILL, Trigger.SCHEDULE, Trigger.BACKFILL]
+    assert in_order[1].run_id == waiting.run_id
+    assert {run.state for run in runs} == {RunState.SUCCEEDED}
+
+
+def test_a_backfill_that_is_requested_twice_with_one_id_is_one(shared: Installation) -> None:
+    shared.build("report", schedule=DAILY)
+    directive = p.BackfillTask(task="report", begin=days_ago(2), end=days_ago(1))
+    lines = shared.do(directive)
+    until(lambda: backfill_of(shared, "report").state is BackfillState.DONE)
+    assert shared.do(directive) == lines
+    assert len(shared.ask(p.GetBackfills(task="report")).backfills) == 1
+    [entry] = [each for each in shared.ask(p.GetDirectives()).directives if each.id == directive.id]
+    assert (entry.verb, entry.target, entry.options["begin"]) == ("backfill", "report", days_ago(2))
 
 
 def test_failed_instants_do_not_stop_a_backfill_and_a_second_one_repeats_them(shared: Installation) -> None:

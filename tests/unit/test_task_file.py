@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from keiji.errors import InvalidTaskFile
 from keiji.policy import Overlap, Policy, Retry
 from keiji.records import TaskKind
-from keiji_engine.builds.task_file import format_task_file, parse_task_file
+from keiji_engine.builds.task_file import TaskDetails, format_task_file, parse_task_file, read_details, read_task_file
 from keiji_engine.builds.toml_reader import key_lines
 
 COMPLETE = '''\
@@ -134,3 +135,29 @@ def test_what_is_written_is_read_back(command: list[str], description: str) -> N
     assert tomllib.loads(text)["description"] == description
     assert parse_task_file(text).argv == tuple(command)
     assert key_lines(text)["schedule"] == 5
+
+
+def test_name_and_description_are_in_the_env_file_only_if_there_is_no_task_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("NAME='Old name'\nDESCRIPTION=old\n")
+    assert read_details(tmp_path) == TaskDetails("Old name", "old", ".env")
+    (tmp_path / "task.toml").write_text('description = "a\\nb"\n')
+    assert read_details(tmp_path) == TaskDetails("", "a b", "task.toml")
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b'name = "\xff"', "task.toml, line 1: not valid UTF-8"),
+        (b"# " + b"x" * 70_000, "task.toml has 70,002 bytes; at most 65,536 are allowed"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes, error: str) -> None:
+    (tmp_path / "task.toml").write_bytes(content)
+    with pytest.raises(InvalidTaskFile) as caught:
+        read_task_file(tmp_path)
+    assert caught.value.message == error
+    (tmp_path / "task.toml").unlink()
+    assert read_task_file(tmp_path) is None
+    (tmp_path / "task.toml").mkdir()
+    with pytest.raises(InvalidTaskFile, match=r"task\.toml cannot be read"):
+        read_task_file(tmp_path)
