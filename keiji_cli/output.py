@@ -79,7 +79,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Parameters": signature(task.slug, task.parameters) if task.parameters else "",
         "Tags": ", ".join(task.tags),
         "Runs": task.schedule_description,
-        "Zone": f"{task.zone}, its own" if task.zone else "",
+        "Zone": f"{task.zone}, {'from keiji.toml' if 'tz' in task.defaults else 'its own'}" if task.zone else "",
         "Policy": task.policy,
         "From keiji.toml": ", ".join(task.defaults),
         "Paused": _format_pause(task.pause, zone),

@@ -18,6 +18,7 @@ from keiji.records import Build, Task
 from keiji.schedule import Schedule
 from keiji.states import RunState
 from keiji_engine import builds
+from keiji_engine.builds.workspace_file import read_defaults
 from keiji_engine.bus.explain import event_reason
 from keiji_engine.bus.protocol import BuildTask, Done
 from keiji_engine.event_runs import begin, current_files
@@ -26,13 +27,19 @@ from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.restart import restart_schedule
 from keiji_engine.own_loop import run_in_own_loop
 from keiji_engine.scheduler.clock_changes import anchor_schedule, move_schedule
-from keiji_engine.scheduler_service import close_overdue, log_schedule
+from keiji_engine.scheduler_service import close_overdue, log_schedule, move_to_zone
 from keiji_engine.storage.transactions import Transaction
 
 
 async def build(context: Context, request: BuildTask) -> Done:
-    """Build a task and switch to the build; if that fails, the previous build stays active. Raises BuildFailed."""
+    """Build a task and switch to the build; if that fails, the previous build stays active.
+
+    Raises:
+        BuildFailed: the sources cannot be built.
+        InvalidSettings: keiji.toml is invalid; nothing is built, and the former defaults stay in use.
+    """
     source = await _source(context, request.task)
+    await _read_defaults(context)
     async with context.build_lock(source.name):
         known = context.state.task(source.name)
         if known is not None and request.restart:
@@ -46,6 +53,15 @@ async def build(context: Context, request: BuildTask) -> Done:
                 lines = await _switch(context, source, new_build, restart=request.restart)
         await collect_builds(context)
     return Done(id=request.id, lines=("task found , building...", *lines, _next(context, source.name)))
+
+
+async def _read_defaults(context: Context) -> None:
+    """Read the defaults of the workspace again; if they have changed, they apply to all tasks. Raises InvalidSettings."""
+    async with context.lock(""):  # a build that has read an older version must not apply it last
+        defaults = await asyncio.to_thread(read_defaults, context.paths.workspace)
+        if defaults != context.state.defaults:
+            context.state.set_defaults(defaults)
+            await move_to_zone(context.state, context.settings(), context.clock())
 
 
 async def _build(context: Context, source: Path, known: Task | None) -> Build:

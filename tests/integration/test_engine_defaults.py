@@ -60,17 +60,31 @@ def test_defaults_apply_to_tasks_that_set_nothing_else(installation: Installatio
     changed = installation.task("plain")
     assert (changed.overlap, changed.defaults, changed.zone) == ("skip", ("tz",), "Asia/Tokyo")
     assert installation.next_due("plain") != before
+    shown = run_command("task", "get", "plain", environment=installation.environment).stdout
+    assert "Zone: Asia/Tokyo, from keiji.toml" in shown
 
-    # A mistake changes nothing while the engine runs, and keeps the next one from starting.
+    # A mistake changes nothing while the engine runs.
     write(installation, "[defaults]\nzone = 'Tokio'\n")
     reload(installation)
     assert installation.task("plain").zone == "Asia/Tokyo"
     [entry] = [each for each in installation.ask(p.GetDirectives()).directives if each.stage == "refused"]
     assert "keiji.toml, line 2: zone = 'Tokio': unknown time zone" in entry.lines[0]
+
+    # A build reads the file, too: a mistake is reported, and a change applies to all tasks.
+    active = installation.task("own").build
+    with pytest.raises(InvalidSettings, match=r"keiji\.toml, line 2"):
+        installation.ask(p.BuildTask(task="own"))
+    assert (installation.task("own").build, installation.task("plain").zone) == (active, "Asia/Tokyo")
+    write(installation, "[defaults]\nzone = 'Asia/Seoul'\n[defaults.env]\nA = 'four'\n")
+    installation.ask(p.BuildTask(task="own"))
+    assert [installation.task(slug).zone for slug in ("own", "plain")] == ["Asia/Seoul", "Asia/Seoul"]
+
+    # An engine does not start with a mistake.
+    write(installation, "[defaults]\nzone = 'Tokio'\n")
     assert installation.stop() == 0
     with pytest.raises(InvalidSettings):
         installation.ask(p.BuildTask(task="plain"))
-    assert installation.task("plain").zone == "Asia/Tokyo"
+    assert installation.task("plain").zone == "Asia/Seoul"
     (installation.paths.workspace / "keiji.toml").unlink()
     installation.start()
     assert (installation.task("plain").zone, installation.task("plain").defaults) == ("", ())
