@@ -56,7 +56,7 @@ async def build(context: Context, request: BuildTask) -> Done:
 
 
 async def _read_defaults(context: Context) -> None:
-    """Read the defaults of the workspace again; if they have changed, they apply to all tasks. Raises InvalidSettings."""
+    """Read the defaults of the workspace; if they have changed, apply them to all tasks. Raises InvalidSettings."""
     async with context.lock(""):  # a build that has read an older version must not apply it last
         defaults = await asyncio.to_thread(read_defaults, context.paths.workspace)
         if defaults != context.state.defaults:
