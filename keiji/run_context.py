@@ -22,7 +22,7 @@ class CurrentRun:
         task: the name of the task; "" outside keiji.
         run_id: "" outside keiji, for example in a test.
         attempt: number of the attempt, from 1.
-        trigger: "schedule", "manual", "retry", "rerun" or "backfill".
+        trigger: "schedule", "manual", "retry", "at_start", "on_change", "rerun" or "backfill".
         build: folder of the sources that are executed; None outside keiji.
         params: the parameters that the run was started with, as text.
         due: the scheduled time that the run covers, in the time zone of the task; None for a manual run without one.
