@@ -24,7 +24,7 @@ from installation import until
 from keiji.policy import Policy
 from keiji.schedule import EPOCH, Schedule
 from keiji.schedule.parse import parse_schedule
-from keiji_engine.builds.task_file import parse_task_file, read_task_file
+from keiji_engine.builds.task_file import read_task_file
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cookbook.md").read_text()
 RECIPES = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -72,18 +72,18 @@ def test_a_recipe_does_what_it_says(cook: Shell, title: str) -> None:
     home = cook.environment["HOME"]
     text = RECIPES[title].replace(USER_HOME, home)
     for before, language, block in re.findall(r"(.*?)^```(\w+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        file = named_file(before)
-        if language == "console":
+        if (file := named_file(before)) is not None:
+            path = Path(file.replace("~", home))
+            if path.name == "task.toml":
+                check_task_file(path.read_text(), block, is_edited="This is" not in before)
+            path.write_text(block)
+        elif language == "console":
             for command, expected in re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
                 wait_for_output(cook, command, expected)
-        elif language == "sh" and file is None:
+        else:
+            assert language == "sh"
             for command in block.splitlines():
                 type_command(cook, command)
-        else:
-            path = Path(file.replace("~", home)) if file else cook.paths.tasks / created_name(text) / "task.toml"
-            if path.name == "task.toml":
-                check_extends(path.read_text(), block, is_edited="[" in block.partition("\n\n")[2])
-            path.write_text(block)
 
 
 def named_file(paragraphs: str) -> str | None:
@@ -93,15 +93,12 @@ def named_file(paragraphs: str) -> str | None:
     return files[-1] if files and paragraph.endswith(":") else None
 
 
-def created_name(recipe: str) -> str:
-    return re.search(r"keiji task create (\S+)", recipe)[1]  # type: ignore[index]
-
-
-def check_extends(created: str, edited: str, *, is_edited: bool) -> None:
-    """Check that the task.toml of the page is what the command has written, perhaps with additions."""
-    lines = iter(edited.splitlines())
-    assert all(line in lines for line in created.splitlines()), f"{created}\n≠\n{edited}"
-    assert is_edited or parse_task_file(created).argv == parse_task_file(edited).argv
+def check_task_file(created: str, shown: str, *, is_edited: bool) -> None:
+    """Check that the task.toml of the page is the one that the command has written, with additions if it is edited."""
+    if not is_edited:
+        assert shown == created
+    lines = iter(shown.splitlines())
+    assert all(line in lines for line in created.splitlines()), f"{shown}\ndoes not extend\n{created}"
 
 
 def type_command(shell: Shell, command: str) -> str:
@@ -150,25 +147,30 @@ def without_times(line: str) -> str:
 ROWS = re.findall(r"^\| `(.*?)` \| `(.*)` \|$", RECIPES["A whole crontab"], re.MULTILINE)
 
 
-def test_the_lines_of_a_crontab_are_due_and_run_as_before(keiji: Shell) -> None:
+ON_MONDAYS = "[ $(date +%u) = 1 ] && "
+
+
+def test_the_lines_of_a_crontab_are_due_and_run_as_before(cook: Shell) -> None:
     assert len(ROWS) == 30
     for line, arguments in ROWS:
-        words = shlex.split(arguments)
-        keiji.run("task", "create", *words)
-        task_file = read_task_file(keiji.paths.source(words[0]))
+        name, *options = shlex.split(arguments)
+        cook.run("task", "create", name, *options)
+        task_file = read_task_file(cook.paths.source(name))
         assert task_file is not None
         assert task_file.schedule is not None
         timing, command = re.fullmatch(r"(@\w+|(?:\S+ ){4}\S+) (.*)", line).groups()  # type: ignore[union-attr]
-        command = re.sub(r" > /dev/null 2>&1$|^flock -n \S+ ", "", command.replace(r"\%", "%"))
-        folder, guarded = re.fullmatch(r"(?:cd (\S+) && )?(.*)", command).groups()  # type: ignore[union-attr]
-        monday, _, on_monday = guarded.rpartition("[ $(date +%u) = 1 ] && ")
+        command = command.replace(r"\%", "%")
+        # What a task need not say: where its output goes, that it does not overlap, and what the schedule says.
+        for unnecessary in (" > /dev/null 2>&1", "flock -n /tmp/l ", ON_MONDAYS):
+            command = command.replace(unnecessary, "")
+        folder, command = re.fullmatch(r"(?:cd (\S+) && )?(.*)", command).groups()  # type: ignore[union-attr]
         assert task_file.cwd == (folder or ""), line
-        assert task_file.argv in (tuple(shlex.split(on_monday)), ("/bin/sh", "-c", guarded)), line
-        old = parse_schedule(timing)
-        if not old.events:
-            assert instants(task_file.schedule) == instants(old, only_mondays="date" in line and "u)" in line), line
-        assert task_file.schedule.events == old.events, line
-        assert not monday
+        assert task_file.argv in (tuple(shlex.split(command)), ("/bin/sh", "-c", command)), line
+        schedule = parse_schedule(timing)
+        assert task_file.schedule.events == schedule.events, line
+        assert instants(task_file.schedule) == instants(schedule, only_mondays=ON_MONDAYS in line.replace("\\", "")), (
+            line
+        )
 
 
 def instants(schedule: Schedule, *, only_mondays: bool = False) -> list[datetime]:
