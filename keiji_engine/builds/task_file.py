@@ -9,17 +9,19 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date, datetime, time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, time
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from keiji import names
-from keiji.errors import InvalidName, InvalidPolicy, InvalidSchedule, InvalidTaskFile
+from keiji.errors import InvalidName, InvalidSchedule, InvalidTaskFile
 from keiji.formats import quote
 from keiji.parameters import Parameter
-from keiji.policy import Policy, Retry
+from keiji.policy import Policy
+from keiji.policy_text import policy_from
 from keiji.records import TaskKind
 from keiji.schedule import Schedule
 from keiji.schedule.parse import parse_trigger
@@ -285,34 +287,7 @@ class _Parser:
             raise self.error("schedule", f"schedule: {error.message}", error.hint) from error
 
     def _policy(self) -> Policy | None:
-        if "policy" not in self.data:
-            return None
-        values = dict(self._table("policy"))
-        self._check_keys("policy", values, [each.name for each in fields(Policy)])
-        if "retry" in values:
-            values["retry"] = self._retry(values["retry"])
-        for key in ("not_before", "until"):
-            if isinstance(values.get(key), date) and not isinstance(values[key], datetime):
-                values[key] = datetime.combine(values[key], time())
-        for key, value in values.items():
-            self._build(Policy, f"policy.{key}", {key: value})
-        return Policy(**values)
-
-    def _retry(self, value: object) -> Retry:
-        if not isinstance(value, dict):
-            expected = 'retry = { tries = 3, delay = "10s" }'
-            raise self.error("policy.retry", f"retry = {quote(value)}: expected a table, such as {expected}")
-        self._check_keys("policy.retry", value, [each.name for each in fields(Retry)])
-        for key, single in value.items():
-            self._build(Retry, f"policy.retry.{key}", {key: single})
-        return Retry(**value)
-
-    def _build(self, kind: Callable[..., object], key: str, values: dict[str, Any]) -> None:
-        try:
-            kind(**values)
-        except InvalidPolicy as error:
-            problem = re.sub(r"^(?:Policy|Retry)\((.*?)\): ", r"\1: ", error.message, count=1, flags=re.DOTALL)
-            raise self.error(key, problem, error.hint) from error
+        return policy_from(self._table("policy"), self.error) if "policy" in self.data else None
 
     def _cwd(self) -> str:
         cwd = self._text("cwd")
@@ -373,6 +348,7 @@ def format_task_file(
     shell: str = "",
     schedule: str = "",
     cwd: str = "",
+    policy: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """Return the text of a task.toml; empty values other than ``description`` and ``tags`` are left out.
 
@@ -393,7 +369,18 @@ def format_task_file(
         lines.append('# schedule = "0 3 * * *"')
     if cwd:
         lines.append(f"cwd = {_toml_text(cwd)}")
+    if policy:
+        lines += ["[policy]", *(f"{key} = {_toml_value(value)}" for key, value in policy.items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    """Return a value of a policy."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml_value(each)}' for key, each in value.items())} }}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else _toml_text(str(value))
 
 
 def _toml_list(values: Iterable[str]) -> str:

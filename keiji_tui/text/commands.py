@@ -10,15 +10,19 @@ import msgspec
 
 from keiji_engine.bus.protocol import (
     AnyRequest,
+    BackfillTask,
     BuildTask,
     Create,
     Directive,
     PauseSystem,
     PauseTask,
+    RerunTask,
+    ResumeBackfill,
     ResumeSystem,
     RunTask,
     ServiceDirective,
     Shutdown,
+    StopBackfill,
 )
 
 SENDER = "keiji-tui"
@@ -43,6 +47,9 @@ def command_line(directive: Directive) -> str:
     if isinstance(directive, PauseSystem | ResumeSystem):
         words = ["keiji", "system", directive.verb.removesuffix("-system")]
         return " ".join(words + _reason(directive))
+    if isinstance(directive, StopBackfill | ResumeBackfill):
+        option = directive.verb.removesuffix("-backfill")
+        return f"keiji task backfill {shlex.quote(directive.target)} --{option}={directive.backfill}"
     words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
     if isinstance(directive, BuildTask) and directive.restart:
         words.append("--restart")
@@ -52,6 +59,7 @@ def command_line(directive: Directive) -> str:
             "schedule": directive.schedule,
             "shell": directive.shell,
             "cwd": directive.cwd,
+            "policy": directive.policy,
         }
         words += [f"--{name}={shlex.quote(value)}" for name, value in options.items() if value]
         words += [f"--tag={shlex.quote(tag)}" for tag in directive.tags]
@@ -59,6 +67,12 @@ def command_line(directive: Directive) -> str:
         words += ["--", *map(shlex.quote, directive.command)] if directive.command else []
     if isinstance(directive, RunTask):
         words += _run_options(directive)
+    if isinstance(directive, RerunTask):
+        words.append(shlex.quote(directive.run))
+    if isinstance(directive, BackfillTask):
+        words += [f"--from={shlex.quote(directive.begin)}", f"--to={shlex.quote(directive.end)}"]
+        words += [f"--parallel={directive.parallel}"] if directive.parallel != 1 else []
+        words += ["--again"] if directive.again else []
     return " ".join(words + _reason(directive))
 
 
