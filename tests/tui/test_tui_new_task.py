@@ -254,7 +254,7 @@ async def test_command_and_policy_are_checked_as_typed_and_sent() -> None:
         typed(app, "policy", "timeuot = 30m")
         await until(pilot, sees(app, "did you mean 'timeout'?"))
         typed(app, "policy", "timeout = 30m, tz = Europe/Berlin")
-        await until(pilot, sees(app, "run without a shell", "timeout 30m", "03:00", "-- ./backup.sh --full"))
+        await until(pilot, sees(app, "run without a shell", "timeout: 30m", "03:00", "-- ./backup.sh --full"))
         await press(pilot, "enter")
         await until(pilot, lambda: verbs(link) == [Create, BuildTask])
         assert link.sent[0] == Create(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +51,5 @@ def test_invalid_policy_is_explained(text: str, problem: str) -> None:
 
 @given(st.text(alphabet="abt=,{}\"'.[]#\\ 0159:-m\n\x00é"))
 def test_any_text_is_a_policy_or_an_error(text: str) -> None:
-    try:
-        policy = policy_of(text)
-    except InvalidPolicy as error:
-        assert error.message
-    else:
-        assert isinstance(policy, Policy)
+    with suppress(InvalidPolicy):
+        assert isinstance(policy_of(text), Policy)
