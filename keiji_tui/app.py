@@ -35,6 +35,8 @@ from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
 from keiji_tui.external import open_in_editor
 from keiji_tui.notifications import replaces, summary
+from keiji_tui.screens.backfill_form import BackfillFormScreen
+from keiji_tui.screens.backfills import BackfillsScreen
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.detail import DetailScreen
@@ -532,6 +534,15 @@ class ControlCenter(App[None]):
     def action_show_upcoming(self) -> None:
         """Show what is due within 24 hours."""
         self._open_from_tasks(UpcomingScreen)
+
+    def action_show_backfills(self) -> None:
+        """Show the backfills of all tasks."""
+        self._open_from_tasks(BackfillsScreen)
+
+    def action_open_backfill_form(self) -> None:
+        """Open the form that starts a backfill of the selected task."""
+        if self._selected_task is not None:
+            self.push_screen(BackfillFormScreen(self.screen_context, self._selected_task, self._submit_form))
 
     def action_show_detail(self) -> None:
         """Show the details of the selected task."""

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import pytest
 from piloting import press, running, said, sees, verbs
-from scenes import live, task
+from scenes import PARAMETERS, live, task
 from textual.widgets import Input
 from waiting import until
 
 from keiji.errors import UsageError
-from keiji.parameters import Parameter
 from keiji_engine.bus.protocol import RunTask
 from keiji_tui.screens.run_form import RunFormScreen
 from keiji_tui.state.run_parameters import find_error, label, placeholder
 
-PARAMETERS = (
-    Parameter(name="day", type="date", default="2026-11-01", annotation="date"),
-    Parameter(name="größe", type="int", annotation="int"),
-    Parameter(name="mode", type="choice", choices=("fast", "full"), default="fast", annotation="Mode"),
-    Parameter(name="dry_run", type="bool", default="False", annotation="bool"),
-    Parameter(name="note", default=""),
-)
-
 
 def test_labels_and_placeholders_name_type_and_default() -> None:
-    assert [label(each) for each in PARAMETERS] == ["day: date", "größe: int", "mode: Mode", "dry_run: bool", "note"]
+    assert [label(each) for each in PARAMETERS] == ["day: date", "rows: int", "mode: Mode", "dry_run: bool", "note"]
     assert [placeholder(each) for each in PARAMETERS] == [
         "default 2026-11-01", "required", "fast or full, default fast", "yes or no, default False", "default empty",
     ]  # fmt: skip
@@ -33,10 +24,10 @@ def test_labels_and_placeholders_name_type_and_default() -> None:
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
-        ({}, ("größe", "größe is required", True)),
-        ({"größe": "1"}, ("", "", False)),
+        ({}, ("rows", "rows is required", True)),
+        ({"rows": "1"}, ("", "", False)),
         ({"day": "soon"}, ("day", "day=soon: expected a date such as 2026-11-01", False)),
-        ({"größe": "1", "mode": "slow"}, ("mode", "mode=slow: expected one of fast, full", False)),
+        ({"rows": "1", "mode": "slow"}, ("mode", "mode=slow: expected one of fast, full", False)),
     ],
 )
 def test_first_unacceptable_value_is_named(texts: dict[str, str], expected: tuple[str, str, bool]) -> None:
@@ -50,20 +41,20 @@ async def test_parameters_are_checked_as_typed_and_a_refusal_keeps_them() -> Non
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "r")
         await until(pilot, lambda: isinstance(app.screen, RunFormScreen))
-        await until(pilot, sees(app, "Run report", "day: date", "default 2026-11-01", "größe is required"))
+        await until(pilot, sees(app, "Run report", "day: date", "default 2026-11-01", "rows is required"))
         await press(pilot, *"x")
         await until(pilot, sees(app, "day=x: expected a date such as 2026-11-01"))
         await press(pilot, "backspace", *"2026-11-02", "enter")
         await until(pilot, lambda: app.focused is app.screen.query_one("#parameter-1", Input))
         assert not link.sent
         await press(pilot, "4", "1")
-        await until(pilot, sees(app, "$ keiji task run report -- day=2026-11-02 'größe=41'"))
+        await until(pilot, sees(app, "$ keiji task run report -- day=2026-11-02 rows=41"))
         await press(pilot, "enter")
         await until(pilot, sees(app, "✗ refused [/b]", "report()"))
         await press(pilot, "enter")
         await until(pilot, lambda: not isinstance(app.screen, RunFormScreen))
         assert isinstance(link.sent[1], RunTask)
-        assert link.sent[1].params == {"day": "2026-11-02", "größe": "41"}
+        assert link.sent[1].params == {"day": "2026-11-02", "rows": "41"}
         await until(pilot, lambda: said(app)[-1:] and said(app)[-1].startswith("report started"))
 
 
