@@ -33,14 +33,15 @@ LIMIT = 200
 RELOAD_SECONDS = 10  # events do not say what a backfill waits for
 COLUMNS = (
     Column("mark", "", 1, 1, 0),
-    Column("id", "ID", 2, 6, 3, align_right=True),
+    Column("id", "ID", 2, 6, 4, align_right=True),
     Column("task", "TASK", 8, 40, 1),
-    Column("progress", "PROGRESS", 14, 24, 2),
-    Column("state", "STATE", 7, 8, 4),
-    Column("failed", "FAILED", 6, 6, 5, align_right=True),
-    Column("first", "FROM", 10, 19, 6),
-    Column("last", "TO", 10, 19, 7),
-    Column("age", "STARTED", 8, 18, 8),
+    Column("progress", "PROGRESS", 10, 10, 3),
+    Column("done", "DONE", 5, 13, 2, align_right=True),
+    Column("state", "STATE", 7, 8, 5),
+    Column("failed", "FAILED", 6, 6, 6, align_right=True),
+    Column("first", "FROM", 10, 19, 7),
+    Column("last", "TO", 10, 19, 8),
+    Column("age", "STARTED", 8, 18, 9),
 )
 _MARKS = {
     BackfillState.RUNNING: ("▶", "$text-accent"),
@@ -160,7 +161,7 @@ class BackfillsScreen(ListScreen[BackfillView], LoadingScreen):
             ),
         ]
         if view.waiting is not None:
-            lines.append(Content.styled(f"waits: {plain(render(view.waiting, self.store.zone))}", "$text-warning"))
+            lines.append(Content.styled(plain(render(view.waiting, self.store.zone)), "$text-warning"))
         return Content("\n").join(lines)
 
     def _cells(self, key: str) -> Mapping[str, Content]:
@@ -177,6 +178,7 @@ class BackfillsScreen(ListScreen[BackfillView], LoadingScreen):
             "progress": Content.styled(
                 progress_bar(view), "$text-accent" if view.state is BackfillState.RUNNING else ""
             ),
+            "done": Content(f"{view.done}/{view.total}"),
             "state": Content(str(view.state)),
             "failed": Content.styled(str(view.failed or ""), "$text-error"),
             "first": Content.styled(format_instant(view.first, view.zone), muted),

@@ -34,9 +34,9 @@ def backfills_filter() -> ListFilter[BackfillView]:
 
 
 def progress_bar(view: BackfillView) -> str:
-    """Return the progress as a bar and as numbers: "▓▓▓▓░░░░░░ 3/7"."""
+    """Return the progress as a bar: "▓▓▓▓░░░░░░"."""
     filled = view.done * _BAR // view.total if view.total else _BAR
-    return f"{'▓' * filled}{'░' * (_BAR - filled)} {view.done}/{view.total}"
+    return "▓" * filled + "░" * (_BAR - filled)
 
 
 def format_instant(moment: datetime, zone: str) -> str:

@@ -16,10 +16,10 @@ def label(parameter: Parameter) -> str:
 
 
 def placeholder(parameter: Parameter) -> str:
-    """Return what an empty field stands for: "default 2026-11-01", "yes or no, default False" or "required"."""
+    """Return what an empty field stands for: "default 2026-11-01", "default False (yes or no)" or "required"."""
     default = "required" if parameter.default is None else f"default {parameter.default or 'empty'}"
     expected = {"choice": " or ".join(parameter.choices), "bool": "yes or no"}.get(parameter.type, "")
-    return ", ".join(filter(None, (expected, default)))
+    return f"{default} ({expected})" if expected else default
 
 
 def given_values(texts: Mapping[str, str]) -> dict[str, str]:

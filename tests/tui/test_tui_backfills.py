@@ -72,8 +72,8 @@ def test_plan_takes_the_given_number_of_lines_and_counts_all_instants(count: int
     assert any(f"and {hidden} more" in line for line in others) == bool(hidden)
 
 
-@pytest.mark.parametrize(("done", "bar"), [(0, "░" * 10 + " 0/7"), (3, "▓▓▓▓░░░░░░ 3/7"), (7, "▓" * 10 + " 7/7")])
-def test_progress_is_a_bar_and_numbers(done: int, bar: str) -> None:
+@pytest.mark.parametrize(("done", "bar"), [(0, "░" * 10), (3, "▓▓▓▓░░░░░░"), (7, "▓" * 10)])
+def test_progress_is_a_bar(done: int, bar: str) -> None:
     assert progress_bar(backfill(1, succeeded=done, total=7)) == bar
 
 
@@ -97,7 +97,7 @@ async def test_backfills_are_listed_follow_events_and_are_stopped_and_continued(
     link.known_backfills = backfills()
     async with running(app, (80, 24)) as pilot:
         await opened(pilot, app)
-        await until(pilot, sees(app, "▓▓▓▓░░░░░░ 3/7", "3 backfills, 1 running", "waits: ", "x stop"))
+        await until(pilot, sees(app, "▓▓▓▓░░░░░░", "3/7", "3 backfills, 1 running", "waiting for a slot", "x stop"))
         advanced = msgspec.structs.replace(link.known_backfills[0], succeeded=4, waiting=None)
         link.happen(BackfillChanged(backfill=advanced))
         await until(pilot, sees(app, "5/7"))

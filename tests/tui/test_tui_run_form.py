@@ -17,7 +17,7 @@ from keiji_tui.state.run_parameters import find_error, label, placeholder
 def test_labels_and_placeholders_name_type_and_default() -> None:
     assert [label(each) for each in PARAMETERS] == ["day: date", "rows: int", "mode: Mode", "dry_run: bool", "note"]
     assert [placeholder(each) for each in PARAMETERS] == [
-        "default 2026-11-01", "required", "fast or full, default fast", "yes or no, default False", "default empty",
+        "default 2026-11-01", "required", "default fast (fast or full)", "default False (yes or no)", "default empty",
     ]  # fmt: skip
 
 
