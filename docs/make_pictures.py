@@ -96,6 +96,7 @@ async def save_picture(
     async with app.run_test(size=size) as pilot:
         press = Press(app, pilot.press)
         await until(lambda: (ready or _has_history)(app), name)
+        await until(lambda: app.tasks_screen.table.selected == task, task)
         await press(*keys)
         if steps is not None:
             await steps(app, press)
@@ -167,7 +168,7 @@ async def _save_all(paths: Paths) -> None:
     for name, schedule in _DAILY.items():
         for directive in (Create(name=name, schedule=schedule), BuildTask(task=name)):
             await asyncio.to_thread(client.execute, paths, directive)
-    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="due often")
+    await save_picture(paths, "next-24-hours", (100, 28), "6", "j", sees="frequent task")
 
 
 def main() -> None:

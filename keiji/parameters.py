@@ -105,7 +105,8 @@ def find_problem(parameters: Sequence[Parameter], values: Mapping[str, str]) -> 
             known[name].check(text)
         except ValueError as error:
             return f"{name}={text}: {error}"
-    return ""
+    missing = [parameter.name for parameter in parameters if parameter.default is None and parameter.name not in values]
+    return f"{' and '.join(missing)} must be given" if missing else ""
 
 
 def parameters_of(function: Callable[..., object]) -> tuple[Parameter, ...]:

@@ -176,8 +176,15 @@ class Retry:
         return ", ".join(parts)
 
 
+class _Given:
+    """Remembers which options were set: a value that equals the default may have been set to override another one."""
+
+    __slots__ = ("_given",)
+    _given: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(_Given):
     """How the engine runs a task, beyond its schedule. A duration is a number of seconds, or text such as "1h30m".
 
     Args:
@@ -228,7 +235,10 @@ class Policy:
 
     def __new__(cls, *values: Any, **options: Any) -> Self:
         _reject_unknown(cls, values, options)
-        return object.__new__(cls)
+        policy = object.__new__(cls)
+        positional = (f.name for f in fields(cls)[: len(values)])
+        object.__setattr__(policy, "_given", frozenset((*positional, *options)))
+        return policy
 
     def __post_init__(self) -> None:
         validated: dict[str, Any] = {
@@ -265,6 +275,19 @@ class Policy:
         for name, value in validated.items():
             object.__setattr__(self, name, value)
 
+    @property
+    def given(self) -> frozenset[str]:
+        """The names of the options that were set, even if to the default; of a copy, those that differ from it."""
+        given: frozenset[str] | None = getattr(self, "_given", None)
+        return frozenset(_non_default_values(self)) if given is None else given
+
+    def with_defaults(self, defaults: Policy) -> Policy:
+        """Return this policy with the options that only ``defaults`` sets."""
+        own, others = self.given, defaults.given - self.given
+        if not others:
+            return self
+        return Policy(**{name: getattr(self if name in own else defaults, name) for name in own | others})
+
     def schedule_context(self, *, anchor: datetime, zone: str) -> ScheduleContext:
         """Return the schedule context that results from this policy.
 
@@ -283,8 +306,9 @@ class Policy:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the values that differ from the defaults as plain JSON data; `from_dict` reverses it."""
-        return {name: _to_json(value) for name, value in _non_default_values(self).items()}
+        """Return the values that were set, or differ from the defaults, as plain JSON data; `from_dict` reverses it."""
+        names = self.given | _non_default_values(self).keys()
+        return {f.name: _to_json(getattr(self, f.name)) for f in fields(self) if f.name in names}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Policy:

@@ -82,6 +82,7 @@ class Code(StrEnum):
     SOURCES_MISSING = "sources-missing"
     BUILD_MISSING = "build-missing"
     INTERPRETER_MISSING = "interpreter-missing"
+    PROGRAM_MISSING = "program-missing"
     ENV_INVALID = "env-invalid"
     DETAILS_CHANGED = "details-changed"
     DUE = "due"
@@ -90,6 +91,8 @@ class Code(StrEnum):
     ON_EVENT = "on-event"
     MANUAL = "manual"
     NEVER_DUE = "never-due"
+    BACKFILL = "backfill"
+    DEFAULTS = "defaults"
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +379,7 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.SOURCES_MISSING: "the sources are missing from {path}",
     Code.BUILD_MISSING: "the files of the active build {build} are missing",
     Code.INTERPRETER_MISSING: "the interpreter of the active build is missing: {path}",
+    Code.PROGRAM_MISSING: "the command cannot be executed: {detail}",
     Code.ENV_INVALID: "the .env cannot be used: {detail}",
     Code.DETAILS_CHANGED: "the .env has been changed ({variables}); the next build will apply the change",
     Code.DUE: "due next at {at} ({schedule})",
@@ -384,6 +388,8 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.ON_EVENT: "runs on event: {event}",
     Code.MANUAL: "manual: runs only when you start it",
     Code.NEVER_DUE: "never due again ({schedule})",
+    Code.BACKFILL: "backfill {backfill} is running: {done} of {total} instants are done",
+    Code.DEFAULTS: "from [defaults] in keiji.toml: {names}",
 }
 
 _REMEDIES: dict[str, str] = {

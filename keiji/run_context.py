@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from keiji.records import Run
+
+# Every task imports this module, so json and pathlib are imported when they are needed.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,7 @@ class CurrentRun:
         task: the name of the task; "" outside keiji.
         run_id: "" outside keiji, for example in a test.
         attempt: number of the attempt, from 1.
-        trigger: "schedule", "manual", "retry", "at_start", "on_change", "rerun" or "backfill".
+        trigger: "schedule", "manual", "retry", "rerun", "backfill", "at_start" or "on_change".
         build: folder of the sources that are executed; None outside keiji.
         params: the parameters that the run was started with, as text.
         due: the scheduled time that the run covers, in the time zone of the task; None for a manual run without one.
@@ -43,6 +45,9 @@ class CurrentRun:
 
 def current_run() -> CurrentRun:
     """Return the run that executes this code, as its environment describes it. Outside keiji, all fields are empty."""
+    import json
+    from pathlib import Path
+
     variables = os.environ
     due, due_from = (variables.get(name) for name in ("KEIJI_DUE", "KEIJI_DUE_FROM"))
     build = variables.get("KEIJI_BUILD")
@@ -87,5 +92,7 @@ def run_variables(run: Run, *, task: str, build: Path, params: Mapping[str, obje
 
 def parameter_variables(values: Mapping[str, object]) -> dict[str, str]:
     """Return the variables with the parameters of a run: all as JSON, and each as text."""
+    import json
+
     variables = {"KEIJI_PARAMS": json.dumps(dict(values))}
     return variables | {f"KEIJI_PARAM_{name.upper()}": str(value) for name, value in values.items()}

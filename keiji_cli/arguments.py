@@ -26,15 +26,15 @@ class _SplitArguments:
         commands: names of commands that are spelled as options.
         positionals: options that replace a positional argument, such as ``--name``, with their values.
         others: everything else, including options with their values.
-        rest: what follows ``--``; None if there is no ``--``.
         words: those of the others that are positional arguments.
+        rest: what follows ``--``; None if there is no ``--``.
     """
 
     commands: list[str] = field(default_factory=list)
     positionals: list[tuple[str, str]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    rest: list[str] | None = None
     words: list[str] = field(default_factory=list)
+    rest: list[str] | None = None
 
 
 def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[str], *, path: str) -> list[str]:
@@ -68,23 +68,13 @@ def normalize_argv(commands: Mapping[str, click.Command], arguments: Sequence[st
         name, flags = _select_command(commands, split, path)
         split.others += flags
     command = commands.get(name)
-    rest = [] if split.rest is None else ["--", *split.rest]
+    after = [] if split.rest is None else ["--", *split.rest]
     if command is not None and getattr(command, "takes_rest", False):
-        return [name, *split.others, *(f"{option}={value}" for option, value in split.positionals), *rest]
+        return [name, *split.others, *(f"{option}={value}" for option, value in split.positionals), *after]
     if not split.positionals:
-        return [name, *split.others, *rest]
+        return [name, *split.others, *after]
     # After "--", click takes a name with a leading dash as a name; validation then rejects it with a reason.
     return [name, *_options_and_positionals(command, split), *(split.rest or ())]
-
-
-def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
-    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
-
-    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
-    """
-    split = _split(words, [command], ())
-    own = [*split.others, *(["--", *(value for _, value in split.positionals)] if split.positionals else [])]
-    return own, None if split.rest is None else tuple(split.rest)
 
 
 def _options_and_positionals(command: click.Command | None, split: _SplitArguments) -> list[str]:
@@ -98,6 +88,39 @@ def _options_and_positionals(command: click.Command | None, split: _SplitArgumen
     named = dict(split.positionals)
     ordered = [named.pop(f"--{each.name}", None) or (words.pop(0) if words else None) for each in arguments]
     return [*others, "--", *(value for value in ordered if value is not None), *words]
+
+
+def split_rest(command: click.Command, words: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
+    """Return the words before "--", with positional arguments that are spelled as options, and those after it.
+
+    The latter are None if there is no "--". Raises UsageError as `normalize_argv` does.
+    """
+    split = _split(words, [command], ())
+    own = [*split.others, *(["--", *(value for _, value in split.positionals)] if split.positionals else [])]
+    return own, None if split.rest is None else tuple(split.rest)
+
+
+def require_utf8(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``words``. Raises UsageError for one that cannot be sent, since it is not valid UTF-8."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"{word!r} is not valid UTF-8") from error
+    return words
+
+
+def parse_assignments(words: tuple[str, ...], what: str, example: str) -> dict[str, str]:
+    """Return NAME=VALUE words as a mapping. Raises UsageError; ``what`` they are is part of its message."""
+    values: dict[str, str] = {}
+    for word in require_utf8(words):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(f"{word!r} is not {what}", hint=f"expected NAME=VALUE, for example {example}")
+        if name in values:
+            raise UsageError(f"{name} is given twice")
+        values[name] = value
+    return values
 
 
 def suggest(unknown: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -10,10 +10,12 @@ from zoneinfo import ZoneInfo
 import click
 
 from keiji.errors import EngineOffline, KeijiError, UsageError
+from keiji.names import slug_of
 from keiji.reasons import Code, render
 from keiji.states import BackfillState
 from keiji_cli import client, json_output, output
-from keiji_cli.groups import Command
+from keiji_cli.arguments import parse_assignments
+from keiji_cli.groups import RestCommand
 from keiji_cli.table import Column, Width, format_table, output_width
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-@click.command(cls=Command)
+@click.command(cls=RestCommand, rest_metavar="NAME=VALUE…")
 @click.argument("name", required=False)
 @click.option("--from", "begin", metavar="TIME", help='First day or time: 2026-11-01, "2026-11-01 06:00".')
 @click.option("--to", "end", metavar="TIME", help="Last day or time, inclusive.")
@@ -55,14 +57,15 @@ def backfill(
     stop: int | None,
     resume: int | None,
     as_json: bool,
+    rest: tuple[str, ...] | None,
 ) -> None:
     """Run each past instant of a task's schedule in a range.
 
     Instants that have succeeded are skipped. Without a UTC offset, times are in the time zone of the schedule. The
-    schedule continues beside the backfill, and its occurrences go first.
+    schedule continues beside the backfill, and its occurrences go first. Parameters of the task come after --.
     """
     paths = client.require_workspace()
-    creates = {"--from": begin, "--to": end, "--parallel": parallel, "--again": again, "--dry-run": dry_run}
+    creates = {"--from": begin, "--to": end, "--parallel": parallel, "--again": again, "--dry-run": dry_run, "--": rest}
     controls = {"--list": as_list, "--stop": stop is not None, "--resume": resume is not None}
     chosen = [option for option, is_given in controls.items() if is_given]
     if len(chosen) > 1:
@@ -83,7 +86,7 @@ def backfill(
         if wait:
             _wait(paths, resume)
     else:
-        _create(paths, name, begin, end, parallel=parallel, again=again, dry_run=dry_run, wait=wait)
+        _create(paths, name, begin, end, parallel=parallel, again=again, dry_run=dry_run, wait=wait, words=rest or ())
 
 
 def _create(
@@ -96,6 +99,7 @@ def _create(
     again: bool,
     dry_run: bool,
     wait: bool,
+    words: tuple[str, ...],
 ) -> None:
     from keiji_engine.bus.protocol import BackfillTask, GetBackfills, PlanBackfill
 
@@ -111,7 +115,14 @@ def _create(
         if plan.note:
             click.echo(plan.note, err=True)
         return
-    request = BackfillTask(task=name, begin=begin, end=end, parallel=1 if parallel is None else parallel, again=again)
+    request = BackfillTask(
+        task=name,
+        begin=begin,
+        end=end,
+        parallel=1 if parallel is None else parallel,
+        again=again,
+        params=parse_assignments(words, "a parameter", f"keiji task backfill {slug_of(name)} … -- region=eu"),
+    )
     output.print_progress(*client.execute(paths, request))
     if wait:
         slug = client.get_tasks(paths, name)[0].slug

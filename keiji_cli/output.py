@@ -81,6 +81,7 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Runs": task.schedule_description,
         "Zone": f"{task.zone}, its own" if task.zone else "",
         "Policy": task.policy,
+        "From keiji.toml": ", ".join(task.defaults),
         "Paused": _format_pause(task.pause, zone),
         "Held": _format_hold(task, zone),
         "Sources": task.source_path,

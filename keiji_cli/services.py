@@ -128,9 +128,11 @@ def check_start(paths: Paths) -> None:
     settings = client.load_settings(paths)
     try:
         import keiji_engine.engine  # noqa: F401
+        from keiji_engine.builds.workspace_file import read_defaults
         from keiji_engine.storage.preflight import describe_other_database
     except ImportError as error:
         raise KeijiError(f"keiji cannot be imported: {error}", hint="reinstall it") from error
+    read_defaults(paths.workspace)
     if (warning := describe_other_database(settings, paths)) is not None:
         output.print_warning(warning)
 

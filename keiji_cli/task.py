@@ -17,6 +17,7 @@ from keiji.formats import parse_duration, zone_of
 from keiji.names import slug_of
 from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
+from keiji_cli.arguments import parse_assignments, require_utf8
 from keiji_cli.backfill import backfill
 from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
@@ -44,29 +45,6 @@ def _validate_name(context: click.Context, _: click.Parameter, name: str | None)
 def task_argument(command: _C) -> _C:
     """Add the name of the task as an argument."""
     return click.argument("name", callback=_validate_name)(command)
-
-
-def _require_utf8(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return ``words``. Raises UsageError for one that cannot be sent, since it is not valid UTF-8."""
-    for word in words:
-        try:
-            word.encode()
-        except UnicodeEncodeError as error:
-            raise UsageError(f"{word!r} is not valid UTF-8") from error
-    return words
-
-
-def _assignments(words: tuple[str, ...], what: str, example: str) -> dict[str, str]:
-    """Return NAME=VALUE words as a mapping. Raises UsageError; ``what`` they are is part of its message."""
-    values: dict[str, str] = {}
-    for word in _require_utf8(words):
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise UsageError(f"{word!r} is not {what}", hint=f"expected NAME=VALUE, for example {example}")
-        if name in values:
-            raise UsageError(f"{name} is given twice")
-        values[name] = value
-    return values
 
 
 def _wide_option(command: _C) -> _C:
@@ -114,7 +92,7 @@ def create(
         description=desc,
         schedule=schedule,
         force=force,
-        command=_require_utf8(rest or ()),
+        command=require_utf8(rest or ()),
         shell=shell,
         cwd=str(Path(cwd).expanduser().absolute()) if cwd else "",
         tags=tags,
@@ -330,6 +308,16 @@ def delete(name: str, *, yes: bool) -> None:
 
 @task.command()
 @task_argument
+@click.argument("new_name")
+def rename(name: str, new_name: str) -> None:
+    """Give a task another name. Its history, logs and builds are kept."""
+    from keiji_engine.bus.protocol import RenameTask
+
+    output.print_progress(*client.execute(client.require_workspace(), RenameTask(task=name, new_name=new_name)))
+
+
+@task.command()
+@task_argument
 def resolve(name: str) -> None:
     """Clear the error of a task; a held task runs again."""
     from keiji_engine.bus.protocol import Resolve
@@ -361,8 +349,8 @@ def run(name: str, *, env: tuple[str, ...], timeout: str | None, due: str | None
     paths = client.require_workspace()
     request = RunTask(
         task=name,
-        params=_assignments(rest or (), "a parameter", f"keiji task run {slug_of(name)} -- day=2026-11-01"),
-        env=_assignments(env, "an environment variable", "--env LEVEL=debug"),
+        params=parse_assignments(rest or (), "a parameter", f"keiji task run {slug_of(name)} -- day=2026-11-01"),
+        env=parse_assignments(env, "an environment variable", "--env LEVEL=debug"),
         timeout=_parse_timeout(timeout) if timeout is not None else None,
         due=parse_time(due, client.load_settings(paths).zone, "--due") if due is not None else None,
     )

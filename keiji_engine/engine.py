@@ -22,6 +22,7 @@ from keiji.paths import Paths
 from keiji.reasons import Reason
 from keiji.settings import Settings
 from keiji_engine.background import BackgroundTasks
+from keiji_engine.builds.workspace_file import Defaults, read_defaults
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.server import BusServer
 from keiji_engine.control import RunningEngine
@@ -31,6 +32,7 @@ from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.dispatch import Dispatcher
 from keiji_engine.handlers.ledger import record_lifecycle
+from keiji_engine.handlers.rename import recover as recover_rename
 from keiji_engine.logs.health import LogHealth
 from keiji_engine.logs.service_log import LogfmtHandler, ServiceLogWriter
 from keiji_engine.logs.tailing import TaskLogs
@@ -170,7 +172,7 @@ class Engine:
         )
         self._runtime = RuntimeFolder(lock, bus, control.write_info, control.stopping.set)
         self._lock = lock
-        self._context = Context(paths, current_settings, state, clock, control)
+        self._context = Context(paths, current_settings, state, clock, control, self._logs.flush)
         self._dispatcher = Dispatcher(self._context, events.publish, self._logs.flush)
         self._retention = Retention(state, current_settings, lambda: [task.slug for task in state.tasks()], clock)
         events.subscribe(p.Event, bus.publish)
@@ -217,11 +219,16 @@ class Engine:
             loop.add_signal_handler(number, self._interrupt)
         for number in (signal.SIGHUP, signal.SIGUSR1):
             loop.add_signal_handler(number, lambda: None)  # these have to wait until everything is loaded
+        self._state.defaults = await asyncio.to_thread(read_defaults, self._paths.workspace)
         await self._store.open(self._settings, self._paths)
         _repo_log.info("database open (%s)", self._settings.database_kind)
         await self._store.require_owner()
         if (warning := await asyncio.to_thread(describe_other_database, self._settings, self._paths)) is not None:
             _repo_log.warning("%s", warning)
+        try:
+            await recover_rename(self._paths, self._store.read)
+        except OSError as error:
+            _log.error("a rename that was interrupted cannot be completed: %s", error)
         await self._state.load()
         await self._retention.prepare()
         await check_recorded_clock(self._state, self._settings, self._clock())
@@ -295,6 +302,7 @@ class Engine:
         outcome, failure = "settings read again", None
         try:
             loaded = await asyncio.to_thread(settings_file.load, self._paths.settings)
+            defaults = await asyncio.to_thread(read_defaults, self._paths.workspace)
         except InvalidSettings as error:
             outcome, failure = f"the settings are unchanged: {error.message}", error
             _scheduler_log.error("%s", outcome)
@@ -306,7 +314,7 @@ class Engine:
                 )
                 _repo_log.error("%s", outcome)
                 loaded = replace(loaded, db_url=self._settings.db_url)
-            await self._apply_settings(loaded)
+            await self._apply_settings(loaded, defaults)
         if not self._control.stopping.is_set():
             await self._supervisor.start_all()
         await record_lifecycle(self._context, "engine-reload", outcome, failure)
@@ -316,8 +324,9 @@ class Engine:
         if not self._control.stopping.is_set():
             await self._supervisor.start_all(["bus"])
 
-    async def _apply_settings(self, loaded: Settings) -> None:
+    async def _apply_settings(self, loaded: Settings, defaults: Defaults) -> None:
         self._settings = loaded
+        self._state.set_defaults(defaults)
         _scheduler_log.info("settings read, time zone %s", loaded.time_zone)
         await move_to_zone(self._state, loaded, self._clock())
 

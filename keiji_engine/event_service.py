@@ -78,15 +78,12 @@ class EventService:
 
     async def _run_at_start(self) -> None:
         """Run the tasks that have not run since the machine started, as soon as that is possible."""
-        started = self._machine_start()
-        if not started:
-            _log.warning("the start of this machine cannot be determined: tasks with at_start do not run")
-            return
-        while True:
-            conditions = self._conditions()
-            slugs = [task.slug for task in self._state.tasks() if runs_at_start(task.schedule)]
-            if not slugs:
+        started = await asyncio.to_thread(self._machine_start)
+        while slugs := [task.slug for task in self._state.tasks() if runs_at_start(task.schedule)]:
+            if not started:
+                _log.warning("the start of this machine cannot be determined: %s do not run at start", ", ".join(slugs))
                 return
+            conditions = self._conditions()
             if conditions.can_run:
                 operation = partial(
                     run_at_start,
@@ -116,7 +113,7 @@ class EventService:
         if not self._is_serving:
             return
         changes = event.changes
-        for slug in {*changes.tasks, *changes.removed}:
+        for slug in {*changes.tasks, *changes.removed, *changes.renamed}:
             self._update(slug)
         if changes.pause_changed:
             for slug in list(self._watched):

@@ -6,11 +6,12 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 MAX_FILES = 10_000  # that match the patterns of one task
+_MAX_ENTRIES = 10 * MAX_FILES  # that match, including folders
 _WILDCARDS = frozenset("*?[")
 
 Files = Mapping[str, str]  # path → what changes with the file
@@ -27,22 +28,22 @@ class Folder(NamedTuple):
     is_recursive: bool
 
 
-def scan(patterns: Iterable[str]) -> dict[str, str]:
+def scan(patterns: Iterable[str], limit: int = MAX_FILES) -> dict[str, str]:
     """Return the files that match the patterns, each with its modification time, size and inode.
 
     Raises:
-        TooManyFiles: there are more than `MAX_FILES`.
+        TooManyFiles: there are more than ``limit``, or very many folders.
     """
     files: dict[str, str] = {}
-    for pattern in patterns:
-        for path in islice(glob.iglob(_expanded(pattern), recursive=True), 2 * MAX_FILES):  # noqa: PTH207 - Path.glob needs a root
-            try:
-                status = os.stat(path)  # noqa: PTH116 - there may be thousands
-            except OSError:
-                continue  # removed since it was found, or a broken link
-            if stat.S_ISREG(status.st_mode):
-                files[path] = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
-        if len(files) > MAX_FILES:
+    paths = chain.from_iterable(glob.iglob(_expanded(pattern), recursive=True) for pattern in patterns)  # noqa: PTH207 - Path.glob needs a root
+    for number, path in enumerate(paths):
+        try:
+            status = os.stat(path)  # noqa: PTH116 - there may be thousands
+        except OSError:
+            continue  # removed since it was found, or a broken link
+        if stat.S_ISREG(status.st_mode):
+            files[path] = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+        if len(files) > limit or number > _MAX_ENTRIES:
             raise TooManyFiles
     return files
 

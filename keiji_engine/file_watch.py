@@ -127,7 +127,11 @@ class FileWatch:
                         existing[folder.path] = found
             return by_slug, existing
 
-        self._folders, existing = await asyncio.to_thread(find)
+        by_slug, existing = await asyncio.to_thread(find)
+        changed = [slug for slug, folders in by_slug.items() if folders != self._folders.get(slug)]
+        self._folders = by_slug
+        for slug in changed:
+            self.recheck(slug, self._debounce)  # earlier events in these folders were not attributed to it
         return existing
 
     async def _watch(self, folders: dict[str, tuple[int, int]], is_recursive: bool) -> None:

@@ -231,7 +231,7 @@ class RunService:
                 params=values,
                 zone=ZoneInfo(task.policy.tz) if task.policy.tz else settings.zone,
             ),
-            defaults=execution.env,
+            defaults=self._state.defaults.env | execution.env,
             overrides=overrides.env,
         )
         directory = command.working_folder(execution, self._paths.work / task.slug, environment)

@@ -17,9 +17,10 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from keiji.errors import KeijiError, TaskNotFound
+from keiji.policy import Policy
 from keiji.reasons import Reason
 from keiji.records import Claim, Task
-from keiji.schedule import Interval
+from keiji.schedule import Interval, Schedule
 from keiji.settings import Settings
 from keiji.states import OPEN, REQUESTED, RunState
 from keiji_engine.logs.service_log import log_task
@@ -247,30 +248,45 @@ def _read_zones_again(zones: Collection[str]) -> None:
 
 
 async def move_to_zone(state: EngineState, settings: Settings, now: datetime) -> None:
-    """Move the schedules of all tasks to the zone of the settings, by its present rules."""
+    """Move the schedules of all tasks to the zone of the settings, by its present rules.
+
+    Their policies get the present defaults of the workspace.
+    """
     zone = settings.time_zone
     tasks = state.tasks()
 
+    def moved(task: Task) -> tuple[Policy, Schedule | None, datetime | None]:
+        build = state.build(task.slug)
+        policy = task.policy if build is None else build.policy.with_defaults(state.defaults.policy)
+        if task.schedule is None:
+            return policy, None, task.next_at
+        return policy, *move_schedule(task, policy, zone, now)
+
     def move(transaction: Transaction, *, slugs: Sequence[str]) -> None:
         for task in transaction.tasks.lock(slugs).values():
-            if task.schedule is not None:
-                schedule, next_at = move_schedule(task, task.policy, zone, now)
-                if (schedule, next_at) != (task.schedule, task.next_at):
-                    transaction.tasks.reschedule(task.slug, schedule, next_at)
+            policy, schedule, next_at = moved(task)
+            if not _is_same(policy, task.policy):
+                transaction.tasks.set_policy(task.slug, policy)
+            if schedule is not None and (schedule, next_at) != (task.schedule, task.next_at):
+                transaction.tasks.reschedule(task.slug, schedule, next_at)
 
     def needs_move(task: Task) -> bool:
-        moved = move_schedule(task, task.policy, zone, now) if task.schedule is not None else None
-        return moved is not None and moved != (task.schedule, task.next_at)
+        policy, schedule, next_at = moved(task)
+        return not _is_same(policy, task.policy) or (schedule, next_at) != (task.schedule, task.next_at)
 
     def find_moved() -> list[str]:
         _read_zones_again({zone, *(task.schedule.context.zone for task in tasks if task.schedule is not None)})
-        return [task.slug for task in tasks if needs_move(task)]
+        return [task.slug for task in tasks if task.broken is None and needs_move(task)]
 
     slugs = await asyncio.to_thread(find_moved)
     for start in range(0, len(slugs), _CHUNK):
         changes = await state.apply(partial(move, slugs=slugs[start : start + _CHUNK]))
         for task in changes.tasks.values():
             log_schedule(task, settings)
+
+
+def _is_same(policy: Policy, other: Policy) -> bool:
+    return policy == other and policy.given == other.given
 
 
 # ── the clock is set ─────────────────────────────────────────────────────────────────────────────────────────────────

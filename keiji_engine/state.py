@@ -25,6 +25,7 @@ from keiji.reasons import Code, Reason, reason
 from keiji.records import Backfill, Build, Execution, Pause, Progress, Run, RunOrigin, Task
 from keiji.states import NEVER_STARTED, OPEN, BackfillState, RunState, Trigger
 from keiji_engine.builds.command import describe_command
+from keiji_engine.builds.workspace_file import Defaults
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import RecentRun, TaskView, backfill_view
 from keiji_engine.events import Committed, DatabaseChecked, DatabaseReplaced, EventBus
@@ -55,6 +56,7 @@ _log = logging.getLogger("keiji.repo")
 class _Texts(NamedTuple):
     """The parts of the view of a task that follow from its schedule, policy and build."""
 
+    defaults: tuple[str, ...]
     schedule: str
     schedule_description: str
     events: tuple[str, ...]
@@ -79,15 +81,17 @@ class _TaskState:
     progress: Progress | None = None  # of the live run
     _texts: _Texts | None = None
     _texts_of: Task | None = None
+    _texts_with: Defaults | None = None
 
-    def texts(self, paths: Paths) -> _Texts:
+    def texts(self, paths: Paths, defaults: Defaults) -> _Texts:
         """Return the texts of the task as it is now; they are computed again only if they may have changed."""
         task, known = self.task, self._texts_of
         is_known = known is not None and (
             task.schedule is known.schedule and task.policy is known.policy and task.build == known.build
         )
-        if self._texts is None or not is_known:
-            self._texts, self._texts_of = _texts(task, self.build, paths), task
+        if self._texts is None or not is_known or self._texts_with is not defaults:
+            self._texts = _texts(task, self.build, paths, defaults)
+            self._texts_of, self._texts_with = task, defaults
         return self._texts
 
     def add_recent(self, run: Run) -> None:
@@ -129,6 +133,9 @@ class EngineState:
 
     Args:
         events: gets `Committed` for each transaction, then the events of the bus for what changed.
+
+    Attributes:
+        defaults: those of the workspace, which complete the policy of each build and the environment of each run.
     """
 
     def __init__(self, paths: Paths, store: AsyncStore, events: EventBus) -> None:
@@ -140,6 +147,7 @@ class EngineState:
         self._reporting: set[str] = set()  # slugs of the tasks with progress
         self._revision = 0  # of the database that memory agrees with
         self._pause: Pause | None = None
+        self.defaults = Defaults()
         self._backfills: dict[int, Backfill] = {}  # those that are running, by id
         self._groups: deque[_Group] = deque()
         self._wakeup = asyncio.Event()
@@ -216,6 +224,13 @@ class EngineState:
     async def read(self, query: Query[T]) -> T:
         """Return what ``query`` returns, in one transaction. Raises StorageError, and what the query raises."""
         return await self._store.read(query)
+
+    def set_defaults(self, defaults: Defaults) -> None:
+        """Use other defaults of the workspace, and publish each task: its view says what comes from there."""
+        if defaults != self.defaults:
+            self.defaults = defaults
+            for slug in self._states:
+                self._publish_task(slug)
 
     def set_progress(self, progress: Mapping[str, Progress]) -> None:
         """Update the progress of live runs, by run id. It is in memory only."""
@@ -351,6 +366,11 @@ class EngineState:
     def _update(self, changes: Changes) -> list[str]:
         """Update the memory from a committed transaction, and publish all but the tasks; return the slugs of those."""
         removed = [slug for slug in changes.removed if self._remove(slug)]
+        for slug, new_slug in changes.renamed.items():
+            if new_slug != slug and slug in self._states:
+                self._states[new_slug] = self._states[slug]  # with its latest runs and its build
+                self._remove(slug)
+                removed.append(slug)
         changed: dict[str, None] = {}
         for slug, task in changes.tasks.items():
             self._set_task(task)
@@ -522,7 +542,7 @@ class EngineState:
 
     def view(self, slug: str) -> TaskView:
         """Return a task as clients see it."""
-        return _view(self._states[slug], self._agenda.runs(slug), self._paths)
+        return _view(self._states[slug], self._agenda.runs(slug), self._paths, self.defaults)
 
     def views(self) -> tuple[TaskView, ...]:
         """Return every task as clients see it, by name."""
@@ -595,9 +615,14 @@ def params_of(run: Run) -> dict[str, str]:
     return {name: str(value) for name, value in run.params.items()}
 
 
-def _texts(task: Task, build: Build | None, paths: Paths) -> _Texts:
+def _texts(task: Task, build: Build | None, paths: Paths, defaults: Defaults) -> _Texts:
     schedule, execution = task.schedule, build.execution if build is not None else Execution()
+    inherited: list[str] = []
+    if build is not None:
+        inherited = sorted(task.policy.given - build.policy.given)
+        inherited += [f"env.{name}" for name in sorted(defaults.env.keys() - execution.env.keys())]
     return _Texts(
+        defaults=tuple(inherited),
         schedule=schedule.compact_form() if schedule else "",
         schedule_description=schedule.describe() if schedule else "",
         events=tuple(event.describe() for event in schedule.events) if schedule else (),
@@ -612,8 +637,8 @@ def _texts(task: Task, build: Build | None, paths: Paths) -> _Texts:
     )
 
 
-def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
-    task, texts = state.task, state.texts(paths)
+def _view(state: _TaskState, runs: TaskRuns, paths: Paths, defaults: Defaults) -> TaskView:
+    task, texts = state.task, state.texts(paths, defaults)
     live, queued = runs.first_live, runs.first_queued
     is_retry = queued is not None and queued.trigger is Trigger.RETRY
     return TaskView(
@@ -626,6 +651,7 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths) -> TaskView:
         schedule_description=texts.schedule_description,
         type=task.schedule.type if task.schedule else "",
         policy=texts.policy,
+        defaults=texts.defaults,
         overlap=str(task.policy.overlap),
         last_execution_time=task.last_at,
         next_execution_time=task.next_at,

@@ -437,8 +437,8 @@ class ControlCenter(App[None]):
         start_worker(self, self._start_engine, group="directives")
 
     async def _start_engine(self) -> None:
-        verb = "waking" if self.store.engine_is_running else "starting"
-        self.notify(f"{verb} the engine …\n$ keiji system start", timeout=3, markup=False)
+        what = "the services of the engine" if self.store.engine_is_running else "the engine"
+        self.notify(f"starting {what} …\n$ keiji system start", timeout=3, markup=False)
         try:
             await self._sender.start_engine()
         except KeijiError as error:
@@ -548,12 +548,12 @@ class ControlCenter(App[None]):
             self.tasks_screen.open_log()
 
     def action_edit(self) -> None:
-        """Edit the function of the selected task."""
+        """Edit the function of the selected task, or the command of a command task."""
         task = self._selected_task
         if task is None:
             return
         try:
-            self._edit(self, Path(task.source_path) / "function.py")
+            self._edit(self, Path(task.source_path) / ("function.py" if task.kind in {"", "python"} else "task.toml"))
         except KeijiError as error:
             self.notify_error(error)
 

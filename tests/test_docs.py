@@ -29,6 +29,7 @@ from keiji.states import TRANSITIONS, RunState, Trigger
 from keiji_engine.builds.environment import INHERITED
 from keiji_engine.builds.task_file import DEFAULT_SHELL, parse_task_file
 from keiji_engine.builds.task_file import KEYS as TASK_FILE_KEYS
+from keiji_engine.builds.workspace_file import parse_defaults
 from keiji_engine.bus import protocol as p
 from keiji_tui.actions.action import Risk, key_label
 from keiji_tui.actions.catalog import ACTIONS
@@ -60,6 +61,13 @@ def test_protocol_page_names_every_message() -> None:
     text = (DOCS / "protocol.md").read_text()
     for message in (*get_args(p.AnyRequest), *get_args(p.AnyReply), *get_args(p.AnyBroadcast), *get_args(p.AnyEvent)):
         assert f"`{p.tag_of(message)}`" in text, message
+
+
+def test_example_of_defaults_is_valid() -> None:
+    [example] = blocks("time.md", "toml")
+    defaults = parse_defaults(example)
+    assert defaults.policy.given == {"tz", "timeout", "retry"}
+    assert defaults.env == {"PGHOST": "db1"}
 
 
 def test_schedule_and_policy_examples_are_valid() -> None:
@@ -157,7 +165,8 @@ def test_tasks_page_names_every_variable_of_a_run_and_its_functions_work() -> No
     assert set(re.findall(r"^\| `(KEIJI_\w+)` \|", text, re.MULTILINE)) == set(variables)
     [(_, triggers)] = [row for row in table("tasks.md", "variable") if row[0] == "`KEIJI_TRIGGER`"]
     assert set(re.findall(r"`(\w+)`", triggers)) == set(Trigger)
-    others = set(re.findall(r"`([A-Z_]+)`", text.partition("### The other variables")[2]))
+    section = text.partition("### The other variables")[2].partition("\n## ")[0]
+    others = set(re.findall(r"`([A-Z_]+)`", section))
     assert others == {name for name in INHERITED if name.isupper()}
     assert {name.upper() for name in INHERITED} == others
     names: dict[str, Any] = {}

@@ -82,6 +82,8 @@ def _describe_minutes(minutes: Sequence[int], hours: Sequence[int]) -> tuple[str
     phrase = phrase.removesuffix(" of every hour")
     if span == 1 and len(hours) >= _MIN_RANGE:
         return f"{phrase} of every hour from {hours[0]} through {hours[-1]}", False
+    if span is not None and len(hours) >= _MIN_STEPS:
+        return f"{phrase} of every {ordinal(span)} hour from {hours[0]} through {hours[-1]}", False
     noun = "hour" if len(hours) == 1 else "hours"
     return f"{phrase} of {noun} {join_words([str(hour) for hour in hours])}", False
 

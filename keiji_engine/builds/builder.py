@@ -19,6 +19,7 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ from keiji.errors import BuildFailed, KeijiError
 from keiji.formats import format_moment
 from keiji.policy import Policy
 from keiji.records import Build, Execution, TaskKind
-from keiji.schedule import Once, Schedule, Several, from_dict
+from keiji.schedule import Manual, Once, Schedule, Several, from_dict, manual
 from keiji_engine.builds import build_store, command, snapshot
 from keiji_engine.builds.environment import child_environment
 from keiji_engine.builds.task_file import FILE as TASK_FILE
@@ -50,6 +51,7 @@ async def build_task(
     now: datetime,
     zone: str = "UTC",
     inherited: Mapping[str, str] = os.environ,
+    defaults: Mapping[str, str] = MappingProxyType({}),
     timeout: float = TIMEOUT,
 ) -> tuple[Build, list[datetime]]:
     """Build the task in ``source``; return the build and the next five instants of its schedule after ``now``.
@@ -62,6 +64,7 @@ async def build_task(
         python: absolute path of an interpreter for which keiji is installed.
         zone: time zone for the times of day in the schedule.
         inherited: the engine's environment; only a few of its variables are passed on.
+        defaults: the environment variables of all tasks in the workspace.
         timeout: time limit of the validation in seconds.
 
     Raises:
@@ -75,6 +78,7 @@ async def build_task(
             now=now,
             zone=zone,
             inherited=inherited,
+            defaults=defaults,
             timeout=timeout,
         )
     except OSError as error:
@@ -91,6 +95,7 @@ async def _build(
     now: datetime,
     zone: str,
     inherited: Mapping[str, str],
+    defaults: Mapping[str, str],
     timeout: float,
 ) -> tuple[Build, list[datetime]]:
     with build_store.staging_folder(builds) as staging:
@@ -101,7 +106,7 @@ async def _build(
         try:
             task_file = await _run_in_thread(read_task_file, staged / "src") or TaskFile()
             variables = {"KEIJI_TASK": source.name}
-            environment = child_environment(source, inherited, variables, defaults=task_file.env)
+            environment = child_environment(source, inherited, variables, defaults={**defaults, **task_file.env})
         except KeijiError as error:
             raise BuildFailed(error.message, hint=error.hint) from error
         parts = _parts_of(task_file, files, source)
@@ -127,8 +132,7 @@ async def _build(
         else:
             result = ValidationResult()
             await _run_in_thread(_make_read_only, staged / "src")
-        schedule = task_file.schedule or result.schedule
-        assert schedule is not None, "the validation has found a schedule, or rejected the sources"
+        schedule = task_file.schedule or result.schedule or manual  # a command may be without
         policy = task_file.policy or result.policy or Policy()
         location = task_file.at("schedule") if task_file.schedule else _in_schedule_file(result.line)
         upcoming = _upcoming(schedule, policy, now, zone, location)
@@ -153,15 +157,15 @@ def _parts_of(task_file: TaskFile, files: Collection[str], source: Path) -> Part
     if is_python and _FUNCTION not in files:
         hint = f"a task needs {_FUNCTION}, or command or shell in {TASK_FILE}"
         raise BuildFailed(f"{_FUNCTION}: the file is missing in {source}", hint=hint)
-    if task_file.schedule is None and _SCHEDULE not in files:
-        if not is_python:
-            hint = 'for example schedule = "0 3 * * *"'
-            raise BuildFailed(f"{TASK_FILE}: schedule is missing", hint=hint)
+    if is_python and task_file.schedule is None and _SCHEDULE not in files:
         hint = f"a task needs {_SCHEDULE}, or schedule in {TASK_FILE}"
         raise BuildFailed(f"{_SCHEDULE}: the file is missing in {source}", hint=hint)
     policy = task_file.lines.get("policy") if task_file.policy is not None else None
     schedule = task_file.lines.get("schedule")
-    return Parts(function=is_python, schedule_file=_SCHEDULE in files, schedule=schedule, policy=policy)
+    is_manual = isinstance(task_file.schedule, Manual)
+    return Parts(
+        function=is_python, schedule_file=_SCHEDULE in files, schedule=schedule, policy=policy, is_manual=is_manual
+    )
 
 
 def _execution_of(

@@ -209,7 +209,8 @@ def show_schedule(source: str) -> int:
 
     from keiji.errors import KeijiError
     from keiji.policy import Policy
-    from keiji.schedule import from_dict
+    from keiji.records import TaskKind
+    from keiji.schedule import from_dict, manual
     from keiji_engine.builds.task_file import TaskFile, read_task_file
     from keiji_engine.builds.validate_child import InvalidSources, Validator
 
@@ -219,6 +220,8 @@ def show_schedule(source: str) -> int:
     try:
         task_file = read_task_file(Path(source)) or TaskFile()
         schedule, policy = task_file.schedule, task_file.policy
+        if schedule is None and task_file.kind is not TaskKind.PYTHON:
+            schedule = manual
         if schedule is None or Path(source, "schedule.py").exists():
             module, _ = validator.import_module("schedule")
             validator.reject_second(module, "schedule", task_file.lines.get("schedule"))

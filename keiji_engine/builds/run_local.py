@@ -1,4 +1,4 @@
-"""The implementation of a task's ``main.py``: runs the sources in place, with the values of ``.env``."""
+"""The implementation of a task's ``main.py``: runs the sources in place, with the task's own variables."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from keiji.errors import KeijiError
 from keiji_engine.builds import entry
 from keiji_engine.builds.environment import read_env
+from keiji_engine.builds.task_file import read_task_file
 from keiji_engine.builds.validate import PYTHON_OPTIONS
+from keiji_engine.builds.workspace_file import read_defaults
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
@@ -19,7 +21,9 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
         arguments: None if they are those of this process, as in the ``main.py`` of tasks of earlier versions.
     """
     try:
-        values = read_env(folder)
+        task_file = read_task_file(folder)
+        defaults = read_defaults(folder.parent.parent).env
+        values = defaults | (task_file.env if task_file is not None else {}) | read_env(folder)
         arguments = sys.argv[1:] if arguments is None else arguments
         if any(key.startswith("PYTHON") and os.environ.get(key) != value for key, value in values.items()):
             # The interpreter reads these only when it starts.

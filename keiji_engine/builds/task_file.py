@@ -6,25 +6,23 @@ so the lines of the keys are found here.
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from datetime import date, datetime, time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from keiji import names
-from keiji.errors import InvalidName, InvalidPolicy, InvalidSchedule, InvalidTaskFile
+from keiji.errors import InvalidName, InvalidSchedule, InvalidTaskFile
 from keiji.formats import quote
 from keiji.parameters import Parameter
-from keiji.policy import Policy, Retry
+from keiji.policy import Policy
 from keiji.records import TaskKind
 from keiji.schedule import Schedule
 from keiji.schedule.parse import parse_trigger
 from keiji_engine.builds.environment import read_env
 from keiji_engine.builds.snapshot import read_regular_file
+from keiji_engine.builds.toml_reader import TomlReader, key_lines, syntax_error
 
 FILE = "task.toml"
 MAX_BYTES = 64 * 1024
@@ -116,99 +114,29 @@ def parse_task_file(text: str) -> TaskFile:
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidTaskFile(_syntax_error(str(error))) from error
-    return _Parser(data, key_lines(text)).parse()
+        raise InvalidTaskFile(syntax_error(str(error), FILE)) from error
+    return _Parser(data, key_lines(text), FILE, InvalidTaskFile).parse()
 
 
-def _syntax_error(message: str) -> str:
-    located = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", message, re.DOTALL)
-    if located is None:
-        return f"{FILE}: {message}"
-    where = f"line {located[2]}" if located[2] else "at the end"
-    return f"{FILE}, {where}: {located[1][:1].lower()}{located[1][1:]}"
-
-
-def key_lines(text: str) -> dict[str, int]:
-    """Return the line, from 1, on which each key and each table of a valid TOML document is set, by dotted path."""
-    found: dict[str, int] = {}
-    table: tuple[str, ...] = ()
-    statement, start = "", 1
-    for number, line in enumerate(text.split("\n"), 1):
-        if not statement:
-            start = number
-        statement += line + "\n"
-        try:
-            content = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue  # a value that spans several lines
-        path = _path_of(content)
-        if statement.lstrip().startswith("["):
-            table = path
-            path = ()
-        for length in range(1, len(table + path) + 1):
-            found.setdefault(".".join((table + path)[:length]), start)
-        statement = ""
-    return found
-
-
-def _path_of(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of a document with one statement, from the outermost."""
-    path: tuple[str, ...] = ()
-    level: Any = content
-    while isinstance(level, dict) and len(level) == 1:
-        [(key, level)] = level.items()
-        path += (key,)
-    return path
-
-
-class _Parser:
-    def __init__(self, data: dict[str, Any], lines: dict[str, int]) -> None:
-        self.data = data
-        self.lines = lines
-
-    def error(self, key: str, problem: str, hint: str = "") -> InvalidTaskFile:
-        """Return the error for a key, with its line."""
-        while key not in self.lines and "." in key:
-            key = key.rpartition(".")[0]
-        line = self.lines.get(key)
-        return InvalidTaskFile(f"{FILE}, line {line}: {problem}" if line else f"{FILE}: {problem}", hint=hint)
-
+class _Parser(TomlReader):
     def parse(self) -> TaskFile:
-        self._check_keys("", self.data, KEYS)
+        self.check_keys("", self.data, KEYS)
         kind, argv = self._command()
         return TaskFile(
             name=self._name(),
-            description=names.one_line(self._text("description"))[:_MAX_DESCRIPTION],
+            description=names.one_line(self.text("description"))[:_MAX_DESCRIPTION],
             tags=tuple(self._texts("tags")),
             kind=kind,
             argv=argv,
             schedule=self._schedule(),
-            policy=self._policy(),
+            policy=self.policy("policy"),
             cwd=self._cwd(),
-            stdin=self._text("stdin"),
+            stdin=self.text("stdin"),
             ok_exit_codes=self._exit_codes(),
-            env=self._env(),
+            env=self.env("env"),
             parameters=self._parameters(),
             lines=self.lines,
         )
-
-    def _check_keys(self, table: str, data: Mapping[str, Any], known: Iterable[str]) -> None:
-        known = tuple(known)
-        for key in data:
-            if key not in known:
-                path = f"{table}.{key}" if table else key
-                matches = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {matches[0]!r}?" if matches else f"expected one of {', '.join(known)}"
-                where = f" in [{table}]" if table else ""
-                raise self.error(path, f"unknown key {key!r}{where}; {hint}")
-
-    def _text(self, key: str) -> str:
-        value = self.data.get(key, "")
-        if not isinstance(value, str):
-            raise self.error(key, f'{key} = {quote(value)}: expected text in quotes, such as {key} = "…"')
-        if "\0" in value:
-            raise self.error(key, f"{key} contains a null character")
-        return value
 
     def _texts(self, key: str) -> list[str]:
         value = self.data.get(key, [])
@@ -218,14 +146,8 @@ class _Parser:
             raise self.error(key, f"{key} contains a null character")
         return value
 
-    def _table(self, key: str) -> dict[str, Any]:
-        value = self.data.get(key, {})
-        if not isinstance(value, dict):
-            raise self.error(key, f"{key} = {quote(value)}: expected a table, [{key}]")
-        return value
-
     def _name(self) -> str:
-        text = self._text("name")
+        text = self.text("name")
         if "name" not in self.data:
             return ""
         try:
@@ -252,7 +174,7 @@ class _Parser:
                 raise self.error("shell_program", "shell_program is used with shell only, not with command")
             return TaskKind.COMMAND, tuple(argv)
         if "shell" in self.data:
-            line = self._text("shell")
+            line = self.text("shell")
             if not line.strip():
                 raise self.error(
                     "shell", 'shell is empty; expected a line, such as shell = "pg_dump app | gzip > app.gz"'
@@ -284,38 +206,8 @@ class _Parser:
         except InvalidSchedule as error:
             raise self.error("schedule", f"schedule: {error.message}", error.hint) from error
 
-    def _policy(self) -> Policy | None:
-        if "policy" not in self.data:
-            return None
-        values = dict(self._table("policy"))
-        self._check_keys("policy", values, [each.name for each in fields(Policy)])
-        if "retry" in values:
-            values["retry"] = self._retry(values["retry"])
-        for key in ("not_before", "until"):
-            if isinstance(values.get(key), date) and not isinstance(values[key], datetime):
-                values[key] = datetime.combine(values[key], time())
-        for key, value in values.items():
-            self._build(Policy, f"policy.{key}", {key: value})
-        return Policy(**values)
-
-    def _retry(self, value: object) -> Retry:
-        if not isinstance(value, dict):
-            expected = 'retry = { tries = 3, delay = "10s" }'
-            raise self.error("policy.retry", f"retry = {quote(value)}: expected a table, such as {expected}")
-        self._check_keys("policy.retry", value, [each.name for each in fields(Retry)])
-        for key, single in value.items():
-            self._build(Retry, f"policy.retry.{key}", {key: single})
-        return Retry(**value)
-
-    def _build(self, kind: Callable[..., object], key: str, values: dict[str, Any]) -> None:
-        try:
-            kind(**values)
-        except InvalidPolicy as error:
-            problem = re.sub(r"^(?:Policy|Retry)\((.*?)\): ", r"\1: ", error.message, count=1, flags=re.DOTALL)
-            raise self.error(key, problem, error.hint) from error
-
     def _cwd(self) -> str:
-        cwd = self._text("cwd")
+        cwd = self.text("cwd")
         if "cwd" in self.data and not cwd.startswith(("/", "~/")) and cwd not in ("", "~"):
             raise self.error("cwd", f"cwd = {quote(cwd)}: expected an absolute path, or one that starts with ~/")
         return cwd
@@ -328,40 +220,18 @@ class _Parser:
             raise self.error("ok_exit_codes", f"ok_exit_codes = {quote(value)}: expected {expected}")
         return tuple(dict.fromkeys(value))
 
-    def _env(self) -> dict[str, str]:
-        env: dict[str, str] = {}
-        for key, value in self._table("env").items():
-            path = f"env.{key}"
-            if not _IDENTIFIER.fullmatch(key):
-                raise self.error(path, f"{key!r} in [env] is not a valid name: letters, digits and _ are allowed")
-            if key.startswith(_RESERVED_PREFIX):
-                raise self.error(path, f"{key} in [env]: names that start with {_RESERVED_PREFIX} are set by keiji")
-            env[key] = self._plain_text(path, value)
-        return env
-
     def _parameters(self) -> tuple[Parameter, ...]:
         parameters: list[Parameter] = []
         variables: dict[str, str] = {}
-        for name, value in self._table("params").items():
+        for name, value in self.table("params").items():
             path = f"params.{name}"
             if not _IDENTIFIER.fullmatch(name):
                 raise self.error(path, f"{name!r} in [params] is not a valid name: letters, digits and _ are allowed")
             other = variables.setdefault(name.upper(), name)
             if other != name:
                 raise self.error(path, f"{name} and {other} in [params] differ only in case")
-            parameters.append(Parameter(name=name, default=self._plain_text(path, value)))
+            parameters.append(Parameter(name=name, default=self.plain_text(path, value)))
         return tuple(parameters)
-
-    def _plain_text(self, path: str, value: object) -> str:
-        """Return a plain value as text."""
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        if isinstance(value, str | int | float | date | time):
-            text = str(value)
-            if "\0" in text:
-                raise self.error(path, f"{path.rpartition('.')[2]} contains a null character")
-            return text
-        raise self.error(path, f"{path.rpartition('.')[2]} = {quote(value)}: expected text or a number")
 
 
 def format_task_file(
@@ -376,7 +246,7 @@ def format_task_file(
 ) -> str:
     """Return the text of a task.toml; empty values other than ``description`` and ``tags`` are left out.
 
-    A command task without a schedule gets an example of one, as a comment.
+    A command task without a schedule, which runs only when it is started, gets an example of one as a comment.
     """
     lines = [
         f"name = {_toml_text(name)}",

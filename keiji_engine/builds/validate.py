@@ -60,12 +60,14 @@ class Parts:
         function: whether the task has a function.py to run.
         schedule_file: whether there is a schedule.py.
         schedule, policy: the line of task.toml on which they are set; None if they are not.
+        is_manual: whether the schedule in task.toml is manual.
     """
 
     function: bool
     schedule_file: bool
     schedule: int | None = None
     policy: int | None = None
+    is_manual: bool = False
 
 
 async def validate(

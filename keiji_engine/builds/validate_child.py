@@ -104,15 +104,20 @@ class Validator:
             raise self.error_in_sources(error, f"{name}.py") from error
         return module, time.perf_counter() - started
 
-    def require_function(self, module: ModuleType, name: str, example: str) -> Any:
-        """Return the function ``name`` of ``module``, after checking that it can be called without arguments."""
+    def require_function(self, module: ModuleType, name: str, example: str, *, takes_arguments: bool = False) -> Any:
+        """Return the function ``name`` of ``module``, after checking that it can be called.
+
+        Args:
+            takes_arguments: whether it may require keyword arguments.
+        """
         file = f"{module.__name__}.py"
         function = getattr(module, name, None)
         if not callable(function):
             raise error_at(file, None, f"{name}() is missing or not callable; define it, for example: {example}")
         code = getattr(function, "__code__", None)
         line = code.co_firstlineno if code and self.relative(code.co_filename) == file else None
-        if required := required_parameters(function):
+        required = required_parameters(function, but_keywords=takes_arguments)
+        if required:
             raise error_at(file, line, f"{name}() is called without arguments but requires {', '.join(required)}")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise error_at(file, line, f"{name}() contains a yield, so calling it would do nothing")
@@ -209,14 +214,20 @@ def line_of(source: bytes, name: str) -> int | None:
     return found
 
 
-def required_parameters(function: Any) -> list[str]:
-    """Return the names of the parameters of ``function`` that have no default."""
+def required_parameters(function: Any, *, but_keywords: bool = False) -> list[str]:
+    """Return the names of the parameters of ``function`` that have no default.
+
+    Args:
+        but_keywords: whether to leave out those that can be passed by name.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []  # a C function without a signature
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in variadic]
+    optional: set[Any] = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    if but_keywords:
+        optional |= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
 
 
 def check_file(source: Path, path: str) -> str:
@@ -259,7 +270,8 @@ def validate(validator: Validator, report: Report, *, is_new: bool, parts: dict[
 
     Args:
         parts: "function" and "schedule_file", whether there is a function.py and a schedule.py to validate;
-            "schedule" and "policy", on which line of task.toml they are set, or None.
+            "schedule" and "policy", on which line of task.toml they are set, or None; "is_manual", whether that
+            schedule is manual.
     """
     validator.reject_shadowing()
     if is_new:
@@ -278,7 +290,8 @@ def validate(validator: Validator, report: Report, *, is_new: bool, parts: dict[
 
         report.write(stage="importing function.py")
         module, passed["import_seconds"] = validator.import_module("function")
-        function = validator.require_function(module, "function", "def function() -> None: …")
+        example = "def function() -> None: …"
+        function = validator.require_function(module, "function", example, takes_arguments=True)
         passed["parameters"] = [parameter.to_dict() for parameter in parameters_of(function)]
     if parts["schedule_file"]:
         report.write(stage="importing schedule.py")
@@ -290,6 +303,9 @@ def validate(validator: Validator, report: Report, *, is_new: bool, parts: dict[
             passed["schedule"], passed["line"] = validator.evaluate_schedule(module)
         if parts["policy"] is None:
             passed["policy"] = validator.read_policy(module)
+    is_manual = parts["is_manual"] or (passed["schedule"] or {}).get("type") == "Manual"
+    if parts["function"] and not is_manual:  # other tasks also run without parameters
+        validator.require_function(sys.modules["function"], "function", example)
     report.write(passed=passed)
 
 

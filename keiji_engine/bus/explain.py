@@ -24,7 +24,9 @@ def explain(
     now: datetime | None = None,
     obstacles: tuple[Reason, ...] = (),
 ) -> tuple[Reason, ...]:
-    """Return why a task does not run now, the most important reason first, and last when it is due or is resumed.
+    """Return why a task does not run now, the most important reason first, then when it is due or is resumed.
+
+    The last one names what comes from the defaults of the workspace.
 
     Args:
         engine: None if no engine is running.
@@ -91,6 +93,8 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.NEVER_DUE, schedule=task.schedule_description)
     if task.build and not task.is_disabled:
         yield from map(event_reason, task.events)
+    if task.defaults:
+        yield reason(Code.DEFAULTS, names=", ".join(task.defaults))
 
 
 def event_reason(event: str) -> Reason:

@@ -487,12 +487,14 @@ class BackfillTask(TaskDirective, frozen=True, kw_only=True, tag="backfill"):
             UTC offset, they are in the time zone of the task's schedule.
         parallel: maximum number of runs at a time.
         again: whether instants that have succeeded run again.
+        params: the parameters of each run, by name, as text.
     """
 
     begin: str
     end: str
     parallel: int = 1
     again: bool = False
+    params: dict[str, str] = {}
 
 
 class StopBackfill(TaskDirective, frozen=True, kw_only=True, tag="stop-backfill"):
@@ -535,6 +537,12 @@ class PauseTask(TaskDirective, frozen=True, kw_only=True, tag="pause"):
 
 class ResumeTask(TaskDirective, frozen=True, kw_only=True, tag="resume"):
     """Resume a paused task."""
+
+
+class RenameTask(TaskDirective, frozen=True, kw_only=True, tag="rename"):
+    """Give a task another name. Its history, logs and builds stay; its slug and its folder follow the name."""
+
+    new_name: str
 
 
 class Delete(TaskDirective, frozen=True, kw_only=True, tag="delete"):
@@ -694,8 +702,8 @@ AnyRequest = (
     Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
     | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create | BuildTask | RunTask | RerunTask
     | BackfillTask | StopBackfill | ResumeBackfill | StopRun | Restart | Enable | Disable | Resolve
-    | PauseTask | ResumeTask | Delete | StartService | StopService | RestartService | PauseSystem | ResumeSystem
-    | Shutdown
+    | PauseTask | ResumeTask | RenameTask | Delete | StartService | StopService | RestartService | PauseSystem
+    | ResumeSystem | Shutdown
 )  # fmt: skip
 AnyReply = (
     Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives | Backfills

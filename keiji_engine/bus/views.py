@@ -90,6 +90,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         type: "HMS", "DayTime", "Cron", "Once", "Manual", "AtStart", "OnChange", or "List"; "" before the first build.
         events: the events that run the task, in English, such as "at start"; ("manual",) if nothing does.
         policy: the policy in English.
+        defaults: what comes from ``[defaults]`` in keiji.toml: options of the policy, and variables such as "env.LANG".
         overlap: what happens if an occurrence is due while a run is live: "skip", "queue", "replace" or "allow".
         zone: the task's own time zone; "" if it uses the workspace's.
         running_since: when the live run started; None if there is none.
@@ -153,6 +154,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parameters: tuple[Parameter, ...] = ()
     tags: tuple[str, ...] = ()
     params: dict[str, str] = {}
+    defaults: tuple[str, ...] = ()
 
     @property
     def next_event(self) -> str:

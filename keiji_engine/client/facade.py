@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from keiji import engine_process, private
-from keiji.errors import EngineOffline, EngineRunning
+from keiji.errors import EngineOffline, EngineRunning, InvalidSettings
 from keiji.paths import Paths
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import own_peer, sudo_user
@@ -83,9 +83,11 @@ def _run_in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[
 
 async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable[[], datetime]) -> p.Reply:
     from keiji import settings as settings_file
+    from keiji_engine.builds.workspace_file import read_defaults
     from keiji_engine.events import EventBus
     from keiji_engine.handlers.context import Context
     from keiji_engine.handlers.dispatch import Dispatcher
+    from keiji_engine.handlers.rename import recover as recover_rename
     from keiji_engine.logs.service_log import LogfmtHandler, log_synchronously
     from keiji_engine.state import EngineState
     from keiji_engine.storage.async_store import AsyncStore
@@ -96,6 +98,12 @@ async def _in_process(paths: Paths, request: p.Request[p.Reply], clock: Callable
     await store.open(settings, paths)
     state = EngineState(paths, store, EventBus())
     try:
+        with contextlib.ExitStack() as stack:
+            if not isinstance(request, p.Directive):
+                stack.enter_context(contextlib.suppress(InvalidSettings))  # a query does not need it
+            state.defaults = read_defaults(paths.workspace)
+        if isinstance(request, p.Directive):  # a query holds no lock, so that another command may be at work
+            await recover_rename(paths, store.read)
         await state.load()
         context = Context(paths, lambda: settings, state, clock)
         with log_synchronously(LogfmtHandler(paths, lambda: settings)):

@@ -20,6 +20,7 @@ from keiji.states import BackfillState
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.views import BackfillInstant, BackfillView, backfill_view
 from keiji_engine.handlers.context import Context
+from keiji_engine.handlers.run import check_parameters
 from keiji_engine.logs.service_log import log_task
 from keiji_engine.scheduler.backfill import MAX_INSTANTS, RunningBackfill, instants_between, obstacle, reach_back
 from keiji_engine.scheduler.model import Conditions
@@ -49,6 +50,8 @@ async def backfill(context: Context, request: p.BackfillTask) -> p.Done:
     """Create a backfill. Raises UsageError, NotBuilt, TaskBroken, BackfillRunning."""
     async with context.locked_task(request.task) as task:
         _check_parallel(task, request.parallel)
+        context.check_readable(task)
+        check_parameters(task, context.state.build(task.slug), request.params)
         chosen = await asyncio.to_thread(_resolve, context, task, request.begin, request.end)
 
         def create(transaction: Transaction) -> None:
@@ -63,6 +66,7 @@ async def backfill(context: Context, request: p.BackfillTask) -> p.Done:
                 parallel=request.parallel,
                 again=request.again,
                 by=request.sender,
+                params=request.params,
             )
             # Retries of a stopped backfill would hold up the instants that they belong to.
             superseded = reason(Code.STOPPED, by=f"backfill {created.id}")
@@ -148,6 +152,15 @@ async def plan_backfill(context: Context, request: p.PlanBackfill) -> p.Backfill
         instants=tuple(BackfillInstant(at=at, has_succeeded=at in succeeded) for at in chosen.instants),
         note=chosen.note,
     )
+
+
+def running_backfills(context: Context, slug: str) -> list[Reason]:
+    """Return the running backfills of a task, with what they wait for, as reasons."""
+    found = []
+    for each in context.state.backfills(slug):
+        view = _view(context, each)
+        found.append(reason(Code.BACKFILL, backfill=view.id, done=view.done, total=view.total, cause=view.waiting))
+    return found
 
 
 def _resolve(context: Context, task: Task, begin: str, end: str) -> _Range:

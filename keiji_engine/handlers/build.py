@@ -12,6 +12,7 @@ from pathlib import Path
 from keiji import names
 from keiji.errors import BuildFailed, TaskNotFound
 from keiji.formats import format_moment
+from keiji.policy import Policy
 from keiji.reasons import Code, reason, render
 from keiji.records import Build, Task
 from keiji.schedule import Schedule
@@ -57,6 +58,7 @@ async def _build(context: Context, source: Path, known: Task | None) -> Build:
                 python=sys.executable,
                 now=context.clock(),
                 zone=context.settings().time_zone,
+                defaults=context.state.defaults.env,
             )
         )
     except BuildFailed as error:
@@ -74,12 +76,13 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
     if task.schedule is None or not new_build.schedule.is_same_as(task.schedule):
         overdue = reason(Code.TASK_CHANGED, change="schedule")
         task = await close_overdue(context.state, task, RunState.MISSED, overdue, now)
-    schedule, next_at = _reschedule(context, task, new_build, now)
+    policy = new_build.policy.with_defaults(context.state.defaults.policy)
+    schedule, next_at = _reschedule(context, task, new_build, policy, now)
     slug, former = task.slug, None if task.is_disabled else task.schedule
     files = await asyncio.to_thread(current_files, schedule)
 
     def switch(transaction: Transaction) -> None:
-        active = transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock())
+        active = transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock(), policy=policy)
         begin(transaction, active, former, files)
 
     await context.state.apply(switch)
@@ -111,15 +114,17 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
     return lines
 
 
-def _reschedule(context: Context, task: Task, new_build: Build, now: datetime) -> tuple[Schedule, datetime | None]:
+def _reschedule(
+    context: Context, task: Task, new_build: Build, policy: Policy, now: datetime
+) -> tuple[Schedule, datetime | None]:
     """Return the schedule in its context, and its next instant. An unchanged schedule keeps counting as before.
 
     Otherwise a task that is built more often than it is due would never run.
     """
     zone = context.settings().time_zone
     if task.schedule is None or task.next_at is None or not new_build.schedule.is_same_as(task.schedule):
-        return anchor_schedule(new_build.schedule, new_build.policy, zone, now)
-    return move_schedule(task, new_build.policy, zone, now)
+        return anchor_schedule(new_build.schedule, policy, zone, now)
+    return move_schedule(task, policy, zone, now)
 
 
 def _next(context: Context, slug: str) -> str:

@@ -50,13 +50,18 @@ class EngineControl(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """The state, the settings and, if one runs, the engine (otherwise ``control`` is None)."""
+    """The state, the settings and, if one runs, the engine (otherwise ``control`` is None).
+
+    Args:
+        flush_logs: writes what was logged so far, for at most the given seconds; None if it is written at once.
+    """
 
     paths: Paths
     settings: Callable[[], Settings]
     state: EngineState
     clock: Callable[[], datetime]
     control: EngineControl | None = None
+    flush_logs: Callable[[float], object] | None = None
     _task_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _build_locks: dict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 

@@ -67,7 +67,7 @@ async def create(context: Context, request: Create) -> Done:
         lines.append(f"{script} is looked up in the working folder of the run, not in that folder")
         lines.append(f"to run {script} from that folder, name it first: keiji task create {slug} --force -- {script}")
     if is_command and not schedule:
-        lines.append("set its schedule in task.toml before you build it")
+        lines.append("it runs only when you start it, unless you set a schedule in task.toml")
     return Done(id=request.id, lines=(*lines, "ok"))
 
 

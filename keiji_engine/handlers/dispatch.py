@@ -29,6 +29,7 @@ from keiji_engine.handlers.disable import disable
 from keiji_engine.handlers.enable import enable
 from keiji_engine.handlers.ledger import LOST, get_directives, lines_of
 from keiji_engine.handlers.pause import pause_system, pause_task
+from keiji_engine.handlers.rename import rename
 from keiji_engine.handlers.repeated_queries import RepeatedQueries
 from keiji_engine.handlers.rerun import rerun
 from keiji_engine.handlers.resolve import resolve
@@ -72,6 +73,7 @@ HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.ResumeTask: resume_task,
     p.PauseSystem: pause_system,
     p.ResumeSystem: resume_system,
+    p.RenameTask: rename,
     p.Delete: delete,
     p.StartService: services.start_service,
     p.StopService: services.stop_service,

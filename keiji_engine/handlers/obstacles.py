@@ -28,7 +28,7 @@ def find_obstacles(task: Task, build: Build | None, paths: Paths) -> tuple[Reaso
         # No build is possible, so the remedy for anything else is to put the sources back.
         cause = problem if task.build is not None else reason(Code.NOT_BUILT)
         return (reason(Code.SOURCES_MISSING, path=str(source), cause=cause),)
-    return tuple(filter(None, (problem, *_check_env(task, source))))
+    return tuple(filter(None, (problem or _find_program(task, build, paths), *_check_env(task, source))))
 
 
 def _find_problem(build: Build | None, paths: Paths) -> Reason | None:
@@ -42,6 +42,25 @@ def _find_problem(build: Build | None, paths: Paths) -> Reason | None:
         return reason(Code.BUILD_MISSING, build=build.hash)
     if not os.access(interpreter, os.X_OK):
         return reason(Code.INTERPRETER_MISSING, path=str(interpreter))
+    return None
+
+
+def _find_program(task: Task, build: Build | None, paths: Paths) -> Reason | None:
+    """Return why the command of a task cannot be executed now; None if it can."""
+    if build is None or build.execution.kind is TaskKind.PYTHON:
+        return None
+    execution, folder = build.execution, paths.builds / build.hash
+    try:
+        environment = builds.child_environment(paths.source(task.slug), os.environ, {}, defaults=execution.env)
+        cwd = command.working_folder(execution, paths.work / task.slug, environment)
+        if execution.cwd and not cwd.is_dir():
+            return reason(Code.PROGRAM_MISSING, detail=f"the working folder {cwd} does not exist")
+        values = command.all_values(execution.parameters, {})
+        command.command_argv(build, folder, cwd=cwd, environment=environment, values=values)
+    except command.ProgramNotFound as error:
+        return reason(Code.PROGRAM_MISSING, detail=error.message)
+    except KeijiError:
+        return None  # the .env cannot be read, which is reported as such
     return None
 
 

@@ -14,6 +14,7 @@ from keiji.records import Build, Task
 from keiji_engine import builds
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.explain import explain as explain_view
+from keiji_engine.handlers.backfill import running_backfills
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.obstacles import find_obstacles
 from keiji_engine.handlers.timeline import due_instant
@@ -112,7 +113,8 @@ async def explain(context: Context, request: p.Explain) -> p.Explained:
         now=context.clock(),
         obstacles=obstacles,
     )
-    return p.Explained(id=request.id, task=view.slug, reasons=found, zone=view.zone)
+    reasons = (*found, *running_backfills(context, view.slug))
+    return p.Explained(id=request.id, task=view.slug, reasons=reasons, zone=view.zone)
 
 
 def _changed_sources(context: Context, slug: str, build: Build) -> tuple[str, ...]:

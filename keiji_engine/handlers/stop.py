@@ -14,4 +14,9 @@ async def stop(context: Context, request: StopRun) -> Done:
         context.require_runs()
         if not await context.stop_runs(task, reason(Code.STOPPED, by=request.sender or "a directive")):
             raise NotRunning.named(task.name, task.slug)
-    return Done(id=request.id, lines=(f"stopped task {task.name}",))
+    lines = [f"stopped task {task.name}"]
+    lines += [
+        f"its backfill continues; keiji task backfill --stop {backfill.id} stops it"
+        for backfill in context.state.backfills(task.slug)
+    ]
+    return Done(id=request.id, lines=tuple(lines))

@@ -53,14 +53,14 @@ def reach_back(schedule: Schedule, begin: datetime) -> Schedule:
     """Return the schedule such that it has instants from ``begin``.
 
     An interval is counted from the moment at which its task was built or restarted. Its instants before that are those
-    on the same grid, and so are those of several intervals, unless they have no common period within datetime's range.
+    on the same grid.
     """
-    period = schedule.anchored_period
-    if not period or begin > schedule.context.anchor:
+    period, anchor = schedule.anchored_period, schedule.context.anchor
+    if not period or begin > anchor:
         return schedule
     try:
-        anchor = schedule.context.anchor - ((schedule.context.anchor - begin) // period + 1) * period
-    except OverflowError:
+        anchor -= ((anchor - begin) // period + 1) * period
+    except OverflowError:  # several intervals that never coincide
         return schedule
     return schedule.with_context(replace(schedule.context, anchor=anchor))
 

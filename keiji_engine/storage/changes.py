@@ -17,6 +17,7 @@ class Changes:
         builds: newly activated builds, by slug of the task.
         runs: by id, in the order of the changes.
         backfills: by id.
+        renamed: former slug → slug of each task that was renamed.
         removed: slugs of deleted tasks; a task that was created under such a slug afterwards is in `tasks`.
         pause: the pause of the whole system, if `pause_changed`.
         directives: by id, including a directive that `DirectiveRepository.insert` found to be known already.
@@ -28,6 +29,7 @@ class Changes:
     builds: dict[str, Build] = field(default_factory=dict)
     runs: dict[str, Run] = field(default_factory=dict)
     backfills: dict[int, Backfill] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)
     pause: Pause | None = None
     pause_changed: bool = False
@@ -52,7 +54,7 @@ class Changes:
         """Return the slugs of all affected tasks."""
         runs, backfills = self.runs.values(), self.backfills.values()
         owners = {*(run.task for run in runs), *(backfill.task for backfill in backfills)}
-        return {*self.tasks, *self.builds, *self.removed, *owners}
+        return {*self.tasks, *self.builds, *self.removed, *self.renamed, *owners}
 
     def __bool__(self) -> bool:
         """Whether anything changed that is in memory, and that the scheduler decides on."""

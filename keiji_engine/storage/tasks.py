@@ -68,8 +68,37 @@ class TaskRepository:
             raise self._taken(name, slug)
         return self._update(slug, name=name, description=description)
 
-    def activate(self, slug: str, build: Build, schedule: Schedule, next_at: datetime | None, *, now: datetime) -> Task:
+    def rename(self, slug: str, name: str, new_slug: str) -> Task:
+        """Give a task another name and slug; its builds and runs stay.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            TaskExists: another task has that name or slug.
+        """
+        self._locked(slug)
+        others = sa.select(tasks.c.slug).where(
+            sa.or_(tasks.c.name == name, tasks.c.slug == new_slug), tasks.c.slug != slug
+        )
+        if self._connection.scalar(others) is not None:
+            raise self._taken(name, new_slug)
+        change = sa.update(tasks).where(tasks.c.slug == slug).values(name=name, slug=new_slug).returning(tasks)
+        self._changes.tasks.pop(slug, None)
+        self._changes.renamed[slug] = new_slug
+        return self._record(self._connection.execute(change).mappings().one())
+
+    def activate(
+        self,
+        slug: str,
+        build: Build,
+        schedule: Schedule,
+        next_at: datetime | None,
+        *,
+        now: datetime,
+        policy: Policy | None = None,
+    ) -> Task:
         """Make ``build`` the active one, with its policy, its schedule in context and the next due instant.
+
+        ``policy`` is that of the build with the defaults of the workspace; None if there are none.
 
         A disabled task stays disabled and has no next instant. An error and a hold are cleared. Raises TaskNotFound.
         """
@@ -96,7 +125,7 @@ class TaskRepository:
             slug,
             build=build.hash,
             schedule=schedule.to_dict(),
-            policy=build.policy.to_dict(),
+            policy=(policy or build.policy).to_dict(),
             next_at=None if task.is_disabled else next_not_run(self._connection, task.id, schedule, next_at),
             **_CLEARED_ERROR,
         )
@@ -114,6 +143,16 @@ class TaskRepository:
     def disable(self, slug: str) -> Task:
         """Disable a task: it has no next due instant. Raises TaskNotFound."""
         return self._update(slug, is_disabled=True, next_at=None)
+
+    def set_build_files(self, slug: str, build: Build) -> None:
+        """Record the files of a task's active build again. Raises TaskNotFound."""
+        known = sa.and_(builds.c.task_id == self._locked(slug).id, builds.c.hash == build.hash)
+        self._connection.execute(sa.update(builds).where(known).values(files=build.files))
+        self._changes.builds[slug] = build
+
+    def set_policy(self, slug: str, policy: Policy) -> Task:
+        """Set the policy of a task, for other defaults of the workspace. Raises TaskNotFound."""
+        return self._update(slug, policy=policy.to_dict())
 
     def reschedule(self, slug: str, schedule: Schedule, next_at: datetime | None) -> Task:
         """Set a task's schedule and next due instant; a disabled task has none. Raises TaskNotFound.

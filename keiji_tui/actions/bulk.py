@@ -80,7 +80,7 @@ def confirmation(plan: Plan) -> Confirmation:
     if plan.skipped:
         consequence += f"\n\nSkipped: {_join_names([reason for _, reason in plan.skipped])}"
     if plan.verb in _ENDING:
-        consequence += "\n\nTheir live runs are stopped."
+        consequence += "\n\nThis stops their live runs."
     directive = plan.steps[0][0]
     more = f"  … and {len(plan.steps) - 1:,} more" if len(plan.steps) > 1 else ""
     title = f"{plan.verb.capitalize()} {format_count(len(plan.steps), 'marked task')}?"

@@ -33,7 +33,7 @@ def _can_read(context: ActionContext) -> str:
 def _offline(context: ActionContext) -> str:
     key = BY_ID["start-engine"].key
     if context.engine_lives:
-        return f"the engine is not responding – press {key} to wake it"
+        return f"the engine is not responding – press {key} to start its services"
     return _start_problem(context) or f"the engine is offline – press {key} to start it"
 
 

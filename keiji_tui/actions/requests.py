@@ -136,19 +136,15 @@ def confirmation(directive: Directive, name: str) -> Confirmation:
     """Return the confirmation required before ``directive`` is sent to the task or service ``name``."""
     command = command_line(directive)
     if isinstance(directive, Delete):
-        consequence = (
-            "Its live run is stopped, and its record, history, logs and builds are removed. Its sources are kept."
-        )
+        consequence = "This stops its live runs and removes its record, history, logs and builds. Its sources are kept."
         return Confirmation(f"Delete {name}?", consequence, command, "Delete", required_text=name)
     if isinstance(directive, StopRun):
-        return Confirmation(
-            f"Stop {name}?", "Its live run is stopped, or its pending retry is cancelled.", command, "Stop"
-        )
+        return Confirmation(f"Stop {name}?", "This stops its live runs and cancels a pending retry.", command, "Stop")
     if isinstance(directive, Disable):
-        consequence = "Its live run is stopped, and it does not start again until you enable it."
+        consequence = "This stops its live run. The task does not run again until you enable it."
         return Confirmation(f"Disable {name}?", consequence, command, "Disable")
     if isinstance(directive, Restart):
-        consequence = "Its live run is stopped, and its schedule restarts from now."
+        consequence = "This stops its live runs and restarts its schedule from now."
         return Confirmation(f"Restart {name}?", consequence, command, "Restart")
     if isinstance(directive, ServiceDirective):
         verb = directive.verb.removesuffix("-service").capitalize()

@@ -643,7 +643,7 @@ class LogPane(Vertical):
         names = [Content.assemble((kind, "$text-muted"), (title, "bold")) for title in self._titles]
         buffer = self.reader.buffer
         is_empty = not buffer.size and buffer.end is not None
-        empty = "  nothing printed yet" if is_empty and self.slugs and not self._error else ""
+        empty = "  no output yet" if is_empty and self.slugs and not self._error else ""
         filters = list(self._filter_parts())
         lefts = [*(Content.assemble(name, *filters, (empty, "$text-disabled")) for name in names), names[-1]]
         self._title_line.set_variants(*((left, right) for right in self._status() for left in lefts))

@@ -19,8 +19,8 @@ from keiji_tui.widgets.adaptive_line import AdaptiveLine
 class PromptKind(Enum):
     """What is entered, as (label, placeholder)."""
 
-    FIND = ("find", "regular expression · case-sensitive if it has capitals · esc closes")
-    FILTER = ("only", "regular expression · ! in front inverts it · empty: every line")
+    FIND = ("find", "regular expression · case-sensitive if it contains capitals · esc closes")
+    FILTER = ("only", "regular expression · prefix ! to exclude lines · empty for all lines")
     SAVE = ("save to", "path of a new file")
 
 

@@ -69,7 +69,10 @@ class BuildOutputScreen(LoadingDialog):
             return Content("\n\n").join([self._heading(entry), Content.styled(status, "$text-muted")])
         key = (BY_ID["build"].key, "bold $key")
         nothing = Content.assemble(
-            ("The ledger contains no build of this task.\n\n", ""), key, " builds it; the output is kept here"
+            "The ledger contains no build of this task.\n\n",
+            "Press ",
+            key,
+            " to build it; the output then appears here.",
         )
         return Content("\n\n").join([self._heading(entry), nothing])
 

@@ -99,6 +99,8 @@ class DetailScreen(LoadingScreen):
         )
         is_wide = self.size.width >= WIDE
         self.set_class(is_wide, "-beside")
+        if self.focused is None:
+            self.set_focus(self.query_one("#detail", TextView))  # a hidden column loses the focus
         width = max(12, min(self.size.width // (2 if is_wide else 1) - 3, _WIDEST))
         # Values are frozen at the last update while the engine is offline.
         as_of = now if store.is_live else store.heard_at or now
@@ -194,8 +196,10 @@ class DetailScreen(LoadingScreen):
             return
         zone = self.store.zone
         made = f"{format_calendar(build.created_at, now, zone)}, {format_ago(build.created_at, now, zone)}"
-        took = format_duration(max(build.import_seconds, 0.001))
-        yield from _row("built", f"{made}; {format_count(build.files, 'file')}, imported in {took}", width)
+        imported = (
+            f", imported in {format_duration(max(build.import_seconds, 0.001))}" if task.kind in {"", "python"} else ""
+        )
+        yield from _row("built", f"{made}; {format_count(build.files, 'file')}{imported}", width)
 
     def _sources(self, task: TaskView, width: int) -> Iterator[Content]:
         if not task.source_changes:

@@ -148,11 +148,11 @@ class LedgerScreen(ListScreen[Entry], LoadingScreen):
             hint = Content("")
         else:
             action, purpose = ("run", "run one") if self.store.tasks else ("new-task", "create one")
-            keys = ((BY_ID["tasks"].key, "bold $key"), " for the tasks, then ", (BY_ID[action].key, "bold $key"))
+            keys = ((BY_ID["tasks"].key, "bold $key"), " to show the tasks, then ", (BY_ID[action].key, "bold $key"))
             hint = Content.assemble("Press ", *keys, f" to {purpose}.")
         return Content.assemble(
             ("There are no directives yet.\n\n", "bold"),
-            "What you do with a key, or anyone does on the command line, is listed here with its stage.\n\n",
+            "Every command, whether sent from here or from the command line, is listed here with its outcome.\n\n",
             hint,
         )
 
@@ -230,8 +230,8 @@ def _summary_line(entry: Entry) -> str:
 
 
 def _origin(entry: Entry) -> str:
-    """Return the user and the program that sent a directive: " by root (sudo from alice, as claimed) with keiji"."""
+    """Return the user and the program that sent a directive: " by root (sudo from alice, as claimed) via keiji"."""
     user = f" by {plain(entry.user)}" if entry.user else ""
     claim = f" (sudo from {plain(entry.sudo_user)}, as claimed)" if entry.sudo_user else ""
-    program = f" with {plain(entry.sender)}" if entry.sender else ""
+    program = f" via {plain(entry.sender)}" if entry.sender else ""
     return f"{user}{claim}{program}"

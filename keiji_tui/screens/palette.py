@@ -31,7 +31,7 @@ class Palette(CommandPalette):
         self,
         providers: ProviderSource | None = None,
         *,
-        placeholder: str = "an action, by its name or by what it does",
+        placeholder: str = "find an action by name or description",
     ) -> None:
         super().__init__(providers, placeholder=placeholder)
 

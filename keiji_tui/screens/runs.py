@@ -43,7 +43,7 @@ COLUMNS = (
     Column("ended", "RESULT", 9, 18, 2),
     Column("took", "TOOK", 6, 8, 3, align_right=True),
     Column("factor", "×USUAL", 6, 6, 6, align_right=True),
-    Column("trigger", "BECAUSE", 8, 10, 7),
+    Column("trigger", "TRIGGER", 8, 10, 7),
     Column("cpu", "CPU", 6, 8, 8, align_right=True),
     Column("memory", "MEMORY", 7, 8, 9, align_right=True),
     Column("reason", "REASON", 16, 120, 4, preferred_width=40),
@@ -150,7 +150,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         self._rows = run_history.history_rows(runs, self._zone)
         self._median = durations.median_duration(runs)
         is_cut = len(runs) >= self._limit
-        self._note = ("the newest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
+        self._note = ("latest: " if is_cut else "") + run_history.summarise(self._rows.values()) if runs else ""
         self._widths_key = None
 
     def paint_body(self, now: datetime) -> None:
@@ -194,8 +194,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         if task.next_execution_time is not None and not is_kept_back:
             due = f"It is due {self._until(task)}.\n\n"
         reason = run.disabled_reason(self.action_context)
-        how = Content(plain(reason)) if reason else Content.assemble((run.key, "bold $key"), "  runs it now")
-        text = Content.assemble((f"{plain(task.name)} never ran.\n\n", "bold"), due, how)
+        how = (
+            Content(plain(reason)) if reason else Content.assemble("Press ", (run.key, "bold $key"), " to run it now.")
+        )
+        text = Content.assemble((f"{plain(task.name)} has not run yet.\n\n", "bold"), due, how)
         if self._shown_empty_page is None or not text.is_same(self._shown_empty_page):
             self._shown_empty_page = text
             self.query_one("#runs-empty", Static).update(text)
@@ -256,7 +258,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         """Return when a run started or will start, with the day if it is not that of the due time."""
         zone, now = self._zone, self.now
         if run.state is RunState.QUEUED:
-            ahead = "waits"
+            ahead = "waiting"
             if run.due_at is not None and run.due_at > now:
                 ahead = format_until(run.due_at, now, zone, with_zone=self._has_own_zone)
             return Content.styled(ahead, "$text-muted")

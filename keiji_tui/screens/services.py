@@ -120,10 +120,10 @@ class ServicesScreen(BaseScreen):
     def _engine(self, now: datetime) -> str:
         engine = self.store.engine
         if engine is None:
-            return "no engine connected yet"
+            return "not connected to an engine yet"
         about = f"engine {plain(engine.version)} · pid {engine.pid}"
         if self._is_gone:
-            return f"{about} · gone"
+            return f"{about} · offline"
         return f"{about} · up {format_elapsed((now - engine.started_at).total_seconds())}"
 
     @property
@@ -144,7 +144,7 @@ class ServicesScreen(BaseScreen):
             return {
                 "mark": Content.styled("?", "$text-muted"),
                 "name": Content.styled(plain(name), "bold"),
-                "status": Content.styled("gone" if view else "unknown", "$text-muted"),
+                "status": Content.styled("offline" if view else "unknown", "$text-muted"),
             }
         verb = self.store.pending_of(view)
         zone = self.store.zone

@@ -174,7 +174,7 @@ class TasksScreen(BaseScreen):
 
     def _offer_keys(self, offer: TaskView) -> list[Content]:
         if offer.slug != self.table.selected:
-            return [_keys(("offered", "go to it"))]
+            return [_keys(("offered", "go to the task"))]
         if self.store.pending_of(offer) == "build":
             return [Content.styled("building …", "$text-warning")]
         if offer.source_error:  # such as a syntax error, or a folder that does not exist: a build would fail

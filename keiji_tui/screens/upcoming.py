@@ -213,8 +213,8 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
             return ""
         instants = sum(not row.is_frequent for row in self._rows.values())
         often = len(self._rows) - instants
-        parts = [format_count(instants, "instant")] if instants else []
-        parts += [f"{format_count(often, 'task')} due often"] if often else []
+        parts = [format_count(instants, "due time")] if instants else []
+        parts += [f"{format_count(often, 'frequent task')}"] if often else []
         if parts and found.until < self._loaded_at + timedelta(hours=HOURS, minutes=-1):
             parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)
@@ -240,8 +240,8 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
             return Content.styled(self.loader.status, "$text-muted")
         return Content.assemble(
             ("Nothing is due within the next 24 hours.\n\n", "bold"),
-            (BY_ID["tasks"].key, "bold $key"), "  goes to the tasks; ",
-            (BY_ID["why"].key, "bold $key"), " there says when one is due next",
+            "Press ", (BY_ID["tasks"].key, "bold $key"), " to show the tasks, then ",
+            (BY_ID["why"].key, "bold $key"), " to see when one is due next.",
         )  # fmt: skip
 
 
@@ -259,7 +259,7 @@ def _hours(counts: Counter[int], first: datetime, width: int) -> Content:
         step = 1 if cell == 3 else 3
         if hour.hour % step == 0 and len(hours) == number * cell:
             hours += f"{hour:%H}"
-    peak = f" up to {most} in an hour" if width > (HOURS + 1) * cell + 24 else ""
+    peak = f" at most {most} per hour" if width > (HOURS + 1) * cell + 24 else ""
     return Content.assemble(" ", *bars, (peak, "$text-muted"), "\n ", (hours[: width - 2], "$text-muted"))
 
 

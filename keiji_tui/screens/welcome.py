@@ -26,10 +26,10 @@ def welcome(store: Store, *, readonly: bool) -> Content | None:
 def nothing_shown(store: Store) -> Content:
     """Return the text for a table whose tasks are all hidden by the filter."""
     listing = store.index
-    kind = f"{listing.status.label} " if listing.status is not StatusFilter.ALL else ""
-    text = f" with “{plain(listing.text, 40)}”" if listing.text else ""
+    kind = listing.status.label if listing.status is not StatusFilter.ALL else ""
+    text = f"“{plain(listing.text, 40)}”" if listing.text else ""
     return Content.assemble(
-        (f"   no task is {kind.strip()}{text}" if kind else f"   no task{text}", "$text-muted"),
+        (f"   no task matches the filter: {', '.join(filter(None, (kind, text)))}", "$text-muted"),
         (" – ", "$text-muted"), (BY_ID["back"].key, "bold $key"), (" shows all", "$text-muted"),
     )  # fmt: skip
 

@@ -110,7 +110,7 @@ def _until(run: Run) -> datetime:
 
 
 def summarise(rows: Iterable[HistoryRow]) -> str:
-    """Return how many runs and how many occurrences without a run there are: "2 runs, 160 not run"."""
+    """Return how many runs and how many occurrences without a run there are: "2 runs, 160 did not run"."""
     with_run, without = 0, 0
     for row in rows:
         if was_run(row.run):
@@ -118,7 +118,7 @@ def summarise(rows: Iterable[HistoryRow]) -> str:
         else:
             without += row.run.count
     runs = format_count(with_run, "run")
-    return f"{runs}, {without:,} not run" if without else runs
+    return f"{runs}, {without:,} did not run" if without else runs
 
 
 def history_filter() -> ListFilter[HistoryRow]:

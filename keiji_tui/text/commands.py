@@ -10,15 +10,20 @@ import msgspec
 
 from keiji_engine.bus.protocol import (
     AnyRequest,
+    BackfillTask,
     BuildTask,
     Create,
     Directive,
     PauseSystem,
     PauseTask,
+    RenameTask,
+    RerunTask,
+    ResumeBackfill,
     ResumeSystem,
     RunTask,
     ServiceDirective,
     Shutdown,
+    StopBackfill,
 )
 
 SENDER = "keiji-tui"
@@ -31,6 +36,7 @@ _BY_VERB: dict[str, type[Directive]] = {
 _COMPOSED: dict[type[Directive], dict[str, type]] = {
     Create: {"command": tuple, "tags": tuple},
     RunTask: {"params": dict, "env": dict},
+    BackfillTask: {"params": dict},
 }
 
 
@@ -59,6 +65,13 @@ def command_line(directive: Directive) -> str:
         words += ["--", *map(shlex.quote, directive.command)] if directive.command else []
     if isinstance(directive, RunTask):
         words += _run_options(directive)
+    if isinstance(directive, RerunTask):
+        words.append(directive.run)
+    if isinstance(directive, RenameTask):
+        words.append(shlex.quote(directive.new_name))
+    if isinstance(directive, BackfillTask | StopBackfill | ResumeBackfill):
+        words[2] = "backfill"
+        words += _backfill_options(directive)
     return " ".join(words + _reason(directive))
 
 
@@ -66,8 +79,22 @@ def _run_options(directive: RunTask) -> list[str]:
     words = [f"--env={name}={shlex.quote(value)}" for name, value in directive.env.items()]
     words += [f"--timeout={directive.timeout:g}"] if directive.timeout is not None else []
     words += [f"--due={directive.due.isoformat()}"] if directive.due is not None else []
-    params = [shlex.quote(f"{name}={value}") for name, value in directive.params.items()]
-    return [*words, *(["--", *params] if params else [])]
+    return words + _parameters(directive.params)
+
+
+def _backfill_options(directive: BackfillTask | StopBackfill | ResumeBackfill) -> list[str]:
+    if isinstance(directive, StopBackfill):
+        return [f"--stop={directive.backfill}"]
+    if isinstance(directive, ResumeBackfill):
+        return [f"--resume={directive.backfill}"]
+    words = [f"--from={shlex.quote(directive.begin)}", f"--to={shlex.quote(directive.end)}"]
+    words += [f"--parallel={directive.parallel}"] if directive.parallel != 1 else []
+    words += ["--again"] if directive.again else []
+    return words + _parameters(directive.params)
+
+
+def _parameters(params: Mapping[str, str]) -> list[str]:
+    return ["--", *(shlex.quote(f"{name}={value}") for name, value in params.items())] if params else []
 
 
 def recorded_command(verb: str, target: str, options: Mapping[str, str | bool]) -> str:

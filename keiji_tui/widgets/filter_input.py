@@ -83,7 +83,7 @@ class FilterBar(Horizontal):
 
         While the terminal itself has lost the focus, no widget has it, and the line stays.
         """
-        if self.screen.focused is not None and not self._input.has_focus:
+        if self.screen.focused not in (None, self._input):
             self.close()
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -158,9 +158,9 @@ def connection_banner(store: Store, now: datetime, *, readonly: bool) -> list[Si
     last_update, ago = (f" – last update {silence} ago", f" · {silence}") if silence else ("", "")
     key = BY_ID["start-engine"].key
     if store.link is LinkState.OFFLINE and store.engine_is_running:
-        wake = "" if readonly else f"{key} wakes it"
+        start = "" if readonly else f"{key} starts it"
         reason = f": {plain(store.link_reason)}"
-        return _variants("✗ not connected", (f"{reason}{last_update}", last_update, ago), wake)
+        return _variants("✗ not connected", (f"{reason}{last_update}", last_update, ago), start)
     if store.link is LinkState.OFFLINE:
         error = f": {plain(store.workspace_error.message)}" if store.workspace_error else ""
         start = "" if readonly or error else f"{key} starts it"

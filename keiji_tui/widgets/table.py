@@ -175,9 +175,11 @@ class Table(ScrollView, can_focus=True):
         key = self._keys[index] if 0 <= index < len(self._keys) else None
         if key == self.selected:
             return
-        self.selected = key
+        before, self.selected = self.selected, key
         self._reveal()
-        self.refresh()
+        for changed in (before, key):
+            if changed is not None and changed in self._index_of:
+                self.refresh_line(self._index_of[changed] + _HEADER)
         self.post_message(self.Selected(self, key))
 
     def _reveal(self) -> None:

@@ -172,10 +172,10 @@ def _kept_back(task: TaskView) -> list[Content]:
 def _waiting(task: TaskView, store: Store, now: datetime) -> list[Content]:
     """Return texts that say what a queued run waits for, longest first."""
     reason = plain(format_wait(task.waiting))
-    texts = [f"waits: {reason}" if reason else TaskState.QUEUED.label]
+    texts = [f"waiting: {reason}" if reason else TaskState.QUEUED.label]
     if reason and task.waiting_until is not None and task.waiting_until > now:
         when = _until(task.waiting_until, task, store, now)
-        texts = [f"waits: {reason}, {when}", f"{reason} {when}", f"waits {when}", *texts]
+        texts = [f"waiting: {reason}, {when}", f"{reason} {when}", f"waiting {when}", *texts]
     return [Content.styled(text, COLOURS[TaskState.QUEUED]) for text in texts]
 
 

@@ -14,6 +14,7 @@ from installation import until
 from keiji import settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+STEPS = README.partition("## Twelve steps")[2].partition("\n## ")[0]
 
 
 def fields(block: str) -> dict[str, str]:
@@ -25,8 +26,8 @@ def fields(block: str) -> dict[str, str]:
 def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0915 - the steps build on each other
     keiji = new_keiji
     paths = keiji.paths
-    commands = iter(re.findall(r"^(keiji .*)$", README.partition("## Twelve steps")[2], re.MULTILINE))
-    function, schedule = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    commands = iter(re.findall(r"^(keiji .*)$", STEPS, re.MULTILINE))
+    function, schedule = re.findall(r"```python\n(.*?)```", STEPS, re.DOTALL)
 
     def type_next(expected: str, *more: str) -> str:
         """Run the next command of the README, which is the expected one."""

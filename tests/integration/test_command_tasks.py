@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import behaviours
 import pytest
 from behaviours import Policy, Retry, write_command
+from command_line import Result, run_command
 from installation import EVERY_MINUTE, Installation, until
 
 from keiji.errors import BuildFailed, UsageError
 from keiji.reasons import render
-from keiji.records import Run
+from keiji.records import Overrides, Run
 from keiji.states import RunState
+from keiji_engine.builds import read_task_file
 from keiji_engine.bus import protocol as p
 
 NAIROBI = ZoneInfo("Africa/Nairobi")
@@ -61,7 +64,7 @@ def test_a_command_is_executed_as_it_is_written(shared: Installation) -> None:
     folder = shared.paths.source("show")
     add_script(folder)
     command = ["./show", "{day}", "x{day}{n}", "{other}", "two words"]
-    more = {"stdin": "line\n", "ok_exit_codes": [0, 24], "env": {"GREETING": "hello"}, "tags": ["db"]}
+    more: dict[str, Any] = {"stdin": "line\n", "ok_exit_codes": [0, 24], "env": {"GREETING": "hello"}, "tags": ["db"]}
     write_command(folder, command=command, params={"day": "today", "n": 3}, **more)
     (folder / ".env").write_text("TOKEN=secret\n")
     shared.do(p.BuildTask(task="show"))
@@ -109,6 +112,14 @@ def test_parameters_of_a_function_are_converted_and_checked(shared: Installation
     run = run_and_wait(shared, p.RunTask(task="rep", params={"day": "2026-11-01", "n": "41"}))
     assert run.state is RunState.SUCCEEDED
     assert "datetime.date(2026, 11, 1) 41 {'day': '2026-11-01', 'n': '41'}" in shared.log("rep")
+    shared.build("must", "def function(n: int):\n    print('n is', n)\n", "manual")
+    with pytest.raises(UsageError, match="n must be given") as caught:
+        shared.do(p.RunTask(task="must"))
+    assert caught.value.hint == "must(n: int)"
+    run_and_wait(shared, p.RunTask(task="must", params={"n": "5"}))
+    assert "n is 5" in shared.log("must")
+    with pytest.raises(BuildFailed, match=r"function\(\) is called without arguments but requires n"):
+        shared.build("must", "def function(n: int):\n    pass\n")
     for params, problem in (({"dya": "1"}, "unknown parameter 'dya'"), ({"n": "x"}, "n=x: expected a whole number")):
         with pytest.raises(UsageError, match=problem) as caught:
             shared.do(p.RunTask(task="rep", params=params))
@@ -118,20 +129,28 @@ def test_parameters_of_a_function_are_converted_and_checked(shared: Installation
 
 def test_overrides_apply_to_one_run_and_its_retries(shared: Installation) -> None:
     folder = shared.paths.source("once")
-    add_script(folder, f"{SHOWS_ITSELF}".replace("exec python3", "python3") + "exec sleep 60\n")
+    add_script(folder, SHOWS_ITSELF.replace("exec python3", "python3") + "exit 1\n")
     policy = Policy(retry=Retry(tries=2, delay=0.01), timeout=3600, tz="Europe/Berlin")
     write_command(folder, command=["./show"], policy=policy, env={"GREETING": "hello"})
     shared.do(p.BuildTask(task="once"))
     due = datetime(2026, 11, 1, 3, tzinfo=UTC)
-    shared.do(p.RunTask(task="once", env={"GREETING": "bye"}, timeout=0.5, due=due))
-    runs = shared.ended("once", 2, RunState.TIMED_OUT)
+    shared.do(p.RunTask(task="once", env={"GREETING": "bye"}, timeout=60, due=due))
+    runs = shared.ended("once", 2, RunState.FAILED)
     for attempt, run in enumerate(runs, 1):
         env = variables(shared, run)
         assert (env["GREETING"], env["KEIJI_DUE"]) == ("bye", "2026-11-01T04:00:00+01:00")
+        assert run.overrides == Overrides(env={"GREETING": "bye"}, timeout=60, due=due)
         assert (env["KEIJI_ATTEMPT"], env["KEIJI_TRIGGER"]) == (str(attempt), "retry" if attempt > 1 else "manual")
-    for invalid in ({"env": {"KEIJI_DUE": "x"}}, {"env": {"A B": "x"}}, {"timeout": 0.0}):
+    write_command(shared.paths.source("slow"), shell="exec sleep 60", policy=Policy(timeout=3600))
+    shared.do(p.BuildTask(task="slow"))
+    assert run_and_wait(shared, p.RunTask(task="slow", timeout=0.2)).state is RunState.TIMED_OUT
+    for invalid in (
+        p.RunTask(task="once", env={"KEIJI_DUE": "x"}),
+        p.RunTask(task="once", env={"A B": "x"}),
+        p.RunTask(task="once", timeout=0.0),
+    ):
         with pytest.raises(UsageError):
-            shared.do(p.RunTask(task="once", **invalid))  # type: ignore[arg-type]
+            shared.do(invalid)
 
 
 def test_a_run_on_schedule_knows_the_instant_that_its_row_has(shared_ahead: Installation) -> None:
@@ -158,6 +177,23 @@ def test_a_run_on_schedule_knows_the_instant_that_its_row_has(shared_ahead: Inst
     assert "KEIJI_DUE_FROM" not in variables(shared_ahead, runs[0])
 
 
+def test_reruns_and_backfills_know_the_instants_that_they_cover(shared: Installation) -> None:
+    folder = shared.paths.source("past")
+    add_script(folder)
+    write_command(folder, command=["./show", "{n}"], schedule="0 */12 * * *", params={"n": 1})
+    shared.do(p.BuildTask(task="past"))
+    due = datetime(2026, 11, 1, tzinfo=NAIROBI)
+    original = run_and_wait(shared, p.RunTask(task="past", params={"n": "7"}, due=due))
+    shared.do(p.RerunTask(task="past", run=original.run_id))
+    shared.ended("past", 2)
+    shared.do(p.BackfillTask(task="past", begin="2026-11-02", end="2026-11-02"))
+    _, repeated, *filled = shared.ended("past", 4)
+    assert shown(shared, repeated)["argv"] == ["7"]
+    assert [variables(shared, run)["KEIJI_TRIGGER"] for run in (repeated, *filled)] == ["rerun", "backfill", "backfill"]
+    dues = [variables(shared, run)["KEIJI_DUE"] for run in (repeated, *filled)]
+    assert dues == ["2026-11-01T00:00:00+03:00", "2026-11-02T00:00:00+03:00", "2026-11-02T12:00:00+03:00"]
+
+
 @pytest.mark.parametrize(
     ("keys", "error"),
     [
@@ -171,9 +207,9 @@ def test_a_run_on_schedule_knows_the_instant_that_its_row_has(shared_ahead: Inst
     ],
 )
 def test_a_command_that_cannot_run_fails_the_build(
-    installation: Installation, keys: dict[str, object], error: str
+    installation: Installation, keys: dict[str, Any], error: str
 ) -> None:
-    write_command(installation.paths.source("bad"), **keys)  # type: ignore[arg-type]
+    write_command(installation.paths.source("bad"), **keys)
     with pytest.raises(BuildFailed) as caught:
         installation.do(p.BuildTask(task="bad"))
     assert caught.value.message.startswith(error)
@@ -221,6 +257,8 @@ def test_a_program_that_is_missing_when_the_run_starts_is_its_reason(shared: Ins
     write_command(shared.paths.source("gone"), command=[str(tool)], cwd=str(tmp_path))
     shared.do(p.BuildTask(task="gone"))
     tool.unlink()
+    reasons = shared.ask(p.Explain(task="gone")).reasons
+    assert f"the command cannot be executed: {tool} does not exist" in map(render, reasons)
     shared.do(p.RunTask(task="gone"))
     [run] = shared.wait_for_runs("gone", 1, lambda run: run.finished_at)
     assert (run.state, render(run.reason)) == (RunState.FAILED, f"could not be started: {tool} does not exist")
@@ -255,3 +293,53 @@ def test_create_writes_a_command_task(installation: Installation) -> None:
         with pytest.raises(UsageError):
             installation.do(invalid)
     assert not installation.paths.source("c").exists()
+
+
+def test_the_command_line_creates_and_runs_tasks_with_the_words_as_they_are(shared: Installation) -> None:
+    def keiji(*arguments: str) -> Result:
+        return run_command(*arguments, environment={"KEIJI_ROOT": str(shared.paths.data)})
+
+    script = "printf '%s|' \"$@\" --name; exit 3"
+    words = ["/bin/sh", "-c", script, "sh", "--desc", "-x", "a b", "--", ""]
+    assert keiji("task", "--create", "--name=words", "--tag=db", "--", *words).code == 0
+    task_file = read_task_file(shared.paths.source("words"))
+    assert task_file is not None
+    assert (task_file.name, task_file.argv, task_file.tags) == ("words", tuple(words), ("db",))
+    assert keiji("task", "build", "words").code == 0
+    assert keiji("run", "words", "--timeout", "1m", "--env", "A=b=c", "--due", "2026-11-01 03:00").code == 0
+    [run] = shared.ended("words")
+    assert (run.state, run.exit_code) == (RunState.FAILED, 3)
+    assert 'msg="--desc|-x|a b|--||--name|"' in shared.log("words")
+    assert run.overrides == Overrides(env={"A": "b=c"}, timeout=60, due=datetime(2026, 11, 1, tzinfo=UTC))
+    details = keiji("task", "get", "words").stdout
+    assert "Command: /bin/sh -c " in details
+    assert "Tags: db" in details
+
+    shared.build("rep", "def function(day: str = 'today', n: int = 1):\n    pass\n")
+    known = "rep(day: str = 'today', n: int = 1)"
+    for arguments, error in (
+        (
+            ("--", "dya=1"),
+            f"rep: unknown parameter 'dya'; did you mean 'day'?\n{known}\n",
+        ),
+        (("--", "n=x"), f"rep: n=x: expected a whole number\n{known}\n"),
+        (
+            ("--", "n"),
+            "'n' is not a parameter\nexpected NAME=VALUE, for example keiji task run rep -- ",
+        ),
+        (("n=1",), "Got unexpected extra argument (n=1)\nput NAME=VALUE… after --\n"),
+        (("--", "n=1", "n=2"), "n is given twice\n"),
+        (("--timeout", "soon"), "--timeout soon: expected a duration, such as"),
+        (("--due", "soon"), "--due"),
+        (("--env", "A"), "'A' is not an environment variable\n"),
+    ):
+        refused = keiji("task", "run", "rep", *arguments)
+        assert refused.code == 2
+        assert refused.stderr.startswith(error)
+    assert keiji("task", "run", "rep", "--", "n=2", "day=2026-11-02").code == 0
+    shared.ended("rep")
+    assert "n=2 day=2026-11-02" in keiji("task", "runs", "rep", "--wide").stdout
+    assert "Last run with: n=2 day=2026-11-02" in keiji("task", "get", "rep").stdout
+    for arguments in (("b",), ("--name=b",)):
+        nothing = keiji("task", "create", *arguments, "--")
+        assert (nothing.code, nothing.stderr.splitlines()[0]) == (2, "there is no command after --")

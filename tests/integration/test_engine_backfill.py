@@ -26,6 +26,13 @@ def function():
 """
 
 
+PRINTS_CONTEXT = """
+import os
+def function(region: str = "us"):
+    print(region, os.environ["KEIJI_DUE"], os.environ["KEIJI_TRIGGER"])
+"""
+
+
 def days_ago(days: int) -> str:
     return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
 
@@ -142,9 +149,25 @@ def test_a_backfill_waits_while_the_task_is_paused_and_says_so(shared: Installat
     waiting = backfill_of(shared, "report").waiting
     assert waiting is not None
     assert waiting.code == Code.PAUSED
+    explained = command(shared, "explain", "report").stdout
+    assert "is running: 0 of 1 instants are done; paused" in explained
     assert shared.runs("report") == []
     shared.do(p.ResumeTask(task="report"))
     until(lambda: backfill_of(shared, "report").state is BackfillState.DONE)
+
+
+def test_the_runs_of_a_backfill_know_their_instant_and_the_parameters(shared: Installation) -> None:
+    shared.build("report", PRINTS_CONTEXT, DAILY)
+    range_ = ("report", "--from", days_ago(2), "--to", days_ago(2))
+    unknown = command(shared, "backfill", *range_, "--", "nothing=1")
+    assert (unknown.code, "nothing" in unknown.stderr) == (2, True)
+    assert command(shared, "backfill", *range_, "--wait", "--", "region=eu").code == 0
+    [run] = shared.runs("report")
+    assert run.params == {"region": "eu"}
+    assert f"eu {days_ago(2)}T06:00:00+03:00 backfill" in shared.log("report")
+    assert command(shared, "rerun", "report", run.run_id).code == 0
+    shared.ended("report", 2)
+    assert f"eu {days_ago(2)}T06:00:00+03:00 rerun" in shared.log("report")
 
 
 def test_without_an_engine_a_backfill_is_recorded_and_invalid_ones_are_refused(installation: Installation) -> None:

@@ -82,6 +82,9 @@ def test_a_change_of_files_runs_a_task_and_changes_during_a_run_lead_to_one_more
     (tmp_path / "d.csv").touch()
     newest = shared.ended("ping", count + 1)[-1]
     assert render(newest.reason).endswith(f"{tmp_path}/d.csv")
+    shared.do(p.RenameTask(task="ping", new_name="pong"))
+    (tmp_path / "e.csv").touch()
+    assert render(shared.ended("pong", count + 2)[-1].reason) == f"changed: {tmp_path}/e.csv"
 
 
 def test_an_instant_of_several_schedules_is_one_occurrence(shared_ahead: Installation) -> None:

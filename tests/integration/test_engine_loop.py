@@ -53,6 +53,11 @@ def _change_and_run_tasks(installation: Installation) -> None:
     installation.build("fails", FAILS, policy="Policy(retry=Retry(tries=2, delay=0.1))")
     installation.build("long", REPORTS_PROGRESS)
     installation.do(p.Create(name="created"))
+    folder = installation.paths.workspace / "in"
+    folder.mkdir()
+    installation.build("waits", schedule=f'[at_start, on_change("{folder}")]')
+    (folder / "file").touch()
+    installation.ended("waits")
     for task in ("fails", "long"):
         installation.do(p.RunTask(task=task))
     installation.ended("fails", 2)

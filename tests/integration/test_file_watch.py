@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from keiji_engine.file_events import PendingCheck
-from keiji_engine.file_patterns import MAX_FILES, Files, Folder, TooManyFiles, folder_of, scan
+from keiji_engine.file_patterns import Files, Folder, TooManyFiles, folder_of, scan
 from keiji_engine.file_watch import FileWatch
 
 
@@ -111,6 +111,18 @@ async def test_folders_below_are_watched_for_a_pattern_with_wildcards_in_its_pat
         await reports.until_found(folder / "direct", slug="pong")
 
 
+async def test_a_task_that_is_added_to_a_watched_folder_misses_nothing(folder: Path) -> None:
+    reports = Reports()
+    reports.watch.set_patterns("ping", (str(folder),))
+    async with watching(reports):
+        (folder / "a.csv").touch()
+        await reports.until_found(folder / "a.csv")
+        reports.watch.set_patterns("pong", (str(folder),))
+        await reports.until_found(folder / "a.csv", slug="pong")
+        (folder / "b.csv").touch()
+        await reports.until_found(folder / "a.csv", folder / "b.csv", slug="pong")
+
+
 async def test_a_task_without_patterns_is_not_reported_and_one_that_is_refused_is_reported_again(folder: Path) -> None:
     reports = Reports(answers=False)
     reports.watch.set_patterns("ping", (f"{escaped(folder)}/*",))
@@ -137,11 +149,13 @@ def test_a_series_of_events_is_checked_after_its_end_but_no_later_than_the_bound
 
 
 def test_more_files_than_can_be_compared_are_refused(tmp_path: Path) -> None:
-    for number in range(MAX_FILES + 1):
+    for number in range(6):
         (tmp_path / str(number)).touch()
     with pytest.raises(TooManyFiles):
-        scan([f"{tmp_path}/*"])
-    assert len(scan([f"{tmp_path}/1*"])) < MAX_FILES
+        scan([f"{tmp_path}/*"], limit=5)
+    with pytest.raises(TooManyFiles):
+        scan([f"{tmp_path}/[012]", f"{tmp_path}/[345]"], limit=5)
+    assert len(scan([f"{tmp_path}/*"], limit=6)) == 6
 
 
 def test_only_files_match(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ async def running(app: ControlCenter, size: Size = (120, 30)) -> AsyncIterator[P
 
 def _is_laid_out(screen: TasksScreen) -> bool:
     rows = screen.table.size.height - 1
-    is_beside_log = bool(screen._list_width)
-    return rows == screen.table._visible_rows and (is_beside_log or rows == screen._table_height - 1)
+    is_as_high_as_its_rows = screen._table_height > 0
+    return rows == screen.table._visible_rows and (not is_as_high_as_its_rows or rows == screen._table_height - 1)
 
 
 async def press(pilot: Pilot[None], *keys: str) -> None:

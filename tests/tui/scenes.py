@@ -76,7 +76,7 @@ def task(name: str, **changes: Any) -> TaskView:
         "schedule": "units:seconds,interval:10",
         "schedule_description": "every 10 seconds",
         "type": "HMS",
-        "policy": "overlap skip, catch up latest",
+        "policy": "overlap: skip · catch-up: latest",
         "build": "b" * 64,
         "next_execution_time": after(seconds=4),
     }
@@ -110,7 +110,7 @@ def kept_back() -> tuple[TaskView, ...]:
         task("export", schedule_description="Mondays at 06:00", pause=Pause(since=before(hours=3), by="keiji"),
              recent=recent(3.4, 3.3, 3.4, ended=before(hours=30))),
         task("import_orders", schedule_description="at 02:30 on the last Sunday of the month", zone="Europe/Berlin",
-             policy="overlap skip, catch up latest, jitter 5s, held after 3 failures, by the clocks of Europe/Berlin",
+             policy="overlap: skip · catch-up: latest · jitter: 5s · hold after 3 failures · in Europe/Berlin",
              next_execution_time=datetime(2026, 11, 29, 1, 30, tzinfo=UTC), is_error=True, error=exit_code(2),
              failures=3, held_since=before(minutes=21), recent=recent(8, 9, "x", "x", "x", ended=before(minutes=21))),
         task("invoices", schedule_description="every 20 seconds", is_queued=True, waiting_until=before(seconds=3),
@@ -123,7 +123,7 @@ def kept_back() -> tuple[TaskView, ...]:
              recent=recent(3.4, "x", ended=before(hours=3))),
         task("thumbnails", schedule_description="every minute", is_running=True, running=2,
              running_since=before(seconds=131),
-             policy="overlap allow 3 at once, catch up latest", overlap="allow",
+             policy="overlap: allow (up to 3 at once) · catch-up: latest", overlap="allow",
              recent=recent(61, 62, 61, ended=before(minutes=2))),
     )  # fmt: skip
 

@@ -263,7 +263,7 @@ def failing() -> TaskView:
         schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
-        policy="overlap skip, catch up latest, held after 3 failures",
+        policy="overlap: skip · catch-up: latest · hold after 3 failures",
         description="brings orders in from the shop",
         source_changes=("function.py",),
         build="3f9a2c1e00000000",

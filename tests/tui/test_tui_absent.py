@@ -154,7 +154,7 @@ async def test_the_banner_always_counts_for_how_long_nothing_was_heard(
         await until(pilot, sees(app, words, "12s"))
         clock.now = NOW + timedelta(minutes=9, seconds=31)
         await until(pilot, sees(app, words, "9m 31s"))
-        key = "" if change is STALE else "s wakes it" if change is STOPPED else "s starts it"
+        key = "" if change is STALE else "s starts it"
         assert key in text_of(app)
 
 
@@ -162,7 +162,7 @@ async def test_at_eighty_columns_it_is_said_in_words() -> None:
     app, link = live()
     async with running(app, (100, 24)) as pilot:
         link.tell(STOPPED)
-        await until(pilot, sees(app, "does not answer – last update 0s ago – s wakes it"))
+        await until(pilot, sees(app, "does not answer – last update 0s ago – s starts it"))
 
 
 # ── no tasks ─────────────────────────────────────────────────────────────────────────────────────────────────────────

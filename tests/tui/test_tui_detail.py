@@ -31,7 +31,7 @@ def whole() -> task:  # type: ignore[valid-type]
         schedule_description="at 02:30 on the last Sunday of the month",
         schedule="cron:30 2 * * L7",
         zone="Europe/Berlin",
-        policy="overlap skip, catch up latest, held after 3 failures",
+        policy="overlap: skip · catch-up: latest · hold after 3 failures",
         description="brings [b]orders[/b] in",
         source_changes=("function.py", "schedule.py"),
         source_error="function.py, line 3: invalid syntax",
@@ -57,7 +57,7 @@ async def test_a_page_has_all_that_is_known_of_a_task() -> None:
             "✗ failing", "held since", "$ keiji task resolve import_orders",
             "brings [b]orders[/b] in", "last Sunday of the month", "cron:30 2 * * L7",
             "Europe/Berlin (set by the task)",
-            "held after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
+            "hold after 3 failures", "Sun 29 Nov 2026 02:30 CET", "skipped: gap 02:30",
             "3f9a2c1e00000000", "Sat 11:31, 3d ago; 4 files, imported in 0.043s",
             "◆ 2 changed: function.py, schedule.py", "function.py, line 3: invalid syntax", "d shows the differences",
             "median      8.5s (successful runs)", "×2.9", "exit 2",
@@ -93,7 +93,7 @@ async def test_a_task_without_a_build_says_which_key_makes_one() -> None:
     async with running(app, (80, 40)) as pilot:
         await press(pilot, "enter")
         await until(pilot, sees(app, "◌ not built", "not built yet – press b to build it", "no runs yet"))
-        assert "runs it now" not in text_of(app)
+        assert "to run it now" not in text_of(app)
 
 
 async def test_the_page_scrolls_and_keeps_its_place_while_things_change() -> None:
@@ -124,7 +124,7 @@ async def test_the_page_stays_while_the_engine_is_away_and_says_what_is_known_he
         await press(pilot, "escape")
         await choose(pilot, app, "ping")
         await press(pilot, "enter")
-        await until(pilot, sees(app, "unavailable while the engine is not responding", "overlap skip"))
+        await until(pilot, sees(app, "unavailable while the engine is not responding", "overlap: skip"))
 
 
 # ── how far from the usual ───────────────────────────────────────────────────────────────────────────────────────────

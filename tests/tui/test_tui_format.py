@@ -13,16 +13,23 @@ from scenes import PAUSE, before, recent, services, task
 from keiji.reasons import Code, Reason, reason, text_reason
 from keiji.states import RunState
 from keiji_engine.bus.protocol import (
+    BackfillTask,
     BuildTask,
+    Create,
     Delete,
+    Directive,
     Disable,
     Done,
     PauseSystem,
     PauseTask,
+    RenameTask,
+    RerunTask,
     RestartService,
+    ResumeBackfill,
     ResumeSystem,
     ResumeTask,
     RunTask,
+    StopBackfill,
     StopService,
 )
 from keiji_engine.bus.views import LinkState
@@ -243,10 +250,35 @@ def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for
         (ResumeTask(task="ping"), "keiji task resume ping"),
         (PauseSystem(reason="it's [b]"), """keiji system pause --reason='it'"'"'s [b]'"""),
         (ResumeSystem(), "keiji system resume"),
+        (RunTask(task="ping", params={"day": "a b", "n": "1"}), "keiji task run ping -- 'day=a b' n=1"),
+        (
+            RunTask(task="ping", timeout=5, due=datetime(2026, 11, 1, tzinfo=UTC)),
+            "keiji task run ping --timeout=5 --due=2026-11-01T00:00:00+00:00",
+        ),
+        (
+            Create(name="b", schedule="0 3 * * *", cwd="/srv", tags=("a b", "c"), command=("./x", "--full", "")),
+            "keiji task create b --schedule='0 3 * * *' --cwd=/srv --tag='a b' --tag=c -- ./x --full ''",
+        ),
+        (Create(name="b", shell="a | b"), "keiji task create b --shell='a | b'"),
+        (RerunTask(task="ping", run="0661"), "keiji task rerun ping 0661"),
+        (RenameTask(task="ping", new_name="new name"), "keiji task rename ping 'new name'"),
+        (
+            BackfillTask(task="ping", begin="2026-11-01", end="2026-11-07", parallel=2, again=True, params={"n": "1"}),
+            "keiji task backfill ping --from=2026-11-01 --to=2026-11-07 --parallel=2 --again -- n=1",
+        ),
+        (StopBackfill(task="ping", backfill=3), "keiji task backfill ping --stop=3"),
+        (ResumeBackfill(task="ping", backfill=3), "keiji task backfill ping --resume=3"),
     ],
 )
-def test_each_directive_names_its_equal_on_the_command_line(directive: Disable, line: str) -> None:
+def test_each_directive_names_its_equal_on_the_command_line(directive: Directive, line: str) -> None:
     assert commands.command_line(directive) == line
+    assert commands.recorded_command(directive.verb, directive.target, directive.options) == line, "from the ledger"
+
+
+def test_the_ledger_has_no_values_of_environment_variables() -> None:
+    directive = RunTask(task="ping", env={"TOKEN": "secret"})
+    assert directive.options == {"env": "TOKEN"}
+    assert commands.recorded_command("run", "ping", directive.options) == "keiji task run ping --env=TOKEN='…'"
 
 
 def test_what_the_engine_says_beyond_what_was_done_is_told() -> None:

@@ -93,7 +93,7 @@ async def test_disabling_what_runs_asks_first_for_it_ends_the_run() -> None:
         burst(app, "e")
         await until(pilot, lambda: isinstance(app.screen, ConfirmScreen) and app.screen.focused is not None)
         await settle(pilot)
-        assert "Its live run is stopped" in text_of(app)
+        assert "This stops its live run" in text_of(app)
         burst(app, "n")
         await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
         assert not link.sent

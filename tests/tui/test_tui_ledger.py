@@ -40,7 +40,7 @@ async def test_the_ledger_has_who_asked_for_what_and_what_became_of_it() -> None
             pilot,
             sees(
                 app,
-                "by deploy (sudo from ada, as claimed) with keiji-tui, done after 0.01s",
+                "by deploy (sudo from ada, as claimed) via keiji-tui, done after 0.01s",
                 "$ keiji system restart --scheduler",
             ),
         )
@@ -104,7 +104,7 @@ async def test_an_empty_ledger_says_how_something_gets_into_it() -> None:
     app, link = live(task("ping"))
     async with running(app) as pilot:
         await press(pilot, "5")
-        await until(pilot, sees(app, "There are no directives yet.", "for the tasks, then"))
+        await until(pilot, sees(app, "There are no directives yet.", "to show the tasks, then"))
         link.happen(DirectiveChanged(directive="new", verb="run", target="ping", stage="done"))
         await until(pilot, sees(app, "run ping", "1 directive"))
         await until(pilot, lambda: app.focused is table(app))
@@ -202,7 +202,7 @@ async def test_a_build_from_before_is_taken_from_the_ledger() -> None:
         await until(pilot, lambda: isinstance(app.screen, TasksScreen))
         await choose(pilot, app, "backup")
         await press(pilot, "B")
-        await until(pilot, sees(app, "The ledger contains no build of this task.", "b builds it"))
+        await until(pilot, sees(app, "The ledger contains no build of this task.", "Press b to build it"))
         await press(pilot, "escape")
         link.die()
         await until(pilot, sees(app, "engine offline"))

@@ -82,7 +82,7 @@ async def test_f_shows_one_kind_after_the_other_and_escape_shows_all() -> None:
         await press(pilot, "f", "slash", "r", "enter")
         await until(pilot, sees(app, "1 of 7 running with “r”"))
         link.happen(TaskChanged(task=task("runs")))
-        await until(pilot, sees(app, "no task is running with “r” – esc shows all"))
+        await until(pilot, sees(app, "no task matches the filter: running, “r” – esc shows all"))
         await press(pilot, "escape")
         await until(pilot, lambda: len(app.store.visible_slugs()) == 7)
 

@@ -51,7 +51,7 @@ async def test_a_history_folds_what_did_not_run_and_shows_the_kind_that_is_asked
     link.history = (*skipped(250), failed(1), failed(2))
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "H")
-        await until(pilot, sees(app, "skipped × 250", "2 runs, 250 not run", "exit 3", "until 13:31:57: held"))
+        await until(pilot, sees(app, "skipped × 250", "2 runs, 250 did not run", "exit 3", "until 13:31:57: held"))
         await until(pilot, lambda: text_of(app).count("skipped") == 2, "in its row, and written out")
         await press(pilot, "j")
         await until(pilot, lambda: text_of(app).count("skipped") == 1, "the result of the run says it all")
@@ -61,7 +61,7 @@ async def test_a_history_folds_what_did_not_run_and_shows_the_kind_that_is_asked
             await until(pilot, sees(app, f"{kind} esc shows all"))
             assert len(table(app)._keys) == rows
         await press(pilot, "f")
-        await until(pilot, sees(app, "2 runs, 250 not run  / filter"))
+        await until(pilot, sees(app, "2 runs, 250 did not run  / filter"))
         assert table(app).selected == "failed-1", "again, after it was hidden"
         await press(pilot, "y")
         await until(pilot, lambda: app.clipboard == "failed-1")
@@ -96,11 +96,11 @@ async def test_where_little_is_wide_the_duration_goes_before_the_start_and_nothi
         await press(pilot, "escape")
         link.history = ()
         await press(pilot, "H")
-        await until(pilot, sees(app, "ping [/b] never ran.", "It is due in 4s.", "r  runs it now"))
+        await until(pilot, sees(app, "ping [/b] has not run yet.", "It is due in 4s.", "Press r to run it now."))
         await press(pilot, "f", "y", "slash", "x", "escape")
         assert isinstance(app.base_screen, RunsScreen)
         link.happen(TaskChanged(task=task("ping [/b]", slug="ping", build=None, next_execution_time=None)))
-        await until(pilot, sees(app, "never ran", "is not built yet"))
+        await until(pilot, sees(app, "has not run yet", "is not built yet"))
         link.history = history()
         link.happen(TaskChanged(task=task("ping [/b]", slug="ping", run_id="another")))
         await until(pilot, lambda: table(app).selected and app.focused is table(app))
@@ -159,7 +159,7 @@ async def test_an_empty_ledger_fits_a_workspace_without_tasks() -> None:
     async with running(app) as pilot:
         await until(pilot, lambda: not app.store.tasks)
         await press(pilot, "5")
-        await until(pilot, sees(app, "There are no directives yet.", "Press 1 for the tasks, then N to create one."))
+        await until(pilot, sees(app, "There are no directives yet.", "to show the tasks, then N to create one."))
         assert "f kind" not in text_of(app)
 
 
@@ -176,7 +176,7 @@ async def test_the_coming_day_shows_the_tasks_that_are_asked_for_with_all_the_wi
     )
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "14 instants  / filter"))
+        await until(pilot, sees(app, "14 due times  / filter"))
         await until(pilot, lambda: app.focused is table(app))
         selected = table(app).selected
         await press(pilot, "slash", *"nightly", "enter")

@@ -78,7 +78,7 @@ async def test_why_shows_reasons_remedies_instants_and_policy() -> None:
         await press(pilot, "w")
         await until(pilot, sees(app, "it is resolved; exit code 2", "$ keiji task resolve import_orders"))
         await until(pilot, sees(app, "Sun 29 Nov 2026 02:30 CET", "later (jitter)", "skipped: gap 02:30"))
-        await until(pilot, sees(app, "overlap skip, catch up latest, jitter 5s"))
+        await until(pilot, sees(app, "overlap: skip · catch-up: latest · jitter: 5s"))
         link.reasons = (reason(Code.SOURCES_CHANGED, files="something else [/b]"),)
         link.happen(TaskChanged(task=task("import_orders")))
         await until(pilot, sees(app, "something else [/b]", "$ keiji task build import_orders --restart"))

@@ -273,7 +273,7 @@ async def test_an_offer_can_be_dismissed_and_comes_back_with_another_edit() -> N
 async def test_an_offer_for_another_task_leads_there_and_b_builds_the_selected_one() -> None:
     app, link = live(task("a"), task("z", source_changes=("schedule.py",)))
     async with running(app) as pilot:
-        await until(pilot, sees(app, "sources of z differ", "u go to it"))
+        await until(pilot, sees(app, "sources of z differ", "u go to the task"))
         await press(pilot, "b")
         await until(pilot, lambda: link.sent)
         assert link.sent[0].target == "a"
@@ -484,8 +484,8 @@ async def test_the_history_of_a_task_is_one_key_away() -> None:
     async with running(app) as pilot:
         await press(pilot, "H")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen))
-        await until(pilot, sees(app, "5 runs, 38 not run", "SIGKILL", "retry 1", "still running since", "missed × 37"))
-        assert "every 10 seconds · overlap skip, catch up latest" in text_of(app)
+        await until(pilot, sees(app, "5 runs, 38 did not run", "SIGKILL", "retry 1", "still running", "missed × 37"))
+        assert "every 10 seconds · overlap: skip · catch-up: latest" in text_of(app)
         table(app).select(f"{16:032x}")
         await until(pilot, sees(app, "missed × 37 until 12:41:57: not caught up"))
         await press(pilot, "escape")
@@ -497,7 +497,7 @@ async def test_the_history_grows_while_it_is_looked_at() -> None:
     link.history = link.history[3:]
     async with running(app) as pilot:
         await press(pilot, "H")
-        await until(pilot, sees(app, "2 runs, 38 not run"))
+        await until(pilot, sees(app, "2 runs, 38 did not run"))
         link.history = history()
         link.happen(TaskChanged(task=task("ping_google", run_id="another", is_running=True)))
         await until(pilot, sees(app, "5 runs", "running"))

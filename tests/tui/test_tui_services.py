@@ -105,7 +105,7 @@ async def test_they_go_on_when_the_engine_is_gone_and_say_what_it_said_last(tmp_
         await press(pilot, "4")
         await until(pilot, sees(app, "bus online at"))
         link.die()
-        await until(pilot, sees(app, "engine offline", "gone"))
+        await until(pilot, sees(app, "engine offline", "· offline"))
         write(tmp_path, "bus", "written by the next one")
         await until(pilot, sees(app, "bus online at", "written by the next one", "following"))
 

@@ -1,4 +1,4 @@
-"""Small windows: one line below 40×12, and dialogs that keep their input and their buttons."""
+"""Small windows: one line below 40×12, dialogs that keep their input and their buttons. Wide ones: two panes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import pytest
 import staging
-from piloting import press, running, sees, text_of
-from scenes import live
+from piloting import log, press, running, sees, table, text_of
+from scenes import live, recent, task
 from staging import Stage
 from textual.geometry import Region
 from textual.widgets import Button, Input
 from waiting import until
 
 from keiji_tui.screens.dialogs import ConfirmScreen, ReasonScreen
+from keiji_tui.widgets.text_view import TextView
 
 
 async def test_a_window_that_is_too_small_says_how_large_it_has_to_be() -> None:
@@ -59,3 +60,26 @@ async def test_dialogs_always_show_their_input_and_their_buttons(scene: Callable
         assert [each for each in needed if not inside.contains_region(each.region)] == []
         lines = {each.region.y for each in needed}
         assert len(lines) == len(app.screen.query(Input)) + 1, "nothing covers anything else"
+
+
+async def test_wide_screens_have_two_panes_that_can_be_zoomed_and_narrower_ones_one_above_the_other() -> None:
+    app, _ = live(task("a", description="about it", recent=recent(1, 2, 3)), task("b"))
+    async with running(app, (160, 30)) as pilot:
+        await until(pilot, lambda: log(app).region.x >= table(app).region.right > 80, "the log is beside the list")
+        assert log(app).region.bottom == table(app).region.bottom
+        await press(pilot, "z")
+        await until(pilot, lambda: table(app).region.width == 160 and not log(app).region)
+        await press(pilot, "z", "tab", "z")
+        await until(pilot, lambda: log(app).region.width >= 158 and not table(app).region)
+        await press(pilot, "escape")
+        await until(pilot, lambda: table(app).region.right <= log(app).region.x)
+        await press(pilot, "enter")
+        right = app.screen.query_one("#detail-right", TextView)
+        await until(pilot, lambda: right.region.x == 80)
+        await press(pilot, "tab")
+        assert right.has_focus
+        await pilot.resize_terminal(159, 30)
+        left = app.screen.query_one("#detail", TextView)
+        await until(pilot, lambda: not right.region and left.region.width == 159 and left.has_focus)
+        await press(pilot, "escape")
+        await until(pilot, lambda: log(app).region.y > table(app).region.y and table(app).region.width == 159)

@@ -46,9 +46,7 @@ async def test_every_theme_shows_the_same_words_with_enough_contrast() -> None:
     async with running(app) as pilot:
         link.happen(ServiceChanged(service=services(watcher=ServiceStatus.FAILED)[-1]))
         app.notify("a message", title="its title", severity="error", timeout=600)
-        await until(
-            pilot, sees(app, "export", "held after 3 failures", "nothing printed yet", "a message", "watcher fa")
-        )
+        await until(pilot, sees(app, "export", "held after 3 failures", "no output yet", "a message", "watcher fa"))
         words = text_of(app)
         assert {"keiji", "keiji-light", "textual-light", "nord"} <= {*app.available_themes}
         for name in app.available_themes:

@@ -29,7 +29,7 @@ async def test_every_instant_of_all_tasks_stands_in_order_and_often_ones_have_on
     app, _ = coming()
     async with running(app, (100, 30)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants, 2 tasks due often", "Wed 10:45"))
+        await until(pilot, sees(app, "13 due times, 2 frequent tasks", "Wed 10:45"))
         lines = [line for line in text_of(app).splitlines() if line.startswith((" ●", " ○"))]
         assert len(lines) == 15
         assert ["every 10s" in lines[0], "every minute" in lines[1]] == [True, True]
@@ -44,7 +44,7 @@ async def test_what_is_due_in_the_same_minute_is_drawn_together_and_hours_have_b
     app, _ = coming()
     async with running(app, (120, 30)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "┌  backup", "│  invoices", "└  weekly [prod]", "3 at once", "up to 4 in an hour"))
+        await until(pilot, sees(app, "┌  backup", "│  invoices", "└  weekly [prod]", "3 at once", "most 4 per hour"))
         bars, hours = text_of(app).splitlines()[3:5]
         assert hours[bars.index("█") :].startswith("22")
         assert hours.split()[:3] == ["13", "14", "15"]
@@ -54,7 +54,7 @@ async def test_enter_goes_to_the_task_and_its_keys_work_here() -> None:
     app, link = coming()
     async with running(app) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants", "backup"))
+        await until(pilot, sees(app, "13 due times", "backup"))
         await press(pilot, "j", "j", "r")
         await until(pilot, lambda: verbs(link) == [RunTask])
         assert link.sent[0].target == "mail"
@@ -84,7 +84,7 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
     app, link = coming()
     async with running(app) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants", "backup"))
+        await until(pilot, sees(app, "13 due times", "backup"))
         await press(pilot, *"jjjj")
         await until(
             pilot, lambda: app.base_screen.selected_task is not None and app.base_screen.selected_task.slug == "mail"
@@ -93,7 +93,7 @@ async def test_it_is_asked_anew_as_tasks_change_and_the_selection_stays() -> Non
         new = DueInstant(task="report", at=NOW + timedelta(minutes=2), starts_at=NOW + timedelta(minutes=2))
         link.day = msgspec.structs.replace(day(), instants=(new, *day().instants))
         link.happen(TaskChanged(task=task("report", schedule="units:minutes,interval:2")))
-        await until(pilot, sees(app, "14 instants", "in 2m"))
+        await until(pilot, sees(app, "14 due times", "in 2m"))
         assert table(app).selected == selected
         link.happen(TaskRemoved(slug="mail"))
         await until(pilot, lambda: "mail" not in text_of(app))
@@ -103,7 +103,7 @@ async def test_a_pause_is_said_on_every_row() -> None:
     app, link = coming()
     async with running(app) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants"))
+        await until(pilot, sees(app, "13 due times"))
         link.happen(EngineChanged(engine=engine(pause=PAUSE)))
         await until(pilot, lambda: text_of(app).count("paused") >= 15)
 
@@ -116,7 +116,7 @@ async def test_where_it_is_cut_it_says_up_to_when_it_is_complete() -> None:
     link.day = Timeline(id="a", until=NOW + timedelta(hours=2), instants=many, frequent_tasks=())
     async with running(app, (100, 24)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "2,000 instants, complete until today 15:31"))
+        await until(pilot, sees(app, "2,000 due times, complete until today 15:31"))
 
 
 async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_it_is_over() -> None:
@@ -125,7 +125,7 @@ async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_i
     link.day = day()
     async with running(app, (100, 30)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants", "up to 4 in an hour"))
+        await until(pilot, sees(app, "13 due times", "at most 4 per hour"))
         rows, first = app.base_screen.rows, day().instants[0]
         app.base_screen.paint(NOW)
         assert app.base_screen.rows is rows
@@ -133,14 +133,14 @@ async def test_an_unchanged_list_is_not_rebuilt_and_an_instant_disappears_when_i
         moments[0] = first.at
         app.base_screen.paint(first.at)
         assert len(app.base_screen.rows) == len(rows) - 1
-        await until(pilot, sees(app, "12 instants"))
+        await until(pilot, sees(app, "12 due times"))
 
 
 async def test_nothing_due_says_so_with_the_way_on() -> None:
     app, _ = live(task("ping"))
     async with running(app, (80, 24)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "Nothing is due within the next 24 hours.", "1  goes to the tasks"))
+        await until(pilot, sees(app, "Nothing is due within the next 24 hours.", "Press 1 to show the tasks"))
         await press(pilot, "r")
         await until(pilot, lambda: said(app) == ["no task is selected"])
 

@@ -14,7 +14,8 @@ from planning import START, at, make_agenda, make_run, make_task, make_task_with
 
 from keiji.reasons import Code
 from keiji.records import Backfill, Pause, Run, Task
-from keiji.schedule import Interval, ScheduleContext, cron, every, on
+from keiji.schedule import Interval, ScheduleContext, cron, every, manual, on
+from keiji.schedule.several import combine
 from keiji.states import RunState, Trigger
 from keiji_engine.scheduler.backfill import (
     BackfillStep,
@@ -206,3 +207,13 @@ def test_an_interval_reaches_back_on_its_own_grid(seconds: int, begin: int, leng
     if begin > 0:  # the anchor itself is not due
         assert reached == schedule
     assert instants == [at(number) for number in expected]
+
+
+def test_several_intervals_reach_back_on_their_own_grids() -> None:
+    schedule = combine([every(4).seconds, every(6).seconds]).with_context(ScheduleContext(anchor=START))
+    instants = list(instants_between(reach_back(schedule, at(-10)), at(-10), at(10)))
+    assert instants == [at(seconds) for seconds in (-8, -6, -4, 0, 4, 6, 8)]
+
+
+def test_an_event_has_no_instants() -> None:
+    assert list(instants_between(reach_back(manual, at(-10)), at(-10), at(10))) == []

@@ -97,10 +97,22 @@ def test_main_runs_the_task_with_the_values_of_its_env(tmp_path: Path) -> None:
     (target / "function.py").write_text("import os\ndef function():\n    print(os.environ['TOKEN'])\n    return 3\n")
     with (target / ".env").open("a") as env:
         env.write("TOKEN=secret\n")
+    with (target / "task.toml").open("a") as task_file:
+        task_file.write("[env]\nTOKEN = 'overridden by .env'\n")
     edited = _run_main(target, "--run")
 
     assert (untouched.returncode, untouched.stdout, untouched.stderr) == (0, "hello from keiji\n", "")
     assert (edited.returncode, edited.stdout, edited.stderr) == (3, "secret\n", "")
+
+
+def test_main_runs_the_task_with_parameters(tmp_path: Path) -> None:
+    create_task_folder(tmp_path / "new", "new", "")
+    function = "def function(n: int = 1, name: str = ''):\n    print(repr(n), repr(name))\n"
+    (tmp_path / "new" / "function.py").write_text(function)
+
+    assert _run_main(tmp_path / "new", "--run", "n=41", "name=a=b 'c'").stdout == "41 \"a=b 'c'\"\n"
+    invalid = _run_main(tmp_path / "new", "--run", "n=x")
+    assert (invalid.returncode, invalid.stderr) == (2, "function(): n=x: expected a whole number\n")
 
 
 def test_main_shows_the_schedule_in_the_zone_of_the_workspace(tmp_path: Path) -> None:

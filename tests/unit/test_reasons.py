@@ -144,6 +144,7 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     ),
     (Code.SOURCES_MISSING, {"path": "/w/tasks/ping"}, "the sources are missing from /w/tasks/ping"),
     (Code.BUILD_MISSING, {"build": "1f"}, "the files of the active build 1f are missing"),
+    (Code.PROGRAM_MISSING, {"detail": "x does not exist"}, "the command cannot be executed: x does not exist"),
     (Code.INTERPRETER_MISSING, {"path": "/bin/py"}, "the interpreter of the active build is missing: /bin/py"),
     (Code.ENV_INVALID, {"detail": "line 1: no key"}, "the .env cannot be used: line 1: no key"),
     (
@@ -156,6 +157,12 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
     (Code.ON_EVENT, {"event": "at start"}, "runs on event: at start"),
     (Code.MANUAL, {}, "manual: runs only when you start it"),
     (Code.NEVER_DUE, {"schedule": "once at 2026-01-01 00:00"}, "never due again (once at 2026-01-01 00:00)"),
+    (
+        Code.BACKFILL,
+        {"backfill": 3, "done": 2, "total": 7},
+        "backfill 3 is running: 2 of 7 instants are done",
+    ),
+    (Code.DEFAULTS, {"names": "timeout, env.LANG"}, "from [defaults] in keiji.toml: timeout, env.LANG"),
 ]
 
 

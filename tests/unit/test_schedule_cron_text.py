@@ -37,6 +37,8 @@ DESCRIPTIONS = {
     "0 9-17 * * *": "every hour from 09:00 through 17:00 every day",
     "*/5 9 * * *": "every 5 minutes from 09:00 through 09:59 every day",
     "0,7 9-17 * * *": "at minutes 0 and 7 of every hour from 9 through 17 every day",
+    "5,35 */2 * * *": "at minutes 5 and 35 of every second hour from 0 through 22 every day",
+    "*/20 1-23/3 * * *": "every 20 minutes of every third hour from 1 through 22 every day",
     "*/20 9,12,15 * * *": "every 20 minutes of hours 9, 12 and 15 every day",
     "*/20 9 * * *": "at 09:00, 09:20 and 09:40 every day",
     "*/10 30 2 * * *": "every 10 seconds of the minute 02:30 every day",
@@ -125,12 +127,13 @@ def is_due_time(text: str, moment: datetime) -> bool:
     if match := re.fullmatch(r"(.*?) from (\d\d:\d\d) through (\d\d:\d\d)", text):
         if not match[2] <= clock <= match[3]:
             return False
-        if hours := re.fullmatch(r"every (?:(\d+) hours|hour)", match[1]):
+        if step := re.fullmatch(r"every (?:(\d+) hours|hour)", match[1]):
             begin = datetime.strptime(match[2], "%H:%M")
-            return moment.minute == begin.minute and (moment.hour - begin.hour) % int(hours[1] or 1) == 0
+            return moment.minute == begin.minute and (moment.hour - begin.hour) % int(step[1] or 1) == 0
         return is_due_time(match[1], moment)
-    if match := re.fullmatch(r"(.*?) of every hour from (\d+) through (\d+)", text):
-        return int(match[2]) <= moment.hour <= int(match[3]) and is_due_time(match[1], moment)
+    if match := re.fullmatch(r"(.*?) of every (?:(\w+) )?hour from (\d+) through (\d+)", text):
+        hours = range(int(match[3]), int(match[4]) + 1, nth(match[2] or "first"))
+        return moment.hour in hours and is_due_time(match[1], moment)
     if match := re.fullmatch(r"(.*?) of hours? ([\d, and]+)", text):
         return str(moment.hour) in re.findall(r"\d+", match[2]) and is_due_time(match[1], moment)
     if text == "at the start of every hour":

@@ -327,6 +327,18 @@ def test_a_list_of_schedules_previews_every_note_of_each_of_them(case: tuple[Sev
             assert not each.note or (each.at, each.is_skipped, each.note) in notes
 
 
+@property_test(st.lists(intervals, min_size=1, max_size=3), moments, st.integers(1, 3))
+def test_moving_the_anchor_back_by_its_period_changes_no_later_instant(
+    parts: list[Interval], anchor: datetime, count: int
+) -> None:
+    schedule = combine(parts).with_context(ScheduleContext(anchor=anchor))
+    period = schedule.anchored_period
+    assume(period < timedelta(days=100_000))
+    moved = schedule.with_context(ScheduleContext(anchor=anchor - count * period))
+    assert first_instants(moved, anchor, 8) == first_instants(schedule, anchor, 8)
+    assert moved.next_after(anchor - count * period) is not None
+
+
 @pytest.mark.parametrize("event", [manual, at_start, on_change("/data/*.csv")])
 def test_an_event_is_never_due(event: Schedule) -> None:
     assert (event.next_after(BEGIN), list(event.preview(BEGIN)), event.has_instants) == (None, [], False)

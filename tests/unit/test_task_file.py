@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from keiji.errors import InvalidTaskFile
 from keiji.policy import Overlap, Policy, Retry
 from keiji.records import TaskKind
-from keiji_engine.builds.task_file import format_task_file, key_lines, parse_task_file
+from keiji_engine.builds.task_file import format_task_file, parse_task_file
+from keiji_engine.builds.toml_reader import key_lines
 
 COMPLETE = '''\
 name = "backup"
@@ -74,6 +75,7 @@ def test_a_shell_line_is_executed_by_the_shell_that_is_named() -> None:
         ("color = 'x'", "line 2: unknown key 'color'; expected one of name, description, tags, command, shell,"),
         ("schedule = 'every fortnight'", "line 2: schedule: unknown schedule 'every fortnight'"),
         ("schedule = 5", "line 2: schedule: expected text or a list of texts, not 5"),
+        ("schedule = ['@daily', 'evry day']", "line 2: schedule: schedule 2 of 2: "),
         ('schedule = ["hourly", "x y z"]', "line 2: schedule: schedule 2 of 2: unknown schedule 'x y z'"),
         ('schedule = ["hourly", "manual"]', "line 2: schedule: manual cannot be combined with other schedules"),
         ("cwd = 'srv'", "line 2: cwd = 'srv': expected an absolute path, or one that starts with ~/"),

@@ -38,7 +38,7 @@ def test_consecutive_occurrences_skipped_for_the_same_reason_share_a_row() -> No
     row = found["run-159"]
     assert (row.run.scheduled_for, row.run.scheduled_until) == (held[-1].scheduled_for, held[0].scheduled_for)
     assert row.ids[0] == "run-0"
-    assert run_history.summarise(found.values()) == "2 runs, 160 not run"
+    assert run_history.summarise(found.values()) == "2 runs, 160 did not run"
 
 
 def test_a_row_keeps_its_key_as_it_grows() -> None:
