@@ -93,7 +93,15 @@ def signature(name: str, parameters: Iterable[Parameter]) -> str:
 
 
 def find_problem(parameters: Sequence[Parameter], values: Mapping[str, str]) -> str:
-    """Return why ``values`` are not valid for a task with these parameters; "" if they are."""
+    """Return why a task with these parameters cannot run with ``values``; "" if it can."""
+    if invalid := find_invalid(parameters, values):
+        return invalid
+    missing = [parameter.name for parameter in parameters if parameter.default is None and parameter.name not in values]
+    return f"{' and '.join(missing)} must be given" if missing else ""
+
+
+def find_invalid(parameters: Sequence[Parameter], values: Mapping[str, str]) -> str:
+    """Return the first value that is unknown or invalid, and why; "" if there is none. Values may be missing."""
     known = {parameter.name: parameter for parameter in parameters}
     for name, text in values.items():
         if name not in known:
@@ -105,8 +113,7 @@ def find_problem(parameters: Sequence[Parameter], values: Mapping[str, str]) -> 
             known[name].check(text)
         except ValueError as error:
             return f"{name}={text}: {error}"
-    missing = [parameter.name for parameter in parameters if parameter.default is None and parameter.name not in values]
-    return f"{' and '.join(missing)} must be given" if missing else ""
+    return ""
 
 
 def parameters_of(function: Callable[..., object]) -> tuple[Parameter, ...]:

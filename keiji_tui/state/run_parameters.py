@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from keiji.parameters import Parameter, find_problem
+from keiji.parameters import Parameter, find_invalid
 from keiji_engine.bus.protocol import RunTask
 from keiji_engine.bus.views import TaskView
 from keiji_tui.text.commands import SENDER
@@ -34,7 +34,7 @@ def find_error(parameters: Sequence[Parameter], texts: Mapping[str, str]) -> tup
     """
     values = given_values(texts)
     for name, text in values.items():
-        if problem := find_problem(parameters, {name: text}):
+        if problem := find_invalid(parameters, {name: text}):
             return name, problem, False
     missing = next((each for each in parameters if each.default is None and each.name not in values), None)
     if missing is not None:
