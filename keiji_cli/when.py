@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
 from keiji.errors import InvalidSchedule, KeijiError, UsageError
 from keiji_cli.groups import Command
-
-if TYPE_CHECKING:
-    pass
 
 _EVENTS = {
     "Manual": "it runs only when you start it: keiji task run NAME",
