@@ -73,7 +73,8 @@ class Parameter:
     def describe(self) -> str:
         """Return the parameter as it appears in a signature: "day: date = 2026-11-01"."""
         annotation = f": {self.annotation}" if self.annotation else ""
-        return f"{self.name}{annotation}" + (f" = {self.default}" if self.default is not None else "")
+        default = '""' if self.default == "" else self.default
+        return f"{self.name}{annotation}" + (f" = {default}" if default is not None else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` reverses it."""

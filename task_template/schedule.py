@@ -8,7 +8,7 @@ def schedule() -> Schedule | list[Schedule]:
     """Return the schedule of the function."""
     return manual
 
-    # It runs only when you start it: keiji task run. Common schedules, in the zone TIME_ZONE of settings.conf:
+    # manual: only when you start it (keiji task run). Common schedules, in the zone TIME_ZONE of settings.conf:
     #
     # return every(10).seconds
     # return on.friday.at("10:00PM")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from datetime import UTC, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,11 +22,13 @@ from keiji.reasons import Code, Reason, render
 from keiji.records import Run
 from keiji.run_context import run_variables
 from keiji.schedule import EPOCH, to_schedule
+from keiji.schedule.base import DstFold, DstGap
 from keiji.schedule.parse import parse_schedule
 from keiji.settings import template
 from keiji.states import TRANSITIONS, RunState, Trigger
+from keiji_engine.builds.environment import INHERITED
+from keiji_engine.builds.task_file import DEFAULT_SHELL, parse_task_file
 from keiji_engine.builds.task_file import KEYS as TASK_FILE_KEYS
-from keiji_engine.builds.task_file import parse_task_file
 from keiji_engine.builds.workspace_file import parse_defaults
 from keiji_engine.bus import protocol as p
 from keiji_tui.actions.action import Risk, key_label
@@ -111,9 +114,44 @@ def test_tasks_page_has_a_valid_task_file_with_every_key() -> None:
     task_file = parse_task_file(example)
     assert task_file.argv[0] == "./backup.sh"
     assert task_file.policy is not None
-    text = (DOCS / "tasks.md").read_text()
-    for key in TASK_FILE_KEYS:
-        assert f"| `{key}` |" in text or f"| `[{key}]` |" in text or f"`{key}`, `" in text or f"`, `{key}`" in text, key
+    rows = {name: cells for names, *cells in table("tasks.md", "key") for name in re.findall(r"`\[?(\w+)\]?`", names)}
+    assert set(rows) == set(TASK_FILE_KEYS)
+    defaults = parse_task_file("")
+    for key, (_, _, default) in rows.items():
+        if default.startswith("`") and key != "shell_program":
+            assert list_or_text(ast.literal_eval(default.strip("`"))) == getattr(defaults, key), key
+    assert ast.literal_eval(rows["shell_program"][2].strip("`")) == DEFAULT_SHELL[0]
+
+
+def list_or_text(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def test_tasks_page_has_the_values_and_defaults_of_every_policy_key() -> None:
+    rows = {name: cells for names, *cells in table("tasks.md", "key in `[policy]`") for name in names.split("`")[1::2]}
+    assert list(rows) == [field.name for field in fields(Policy)]
+    policy = Policy()
+    for key, (values, default) in rows.items():
+        actual = getattr(policy, key)
+        assert default.startswith("`") == (actual is not None and key != "retry"), key
+        if default.startswith("`"):
+            assert ast.literal_eval(default.strip("`")) == actual, key
+        allowed = re.findall(r'"(\w+)"', values) if values.startswith('`"') else []
+        for value in allowed:
+            parse_task_file(f'[policy]\n{key} = "{value}"\n')
+        if isinstance(actual, StrEnum):
+            assert allowed == list(type(actual)), key
+    assert re.findall(r'"(\w+)"', rows["dst_gap"][0]) == list(DstGap)
+    assert re.findall(r'"(\w+)"', rows["dst_fold"][0]) == list(DstFold)
+    task_file = parse_task_file(f"[policy]\nretry = {rows['retry'][0].strip('`')}\n")
+    assert task_file.policy is not None
+    assert all(re.search(rf"\b{field.name} = ", rows["retry"][0]) for field in fields(task_file.policy.retry))
+
+
+def table(page: str, first: str) -> list[list[str]]:
+    """Return the rows of the table of a page whose first heading is ``first``."""
+    text = (DOCS / page).read_text().partition(f"\n| {first} |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines()[2:]]
 
 
 def test_tasks_page_names_every_variable_of_a_run_and_its_functions_work() -> None:
@@ -125,6 +163,11 @@ def test_tasks_page_names_every_variable_of_a_run_and_its_functions_work() -> No
     variables = run_variables(run, task="a", build=Path("/b"), params={"day": "x"}, zone=UTC)
     text = (DOCS / "tasks.md").read_text()
     assert set(re.findall(r"^\| `(KEIJI_\w+)` \|", text, re.MULTILINE)) == set(variables)
+    [(_, triggers)] = [row for row in table("tasks.md", "variable") if row[0] == "`KEIJI_TRIGGER`"]
+    assert set(re.findall(r"`(\w+)`", triggers)) == set(Trigger)
+    others = set(re.findall(r"`([A-Z_]+)`", text.partition("### The other variables")[2]))
+    assert others == {name for name in INHERITED if name.isupper()}
+    assert {name.upper() for name in INHERITED} == others
     names: dict[str, Any] = {}
     with_parameters, with_run = blocks("tasks.md", "python")
     exec(with_parameters, names)

@@ -193,6 +193,9 @@ def _execution_of(
     if not is_shell:
         argv = command.insert_parameters(argv, execution.parameters, command.all_values(execution.parameters, {}))
     program = argv[0]
+    if program.startswith("~/"):
+        hint = f"write the whole path: {environment.get('HOME', '').rstrip('/')}{program[1:]}"
+        raise BuildFailed(f"{task_file.at(key)}: ~ in {program} is not replaced, since no shell is involved", hint=hint)
     if "/" in program and not program.startswith(("/", "./")) and not execution.cwd:
         hint = f"for a program in the task's folder, write ./{program}; or set cwd"
         raise BuildFailed(

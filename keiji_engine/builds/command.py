@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from keiji.errors import KeijiError
+from keiji.formats import quote
 from keiji.parameters import Parameter
 from keiji.records import Build, Execution, TaskKind
 
 SOURCES = "src"  # the folder with the sources of a build
 _IN_BUILD = "./"
+_SHELL_CHARACTERS = re.compile(r"[\s|&;<>$`]")
 
 
 class ProgramNotFound(KeijiError):
@@ -52,7 +54,10 @@ def find_program(program: str, sources: Path, cwd: Path, environment: Mapping[st
             if folder and path.is_file() and os.access(path, os.X_OK):
                 return path
         searched = environment.get("PATH", os.defpath)
-        hint = f"for a program in the task's folder, write ./{program}"
+        if _SHELL_CHARACTERS.search(program):
+            hint = f"for a line that a shell executes, write shell = {quote(program)} instead of command"
+        else:
+            hint = f"for a program in the task's folder, write ./{program}"
         raise ProgramNotFound(f"there is no program {program!r} in PATH ({searched})", hint=hint)
     is_in_build = program.startswith(_IN_BUILD)
     path = sources / program[len(_IN_BUILD) :] if is_in_build else cwd / program
@@ -62,7 +67,7 @@ def find_program(program: str, sources: Path, cwd: Path, environment: Mapping[st
     if path.is_dir():
         raise ProgramNotFound(f"{shown} is a folder")
     if not os.access(path, os.X_OK):
-        hint = "make it executable (chmod +x), or name its interpreter first"
+        hint = "make it executable: chmod +x"
         raise ProgramNotFound(f"{shown} is not executable", hint=hint)
     return path
 

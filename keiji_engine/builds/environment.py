@@ -17,7 +17,7 @@ from keiji_engine.builds.snapshot import read_regular_file
 # The variables that programs need for paths, user, language and network. Python's variables are left out so that a task
 # behaves the same regardless of how the engine was started; keiji's, so that a task does not act on the engine by
 # accident.
-_INHERITED = frozenset(
+INHERITED = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"}
@@ -132,7 +132,7 @@ def child_environment(
     Raises:
         KeijiError: the ``.env`` cannot be read.
     """
-    passed_on = {key: value for key, value in inherited.items() if key in _INHERITED or key.startswith("LC_")}
+    passed_on = {key: value for key, value in inherited.items() if key in INHERITED or key.startswith("LC_")}
     own = dict(defaults or {})
     _check_size(own, f"{folder.name}/task.toml")
     values = read_env(folder)

@@ -63,6 +63,9 @@ async def create(context: Context, request: Create) -> Done:
     program = request.command[0] if request.command else ""
     if program.startswith("./") and not await asyncio.to_thread((source / program).exists):
         lines.append(f"put {program[2:]} into that folder before you build the task")
+    if script := next((word for word in request.command[1:] if word.startswith("./") and not request.cwd), ""):
+        lines.append(f"{script} is looked up in the working folder of the run, not in that folder")
+        lines.append(f"to run {script} from that folder, name it first: keiji task create {slug} --force -- {script}")
     if is_command and not schedule:
         lines.append("it runs only when you start it, unless you set a schedule in task.toml")
     return Done(id=request.id, lines=(*lines, "ok"))

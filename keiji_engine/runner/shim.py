@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -36,6 +37,7 @@ PARTIAL_LINE_DELAY = 0.5  # seconds before a line without a newline is logged
 RECORD_TIMEOUT = 60  # seconds for which recording the result is retried if the disk is full
 RUN_FILE_INTERVAL = 1.0  # seconds between two checks that the run file exists
 _TAIL_BYTES = 4096
+_END_OF_STACK_TRACE = re.compile(r"Node\.js v\d|\s+at \S|\s+\.\.\. \d+ more")
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # of output after the end; a surviving process may keep printing
 _HELPER_TIMEOUT = 0.1  # seconds after the main process for processes that end with it, such as those of multiprocessing
 _TREE_CHECK_INTERVAL = 0.1  # seconds; the end of a process that is no child of the shim sends no signal
@@ -171,7 +173,7 @@ class _Shim:
         for pipe in pipes:
             self._read_remaining(pipe)
         self._log_left_behind(left_behind)
-        return self._finish(code, self._exit_reason(code, _read_report(report_fd), _last_line(pipes[1].tail)))
+        return self._finish(code, self._exit_reason(code, _read_report(report_fd), last_line(pipes[1].tail)))
 
     def abort(self, error: Exception) -> RunResult:
         """Kill the run after an internal error, and return its result."""
@@ -386,11 +388,15 @@ def _read_report(descriptor: int | None) -> bytes:
         return b""
 
 
-def _last_line(output: bytes) -> str:
+def last_line(output: bytes) -> str:
     """Return the last line with a letter or a digit, without escape sequences; or else the last with any text.
 
-    Many programs end a message with a line of punctuation, such as a marker below the place of an error.
+    Many programs end a message with a line of punctuation, such as a marker below the place of an error. Node.js and
+    Java print a stack trace after the message: the indented lines below it, and the version of Node.js.
     """
-    lines = [failure.strip_controls(line) for line in output.decode("utf-8", "replace").split("\n")]
-    lines = [line for line in lines if line]
-    return next((line for line in reversed(lines) if any(map(str.isalnum, line))), lines[-1] if lines else "")
+    lines = [line for line in output.decode("utf-8", "replace").split("\n") if failure.strip_controls(line)]
+    meaningful = [line for line in lines if any(map(str.isalnum, failure.strip_controls(line)))]
+    if meaningful and _END_OF_STACK_TRACE.match(meaningful[-1]):
+        messages = [line for line in meaningful[:-1] if not line[0].isspace()]
+        meaningful = messages or meaningful
+    return failure.strip_controls((meaningful or lines or [""])[-1])

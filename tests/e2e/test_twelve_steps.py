@@ -58,6 +58,9 @@ def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0
     (paths.source("ping_google") / "function.py").write_text(function)
     (paths.source("ping_google") / "schedule.py").write_text(schedule)
 
+    type_next('keiji task create disk --schedule "every 10 minutes" -- df -h /')
+    assert "next: " in type_next("keiji task build disk")
+
     # 3: its build
     output = type_next("keiji task --name=ping_google --build")
     for expected in ("task found", "building...", "scheduling function...", "sourcePath:", "executable created"):
@@ -101,7 +104,7 @@ def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0
     # 8: disabled
     type_next("keiji task --disable --name=ping_google")
     assert keiji.log().rstrip().endswith('msg="task disabled, exiting..."')
-    model = fields(keiji("task --get"))
+    model = fields(keiji("task --get --name=ping_google"))
     assert (model["IsDisabled"], model["IsRunning"], model["NextExecutionTime"]) == ("true", "false", "N/A")
 
     # 9: enabled again
@@ -111,7 +114,7 @@ def test_the_twelve_steps_work_as_typed(new_keiji: Shell) -> None:  # noqa: PLR0
 
     # 10: deleted, except the sources
     type_next("keiji task --delete --name=ping_google", "--yes")
-    assert "no tasks" in keiji.notes("task --get")
+    assert [task["name"] for task in keiji.json("task --get")] == ["disk"]
     assert (paths.source("ping_google") / "function.py").exists()
 
     # 11: stopped

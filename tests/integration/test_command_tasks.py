@@ -200,6 +200,7 @@ def test_reruns_and_backfills_know_the_instants_that_they_cover(shared: Installa
         ({"command": ["./missing"]}, "task.toml, line 1: command: ./missing in the task's folder does not exist"),
         ({"command": ["no-such-program"]}, "task.toml, line 1: command: there is no program 'no-such-program' in PATH"),
         ({"command": ["bin/x"]}, "task.toml, line 1: command: bin/x is relative to the working folder"),
+        ({"command": ["~/x"]}, "task.toml, line 1: command: ~ in ~/x is not replaced, since no shell is involved"),
         ({"command": ["ls"], "cwd": "/nowhere"}, "task.toml, line 2: cwd: /nowhere does not exist"),
         ({"command": ["ls"], "cwd": "/etc/passwd"}, "task.toml, line 2: cwd: /etc/passwd is not a folder"),
         ({"shell": "ls", "shell_program": "/bin/no"}, "task.toml, line 2: shell_program: /bin/no does not exist"),

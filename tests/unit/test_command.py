@@ -72,3 +72,16 @@ def test_the_working_folder_may_be_in_the_home_folder() -> None:
     assert working_folder(Execution(cwd="~/x"), Path("/work/a"), environment) == Path("/home/you/x")
     assert working_folder(Execution(cwd="~"), Path("/work/a"), environment) == Path("/home/you")
     assert working_folder(Execution(cwd="/srv"), Path("/work/a"), environment) == Path("/srv")
+
+
+@pytest.mark.parametrize(
+    ("program", "hint"),
+    [
+        ("backup.sh", "for a program in the task's folder, write ./backup.sh"),
+        ("ls > out", "for a line that a shell executes, write shell = 'ls > out' instead of command"),
+    ],
+)
+def test_the_hint_for_an_unknown_program_is_what_was_probably_meant(tmp_path: Path, program: str, hint: str) -> None:
+    with pytest.raises(ProgramNotFound) as caught:
+        find_program(program, tmp_path, tmp_path, {"PATH": "/nowhere"})
+    assert caught.value.hint == hint
