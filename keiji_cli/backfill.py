@@ -202,15 +202,8 @@ def _wait(paths: Paths, number: int) -> None:
 
 def describe(view: BackfillView, zone: tzinfo) -> str:
     """Return the progress of a backfill: "3 of 7: 2 succeeded, 1 failed, 1 in progress"."""
-    counts = {
-        "succeeded": view.succeeded,
-        "failed": view.failed,
-        "skipped": view.skipped,
-        "in progress": view.open,
-    }
-    parts = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     waiting = f" ({render(view.waiting, zone)})" if view.waiting is not None else ""
-    return f"{view.done} of {view.total}{': ' if parts else ''}{parts}{waiting}"
+    return view.progress() + waiting
 
 
 def format_backfills_table(backfills: Sequence[BackfillView], zone: tzinfo, width: Width) -> str:

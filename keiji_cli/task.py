@@ -66,6 +66,7 @@ def task() -> None:
 @click.option("--schedule", default="", help="For example 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
 @click.option("--shell", default="", metavar="LINE", help="Run this line in a shell, instead of a command after --.")
 @click.option("--cwd", default="", metavar="FOLDER", help="Working folder of the command.")
+@click.option("--policy", default="", help="For example 'timeout = 30m, retry.tries = 3, overlap = queue'.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the task; repeat the option for several.")
 @click.option("--force", is_flag=True, help="Replace existing sources.")
 def create(
@@ -75,6 +76,7 @@ def create(
     schedule: str,
     shell: str,
     cwd: str,
+    policy: str,
     tags: tuple[str, ...],
     force: bool,
     rest: tuple[str, ...] | None,
@@ -96,6 +98,7 @@ def create(
         shell=shell,
         cwd=str(Path(cwd).expanduser().absolute()) if cwd else "",
         tags=tags,
+        policy=policy,
     )
     output.print_progress(*client.execute(client.require_workspace(), request))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import App
@@ -24,7 +24,7 @@ from textual.timer import Timer
 
 from keiji.errors import BuildFailed, KeijiError
 from keiji.names import slug_of
-from keiji_engine.bus.protocol import BuildTask, Directive, PauseSystem, Snapshot
+from keiji_engine.bus.protocol import BuildTask, Directive, Done, PauseSystem, RunTask, Snapshot
 from keiji_engine.bus.views import LinkChanged, LinkState, TaskView
 from keiji_tui.actions import action, bulk, catalog, requests
 from keiji_tui.actions.action import Action, Scope
@@ -35,16 +35,20 @@ from keiji_tui.engine.directives import DirectiveSender
 from keiji_tui.engine.link import Link
 from keiji_tui.external import open_in_editor
 from keiji_tui.notifications import replaces, summary
+from keiji_tui.screens.backfill_form import BackfillFormScreen
+from keiji_tui.screens.backfills import BackfillsScreen
 from keiji_tui.screens.base import BaseScreen, ScreenContext
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.dialogs import ConfirmScreen, Modal, ReasonScreen
 from keiji_tui.screens.difference import DifferenceScreen
+from keiji_tui.screens.form import FormScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.log import MergedLogScreen, open_run
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Actions, Palette
+from keiji_tui.screens.run_form import RunFormScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -347,7 +351,9 @@ class ControlCenter(App[None]):
             self._confirm_bulk(bulk.plan(action, screen.action_context, screen.marked_tasks))
             return
         directive = requests.directive_for(name, screen.action_context)
-        if directive is not None:
+        if isinstance(directive, RunTask) and screen.selected_task is not None and screen.selected_task.parameters:
+            self.push_screen(RunFormScreen(screen.selected_task, self._submit_form))
+        elif directive is not None:
             self._confirm(action, directive, requests.target_name(directive, screen.action_context))
 
     def _confirm(self, action: Action, directive: Directive, name: str) -> None:
@@ -407,30 +413,46 @@ class ControlCenter(App[None]):
     def action_new_task(self) -> None:
         """Open the form for a new task."""
 
-        def create(screen: NewTaskScreen, draft: Draft) -> None:
-            start_worker(self, partial(self._create_task, screen, draft), group="directives")
+        def create(form: FormScreen[Draft], directive: Directive) -> None:
+            start_worker(self, partial(self._create_task, form, directive), group="directives")
 
         def closed(draft: Draft | None) -> None:
             self._draft = draft or Draft()
 
         self.push_screen(NewTaskScreen(self.screen_context, self._draft, create), closed)
 
-    async def _create_task(self, screen: NewTaskScreen, draft: Draft) -> None:
-        directive = draft.directive()
-        self._sender.mark_sent(directive)
-        try:
-            await self._sender.send(directive)
-        except KeijiError as error:
-            if screen in self.screen_stack:
-                screen.failed("\n".join(filter(None, (error.message, error.hint))))
-            else:  # closed in the meantime; the draft is kept
-                self.notify_error(KeijiError(f"{directive.name} was not created: {error.message}", hint=error.hint))
+    async def _create_task(self, form: FormScreen[Draft], directive: Directive) -> None:
+        name = directive.target
+        if await self._send_form(form, directive, f"{name} was not created") is None:
             return
-        slug = slug_of(directive.name)
+        slug = slug_of(name)
         self.tasks_screen.await_task(slug)
         self._draft = Draft()
-        screen.succeeded()
-        self._send(BuildTask(task=slug, sender=SENDER), plain(directive.name))
+        form.succeeded()
+        self._send(BuildTask(task=slug, sender=SENDER), plain(name))
+
+    async def _send_form(self, form: FormScreen[Any], directive: Directive, failure: str) -> Done | None:
+        """Send the directive of a form; if it is refused, show why in the form, or ``failure`` if it was closed."""
+        self._sender.mark_sent(directive)
+        try:
+            return await self._sender.send(directive)
+        except KeijiError as error:
+            if form in self.screen_stack:
+                form.failed("\n".join(filter(None, (error.message, error.hint))))
+            else:
+                self.notify_error(KeijiError(f"{failure}: {error.message}", hint=error.hint))
+            return None
+
+    def _submit_form(self, form: FormScreen[None], directive: Directive) -> None:
+        start_worker(self, partial(self._carry_out_form, form, directive), group="directives")
+
+    async def _carry_out_form(self, form: FormScreen[None], directive: Directive) -> None:
+        task = self.store.find_task(directive.target)
+        name = plain(task.name if task else directive.target)
+        done = await self._send_form(form, directive, name)
+        if done is not None:
+            form.succeeded()
+            self.notify(requests.success_message(directive, name, done), markup=False)
 
     async def action_start_engine(self) -> None:
         """Start the engine, or its stopped services if it is running but not responding."""
@@ -512,6 +534,15 @@ class ControlCenter(App[None]):
     def action_show_upcoming(self) -> None:
         """Show what is due within 24 hours."""
         self._open_from_tasks(UpcomingScreen)
+
+    def action_show_backfills(self) -> None:
+        """Show the backfills of all tasks."""
+        self._open_from_tasks(BackfillsScreen)
+
+    def action_open_backfill_form(self) -> None:
+        """Open the form that starts a backfill of the selected task."""
+        if self._selected_task is not None:
+            self.push_screen(BackfillFormScreen(self.screen_context, self._selected_task, self._submit_form))
 
     def action_show_detail(self) -> None:
         """Show the details of the selected task."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from keiji import names
 from keiji.errors import InvalidName, InvalidSchedule, InvalidTaskFile
@@ -243,6 +245,7 @@ def format_task_file(
     shell: str = "",
     schedule: str = "",
     cwd: str = "",
+    policy: Mapping[str, Any] = MappingProxyType({}),
 ) -> str:
     """Return the text of a task.toml; empty values other than ``description`` and ``tags`` are left out.
 
@@ -263,7 +266,18 @@ def format_task_file(
         lines.append('# schedule = "0 3 * * *"')
     if cwd:
         lines.append(f"cwd = {_toml_text(cwd)}")
+    if policy:
+        lines += ["[policy]", *(f"{key} = {_toml_value(value)}" for key, value in policy.items())]
     return "\n".join(lines) + "\n"
+
+
+def _toml_value(value: object) -> str:
+    """Return a value of a policy."""
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml_value(each)}' for key, each in value.items())} }}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else _toml_text(str(value))
 
 
 def _toml_list(values: Iterable[str]) -> str:

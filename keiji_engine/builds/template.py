@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from keiji.errors import KeijiError, TaskExists
 from keiji_engine.builds.environment import quote, read_env
@@ -30,6 +32,7 @@ def create_task_folder(
     command: Sequence[str] = (),
     shell: str = "",
     cwd: str = "",
+    policy: Mapping[str, Any] = MappingProxyType({}),
     force: bool = False,
 ) -> None:
     """Create the folder ``target`` of a new task.
@@ -40,6 +43,7 @@ def create_task_folder(
         command: argv of a command task; empty for others.
         shell: the line of a command task that a shell executes; "" for others.
         cwd: working folder of a command; "" for the task's own.
+        policy: the values of the policy, as in task.toml.
         force: overwrite existing files of the template; other files, and other values in ``.env``, are kept.
 
     Raises:
@@ -61,6 +65,7 @@ def create_task_folder(
             shell=shell,
             schedule=schedule if is_command else "",
             cwd=cwd,
+            policy=policy,
         )
         contents[".env"] = _env(other_values)
         target.parent.mkdir(parents=True, exist_ok=True)

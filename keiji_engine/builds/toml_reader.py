@@ -8,14 +8,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
-from datetime import date, datetime, time
+from collections.abc import Iterable, Mapping
+from datetime import date, time
 from typing import Any
 
-from keiji.errors import InvalidPolicy, KeijiError
+from keiji.errors import KeijiError
 from keiji.formats import quote
-from keiji.policy import Policy, Retry
+from keiji.policy import Policy
+from keiji.policy_text import policy_from
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _RESERVED_PREFIX = "KEIJI_"
@@ -119,37 +119,12 @@ class TomlReader:
         """Return the policy at a dotted path; None if there is none."""
         if not self.has(path):
             return None
-        values = dict(self.table(path))
-        self.check_keys(path, values, [each.name for each in fields(Policy)])
-        if "retry" in values:
-            values["retry"] = self._retry(f"{path}.retry", values["retry"])
-        for key in ("not_before", "until"):
-            if isinstance(values.get(key), date) and not isinstance(values[key], datetime):
-                values[key] = datetime.combine(values[key], time())
-        for key, value in values.items():
-            self._build(Policy, f"{path}.{key}", {key: value})
-        return Policy(**values)
+        return policy_from(self.table(path), self.error, path)
 
     def has(self, path: str) -> bool:
         """Return whether there is a value at a dotted path."""
         parent, _, key = path.rpartition(".")
         return key in (self.table(parent) if parent else self.data)
-
-    def _retry(self, path: str, value: object) -> Retry:
-        if not isinstance(value, dict):
-            expected = 'retry = { tries = 3, delay = "10s" }'
-            raise self.error(path, f"retry = {quote(value)}: expected a table, such as {expected}")
-        self.check_keys(path, value, [each.name for each in fields(Retry)])
-        for key, single in value.items():
-            self._build(Retry, f"{path}.{key}", {key: single})
-        return Retry(**value)
-
-    def _build(self, kind: Callable[..., object], key: str, values: dict[str, Any]) -> None:
-        try:
-            kind(**values)
-        except InvalidPolicy as error:
-            problem = re.sub(r"^(?:Policy|Retry)\((.*?)\): ", r"\1: ", error.message, count=1, flags=re.DOTALL)
-            raise self.error(key, problem, error.hint) from error
 
     def env(self, table: str) -> dict[str, str]:
         """Return the environment variables in a table."""

@@ -439,6 +439,7 @@ class Create(Directive, frozen=True, kw_only=True, tag="create"):
         command: argv of a command task; empty for others.
         shell: the line of a command task that a shell executes; "" for others.
         cwd: absolute path of the working folder of a command; "" for the task's own.
+        policy: the policy on one line, as in a task.toml: ``timeout = "30m", overlap = "queue"``.
     """
 
     name: str
@@ -449,6 +450,7 @@ class Create(Directive, frozen=True, kw_only=True, tag="create"):
     shell: str = ""
     cwd: str = ""
     tags: tuple[str, ...] = ()
+    policy: str = ""
 
 
 class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):

@@ -209,6 +209,17 @@ class BackfillView(msgspec.Struct, frozen=True, kw_only=True):
         """The number of instants that need no run any more."""
         return self.skipped + self.succeeded + self.failed
 
+    def progress(self) -> str:
+        """Return how far it is: "3 of 7: 2 succeeded, 1 failed, 1 in progress"."""
+        counts = {
+            "succeeded": self.succeeded,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "in progress": self.open,
+        }
+        parts = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+        return f"{self.done} of {self.total}{': ' if parts else ''}{parts}"
+
 
 def backfill_view(backfill: Backfill, waiting: Reason | None = None) -> BackfillView:
     """Return a backfill as clients see it."""

@@ -6,6 +6,7 @@ import asyncio
 
 from keiji import names
 from keiji.errors import TaskExists, UsageError, WorkspaceMissing
+from keiji.policy_text import parse_policy
 from keiji.schedule.parse import parse_schedule
 from keiji_engine import builds
 from keiji_engine.bus.protocol import Create, Done
@@ -15,7 +16,8 @@ from keiji_engine.handlers.context import Context
 async def create(context: Context, request: Create) -> Done:
     """Write the sources of a task and record it.
 
-    Raises InvalidName, InvalidSchedule, TaskExists, WorkspaceMissing, and UsageError for options that do not fit.
+    Raises InvalidName, InvalidSchedule, InvalidPolicy, TaskExists, WorkspaceMissing, and UsageError for options that do
+    not fit.
     """
     name = names.validate(request.name)
     slug = names.slug_of(name)
@@ -26,6 +28,7 @@ async def create(context: Context, request: Create) -> Done:
     if schedule:
         parsed = parse_schedule(schedule)
         schedule = schedule if is_command else parsed.source_form()
+    policy = parse_policy(request.policy)
     source = context.paths.source(slug)
     if not await asyncio.to_thread(context.paths.tasks.is_dir):
         raise WorkspaceMissing(f"{context.paths.tasks} does not exist", hint="keiji init creates a workspace")
@@ -50,6 +53,7 @@ async def create(context: Context, request: Create) -> Done:
             command=request.command,
             shell=request.shell,
             cwd=request.cwd,
+            policy=policy,
             force=request.force,
         )
         if known is None:

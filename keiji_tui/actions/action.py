@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from keiji.errors import KeijiError
-from keiji.records import Pause
-from keiji_engine.bus.views import LinkState, ServiceView, TaskView
+from keiji.records import Pause, Run
+from keiji_engine.bus.views import BackfillView, LinkState, ServiceView, TaskView
 
 
 class Risk(Enum):
@@ -30,6 +30,7 @@ class Scope(Enum):
     TASKS = "list of tasks"
     TASK = "task"
     RUN = "run"
+    BACKFILL = "backfill"
     LOG = "log"
     TEXT = "text"
     LEDGER = "directive"
@@ -49,7 +50,7 @@ class ActionContext:
     """The state that determines whether an action is enabled.
 
     Args:
-        task, service: the current selection.
+        task, service, run, backfill: the current selection.
         is_offered: whether a rebuild of ``task`` is offered.
         offers: whether a rebuild of any task is offered.
         pause: the pause of the whole system.
@@ -62,6 +63,8 @@ class ActionContext:
     readonly: bool = False
     task: TaskView | None = None
     service: ServiceView | None = None
+    run: Run | None = None
+    backfill: BackfillView | None = None
     is_offered: bool = False
     offers: bool = False
     pause: Pause | None = None

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from keiji.errors import WorkspaceMissing
 from keiji.policy import Overlap
+from keiji.states import OPEN, BackfillState
 from keiji_engine.bus.views import LinkState, ServiceStatus, TaskView
 from keiji_tui.actions.action import Action, ActionContext, Risk, Rule, Scope, always
 
@@ -103,6 +104,31 @@ def _for_service(*allowed: ServiceStatus) -> Rule:
     return rule
 
 
+def _can_rerun(context: ActionContext) -> str:
+    run = context.run
+    if run is None:
+        return "no run is selected"
+    if run.state in OPEN:
+        return f"the run has not ended: it is {run.state}"
+    if run.count > 1:
+        return f"this row stands for {run.count} occurrences – press {BY_ID['backfill'].key} to run each of them"
+    return _for_task(_can_run)(context)
+
+
+def _can_backfill(task: TaskView) -> str:
+    return _is_built(task) or ("" if task.type not in _EVENTS else f"{task.name} has no schedule, only events")
+
+
+def _for_backfill(state: BackfillState, problem: str) -> Rule:
+    def rule(context: ActionContext) -> str:
+        backfill = context.backfill
+        if backfill is None:
+            return "no backfill is selected"
+        return _can_write(context) or ("" if backfill.state is state else f"backfill {backfill.id} {problem}")
+
+    return rule
+
+
 def _can_edit(context: ActionContext) -> str:
     if context.task is None:
         return "no task is selected"
@@ -150,7 +176,9 @@ def _pause_all_label(context: ActionContext) -> str:
     return "resume all" if context.pause else "pause all"
 
 
+_EVENTS = ("Manual", "AtStart", "OnChange")  # types of tasks without instants
 _E, _L, _T, _G, _S = Scope.EVERYWHERE, Scope.LIST, Scope.TASK, Scope.LOG, Scope.SERVICE
+_B = Scope.BACKFILL
 _A, _X, _D, _P, _C = Scope.TASKS, Scope.TEXT, Scope.LEDGER, Scope.DIALOG, Scope.CONFIRMATION
 _RUNNING = (ServiceStatus.ONLINE, ServiceStatus.DEGRADED, ServiceStatus.STARTING)
 _STOPPED = (ServiceStatus.OFFLINE, ServiceStatus.FAILED)
@@ -186,6 +214,8 @@ ACTIONS: tuple[Action, ...] = (
            "app.send('resolve')", disabled_reason=_for_task(_has_error), footer=11),
     Action("delete", ("D",), "delete", "delete the task but keep its sources", _T,
            "app.send('delete')", Risk.TYPED, _for_task(_any_task), footer=30),
+    Action("backfill", ("F",), "backfill", "run past instants of the schedule", _T,
+           "app.open_backfill_form", disabled_reason=_for_task(_can_backfill)),
     Action("edit", ("E",), "edit", "edit function.py in $VISUAL or $EDITOR", _T, "app.edit", disabled_reason=_can_edit),
     Action("mark", ("space",), "mark", "mark the task and move down", _A,
            "screen.mark_task", disabled_reason=_for_task(_any_task, always)),
@@ -207,6 +237,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("engine-log", ("a",), "all logs", "show all service logs, or one", _S, "screen.toggle_all_logs", footer=15),
     Action("run-log", ("enter",), "log", "show the log of the run", Scope.RUN, "screen.open_run_log", footer=11),
     Action("runs-category", ("f",), "result", "filter by result", Scope.RUN, "screen.next_category", footer=11),
+    Action("rerun", ("a",), "run again", "repeat the run with its parameters and due time", Scope.RUN,
+           "app.send('rerun')", Risk.CONFIRM, _can_rerun, footer=12),
     Action("copy-run", ("y",), "copy id", "copy the id of the run", Scope.RUN, "screen.copy_selected"),
     Action("follow", ("f", "G", "end"), "follow", "follow the end of the log", _G, "follow", footer=10),
     Action("log-top", ("g", "home"), "oldest line", "go to the oldest line", _G, "to_top"),
@@ -238,6 +270,19 @@ ACTIONS: tuple[Action, ...] = (
     Action("ledger-category", ("f",), "stage", "filter by stage or sender", _D, "screen.next_category", footer=11),
     Action("copy-directive", ("y",), "copy command", "copy the equivalent command", _D,
            "screen.copy_selected", footer=12),
+    Action("backfill-runs", ("enter",), "history", "show the runs of the task", _B,
+           "app.show_history", disabled_reason=_for_task(_any_task, _can_read), footer=11),
+    Action("stop-backfill", ("x",), "stop", "stop the backfill; live runs continue", _B,
+           "app.send('stop-backfill')", Risk.CONFIRM, _for_backfill(BackfillState.RUNNING, "is not running"),
+           footer=12),
+    Action("resume-backfill", ("c",), "continue", "continue a stopped backfill", _B,
+           "app.send('resume-backfill')",
+           disabled_reason=_for_backfill(BackfillState.STOPPED, "is not stopped"), footer=13),
+    Action("new-backfill", ("N",), "new backfill", "start another backfill of the task", _B,
+           "app.open_backfill_form", disabled_reason=_for_task(_can_backfill), footer=14),
+    Action("backfills-category", ("f",), "next state", "filter by state", _B, "screen.next_category", footer=15),
+    Action("copy-backfill", ("y",), "copy command", "copy the command that stops or continues it", _B,
+           "screen.copy_selected"),
     Action("copy-due", ("y",), "copy name", "copy the name of the task", Scope.DAY, "screen.copy_selected"),
     Action("next-part", ("right_square_bracket",), "next section", "go to the next section or file", _X,
            "section(1)", footer=11),
@@ -284,6 +329,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("ledger", ("5",), "ledger", "show all directives and their outcomes", _E, "app.show_ledger", footer=33),
     Action("upcoming", ("6",), "next 24 h", "show what is due in the next 24 hours", _E, "app.show_upcoming",
            footer=34),
+    Action("backfills", ("7",), "backfills", "show the backfills of all tasks", _E, "app.show_backfills", footer=35),
     Action("pause-all", ("P",), "pause/resume all", "pause or resume all schedules", _E,
            "app.send('pause-all')", Risk.REASON, _can_write, label_in=_pause_all_label),
     Action("filter", ("slash",), "filter", "filter the list by text", _E, "screen.filter"),

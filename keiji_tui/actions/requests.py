@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from keiji_engine.bus.protocol import (
+    BackfillTask,
     BuildTask,
     Delete,
     Directive,
@@ -16,19 +17,22 @@ from keiji_engine.bus.protocol import (
     Enable,
     PauseSystem,
     PauseTask,
+    RerunTask,
     Resolve,
     Restart,
     RestartService,
+    ResumeBackfill,
     ResumeSystem,
     ResumeTask,
     RunTask,
     ServiceDirective,
     StartService,
+    StopBackfill,
     StopRun,
     StopService,
     TaskDirective,
 )
-from keiji_engine.bus.views import ServiceView, TaskView
+from keiji_engine.bus.views import BackfillView, ServiceView, TaskView
 from keiji_tui.actions.action import ActionContext
 from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.text.commands import SENDER, command_line
@@ -49,11 +53,17 @@ _SERVICE_VERBS: dict[str, Callable[[ServiceView], Directive]] = {
     "stop-service": lambda service: StopService(service=service.name, sender=SENDER),
     "restart-service": lambda service: RestartService(service=service.name, sender=SENDER),
 }
+_BACKFILL_VERBS: dict[str, Callable[[BackfillView], Directive]] = {
+    "stop-backfill": lambda backfill: StopBackfill(task=backfill.task, backfill=backfill.id, sender=SENDER),
+    "resume-backfill": lambda backfill: ResumeBackfill(task=backfill.task, backfill=backfill.id, sender=SENDER),
+}
 _DETAILED = RunTask | Resolve | PauseTask | ResumeTask | PauseSystem | ResumeSystem  # the answers of these have details
+_SAID_BY_ENGINE = RerunTask | BackfillTask | StopBackfill | ResumeBackfill  # the first line is the outcome
 _PROGRESS = {
     "enable": "enabling", "disable": "disabling", "restart": "restarting", "run": "starting", "stop": "stopping",
     "build": "building", "resolve": "resolving", "delete": "deleting", "start": "starting",
-    "pause": "pausing", "resume": "resuming",
+    "pause": "pausing", "resume": "resuming", "rerun": "starting", "backfill": "starting",
+    "stop-backfill": "stopping", "resume-backfill": "continuing",
 }  # fmt: skip
 
 
@@ -79,6 +89,10 @@ def directive_for(action: str, context: ActionContext) -> Directive | None:
         return _TASK_VERBS[action](context.task)
     if action in _SERVICE_VERBS and context.service is not None:
         return _SERVICE_VERBS[action](context.service)
+    if action in _BACKFILL_VERBS and context.backfill is not None:
+        return _BACKFILL_VERBS[action](context.backfill)
+    if action == "rerun" and context.run is not None:
+        return RerunTask(task=context.run.task, run=context.run.run_id, sender=SENDER)
     if action == "pause-all":
         return ResumeSystem(sender=SENDER) if context.pause else PauseSystem(sender=SENDER)
     return None
@@ -102,6 +116,8 @@ def progress_label(verb: str) -> str:
 
 def success_message(directive: Directive, name: str, done: Done) -> str:
     """Return the message for a completed directive: its outcome, details, and the equivalent command."""
+    if isinstance(directive, _SAID_BY_ENGINE) and done.lines:
+        return "\n".join(plain(line) for line in (done.lines[0], f"$ {command_line(directive)}"))
     outcome = _outcome(directive, name)
     if isinstance(directive, RunTask) and done.lines and not done.lines[0].startswith("running"):
         outcome = f"{name} is queued to run"
@@ -146,6 +162,12 @@ def confirmation(directive: Directive, name: str) -> Confirmation:
     if isinstance(directive, Restart):
         consequence = "This stops its live runs and restarts its schedule from now."
         return Confirmation(f"Restart {name}?", consequence, command, "Restart")
+    if isinstance(directive, RerunTask):
+        consequence = "The run is repeated with its parameters and its due time; its schedule is not affected."
+        return Confirmation(f"Run {name} again?", consequence, command, "Run again")
+    if isinstance(directive, StopBackfill):
+        consequence = "It starts no more runs until you continue it. Live runs are not affected."
+        return Confirmation(f"Stop backfill {directive.backfill} of {name}?", consequence, command, "Stop")
     if isinstance(directive, ServiceDirective):
         verb = directive.verb.removesuffix("-service").capitalize()
         consequence = _SERVICE_STOPS.get(directive.service, "")

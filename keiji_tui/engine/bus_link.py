@@ -15,10 +15,12 @@ from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
+    BackfillPlan,
     Difference,
     Directive,
     Done,
     Explain,
+    GetBackfills,
     GetBuild,
     GetDifference,
     GetDirectives,
@@ -26,13 +28,14 @@ from keiji_engine.bus.protocol import (
     GetTimeline,
     GetUpcoming,
     LogSlice,
+    PlanBackfill,
     R,
     ReadLog,
     Request,
     Timeline,
     Upcoming,
 )
-from keiji_engine.bus.views import DirectiveView
+from keiji_engine.bus.views import BackfillView, DirectiveView
 from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.engine.service_logs import ServiceLogs
 from keiji_tui.state.store import Update
@@ -92,6 +95,12 @@ class BusLink:
 
     async def timeline(self) -> Timeline:
         return await self._ask(GetTimeline(sender=SENDER))
+
+    async def backfills(self, limit: int) -> tuple[BackfillView, ...]:
+        return (await self._ask(GetBackfills(limit=limit, sender=SENDER))).backfills
+
+    async def plan_backfill(self, task: str, begin: str, end: str) -> BackfillPlan:
+        return await self._ask(PlanBackfill(task=task, begin=begin, end=end, sender=SENDER))
 
     async def active_build(self, task: str) -> ActiveBuild:
         return await self._ask(GetBuild(task=task, sender=SENDER))

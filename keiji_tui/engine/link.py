@@ -11,6 +11,7 @@ from keiji.reasons import Reason
 from keiji.records import Run
 from keiji_engine.bus.protocol import (
     ActiveBuild,
+    BackfillPlan,
     Difference,
     Directive,
     Done,
@@ -19,7 +20,7 @@ from keiji_engine.bus.protocol import (
     Timeline,
     Upcoming,
 )
-from keiji_engine.bus.views import DirectiveView
+from keiji_engine.bus.views import BackfillView, DirectiveView
 from keiji_tui.state.store import Update
 
 LogPart = LogSlice | LogChunk
@@ -71,6 +72,14 @@ class Link(LogLink, Protocol):
 
     async def timeline(self) -> Timeline:
         """Return the due instants of all tasks within the next 24 hours. Raises KeijiError."""
+        ...
+
+    async def backfills(self, limit: int) -> tuple[BackfillView, ...]:
+        """Return the backfills of all tasks, newest first. Raises KeijiError."""
+        ...
+
+    async def plan_backfill(self, task: str, begin: str, end: str) -> BackfillPlan:
+        """Return what a backfill of a range would run. Raises KeijiError, also if it would run nothing."""
         ...
 
     async def active_build(self, task: str) -> ActiveBuild:

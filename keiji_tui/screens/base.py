@@ -12,7 +12,8 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from keiji_engine.bus.views import LinkState, ServiceView, TaskView
+from keiji.records import Run
+from keiji_engine.bus.views import BackfillView, LinkState, ServiceView, TaskView
 from keiji_tui.actions import catalog
 from keiji_tui.actions.action import Action, ActionContext, Scope
 from keiji_tui.actions.bindings import bindings
@@ -113,6 +114,16 @@ class BaseScreen(Screen[None]):
         return None
 
     @property
+    def selected_run(self) -> Run | None:
+        """The run that the keys act on."""
+        return None
+
+    @property
+    def selected_backfill(self) -> BackfillView | None:
+        """The backfill that the keys act on."""
+        return None
+
+    @property
     def has_task_list_keys(self) -> bool:
         """Whether the keys that filter and unmark tasks work here; the header names them."""
         return True
@@ -169,6 +180,8 @@ class BaseScreen(Screen[None]):
             readonly=self.context.readonly,
             task=task,
             service=self.selected_service,
+            run=self.selected_run,
+            backfill=self.selected_backfill,
             is_offered=task is not None and store.is_rebuild_offered(task),
             offers=store.rebuild_offer(None) is not None,
             pause=store.pause,

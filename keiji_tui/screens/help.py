@@ -27,6 +27,7 @@ _TITLES = {
     Scope.TASKS: "The list of tasks",
     Scope.SERVICE: "The selected service",
     Scope.RUN: "The selected run",
+    Scope.BACKFILL: "The selected backfill",
     Scope.LIST: "Lists",
     Scope.LOG: "Logs",
     Scope.TEXT: "This text",

@@ -103,7 +103,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         return self.store.tasks.get(self.slug)
 
     def is_hidden(self, action: Action) -> bool:
-        if action.id == "run-log":
+        if action.id in ("run-log", "rerun"):
             return self.row is None
         if action.id == "runs-category":
             return not self.rows
@@ -119,8 +119,7 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
         return self._rows.get(self.table.selected or "")
 
     @property
-    def run(self) -> Run | None:
-        """The selected run."""
+    def selected_run(self) -> Run | None:
         return self.row.run if self.row else None
 
     def copy_lines(self) -> Sequence[str]:
@@ -133,10 +132,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
 
     def action_open_run_log(self) -> None:
         """Show the log of the selected run."""
-        if self.run is None:
+        if self.selected_run is None:
             self.app.notify("no run is selected", severity="warning", markup=False)
         else:
-            self.app.push_screen(RunLogScreen(self.context, run=self.run))
+            self.app.push_screen(RunLogScreen(self.context, run=self.selected_run))
 
     async def load(self) -> None:
         runs = await self.context.link.runs(self.slug, self._limit)
@@ -204,9 +203,10 @@ class RunsScreen(ListScreen[HistoryRow], LoadingScreen):
 
     @on(Table.Selected)
     def _paint_reason(self) -> None:
-        """Show the full reason of the selected run, for which its row may be too narrow."""
+        """Show the parameters and the full reason of the selected run, for which its row may be too narrow."""
         row = self.row
-        text = row.summary(self._until_last(row.run)) if row and self._reason(row.run) else ""
+        reason = row.summary(self._until_last(row.run)) if row and self._reason(row.run) else ""
+        text = "\n".join(filter(None, (row.parameters if row else "", reason)))
         if text != self._shown_reason:
             self._shown_reason = text
             shown = self.query_one("#run-reason", Static)

@@ -20,7 +20,7 @@ from keiji_tui.actions.catalog import BY_ID
 from keiji_tui.screens.base import ScreenContext
 from keiji_tui.screens.list import ListScreen
 from keiji_tui.screens.loading import LoadingScreen
-from keiji_tui.state.due_rows import DueRow, due_rows, hourly_counts
+from keiji_tui.state.due_rows import DueRow, due_rows, event_rows, hourly_counts
 from keiji_tui.state.list_filter import ListFilter
 from keiji_tui.state.task_state import TaskState, state_of
 from keiji_tui.text.format import (
@@ -52,7 +52,7 @@ _INACTIVE = (TaskState.DISABLED, TaskState.HELD, TaskState.PAUSED)
 
 
 class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
-    """A row for each instant within the next 24 hours."""
+    """A row for each instant within the next 24 hours, and then for each task that waits for an event."""
 
     BINDINGS = bindings(Scope.TASK, Scope.DAY)
     SCOPES = (Scope.TASK, Scope.DAY)
@@ -151,12 +151,13 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         self._rows_until = next(
             (row.at for row in rows.values() if not row.is_frequent), datetime.max.replace(tzinfo=UTC)
         )
+        rows |= event_rows(tasks.values(), now)
         if key != self._rows_key or rows.keys() != self._rows.keys():
             schedules = [
                 abbreviate_schedule(plain(tasks[row.slug].schedule_description))
                 for row in rows.values()
                 if row.is_frequent
-            ]
+            ] + [plain(tasks[row.slug].next_event) for row in rows.values() if row.is_event]
             self._content_widths = {
                 "name": _widest({tasks[row.slug].name for row in rows.values()}),
                 "at": _widest(["Tue 00:00", *schedules]),
@@ -173,12 +174,13 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         inactive = state.label if state in _INACTIVE else "paused" if self.store.pause is not None else ""
         together = f"{row.simultaneous} at once" if row.connector == "┌" else ""
         own = ""
-        if (
-            task.zone and not row.is_frequent and not row.is_skipped
+        if task.zone and not (
+            row.is_frequent or row.is_event or row.is_skipped
         ):  # the column shows the time in the zone of the workspace
             local = row.at.astimezone(zone_of(task.zone, self.store.zone))
             own = f"{local:%H:%M} {local:%Z}"
-        return ", ".join(filter(None, (together, inactive, own, plain(row.note))))
+        event = "; ".join(task.events) if row.is_event and task.events != (task.next_event,) else ""
+        return ", ".join(filter(None, (together, inactive, own, plain(row.note), plain(event))))
 
     def _cells(self, key: str) -> Mapping[str, Content]:
         row = self._rows.get(key)
@@ -188,12 +190,13 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         state = state_of(task)
         is_off = state in _INACTIVE or row.is_skipped or self.store.pause is not None
         quiet = "$text-disabled" if is_off else "$text-muted"
+        has_no_time = row.is_event or (is_off and row.is_frequent)
         now = self.now if self.store.is_live else self.store.heard_at or self.now
         due = task.next_execution_time or row.at if row.is_frequent else row.at
-        ahead = "" if is_off and row.is_frequent else format_until(due, now, self.store.zone)
+        ahead = "" if has_no_time else format_until(due, now, self.store.zone)
         return {
             "state": Content.styled(state.glyph, COLOURS[state]),
-            "at": Content.styled(self._at(row, task), quiet if row.is_frequent or is_off else ""),
+            "at": Content.styled(self._at(row, task), quiet if row.is_frequent or row.is_event or is_off else ""),
             "ahead": Content.styled(ahead if ahead.startswith(("in ", "now")) else "", quiet),
             "connector": Content.styled(row.connector, "$text-warning"),
             "name": Content.styled(plain(task.name), quiet if is_off else "bold"),
@@ -203,6 +206,8 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
     def _at(self, row: DueRow, task: TaskView) -> str:
         if row.is_frequent:
             return abbreviate_schedule(plain(task.schedule_description))
+        if row.is_event:
+            return plain(task.next_event)
         return format_due_time(row.at, self.now, self.store.zone)
 
     # ── the bars, and the empty page ───────────────────────────────────────────────────────────────────────────
@@ -211,10 +216,12 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         found = self._timeline
         if found is None:
             return ""
-        instants = sum(not row.is_frequent for row in self._rows.values())
-        often = len(self._rows) - instants
+        events = sum(row.is_event for row in self._rows.values())
+        often = sum(row.is_frequent for row in self._rows.values())
+        instants = len(self._rows) - often - events
         parts = [format_count(instants, "due time")] if instants else []
-        parts += [f"{format_count(often, 'frequent task')}"] if often else []
+        parts += [format_count(often, "frequent task")] if often else []
+        parts += [f"{format_count(events, 'task')} on events"] if events else []
         if parts and found.until < self._loaded_at + timedelta(hours=HOURS, minutes=-1):
             parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from zoneinfo import ZoneInfo
 
 from keiji import names
-from keiji.errors import InvalidSchedule, KeijiError
-from keiji.formats import format_moment
-from keiji.schedule import ScheduleContext
+from keiji.errors import InvalidPolicy, InvalidSchedule, KeijiError
+from keiji.formats import format_moment, zone_of
+from keiji.policy import Policy
+from keiji.policy_text import policy_of
 from keiji.schedule.daytime import DAYS
 from keiji.schedule.natural import parse_natural
 from keiji.schedule.parse import parse_schedule
@@ -21,6 +22,9 @@ from keiji_engine.bus.protocol import Create
 from keiji_engine.bus.views import DueInstant, TaskView
 from keiji_tui.text.commands import SENDER
 
+_DEFAULT_POLICY = Policy()
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\$`])*"|\\.""")
+_SHELL_SYNTAX = re.compile(r"[|&;<>()$`*?]|(?:^|\s)~|^\w+=")
 PREVIEW_COUNT = 5  # instants
 _ENGLISH_HINT = "write every 10 minutes, every day at 22:00, Fridays at 22:00, or a crontab line: */5 * * * *"
 _DAY = re.compile(rf"(?:(?:every|on) )?\b({'|'.join(DAYS)})\b")
@@ -33,12 +37,16 @@ class Draft:
 
     name: str = ""
     description: str = ""
+    command: str = ""
     schedule: str = "every(10).minutes"
+    policy: str = ""
 
     @property
     def schedule_source(self) -> str:
-        """The schedule as a Python expression; as it was typed if it is invalid."""
+        """The schedule as the engine stores it: as typed for a command task or if invalid, or a Python expression."""
         typed = self.schedule.strip()
+        if self.command.strip():
+            return typed
         try:
             return typed if _is_python(typed) else parse_schedule(typed).source_form()
         except InvalidSchedule:
@@ -46,19 +54,16 @@ class Draft:
 
     def directive(self) -> Create:
         """Return the directive that creates the task."""
+        needs_shell = is_shell_line(self.command)
         return Create(
             name=self.name.strip(),
             description=self.description.strip(),
             schedule=self.schedule_source,
+            command=() if needs_shell else tuple(shlex.split(self.command)),
+            shell=self.command.strip() if needs_shell else "",
+            policy=self.policy.strip(),
             sender=SENDER,
         )
-
-    def command(self) -> str:
-        """Return the equivalent command line."""
-        words = ["keiji", "task", "create", shlex.quote(self.name.strip())]
-        if self.description.strip():
-            words.append(f"--desc={shlex.quote(self.description.strip())}")
-        return " ".join([*words, f"--schedule={shlex.quote(self.schedule_source)}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +83,11 @@ class Preview:
     error: str = ""
 
 
-def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
-    """Return the meaning of a schedule for a task that is created ``now``."""
+def preview(schedule: str, now: datetime, zone: ZoneInfo, policy: Policy = _DEFAULT_POLICY) -> Preview:
+    """Return the meaning of a schedule for a task that is created ``now``. The policy may set another time zone."""
     try:
         parsed = parse_schedule(schedule)
-        anchored = parsed.with_context(ScheduleContext(anchor=now, zone=zone.key))
+        anchored = parsed.with_context(policy.schedule_context(anchor=now, zone=zone.key))
         instants = tuple(
             DueInstant(task="", at=each.at, starts_at=each.at, note=each.note, is_skipped=each.is_skipped)
             for each in islice(anchored.preview(now), PREVIEW_COUNT)
@@ -92,7 +97,7 @@ def preview(schedule: str, now: datetime, zone: ZoneInfo) -> Preview:
     source = parsed.source_form()
     expression = source if source != schedule.strip() and not _is_python(schedule) else ""
     if not instants and parsed.has_instants:
-        return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone))
+        return Preview(parsed.describe(), expression, error=_past_schedule_error(now, zone_of(policy.tz or "", zone)))
     return Preview(parsed.describe(), expression, instants)
 
 
@@ -137,7 +142,7 @@ def _clock_time(text: str) -> str:
     return f"{hour:02}:{match[2] or '00'}"
 
 
-def _past_schedule_error(now: datetime, zone: ZoneInfo) -> str:
+def _past_schedule_error(now: datetime, zone: tzinfo) -> str:
     """Return the error of a schedule whose only instant is in the past; this is possible with `once` only."""
     today = now.astimezone(zone)
     example = f'once("{today + timedelta(days=1):%Y-%m-%d %H:%M}")'
@@ -156,6 +161,26 @@ def name_error(name: str, tasks: Iterable[TaskView]) -> str:
     return ""
 
 
-def with_field(draft: Draft, field: str, text: str) -> Draft:
-    """Return a copy of the draft with the text of one field replaced."""
-    return replace(draft, **{field: text})
+def is_shell_line(command: str) -> bool:
+    """Return whether a command as typed needs a shell: a pipe, a redirection, a variable or a pattern, unquoted."""
+    return bool(_SHELL_SYNTAX.search(_QUOTED.sub("x", command.strip())))
+
+
+def command_error(command: str) -> str:
+    """Return why ``command`` cannot be executed; "" if it can, or if it is empty."""
+    if is_shell_line(command):
+        return ""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return "the command ends with a backslash, or a quotation mark in it is not closed"
+    return "the command is empty" if words and not words[0].strip() else ""
+
+
+def policy_error(policy: str) -> str:
+    """Return why ``policy`` is not valid, with a hint; "" if it is."""
+    try:
+        policy_of(policy)
+    except InvalidPolicy as error:
+        return "\n".join(filter(None, (error.message, error.hint)))
+    return ""

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from keiji_engine.bus.protocol import Timeline
-from keiji_engine.bus.views import DueInstant
+from keiji_engine.bus.views import DueInstant, TaskView
 
 
 @dataclass(frozen=True, slots=True)
 class DueRow:
-    """A due instant of a task, or a frequent task with its next one.
+    """A due instant of a task, a frequent task with its next one, or a task that waits for an event.
 
     Args:
+        at: the instant; that of the request for a task that waits for an event.
+        is_event: whether the task waits for an event, at a time that nobody knows.
         connector: the line that connects it with the instants of the same minute; "" if there is no other.
         simultaneous: how many instants are in that minute.
     """
@@ -25,6 +27,7 @@ class DueRow:
     note: str = ""
     is_skipped: bool = False
     is_frequent: bool = False
+    is_event: bool = False
     connector: str = ""
     simultaneous: int = 1
 
@@ -43,11 +46,18 @@ def due_rows(timeline: Timeline) -> dict[str, DueRow]:
     return frequent | instants
 
 
+def event_rows(tasks: Iterable[TaskView], now: datetime) -> dict[str, DueRow]:
+    """Return a row by key for each task that events run, or that only users start."""
+    return {f"event {task.slug}": DueRow(task.slug, now, is_event=True) for task in tasks if task.events}
+
+
 def hourly_counts(rows: Iterable[DueRow], start: datetime, zone: tzinfo) -> Counter[int]:
     """Return how many instants will be due in each hour, counted from the hour of ``start`` in ``zone``."""
     first = start.astimezone(zone).replace(minute=0, second=0, microsecond=0).timestamp()
     return Counter(
-        int((row.at.timestamp() - first) // 3600) for row in rows if not row.is_frequent and not row.is_skipped
+        int((row.at.timestamp() - first) // 3600)
+        for row in rows
+        if not (row.is_frequent or row.is_event or row.is_skipped)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
@@ -52,7 +53,12 @@ class HistoryRow:
     @cached_property
     def search_text(self) -> str:
         """The text that a filter searches."""
-        return "\n".join((self.label, render(self.run.reason, self.zone), *self.ids))
+        return "\n".join((self.label, render(self.run.reason, self.zone), self.parameters, *self.ids))
+
+    @property
+    def parameters(self) -> str:
+        """The parameters of the run: "day=2026-11-01 dry_run=yes"; "" if there are none."""
+        return plain(shlex.join(f"{name}={value}" for name, value in self.run.params.items()))
 
     def summary(self, until: str) -> str:
         """Return the outcome and the reason in one sentence, without repetition; "" if there is no reason.

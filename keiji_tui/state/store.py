@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +14,7 @@ from keiji.records import Pause
 from keiji_engine.bus.explain import explain
 from keiji_engine.bus.protocol import (
     AnyEvent,
+    BackfillChanged,
     Delta,
     DirectiveChanged,
     EngineChanged,
@@ -23,7 +25,7 @@ from keiji_engine.bus.protocol import (
     TaskChanged,
     TaskRemoved,
 )
-from keiji_engine.bus.views import EngineView, LinkChanged, LinkState, ServiceView, TaskView
+from keiji_engine.bus.views import BackfillView, EngineView, LinkChanged, LinkState, ServiceView, TaskView
 from keiji_tui.state.ledger import Ledger
 from keiji_tui.state.task_index import TaskIndex, name_key
 from keiji_tui.state.task_state import TaskCounter, TaskCounts
@@ -42,6 +44,7 @@ class Store:
         dismissed: slug → the source changes, and their error, whose rebuild offer was dismissed.
         marks: slugs of the marked tasks, in the order in which they were marked.
         index: the filter and the order of the tasks.
+        backfills: by id, newest first, as of the last request for them and the events since.
         local_zone: the time zone of this machine, used until an engine has reported its own.
         workspace_error: why no engine could use the workspace; checked while none runs.
         start_error: why the last attempt to start an engine from here failed.
@@ -64,6 +67,7 @@ class Store:
     start_error: KeijiError | None = None
     layout_revision: int = 0
     schedule_revision: int = 0
+    backfills: dict[int, BackfillView] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     _zone: ZoneInfo | None = None
     _counter: TaskCounter = field(default_factory=TaskCounter)
@@ -111,6 +115,8 @@ class Store:
             self._task_changed(event.task)
         elif isinstance(event, TaskRemoved):
             self._task_removed(event.slug)
+        elif isinstance(event, BackfillChanged):
+            self.backfills = _newest_first({**self.backfills, event.backfill.id: event.backfill})
         elif isinstance(event, EngineChanged):
             self.engine, self._zone = event.engine, None
         elif isinstance(event, ServiceChanged):
@@ -147,8 +153,13 @@ class Store:
         self.schedule_revision += 1
         self._counter.remove(known)
         self.index.remove(slug)
+        self.backfills = {number: view for number, view in self.backfills.items() if view.task != slug}
         for remembered in (self.dismissed, self._changed, self.marks):
             remembered.pop(slug, None)
+
+    def set_backfills(self, backfills: Iterable[BackfillView]) -> None:
+        """Replace the known backfills with the answer to a request."""
+        self.backfills = _newest_first({view.id: view for view in backfills})
 
     # ── user actions ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -247,6 +258,10 @@ class Store:
     def silent_seconds(self, now: datetime) -> int:
         """Return the whole seconds since the last update of the engine."""
         return max(0, int((now - (self.heard_at or datetime.fromtimestamp(0, UTC))).total_seconds()))
+
+
+def _newest_first(backfills: dict[int, BackfillView]) -> dict[int, BackfillView]:
+    return dict(sorted(backfills.items(), reverse=True))
 
 
 def _difference(task: TaskView) -> tuple[str, ...]:

@@ -49,6 +49,9 @@ def command_line(directive: Directive) -> str:
     if isinstance(directive, PauseSystem | ResumeSystem):
         words = ["keiji", "system", directive.verb.removesuffix("-system")]
         return " ".join(words + _reason(directive))
+    if isinstance(directive, StopBackfill | ResumeBackfill):
+        option = directive.verb.removesuffix("-backfill")
+        return f"keiji task backfill {shlex.quote(directive.target)} --{option}={directive.backfill}"
     words = ["keiji", "task", directive.verb, shlex.quote(directive.target)]
     if isinstance(directive, BuildTask) and directive.restart:
         words.append("--restart")
@@ -58,6 +61,7 @@ def command_line(directive: Directive) -> str:
             "schedule": directive.schedule,
             "shell": directive.shell,
             "cwd": directive.cwd,
+            "policy": directive.policy,
         }
         words += [f"--{name}={shlex.quote(value)}" for name, value in options.items() if value]
         words += [f"--tag={shlex.quote(tag)}" for tag in directive.tags]
@@ -66,12 +70,14 @@ def command_line(directive: Directive) -> str:
     if isinstance(directive, RunTask):
         words += _run_options(directive)
     if isinstance(directive, RerunTask):
-        words.append(directive.run)
+        words.append(shlex.quote(directive.run))
     if isinstance(directive, RenameTask):
         words.append(shlex.quote(directive.new_name))
-    if isinstance(directive, BackfillTask | StopBackfill | ResumeBackfill):
-        words[2] = "backfill"
-        words += _backfill_options(directive)
+    if isinstance(directive, BackfillTask):
+        words += [f"--from={shlex.quote(directive.begin)}", f"--to={shlex.quote(directive.end)}"]
+        words += [f"--parallel={directive.parallel}"] if directive.parallel != 1 else []
+        words += ["--again"] if directive.again else []
+        words += _parameters(directive.params)
     return " ".join(words + _reason(directive))
 
 
@@ -79,17 +85,6 @@ def _run_options(directive: RunTask) -> list[str]:
     words = [f"--env={name}={shlex.quote(value)}" for name, value in directive.env.items()]
     words += [f"--timeout={directive.timeout:g}"] if directive.timeout is not None else []
     words += [f"--due={directive.due.isoformat()}"] if directive.due is not None else []
-    return words + _parameters(directive.params)
-
-
-def _backfill_options(directive: BackfillTask | StopBackfill | ResumeBackfill) -> list[str]:
-    if isinstance(directive, StopBackfill):
-        return [f"--stop={directive.backfill}"]
-    if isinstance(directive, ResumeBackfill):
-        return [f"--resume={directive.backfill}"]
-    words = [f"--from={shlex.quote(directive.begin)}", f"--to={shlex.quote(directive.end)}"]
-    words += [f"--parallel={directive.parallel}"] if directive.parallel != 1 else []
-    words += ["--again"] if directive.again else []
     return words + _parameters(directive.params)
 
 

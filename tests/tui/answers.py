@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from scenes import NOW, before, task
 
+from keiji.reasons import Code, reason
 from keiji.records import FileDifference
-from keiji_engine.bus.protocol import ActiveBuild, Difference, Timeline
-from keiji_engine.bus.views import DirectiveView, DueInstant, FrequentTask, TaskView
+from keiji.states import BackfillState
+from keiji_engine.bus.protocol import ActiveBuild, BackfillPlan, Difference, Timeline
+from keiji_engine.bus.views import BackfillInstant, BackfillView, DirectiveView, DueInstant, FrequentTask, TaskView
 
 FAILURE = (
     "function.py, line 3: invalid syntax",
@@ -139,3 +142,32 @@ def day() -> Timeline:
     )
     instants = tuple(sorted((*mails, *others), key=lambda each: (each.at, each.task)))
     return Timeline(id="agenda", until=NOW + timedelta(days=1), instants=instants, frequent_tasks=often)
+
+
+def backfill(number: int, **changes: Any) -> BackfillView:
+    """Return a backfill of a week of mornings, as of which nothing has run."""
+    known: dict[str, Any] = {
+        "id": number, "task": "report", "zone": "Africa/Nairobi", "schedule": "every day at 06:00",
+        "first": datetime(2026, 11, 1, 3, tzinfo=UTC), "last": datetime(2026, 11, 7, 3, tzinfo=UTC), "parallel": 1,
+        "again": False, "state": BackfillState.RUNNING, "next_at": datetime(2026, 11, 5, 3, tzinfo=UTC), "total": 7,
+        "skipped": 0, "succeeded": 0, "failed": 0, "open": 0, "created_at": before(minutes=12), "created_by": "keiji",
+    }  # fmt: skip
+    return BackfillView(**{**known, **changes})
+
+
+def backfills() -> tuple[BackfillView, ...]:
+    """Return one that runs, one that was stopped, and one that is done, newest first."""
+    return (
+        backfill(3, succeeded=2, skipped=1, waiting=reason(Code.WAITING_FOR_SLOT, limit=4)),
+        backfill(2, task="weekly_prod_報告", state=BackfillState.STOPPED, succeeded=40, failed=2, total=365, open=1,
+                 again=True, parallel=2, created_at=before(hours=3), finished_at=before(hours=2)),
+        backfill(1, task="backup", state=BackfillState.DONE, succeeded=5, failed=2, next_at=None,
+                 created_at=before(days=3), finished_at=before(days=3), created_by="keiji-tui"),
+    )  # fmt: skip
+
+
+def backfill_plan() -> BackfillPlan:
+    """Return a week of which two mornings have succeeded."""
+    days = [datetime(2026, 11, day, 3, tzinfo=UTC) for day in range(1, 8)]
+    instants = tuple(BackfillInstant(at=at, has_succeeded=at.day in (2, 3)) for at in days)
+    return BackfillPlan(id="p", task="report", zone="Africa/Nairobi", instants=instants)

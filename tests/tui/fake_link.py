@@ -15,6 +15,7 @@ from keiji.schedule import EPOCH
 from keiji_engine.bus.protocol import (
     ActiveBuild,
     AnyEvent,
+    BackfillPlan,
     Delta,
     Difference,
     Directive,
@@ -25,7 +26,7 @@ from keiji_engine.bus.protocol import (
     Timeline,
     Upcoming,
 )
-from keiji_engine.bus.views import DirectiveView, DueInstant, LinkChanged, LinkState
+from keiji_engine.bus.views import BackfillView, DirectiveView, DueInstant, LinkChanged, LinkState
 from keiji_tui.engine.link import LogLink, LogPart
 from keiji_tui.engine.service_logs import ServiceLogs
 from keiji_tui.state.store import Update
@@ -71,6 +72,9 @@ class FakeLink:
         self.build = ActiveBuild(
             id="b", task="", hash="3f9a2c1e00000000", created_at=EPOCH, import_seconds=0.04, files=2
         )
+        self.known_backfills: tuple[BackfillView, ...] = ()
+        self.planned: list[tuple[str, str, str]] = []
+        self.plan: BackfillPlan | KeijiError = BackfillPlan(id="p", task="", zone=self.zone, instants=())
         self.day = Timeline(id="a", until=EPOCH, instants=(), frequent_tasks=())
         self.is_offline = any(isinstance(u, LinkChanged) and u.state is LinkState.OFFLINE for u in script[-1:])
         self.is_closed = False
@@ -175,6 +179,17 @@ class FakeLink:
         if self.is_offline:
             raise EngineOffline
         return self.day
+
+    async def backfills(self, limit: int) -> tuple[BackfillView, ...]:
+        if self.is_offline:
+            raise EngineOffline
+        return self.known_backfills[:limit]
+
+    async def plan_backfill(self, task: str, begin: str, end: str) -> BackfillPlan:
+        self.planned.append((task, begin, end))
+        if isinstance(self.plan, KeijiError):
+            raise self.plan
+        return msgspec.structs.replace(self.plan, task=task)
 
     async def active_build(self, task: str) -> ActiveBuild:
         if self.is_offline:

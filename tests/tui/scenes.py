@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from fake_link import FakeLink
 
+from keiji.parameters import Parameter
 from keiji.reasons import Code, Reason, reason
 from keiji.records import Pause, Run
 from keiji.states import RunState, Trigger
@@ -31,6 +32,13 @@ from keiji_tui.engine.link import LogPart
 NOW = datetime(2026, 11, 24, 10, 31, 57, tzinfo=UTC)  # a Tuesday; 13:31:57 in Nairobi
 NAIROBI = ZoneInfo("Africa/Nairobi")
 HOME = "/home/user"
+PARAMETERS = (
+    Parameter(name="day", type="date", default="2026-11-01", annotation="date"),
+    Parameter(name="rows", type="int", annotation="int"),
+    Parameter(name="mode", type="choice", choices=("fast", "full"), default="fast", annotation="Mode"),
+    Parameter(name="dry_run", type="bool", default="False", annotation="bool"),
+    Parameter(name="note", default=""),
+)
 FAILED, OK = RunState.FAILED, RunState.SUCCEEDED
 
 
@@ -91,7 +99,7 @@ def tasks() -> tuple[TaskView, ...]:
         task("backup", schedule_description="Fridays at 22:00", is_running=True, running_since=before(seconds=131),
              run_id="f" * 32, recent=recent(2880, 2880, 3500, 2890, 2880, 2880, ended=before(days=4))),
         task("report", schedule_description="Mondays at 06:00", is_error=True, error=exit_code(2),
-             next_execution_time=datetime(2026, 11, 30, 3, tzinfo=UTC),
+             next_execution_time=datetime(2026, 11, 30, 3, tzinfo=UTC), parameters=PARAMETERS,
              recent=recent(3.4, 3.3, 3.4, "x", "x", "x", ended=before(hours=3))),
         task("scrape", schedule_description="every 5 minutes", is_disabled=True, next_execution_time=None,
              recent=recent(12, 12, 16, ended=before(hours=20))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ import answers
 import msgspec
 from answers import FAILURE, daily, day, differing, ledger
 from fake_link import FakeLink
-from piloting import log, press, settle
+from piloting import log, press, settle, text_of
 from scenes import (
     NOW,
     PAUSE,
@@ -42,12 +42,14 @@ from keiji_engine.logs.line_format import format_line
 from keiji_tui.app import ControlCenter
 from keiji_tui.logs.pane import LogPane
 from keiji_tui.logs.view import LogView
+from keiji_tui.screens.backfill_form import BackfillFormScreen
 from keiji_tui.screens.build_output import BuildOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.dialogs import ConfirmScreen
 from keiji_tui.screens.loading import LoadingScreen
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Palette
+from keiji_tui.screens.run_form import RunFormScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -138,6 +140,7 @@ def playing(*some: TaskView, **options: Any) -> tuple[ControlCenter, FakeLink]:
     """Return a terminal on an engine that has an answer to everything."""
     app, link = live(*some, **{"task": None if some else "ping_google", **options})
     link.ledger, link.differing, link.day, link.build = ledger(), differing(), day(), answers.build()
+    link.known_backfills, link.plan = answers.backfills(), answers.backfill_plan()
     return app, link
 
 
@@ -225,13 +228,34 @@ def many_marked() -> Stage:
     return stage(playing(*some)[0], *["space"] * 20, "x", shows=ConfirmScreen)
 
 
-def new_task(schedule: str) -> Callable[[], Stage]:
-    async def typed(pilot: Pilot[None]) -> None:
-        texts = {"name": "invoices", "description": "sends what is due", "schedule": schedule}
-        for field, text in texts.items():
-            pilot.app.screen.query_one(f"#{field}", Input).value = text
+def new_task(schedule: str, **fields: str) -> Callable[[], Stage]:
+    texts = {"name": "invoices", "description": "sends what is due", "schedule": schedule, **fields}
+    return lambda: stage(playing()[0], "N", shows=NewTaskScreen, lines=PING_LINES, then=_typing(texts))
 
-    return lambda: stage(playing()[0], "N", shows=NewTaskScreen, lines=PING_LINES, then=typed)
+
+def _typing(texts: Mapping[str, str], sees: str = "") -> Callable[[Pilot[None]], Awaitable[None]]:
+    """Return what fills in the fields of a form, and waits for a text if it comes later."""
+
+    async def typed(pilot: Pilot[None]) -> None:
+        app = pilot.app
+        assert isinstance(app, ControlCenter)
+        for field, text in texts.items():
+            app.screen.query_one(f"#{field}", Input).value = text
+        await until(pilot, lambda: sees in text_of(app))
+
+    return typed
+
+
+def run_form() -> Stage:
+    app, _ = playing(*tasks(), task="report")
+    texts = {"parameter-0": "2026-11-23", "parameter-1": "500", "parameter-4": "a second attempt"}
+    return stage(app, "r", shows=RunFormScreen, then=_typing(texts))
+
+
+def backfill_form() -> Stage:
+    app, _ = playing(*tasks(), task="report")
+    texts = {"begin": "2026-11-01", "end": "2026-11-07"}
+    return stage(app, "F", shows=BackfillFormScreen, then=_typing(texts, "instants would run"))
 
 
 def why() -> Stage:

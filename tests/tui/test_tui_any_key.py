@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from answers import day, differing, ledger
+from answers import backfill, backfill_plan, backfills, day, differing, ledger
 from fake_link import FakeLink
 from piloting import log, settle, table
 from scenes import PAUSE, center, engine, kept_back, live, snapshot, task, tasks
@@ -18,10 +18,12 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from waiting import eventually, until
 
-from keiji_engine.bus.protocol import EngineChanged, TaskChanged, TaskRemoved
+from keiji_engine.bus.protocol import BackfillChanged, EngineChanged, TaskChanged, TaskRemoved
 from keiji_engine.bus.views import LinkChanged, LinkState
 from keiji_tui.actions.catalog import ACTIONS
 from keiji_tui.app import ControlCenter
+from keiji_tui.screens.backfill_form import BackfillFormScreen
+from keiji_tui.screens.backfills import BackfillsScreen
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.dialogs import ConfirmScreen, ReasonScreen
@@ -31,6 +33,7 @@ from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.log import MergedLogScreen, RunLogScreen
 from keiji_tui.screens.new_task import NewTaskScreen
 from keiji_tui.screens.palette import Palette
+from keiji_tui.screens.run_form import RunFormScreen
 from keiji_tui.screens.runs import RunsScreen
 from keiji_tui.screens.services import ServicesScreen
 from keiji_tui.screens.tasks import TasksScreen
@@ -70,6 +73,9 @@ SCREENS: dict[str, tuple[tuple[str, ...], type[Screen[None]]]] = {
     "ledger": (("5",), LedgerScreen),
     "said": (("5", "j", "enter"), DirectiveOutputScreen),
     "upcoming": (("6",), UpcomingScreen),
+    "backfills": (("7",), BackfillsScreen),
+    "backfill": (("F",), BackfillFormScreen),
+    "run form": (("j", "r"), RunFormScreen),
     "help": (("question_mark",), HelpScreen),
     "palette": (("colon",), Palette),
     "themes": (("T",), Palette),
@@ -170,6 +176,7 @@ async def test_every_key_on_every_screen_leaves_it_running(
     chance = random.Random(name)
     app, link = live(task="ping_google")
     link.ledger, link.differing, link.day = ledger(), differing(), day()
+    link.known_backfills, link.plan = backfills(), backfill_plan()
     async with app.run_test(size=chance.choice([(80, 24), (40, 12)]), notifications=True) as pilot:
         await until(pilot, lambda: app.is_ready and app.base_screen.selected_task and log(app).visible_lines)
         await everything_on(*SCREENS[name], Person(app, link, pilot), chance)
@@ -188,6 +195,7 @@ def disturb(chance: random.Random, link: FakeLink, number: int) -> None:
         lambda: link.come_back(snapshot(tasks(), boot=f"boot-{number}")),
         lambda: link.come_back(snapshot([], boot=f"boot-{number}")),
         lambda: link.happen(TaskRemoved(slug=slug)),
+        lambda: link.happen(BackfillChanged(backfill=backfill(number, task=slug))),
         lambda: link.happen(EngineChanged(engine=engine(pause=chance.choice([None, PAUSE])))),
         lambda: link.happen(TaskChanged(task=chance.choice(kept_back()))),
         lambda: link.happen(TaskChanged(task=task(slug, source_changes=chance.choice([(), ("a.py",)])))),
@@ -204,6 +212,7 @@ async def test_keys_in_any_order_while_the_engine_does_anything(
     chance = random.Random(seed)
     app, link = live()
     link.ledger, link.differing, link.day = ledger(), differing(), day()
+    link.known_backfills, link.plan = backfills(), backfill_plan()
     async with app.run_test(size=chance.choice([(80, 24), (40, 10)]), notifications=True) as pilot:
         await until(pilot, lambda: app.is_ready and app.base_screen.selected_task)
         person = Person(app, link, pilot)

@@ -42,7 +42,7 @@ async def test_a_run_is_opened_at_its_first_line_or_at_its_last_error() -> None:
     async with running(app) as pilot:
         await until(pilot, sees(app, "line 0009999"))
         await press(pilot, "H")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.run)
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected_run)
         await press(pilot, "j", "j", "enter")
         await until(pilot, lambda: f"line {17 * RUN_LINES:07}" in top_of(app))
         await press(pilot, "escape")

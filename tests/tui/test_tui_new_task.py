@@ -17,7 +17,7 @@ from keiji_engine.bus.protocol import BuildTask, Create, TaskChanged
 from keiji_engine.bus.views import LinkState
 from keiji_tui.app import ControlCenter
 from keiji_tui.screens.new_task import NewTaskScreen
-from keiji_tui.state.draft import preview, suggest_schedule
+from keiji_tui.state.draft import Draft, preview, suggest_schedule
 
 
 def opened(app: ControlCenter) -> bool:
@@ -218,3 +218,46 @@ async def test_without_an_engine_there_is_no_new_task() -> None:
         await until(pilot, lambda: app.store.link is LinkState.OFFLINE)
         await press(pilot, "N")
         await until(pilot, lambda: said(app) == ["the engine is offline – press s to start it"])
+
+
+COMMANDS = {
+    "./backup.sh --full": (("./backup.sh", "--full"), ""),
+    "echo 'a | b' \"c; d\"": (("echo", "a | b", "c; d"), ""),
+    "report {day}": (("report", "{day}"), ""),
+    "pg_dump app | gzip > app.gz": ((), "pg_dump app | gzip > app.gz"),
+    'echo "$HOME"': ((), 'echo "$HOME"'),
+    "rm *.tmp": ((), "rm *.tmp"),
+    "LEVEL=1 ./x": ((), "LEVEL=1 ./x"),
+    "  ": ((), ""),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), COMMANDS.items())
+def test_command_runs_in_a_shell_only_if_it_needs_one(text: str, expected: tuple[tuple[str, ...], str]) -> None:
+    directive = Draft(name="a", command=text, schedule="0 3 * * *").directive()
+    assert (directive.command, directive.shell) == expected
+    assert directive.schedule == ("0 3 * * *" if text.strip() else 'cron("0 3 * * *")')
+
+
+async def test_command_and_policy_are_checked_as_typed_and_sent() -> None:
+    app, link = live(task("a"))
+    async with running(app, (80, 24)) as pilot:
+        await press(pilot, "N")
+        await until(pilot, lambda: opened(app))
+        typed(app, "name", "backup")
+        typed(app, "command", "./backup.sh 'unfinished")
+        await until(pilot, sees(app, "the command ends with a backslash"))
+        await press(pilot, "enter")
+        await until(pilot, lambda: app.screen.query_one("#command", Input).has_focus)
+        typed(app, "command", "./backup.sh --full")
+        typed(app, "schedule", "daily at 3:00")
+        typed(app, "policy", "timeuot = 30m")
+        await until(pilot, sees(app, "did you mean 'timeout'?"))
+        typed(app, "policy", "timeout = 30m, tz = Europe/Berlin")
+        await until(pilot, sees(app, "run without a shell", "timeout: 30m", "03:00", "-- ./backup.sh --full"))
+        await press(pilot, "enter")
+        await until(pilot, lambda: verbs(link) == [Create, BuildTask])
+        assert link.sent[0] == Create(
+            id=link.sent[0].id, deadline=link.sent[0].deadline, name="backup", command=("./backup.sh", "--full"),
+            schedule="daily at 3:00", policy="timeout = 30m, tz = Europe/Berlin", sender="keiji-tui",
+        )  # fmt: skip

@@ -18,11 +18,13 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from keiji_tui.app import ControlCenter
+from keiji_tui.screens.backfills import BackfillsScreen
 from keiji_tui.screens.base import BaseScreen
 from keiji_tui.screens.build_output import BuildOutputScreen, DirectiveOutputScreen
 from keiji_tui.screens.detail import DetailScreen
 from keiji_tui.screens.dialogs import ConfirmScreen, Modal, ReasonScreen
 from keiji_tui.screens.difference import DifferenceScreen
+from keiji_tui.screens.form import FormScreen
 from keiji_tui.screens.help import HelpScreen
 from keiji_tui.screens.ledger import LedgerScreen
 from keiji_tui.screens.list import ListScreen
@@ -69,6 +71,13 @@ SCREENS: dict[str, tuple[Callable[[], Stage], str]] = {
     "confirm-many": (s.many_marked, "80x24 120x40-mono"),
     "pause-all": (s.pressed("P", *"disk", shows=ReasonScreen), "80x24-mono 120x40"),
     "new-task": (s.new_task('on.weekdays.at("6:00", "18:00")'), "80x24 120x40-mono 40x24 100x24-light"),
+    "new-command": (
+        s.new_task("daily at 3:00", command="pg_dump app | gzip > app.gz", policy="timeout = 30m, retry.tries = 3"),
+        "80x24-mono 120x40",
+    ),
+    "run-form": (s.run_form, "80x24 120x40-mono 40x24"),
+    "backfills": (s.board("7", shows=BackfillsScreen), "80x24 120x40-mono 40x24 160x45"),
+    "backfill-form": (s.backfill_form, "80x24 120x40-mono 160x45"),
     "why": (s.why, "80x24-mono 120x40 40x24"),
     "palette": (s.pressed("colon", shows=Palette), "80x24 120x40-mono 40x24"),
 }
@@ -164,7 +173,7 @@ def test_every_screen_is_seen_in_two_sizes_with_and_without_colours() -> None:
         assert [size for size, _ in sizes] == ["80x24", "120x40"], name
         assert sorted(colours for _, colours in sizes) == ["", "mono"], name
     seen = {made().shows for made, _ in SCREENS.values()}
-    made_of = {LoadingDialog, LoadingScreen, BaseScreen, ListScreen, LogScreen, Modal, TextDialog}
+    made_of = {LoadingDialog, LoadingScreen, BaseScreen, ListScreen, LogScreen, Modal, FormScreen, TextDialog}
     assert seen == set(every_kind(Screen)) - made_of, "what the others are made of"
 
 

@@ -50,6 +50,28 @@ async def test_what_is_due_in_the_same_minute_is_drawn_together_and_hours_have_b
         assert hours.split()[:3] == ["13", "14", "15"]
 
 
+async def test_tasks_that_wait_for_events_are_listed_after_the_instants() -> None:
+    on_change = task("feed", type="OnChange", events=("on change of /data/in/*.csv",), next_execution_time=None)
+    app, link = live(*daily(), on_change, task("by_hand", type="Manual", events=("manual",), next_execution_time=None))
+    link.day = day()
+    async with running(app, (100, 30)) as pilot:
+        await press(pilot, "6")
+        await until(pilot, sees(app, "13 instants, 2 tasks due often, 2 tasks on event"))
+        by_hand, feed = [line.split() for line in text_of(app).splitlines() if "by_hand" in line or "feed" in line]
+        assert by_hand == ["●", "manual", "by_hand"]
+        assert " ".join(feed) == "● on change feed on change of /data/in/*.csv"
+        link.happen(TaskRemoved(slug="feed"))
+        await until(pilot, sees(app, "1 task on event"))
+
+
+async def test_a_day_with_events_only_is_not_empty() -> None:
+    app, link = live(task("boot", type="AtStart", events=("at start",), next_execution_time=None, zone="Europe/Berlin"))
+    link.day = Timeline(id="a", until=NOW + timedelta(hours=24), instants=(), frequent_tasks=())
+    async with running(app, (80, 24)) as pilot:
+        await press(pilot, "6")
+        await until(pilot, sees(app, "1 task on event", "at start", "boot"))
+
+
 async def test_enter_goes_to_the_task_and_its_keys_work_here() -> None:
     app, link = coming()
     async with running(app) as pilot:
