@@ -88,7 +88,7 @@ class RunNotFound(KeijiError, LookupError):
     @classmethod
     def with_id(cls, run_id: str) -> Self:
         """Return the error for an unknown run id."""
-        hint = "keiji task runs NAME lists the runs of a task"
+        hint = "keiji task runs NAME --wide shows the ids of runs"
         return cls(f"there is no run {run_id!r}", hint=hint, params={"run": run_id})
 
 

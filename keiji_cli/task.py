@@ -371,7 +371,7 @@ def _parse_timeout(text: str) -> float:
 @task_argument
 @click.argument("run_id")
 def rerun(name: str, run_id: str) -> None:
-    """Repeat a run with its parameters and its due time. The history shows the ids of runs."""
+    """Repeat a run with its parameters and its due time. `keiji task runs NAME --wide` shows the ids of runs."""
     from keiji_engine.bus.protocol import RerunTask
 
     output.print_progress(*client.execute(client.require_workspace(), RerunTask(task=name, run=run_id)))

@@ -165,7 +165,8 @@ def test_tasks_page_names_every_variable_of_a_run_and_its_functions_work() -> No
     assert set(re.findall(r"^\| `(KEIJI_\w+)` \|", text, re.MULTILINE)) == set(variables)
     [(_, triggers)] = [row for row in table("tasks.md", "variable") if row[0] == "`KEIJI_TRIGGER`"]
     assert set(re.findall(r"`(\w+)`", triggers)) == set(Trigger)
-    others = set(re.findall(r"`([A-Z_]+)`", text.partition("### The other variables")[2]))
+    section = text.partition("### The other variables")[2].partition("\n## ")[0]
+    others = set(re.findall(r"`([A-Z_]+)`", section))
     assert others == {name for name in INHERITED if name.isupper()}
     assert {name.upper() for name in INHERITED} == others
     names: dict[str, Any] = {}

@@ -187,6 +187,11 @@ def _resolve(context: Context, task: Task, begin: str, end: str) -> _Range:
             note = f"instants from {format_moment(following, zone)} on are left to the schedule"
         last = limit
     instants = tuple(islice(instants_between(schedule, first, last), MAX_INSTANTS + 1))
+    if not schedule.has_instants:
+        raise UsageError(
+            f"{task.name} has no instants to backfill: it runs on an event ({schedule.describe()})",
+            hint=f'keiji task run {task.slug} --due "{begin}" runs it for one time',
+        )
     if not instants:
         following = schedule.next_after(last)
         hint = f"it is due next at {format_moment(following, zone)}" if following else "it is never due again"

@@ -52,6 +52,13 @@ def test_an_existing_task_is_only_created_again_with_force(online: Shell) -> Non
     assert "edited" not in (online.paths.source("mine") / "function.py").read_text()
 
 
+def test_a_script_that_is_an_argument_is_not_looked_up_in_the_folder_of_the_task(online: Shell) -> None:
+    output = online("task create by-node --schedule daily -- node ./x.js")
+    assert "./x.js is looked up in the working folder" in output
+    assert "keiji task create by-node --force -- ./x.js" in output
+    assert "looked up" not in online("task create in-folder --schedule daily --cwd /tmp -- node ./x.js")
+
+
 def test_a_syntax_error_fails_the_build_with_file_and_line_and_keeps_the_active_build(online: Shell) -> None:
     online("task create broken")
     online("task build broken")

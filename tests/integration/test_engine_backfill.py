@@ -207,7 +207,9 @@ def test_without_an_engine_a_backfill_is_recorded_and_invalid_ones_are_refused(i
     installation.build("report", schedule=DAILY)
     installation.build("often", schedule="every(1).seconds")
     installation.build("parallel", policy="Policy(overlap='allow', max_parallel=2)")
+    installation.build("event", schedule="at_start")
     invalid = [
+        (("event", "--from", "2026-11-01", "--to", "2026-11-07"), "it runs on an event (at start)"),
         (("report", "--from", "2026-11-07", "--to", "2026-11-01"), "ends before it begins"),
         (("report", "--from", "2026-11-31", "--to", "2026-12-01"), "--from('2026-11-31'): expected a date and time"),
         (("report", "--from", "2099-01-01", "--to", "2099-12-01"), "has no past instants from 2099-01-01"),
