@@ -63,7 +63,7 @@ def find_range_error(values: Mapping[str, str]) -> tuple[str, str]:
 def find_option_error(task: TaskView, values: Mapping[str, str]) -> tuple[str, str]:
     """Return the option that is not valid, and why; two empty texts if all are."""
     for option in _OPTIONS:
-        if problem := find_problem(_OPTIONS, {option.name: values[option.name].strip()}):
+        if problem := find_problem((option,), {option.name: values[option.name].strip()}):
             return option.name, problem
     parallel = int(values["parallel"])
     if not 1 <= parallel <= MAX_PARALLEL:
