@@ -33,9 +33,9 @@ def find_error(parameters: Sequence[Parameter], texts: Mapping[str, str]) -> tup
     An invalid value comes before a missing one. The texts are empty if all values are acceptable.
     """
     values = given_values(texts)
-    for name, text in values.items():
-        if problem := find_problem(parameters, {name: text}):
-            return name, problem, False
+    for each in parameters:
+        if each.name in values and (problem := find_problem((each,), {each.name: values[each.name]})):
+            return each.name, problem, False
     missing = next((each for each in parameters if each.default is None and each.name not in values), None)
     if missing is not None:
         return missing.name, f"{missing.name} is required", True
