@@ -31,6 +31,7 @@ class InvalidSchedule(KeijiError, ValueError):
     """The schedule is invalid."""
 
     code = "invalid-schedule"
+    exit_code = 2
 
 
 class InvalidPolicy(KeijiError, ValueError):

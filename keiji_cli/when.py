@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
 
 from keiji.errors import InvalidSchedule, KeijiError, UsageError
 from keiji_cli.groups import Command
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from keiji.schedule import Schedule
 
 _EVENTS = {
     "Manual": "it runs only when you start it: keiji task run NAME",
@@ -46,7 +40,7 @@ def when(schedule: tuple[str, ...], count: int, after: str | None, zone: str | N
     from keiji_cli.table import output_width
     from keiji_engine.bus.views import DueInstant
 
-    parsed = _parse(parse_schedule, " ".join(schedule))
+    parsed = parse_schedule(" ".join(schedule))
     place = find_zone(zone)
     start = parse_time(after, place, "--from") if after is not None else datetime.now(UTC)
     anchored = parsed.with_context(ScheduleContext(anchor=start, zone=place.key))
@@ -65,14 +59,6 @@ def when(schedule: tuple[str, ...], count: int, after: str | None, zone: str | N
         click.echo(output.format_upcoming_table(instants, place, datetime.now(UTC), output_width()))
     elif count and parsed.has_instants:
         click.echo(f"it is never due {'after that time' if after is not None else 'again'}", err=True)
-
-
-def _parse(parse: Callable[[str], Schedule], text: str) -> Schedule:
-    """Return the schedule in ``text``; an invalid one is wrong usage."""
-    try:
-        return parse(text)
-    except InvalidSchedule as error:
-        raise UsageError(error.message, hint=error.hint) from error
 
 
 def find_zone(name: str | None) -> ZoneInfo:

@@ -343,3 +343,6 @@ def test_the_command_line_creates_and_runs_tasks_with_the_words_as_they_are(shar
     for arguments in (("b",), ("--name=b",)):
         nothing = keiji("task", "create", *arguments, "--")
         assert (nothing.code, nothing.stderr.splitlines()[0]) == (2, "there is no command after --")
+    wrong = keiji("task", "create", "b", "--schedule", "evry hour", "--", "true")
+    assert (wrong.code, wrong.stderr) == (2, "unknown schedule 'evry hour'\ndid you mean 'every hour'?\n")
+    assert not shared.paths.source("b").exists()
