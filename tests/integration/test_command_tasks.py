@@ -12,7 +12,7 @@ import pytest
 from behaviours import Policy, Retry, write_command
 from installation import EVERY_MINUTE, Installation, until
 
-from keiji.errors import BuildFailed, UsageError
+from keiji.errors import BuildFailed, InvalidPolicy, UsageError
 from keiji.reasons import render
 from keiji.records import Run
 from keiji.states import RunState
@@ -253,4 +253,12 @@ def test_create_writes_a_command_task(installation: Installation) -> None:
     ):
         with pytest.raises(UsageError):
             installation.do(invalid)
+    with pytest.raises(InvalidPolicy, match="did you mean 'timeout'"):
+        installation.do(p.Create(name="c", policy="timeuot = 3"))
     assert not installation.paths.source("c").exists()
+
+
+def test_create_writes_the_policy(installation: Installation) -> None:
+    installation.do(p.Create(name="b", policy="timeout = 30m, retry.tries = 3"))
+    text = (installation.paths.source("b") / "task.toml").read_text()
+    assert text.endswith('[policy]\ntimeout = "30m"\nretry = { tries = 3 }\n')
