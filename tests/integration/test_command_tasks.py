@@ -14,7 +14,7 @@ from behaviours import Policy, Retry, write_command
 from command_line import Result, run_command
 from installation import EVERY_MINUTE, Installation, until
 
-from keiji.errors import BuildFailed, UsageError
+from keiji.errors import BuildFailed, InvalidPolicy, UsageError
 from keiji.reasons import render
 from keiji.records import Overrides, Run
 from keiji.states import RunState
@@ -292,6 +292,8 @@ def test_create_writes_a_command_task(installation: Installation) -> None:
     ):
         with pytest.raises(UsageError):
             installation.do(invalid)
+    with pytest.raises(InvalidPolicy, match="did you mean 'timeout'"):
+        installation.do(p.Create(name="c", policy="timeuot = 3"))
     assert not installation.paths.source("c").exists()
 
 
@@ -346,3 +348,9 @@ def test_the_command_line_creates_and_runs_tasks_with_the_words_as_they_are(shar
     wrong = keiji("task", "create", "b", "--schedule", "evry hour", "--", "true")
     assert (wrong.code, wrong.stderr) == (2, "unknown schedule 'evry hour'\ndid you mean 'every hour'?\n")
     assert not shared.paths.source("b").exists()
+
+
+def test_create_writes_the_policy(installation: Installation) -> None:
+    installation.do(p.Create(name="b", policy="timeout = 30m, retry.tries = 3"))
+    text = (installation.paths.source("b") / "task.toml").read_text()
+    assert text.endswith('[policy]\ntimeout = "30m"\nretry = { tries = 3 }\n')

@@ -120,7 +120,7 @@ async def test_keys_of_one_packet_behave_as_if_they_were_typed_one_by_one() -> N
 async def test_tab_goes_on_to_the_next_field_before_the_next_character_is_typed() -> None:
     app, link = live(task("a"))
     async with running(app) as pilot:
-        burst(app, "Nnew\twhat for\tevery 5 minutes\n")
+        burst(app, "Nnew\twhat for\t\tevery 5 minutes\n")
         await until(pilot, lambda: verbs(link)[:1] == [Create])
         directive = link.sent[0]
         assert isinstance(directive, Create)
