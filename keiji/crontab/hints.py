@@ -9,12 +9,12 @@ from keiji.crontab.read import DEFAULT_SHELL, Assignment, Job
 from keiji.schedule.cron import Cron
 
 _CD = re.compile(r"cd\s+(\"[^\"]+\"|'[^']+'|[^\s;&|]+)\s*(?:&&|;)")
-_REDIRECTION = re.compile(r"(?:^|[^<&0-9-])(?:[12]?>>?|&>>?)\s*(?!&)\S")
-_NULL = re.compile(r">>?\s*/dev/null")
+_REDIRECTION = re.compile(r"(?:^|[^<&0-9-])(?:[12]?>>?|&>>?)\s*(?!&|/dev/null|[>\s])")
+_NULL = re.compile(r"(?:>>?|&>)\s*/dev/null(?:\s+2>&1|\s+2>\s*/dev/null)?\s*$")
 _SOURCE = re.compile(r"(?:^|[;&|(]\s*)source\s")
 _STEP_OF_NUMBER = re.compile(r"(?<![\w*-])\d+/\d+")
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
-_SLEEP = re.compile(r"(?:/bin/)?sleep\s+\S.*?(?:&&|;)")
+_SLEEP = re.compile(r"\bsleep\b.*(?:RANDOM|rand\b)")
 _TWO_ASSIGNMENTS = re.compile(r"\S\s+[A-Za-z_]\w*=\S")
 _MAILTO = "MAILTO"
 _OF_MAIL = frozenset({"MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING"})
@@ -55,7 +55,10 @@ def _about_command(job: Job) -> Iterator[str]:
     command = job.command
     is_default_shell = job.environment.get("SHELL", DEFAULT_SHELL) == DEFAULT_SHELL
     if match := _CD.match(command):
-        yield f'instead of cd, task.toml may have cwd = "{match[1].strip(chr(34) + chr(39))}"'
+        folder = match[1].strip("\"'")
+        is_fixed = folder.startswith(("/", "~/")) and "$" not in folder
+        example = f'cwd = "{folder}"' if is_fixed else "an absolute path as cwd"
+        yield f"instead of cd, task.toml may have {example}"
     if re.search(r"\bflock\b", command):
         yield "flock is needed only between tasks: keiji starts no second run of a task while one is live"
     if _NULL.search(command):
@@ -68,26 +71,25 @@ def _about_command(job: Job) -> Iterator[str]:
         yield "source is a command of bash, and not of every /bin/sh: write . instead, or set SHELL=/bin/bash"
     if "run-parts" in command:
         yield "run-parts is one task with one log: create a task for each script to schedule and retry them separately"
-    if _SLEEP.match(command):
+    if _SLEEP.search(command):
         yield 'instead of sleep, [policy] may have jitter = "5m", which spreads the starts'
     if re.search(r"[^&>]&$", command):
         yield 'a process in the background is killed when the command ends, unless [policy] has leave = "children"'
     if job.stdin:
-        yield "% separates the command from its standard input: it became stdin in task.toml"
+        yield "the first % ends the command, and the rest became stdin in task.toml; a percent sign is \\% in a crontab"
 
 
 def _about_variable(name: str, value: str) -> Iterator[str]:
     if name == _MAILTO:
         if value:
             yield "keiji sends no mail: keiji list shows which tasks failed, and keiji logs NAME the output"
-        return
-    if name in _SET_BY_CRON:
+    elif name in _SET_BY_CRON:
         yield f"cron sets {name} itself; the assignment has no effect"
     elif name in _OF_MAIL:
         yield "it concerns the mail that cron sends, and was left out"
     elif not VARIABLE.fullmatch(name):
         yield f"{name} cannot be a variable of a task; it was left out"
-    if "$" in value:
+    if "$" in value and name != _MAILTO:
         yield "the value is literal, since cron does not expand variables"
     if _TWO_ASSIGNMENTS.search(value):
         yield f"cron reads one assignment per line, so the value of {name} is {value!r}"

@@ -12,27 +12,11 @@ from keiji.names import slug_of, validate
 
 MAX_LENGTH = 40
 _SEPARATORS = {"&&", "||", ";", "|", "&", "(", ")", "{", "}"}
-_SETUP = {
-    "cd",
-    "source",
-    ".",
-    "test",
-    "[",
-    "[[",
-    "sleep",
-    "export",
-    "set",
-    "umask",
-    "ulimit",
-    "if",
-    "then",
-    "true",
-    "!",
-    ":",
-}
+_KEYWORDS = {"if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "!"}
+_SETUP = {"cd", "source", ".", "test", "[", "[[", "sleep", "export", "set", "umask", "ulimit", "true", ":"}
 _WRAPPERS = {
     "env", "nice", "ionice", "nohup", "time", "timeout", "sudo", "exec", "command", "flock", "setsid", "chronic",
-    "systemd-cat", "chrt", "setlock", "stdbuf", "cronic", "unbuffer",
+    "systemd-cat", "chrt", "bundle", "setlock", "stdbuf", "cronic", "unbuffer",
 }  # fmt: skip
 _TAKE_ARGUMENT = {"timeout": 1, "flock": 1, "setlock": 1}  # positional arguments before the command
 _VALUE_OPTIONS = {
@@ -45,6 +29,7 @@ _WITH_SUBCOMMAND = {
     "drush", "occ", "certbot", "systemctl", "apt-get", "apt", "dnf", "yum", "mysqladmin", "restic", "borg", "rclone",
     "aws", "make",
 }  # fmt: skip
+_SUBSTITUTION = re.compile(r"\$\(\(.*?\)\)|\$\([^()]*\)|`[^`]*`")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.ASCII | re.DOTALL)
 _WORD = re.compile(r"[A-Za-z][\w:.-]*", re.ASCII)
 
@@ -72,7 +57,7 @@ def make_unique(name: str, taken: Container[str]) -> str:
 def _simple_commands(command: str) -> list[list[str]]:
     """Return the words of each command of a shell line, those that prepare for others last."""
     try:
-        lexer = shlex.shlex(command, posix=True, punctuation_chars="();&|")
+        lexer = shlex.shlex(_SUBSTITUTION.sub("_", command), posix=True, punctuation_chars="();&|")
         lexer.whitespace_split = True
         lexer.commenters = ""
         words = list(lexer)
@@ -84,7 +69,12 @@ def _simple_commands(command: str) -> list[list[str]]:
             commands.append([])
         else:
             commands[-1].append(word)
-    return sorted(filter(None, map(_without_wrappers, commands)), key=lambda each: each[0] in _SETUP)
+    return sorted(filter(None, map(_without_wrappers, commands)), key=_prepares)
+
+
+def _prepares(words: list[str]) -> bool:
+    """Return whether a command prepares for others, such as ``cd``, or ``perl -e 'sleep rand 60'``."""
+    return words[0] in _SETUP or any(re.search(r"\bsleep\b", word) for word in words)
 
 
 def _without_wrappers(words: list[str]) -> list[str]:
@@ -92,19 +82,21 @@ def _without_wrappers(words: list[str]) -> list[str]:
     words = list(words)
     while words:
         program = PurePosixPath(words[0]).name
-        if _ASSIGNMENT.fullmatch(words[0]):
+        if _ASSIGNMENT.fullmatch(words[0]) or words[0] in _KEYWORDS:
             words.pop(0)
         elif program in _WRAPPERS and len(words) > 1:
             words.pop(0)
             positional = _TAKE_ARGUMENT.get(program, 0)
             while words and (words[0].startswith("-") or positional):
                 word = words.pop(0)
+                if program == "flock" and word == "-c":  # followed by a shell line
+                    return next(iter(_simple_commands(" ".join(words[:1]))), [])
                 if word in _VALUE_OPTIONS.get(program, ()):
                     words = words[1:]
                 elif not word.startswith("-"):
                     positional -= 1
-            if words[:1] == ["-c"]:  # flock FILE -c 'a shell line'
-                return next(iter(_simple_commands(" ".join(words[1:2]))), [])
+            if program == "bundle" and words[:1] == ["exec"]:
+                words.pop(0)
         else:
             return words
     return []

@@ -58,6 +58,7 @@ _STOCK = re.compile(
     r"[|.*\s-]*-+\s*(?:minute|hour|day of month|month|day of week) \(.*|"
     r"[|\s]*|"
     r"\*\s+\*\s+\*\s+\*\s+\*\s+(?:user-?name\s+|user\s+)?command.*|"
+    r"(?:Begin|End) Whenever generated tasks for: .*|HEADER: .*|"
     r"vim?:.*|-\*-.*"
     r")",
     re.IGNORECASE,
