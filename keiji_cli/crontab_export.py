@@ -11,7 +11,7 @@ import click
 
 from keiji.errors import KeijiError
 from keiji_cli import client
-from keiji_cli.groups import Command, SuggestingGroup
+from keiji_cli.groups import Command, OptionSpellingGroup
 
 if TYPE_CHECKING:
     from keiji.crontab.export import ExportedTask
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _SHELL_ARGUMENTS = 3  # program, -c, line
 
 
-@click.group(name="export", cls=SuggestingGroup)
+@click.group(name="export", cls=OptionSpellingGroup)
 def export_tasks() -> None:
-    """Print the tasks in another format."""
+    """Print the tasks as a crontab."""
 
 
 @export_tasks.command(cls=Command)

@@ -21,7 +21,7 @@ import click
 
 from keiji.errors import KeijiError, UsageError
 from keiji_cli import client
-from keiji_cli.groups import Command, SuggestingGroup
+from keiji_cli.groups import Command, OptionSpellingGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,9 +36,9 @@ _MAX_BYTES = 4 * 1024 * 1024
 _UNFINISHED = ("importing",)  # the only tag of a task whose task.toml is not complete yet
 
 
-@click.group(name="import", cls=SuggestingGroup)
+@click.group(name="import", cls=OptionSpellingGroup)
 def import_tasks() -> None:
-    """Create tasks for the jobs of a crontab."""
+    """Create tasks from a crontab."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def crontab(file: str | None, user: str | None, *, system: bool | None, dry_run:
     them. The crontab is not changed. Importing it again creates tasks for new lines only.
     """
     from keiji.crontab.plan import PlannedTask, Source, count_tasks, plan_import
-    from keiji.crontab.read import read_crontab
+    from keiji.crontab.read import Job, read_crontab
     from keiji.local_zone import find_local_zone
 
     if file is not None and user is not None:
@@ -80,9 +80,12 @@ def crontab(file: str | None, user: str | None, *, system: bool | None, dry_run:
     has_workspace = paths.settings.exists()
     zone = find_local_zone().name
     workspace_zone = client.load_settings(paths).zone.key if has_workspace else zone
-    known, unfinished = _tasks_by_slug(paths)
+    lines = read_crontab(found.content, is_system=is_system)
+    known, begun = _tasks_by_slug(paths)
+    commands = {line.command for line in lines if isinstance(line, Job)}
+    unfinished = {slug for slug, command in begun.items() if command in commands}
     planned = plan_import(
-        read_crontab(found.content, is_system=is_system),
+        lines,
         Source("" if is_system else found.owner, own, zone, workspace_zone),
         imported={slug: marker for slug, marker in known.items() if marker},
         taken=[slug for slug in known if slug not in unfinished],
@@ -93,20 +96,27 @@ def crontab(file: str | None, user: str | None, *, system: bool | None, dry_run:
         return
     click.echo(f"{found.title}:")
     created: list[PlannedTask] = []
+    failed: list[PlannedTask] = []
     now = datetime.now(UTC)
     for each in planned:
         click.echo()
         for line in _describe(each, workspace_zone, now):
             click.echo(line)
         if isinstance(each, PlannedTask) and not each.existing and not dry_run:
-            _create(paths, each, is_begun=each.name in unfinished)
-            created.append(each)
+            try:
+                _create(paths, each, is_begun=each.name in unfinished)
+                created.append(each)
+            except KeijiError as error:
+                failed.append(each)
+                click.echo(f"    not created: {error}")
     click.echo()
+    counts["new"] -= len(failed)
     click.echo(_summary(counts, dry_run=dry_run))
-    tasks = [each for each in planned if isinstance(each, PlannedTask)]
+    tasks = [each for each in planned if isinstance(each, PlannedTask) and each not in failed]
     _print_next_steps(found, tasks, created, _active(paths) if has_workspace else frozenset())
-    if counts["wrong"]:
-        raise KeijiError(f"{_count(counts['wrong'], 'line')} could not be imported; the others are not affected")
+    if counts["wrong"] or failed:
+        number = counts["wrong"] + len(failed)
+        raise KeijiError(f"{_count(number, 'line')} could not be imported; the others are not affected")
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,25 +175,27 @@ def _is_system(found: _Crontab, choice: bool | None) -> bool:
     )
 
 
-def _tasks_by_slug(paths: Paths) -> tuple[dict[str, str], frozenset[str]]:
-    """Return the marker of each folder below ``tasks/`` ("" if it has none), and the slugs of unfinished imports."""
+def _tasks_by_slug(paths: Paths) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the marker of each folder below ``tasks/`` ("" if it has none), and the commands of unfinished imports."""
     from keiji.crontab.plan import MARKER
     from keiji_engine.builds import read_task_file
 
     markers: dict[str, str] = {}
-    unfinished: set[str] = set()
+    unfinished: dict[str, str] = {}
     for folder in sorted(paths.tasks.iterdir()) if paths.tasks.is_dir() else ():
         markers[folder.name] = ""
         with suppress(OSError, ValueError, KeijiError):
             first = (folder / "task.toml").read_text(encoding="utf-8").partition("\n")[0]
             if first.startswith(MARKER):
                 markers[folder.name] = first
-            elif (task_file := read_task_file(folder)) is not None and task_file.tags == _UNFINISHED:
-                unfinished.add(folder.name)
+                continue
+            task_file = read_task_file(folder)
+            if task_file is not None and task_file.tags == _UNFINISHED and task_file.argv and not task_file.schedule:
+                unfinished[folder.name] = task_file.argv[-1]
     if paths.settings.exists():  # tasks whose sources were deleted keep their names
         for task in client.get_tasks(paths):
             markers.setdefault(task.slug, "")
-    return markers, frozenset(unfinished)
+    return markers, unfinished
 
 
 def _active(paths: Paths) -> frozenset[str]:
