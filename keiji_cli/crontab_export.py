@@ -97,6 +97,7 @@ def _exported(paths: Paths, view: TaskView) -> ExportedTask:
         line=line,
         shell=shell,
         cwd=_relative_to_home(cwd, environment),
+        creates_cwd=not execution.cwd,
         stdin=execution.stdin,
         environment=environment,
         policy=build.policy,

@@ -46,7 +46,7 @@ class _Crontab:
     """A crontab that was read.
 
     Args:
-        path: None for the crontab of a user, which the command ``crontab`` reads.
+        path: None for the crontab of a user, which the command ``crontab`` reads, and for the standard input.
         owner: the user whose crontab it is.
     """
 
@@ -54,6 +54,7 @@ class _Crontab:
     content: bytes
     owner: str
     path: Path | None = None
+    is_standard_input: bool = False
 
 
 @import_tasks.command(cls=Command)
@@ -124,7 +125,8 @@ def crontab(file: str | None, user: str | None, *, system: bool | None, dry_run:
 
 def _read_file(file: str, owner: str) -> _Crontab:
     if file == "-":
-        return _Crontab("the crontab from the standard input", _limited(sys.stdin.buffer.read(_MAX_BYTES + 1)), owner)
+        content = _limited(sys.stdin.buffer.read(_MAX_BYTES + 1))
+        return _Crontab("the standard input", content, owner, is_standard_input=True)
     path = Path(file).expanduser().absolute()
     try:
         with path.open("rb") as stream:
@@ -160,7 +162,7 @@ def _is_system(found: _Crontab, choice: bool | None) -> bool:
 
     if choice is not None:
         return choice
-    if found.path is None and not found.title.startswith("the crontab from"):
+    if found.path is None and not found.is_standard_input:
         return False
     if found.path is not None and (found.path == _SYSTEM or found.path.parent == _SYSTEM_FOLDER):
         return True
@@ -329,7 +331,10 @@ def _print_next_steps(
     if created or both:
         numbers = [each.job.number for each in (tasks if created else both)]
         click.echo("comment the imported lines out, so that cron does not run them any more:")
-        click.echo(f"    {comment_out_command(found.path, found.owner, numbers)}")
+        if found.is_standard_input:
+            click.echo(f"    lines {', '.join(map(str, numbers))}, in the crontab that was read")
+        else:
+            click.echo(f"    {comment_out_command(found.path, found.owner, numbers)}")
     if created:
         names = " ".join(shlex.quote(each.name) for each in created)
         one, several = f"keiji task build {names}", f"for task in {names}; do keiji task build $task; done"

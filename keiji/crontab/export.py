@@ -27,6 +27,7 @@ class ExportedTask:
         line: the shell line.
         shell: the program that executes it; "" if it does not matter.
         cwd: working folder; "~" for the home folder.
+        creates_cwd: whether to create that folder if it is missing.
         policy: what the task itself sets.
         inactive: why the task does not run on its schedule now; "" if it does.
         notes: what else cron does differently.
@@ -38,6 +39,7 @@ class ExportedTask:
     description: str = ""
     shell: str = DEFAULT_SHELL
     cwd: str = "~"
+    creates_cwd: bool = False
     stdin: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     policy: Policy = field(default_factory=Policy)
@@ -55,7 +57,10 @@ def format_crontab(tasks: Iterable[ExportedTask], zone: str) -> str:
     Args:
         zone: the time zone of the workspace.
     """
-    lines = [f"# Tasks of keiji; times are in {zone}."]
+    lines = [
+        f"# Tasks of keiji; times are in {zone}.",
+        "# Unlike keiji, cron starts a job while the previous one is live, and catches up nothing after downtime.",
+    ]
     current = {"SHELL": DEFAULT_SHELL, "PATH": DEFAULT_PATH, "HOME": "", "CRON_TZ": zone}
     for task in tasks:
         lines += ["", f"# {one_line(f'{task.name}: {task.description}' if task.description else task.name)}"]
@@ -147,6 +152,7 @@ def _command(task: ExportedTask) -> str:
     ]
     if task.cwd not in ("~", home):
         folder = f"~/{shlex.quote(task.cwd[2:])}" if task.cwd.startswith("~/") else shlex.quote(task.cwd)
+        before += [f"mkdir -p {folder} &&"] if task.creates_cwd else []
         before.append(f"cd {folder} &&")
     line = " ".join([*before, task.line])
     try:

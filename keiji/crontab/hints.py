@@ -93,6 +93,8 @@ def _about_variable(name: str, value: str) -> Iterator[str]:
         yield "the value is literal, since cron does not expand variables"
     if _TWO_ASSIGNMENTS.search(value):
         yield f"cron reads one assignment per line, so the value of {name} is {value!r}"
+    if name == "TZ":
+        yield "it is the time zone of the commands; that of the schedules is CRON_TZ"
     if name == "RANDOM_DELAY" and not value.isdecimal():
         yield "it is not a number of minutes, and was left out"
     if _SECRET.search(name):

@@ -28,6 +28,7 @@ _ALLOWED = (
 _BLANKS = " \t"
 _USER = re.compile(r"[A-Za-z_][\w.-]*\$?", re.ASCII)
 _SPAN = re.compile(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?", re.ASCII)
+_NUMERIC_FIELD = re.compile(r"[\d*][\d*/,-]*", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -149,7 +150,10 @@ def _read_line(number: int, data: bytes, environment: dict[str, str], *, is_syst
         schedule, user, raw = split_job(text, is_system=is_system)
         check_schedule(schedule.removeprefix("-"))
     except InvalidLine as error:
-        return Problem(number, text.strip(), str(error))
+        words = text.split()[: FIELDS + 1]
+        has_six = len(words) > FIELDS and all(_NUMERIC_FIELD.fullmatch(word) for word in words)
+        reason = f"{error} (the line has six fields, but cron has none for seconds)" if has_six else str(error)
+        return Problem(number, text.strip(), reason)
     command, stdin = split_stdin(raw)
     if not command.strip():
         return Problem(number, text.strip(), "there is no command after the schedule")

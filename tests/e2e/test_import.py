@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
 from pathlib import Path
 
 import pytest
 from command_line import Result, run_command
 from e2e.shell import Shell
+from e2e.terminal import run_on_terminal
 from installation import until
 
 from keiji_cli.crontab_import import comment_out_command
@@ -65,6 +67,11 @@ def test_an_imported_job_runs_as_under_cron_and_is_exported_again(online: Shell,
     both = crontab(online, "import", "crontab", str(path)).stderr
     assert "cron and keiji both run cat, as long as cron has line 8" in both
 
+    subprocess.run(comment_out_command(path, "", [8, 9]), shell=True, check=True)
+    done = crontab(online, "import", "crontab", str(path))
+    assert done.stdout.count("not imported: commented out") == 2
+    assert "both" not in done.stderr
+
     online("task run cat")
     until(lambda: any(run["state"] == "succeeded" for run in online.json("task runs cat")))
     assert f"hello from {tmp_path}" in online("logs cat")
@@ -99,6 +106,10 @@ def test_a_system_crontab_is_recognised_and_asked_about(keiji: Shell, tmp_path: 
     shown = keiji.run("import", "crontab", str(path), "--system", "--dry-run")
     assert "2 tasks would be created, 1 line not imported" in shown
     assert "it runs as nobody" in shown
+    dialog = ("Is that a user column?", "y\n")
+    code, shown = run_on_terminal(keiji.argv("import", "crontab", str(path), "--dry-run"), keiji.environment, *dialog)
+    assert code == 0, shown
+    assert "2 tasks would be created" in shown
     assert f"becomes {own}" in keiji.run("import", "crontab", str(path), "--no-system", "--dry-run")
 
 
@@ -115,6 +126,28 @@ def test_mistakes_are_reported(keiji: Shell, arguments: list[str], code: int, er
     found = crontab(keiji, "import", "crontab", *arguments)
     assert (found.code, found.stdout) == (code, "")
     assert error in found.stderr
+
+
+def test_python_tasks_and_programs_of_a_build_are_exported(keiji: Shell, tmp_path: Path) -> None:
+    keiji.run("task", "create", "py", "--schedule", "weekdays at 9:00")
+    keiji.write("py", function="print('from python')")
+    keiji.run("task", "create", "own", "--schedule", "every 7 minutes", "--", "./own.sh", "a b")
+    program = keiji.paths.source("own") / "own.sh"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    keiji("task build py")
+    keiji("task build own")
+    keiji.run("task", "create", "daily", "--schedule", "@daily", "--", "/bin/echo", "a b", "100%")
+    keiji("task build daily")
+    keiji("task disable daily")
+    lines = keiji("export crontab").splitlines()
+    [python] = [line for line in lines if line.startswith("0 9 * * 1,2,3,4,5 ")]
+    command = python.partition("1,2,3,4,5 ")[2]
+    ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True, cwd="/")
+    assert ran.stdout == "from python\n"
+    assert "#   not exported: every 7 minutes: cron counts no intervals from a starting point" in lines
+    assert any(line.startswith("# @daily ") and line.endswith("/bin/echo 'a b' '100\\%'") for line in lines), lines
+    assert "#   commented out, because it is disabled" in lines
 
 
 def test_the_crontab_of_a_user_is_read_with_the_command_crontab(keiji: Shell, tmp_path: Path) -> None:
