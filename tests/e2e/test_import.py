@@ -146,7 +146,7 @@ def test_python_tasks_and_programs_of_a_build_are_exported(keiji: Shell, tmp_pat
     ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True, cwd="/")
     assert ran.stdout == "from python\n"
     assert "#   not exported: every 7 minutes: cron counts no intervals from a starting point" in lines
-    assert any(line.startswith("# @daily ") and line.endswith("/bin/echo 'a b' '100\\%'") for line in lines), lines
+    assert any(line.startswith("# @daily ") and line.endswith("/bin/echo 'a b' 100\\%") for line in lines), lines
     assert "#   commented out, because it is disabled" in lines
 
 
