@@ -61,6 +61,8 @@ keiji = LazyGroup(
         ),
         "status": CommandReference("keiji_cli.system", "status", "Show the status of the services."),
         "when": CommandReference("keiji_cli.when", "when", "Describe a schedule and list its next instants."),
+        "import": CommandReference("keiji_cli.crontab_import", "import_tasks", "Create tasks from a crontab."),
+        "export": CommandReference("keiji_cli.crontab_export", "export_tasks", "Print the tasks as a crontab."),
         "db": CommandReference("keiji_cli.db", "db", "Manage the database."),
         "demo": CommandReference("keiji_cli.demo", "demo", "Run a temporary system with six example tasks."),
         "help": CommandReference("keiji_cli.help", "show_help", "Show the help of a command."),

@@ -1,0 +1,1 @@
+"""Crontabs: reading them as cron does, planning tasks for their lines, writing tasks as a crontab."""
