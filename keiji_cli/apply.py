@@ -33,9 +33,10 @@ _COLUMNS = (Column("TASK", min_width=16), Column("RESULT"), Column("DETAIL", min
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def check(names: tuple[str, ...]) -> int:
-    """Validate tasks as a build does, without changing anything: all tasks, or those named.
+    """Validate tasks as a build does, without changing anything.
 
-    It needs no engine and no database. Exit codes: 0 if all of them are valid, 1 if not.
+    Without NAME, all tasks are validated. It needs no engine and no database. Exit codes: 0 if all of them are
+    valid, 1 if not.
     """
     paths = client.current_paths()
     folders = _task_folders(paths)
@@ -57,9 +58,10 @@ def check(names: tuple[str, ...]) -> int:
 @click.option("--yes", is_flag=True, help="With --prune: do not ask for confirmation.")
 @click.option("--all", "show_all", is_flag=True, help="List unchanged tasks as well.")
 def apply(*, only_check: bool, prune: bool, yes: bool, show_all: bool) -> int:
-    """Build all tasks that are new or changed, for example after git pull.
+    """Build all tasks that are new or changed.
 
-    A task that cannot be built does not affect the others. Exit codes: 0 if all tasks were built, 1 if one failed.
+    Run it after git pull. A task that cannot be built does not affect the others. Exit codes: 0 if all tasks were
+    built, 1 if one failed.
     """
     paths = client.require_workspace()
     if only_check:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -29,7 +28,7 @@ _COLUMNS = (
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: a list of objects.")
 def builds(name: str, *, as_json: bool) -> None:
-    """List the builds of a task, the one that was activated last first."""
+    """List the builds of a task, the latest first."""
     from keiji_engine.bus.protocol import GetBuilds
 
     paths = client.require_workspace()
@@ -73,9 +72,10 @@ def _state(build: BuildView) -> str:
 @click.argument("before", metavar="[A]", required=False, default="")
 @click.argument("after", metavar="[B]", required=False, default="")
 def diff(name: str, before: str, after: str) -> None:
-    """Show how the sources differ from the active build, or from build A; or how build B differs from build A.
+    """Compare the sources with a build, or two builds.
 
-    The output is a unified diff. A build may be shortened to the beginning of its hash.
+    Without A and B, the sources are compared with the active build; with A alone, with build A. The output is a
+    unified diff. A build may be shortened to the beginning of its hash.
     """
     from keiji_engine.bus.protocol import GetDifference
 
@@ -106,8 +106,6 @@ def _file_lines(difference: FileDifference, before: str, after: str) -> Iterator
 
 
 def _styled(line: str) -> str:
-    if not sys.stdout.isatty():
-        return line
     colour = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1])
     return click.style(line, fg=colour) if colour else line
 
@@ -116,9 +114,10 @@ def _styled(line: str) -> str:
 @click.argument("name")
 @click.argument("build", required=False, default="")
 def rollback(name: str, build: str) -> None:
-    """Activate an earlier build of a task: BUILD, or the one that was active before.
+    """Activate an earlier build of a task.
 
-    The files of the build are verified first. The sources stay as they are.
+    It is BUILD, or the build that was active before the current one. The files of the build are verified first. The
+    sources stay as they are.
     """
     from keiji_engine.bus.protocol import RollBack
 
@@ -129,9 +128,10 @@ def rollback(name: str, build: str) -> None:
 @click.argument("name")
 @click.argument("build", required=False, default="")
 def pin(name: str, build: str) -> None:
-    """Pin a build of a task: BUILD, or the active one.
+    """Pin a build: it is kept, and not replaced.
 
-    A pinned build is kept on disk. While it is active, no build or rollback replaces it.
+    It is BUILD, or the active build. A pinned build is kept on disk. While it is active, no build or rollback replaces
+    it.
     """
     from keiji_engine.bus.protocol import PinBuild
 

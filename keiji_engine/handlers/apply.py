@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from keiji import names
-from keiji.errors import BuildPinned, KeijiError, WorkspaceMissing
+from keiji.errors import BuildPinned, KeijiError, UsageError, WorkspaceMissing
 from keiji.records import Build, Task
 from keiji.workspace import find_task_folders
 from keiji_engine import builds
@@ -35,15 +35,18 @@ async def plan_apply(context: Context, request: p.PlanApply) -> p.ApplyPlan:
 async def apply(context: Context, request: p.Apply) -> p.Done:
     """Build every task that is new or changed. A task that cannot be built does not affect the others.
 
-    Raises WorkspaceMissing.
+    Raises WorkspaceMissing; UsageError if all tasks would be deleted, as if the folder of tasks were not mounted.
     """
+    plan = await _plan(context)
+    if request.prune and all(view.state is FolderState.MISSING for view in plan):
+        hint = f"check that {context.paths.tasks} is complete; keiji task delete deletes a task"
+        raise UsageError("no task was deleted: none of them has a folder", hint=hint)
     slots = asyncio.Semaphore(MAX_PARALLEL_BUILDS)
 
     async def limited(view: FolderView) -> ApplyOutcome:
         async with slots:
             return await _apply(context, request, view)
 
-    plan = await _plan(context)
     outcomes = await asyncio.gather(*(limited(view) for view in plan if view.state is not FolderState.MISSING))
     missing = {view.folder for view in plan if view.state is FolderState.MISSING}
     pruned = [await _prune(context, request, slug) for slug in request.prune if slug in missing]
