@@ -65,14 +65,19 @@ async def _check(source: Path, *, now: datetime, zone: str, env: Mapping[str, st
 
 
 def shared_names(tasks: Path, folders: Iterable[str]) -> dict[str, str]:
-    """Return folder → error for each of ``folders`` whose task has the same name as that of an earlier one."""
+    """Return folder → error for each of ``folders`` whose task has the same name as that of an earlier one.
+
+    Folders that have other errors, which `check_folders` reports, are left out.
+    """
     owners: dict[str, str] = {}
     errors = {}
     for folder in folders:
+        if names.slug_of(folder) != folder:
+            continue
         try:
             name = read_details(tasks / folder).name or folder
         except KeijiError:
-            continue  # reported by `check_folders`
+            continue
         owner = owners.setdefault(name, folder)
         if owner != folder:
             errors[folder] = f"the name {name!r} is that of the task in tasks/{owner}: choose another name"
