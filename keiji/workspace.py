@@ -22,8 +22,9 @@ requires-python = ">=3.11"
 dependencies = []
 """
 _GITIGNORE = """\
-# Secrets, and what programs write.
+# Secrets, and what belongs to this machine.
 .env
+settings.conf
 __pycache__/
 *.py[co]
 """
