@@ -36,7 +36,7 @@ async def get_difference(context: Context, request: p.GetDifference) -> p.Differ
     known = await context.state.read(lambda transaction: transaction.tasks.recorded_builds(task.slug))
     before = find_build(task, known, request.before) if request.before else active.hash
     after = find_build(task, known, request.after) if request.after else ""
-    files, note = await asyncio.to_thread(_compare, context, task.slug, before, after)
+    files, note = await asyncio.to_thread(_compare, context, active, task.slug, before, after)
     return p.Difference(id=request.id, task=task.slug, build=before, after=after, files=files, note=note)
 
 
@@ -48,14 +48,22 @@ def _built(context: Context, wanted: str) -> tuple[Task, Build]:
     return task, build
 
 
-def _compare(context: Context, slug: str, before: str, after: str) -> tuple[tuple[FileDifference, ...], str]:
-    old = _sources_of(context, slug, before)
-    new = _sources_of(context, slug, after) if after else context.paths.source(slug)
-    return difference(old, builds.hash_sources(old), new, builds.hash_sources(new))
+def _compare(
+    context: Context, active: Build, slug: str, before: str, after: str
+) -> tuple[tuple[FileDifference, ...], str]:
+    old, old_files = _sources_of(context, active, slug, before)
+    if after:
+        new, new_files = _sources_of(context, active, slug, after)
+    else:
+        new = context.paths.source(slug)
+        new_files = builds.hash_sources(new)
+    return difference(old, old_files, new, new_files)
 
 
-def _sources_of(context: Context, slug: str, build: str) -> Path:
+def _sources_of(context: Context, active: Build, slug: str, build: str) -> tuple[Path, dict[str, str]]:
+    """Return the sources of a build, and their hashes. Raises BuildFailed if it no longer exists."""
     folder = context.paths.builds / build / "src"
     if not folder.is_dir():
         raise BuildFailed(f"the build {build} no longer exists", hint=f"keiji task builds {slug} lists those that do")
-    return folder
+    # A rename changes the sources, and the recorded hashes with them, so that they do not differ from the build.
+    return folder, active.files if build == active.hash else builds.hash_sources(folder)

@@ -124,9 +124,8 @@ class TaskRepository:
         addition = insert_unless_known(self._connection.dialect.name, builds).values(values)
         if self._connection.scalar(addition.returning(builds.c.hash)) is None:
             known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
-            change = (
-                sa.update(builds).where(known).values(activated_at=now, activated_by=by, execution=values["execution"])
-            )
+            renewed = ("activated_at", "activated_by", "execution", "files")  # a rename has changed the recorded files
+            change = sa.update(builds).where(known).values({name: values[name] for name in renewed})
             build = replace(build, is_pinned=self._connection.scalar(change.returning(builds.c.is_pinned)))
         changed = self._update(
             slug,
