@@ -112,8 +112,8 @@ def _styled(line: str) -> str:
 
 @click.command()
 @click.argument("name")
-@click.argument("build", required=False, default="")
-def rollback(name: str, build: str) -> None:
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+def rollback(name: str, build_hash: str) -> None:
     """Activate an earlier build of a task.
 
     It is BUILD, or the build that was active before the current one. The files of the build are verified first. The
@@ -121,13 +121,13 @@ def rollback(name: str, build: str) -> None:
     """
     from keiji_engine.bus.protocol import RollBack
 
-    output.print_progress(*client.execute(client.require_workspace(), RollBack(task=name, build=build)))
+    output.print_progress(*client.execute(client.require_workspace(), RollBack(task=name, build=build_hash)))
 
 
 @click.command()
 @click.argument("name")
-@click.argument("build", required=False, default="")
-def pin(name: str, build: str) -> None:
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+def pin(name: str, build_hash: str) -> None:
     """Pin a build: it is kept, and not replaced.
 
     It is BUILD, or the active build. A pinned build is kept on disk. While it is active, no build or rollback replaces
@@ -135,14 +135,14 @@ def pin(name: str, build: str) -> None:
     """
     from keiji_engine.bus.protocol import PinBuild
 
-    output.print_progress(*client.execute(client.require_workspace(), PinBuild(task=name, build=build)))
+    output.print_progress(*client.execute(client.require_workspace(), PinBuild(task=name, build=build_hash)))
 
 
 @click.command()
 @click.argument("name")
-@click.argument("build", required=False, default="")
-def unpin(name: str, build: str) -> None:
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+def unpin(name: str, build_hash: str) -> None:
     """Unpin a build of a task: BUILD, or the active one."""
     from keiji_engine.bus.protocol import UnpinBuild
 
-    output.print_progress(*client.execute(client.require_workspace(), UnpinBuild(task=name, build=build)))
+    output.print_progress(*client.execute(client.require_workspace(), UnpinBuild(task=name, build=build_hash)))
