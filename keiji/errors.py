@@ -200,6 +200,32 @@ class BuildFailed(KeijiError):
     code = "build-failed"
 
 
+class BuildNotFound(KeijiError, LookupError):
+    """The task has no such build."""
+
+    code = "build-not-found"
+    exit_code = 4
+
+    @classmethod
+    def named(cls, slug: str, build: str) -> Self:
+        """Return the error for an unknown build."""
+        hint = f"keiji task builds {slug} lists its builds"
+        return cls(f"{slug} has no build {build!r}", hint=hint, params={"task": slug, "build": build})
+
+
+class BuildPinned(KeijiError):
+    """The active build of the task is pinned."""
+
+    code = "build-pinned"
+
+    @classmethod
+    def named(cls, slug: str, build: str) -> Self:
+        """Return the error for replacing a pinned build."""
+        message = f"{slug} keeps its build {build}, which is pinned"
+        hint = f"keiji task unpin {slug} releases it"
+        return cls(message, hint=hint, params={"task": slug, "build": build})
+
+
 class WorkspaceMissing(KeijiError):
     """The workspace does not exist."""
 

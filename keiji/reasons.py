@@ -78,6 +78,8 @@ class Code(StrEnum):
     RETRY_AT = "retry-at"
     WAITING = "waiting"
     RUNNING = "running"
+    ROLLED_BACK = "rolled-back"
+    BUILD_PINNED = "build-pinned"
     SOURCES_CHANGED = "sources-changed"
     SOURCES_MISSING = "sources-missing"
     BUILD_MISSING = "build-missing"
@@ -375,6 +377,8 @@ _TEMPLATES: dict[str, str | Callable[[_Params], str]] = {
     Code.RETRY_AT: _retry_at,
     Code.WAITING: "a run that is due has not started",
     Code.RUNNING: _running,
+    Code.ROLLED_BACK: "rolled back from build {build} to build {active}",
+    Code.BUILD_PINNED: "the active build {build} is pinned: no other replaces it",
     Code.SOURCES_CHANGED: "the sources differ from the active build: {files}",
     Code.SOURCES_MISSING: "the sources are missing from {path}",
     Code.BUILD_MISSING: "the files of the active build {build} are missing",
@@ -401,6 +405,8 @@ _REMEDIES: dict[str, str] = {
     Code.NOT_BUILT: "keiji task build {task}",
     Code.DISABLED: "keiji task enable {task}",
     Code.HELD: "keiji task resolve {task}",
+    Code.ROLLED_BACK: "keiji task rollback {task} {build}",
+    Code.BUILD_PINNED: "keiji task unpin {task}",
     Code.SOURCES_CHANGED: "keiji task build {task} --restart",
     Code.SOURCES_MISSING: "put them back; or keiji task delete {task}",
     Code.BUILD_MISSING: "keiji task build {task}",

@@ -33,6 +33,7 @@ class Task:
     the task is disabled, not built, or never due again. ``failures`` counts the failures since the last success;
     ``held_at`` is the time at which they reached the limit of the policy. ``broken`` is the reason why the schedule,
     the policy or the build cannot be read from the database; None if they can. A broken task does not run.
+    ``rolled_back_from`` is the build that a rollback replaced; None unless the active build is the result of one.
     """
 
     id: int
@@ -52,6 +53,7 @@ class Task:
     failures: int = 0
     held_at: datetime | None = None
     broken: Reason | None = None
+    rolled_back_from: str | None = None
 
     def start_time(self, instant: datetime) -> datetime:
         """Return the start time of the run that is due at ``instant``: ``instant`` plus the jitter of the policy.
@@ -138,6 +140,7 @@ class Build:
         files: path → sha256 of each source file at the time of the copy.
         import_seconds: import time of the task's module during validation.
         execution: how it is executed.
+        is_pinned: whether its task keeps it; see `TaskRepository.set_pinned`.
     """
 
     hash: str
@@ -148,6 +151,25 @@ class Build:
     import_seconds: float
     created_at: datetime
     execution: Execution = field(default_factory=Execution)
+    is_pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBuild:
+    """What the history of a task has about one of its builds.
+
+    Args:
+        activated_at: when it last became the active build.
+        activated_by: the user or the client program that activated it; "" if unknown.
+        files: the number of source files.
+    """
+
+    hash: str
+    created_at: datetime
+    activated_at: datetime
+    activated_by: str
+    is_pinned: bool
+    files: int
 
 
 ParamValue = str | int | float | bool | None

@@ -10,6 +10,8 @@ from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.local_zone import find_local_zone
 from keiji.paths import Paths
 
+TASK_FILES = ("function.py", "task.toml")  # a folder with one of them is that of a task
+
 _PYPROJECT = """\
 # The dependencies of the tasks in this workspace. Tasks run in the Python environment of keiji itself, so install the
 # packages that you list here into that environment (python -m pip install …).
@@ -20,8 +22,9 @@ requires-python = ">=3.11"
 dependencies = []
 """
 _GITIGNORE = """\
-# Secrets, and what programs write.
+# Secrets, and what belongs to this machine.
 .env
+settings.conf
 __pycache__/
 *.py[co]
 """
@@ -42,6 +45,29 @@ def validate(paths: Paths) -> None:
         if paths.tasks.is_dir():
             raise WorkspaceMissing(f"{paths.settings} does not exist", hint=error.hint) from error
         raise WorkspaceMissing(f"there is no workspace in {paths.workspace}", hint="keiji init creates it") from error
+
+
+def find_task_folders(tasks: Path) -> list[str]:
+    """Return the names of the folders in ``tasks`` that contain the sources of a task, sorted.
+
+    Raises:
+        OSError: ``tasks`` cannot be read.
+    """
+    return sorted(
+        path.name
+        for path in tasks.iterdir()
+        if not path.name.startswith((".", "__"))
+        and _is_utf8(path.name)
+        and any((path / name).is_file() for name in TASK_FILES)
+    )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def create(paths: Paths) -> list[Path]:

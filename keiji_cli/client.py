@@ -10,8 +10,11 @@ from keiji import engine_process
 from keiji.errors import InvalidSettings, KeijiError, WorkspaceMissing
 from keiji.paths import Paths
 from keiji.settings import Settings, load
+from keiji.workspace import find_task_folders
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from keiji.records import Pause
     from keiji_engine.bus.protocol import Directive, R, Request
     from keiji_engine.bus.views import TaskView
@@ -84,3 +87,12 @@ def get_tasks_and_pause(paths: Paths, name: str | None = None) -> tuple[tuple[Ta
 
     reply = ask(paths, GetTasks(task=name))
     return reply.tasks, reply.pause
+
+
+def find_unregistered(paths: Paths, tasks: Iterable[TaskView]) -> list[str]:
+    """Return the folders under ``tasks/`` that contain the sources of a task but belong to none of ``tasks``."""
+    known = {task.slug for task in tasks}
+    try:
+        return [folder for folder in find_task_folders(paths.tasks) if folder not in known]
+    except OSError:
+        return []

@@ -27,12 +27,15 @@ def init() -> None:
         output.print_progress(f"workspace already initialized, nothing changed: {paths.workspace}")
     else:
         click.echo()
-        click.echo(output.format_tree(paths.workspace, lambda path: path.parent == paths.tasks))
+        click.echo(output.format_tree(paths.workspace, lambda path: path.parent == paths.tasks or path.name == ".git"))
         for root in _state_roots(paths):
             click.echo()
             click.echo(output.format_tree(root, lambda path: path in {paths.workspace, paths.runtime}))
         click.echo()
-    click.echo('next: keiji task create ping_google --desc="pings google"')
+    if client.find_unregistered(paths, client.get_tasks(paths)):
+        click.echo("next: keiji apply, which builds the tasks in tasks/")
+    else:
+        click.echo('next: keiji task create ping_google --desc="pings google"')
 
 
 def initialize(paths: Paths) -> list[Path]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keiji.records import Pause, Run
     from keiji.schedule import Schedule
     from keiji_cli.services import ServiceInfo
-    from keiji_engine.bus.views import BackfillView, DueInstant, TaskView
+    from keiji_engine.bus.views import BackfillView, BuildView, DueInstant, TaskView
 
 
 TASK_KEYS = (
@@ -32,6 +32,10 @@ RUN_KEYS = (
 BACKFILL_KEYS = (
     "id", "task", "state", "first", "last", "zone", "schedule", "total", "skipped", "succeeded", "failed", "open",
     "next_at", "parallel", "again", "created_at", "created_by", "finished_at", "waiting",
+)  # fmt: skip
+BUILD_KEYS = (
+    "hash", "created_at", "activated_at", "activated_by", "is_active", "is_pinned", "is_missing", "runs", "size",
+    "files",
 )  # fmt: skip
 PAUSE_KEYS = ("since", "reason", "by")
 WHEN_KEYS = ("at", "note", "is_skipped")
@@ -68,6 +72,11 @@ def _run_object(run: Run, zone: tzinfo) -> dict[str, Any]:
 def format_backfills(backfills: Iterable[BackfillView], zone: tzinfo) -> str:
     """Return backfills as a list of objects with `BACKFILL_KEYS`."""
     return _dump([_select(each, BACKFILL_KEYS, zone, waiting=render(each.waiting, zone)) for each in backfills])
+
+
+def format_builds(builds: Iterable[BuildView], zone: tzinfo) -> str:
+    """Return builds as a list of objects with `BUILD_KEYS`."""
+    return _dump([_select(each, BUILD_KEYS, zone) for each in builds])
 
 
 def format_upcoming(instants: Iterable[DueInstant], zone: tzinfo) -> str:

@@ -54,6 +54,10 @@ keiji = LazyGroup(
             "keiji_cli.system", "system", "Start, stop and inspect the engine and its services."
         ),
         "list": CommandReference("keiji_cli.task", "list_tasks", "List all tasks, one per line."),
+        "apply": CommandReference("keiji_cli.apply", "apply", "Build all tasks that are new or changed."),
+        "check": CommandReference(
+            "keiji_cli.apply", "check", "Validate tasks as a build does, without changing anything."
+        ),
         "run": CommandReference("keiji_cli.task", "run", "Run a task now, regardless of its schedule."),
         "runs": CommandReference("keiji_cli.task", "runs", "Show the history of a task, newest run first."),
         "logs": CommandReference(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 SEPARATOR = "=" * 100
+_MAX_UNREGISTERED = 5
 _SERVICES_TITLE = "======== SERVICES ========"
 
 
@@ -86,6 +87,8 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Held": _format_hold(task, zone),
         "Sources": task.source_path,
         "Build": task.build or f"none yet: keiji task build {task.slug} creates one",
+        "Pinned": f"the build is kept until keiji task unpin {task.slug}" if task.is_pinned else "",
+        "Rolled back": _format_rollback(task),
         "Running since": format_moment(task.running_since, zone) if task.running_since else "",
         "Running with": format_params(task.params),
         "Last run with": format_params(task.recent[-1].params) if task.recent else "",
@@ -95,6 +98,12 @@ def format_task_details(task: TaskView, zone: tzinfo) -> str:
         "Sources cannot be built": task.source_error,
     }
     return "\n".join(f"{name}: {value}" for name, value in details.items() if value)
+
+
+def _format_rollback(task: TaskView) -> str:
+    if not task.rolled_back_from:
+        return ""
+    return f"from build {task.rolled_back_from}; keiji task build {task.slug} builds the sources again"
 
 
 def format_params(params: Mapping[str, object]) -> str:
@@ -218,6 +227,14 @@ def _format_relative(seconds: float) -> str:
     return (
         f"in {format_duration(seconds, decimals=0)}" if seconds >= 0 else f"{format_duration(-seconds, decimals=0)} ago"
     )
+
+
+def format_unregistered(folders: Sequence[str]) -> str:
+    """Return the line about folders under ``tasks/`` that are not tasks yet."""
+    shown = ", ".join(folders[:_MAX_UNREGISTERED])
+    more = f" and {len(folders) - _MAX_UNREGISTERED} more" if len(folders) > _MAX_UNREGISTERED else ""
+    command = f"keiji task build {shlex.quote(folders[0])} adds it" if len(folders) == 1 else "keiji apply adds them"
+    return f"new in tasks/: {shown}{more}; {command}"
 
 
 def format_services_table(services: Iterable[tuple[str, str]]) -> str:

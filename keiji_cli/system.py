@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import click
 
 from keiji import engine_process
 from keiji.engine_process import SERVICES
-from keiji.errors import EngineOffline, UsageError
+from keiji.errors import EngineOffline, KeijiError, UsageError
 from keiji.formats import format_duration
 from keiji.paths import Paths
 from keiji_cli import client, json_output, logs, output, services
@@ -152,12 +153,20 @@ def status(*, as_json: bool) -> int:
         _print_status(paths, engine, service_infos, now, is_running=is_running)
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone))
+        if is_running and error is None:
+            _print_unregistered(paths)
     if error is not None:
         raise error
     if not is_running:
         engine_process.require_free_workspace(paths)
         return EngineOffline.exit_code
     return int(any(service.status in {"failed", "degraded"} for service in service_infos))
+
+
+def _print_unregistered(paths: Paths) -> None:
+    with contextlib.suppress(KeijiError):  # it is not what was asked for
+        if unregistered := client.find_unregistered(paths, client.get_tasks(paths)):
+            click.echo(output.format_unregistered(unregistered))
 
 
 def _print_status(

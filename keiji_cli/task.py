@@ -19,6 +19,7 @@ from keiji.reasons import remedy, render
 from keiji_cli import client, json_output, logs, output
 from keiji_cli.arguments import parse_assignments, require_utf8
 from keiji_cli.backfill import backfill
+from keiji_cli.builds import builds, diff, pin, rollback, unpin
 from keiji_cli.groups import OptionSpellingGroup, RestCommand
 from keiji_cli.table import UNLIMITED, Width, output_width
 from keiji_cli.when import parse_time
@@ -148,6 +149,7 @@ def list_tasks(*, as_json: bool, wide: bool) -> None:
     paths = client.require_workspace()
     zone = client.display_zone(paths)
     tasks, pause = client.get_tasks_and_pause(paths)
+    unregistered = client.find_unregistered(paths, tasks)
     if as_json:
         click.echo(json_output.format_tasks(tasks, zone))
     elif tasks:
@@ -162,8 +164,10 @@ def list_tasks(*, as_json: bool, wide: bool) -> None:
         click.echo(table)
         if pause is not None:
             click.echo(output.format_system_pause(pause, zone), err=True)
-    else:
+    elif not unregistered:
         click.echo(_NO_TASKS, err=True)
+    if unregistered and not as_json:
+        click.echo(output.format_unregistered(unregistered), err=True)
 
 
 @task.command()
@@ -377,7 +381,8 @@ def rerun(name: str, run_id: str) -> None:
     output.print_progress(*client.execute(client.require_workspace(), RerunTask(task=name, run=run_id)))
 
 
-task.add_command(backfill)
+for command in (backfill, builds, diff, rollback, pin, unpin):
+    task.add_command(command)
 
 
 @task.command()

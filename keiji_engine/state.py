@@ -685,4 +685,6 @@ def _view(state: _TaskState, runs: TaskRuns, paths: Paths, defaults: Defaults) -
         progress=state.progress,
         broken=task.broken,
         events=texts.events,
+        is_pinned=state.build is not None and state.build.is_pinned,
+        rolled_back_from=task.rolled_back_from,
     )

@@ -14,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -80,11 +81,46 @@ async def build_task(
             inherited=inherited,
             defaults=defaults,
             timeout=timeout,
+            publishes=True,
         )
     except OSError as error:
         where = error.filename or builds
         hint = "free some space; the previous build is unaffected" if error.errno == errno.ENOSPC else ""
         raise BuildFailed(f"the build cannot be written: {error.strerror or error}: {where}", hint=hint) from error
+
+
+async def check_task(
+    source: Path,
+    *,
+    python: str,
+    now: datetime,
+    zone: str = "UTC",
+    inherited: Mapping[str, str] = os.environ,
+    defaults: Mapping[str, str] = MappingProxyType({}),
+    timeout: float = TIMEOUT,
+) -> Build:
+    """Validate a task as `build_task` does, in a temporary folder, and return the build that would result.
+
+    Raises:
+        BuildFailed: the first line of the message has file, line and reason.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="keiji-check-") as folder:
+            built, _ = await _build(
+                source,
+                Path(folder),
+                python=python,
+                now=now,
+                zone=zone,
+                inherited=inherited,
+                defaults=defaults,
+                timeout=timeout,
+                publishes=False,
+            )
+    except OSError as error:
+        where = error.filename or tempfile.gettempdir()
+        raise BuildFailed(f"the task cannot be checked: {error.strerror or error}: {where}") from error
+    return built
 
 
 async def _build(
@@ -97,6 +133,7 @@ async def _build(
     inherited: Mapping[str, str],
     defaults: Mapping[str, str],
     timeout: float,
+    publishes: bool,
 ) -> tuple[Build, list[datetime]]:
     with build_store.staging_folder(builds) as staging:
         staged, scratch = staging / "build", staging / "scratch"
@@ -146,7 +183,7 @@ async def _build(
             created_at=existing.created_at if existing else now,
             execution=await _run_in_thread(_execution_of, task_file, result, sources, environment),
         )
-        if not existing:
+        if publishes and not existing:
             await _run_in_thread(_publish, staged, target, built, interpreter, entry, python=python)
     return built, upcoming
 

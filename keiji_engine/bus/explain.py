@@ -81,8 +81,7 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield reason(Code.WAITING, cause=None if is_overdue and task.waiting.code in _START_TIMES else task.waiting)
     if task.is_running and task.running_since is not None:
         yield reason(Code.RUNNING, since=task.running_since, count=task.running, overlap=task.overlap)
-    if task.source_changes and has_sources:
-        yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
+    yield from _build_reasons(task, has_sources=has_sources)
     if task.next_execution_time is not None and (pause is not None or task.pause is not None):
         yield reason(Code.AFTER_RESUME, schedule=task.schedule_description)
     elif task.next_execution_time is not None and now is not None and task.next_execution_time < now - _OVERDUE:
@@ -95,6 +94,16 @@ def _reasons(  # noqa: PLR0912 - one branch for each reason
         yield from map(event_reason, task.events)
     if task.defaults:
         yield reason(Code.DEFAULTS, names=", ".join(task.defaults))
+
+
+def _build_reasons(task: TaskView, *, has_sources: bool) -> Iterator[Reason]:
+    """Yield why a run would not execute the sources as they are."""
+    if task.rolled_back_from and task.build:
+        yield reason(Code.ROLLED_BACK, build=task.rolled_back_from, active=task.build)
+    if task.is_pinned and task.build:
+        yield reason(Code.BUILD_PINNED, build=task.build)
+    if task.source_changes and has_sources:
+        yield reason(Code.SOURCES_CHANGED, files=", ".join(task.source_changes))
 
 
 def event_reason(event: str) -> Reason:

@@ -19,11 +19,14 @@ from keiji.errors import KeijiError, ProtocolError, by_code
 from keiji.reasons import Reason
 from keiji.records import FileDifference, Pause, Run
 from keiji_engine.bus.views import (
+    ApplyOutcome,
     BackfillInstant,
     BackfillView,
+    BuildView,
     DirectiveView,
     DueInstant,
     EngineView,
+    FolderView,
     FrequentTask,
     ServiceView,
     TaskView,
@@ -140,9 +143,10 @@ class ActiveBuild(Reply, frozen=True, kw_only=True, tag="active-build"):
 
 
 class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
-    """The differences between a task's sources and the build ``build``, by file.
+    """The differences between the build ``build`` of a task and its sources, or another of its builds, by file.
 
     Args:
+        after: the other build; "" for the sources.
         note: what the reply omits; "" if it is complete.
     """
 
@@ -150,6 +154,21 @@ class Difference(Reply, frozen=True, kw_only=True, tag="difference"):
     build: str
     files: tuple[FileDifference, ...]
     note: str = ""
+    after: str = ""
+
+
+class Builds(Reply, frozen=True, kw_only=True, tag="builds"):
+    """The builds of a task, the one that was activated last first. ``zone`` is the task's own time zone, or ""."""
+
+    task: str
+    builds: tuple[BuildView, ...]
+    zone: str = ""
+
+
+class ApplyPlan(Reply, frozen=True, kw_only=True, tag="apply-plan"):
+    """What `Apply` would do: each folder under ``tasks/`` and each task without a folder, by slug."""
+
+    folders: tuple[FolderView, ...]
 
 
 class Backfills(Reply, frozen=True, kw_only=True, tag="backfills"):
@@ -210,9 +229,15 @@ class Accepted(Reply, frozen=True, kw_only=True, tag="accepted"):
 
 
 class Done(Reply, frozen=True, kw_only=True, tag="done"):
-    """The directive has been carried out and recorded; ``lines`` is its human-readable output."""
+    """The directive has been carried out and recorded.
+
+    Args:
+        lines: its human-readable output.
+        outcomes: the outcome of `Apply` for each task.
+    """
 
     lines: tuple[str, ...] = ()
+    outcomes: tuple[ApplyOutcome, ...] = ()
 
 
 class Refused(Reply, frozen=True, kw_only=True, tag="refused"):
@@ -337,9 +362,26 @@ class GetBuild(Request[ActiveBuild], frozen=True, kw_only=True, tag="get-build")
 
 
 class GetDifference(Request[Difference], frozen=True, kw_only=True, tag="get-difference"):
-    """Compare the sources in a task's folder with its active build."""
+    """Compare a build of a task with the sources in its folder, or with another of its builds.
+
+    Args:
+        before: the hash of a build, or the beginning of one; "" for the active build.
+        after: likewise; "" for the sources.
+    """
 
     task: str
+    before: str = ""
+    after: str = ""
+
+
+class GetBuilds(Request[Builds], frozen=True, kw_only=True, tag="get-builds"):
+    """Get the builds of a task that exist on disk."""
+
+    task: str
+
+
+class PlanApply(Request[ApplyPlan], frozen=True, kw_only=True, tag="plan-apply"):
+    """Get what `Apply` would do, without building anything."""
 
 
 class GetBackfills(Request[Backfills], frozen=True, kw_only=True, tag="get-backfills"):
@@ -457,6 +499,42 @@ class BuildTask(TaskDirective, frozen=True, kw_only=True, tag="build"):
     """Build a task and activate the build; with ``restart``, also stop its live run and restart its schedule."""
 
     restart: bool = False
+
+
+class RollBack(TaskDirective, frozen=True, kw_only=True, tag="rollback"):
+    """Activate an earlier build of a task.
+
+    Args:
+        build: its hash, or the beginning of it; "" for the build that was active before the current one.
+    """
+
+    build: str = ""
+
+
+class PinBuild(TaskDirective, frozen=True, kw_only=True, tag="pin"):
+    """Pin a build of a task: it is not collected, and no other replaces it while it is active.
+
+    Args:
+        build: its hash, or the beginning of it; "" for the active build.
+    """
+
+    build: str = ""
+
+
+class UnpinBuild(TaskDirective, frozen=True, kw_only=True, tag="unpin"):
+    """Undo `PinBuild`. Without ``build``, it applies to the active build."""
+
+    build: str = ""
+
+
+class Apply(Directive, frozen=True, kw_only=True, tag="apply"):
+    """Build all tasks whose sources are new or differ from the active build; a failure affects only its own task.
+
+    Args:
+        prune: slugs of tasks to delete, if their folder is still missing.
+    """
+
+    prune: tuple[str, ...] = ()
 
 
 class RunTask(TaskDirective, frozen=True, kw_only=True, tag="run"):
@@ -702,14 +780,15 @@ class LogChunk(Message, frozen=True, kw_only=True, tag="log-chunk"):
 
 AnyRequest = (
     Ping | GetSnapshot | GetTasks | GetRuns | ReadLog | GetUpcoming | GetTimeline | Explain | GetBuild | GetDifference
-    | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create | BuildTask | RunTask | RerunTask
+    | GetBuilds | PlanApply | GetDirectives | GetDirective | GetBackfills | PlanBackfill | Create
+    | BuildTask | RollBack | PinBuild | UnpinBuild | Apply | RunTask | RerunTask
     | BackfillTask | StopBackfill | ResumeBackfill | StopRun | Restart | Enable | Disable | Resolve
     | PauseTask | ResumeTask | RenameTask | Delete | StartService | StopService | RestartService | PauseSystem
     | ResumeSystem | Shutdown
 )  # fmt: skip
 AnyReply = (
     Pong | Snapshot | Tasks | Runs | Upcoming | Timeline | Explained | ActiveBuild | Difference | Directives | Backfills
-    | BackfillPlan
+    | BackfillPlan | Builds | ApplyPlan
     | LogSlice | Accepted | Done | Refused
 )  # fmt: skip
 AnyBroadcast = Delta | Heartbeat | Subscribed | LogChunk

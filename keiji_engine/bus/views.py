@@ -109,6 +109,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         command: the command of a command task, quoted for a shell, with the path of its program; otherwise "".
         parameters: the parameters that a run can be started with.
         params: the parameters of the live run, as text.
+        is_pinned: whether the active build is pinned, so that no other replaces it.
+        rolled_back_from: the build that a rollback replaced; None unless the active build is the result of one.
         recent: the latest finished runs, oldest first, at most 20, without occurrences that started no process.
     """
 
@@ -155,6 +157,8 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     tags: tuple[str, ...] = ()
     params: dict[str, str] = {}
     defaults: tuple[str, ...] = ()
+    is_pinned: bool = False
+    rolled_back_from: str | None = None
 
     @property
     def next_event(self) -> str:
@@ -251,6 +255,73 @@ class BackfillInstant(msgspec.Struct, frozen=True, kw_only=True):
 
     at: datetime
     has_succeeded: bool = False
+
+
+class BuildView(msgspec.Struct, frozen=True, kw_only=True):
+    """A build of a task.
+
+    Args:
+        activated_at: when it last became the active build.
+        activated_by: the user or the client program that activated it; "" if unknown.
+        is_missing: whether its files no longer exist.
+        runs: the number of live runs that use it.
+        size: of its files, in bytes.
+        files: the number of source files.
+    """
+
+    hash: str
+    created_at: datetime
+    activated_at: datetime
+    activated_by: str = ""
+    is_active: bool = False
+    is_pinned: bool = False
+    is_missing: bool = False
+    runs: int = 0
+    size: int = 0
+    files: int = 0
+
+
+class FolderState(StrEnum):
+    """How a folder under ``tasks/`` compares with the active build of its task."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+    PINNED = "pinned"
+    MISSING = "missing"
+    INVALID = "invalid"
+
+
+class FolderView(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder under ``tasks/``, or a task without one.
+
+    Args:
+        folder: the name of the folder, which is the slug of the task.
+        state: ``new`` if there is no task or no build, ``pinned`` if the sources differ from a pinned build,
+            ``missing`` if there is no folder, ``invalid`` if no task can be made of it.
+        files: the paths that differ from the active build.
+        error: why it is invalid.
+    """
+
+    folder: str
+    state: FolderState
+    files: tuple[str, ...] = ()
+    error: str = ""
+
+
+class ApplyOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done about one task.
+
+    Args:
+        outcome: "created", "built", "unchanged", "pinned", "failed" or "pruned".
+        build: the hash of the build; "" if there is none.
+        error: why it failed, beginning with file and line if they are known; may have several lines.
+    """
+
+    task: str
+    outcome: str
+    build: str = ""
+    error: str = ""
 
 
 class DueInstant(msgspec.Struct, frozen=True, kw_only=True):

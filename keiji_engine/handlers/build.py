@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from keiji import names
-from keiji.errors import BuildFailed, TaskNotFound
+from keiji.errors import BuildFailed, BuildPinned, TaskNotFound
 from keiji.formats import format_moment
 from keiji.policy import Policy
 from keiji.reasons import Code, reason, render
@@ -20,7 +20,7 @@ from keiji.states import RunState
 from keiji_engine import builds
 from keiji_engine.builds.workspace_file import read_defaults
 from keiji_engine.bus.explain import event_reason
-from keiji_engine.bus.protocol import BuildTask, Done
+from keiji_engine.bus.protocol import BuildTask, Directive, Done
 from keiji_engine.event_runs import begin, current_files
 from keiji_engine.handlers.collect import collect_builds
 from keiji_engine.handlers.context import Context
@@ -36,13 +36,29 @@ async def build(context: Context, request: BuildTask) -> Done:
 
     Raises:
         BuildFailed: the sources cannot be built.
+        BuildPinned: the active build is pinned.
         InvalidSettings: keiji.toml is invalid; nothing is built, and the former defaults stay in use.
     """
     source = await _source(context, request.task)
-    await _read_defaults(context)
+    await update_defaults(context)
+    _, lines = await build_source(context, request, source, restart=request.restart)
+    await collect_builds(context)
+    return Done(id=request.id, lines=("task found , building...", *lines, describe_next(context, source.name)))
+
+
+async def build_source(
+    context: Context, request: Directive, source: Path, *, restart: bool = False
+) -> tuple[Build, list[str]]:
+    """Build the task in the folder ``source`` and switch to the build; return it, and the lines of the reply.
+
+    Raises:
+        BuildFailed: the sources cannot be built.
+        BuildPinned: the active build is pinned.
+    """
     async with context.build_lock(source.name):
         known = context.state.task(source.name)
-        if known is not None and request.restart:
+        check_not_pinned(context, source.name)
+        if known is not None and restart:
             context.check_stoppable(known)  # before anything changes
         async with builds.hold_builds(context.paths.builds):  # until the new build is in the database
             new_build = await _build(context, source, known)
@@ -50,12 +66,19 @@ async def build(context: Context, request: BuildTask) -> Done:
                 current = context.state.task(source.name)
                 if known is not None and (current is None or current.task_id != known.task_id):
                     raise TaskNotFound(f"the task {known.name!r} was deleted while it was built")
-                lines = await _switch(context, source, new_build, restart=request.restart)
-        await collect_builds(context)
-    return Done(id=request.id, lines=("task found , building...", *lines, _next(context, source.name)))
+                check_not_pinned(context, source.name)  # it may have been pinned meanwhile
+                task = await _record(context, source)
+                return new_build, await switch_build(context, request, task, new_build, restart=restart)
 
 
-async def _read_defaults(context: Context) -> None:
+def check_not_pinned(context: Context, slug: str) -> None:
+    """Check that the active build of a task may be replaced. Raises BuildPinned."""
+    active = context.state.build(slug)
+    if active is not None and active.is_pinned:
+        raise BuildPinned.named(slug, active.hash)
+
+
+async def update_defaults(context: Context) -> None:
     """Read the defaults of the workspace; if they have changed, apply them to all tasks. Raises InvalidSettings."""
     async with context.lock(""):  # a build that has read an older version must not apply it last
         defaults = await asyncio.to_thread(read_defaults, context.paths.workspace)
@@ -85,9 +108,16 @@ async def _build(context: Context, source: Path, known: Task | None) -> Build:
     return new_build
 
 
-async def _switch(context: Context, source: Path, new_build: Build, *, restart: bool) -> list[str]:
-    """Make a build the active one, and return the lines of the reply."""
-    task = await _record(context, source)
+async def switch_build(
+    context: Context,
+    request: Directive,
+    task: Task,
+    new_build: Build,
+    *,
+    restart: bool = False,
+    is_rollback: bool = False,
+) -> list[str]:
+    """Make a build the active one, and return the lines of the reply. The caller holds the lock of the task."""
     now = context.clock()
     if task.schedule is None or not new_build.schedule.is_same_as(task.schedule):
         overdue = reason(Code.TASK_CHANGED, change="schedule")
@@ -98,7 +128,16 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
     files = await asyncio.to_thread(current_files, schedule)
 
     def switch(transaction: Transaction) -> None:
-        active = transaction.tasks.activate(slug, new_build, schedule, next_at, now=context.clock(), policy=policy)
+        active = transaction.tasks.activate(
+            slug,
+            new_build,
+            schedule,
+            next_at,
+            now=context.clock(),
+            policy=policy,
+            by=_requested_by(transaction, request),
+            is_rollback=is_rollback,
+        )
         begin(transaction, active, former, files)
 
     await context.state.apply(switch)
@@ -115,7 +154,7 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
         raise BuildFailed(message) from error
     lines = [
         f"scheduling function... {schedule.describe()}",
-        f"sourcePath: {source}",
+        f"sourcePath: {paths.source(slug)}",
         f"executable path {link}",
         f"executable created (build {new_build.hash})",
         "task saved",
@@ -128,6 +167,14 @@ async def _switch(context: Context, source: Path, new_build: Build, *, restart: 
     if context.control is not None:
         context.control.recheck_sources(task.slug)
     return lines
+
+
+def _requested_by(transaction: Transaction, request: Directive) -> str:
+    """Return the user who sent a directive, as the ledger has it, or else the client program."""
+    entry = transaction.directives.get(request.id)
+    if entry is None:
+        return request.sender
+    return f"{entry.user} (sudo by {entry.sudo_user})" if entry.sudo_user else entry.user or request.sender
 
 
 def _reschedule(
@@ -143,7 +190,8 @@ def _reschedule(
     return move_schedule(task, policy, zone, now)
 
 
-def _next(context: Context, slug: str) -> str:
+def describe_next(context: Context, slug: str) -> str:
+    """Return when a task is due next, as a line of a reply."""
     task = context.state.task(slug)
     if task is None or task.schedule is None or task.is_disabled:
         return f"the task is disabled: keiji task enable {slug} enables it"

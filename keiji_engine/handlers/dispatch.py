@@ -19,8 +19,10 @@ from keiji.errors import DeadlinePassed, KeijiError, StorageError
 from keiji_engine.bus import protocol as p
 from keiji_engine.bus.security import Peer
 from keiji_engine.handlers import queries, services
+from keiji_engine.handlers.apply import apply, plan_apply
 from keiji_engine.handlers.backfill import backfill, get_backfills, plan_backfill, resume_backfill, stop_backfill
 from keiji_engine.handlers.build import build
+from keiji_engine.handlers.builds import get_builds, pin, roll_back, unpin
 from keiji_engine.handlers.context import Context
 from keiji_engine.handlers.create import create
 from keiji_engine.handlers.delete import delete
@@ -53,12 +55,18 @@ HANDLERS: dict[type[p.Request[p.Reply]], Handler] = {
     p.Explain: queries.explain,
     p.GetBuild: get_build,
     p.GetDifference: get_difference,
+    p.GetBuilds: get_builds,
+    p.PlanApply: plan_apply,
     p.GetDirectives: get_directives,
     p.GetBackfills: get_backfills,
     p.PlanBackfill: plan_backfill,
     p.ReadLog: queries.read_log,
     p.Create: create,
     p.BuildTask: build,
+    p.RollBack: roll_back,
+    p.PinBuild: pin,
+    p.UnpinBuild: unpin,
+    p.Apply: apply,
     p.RunTask: run,
     p.RerunTask: rerun,
     p.BackfillTask: backfill,

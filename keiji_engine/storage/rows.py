@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from keiji.errors import KeijiError, StorageError
 from keiji.policy import Policy
 from keiji.reasons import Code, reason
-from keiji.records import Backfill, Build, Execution, Overrides, ParamValue, Pause, Run, Task
+from keiji.records import Backfill, Build, Execution, Overrides, ParamValue, Pause, RecordedBuild, Run, Task
 from keiji.schedule import EPOCH, from_dict
 from keiji_engine.storage.tables import Unreadable
 
@@ -115,6 +115,22 @@ def to_build(row: RowMapping) -> Build:
             import_seconds=row["import_seconds"],
             created_at=_readable("created_at", row),
             execution=Execution() if row["execution"] is None else Execution.from_dict(_object("execution", row)),
+            is_pinned=row["is_pinned"],
+        )
+    except _UNREADABLE as error:
+        raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error
+
+
+def to_recorded_build(row: RowMapping) -> RecordedBuild:
+    """Return what is listed about a build. Raises UnreadableRow."""
+    try:
+        return RecordedBuild(
+            hash=row["hash"],
+            created_at=_readable("created_at", row),
+            activated_at=_readable("activated_at", row),
+            activated_by=row["activated_by"],
+            is_pinned=row["is_pinned"],
+            files=len(_object("files", row)),
         )
     except _UNREADABLE as error:
         raise UnreadableRow(f"the record of the build {row['hash']} cannot be read: {_text(error)}") from error

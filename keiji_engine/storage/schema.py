@@ -8,7 +8,13 @@ import sqlalchemy as sa
 
 from keiji.errors import StorageError
 
-REVISIONS = ("2026.11", "2026.11.2", "2026.11.3", "2026.11.4")  # oldest first; each is a file in migrations/versions
+REVISIONS = (
+    "2026.11",
+    "2026.11.2",
+    "2026.11.3",
+    "2026.11.4",
+    "2026.11.5",
+)  # oldest first; each is a file in migrations/versions
 HEAD = REVISIONS[-1]
 # The last revision before the migrations became one. Its tables differ in a few names and columns.
 FORMER_HEAD = "0003"

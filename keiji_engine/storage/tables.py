@@ -159,6 +159,7 @@ tasks = sa.Table(
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("held_at", Moment),
     sa.Column("last_series", sa.Integer, nullable=False, server_default="0"),  # of the series of its runs
+    sa.Column("rolled_back_from", sa.String(64)),  # the build that a rollback replaced
 )
 
 
@@ -179,6 +180,8 @@ builds = sa.Table(
     sa.Column("created_at", Moment, nullable=False),
     sa.Column("activated_at", Moment, nullable=False),  # when it last became active
     sa.Column("execution", Json),
+    sa.Column("activated_by", Text, nullable=False, server_default=""),
+    sa.Column("is_pinned", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 runs = sa.Table(

@@ -10,14 +10,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from keiji.errors import TaskExists, TaskNotFound
+from keiji.errors import BuildNotFound, TaskExists, TaskNotFound
 from keiji.policy import Policy
 from keiji.reasons import Reason
-from keiji.records import Build, Pause, Task
+from keiji.records import Build, Pause, RecordedBuild, Task
 from keiji.schedule import Schedule
 from keiji_engine.storage.changes import Changes
 from keiji_engine.storage.database import insert_unless_known
-from keiji_engine.storage.rows import from_pause, readable, to_build, to_task
+from keiji_engine.storage.rows import from_pause, readable, to_build, to_recorded_build, to_task
 from keiji_engine.storage.set_back import next_not_run
 from keiji_engine.storage.tables import builds, is_open, runs, tasks
 
@@ -95,10 +95,14 @@ class TaskRepository:
         *,
         now: datetime,
         policy: Policy | None = None,
+        by: str = "",
+        is_rollback: bool = False,
     ) -> Task:
         """Make ``build`` the active one, with its policy, its schedule in context and the next due instant.
 
-        ``policy`` is that of the build with the defaults of the workspace; None if there are none.
+        ``policy`` is that of the build with the defaults of the workspace; None if there are none. ``by`` is the user
+        or the client program that activates it. A rollback records which build it replaces,
+        unless it undoes the previous one.
 
         A disabled task stays disabled and has no next instant. An error and a hold are cleared. Raises TaskNotFound.
         """
@@ -114,23 +118,43 @@ class TaskRepository:
             "created_at": build.created_at,
             "activated_at": now,
             "execution": build.execution.to_dict(),
+            "activated_by": by,
+            "is_pinned": False,
         }
         addition = insert_unless_known(self._connection.dialect.name, builds).values(values)
         if self._connection.scalar(addition.returning(builds.c.hash)) is None:
             known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build.hash)
-            self._connection.execute(
-                sa.update(builds).where(known).values(activated_at=now, execution=values["execution"])
-            )
+            renewed = ("activated_at", "activated_by", "execution", "files")  # a rename has changed the recorded files
+            change = sa.update(builds).where(known).values({name: values[name] for name in renewed})
+            build = replace(build, is_pinned=self._connection.scalar(change.returning(builds.c.is_pinned)))
         changed = self._update(
             slug,
             build=build.hash,
             schedule=schedule.to_dict(),
             policy=(policy or build.policy).to_dict(),
             next_at=None if task.is_disabled else next_not_run(self._connection, task.id, schedule, next_at),
+            rolled_back_from=task.build if is_rollback and build.hash != task.rolled_back_from else None,
             **_CLEARED_ERROR,
         )
         self._changes.builds[slug] = build
         return changed
+
+    def set_pinned(self, slug: str, build: str, *, is_pinned: bool) -> Task:
+        """Pin a build of a task, or unpin it.
+
+        A pinned build is not collected, and while it is the active one, no other replaces it. Raises TaskNotFound;
+        BuildNotFound if the task has no such build.
+        """
+        task = self._locked(slug)
+        known = sa.and_(builds.c.task_id == task.id, builds.c.hash == build)
+        change = sa.update(builds).where(known).values(is_pinned=is_pinned).returning(builds)
+        row = self._connection.execute(change).mappings().one_or_none()
+        if row is None:
+            raise BuildNotFound.named(slug, build)
+        if task.build == build:
+            self._changes.builds[slug] = to_build(row)
+        self._changes.tasks[slug] = task
+        return task
 
     def enable(self, slug: str, schedule: Schedule | None, next_at: datetime | None) -> Task:
         """Enable a task, due next at ``next_at``. ``schedule`` None leaves it as it was. Raises TaskNotFound."""
@@ -254,14 +278,21 @@ class TaskRepository:
         task = self.get(slug)
         return set(self._connection.scalars(sa.select(builds.c.hash).where(builds.c.task_id == task.id)))
 
+    def recorded_builds(self, slug: str) -> list[RecordedBuild]:
+        """Return all builds of a task, the one that was activated last first. Raises TaskNotFound."""
+        latest_first = (builds.c.activated_at.desc(), builds.c.hash)
+        query = sa.select(builds).where(builds.c.task_id == self.get(slug).id).order_by(*latest_first)
+        return list(readable(self._connection.execute(query).mappings(), to_recorded_build))
+
     def builds_to_keep(self, count: int) -> set[str]:
-        """Return the hashes of the ``count`` latest builds of each task, of active builds, and those of open runs."""
+        """Return the hashes of the ``count`` latest builds of each task, of active and pinned builds, and open runs."""
         latest_first = (builds.c.activated_at.desc(), builds.c.hash)
         rank = sa.func.row_number().over(partition_by=builds.c.task_id, order_by=latest_first)
         ranked = sa.select(builds.c.hash, rank.label("rank")).subquery()
         kept = sa.union(
             sa.select(ranked.c.hash).where(ranked.c.rank <= count),
             sa.select(tasks.c.build).where(tasks.c.build.is_not(None)),
+            sa.select(builds.c.hash).where(builds.c.is_pinned),
             sa.select(runs.c.build).where(runs.c.build.is_not(None), is_open(runs.c.state)),
         )
         return set(self._connection.scalars(kept))

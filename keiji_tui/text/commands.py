@@ -10,20 +10,24 @@ import msgspec
 
 from keiji_engine.bus.protocol import (
     AnyRequest,
+    Apply,
     BackfillTask,
     BuildTask,
     Create,
     Directive,
     PauseSystem,
     PauseTask,
+    PinBuild,
     RenameTask,
     RerunTask,
     ResumeBackfill,
     ResumeSystem,
+    RollBack,
     RunTask,
     ServiceDirective,
     Shutdown,
     StopBackfill,
+    UnpinBuild,
 )
 
 SENDER = "keiji-tui"
@@ -37,6 +41,7 @@ _COMPOSED: dict[type[Directive], dict[str, type]] = {
     Create: {"command": tuple, "tags": tuple},
     RunTask: {"params": dict, "env": dict},
     BackfillTask: {"params": dict},
+    Apply: {"prune": tuple},
 }
 
 
@@ -49,6 +54,8 @@ def command_line(directive: Directive) -> str:
     if isinstance(directive, PauseSystem | ResumeSystem):
         words = ["keiji", "system", directive.verb.removesuffix("-system")]
         return " ".join(words + _reason(directive))
+    if isinstance(directive, Apply):
+        return "keiji apply --prune" if directive.prune else "keiji apply"
     if isinstance(directive, StopBackfill | ResumeBackfill):
         option = directive.verb.removesuffix("-backfill")
         return f"keiji task backfill {shlex.quote(directive.target)} --{option}={directive.backfill}"
@@ -67,6 +74,8 @@ def command_line(directive: Directive) -> str:
         words += [f"--tag={shlex.quote(tag)}" for tag in directive.tags]
         words += ["--force"] if directive.force else []
         words += ["--", *map(shlex.quote, directive.command)] if directive.command else []
+    if isinstance(directive, RollBack | PinBuild | UnpinBuild):
+        words += [shlex.quote(directive.build)] if directive.build else []
     if isinstance(directive, RunTask):
         words += _run_options(directive)
     if isinstance(directive, RerunTask):

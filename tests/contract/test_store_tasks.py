@@ -9,7 +9,7 @@ import pytest
 from ledger_samples import EVERY_TEN, FRIDAYS, NOW, a_build, at, built_task, claim_of, ended, started
 from repositories import Repositories
 
-from keiji.errors import StorageError, TaskExists, TaskNotFound
+from keiji.errors import BuildNotFound, StorageError, TaskExists, TaskNotFound
 from keiji.names import slug_of, validate
 from keiji.policy import Policy
 from keiji.reasons import Code, reason, text_reason
@@ -156,6 +156,50 @@ def test_the_latest_builds_of_each_task_are_kept_and_those_that_are_active_or_of
     assert kept(2) == "cdxz"
     store.tasks.delete("ping")
     assert kept(2) == "xz"
+
+
+def test_a_pinned_build_is_kept_and_stays_pinned_when_it_is_activated_again(store: Repositories) -> None:
+    store.tasks.create("ping", "ping", "", NOW)
+    for seconds, mark in enumerate("abc"):
+        store.tasks.activate("ping", a_build(mark), EVERY_TEN, at(10), now=at(seconds), by=f"user {mark}")
+    store.tasks.set_pinned("ping", "a" * 32, is_pinned=True)
+    assert store.tasks.builds_to_keep(1) == {"a" * 32, "c" * 32}
+    assert not store.tasks.active_builds()["ping"].is_pinned
+
+    store.tasks.activate("ping", a_build("a"), EVERY_TEN, at(10), now=at(5), by="ann")
+    assert store.tasks.active_builds()["ping"].is_pinned
+    recorded = store.tasks.recorded_builds("ping")
+    assert [(each.hash[0], each.activated_by, each.is_pinned, each.activated_at) for each in recorded] == [
+        ("a", "ann", True, at(5)),
+        ("c", "user c", False, at(2)),
+        ("b", "user b", False, at(1)),
+    ]
+    store.tasks.set_pinned("ping", "a" * 32, is_pinned=False)
+    assert not store.tasks.active_builds()["ping"].is_pinned
+    with pytest.raises(BuildNotFound):
+        store.tasks.set_pinned("ping", "d" * 32, is_pinned=True)
+
+
+def test_a_rollback_records_the_build_that_it_replaces_until_it_is_undone_or_another_is_built(
+    store: Repositories,
+) -> None:
+    store.tasks.create("ping", "ping", "", NOW)
+
+    def activate(mark: str, *, is_rollback: bool) -> str:
+        task = store.tasks.activate("ping", a_build(mark), EVERY_TEN, at(10), now=NOW, is_rollback=is_rollback)
+        assert store.tasks.get("ping") == task
+        return (task.rolled_back_from or "-")[0]
+
+    steps = (
+        ("a", False, "-"),
+        ("b", False, "-"),
+        ("a", True, "b"),
+        ("b", True, "-"),
+        ("a", True, "b"),
+        ("c", False, "-"),
+    )
+    for mark, is_rollback, expected in steps:
+        assert activate(mark, is_rollback=is_rollback) == expected
 
 
 def test_a_task_without_a_build_has_no_active_build(store: Repositories) -> None:

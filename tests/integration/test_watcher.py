@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -335,3 +336,169 @@ async def test_an_exception_in_the_callback_stops_the_watcher_and_is_raised(fold
     with pytest.raises(ExceptionGroup) as failure:
         await asyncio.wait_for(watcher.serve(), 20)
     assert failure.group_contains(LookupError, match="ping")
+
+
+# ── ways of saving ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+NEW, OLD = "def function():\n    return 2\n", "def function():\n    return 1\n"
+
+
+def _write_in_steps(folder: Path) -> None:
+    with (folder / "function.py").open("w") as file:
+        for line in NEW.splitlines(keepends=True):
+            file.write(line)
+            file.flush()
+
+
+def _replace(folder: Path, temporary: str) -> None:
+    (folder / temporary).write_text(NEW)
+    (folder / temporary).replace(folder / "function.py")
+
+
+def _keep_backup(folder: Path) -> None:
+    (folder / "function.py").rename(folder / "function.py~")
+    (folder / "function.py").write_text(NEW)
+    (folder / "function.py~").unlink()
+
+
+def _recreate(folder: Path, text: str) -> None:
+    (folder / "function.py").unlink()
+    (folder / "function.py").write_text(text)
+
+
+def _edit_and_undo(folder: Path) -> None:
+    _replace(folder, ".function.py.swp")
+    (folder / "function.py").write_text(OLD)
+
+
+def _add_folder(folder: Path) -> None:
+    (folder / "new").mkdir()
+    for name in ("__init__.py", "module.py"):
+        (folder / "new" / name).write_text("x = 1\n")
+
+
+def _replace_folder(folder: Path) -> None:
+    shutil.copytree(folder, folder.with_name(".copy"))
+    (folder.with_name(".copy") / "function.py").write_text(NEW)
+    folder.rename(folder.with_name(".old"))
+    folder.with_name(".copy").rename(folder)
+
+
+def _move_away_and_back(folder: Path) -> None:
+    folder.rename(folder.with_name(".elsewhere"))
+    folder.with_name(".elsewhere").rename(folder)
+
+
+def _clone_again(folder: Path) -> None:
+    copy = folder.with_name(".clone")
+    shutil.copytree(folder, copy)
+    shutil.rmtree(folder)
+    shutil.copytree(copy, folder)
+
+
+FILES = ("function.py", "lib/module.py")
+# What a program does with the folder of a task, and the files that are then offered to be built.
+WAYS: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "in place": (lambda folder: (folder / "function.py").write_text(NEW), ("function.py",)),
+    "in place, in steps": (_write_in_steps, ("function.py",)),
+    "in place, the same content": (lambda folder: (folder / "function.py").write_text(OLD), ()),
+    "touched": (lambda folder: (folder / "function.py").touch(), ()),
+    "atomic rename": (lambda folder: _replace(folder, ".function.py.swp"), ("function.py",)),
+    "atomic rename of a visible file": (lambda folder: _replace(folder, "function.tmp"), ("function.py",)),
+    "with a backup": (_keep_backup, ("function.py",)),
+    "deleted and recreated": (lambda folder: _recreate(folder, NEW), ("function.py",)),
+    "deleted and recreated, the same content": (lambda folder: _recreate(folder, OLD), ()),
+    "edited and undone": (_edit_and_undo, ()),
+    "made executable": (lambda folder: (folder / "function.py").chmod(0o755), ("function.py",)),
+    "file deleted": (lambda folder: (folder / "lib" / "module.py").unlink(), ("lib/module.py",)),
+    "file renamed": (lambda folder: (folder / "function.py").rename(folder / "f.py"), ("f.py", "function.py")),
+    "folder added": (_add_folder, ("new/__init__.py", "new/module.py")),
+    "folder renamed": (lambda folder: (folder / "lib").rename(folder / "l"), ("l/module.py", "lib/module.py")),
+    "folder deleted": (lambda folder: shutil.rmtree(folder / "lib"), ("lib/module.py",)),
+    "task replaced": (_replace_folder, ("function.py",)),
+    "task moved away and back": (_move_away_and_back, ()),
+    "task cloned again": (_clone_again, ()),
+    "task deleted": (shutil.rmtree, FILES),
+    "task renamed": (lambda folder: folder.rename(folder.with_name("another_name")), FILES),
+}
+GIT_FILES = tuple(sorted(f"module_{number}.py" for number in range(100)))
+
+
+def git(tasks: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=ann", "-c", "user.email=ann@example.org", "-c", "init.defaultBranch=main")
+    subprocess.run(("git", *identity, *arguments), cwd=tasks, check=True, capture_output=True, timeout=20)
+
+
+def create_repository(tasks: Path) -> None:
+    """Create tasks in version control: two commits differ in 100 files of one task and in one of another."""
+    tasks.mkdir()
+    for slug in ("many", "one", "none"):
+        (tasks / slug).mkdir()
+        for name in GIT_FILES:
+            (tasks / slug / name).write_text("x = 1\n")
+    git(tasks, "init")
+    for number in (1, 2):
+        for slug, names in (("many", GIT_FILES), ("one", GIT_FILES[:1])):
+            for name in names:
+                (tasks / slug / name).write_text(f"x = {number}\n")
+        git(tasks, "add", ".")
+        git(tasks, "commit", "-m", f"version {number}")
+        git(tasks, "tag", f"v{number}")
+    git(tasks, "checkout", "v1")
+
+
+async def reports_of(folders: TaskFolders, save: Callable[[], object]) -> dict[str, list[SourceState]]:
+    """Return what the watcher reports about each task after ``save``, except about "ping"."""
+    reports: dict[str, list[SourceState]] = {}
+    async with running(folders.watcher(debounce=0.4)):
+        await complete_start(folders)
+        await asyncio.to_thread(save)
+        for name in ("d.py", "e.py"):  # when the second one is reported, everything before it has been
+            (folders.source / name).write_text("x = 1\n")
+            while (state := await folders.next_report()).slug != "ping":
+                reports.setdefault(state.slug, []).append(state)
+    return reports
+
+
+async def test_every_way_of_saving_leads_to_one_offer_with_the_right_files_or_to_none(folders: TaskFolders) -> None:
+    ways = {way.replace(" ", "_").replace(",", ""): work for way, work in WAYS.items()}
+    for slug in ways:
+        (folders.tasks / slug / "lib").mkdir(parents=True)
+        (folders.tasks / slug / "function.py").write_text(OLD)
+        (folders.tasks / slug / "lib" / "module.py").write_text(OLD)
+        folders.activate(slug)
+
+    def save() -> None:
+        for slug, (work, _) in ways.items():
+            work(folders.tasks / slug)
+
+    reports = await reports_of(folders, save)
+
+    found = {slug: [state.changes for state in states] for slug, states in reports.items()}
+    assert found == {slug: [files] for slug, (_, files) in ways.items() if files}
+    missing = {slug for slug, states in reports.items() if states[0].error}
+    assert missing == {"task_deleted", "task_renamed"}
+
+
+async def test_a_checkout_of_many_files_leads_to_one_offer_for_each_task(tmp_path: Path, folders: TaskFolders) -> None:
+    folders.tasks.rename(tmp_path / "ping")
+    create_repository(folders.tasks)
+    (tmp_path / "ping" / "ping").rename(folders.source)
+    for slug in ("many", "one", "none"):
+        folders.activate(slug)
+
+    reports = await reports_of(folders, lambda: git(folders.tasks, "checkout", "v2"))
+
+    assert reports == {
+        "many": [SourceState("many", GIT_FILES)],
+        "one": [SourceState("one", GIT_FILES[:1])],
+    }
+    git(folders.tasks, "checkout", "v1")
+
+    def there_and_back() -> None:
+        git(folders.tasks, "checkout", "v2")
+        git(folders.tasks, "checkout", "v1")
+
+    for name in "abcde":
+        (folders.source / f"{name}.py").unlink()
+    assert await reports_of(folders, there_and_back) == {}

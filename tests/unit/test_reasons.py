@@ -137,6 +137,8 @@ TEXTS: list[tuple[Code, dict[str, Any], str]] = [
         {"since": TEN, "count": 2, "overlap": "allow"},
         f"2 runs are live, the first since {AT_TEN} (overlap: allow)",
     ),
+    (Code.ROLLED_BACK, {"build": "2b", "active": "1a"}, "rolled back from build 2b to build 1a"),
+    (Code.BUILD_PINNED, {"build": "1a"}, "the active build 1a is pinned: no other replaces it"),
     (
         Code.SOURCES_CHANGED,
         {"files": "function.py, .env"},
@@ -301,6 +303,8 @@ def test_reading_a_stored_reason_does_not_raise(text: str) -> None:
         (reason(Code.HELD, since=TEN, failures=3), "keiji task resolve ping"),
         (reason(Code.PAUSED, since=TEN, all=True), "keiji system resume"),
         (reason(Code.PAUSED, since=TEN, all=False), "keiji task resume ping"),
+        (reason(Code.ROLLED_BACK, build="2b", active="1a"), "keiji task rollback ping 2b"),
+        (reason(Code.BUILD_PINNED, build="1a"), "keiji task unpin ping"),
         (reason(Code.SOURCES_CHANGED, files=".env"), "keiji task build ping --restart"),
         (reason(Code.SOURCES_MISSING, path="/w"), "put them back; or keiji task delete ping"),
         (reason(Code.BUILD_MISSING, build="1f"), "keiji task build ping"),
