@@ -221,7 +221,7 @@ class UpcomingScreen(ListScreen[DueRow], LoadingScreen):
         instants = len(self._rows) - often - events
         parts = [format_count(instants, "due time")] if instants else []
         parts += [format_count(often, "frequent task")] if often else []
-        parts += [f"{format_count(events, 'task')} on events"] if events else []
+        parts += [f"{format_count(events, 'task')} on event"] if events else []
         if parts and found.until < self._loaded_at + timedelta(hours=HOURS, minutes=-1):
             parts.append(f"complete until {format_calendar(found.until, self.now, self.store.zone)}")
         return ", ".join(parts)

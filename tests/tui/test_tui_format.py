@@ -13,6 +13,7 @@ from scenes import PAUSE, before, recent, services, task
 from keiji.reasons import Code, Reason, reason, text_reason
 from keiji.states import RunState
 from keiji_engine.bus.protocol import (
+    Apply,
     BackfillTask,
     BuildTask,
     Create,
@@ -22,15 +23,18 @@ from keiji_engine.bus.protocol import (
     Done,
     PauseSystem,
     PauseTask,
+    PinBuild,
     RenameTask,
     RerunTask,
     RestartService,
     ResumeBackfill,
     ResumeSystem,
     ResumeTask,
+    RollBack,
     RunTask,
     StopBackfill,
     StopService,
+    UnpinBuild,
 )
 from keiji_engine.bus.views import LinkState
 from keiji_tui.actions import requests
@@ -268,6 +272,11 @@ def test_the_footer_starts_with_help_on_its_right_and_has_only_what_is_meant_for
         ),
         (StopBackfill(task="ping", backfill=3), "keiji task backfill ping --stop=3"),
         (ResumeBackfill(task="ping", backfill=3), "keiji task backfill ping --resume=3"),
+        (RollBack(task="ping"), "keiji task rollback ping"),
+        (PinBuild(task="ping", build="0457"), "keiji task pin ping 0457"),
+        (UnpinBuild(task="ping", build="0457"), "keiji task unpin ping 0457"),
+        (Apply(), "keiji apply"),
+        (Apply(prune=("a", "b")), "keiji apply --prune"),
     ],
 )
 def test_each_directive_names_its_equal_on_the_command_line(directive: Directive, line: str) -> None:

@@ -56,7 +56,7 @@ async def test_tasks_that_wait_for_events_are_listed_after_the_instants() -> Non
     link.day = day()
     async with running(app, (100, 30)) as pilot:
         await press(pilot, "6")
-        await until(pilot, sees(app, "13 instants, 2 tasks due often, 2 tasks on event"))
+        await until(pilot, sees(app, "13 due times, 2 frequent tasks, 2 tasks on event"))
         by_hand, feed = [line.split() for line in text_of(app).splitlines() if "by_hand" in line or "feed" in line]
         assert by_hand == ["●", "manual", "by_hand"]
         assert " ".join(feed) == "● on change feed on change of /data/in/*.csv"
