@@ -81,7 +81,10 @@ def test_a_failed_commit_does_not_leave_its_transaction_open(settings: Settings,
     def violate_a_deferred_constraint() -> None:
         with database.write() as connection:
             connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-            connection.exec_driver_sql("INSERT INTO builds VALUES (99, 'a', '', '', '', '', 0, '', '', NULL)")
+            connection.exec_driver_sql(
+                "INSERT INTO builds (task_id, hash, command, files, schedule, policy, import_seconds, created_at,"
+                " activated_at) VALUES (99, 'a', '', '', '', '', 0, '', '')"
+            )
 
     with pytest.raises(CommitFailed, match="FOREIGN KEY"):
         violate_a_deferred_constraint()

@@ -146,7 +146,8 @@ def verbs(link: FakeLink) -> list[type[Directive]]:
 
 
 def sees(app: ControlCenter, *words: str) -> Callable[[], bool]:
-    return lambda: all(word in text_of(app) for word in words)
+    """Return a condition: all words are on the screen, and the screen has the size of the terminal."""
+    return lambda: app.screen._compositor.size == app.size and all(word in text_of(app) for word in words)
 
 
 async def choose(pilot: Pilot[None], app: ControlCenter, slug: str) -> None:

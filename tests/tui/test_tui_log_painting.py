@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from log_scenes import LINE, LogLink, enter, line_with, link_with_runs, log_lines, open_log
-from piloting import log, press, running, sees, text_of
+from piloting import log, press, resize, running, sees, text_of
 from rich.segment import Segment
 from scenes import NOW, before, center
 from textual.events import MouseScrollUp
@@ -102,7 +102,7 @@ async def test_the_screen_stays_intact_whatever_a_task_prints() -> None:
         await until(pilot, lambda: len(log(app).buffer) == len(HOSTILE))
         await press(pilot, "l")
         for size in ((120, 30), (40, 10)):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, size)
             await until(pilot, lambda size=size: app.screen.size == size)
             for key in ("w", "g", "t", "j", "t", "right", "w", "right", "right", "t", "G", "left", "left", "left"):
                 await press(pilot, key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piloting import choose, press, running, said, sees, text_of, verbs
+from piloting import choose, press, resize, running, said, sees, text_of, verbs
 from scenes import NOW, PAUSE, engine, explained, kept_back, live, task
 from textual.containers import VerticalScroll
 from textual.widgets import Input
@@ -50,7 +50,7 @@ async def test_everything_is_paused_with_a_reason_and_every_screen_says_so() -> 
         await until(pilot, sees(app, line))
         await press(pilot, "4")
         await until(pilot, sees(app, line))
-        await pilot.resize_terminal(40, 24)
+        await resize(pilot, (40, 24))
         await until(pilot, sees(app, "‖ all paused: the disk is b…", "P resumes"))
         await press(pilot, "P")
         await until(pilot, lambda: verbs(link) == [PauseSystem, ResumeSystem])

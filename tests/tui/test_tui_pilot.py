@@ -10,7 +10,7 @@ import pytest
 from answers import differing
 from failures import reported
 from fake_link import FakeLink
-from piloting import Size, choose, found, log, press, running, said, sees, settle, table, text_of, verbs
+from piloting import Size, choose, found, log, press, resize, running, said, sees, settle, table, text_of, verbs
 from scenes import NOW, center, history, live, logged, services, snapshot, task, tasks
 from textual.command import CommandList
 from textual.widgets import Input
@@ -597,7 +597,7 @@ async def test_the_selected_row_stays_in_view_when_the_terminal_gets_smaller() -
     async with running(app, (80, 40)) as pilot:
         await choose(pilot, app, "task_018")
         await until(pilot, sees(app, "task_000", "task_018"))
-        await pilot.resize_terminal(80, 16)
+        await resize(pilot, (80, 16))
         await until(pilot, lambda: app.size.height == 16)
         await until(pilot, sees(app, "task_018"))
 
@@ -624,8 +624,7 @@ async def test_a_resize_keeps_everything_in_place() -> None:
     app, _ = live(task="ping_google")
     async with running(app) as pilot:
         for size in [(40, 10), (10, 3), (200, 60), (80, 24)]:
-            await pilot.resize_terminal(*size)
-            await until(pilot, lambda wanted=size: tuple(app.size) == wanted)
+            await resize(pilot, size)
             text_of(app)
         await until(pilot, sees(app, "ping_google", "13:31:57"))
         assert table(app).selected == "ping_google"

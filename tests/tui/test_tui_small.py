@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import staging
-from piloting import log, press, running, sees, table, text_of
+from piloting import log, press, resize, running, sees, table, text_of
 from scenes import live, recent, task
 from staging import Stage
 from textual.geometry import Region
@@ -28,12 +28,12 @@ async def test_a_window_that_is_too_small_says_how_large_it_has_to_be() -> None:
             ((12, 2), "needs 40×12"),
             ((5, 1), "40×12"),
         ):
-            await pilot.resize_terminal(*size)
+            await resize(pilot, size)
             await until(pilot, lambda line=line: text_of(app).split("\n")[0].strip() == line, line)
             assert text_of(app).strip() == line
         await press(pilot, "4")
         assert text_of(app).strip() == "40×12", "other screens say so too"
-        await pilot.resize_terminal(40, 12)
+        await resize(pilot, (40, 12))
         await until(pilot, sees(app, "scheduler", "online", "? help"))
 
 
@@ -78,7 +78,7 @@ async def test_wide_screens_have_two_panes_that_can_be_zoomed_and_narrower_ones_
         await until(pilot, lambda: right.region.x == 80)
         await press(pilot, "tab")
         assert right.has_focus
-        await pilot.resize_terminal(159, 30)
+        await resize(pilot, (159, 30))
         left = app.screen.query_one("#detail", TextView)
         await until(pilot, lambda: not right.region and left.region.width == 159 and left.has_focus)
         await press(pilot, "escape")
