@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 _POLL_INTERVAL = 0.5  # seconds
 _COLUMNS = (
-    Column("ID"), Column("TASK"), Column("STATE"), Column("PROGRESS"), Column("FAILED", rank=3), Column("FROM"),
-    Column("TO"), Column("PARALLEL", rank=5), Column("BY", rank=6), Column("WAITING FOR", min_width=20, rank=2),
+    Column("ID"), Column("TASK"), Column("STATE"), Column("PROGRESS"), Column("FAILED"), Column("FROM"),
+    Column("TO", rank=3), Column("PARALLEL", rank=5), Column("BY", rank=6), Column("WAITING FOR", min_width=20, rank=2),
 )  # fmt: skip
 
 

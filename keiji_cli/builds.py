@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
+from keiji.errors import UsageError
 from keiji.formats import format_moment, zone_of
 from keiji_cli import client, json_output, output
 from keiji_cli.table import Column, Width, format_table, output_width
@@ -22,6 +24,14 @@ _COLUMNS = (
     Column("BUILD"), Column("STATE"), Column("ACTIVATED"), Column("BY", rank=2), Column("BUILT", rank=4),
     Column("RUNS", rank=3), Column("SIZE", rank=1), Column("FILES", rank=5),
 )  # fmt: skip
+
+
+def _require_text(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """Refuse an empty argument, which would mean another build than the one that a script has failed to name."""
+    is_given = parameter.name and context.get_parameter_source(parameter.name) is not ParameterSource.DEFAULT
+    if is_given and not value:
+        raise UsageError("BUILD is empty", hint="leave it out, or name a build: keiji task builds lists them")
+    return value
 
 
 @click.command()
@@ -112,7 +122,7 @@ def _styled(line: str) -> str:
 
 @click.command()
 @click.argument("name")
-@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="", callback=_require_text)
 def rollback(name: str, build_hash: str) -> None:
     """Activate an earlier build of a task.
 
@@ -126,7 +136,7 @@ def rollback(name: str, build_hash: str) -> None:
 
 @click.command()
 @click.argument("name")
-@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="", callback=_require_text)
 def pin(name: str, build_hash: str) -> None:
     """Pin a build: it is kept, and not replaced.
 
@@ -140,7 +150,7 @@ def pin(name: str, build_hash: str) -> None:
 
 @click.command()
 @click.argument("name")
-@click.argument("build_hash", metavar="[BUILD]", required=False, default="")
+@click.argument("build_hash", metavar="[BUILD]", required=False, default="", callback=_require_text)
 def unpin(name: str, build_hash: str) -> None:
     """Unpin a build of a task: BUILD, or the active one."""
     from keiji_engine.bus.protocol import UnpinBuild

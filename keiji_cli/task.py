@@ -65,7 +65,7 @@ def task() -> None:
 @task_argument
 @click.option("--desc", "--description", default="", help="Description of the task.")
 @click.option("--schedule", default="", help="For example 'every(5).minutes', 'Fridays at 22:00' or '*/5 * * * *'.")
-@click.option("--shell", default="", metavar="LINE", help="Run this line in a shell, instead of a command after --.")
+@click.option("--shell", metavar="LINE", help="Run this line in a shell, instead of a command after --.")
 @click.option("--cwd", default="", metavar="FOLDER", help="Working folder of the command.")
 @click.option("--policy", default="", help="For example 'timeout = 30m, retry.tries = 3, overlap = queue'.")
 @click.option("--tag", "tags", multiple=True, help="A tag of the task; repeat the option for several.")
@@ -75,7 +75,7 @@ def create(
     *,
     desc: str,
     schedule: str,
-    shell: str,
+    shell: str | None,
     cwd: str,
     policy: str,
     tags: tuple[str, ...],
@@ -90,13 +90,15 @@ def create(
 
     if rest == ():
         raise UsageError("there is no command after --", hint=f"keiji task create {name} -- ./backup.sh --full")
+    if shell is not None and not shell.strip():
+        raise UsageError("the line after --shell is empty", hint="leave out --shell to create a Python task")
     request = Create(
         name=name,
         description=desc,
         schedule=schedule,
         force=force,
         command=require_utf8(rest or ()),
-        shell=shell,
+        shell=shell or "",
         cwd=str(Path(cwd).expanduser().absolute()) if cwd else "",
         tags=tags,
         policy=policy,

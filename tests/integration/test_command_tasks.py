@@ -345,6 +345,11 @@ def test_the_command_line_creates_and_runs_tasks_with_the_words_as_they_are(shar
     for arguments in (("b",), ("--name=b",)):
         nothing = keiji("task", "create", *arguments, "--")
         assert (nothing.code, nothing.stderr.splitlines()[0]) == (2, "there is no command after --")
+    empty = keiji("task", "create", "b", "--shell", "")
+    assert (empty.code, empty.stderr.splitlines()[0]) == (2, "the line after --shell is empty")
+    for verb in ("pin", "unpin", "rollback"):
+        empty = keiji("task", verb, "rep", "")
+        assert (empty.code, empty.stderr.splitlines()[0]) == (2, "BUILD is empty")
     wrong = keiji("task", "create", "b", "--schedule", "evry hour", "--", "true")
     assert (wrong.code, wrong.stderr) == (2, "unknown schedule 'evry hour'\ndid you mean 'every hour'?\n")
     assert not shared.paths.source("b").exists()
