@@ -26,6 +26,10 @@ pytest_plugins = ("databases",)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# A shell in which the tests run in the background, or under nohup, has these signals ignored; programs inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 _MARK = "KEIJI_TEST"  # an environment variable that all processes of a test inherit
 _LIMIT = 10.0
 

@@ -50,7 +50,6 @@ class RunnerHost:
 
 def _run(root: Path, specs: Sequence[RunSpec], environment: Mapping[str, str], started: Connection) -> None:
     os.setsid()
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     os.environ.clear()
     os.environ.update(environment)
     engine_fork.redirect_output(Path(os.devnull))
