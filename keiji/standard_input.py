@@ -8,7 +8,7 @@ import os
 def open_text(text: str) -> int:
     """Return a descriptor from which a program reads ``text``, and then the end of the file. Raises OSError.
 
-    It is a file without a name, not a pipe: nobody has to write to it while the program runs.
+    It is an anonymous file rather than a pipe, so no process has to feed it while the program runs.
     """
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("stdin")

@@ -7,7 +7,6 @@ so the lines of the keys are found here.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from keiji.schedule import Schedule
 from keiji.schedule.parse import parse_trigger
 from keiji_engine.builds.environment import read_env
 from keiji_engine.builds.snapshot import read_regular_file
-from keiji_engine.builds.toml_reader import TomlReader, key_lines, syntax_error
+from keiji_engine.builds.toml_reader import TomlReader
 
 FILE = "task.toml"
 MAX_BYTES = 64 * 1024
@@ -113,11 +112,7 @@ def read_details(folder: Path) -> TaskDetails:
 
 def parse_task_file(text: str) -> TaskFile:
     """Parse the text of a task.toml. Raises InvalidTaskFile: file, line, key, and what is allowed there."""
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidTaskFile(syntax_error(str(error), FILE)) from error
-    return _Parser(data, key_lines(text), FILE, InvalidTaskFile).parse()
+    return _Parser.from_text(text, FILE, InvalidTaskFile).parse()
 
 
 class _Parser(TomlReader):

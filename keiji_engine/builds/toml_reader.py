@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, time
-from typing import Any
+from typing import Any, Self
 
 from keiji.errors import KeijiError
 from keiji.formats import quote
@@ -77,6 +77,15 @@ class TomlReader:
         self.lines = lines
         self.file = file
         self.kind = kind
+
+    @classmethod
+    def from_text(cls, text: str, file: str, kind: type[KeijiError]) -> Self:
+        """Return the reader of a document. Raises ``kind`` if its syntax is wrong."""
+        try:
+            data = tomllib.loads(text)
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            raise kind(syntax_error(str(error), file)) from error
+        return cls(data, key_lines(text), file, kind)
 
     def error(self, key: str, problem: str, hint: str = "") -> KeijiError:
         """Return the error for a key, with its line."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from keiji.errors import InvalidPolicy, InvalidSettings
 from keiji.formats import quote
 from keiji.policy import Policy
 from keiji_engine.builds.snapshot import read_regular_file
-from keiji_engine.builds.toml_reader import TomlReader, key_lines, syntax_error
+from keiji_engine.builds.toml_reader import TomlReader
 
 FILE = "keiji.toml"
 MAX_BYTES = 64 * 1024
@@ -53,11 +52,7 @@ def read_defaults(workspace: Path) -> Defaults:
 
 def parse_defaults(text: str) -> Defaults:
     """Return the ``[defaults]`` in the text of a keiji.toml. Raises InvalidSettings as `read_defaults` does."""
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidSettings(syntax_error(str(error), FILE)) from error
-    return _Parser(data, key_lines(text), FILE, InvalidSettings).parse()
+    return _Parser.from_text(text, FILE, InvalidSettings).parse()
 
 
 class _Parser(TomlReader):

@@ -162,7 +162,7 @@ class TaskView(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def next_event(self) -> str:
-        """A short name of what the task waits for other than an instant: "at start"; "" if that is nothing."""
+        """A short name of the event that the task waits for, such as "at start"; "" if it waits for none."""
         if len(self.events) > 1:
             return "on event"
         return self.events[0].partition(" of ")[0] if self.events else ""

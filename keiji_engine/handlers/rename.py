@@ -121,7 +121,7 @@ def _rename(transaction: Transaction, *, change: Rename, paths: Paths, build: Bu
             transaction.changes.backfills[backfill.id] = backfill
     task_files.move(paths, change)
     if build is not None:
-        # The name in task.toml is no change that needs a build.
+        # A different name in task.toml does not require a build.
         digest = task_files.configuration_digest(paths, change.new_slug)
         files = build.files | ({task_files.CONFIGURATION: digest} if digest is not None else {})
         transaction.tasks.set_build_files(change.new_slug, replace(build, files=files))

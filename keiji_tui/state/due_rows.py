@@ -17,7 +17,7 @@ class DueRow:
 
     Args:
         at: the instant; that of the request for a task that waits for an event.
-        is_event: whether the task waits for an event, at a time that nobody knows.
+        is_event: whether the task waits for an event rather than an instant.
         connector: the line that connects it with the instants of the same minute; "" if there is no other.
         simultaneous: how many instants are in that minute.
     """

@@ -68,10 +68,10 @@ def test_a_program_that_cannot_be_executed_is_an_error(tmp_path: Path, program: 
 
 def test_the_working_folder_may_be_in_the_home_folder() -> None:
     environment = {"HOME": "/home/you"}
-    assert working_folder(Execution(), Path("/work/a"), environment) == Path("/work/a")
-    assert working_folder(Execution(cwd="~/x"), Path("/work/a"), environment) == Path("/home/you/x")
-    assert working_folder(Execution(cwd="~"), Path("/work/a"), environment) == Path("/home/you")
-    assert working_folder(Execution(cwd="/srv"), Path("/work/a"), environment) == Path("/srv")
+    assert working_folder(Execution(), Path("/state/work/a"), environment) == Path("/state/work/a")
+    assert working_folder(Execution(cwd="~/x"), Path("/state/work/a"), environment) == Path("/home/you/x")
+    assert working_folder(Execution(cwd="~"), Path("/state/work/a"), environment) == Path("/home/you")
+    assert working_folder(Execution(cwd="/srv"), Path("/state/work/a"), environment) == Path("/srv")
 
 
 @pytest.mark.parametrize(

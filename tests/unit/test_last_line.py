@@ -10,7 +10,7 @@ NODE = """node:internal/modules/cjs/loader:1210
   throw err;
   ^
 
-Error: Cannot find module '/work/clean.js'
+Error: Cannot find module '/srv/clean.js'
     at Module._resolveFilename (node:internal/modules/cjs/loader:1207:15)
     at node:internal/main/run_main_module:28:49 {
   code: 'MODULE_NOT_FOUND',
@@ -30,7 +30,7 @@ JAVA = 'Exception in thread "main" Error: disk full\n\tat a.B.run(B.java:3)\nCau
         ("no such column\n      ^^^^\n", "no such column"),
         ("----\n^^^^\n", "^^^^"),
         ("loading\n  \x1b[31mERROR: disk full\x1b[0m\r\n", "ERROR: disk full"),
-        (NODE, "Error: Cannot find module '/work/clean.js'"),
+        (NODE, "Error: Cannot find module '/srv/clean.js'"),
         (JAVA, "Caused by: X: no space"),
         ("    at the start\n", "at the start"),
         ("Node.js v20.20.2\n", "Node.js v20.20.2"),
