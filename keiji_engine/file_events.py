@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,64 @@ class PendingCheck:
         """Return the check after an event at ``now``: ``debounce`` later, but ``max_delay`` after the first event."""
         since = known.since if known is not None else now
         return cls(since, min(now + debounce, since + max_delay))
+
+
+class PendingChecks:
+    """The checks that are due at some time, by slug.
+
+    Args:
+        check: makes a check.
+        debounce: seconds without an event after which a check is made.
+        max_delay: seconds after the first event after which it is made in any case.
+    """
+
+    def __init__(self, check: Callable[[str], Awaitable[None]], *, debounce: float, max_delay: float) -> None:
+        self._check = check
+        self._debounce = debounce
+        self._max_delay = max_delay
+        self._pending: dict[str, PendingCheck] = {}
+        self._wakeup = asyncio.Event()
+
+    def add_now(self, slug: str) -> None:
+        """Make a check immediately, even if one is pending."""
+        now = asyncio.get_running_loop().time()
+        self._pending[slug] = PendingCheck(now, now)
+        self._wakeup.set()
+
+    def add(self, slug: str, delay: float = 0.0) -> None:
+        """Make a check ``delay`` seconds from now, unless one is pending: its files may still be being written."""
+        now = asyncio.get_running_loop().time()
+        self._pending.setdefault(slug, PendingCheck(now, now + delay))
+        self._wakeup.set()
+
+    def add_event(self, slug: str) -> None:
+        """Make a check after an event, debounced."""
+        now = asyncio.get_running_loop().time()
+        known = self._pending.get(slug)
+        self._pending[slug] = PendingCheck.after(known, now, debounce=self._debounce, max_delay=self._max_delay)
+        self._wakeup.set()
+
+    def discard(self, slug: str) -> None:
+        """Forget the check of a slug, if there is one."""
+        self._pending.pop(slug, None)
+
+    async def run(self) -> None:
+        """Make the checks when they are due, until cancelled. Raises what a check raises."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._wakeup.clear()
+            now = loop.time()
+            for slug in [slug for slug, check in self._pending.items() if check.due <= now]:
+                if self._pending.pop(slug, None) is not None:
+                    await self._check(slug)
+            next_due = min((check.due for check in self._pending.values()), default=None)
+            if next_due is not None and next_due <= loop.time():
+                continue
+            try:
+                async with asyncio.timeout_at(next_due):
+                    await self._wakeup.wait()
+            except TimeoutError:
+                continue
 
 
 async def iterate_in_thread(

@@ -18,7 +18,7 @@ from pathlib import Path
 from watchfiles import watch
 from watchfiles.main import FileChange
 
-from keiji_engine.file_events import PendingCheck, folder_id, iterate_in_thread
+from keiji_engine.file_events import PendingChecks, folder_id, iterate_in_thread
 from keiji_engine.file_patterns import MAX_FILES, Files, TooManyFiles, folder_of, scan
 
 _log = logging.getLogger("keiji.scheduler")
@@ -49,15 +49,13 @@ class FileWatch:
     ) -> None:
         self._on_files = on_files
         self._debounce = debounce
-        self._max_delay = max_delay
         self._poll_interval = poll_interval
         self._recheck_interval = recheck_interval
         self._retry_interval = retry_interval
         self._event_interval = event_interval
         self._patterns: dict[str, Sequence[str]] = {}
         self._folders: dict[str, list[str]] = {}  # slug → the paths below which events may concern it
-        self._pending: dict[str, PendingCheck] = {}
-        self._wakeup = asyncio.Event()
+        self._checks = PendingChecks(self._check, debounce=debounce, max_delay=max_delay)
         self._has_patterns = asyncio.Event()
         self._excessive: set[str] = set()  # slugs with too many files
 
@@ -66,7 +64,7 @@ class FileWatch:
         if not patterns:
             self._patterns.pop(slug, None)
             self._folders.pop(slug, None)
-            self._pending.pop(slug, None)
+            self._checks.discard(slug)
             self._excessive.discard(slug)
         else:
             self._patterns[slug] = patterns
@@ -75,10 +73,8 @@ class FileWatch:
 
     def recheck(self, slug: str, delay: float = 0.0) -> None:
         """Report the files of a task again, ``delay`` seconds from now, even if there is no event."""
-        now = asyncio.get_running_loop().time()
         if slug in self._patterns:
-            self._pending.setdefault(slug, PendingCheck(now, now + delay))
-            self._wakeup.set()
+            self._checks.add(slug, delay)
 
     async def serve(self) -> None:
         """Watch until cancelled; can be called again. Raises what the callback raises."""
@@ -86,7 +82,7 @@ class FileWatch:
             group.create_task(self._watch_folders(is_recursive=False))
             group.create_task(self._watch_folders(is_recursive=True))
             group.create_task(self._recheck_periodically())
-            group.create_task(self._run_pending_checks())
+            group.create_task(self._checks.run())
 
     async def _recheck_periodically(self) -> None:
         while True:
@@ -158,33 +154,15 @@ class FileWatch:
                     return
 
     def _schedule_checks(self, changes: Iterable[FileChange]) -> None:
-        now = asyncio.get_running_loop().time()
         paths = [path for _, path in changes]
         for slug, folders in self._folders.items():
             if slug in self._patterns and any(_is_below(path, folder) for path in paths for folder in folders):
-                self._pending[slug] = PendingCheck.after(
-                    self._pending.get(slug), now, debounce=self._debounce, max_delay=self._max_delay
-                )
-                self._wakeup.set()
-
-    async def _run_pending_checks(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._wakeup.clear()
-            now = loop.time()
-            for slug in [slug for slug, check in self._pending.items() if check.due <= now]:
-                self._pending.pop(slug, None)
-                if slug in self._patterns:
-                    await self._check(slug)
-            next_due = min((check.due for check in self._pending.values()), default=None)
-            try:
-                async with asyncio.timeout_at(next_due):
-                    await self._wakeup.wait()
-            except TimeoutError:
-                continue
+                self._checks.add_event(slug)
 
     async def _check(self, slug: str) -> None:
-        patterns = self._patterns[slug]
+        patterns = self._patterns.get(slug)
+        if patterns is None:
+            return
         try:
             files = await asyncio.to_thread(scan, patterns)
         except TooManyFiles:

@@ -25,7 +25,7 @@ from keiji_engine.builds.snapshot import CachedDigest, changed_paths, hash_sourc
 from keiji_engine.builds.task_file import FILE as TASK_FILE
 from keiji_engine.builds.task_file import read_task_file
 from keiji_engine.builds.validate import check_syntax
-from keiji_engine.file_events import PendingCheck, folder_id, iterate_in_thread
+from keiji_engine.file_events import PendingChecks, folder_id, iterate_in_thread
 
 RECHECK_BATCH = 300  # tasks per periodic recheck
 _COMPARE_ATTEMPTS = 3
@@ -78,8 +78,6 @@ class Watcher:
         self._tasks = Path(os.path.abspath(tasks))
         self._active_files = active_files
         self._on_change = on_change
-        self._debounce = debounce
-        self._max_delay = max_delay
         self._recheck_interval = recheck_interval
         self._poll_interval = poll_interval
         self._event_interval = event_interval
@@ -87,8 +85,7 @@ class Watcher:
         # slug → the files of the build at the last report, and the reported state
         self._reported: dict[str, tuple[dict[str, str], SourceState]] = {}
         self._caches: dict[str, dict[str, CachedDigest]] = {}
-        self._pending: dict[str, PendingCheck] = {}
-        self._wakeup = asyncio.Event()
+        self._checks = PendingChecks(self._check, debounce=debounce, max_delay=max_delay)
         self._roots: tuple[Path, ...] = (self._tasks,)
 
     async def serve(self, ready: Callable[[], None] = lambda: None) -> None:
@@ -97,13 +94,11 @@ class Watcher:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch_events())
             group.create_task(self._recheck_periodically())
-            group.create_task(self._run_pending_checks())
+            group.create_task(self._checks.run())
 
     def recheck(self, slug: str) -> None:
         """Check a task immediately, because it was built or deleted, or its record changed."""
-        now = asyncio.get_running_loop().time()
-        self._pending[slug] = PendingCheck(now, now)
-        self._wakeup.set()
+        self._checks.add_now(slug)
 
     async def _recheck_periodically(self) -> None:
         self._check_soon(self._active_files())
@@ -118,10 +113,8 @@ class Watcher:
 
     def _check_soon(self, slugs: Iterable[str]) -> None:
         """Check tasks now, except those with a pending check: files that are being written are still debounced."""
-        now = asyncio.get_running_loop().time()
         for slug in slugs:
-            self._pending.setdefault(slug, PendingCheck(now, now))
-        self._wakeup.set()
+            self._checks.add(slug)
 
     async def _watch_events(self) -> None:
         """Watch the folder of tasks, and whenever it is created or replaced, the new one."""
@@ -176,31 +169,10 @@ class Watcher:
         return ()
 
     def _schedule_checks(self, changes: Iterable[FileChange]) -> None:
-        now = asyncio.get_running_loop().time()
         active = self._active_files()
         for slug in {self._relative_parts(path)[0] for _, path in changes}:
             if slug in active:
-                self._pending[slug] = PendingCheck.after(
-                    self._pending.get(slug), now, debounce=self._debounce, max_delay=self._max_delay
-                )
-                self._wakeup.set()
-
-    async def _run_pending_checks(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._wakeup.clear()
-            now = loop.time()
-            for slug in [slug for slug, check in self._pending.items() if check.due <= now]:
-                del self._pending[slug]
-                await self._check(slug)
-            next_due = min((check.due for check in self._pending.values()), default=None)
-            if next_due is not None and next_due <= loop.time():
-                continue
-            try:
-                async with asyncio.timeout_at(next_due):
-                    await self._wakeup.wait()
-            except TimeoutError:
-                continue
+                self._checks.add_event(slug)
 
     async def _check(self, slug: str) -> None:
         """Compare a task with its active build, and report the result if it is new."""
